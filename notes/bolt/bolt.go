@@ -1,0 +1,252 @@
+// Package bolt keeps notes in one local file, with go.etcd.io/bbolt.
+//
+// A write is answered after its fsync; writers that wait together share one (commit.go). Reads go on beside them and see
+// the last commit. Every record carries a checksum over its key and value that each read compares (record.go). The file
+// belongs to one process at a time; [Open] looks its structure through before bbolt maps it (open.go, inspect.go).
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"example.com/portable-notes/notes"
+)
+
+// The file's buckets.
+var (
+	metaBucket   = []byte("portable-notes") // formatKey, countsKey
+	notesBucket  = []byte("notes")          // owner, id -> note
+	keysBucket   = []byte("keys")           // owner, idempotency key -> once
+	expiryBucket = []byte("expiry")         // expiry, key of keysBucket -> nothing
+)
+
+var (
+	formatKey = []byte("format")
+	countsKey = []byte("counts")
+)
+
+// Store is a [notes.Store] over one file. It is made by [Open].
+type Store struct {
+	db      *bbolt.DB
+	log     *slog.Logger
+	queue   chan *write
+	closing chan struct{} // closed by Close: no new writers
+	closed  chan struct{} // closed when the queue has been served
+	doubt   error         // why no write is taken any more; only the commit loop touches it
+}
+
+var _ notes.Store = (*Store)(nil)
+
+// Close serves the writers that wait, then closes the file and lets go of its lock. It is called once.
+func (s *Store) Close() error {
+	close(s.closing)
+	<-s.closed
+	return s.db.Close()
+}
+
+// Create implements [notes.Store].
+func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (notes.Note, error) {
+	return s.submit(ctx, func(tx *txn) (notes.Note, error) {
+		if key != nil {
+			if first, found, err := tx.recall(owner, note, key); found || err != nil {
+				return first, err
+			}
+		}
+		nk := noteKey(owner, note.ID)
+		if tx.notes.Get(nk) != nil {
+			return notes.Note{}, notes.ErrExists
+		}
+		if key != nil {
+			if err := tx.remember(owner, note, key); err != nil {
+				return notes.Note{}, err
+			}
+		}
+		tx.counts.notes++
+		return note, tx.put(tx.notes, nk, encodeNote(nk, note))
+	})
+}
+
+// recall returns the note of the first call with an idempotency key, if this is not the first.
+func (tx *txn) recall(owner string, note notes.Note, key *notes.IdempotencyKey) (first notes.Note, found bool, err error) {
+	k := onceKey(owner, key.Value)
+	value := tx.keys.Get(k)
+	if value == nil {
+		return notes.Note{}, false, nil
+	}
+	o, err := decodeOnce(k, value)
+	switch {
+	case err != nil || note.CreatedAt.After(o.expires):
+		return notes.Note{}, false, err
+	case o.request != key.Request:
+		return notes.Note{}, false, notes.ErrKeyReused
+	}
+	// An equal request made an equal note.
+	note.ID, note.CreatedAt, note.UpdatedAt = o.id, o.created, o.created
+	return note, true, nil
+}
+
+// remember keeps an idempotency key, and lets two others go that have expired, so that what is remembered stays bounded.
+func (tx *txn) remember(owner string, note notes.Note, key *notes.IdempotencyKey) error {
+	k := onceKey(owner, key.Value)
+	if value := tx.keys.Get(k); value != nil { // expired, says recall
+		if err := tx.forget(k, value); err != nil {
+			return err
+		}
+	}
+	cursor := tx.expiry.Cursor()
+	for range 2 {
+		index, _ := cursor.First()
+		if index == nil || bytes.Compare(index, expiryKey(note.CreatedAt, nil)) >= 0 {
+			break
+		}
+		index = bytes.Clone(index)
+		err := tx.forget(index[8:], tx.keys.Get(index[8:]))
+		if errors.Is(err, errDamaged) { // -check names the record; it must not stop who comes after it
+			err = tx.remove(tx.expiry, index)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	tx.counts.keys++
+	o := once{id: note.ID, created: note.CreatedAt, request: key.Request, expires: key.Expires}
+	if err := tx.put(tx.keys, k, encodeOnce(k, o)); err != nil {
+		return err
+	}
+	return tx.put(tx.expiry, expiryKey(key.Expires, k), nil)
+}
+
+// forget removes an idempotency key and its entry in the index.
+func (tx *txn) forget(key, value []byte) error {
+	o, err := decodeOnce(key, value)
+	if err != nil {
+		return err
+	}
+	tx.counts.keys--
+	if err := tx.remove(tx.keys, key); err != nil {
+		return err
+	}
+	return tx.remove(tx.expiry, expiryKey(o.expires, key))
+}
+
+// Get implements [notes.Store].
+func (s *Store) Get(ctx context.Context, owner string, id notes.ID) (note notes.Note, err error) {
+	if ctx.Err() != nil {
+		return notes.Note{}, unavailable(context.Cause(ctx))
+	}
+	tx, err := s.snapshot()
+	if err != nil {
+		return notes.Note{}, err
+	}
+	defer done(tx)
+	err = guard(func() (err error) {
+		key := noteKey(owner, id)
+		value := tx.Bucket(notesBucket).Get(key)
+		if value == nil {
+			return notes.ErrNotFound
+		}
+		note, err = decodeNote(key, value)
+		return err
+	})
+	return note, err
+}
+
+// snapshot begins to read the last commit. Who has one calls done with it.
+func (s *Store) snapshot() (tx *bbolt.Tx, err error) {
+	err = guard(func() (err error) { tx, err = s.db.Begin(false); return err })
+	return tx, unavailable(err)
+}
+
+func done(tx *bbolt.Tx) { _ = tx.Rollback() } // of a reader, it cannot fail
+
+// Update implements [notes.Store].
+func (s *Store) Update(ctx context.Context, owner string, id notes.ID, patch notes.Patch, at time.Time, cond notes.Condition) (notes.Note, error) {
+	return s.submit(ctx, func(tx *txn) (notes.Note, error) {
+		key, note, err := tx.current(owner, id, cond)
+		if err != nil {
+			return notes.Note{}, err
+		}
+		note = patch.Apply(note)
+		note.Version++
+		note.UpdatedAt = at
+		return note, tx.put(tx.notes, key, encodeNote(key, note))
+	})
+}
+
+// Delete implements [notes.Store].
+func (s *Store) Delete(ctx context.Context, owner string, id notes.ID, _ time.Time, cond notes.Condition) error {
+	_, err := s.submit(ctx, func(tx *txn) (notes.Note, error) {
+		key, _, err := tx.current(owner, id, cond)
+		if err != nil {
+			return notes.Note{}, err
+		}
+		tx.counts.notes--
+		return notes.Note{}, tx.remove(tx.notes, key)
+	})
+	return err
+}
+
+// current is the note that a change is about, if the condition allows the change.
+func (tx *txn) current(owner string, id notes.ID, cond notes.Condition) (key []byte, note notes.Note, err error) {
+	key = noteKey(owner, id)
+	value := tx.notes.Get(key)
+	if value == nil {
+		return nil, notes.Note{}, notes.ErrNotFound
+	}
+	note, err = decodeNote(key, value)
+	if err == nil && !cond.Holds(note.Version) {
+		err = &notes.PreconditionError{Current: note}
+	}
+	return key, note, err
+}
+
+// Newest implements [notes.Store]. The walk sees one moment. A damaged record is logged and left out: it must not hide
+// the others.
+func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit int) iter.Seq2[notes.Note, error] {
+	return func(yield func(notes.Note, error) bool) {
+		tx, err := s.snapshot()
+		if err != nil {
+			yield(notes.Note{}, err)
+			return
+		}
+		defer done(tx)
+		prefix := ownerPrefix(owner)
+		cursor := tx.Bucket(notesBucket).Cursor()
+		step := func() (key, value []byte) {
+			if key, value = cursor.Seek(noteKey(owner, before)); key == nil {
+				return cursor.Last()
+			}
+			return cursor.Prev()
+		}
+		for range limit {
+			var note notes.Note
+			var end bool
+			err := guard(func() error {
+				for {
+					if ctx.Err() != nil {
+						return unavailable(context.Cause(ctx))
+					}
+					key, value := step()
+					step = cursor.Prev
+					if end = !bytes.HasPrefix(key, prefix); end {
+						return nil
+					}
+					var err error
+					if note, err = decodeNote(key, value); err == nil {
+						return nil
+					}
+					s.log.Error("a note is left out of a list", "id", notes.ID(key[len(key)-16:]), "error", err)
+				}
+			})
+			if end || !yield(note, err) || err != nil {
+				return
+			}
+		}
+	}
+}

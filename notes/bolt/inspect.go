@@ -1,0 +1,261 @@
+package bolt
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+)
+
+// This file reads a bbolt file as plain bytes, without trust. bbolt maps its file and follows what it finds there: a
+// page that points outside the file is a fault, one that points back to itself an endless descent, and neither can be
+// recovered from. So the tree is walked here before bbolt sees it, and by -check.
+//
+// The layout is bbolt's, version 2 (go.etcd.io/bbolt, internal/common: page.go, meta.go, bucket.go), in the byte order
+// of the machine, which on every machine that Go and bbolt are used on is little-endian.
+const (
+	boltMagic   = 0xED0CDAED
+	boltVersion = 2
+	pageSize    = 4096 // set at creation, so that the file moves between machines
+
+	pageHeader    = 16 // id 8, flags 2, count 2, overflow 4
+	elementHeader = 16 // leaf: flags 4, position 4, key size 4, value size 4; branch: position 4, key size 4, page 8
+	bucketHeader  = 16 // root page 8, sequence 8
+
+	branchPage   = 0x01
+	leafPage     = 0x02
+	freelistPage = 0x10
+	bucketEntry  = 0x01
+
+	maxDepth = 64 // of the tree: far more than a file can need
+)
+
+var le = binary.LittleEndian
+
+// meta is one of the two pages that say where a commit's tree begins. They take turns.
+type meta struct {
+	root     uint64 // page of the root bucket
+	freelist uint64 // page of the free list
+	pages    uint64 // pages in use: all pages have smaller numbers
+	txid     uint64 // number of the commit
+}
+
+// readMeta reads the meta page i, 0 or 1.
+func readMeta(file io.ReaderAt, i int64) (meta, error) {
+	p := make([]byte, pageHeader+64)
+	if _, err := file.ReadAt(p, i*pageSize); err != nil {
+		return meta{}, err
+	}
+	p = p[pageHeader:]
+	sum := fnv.New64a()
+	sum.Write(p[:56])
+	switch {
+	case le.Uint32(p) != boltMagic:
+		return meta{}, errors.New("it does not begin as a bbolt page")
+	case le.Uint32(p[4:]) != boltVersion || le.Uint32(p[8:]) != pageSize:
+		return meta{}, fmt.Errorf("its layout is version %d with pages of %d bytes, not version %d with %d",
+			le.Uint32(p[4:]), le.Uint32(p[8:]), boltVersion, pageSize)
+	case le.Uint64(p[56:]) != sum.Sum64():
+		return meta{}, errors.New("its checksum does not fit")
+	}
+	return meta{root: le.Uint64(p[16:]), freelist: le.Uint64(p[32:]), pages: le.Uint64(p[40:]), txid: le.Uint64(p[48:])}, nil
+}
+
+// walk visits every record of the newest commit, in order, with the name of its bucket, and reports all that is wrong
+// with the file's structure. It returns an error where the file cannot be read at all; errForeign where it is none of
+// bbolt's.
+func walk(file io.ReaderAt, size int64, report func(format string, args ...any), visit func(bucket string, key, value []byte)) error {
+	m0, err0 := readMeta(file, 0)
+	m1, err1 := readMeta(file, 1)
+	newest := m0
+	switch {
+	case err0 != nil && err1 != nil:
+		return fmt.Errorf("%w: first page: %w; second page: %w", errForeign, err0, err1)
+	case err0 != nil:
+		newest = m1
+		report("%w: page 0 is damaged (%w), page 1 names commit %d", errOldMeta, err0, m1.txid)
+	case err1 != nil:
+		report("%w: page 1 is damaged (%w), page 0 names commit %d", errOldMeta, err1, m0.txid)
+	case m1.txid > m0.txid:
+		newest = m1
+	}
+	if newest.pages > uint64(size)/pageSize {
+		return fmt.Errorf("%w: it is cut short to %d bytes, its last commit needs %d pages of %d", errBroken, size, newest.pages, pageSize)
+	}
+	w := &walker{file: file, meta: newest, report: report, visit: visit, used: make([]pageUse, newest.pages)}
+	w.bucket("", newest.root)
+	w.free()
+	return nil
+}
+
+var (
+	errForeign = errors.New("this is no notes file")
+	errOldMeta = errors.New("the file opens at an older commit")
+	errLost    = errors.New("some pages belong to nothing")
+)
+
+type pageUse byte
+
+const (
+	unknown pageUse = iota
+	inTree
+	inFreelist
+)
+
+type walker struct {
+	file   io.ReaderAt
+	meta   meta
+	report func(format string, args ...any)
+	visit  func(bucket string, key, value []byte)
+	used   []pageUse
+}
+
+// page reads page id with its overflow and marks it as used. ok is false, and it is reported, where that cannot be.
+func (w *walker) page(id uint64, use pageUse) (p []byte, ok bool) {
+	if id < 2 || id >= w.meta.pages {
+		w.report("page %d is pointed to, but the file's pages are 2 to %d", id, w.meta.pages-1)
+		return nil, false
+	}
+	head := make([]byte, pageHeader)
+	if _, err := w.file.ReadAt(head, int64(id)*pageSize); err != nil {
+		w.report("page %d cannot be read: %v", id, err)
+		return nil, false
+	}
+	if named := le.Uint64(head); named != id {
+		w.report("page %d says that it is page %d", id, named)
+		return nil, false
+	}
+	span := uint64(le.Uint32(head[12:])) + 1
+	if span > w.meta.pages-id {
+		w.report("page %d claims %d pages, more than the file has", id, span)
+		return nil, false
+	}
+	for i := id; i < id+span; i++ {
+		if w.used[i] != unknown {
+			w.report("page %d is used twice", i)
+			return nil, false
+		}
+		w.used[i] = use
+	}
+	p = make([]byte, span*pageSize)
+	if _, err := w.file.ReadAt(p, int64(id)*pageSize); err != nil {
+		w.report("page %d cannot be read: %v", id, err)
+		return nil, false
+	}
+	return p, true
+}
+
+// bucket walks the tree below a root page.
+func (w *walker) bucket(name string, root uint64) {
+	if p, ok := w.page(root, inTree); ok {
+		w.tree(name, fmt.Sprintf("page %d", root), p, nil, nil, 0)
+	}
+}
+
+// tree walks one page and what is below it. Its keys lie in [low, high); nil is no bound.
+func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) {
+	flags, count := le.Uint16(p[8:]), int(le.Uint16(p[10:]))
+	if flags != leafPage && flags != branchPage || depth > maxDepth || flags == branchPage && count == 0 {
+		w.report("%s is no page of a tree (flags %#x, %d entries)", where, flags, count)
+		return
+	}
+	type entry struct {
+		key, value []byte // the value of a leaf
+		child      uint64 // the page below a branch
+		isBucket   bool
+	}
+	entries := make([]entry, 0, count)
+	for i := range count {
+		at := pageHeader + i*elementHeader
+		if at+elementHeader > len(p) {
+			w.report("%s claims %d entries, more than it holds", where, count)
+			return
+		}
+		e := p[at:]
+		var pos, keySize, valueSize uint64
+		var it entry
+		if flags == leafPage {
+			kind := le.Uint32(e)
+			if it.isBucket = kind == bucketEntry; kind > bucketEntry {
+				w.report("%s: entry %d is of unknown kind %#x", where, i, kind)
+				return
+			}
+			pos, keySize, valueSize = uint64(le.Uint32(e[4:])), uint64(le.Uint32(e[8:])), uint64(le.Uint32(e[12:]))
+		} else {
+			pos, keySize, it.child = uint64(le.Uint32(e)), uint64(le.Uint32(e[4:])), le.Uint64(e[8:])
+		}
+		from := uint64(at) + pos
+		if keySize == 0 || from+keySize+valueSize > uint64(len(p)) || from < uint64(pageHeader+count*elementHeader) {
+			w.report("%s: entry %d lies outside the page", where, i)
+			return
+		}
+		it.key = p[from : from+keySize]
+		it.value = p[from+keySize : from+keySize+valueSize]
+		if low != nil && (bytes.Compare(it.key, low) < 0 || i > 0 && bytes.Equal(it.key, low)) ||
+			high != nil && bytes.Compare(it.key, high) >= 0 {
+			w.report("%s: entry %d is out of order", where, i)
+			return
+		}
+		low = it.key
+		entries = append(entries, it)
+	}
+	for i, it := range entries {
+		switch {
+		case flags == branchPage:
+			below := high
+			if i+1 < len(entries) {
+				below = entries[i+1].key
+			}
+			if child, ok := w.page(it.child, inTree); ok {
+				w.tree(bucket, fmt.Sprintf("page %d", it.child), child, it.key, below, depth+1)
+			}
+		case !it.isBucket:
+			w.visit(bucket, it.key, it.value)
+		case bucket != "":
+			w.report("%s holds a bucket within bucket %q, which no notes file has", where, bucket)
+		case len(it.value) < bucketHeader:
+			w.report("%s: bucket %q has no root", where, it.key)
+		case le.Uint64(it.value) != 0:
+			w.bucket(string(it.key), le.Uint64(it.value))
+		case len(it.value) < bucketHeader+pageHeader:
+			w.report("%s: bucket %q has no page", where, it.key)
+		default: // a small bucket lies within its entry
+			w.tree(string(it.key), fmt.Sprintf("bucket %q in %s", it.key, where), it.value[bucketHeader:], nil, nil, depth+1)
+		}
+	}
+}
+
+// free walks the free list, and finds the pages that neither it nor the tree knows.
+func (w *walker) free() {
+	p, ok := w.page(w.meta.freelist, inTree)
+	if !ok {
+		return
+	}
+	count, at := uint64(le.Uint16(p[10:])), uint64(pageHeader)
+	if count == 0xFFFF { // then the number stands in the first entry
+		count, at = le.Uint64(p[at:]), at+8
+	}
+	if le.Uint16(p[8:]) != freelistPage || count > (uint64(len(p))-at)/8 {
+		w.report("page %d is no free list", w.meta.freelist)
+		return
+	}
+	for i := range count {
+		id := le.Uint64(p[at+8*i:])
+		if id < 2 || id >= w.meta.pages || w.used[id] != unknown {
+			w.report("page %d is on the free list, but it is in use or not there", id)
+			return
+		}
+		w.used[id] = inFreelist
+	}
+	lost := 0
+	for _, use := range w.used[2:] {
+		if use == unknown {
+			lost++
+		}
+	}
+	if lost > 0 {
+		w.report("%w: %d of them, which may have held notes", errLost, lost)
+	}
+}

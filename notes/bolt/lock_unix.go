@@ -1,0 +1,30 @@
+//go:build unix && !aix && !solaris
+
+package bolt
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// openLocked opens a file and takes the lock that bbolt will take on it a moment later, so that what is read in between
+// stands still. The lock belongs to the open file: bbolt gets it at once.
+func openLocked(path string, flag int, mode os.FileMode) (*os.File, error) {
+	file, err := os.OpenFile(path, flag, mode)
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(lockWait); ; time.Sleep(10 * time.Millisecond) {
+		switch err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+		case err == nil:
+			return file, nil
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return nil, errors.Join(&os.PathError{Op: "lock", Path: path, Err: err}, file.Close())
+		case time.Now().After(deadline):
+			return nil, errors.Join(errInUse, file.Close())
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"time"
+
+	"example.com/portable-notes/notes"
+)
+
+// Keys. An owner's notes lie side by side, in the order of their ids; the length before the owner keeps one owner's keys
+// apart from those of another whose name begins alike.
+
+func ownerPrefix(owner string) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(owner))), owner...)
+}
+
+func noteKey(owner string, id notes.ID) []byte { return append(ownerPrefix(owner), id[:]...) }
+
+func onceKey(owner, value string) []byte { return append(ownerPrefix(owner), value...) }
+
+// An entry of the expiry index leads from the time at which an idempotency key may go to the key.
+func expiryKey(expires time.Time, once []byte) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(expires.UnixMicro())), once...)
+}
+
+// Values. Each begins with a checksum over its key and the rest, so that neither a flipped bit nor a value that slid
+// under another key is ever served.
+
+var errDamaged = errors.New("the record is damaged: its checksum does not fit; run -check on the file and restore a copy")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(key, payload []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, payload)
+}
+
+func seal(key, payload []byte) []byte {
+	value := make([]byte, 0, 4+len(payload))
+	return append(binary.BigEndian.AppendUint32(value, checksum(key, payload)), payload...)
+}
+
+func unseal(key, value []byte) ([]byte, error) {
+	if len(value) < 4 || binary.BigEndian.Uint32(value) != checksum(key, value[4:]) {
+		return nil, errDamaged
+	}
+	return value[4:], nil
+}
+
+func encodeNote(key []byte, n notes.Note) []byte {
+	p := make([]byte, 0, n.TextSize()+64)
+	p = binary.AppendUvarint(p, uint64(n.Version))
+	p = binary.AppendVarint(p, n.CreatedAt.UnixMicro())
+	p = binary.AppendVarint(p, n.UpdatedAt.UnixMicro())
+	p = appendText(p, n.Title)
+	p = appendText(p, n.Content)
+	for _, tag := range n.Tags {
+		p = appendText(p, tag)
+	}
+	return seal(key, p)
+}
+
+// decodeNote copies what it returns: key and value are the file's own memory.
+func decodeNote(key, value []byte) (notes.Note, error) {
+	p, err := unseal(key, value)
+	if err != nil {
+		return notes.Note{}, err
+	}
+	r := reader{rest: p}
+	n := notes.Note{
+		ID:        notes.ID(key[len(key)-16:]),
+		Version:   int64(r.uvarint()),
+		CreatedAt: r.time(),
+		UpdatedAt: r.time(),
+		Title:     r.text(),
+		Content:   r.text(),
+	}
+	for len(r.rest) > 0 && !r.short {
+		n.Tags = append(n.Tags, r.text())
+	}
+	if r.short {
+		return notes.Note{}, errDamaged
+	}
+	return n, nil
+}
+
+// once is what is remembered of an idempotency key: enough to give the first answer again to a request that is equal to
+// the first.
+type once struct {
+	id      notes.ID
+	created time.Time
+	request [32]byte
+	expires time.Time
+}
+
+func encodeOnce(key []byte, o once) []byte {
+	p := append(o.id[:], o.request[:]...)
+	p = binary.AppendVarint(p, o.created.UnixMicro())
+	return seal(key, binary.AppendVarint(p, o.expires.UnixMicro()))
+}
+
+func decodeOnce(key, value []byte) (once, error) {
+	p, err := unseal(key, value)
+	if err != nil {
+		return once{}, err
+	}
+	if len(p) < 48 {
+		return once{}, errDamaged
+	}
+	o := once{id: notes.ID(p[:16]), request: [32]byte(p[16:48])}
+	r := reader{rest: p[48:]}
+	o.created, o.expires = r.time(), r.time()
+	if r.short {
+		return once{}, errDamaged
+	}
+	return o, nil
+}
+
+// counts is how many records the file holds, so that -check finds a loss that leaves no other trace.
+type counts struct{ notes, keys uint64 }
+
+func encodeCounts(key []byte, c counts) []byte {
+	return seal(key, binary.AppendUvarint(binary.AppendUvarint(nil, c.notes), c.keys))
+}
+
+func decodeCounts(key, value []byte) (counts, error) {
+	p, err := unseal(key, value)
+	if err != nil {
+		return counts{}, err
+	}
+	r := reader{rest: p}
+	c := counts{notes: r.uvarint(), keys: r.uvarint()}
+	if r.short {
+		return counts{}, errDamaged
+	}
+	return c, nil
+}
+
+func appendText(p []byte, s string) []byte {
+	return append(binary.AppendUvarint(p, uint64(len(s))), s...)
+}
+
+// reader takes a payload apart; short tells that it ended too early.
+type reader struct {
+	rest  []byte
+	short bool
+}
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	return advance(r, v, n)
+}
+
+func (r *reader) time() time.Time {
+	v, n := binary.Varint(r.rest)
+	return time.UnixMicro(advance(r, v, n)).UTC()
+}
+
+func advance[T any](r *reader, v T, n int) T {
+	if n <= 0 {
+		r.short, n = true, 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *reader) text() string {
+	size := r.uvarint()
+	if size > uint64(len(r.rest)) {
+		r.short = true
+		return ""
+	}
+	s := string(r.rest[:size])
+	r.rest = r.rest[size:]
+	return s
+}

@@ -1,0 +1,721 @@
+// Package storetest holds a [notes.Store] to its contract. Every store runs it:
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Run(t, func(t *testing.T) notes.Store { return open(t) })
+//	}
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"example.com/portable-notes/notes"
+)
+
+const owner = "someone"
+
+// epoch is the time of the first note. The suite counts its own time: a store must not look at a clock.
+var epoch = time.Date(2026, 11, 22, 9, 0, 0, 123456000, time.UTC)
+
+// Run runs the suite. Open returns an empty store, which it closes when its test ends.
+func Run(t *testing.T, open func(t *testing.T) notes.Store) {
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *suite)
+	}{
+		{"RoundTrip", roundTrip},
+		{"Limits", limits},
+		{"CreateTwice", createTwice},
+		{"Missing", missing},
+		{"Update", update},
+		{"Conditions", conditions},
+		{"Delete", remove},
+		{"Owners", owners},
+		{"Ownership", ownership},
+		{"Cancelled", cancelled},
+		{"Newest", newest},
+		{"NewestWhileOthersWrite", newestWhileOthersWrite},
+		{"TenThousand", tenThousand},
+		{"OneWinner", oneWinner},
+		{"EveryUpdateCounts", everyUpdateCounts},
+		{"PatchesOfDifferentFieldsStand", patchesStand},
+		{"KeyReplays", keyReplays},
+		{"KeyReused", keyReused},
+		{"KeyOfDeletedNote", keyOfDeletedNote},
+		{"KeyExpires", keyExpires},
+		{"KeysOfOwners", keysOfOwners},
+		{"KeyRace", keyRace},
+		{"KeyRetried", keyRetried},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.run(t, &suite{T: t, store: open(t), ctx: t.Context()})
+		})
+	}
+}
+
+type suite struct {
+	*testing.T
+	store notes.Store
+	ctx   context.Context
+	made  atomic.Int64 // ids made
+}
+
+// note makes a note that no other call made; later ones have larger ids.
+func (s *suite) note(title string) notes.Note {
+	n := s.made.Add(1)
+	at := epoch.Add(time.Duration(n) * time.Millisecond)
+	id := uuid.Must(uuid.Parse(fmt.Sprintf("%012x", at.UnixMilli()) + "70008000000000000000"))
+	return notes.Note{ID: id, Title: title, CreatedAt: at, UpdatedAt: at, Version: 1}
+}
+
+func (s *suite) create(n notes.Note) notes.Note {
+	s.Helper()
+	got, err := s.store.Create(s.ctx, owner, n, nil)
+	s.ok(err)
+	return got
+}
+
+func (s *suite) ok(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *suite) is(err, want error) {
+	s.Helper()
+	if !errors.Is(err, want) {
+		s.Fatalf("error is %v, want %v", err, want)
+	}
+}
+
+// equal compares notes as a caller sees them: nil and empty tags are the same.
+func (s *suite) equal(got, want notes.Note) {
+	s.Helper()
+	if len(got.Tags) == 0 && len(want.Tags) == 0 {
+		got.Tags, want.Tags = nil, nil
+	}
+	if !got.CreatedAt.Equal(want.CreatedAt) || !got.UpdatedAt.Equal(want.UpdatedAt) {
+		s.Fatalf("note %s has times %v and %v, want %v and %v", got.ID, got.CreatedAt, got.UpdatedAt, want.CreatedAt, want.UpdatedAt)
+	}
+	got.CreatedAt, got.UpdatedAt = want.CreatedAt, want.UpdatedAt
+	if !reflect.DeepEqual(got, want) {
+		s.Fatalf("note is %.200q, want %.200q", fmt.Sprint(got), fmt.Sprint(want))
+	}
+}
+
+// kept asserts that the store returns this note.
+func (s *suite) kept(want notes.Note) {
+	s.Helper()
+	got, err := s.store.Get(s.ctx, owner, want.ID)
+	s.ok(err)
+	s.equal(got, want)
+}
+
+// refused asserts that err refuses a change of a note that stands so.
+func (s *suite) refused(err error, current notes.Note) {
+	s.Helper()
+	var refusal *notes.PreconditionError
+	if !errors.As(err, &refusal) {
+		s.Fatalf("error is %v, want a PreconditionError", err)
+	}
+	s.equal(refusal.Current, current)
+}
+
+func (s *suite) ids(owner string, before notes.ID, limit int) []notes.ID {
+	s.Helper()
+	var ids []notes.ID
+	for n, err := range s.store.Newest(s.ctx, owner, before, limit) {
+		s.ok(err)
+		ids = append(ids, n.ID)
+	}
+	return ids
+}
+
+func (s *suite) wantIDs(got, want []notes.ID) {
+	s.Helper()
+	if !slices.Equal(got, want) {
+		s.Fatalf("walk gives %v, want %v", got, want)
+	}
+}
+
+// together runs n calls at once and waits for them.
+func together(n int, call func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { call(i) })
+	}
+	wg.Wait()
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func roundTrip(t *testing.T, s *suite) {
+	for _, text := range []string{
+		"plain", "ünïcödé", "日本語", "👩‍👩‍👧‍👦 family", "e\u0301 is not \u00e9", "\u202eright to left", "\ufeffmark", "\ufffd",
+		"a\x00b", "line\nbreak\r\n\ttab", `"quotes" \ & <tags>`, "\u2028\u2029", "\x7f\u0085\u0001", " kept ",
+	} {
+		n := s.note("title")
+		n.Content = text
+		n.Tags = []string{"b", "a", "日本", "A"}
+		s.equal(s.create(n), n)
+		s.kept(n)
+		for listed, err := range s.store.Newest(s.ctx, owner, uuid.Max, 1) {
+			s.ok(err)
+			s.equal(listed, n)
+		}
+	}
+	bare := s.note("no content, no tags")
+	s.create(bare)
+	s.kept(bare)
+}
+
+func limits(t *testing.T, s *suite) {
+	n := s.note(strings.Repeat("\U0001F600", notes.MaxTitle))
+	n.Content = strings.Repeat("é\x00\"x", notes.MaxContent/5) + strings.Repeat("x", notes.MaxContent%5)
+	for i := range notes.MaxTags {
+		n.Tags = append(n.Tags, strings.Repeat("\U0001F600", notes.MaxTag-1)+string(rune('a'+i)))
+	}
+	n.Version = 1
+	s.create(n)
+	s.kept(n)
+	at := n.UpdatedAt.Add(time.Hour)
+	want := n
+	want.Version, want.UpdatedAt = 2, at
+	want.Content = strings.Repeat("\u0001", notes.MaxContent)
+	got, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Content: &want.Content}, at, notes.Condition{})
+	s.ok(err)
+	s.equal(got, want)
+	s.kept(want)
+	s.ok(s.store.Delete(s.ctx, owner, n.ID, at, notes.Condition{}))
+}
+
+func createTwice(t *testing.T, s *suite) {
+	n := s.note("first")
+	s.create(n)
+	other := n
+	other.Title = "second"
+	_, err := s.store.Create(s.ctx, owner, other, nil)
+	s.is(err, notes.ErrExists)
+	s.kept(n)
+}
+
+func missing(t *testing.T, s *suite) {
+	id := s.note("").ID
+	for _, cond := range []notes.Condition{{}, {OneOf: []int64{}}, {OneOf: []int64{1}}, {NoneOf: []int64{1}}} {
+		_, err := s.store.Update(s.ctx, owner, id, notes.Patch{Title: ptr("ghost")}, epoch, cond)
+		s.is(err, notes.ErrNotFound)
+		s.is(s.store.Delete(s.ctx, owner, id, epoch, cond), notes.ErrNotFound)
+	}
+	_, err := s.store.Get(s.ctx, owner, id)
+	s.is(err, notes.ErrNotFound)
+	s.wantIDs(s.ids(owner, uuid.Max, 10), nil)
+	_, err = s.store.Get(s.ctx, owner, uuid.Nil)
+	s.is(err, notes.ErrNotFound)
+}
+
+func update(t *testing.T, s *suite) {
+	n := s.note("title")
+	n.Content, n.Tags = "content", []string{"tag"}
+	s.create(n)
+	for i, step := range []notes.Patch{
+		{Title: ptr("new")},
+		{Content: ptr("")},
+		{Tags: &[]string{}},
+		{Tags: &[]string{"x", "y"}},
+		{},
+		{Title: ptr("all"), Content: ptr("three"), Tags: &[]string{"z"}},
+		{Title: ptr("all")},
+	} {
+		n = step.Apply(n)
+		n.Version++
+		n.UpdatedAt = n.UpdatedAt.Add(time.Microsecond)
+		got, err := s.store.Update(s.ctx, owner, n.ID, step, n.UpdatedAt, notes.Condition{})
+		if err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+		s.equal(got, n)
+		s.kept(n)
+	}
+}
+
+func conditions(t *testing.T, s *suite) {
+	n := s.note("at version 2")
+	s.create(n)
+	n.Title, n.Version = "two", 2
+	_, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: &n.Title}, n.UpdatedAt, notes.Condition{})
+	s.ok(err)
+	long := make([]int64, 500)
+	for i := range long {
+		long[i] = int64(i + 3)
+	}
+	for _, cond := range []notes.Condition{
+		{OneOf: []int64{}}, {OneOf: []int64{1}}, {OneOf: []int64{3, 1}}, {OneOf: long}, {NoneOf: []int64{2}},
+		{NoneOf: []int64{1, 2, 3}}, {OneOf: []int64{2}, NoneOf: []int64{2}}, {OneOf: []int64{1}, NoneOf: []int64{1}},
+		{NoneOf: append(slices.Clone(long), 2)},
+	} {
+		_, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("no")}, epoch, cond)
+		s.refused(err, n)
+		s.refused(s.store.Delete(s.ctx, owner, n.ID, epoch, cond), n)
+		s.kept(n)
+	}
+	for _, cond := range []func() notes.Condition{
+		func() notes.Condition { return notes.Condition{OneOf: []int64{n.Version}} },
+		func() notes.Condition { return notes.Condition{OneOf: append(slices.Clone(long), n.Version)} },
+		func() notes.Condition { return notes.Condition{NoneOf: []int64{n.Version + 1, 0}} },
+		func() notes.Condition { return notes.Condition{NoneOf: []int64{}} },
+		func() notes.Condition { return notes.Condition{OneOf: []int64{n.Version, 9}, NoneOf: []int64{9}} },
+	} {
+		_, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("yes")}, n.UpdatedAt, cond())
+		s.ok(err)
+		n.Title = "yes"
+		n.Version++
+		s.kept(n)
+	}
+	s.ok(s.store.Delete(s.ctx, owner, n.ID, epoch, notes.Condition{OneOf: []int64{n.Version}}))
+}
+
+func remove(t *testing.T, s *suite) {
+	n, stays := s.note("goes"), s.note("stays")
+	s.create(n)
+	s.create(stays)
+	s.ok(s.store.Delete(s.ctx, owner, n.ID, epoch, notes.Condition{}))
+	_, err := s.store.Get(s.ctx, owner, n.ID)
+	s.is(err, notes.ErrNotFound)
+	s.is(s.store.Delete(s.ctx, owner, n.ID, epoch, notes.Condition{}), notes.ErrNotFound)
+	_, err = s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("back")}, epoch, notes.Condition{})
+	s.is(err, notes.ErrNotFound)
+	s.wantIDs(s.ids(owner, uuid.Max, 10), []notes.ID{stays.ID})
+}
+
+func owners(t *testing.T, s *suite) {
+	names := []string{
+		"a", "ab", "a\x00", "a\x00b", "b", "a/", "a#1", "A", "日", "日本", "\x01", strings.Repeat("x", 511), strings.Repeat("x", 512),
+	}
+	n := s.note("of nobody yet")
+	for i, name := range names {
+		mine := n // one id for all of them
+		mine.Title = name
+		_, err := s.store.Create(s.ctx, name, mine, nil)
+		s.ok(err)
+		more := s.note(name)
+		_, err = s.store.Create(s.ctx, name, more, nil)
+		s.ok(err)
+		for _, other := range names[i+1:] {
+			_, err := s.store.Get(s.ctx, other, more.ID)
+			s.is(err, notes.ErrNotFound)
+			_, err = s.store.Update(s.ctx, other, more.ID, notes.Patch{Title: ptr("stolen")}, epoch, notes.Condition{})
+			s.is(err, notes.ErrNotFound)
+			s.is(s.store.Delete(s.ctx, other, more.ID, epoch, notes.Condition{}), notes.ErrNotFound)
+		}
+	}
+	for _, name := range names {
+		count := 0
+		for got, err := range s.store.Newest(s.ctx, name, uuid.Max, 100) {
+			s.ok(err)
+			if count++; got.Title != name {
+				t.Fatalf("owner %.20q is shown a note of %.20q", name, got.Title)
+			}
+		}
+		if count != 2 {
+			t.Fatalf("owner %.20q is shown %d notes, has 2", name, count)
+		}
+		s.ok(s.store.Delete(s.ctx, name, n.ID, epoch, notes.Condition{}))
+	}
+	s.wantIDs(s.ids("nobody", uuid.Max, 10), nil)
+}
+
+func ownership(t *testing.T, s *suite) {
+	n := s.note("mine")
+	n.Tags = []string{"one", "two"}
+	given := n
+	given.Tags = slices.Clone(n.Tags)
+	made := s.create(given)
+	given.Tags[0] = "changed by the caller"
+	s.kept(n)
+	made.Tags[0] = "changed by the caller"
+	s.kept(n)
+	got, err := s.store.Get(s.ctx, owner, n.ID)
+	s.ok(err)
+	got.Tags[1] = "changed by the caller"
+	s.kept(n)
+	patch := []string{"three"}
+	changed, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Tags: &patch}, n.UpdatedAt, notes.Condition{})
+	s.ok(err)
+	n.Version, n.Tags = 2, []string{"three"}
+	patch[0] = "changed by the caller"
+	s.kept(n)
+	changed.Tags[0] = "changed by the caller"
+	s.kept(n)
+	for listed, err := range s.store.Newest(s.ctx, owner, uuid.Max, 1) {
+		s.ok(err)
+		listed.Tags[0] = "changed by the caller"
+	}
+	s.kept(n)
+}
+
+func cancelled(t *testing.T, s *suite) {
+	n := s.note("there")
+	s.create(n)
+	ctx, cancel := context.WithCancel(s.ctx)
+	cancel()
+	want := func(err error) {
+		t.Helper()
+		s.is(err, notes.ErrUnavailable)
+		s.is(err, context.Canceled)
+	}
+	_, err := s.store.Get(ctx, owner, n.ID)
+	want(err)
+	_, err = s.store.Create(ctx, owner, s.note("never"), nil)
+	want(err)
+	_, err = s.store.Create(ctx, owner, s.note("never"), &notes.IdempotencyKey{Value: "k", Expires: epoch.Add(time.Hour)})
+	want(err)
+	_, err = s.store.Update(ctx, owner, n.ID, notes.Patch{Title: ptr("never")}, epoch, notes.Condition{})
+	want(err)
+	want(s.store.Delete(ctx, owner, n.ID, epoch, notes.Condition{}))
+	err = nil
+	for _, err = range s.store.Newest(ctx, owner, uuid.Max, 10) {
+		break
+	}
+	want(err)
+	// A context that had ended before the call: nothing can have happened.
+	s.kept(n)
+	s.wantIDs(s.ids(owner, uuid.Max, 10), []notes.ID{n.ID})
+}
+
+func newest(t *testing.T, s *suite) {
+	var ids []notes.ID
+	for range 30 {
+		ids = append(ids, s.note("").ID)
+	}
+	for _, i := range rand.Perm(len(ids)) { // in whatever order they come
+		n := s.note("x")
+		n.ID = ids[i]
+		s.create(n)
+	}
+	slices.Reverse(ids)
+	s.wantIDs(s.ids(owner, uuid.Max, 100), ids)
+	s.wantIDs(s.ids(owner, uuid.Max, 7), ids[:7])
+	s.wantIDs(s.ids(owner, uuid.Max, 30), ids)
+	s.wantIDs(s.ids(owner, uuid.Max, 1), ids[:1])
+	s.wantIDs(s.ids(owner, ids[6], 7), ids[7:14])
+	s.wantIDs(s.ids(owner, ids[29], 7), nil)
+	s.wantIDs(s.ids(owner, uuid.Nil, 7), nil)
+	// The position need not exist any more, nor the caller read to the end.
+	s.ok(s.store.Delete(s.ctx, owner, ids[10], epoch, notes.Condition{}))
+	s.wantIDs(s.ids(owner, ids[10], 3), ids[11:14])
+	for range s.store.Newest(s.ctx, owner, uuid.Max, 30) {
+		break
+	}
+	s.create(s.note("after a walk that was left"))
+}
+
+func newestWhileOthersWrite(t *testing.T, s *suite) {
+	const stay = 120
+	want := make([]notes.ID, stay)
+	var passing []notes.Note
+	for i := range stay {
+		n := s.note("stays")
+		want[i] = n.ID
+		s.create(n)
+		p := s.note("passes")
+		passing = append(passing, p)
+		s.create(p)
+	}
+	slices.Reverse(want)
+	var writers sync.WaitGroup
+	stop := make(chan struct{})
+	for w := range 4 {
+		writers.Go(func() {
+			for i := w; ; i += 4 {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if i < len(passing) {
+					if err := s.store.Delete(s.ctx, owner, passing[i].ID, epoch, notes.Condition{}); err != nil {
+						t.Error(err)
+					}
+				}
+				if _, err := s.store.Create(s.ctx, owner, s.note("new"), nil); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.store.Update(s.ctx, owner, want[i%stay], notes.Patch{Content: ptr("changed")}, epoch, notes.Condition{}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 3 {
+		var seen []notes.ID
+		before := uuid.Max
+		for {
+			page := s.ids(owner, before, 7)
+			if len(page) == 0 {
+				break
+			}
+			before = page[len(page)-1]
+			for _, id := range page {
+				if slices.Contains(want, id) {
+					seen = append(seen, id)
+				}
+			}
+		}
+		s.wantIDs(seen, want)
+	}
+	close(stop)
+	writers.Wait()
+}
+
+func tenThousand(t *testing.T, s *suite) {
+	const total, writers = 10_000, 50
+	all := make([]notes.Note, total)
+	for i := range all {
+		all[i] = s.note(fmt.Sprint("note ", i))
+	}
+	together(writers, func(w int) {
+		for i := w; i < total; i += writers {
+			if _, err := s.store.Create(s.ctx, owner, all[i], nil); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	i := total
+	for n, err := range s.store.Newest(s.ctx, owner, uuid.Max, 2*total) {
+		s.ok(err)
+		i--
+		s.equal(n, all[i])
+	}
+	if i != 0 {
+		t.Fatalf("walk ends %d notes before the end", i)
+	}
+}
+
+func oneWinner(t *testing.T, s *suite) {
+	n := s.note("contested")
+	s.create(n)
+	const writers = 20
+	for version := int64(1); version <= 5; version++ {
+		var won atomic.Int64
+		together(writers, func(i int) {
+			patch := notes.Patch{Title: ptr(fmt.Sprintf("version %d by %d", version, i))}
+			got, err := s.store.Update(s.ctx, owner, n.ID, patch, epoch, notes.Condition{OneOf: []int64{version}})
+			var refusal *notes.PreconditionError
+			switch {
+			case err == nil && got.Version == version+1 && got.Title == *patch.Title:
+				won.Add(1)
+			case !errors.As(err, &refusal) || refusal.Current.Version <= version:
+				t.Errorf("update gives version %d, error %v", got.Version, err)
+			}
+		})
+		if won.Load() != 1 {
+			t.Fatalf("%d writers won version %d, want 1", won.Load(), version)
+		}
+	}
+}
+
+func everyUpdateCounts(t *testing.T, s *suite) {
+	n := s.note("counted")
+	s.create(n)
+	const writers = 50
+	var seen sync.Map
+	together(writers, func(i int) {
+		got, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Content: ptr(fmt.Sprint(i))}, epoch, notes.Condition{})
+		if err != nil {
+			t.Error(err)
+		} else if other, twice := seen.LoadOrStore(got.Version, i); twice {
+			t.Errorf("%d and %d both got version %d", i, other, got.Version)
+		} else if got.Content != fmt.Sprint(i) {
+			t.Errorf("writer %d was given the note of another: %q", i, got.Content)
+		}
+	})
+	got, err := s.store.Get(s.ctx, owner, n.ID)
+	s.ok(err)
+	if got.Version != 1+writers {
+		t.Fatalf("%d updates raised the version from 1 to %d", writers, got.Version)
+	}
+}
+
+func patchesStand(t *testing.T, s *suite) {
+	for round := range 50 {
+		n := s.note("patched")
+		s.create(n)
+		want := notes.Patch{Title: ptr(fmt.Sprint("t", round)), Content: ptr(fmt.Sprint("c", round)), Tags: &[]string{fmt.Sprint("g", round)}}
+		patches := []notes.Patch{{Title: want.Title}, {Content: want.Content}, {Tags: want.Tags}}
+		together(3, func(i int) {
+			if _, err := s.store.Update(s.ctx, owner, n.ID, patches[i], n.UpdatedAt, notes.Condition{}); err != nil {
+				t.Error(err)
+			}
+		})
+		n = want.Apply(n)
+		n.Version = 4
+		s.kept(n)
+	}
+}
+
+// request makes the key of a request; equal numbers are equal requests.
+func request(value string, number byte, expires time.Time) *notes.IdempotencyKey {
+	return &notes.IdempotencyKey{Value: value, Request: [32]byte{number}, Expires: expires}
+}
+
+// again asserts that a create with the key returns the note as it was first made, and makes none.
+func (s *suite) again(first notes.Note, key *notes.IdempotencyKey) {
+	s.Helper()
+	before := s.ids(owner, uuid.Max, 1000)
+	retry := s.note(first.Title)
+	retry.Content, retry.Tags = first.Content, first.Tags
+	got, err := s.store.Create(s.ctx, owner, retry, key)
+	s.ok(err)
+	s.equal(got, first)
+	s.wantIDs(s.ids(owner, uuid.Max, 1000), before)
+}
+
+func keyReplays(t *testing.T, s *suite) {
+	n := s.note("once")
+	n.Content, n.Tags = "content", []string{"a", "b"}
+	for _, value := range []string{"k", "K", strings.Repeat("~", 255), `"quoted"`, "k,k"} {
+		n := n
+		n.ID = s.note("").ID
+		key := request(value, 1, epoch.Add(time.Hour))
+		got, err := s.store.Create(s.ctx, owner, n, key)
+		s.ok(err)
+		s.equal(got, n)
+		s.kept(n)
+		s.again(n, key)
+		_, err = s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("changed since")}, epoch.Add(time.Minute), notes.Condition{})
+		s.ok(err)
+		s.again(n, key)
+		later := request(value, 1, epoch.Add(2*time.Hour))
+		s.again(n, later)
+	}
+}
+
+func keyReused(t *testing.T, s *suite) {
+	n := s.note("first")
+	_, err := s.store.Create(s.ctx, owner, n, request("k", 1, epoch.Add(time.Hour)))
+	s.ok(err)
+	_, err = s.store.Create(s.ctx, owner, s.note("second"), request("k", 2, epoch.Add(time.Hour)))
+	s.is(err, notes.ErrKeyReused)
+	s.wantIDs(s.ids(owner, uuid.Max, 10), []notes.ID{n.ID})
+	s.again(n, request("k", 1, epoch.Add(time.Hour))) // a refusal is not remembered
+	_, err = s.store.Create(s.ctx, owner, s.note("second"), request("other", 2, epoch.Add(time.Hour)))
+	s.ok(err)
+	_, err = s.store.Create(s.ctx, owner, s.note("without a key"), nil)
+	s.ok(err)
+}
+
+func keyOfDeletedNote(t *testing.T, s *suite) {
+	n := s.note("once")
+	key := request("k", 1, epoch.Add(time.Hour))
+	_, err := s.store.Create(s.ctx, owner, n, key)
+	s.ok(err)
+	s.ok(s.store.Delete(s.ctx, owner, n.ID, epoch.Add(time.Minute), notes.Condition{}))
+	for range 2 {
+		s.again(n, key)
+		_, err = s.store.Get(s.ctx, owner, n.ID)
+		s.is(err, notes.ErrNotFound)
+		s.is(s.store.Delete(s.ctx, owner, n.ID, epoch.Add(time.Minute), notes.Condition{}), notes.ErrNotFound)
+		_, err = s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("back")}, epoch.Add(time.Minute), notes.Condition{})
+		s.is(err, notes.ErrNotFound)
+		s.wantIDs(s.ids(owner, uuid.Max, 10), nil)
+	}
+}
+
+func keyExpires(t *testing.T, s *suite) {
+	const keys = 30
+	for i := range keys {
+		_, err := s.store.Create(s.ctx, owner, s.note("first"), request(fmt.Sprint("k", i), 1, epoch.Add(time.Hour)))
+		s.ok(err)
+	}
+	// The key holds to the microsecond of its expiry, and then is free for any note.
+	at := func(now time.Time, number byte) error {
+		n := s.note("later")
+		n.CreatedAt, n.UpdatedAt = now, now
+		_, err := s.store.Create(s.ctx, owner, n, request("k7", number, now.Add(time.Hour)))
+		return err
+	}
+	s.is(at(epoch.Add(time.Hour), 2), notes.ErrKeyReused)
+	s.ok(at(epoch.Add(time.Hour+time.Microsecond), 2))
+	s.is(at(epoch.Add(time.Hour+time.Second), 1), notes.ErrKeyReused)
+	// Those that nobody asked for again go in time, and what is new stays.
+	for i := range 2 * keys {
+		n := s.note("much later")
+		n.CreatedAt = epoch.Add(3 * time.Hour)
+		n.UpdatedAt = n.CreatedAt
+		_, err := s.store.Create(s.ctx, owner, n, request(fmt.Sprint("new", i), 1, epoch.Add(4*time.Hour)))
+		s.ok(err)
+	}
+	for i := range 2 * keys {
+		n := s.note("another")
+		n.CreatedAt = epoch.Add(3 * time.Hour)
+		_, err := s.store.Create(s.ctx, owner, n, request(fmt.Sprint("new", i), 2, epoch.Add(4*time.Hour)))
+		s.is(err, notes.ErrKeyReused)
+	}
+}
+
+func keysOfOwners(t *testing.T, s *suite) {
+	for _, name := range []string{"a", "ab", "a\x00"} {
+		for _, value := range []string{"k", "bk", "\x7fk"} {
+			n := s.note(name)
+			got, err := s.store.Create(s.ctx, name, n, request(value, 1, epoch.Add(time.Hour)))
+			s.ok(err)
+			s.equal(got, n)
+		}
+	}
+}
+
+func keyRace(t *testing.T, s *suite) {
+	const racers = 20
+	for round := range 10 {
+		key := request(fmt.Sprint("race ", round), 1, epoch.Add(time.Hour))
+		var answers sync.Map
+		together(racers, func(int) {
+			got, err := s.store.Create(s.ctx, owner, s.note("raced"), key)
+			if err != nil {
+				t.Error(err)
+			}
+			answers.Store(got.ID, got.CreatedAt)
+		})
+		count := 0
+		answers.Range(func(id, created any) bool {
+			count++
+			got, err := s.store.Get(s.ctx, owner, id.(notes.ID))
+			s.ok(err)
+			if !got.CreatedAt.Equal(created.(time.Time)) {
+				t.Errorf("racers were told %v, the note has %v", created, got.CreatedAt)
+			}
+			return true
+		})
+		if count != 1 {
+			t.Fatalf("%d racers were given %d notes", racers, count)
+		}
+		if all := s.ids(owner, uuid.Max, 100); len(all) != round+1 {
+			t.Fatalf("after %d races there are %d notes", round+1, len(all))
+		}
+	}
+}
+
+func keyRetried(t *testing.T, s *suite) {
+	// The very same call again, as a caller makes it that had no answer.
+	n := s.note("once")
+	key := request("k", 1, epoch.Add(time.Hour))
+	for range 3 {
+		got, err := s.store.Create(s.ctx, owner, n, key)
+		s.ok(err)
+		s.equal(got, n)
+	}
+	s.wantIDs(s.ids(owner, uuid.Max, 10), []notes.ID{n.ID})
+}
