@@ -1,0 +1,206 @@
+// Command server serves the notes API over HTTP and keeps the notes in one local file.
+//
+// It is configured by environment variables; -h lists them. SIGTERM and SIGINT let it finish what it has begun and exit
+// with 0; a second one ends it at once. Mistakes in the settings exit with 2, other failures with 1.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/mattn/go-isatty"
+
+	"example.com/portable-notes/app"
+	"example.com/portable-notes/app/about"
+	"example.com/portable-notes/notes"
+	"example.com/portable-notes/notes/bolt"
+)
+
+// errUsage is a mistake of the person who started the program.
+var errUsage = errors.New("the settings are wrong")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // so that a second signal kills
+	switch err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr); {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		fmt.Fprintf(os.Stderr, "server: %v\nserver -h lists the settings\n", err)
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "server:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("server", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	version := flags.Bool("version", false, "print the version and exit")
+	healthcheck := flags.Bool("healthcheck", false, "ask the server at NOTES_ADDR whether it is ready, and exit with 0 or 1")
+	check := flags.String("check", "", "look a notes `FILE` through that no server has open, and exit with 0 if it is sound")
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		usage(flags, stdout)
+		return err
+	case err != nil:
+		return fmt.Errorf("%w: %w", errUsage, err)
+	case flags.NArg() > 0:
+		return fmt.Errorf("%w: %q is not expected; settings are environment variables", errUsage, flags.Arg(0))
+	case *version:
+		build := buildVersion()
+		fmt.Fprintln(stdout, "portable-notes server", build.Version, build.Commit)
+		return nil
+	case *check != "":
+		return checkFile(*check, stdout)
+	}
+	c, err := configure(environ)
+	if err != nil {
+		return fmt.Errorf("%w:\n%w", errUsage, err)
+	}
+	if *healthcheck {
+		return askReady(ctx, c.addr)
+	}
+	return start(ctx, c, stderr)
+}
+
+// start is the server's life.
+func start(ctx context.Context, c config, stderr io.Writer) error {
+	log, say := logger(c, stderr)
+	store, err := bolt.Open(c.file, log)
+	if err != nil {
+		return err
+	}
+	service := notes.NewService(store, time.Now, rand.Reader)
+	web := app.New(service, app.Options{Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout})
+	build := buildVersion()
+	build.Store, build.Door = "bolt", "server"
+	drain := newDrain(app.Under(c.basePath, web))
+	about.Mount(web, c.basePath, build, func(ctx context.Context) error {
+		return errors.Join(drain.refusal(), service.Ready(ctx))
+	})
+	listener, err := net.Listen("tcp", c.addr)
+	if err != nil {
+		return errors.Join(listenError(c.addr, err), store.Close())
+	}
+	url := "http://" + reachable(listener.Addr().String()) + c.basePath
+	file, err := filepath.Abs(c.file)
+	if err != nil {
+		file = c.file
+	}
+	say("listening on %s (reference: %s/docs)", url, url)
+	say("notes are kept in %s", file)
+	say(`try: curl -s %s/notes -H 'Content-Type: application/json' -d '{"title":"Hello"}'`, url)
+	err = drain.serve(ctx, listener, c, log)
+	return errors.Join(err, store.Close())
+}
+
+// listenError says what to do about an address that cannot be had.
+func listenError(addr string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("address %s is in use: stop who has it, or set NOTES_ADDR to another, such as 127.0.0.1:8081", addr)
+	}
+	return fmt.Errorf("listen on %s: %w: set NOTES_ADDR to an address of this machine", addr, err)
+}
+
+// logger makes the log, and the way to say the few lines that are for a person.
+func logger(c config, w io.Writer) (log *slog.Logger, say func(format string, args ...any)) {
+	file, isFile := w.(*os.File)
+	terminal := isFile && isatty.IsTerminal(file.Fd())
+	options := &slog.HandlerOptions{Level: c.logLevel}
+	if c.logFormat == "text" || c.logFormat == "auto" && terminal {
+		return slog.New(slog.NewTextHandler(w, options)), func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+	}
+	log = slog.New(slog.NewJSONHandler(w, options))
+	return log, func(format string, args ...any) { log.Info(fmt.Sprintf(format, args...)) }
+}
+
+// reachable is an address that a client on this machine can use for one that was listened on.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return addr
+}
+
+func usage(flags *flag.FlagSet, w io.Writer) {
+	fmt.Fprint(w, "server serves the notes API over HTTP and keeps the notes in one local file.\n\nSettings, from the environment:\n")
+	for _, s := range settings {
+		fmt.Fprintf(w, "  %-22s %s\n", s.name, s.meaning)
+		if s.initial != "" {
+			fmt.Fprintf(w, "  %-22s default %s\n", "", s.initial)
+		}
+	}
+	fmt.Fprint(w, "\nFlags:\n")
+	flags.SetOutput(w)
+	flags.PrintDefaults()
+}
+
+// checkFile prints what bolt.Check finds.
+func checkFile(path string, w io.Writer) error {
+	report, err := bolt.Check(path)
+	if err != nil {
+		return err
+	}
+	for _, finding := range report.Findings {
+		fmt.Fprintln(w, finding)
+	}
+	fmt.Fprintf(w, "%d notes and %d idempotency keys can be read\n", report.Notes, report.Keys)
+	if n := len(report.Findings); n > 0 {
+		return fmt.Errorf("notes file %s: %d findings. Restore a copy, or go on with what can be read", path, n)
+	}
+	fmt.Fprintln(w, "no damage was found")
+	return nil
+}
+
+// askReady asks a server on this machine for /readyz.
+func askReady(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(addr)+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return fmt.Errorf("the server does not answer: %w", err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("the server is not ready: %s", answer.Status)
+	}
+	return nil
+}
+
+// buildVersion is what the Go tool recorded of this build.
+func buildVersion() about.Version {
+	version := about.Version{Version: "(devel)"}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version
+	}
+	if info.Main.Version != "" {
+		version.Version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			version.Commit = s.Value
+		}
+	}
+	return version
+}

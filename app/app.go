@@ -1,0 +1,69 @@
+// Package app is how notes look over HTTP: the routes /notes and /notes/{id}, their JSON, preconditions and problems.
+//
+// It is one Echo app that knows nothing of where it runs. A door (adapters/server, adapters/lambda) makes it with [New],
+// hands requests in, and may mount more routes with [Get]. A handler decodes, calls [notes.Service] and encodes; it
+// returns errors, which problem.go turns into answers.
+package app
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/rs/cors"
+
+	"example.com/portable-notes/notes"
+)
+
+// Paths are the paths of the notes API as templates, for who has to publish them (API Gateway's routes). Every method
+// must reach the app, which answers 405, HEAD and OPTIONS itself.
+var Paths = []string{"/notes", "/notes/{id}"}
+
+// Options are what a door decides. The zero value is usable.
+type Options struct {
+	Log         *slog.Logger  // one line a request; nil for none
+	CORSOrigins []string      // origins whose pages may call, as they are sent, or "*" for all; none switches CORS off
+	Timeout     time.Duration // how long the store may take for one request, once its body is here; 0 is 5 s
+
+	// RequestID names a request that its caller did not name; nil makes a random UUID. API Gateway has made one already.
+	RequestID func(*http.Request) string
+}
+
+// owner is whose notes all are, as long as nobody is asked who they are.
+const owner = "local"
+
+// New makes the app.
+func New(service *notes.Service, options Options) *echo.Echo {
+	e := echo.New()
+	e.HTTPErrorHandler = answerError
+	e.Pre(observe(options), recovered, normalize)
+	if len(options.CORSOrigins) > 0 {
+		e.Pre(echo.WrapMiddleware(cors.New(cors.Options{
+			AllowedOrigins: options.CORSOrigins,
+			AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
+			AllowedHeaders: []string{"Authorization", "Content-Type", "If-Match", "If-None-Match", headerIdempotencyKey, echo.HeaderXRequestID},
+			ExposedHeaders: []string{headerETag, "Location", headerLink, "Retry-After", echo.HeaderXRequestID, headerReplayed},
+			MaxAge:         600,
+		}).Handler))
+	}
+	if options.Timeout == 0 {
+		options.Timeout = 5 * time.Second
+	}
+	h := handlers{service: service, timeout: options.Timeout}
+	Get(e, "/notes", h.list)
+	e.POST("/notes", h.create)
+	Get(e, "/notes/:id", h.get)
+	e.PUT("/notes/:id", h.replace)
+	e.PATCH("/notes/:id", h.patch)
+	e.DELETE("/notes/:id", h.remove)
+	// Echo lets a last parameter run over slashes; with this below it, it ends at the first.
+	e.RouteNotFound("/notes/:id/*", echo.NotFoundHandler)
+	return e
+}
+
+// Get mounts a route that answers GET, and HEAD likewise without the body.
+func Get(e *echo.Echo, path string, handler echo.HandlerFunc) {
+	e.GET(path, handler)
+	e.HEAD(path, handler)
+}

@@ -1,0 +1,120 @@
+package apptest
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
+	"github.com/pb33f/libopenapi-validator/errors"
+	"github.com/pb33f/libopenapi-validator/schema_validation"
+	"github.com/pb33f/libopenapi/datamodel/high/base"
+	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
+
+	"example.com/portable-notes/app/about"
+)
+
+// contract is the OpenAPI document as a judge of exchanges.
+type contract struct {
+	exchanges validator.Validator
+	schemas   schema_validation.SchemaValidator
+	problem   *base.Schema
+	paths     map[string]map[string]bool // path template to methods
+}
+
+func loadContract(t *testing.T) *contract {
+	t.Helper()
+	document, err := libopenapi.NewDocument(about.Contract)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := document.BuildV3Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchanges, errs := validator.NewValidator(document)
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	if ok, errs := exchanges.ValidateDocument(); !ok {
+		t.Fatal(describe(errs))
+	}
+	c := &contract{
+		exchanges: exchanges,
+		schemas:   schema_validation.NewSchemaValidator(),
+		problem:   model.Model.Components.Schemas.GetOrZero("Problem").Schema(),
+		paths:     map[string]map[string]bool{},
+	}
+	for path, item := range model.Model.Paths.PathItems.FromOldest() {
+		c.paths[path] = operations(item)
+	}
+	return c
+}
+
+func operations(item *v3.PathItem) map[string]bool {
+	methods := map[string]bool{}
+	for method := range item.GetOperations().FromOldest() {
+		methods[strings.ToUpper(method)] = true
+	}
+	return methods
+}
+
+// documented tells whether the document has an operation for a request.
+func (c *contract) documented(method, path string) bool {
+	switch rest, below := strings.CutPrefix(path, "/notes/"); {
+	case below && rest != "" && !strings.Contains(rest, "/"):
+		return c.paths["/notes/{id}"][method]
+	default:
+		return c.paths[path][method]
+	}
+}
+
+// hold holds an exchange to the document: the answer always, the request where it was accepted. What the document has
+// no operation for must be a problem.
+func (c *contract) hold(t *testing.T, base string, r *http.Request, sent []byte, a *answer) {
+	t.Helper()
+	prefix, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := strings.TrimPrefix(r.URL.Path, prefix.Path)
+	if !c.documented(r.Method, path) {
+		if a.status >= 400 && r.Method != http.MethodHead {
+			if ok, errs := c.schemas.ValidateSchemaBytes(c.problem, []byte(a.body)); !ok {
+				t.Errorf("%s: the answer is no Problem of the OpenAPI document: %s", a.request, describe(errs))
+			}
+		}
+		return
+	}
+	request, err := http.NewRequest(r.Method, "http://host"+(&url.URL{Path: path, RawQuery: r.URL.RawQuery}).String(), bytes.NewReader(sent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = r.Header.Clone()
+	if a.status < 400 && len(sent) < 100_000 {
+		if ok, errs := c.exchanges.ValidateHttpRequest(request); !ok {
+			t.Errorf("%s: was accepted, but the OpenAPI document forbids it: %s", a.request, describe(errs))
+		}
+	}
+	response := &http.Response{StatusCode: a.status, Header: a.header, Body: io.NopCloser(strings.NewReader(a.body)), Request: request}
+	if ok, errs := c.exchanges.ValidateHttpResponse(request, response); !ok {
+		t.Errorf("%s: %d is not as the OpenAPI document says: %s", a.request, a.status, describe(errs))
+	}
+}
+
+func describe(errs []*errors.ValidationError) string {
+	var b strings.Builder
+	for _, e := range errs {
+		fmt.Fprintf(&b, "%s: %s", e.Message, e.Reason)
+		for _, s := range e.SchemaValidationErrors {
+			fmt.Fprintf(&b, " (%s at %s)", s.Reason, s.KeywordLocation)
+		}
+		b.WriteString("; ")
+	}
+	return b.String()
+}

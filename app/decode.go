@@ -1,0 +1,253 @@
+package app
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/agext/levenshtein"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"example.com/portable-notes/notes"
+)
+
+// maxBody is the most bytes that a request's body may have.
+const maxBody = 1 << 20
+
+// readBody reads the body of a request, and refuses one that is declared too large without reading any of it.
+func readBody(r *http.Request) ([]byte, error) {
+	if r.ContentLength > maxBody {
+		return nil, tooLarge()
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	body := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
+	_, err := body.ReadFrom(http.MaxBytesReader(nil, r.Body, maxBody))
+	var over *http.MaxBytesError
+	if errors.As(err, &over) {
+		return nil, tooLarge()
+	}
+	if err != nil {
+		return nil, malformed("the body is cut short, or did not come in time")
+	}
+	return body.Bytes(), nil
+}
+
+// readJSON reads a body that must be declared as one of the media types.
+func readJSON(r *http.Request, mediaTypes ...string) ([]byte, error) {
+	body, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	declared := r.Header.Get("Content-Type")
+	mediaType, params, err := mime.ParseMediaType(declared)
+	charset, hasCharset := params["charset"]
+	switch {
+	case declared == "":
+		return nil, unsupported("the request has no Content-Type: send Content-Type: " + mediaTypes[0])
+	case err != nil || !slices.Contains(mediaTypes, mediaType):
+		return nil, unsupported("Content-Type must be " + strings.Join(mediaTypes, " or "))
+	case hasCharset && !strings.EqualFold(charset, "utf-8"):
+		return nil, unsupported("JSON is UTF-8 (RFC 8259): leave the charset out, or say utf-8")
+	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, unsupported("the body must be sent as it is, without a Content-Encoding")
+	}
+	return body, nil
+}
+
+// decodeDraft reads the body of a POST or PUT: a field that is null or absent takes its default.
+func decodeDraft(body []byte) (notes.Draft, error) {
+	f, err := decode(body)
+	if err != nil {
+		return notes.Draft{}, err
+	}
+	var draft notes.Draft
+	if f.Title != nil {
+		draft.Title = *f.Title
+	}
+	if f.Content != nil {
+		draft.Content = *f.Content
+	}
+	if f.Tags != nil {
+		draft.Tags = *f.Tags
+	}
+	_, mistakes := draft.Normalize()
+	return draft, f.invalid(mistakes)
+}
+
+// decodePatch reads a JSON Merge Patch (RFC 7396): null resets a field to its default.
+func decodePatch(body []byte) (notes.Patch, error) {
+	f, err := decode(body)
+	if err != nil {
+		return notes.Patch{}, err
+	}
+	for _, field := range f.null {
+		switch field {
+		case "title":
+			f.mistakes.Add("/title", "must have 1 to %d characters: it has no default to be reset to", notes.MaxTitle)
+		case "content":
+			f.Content = new(string)
+		case "tags":
+			f.Tags = new([]string)
+		}
+	}
+	_, mistakes := f.Normalize()
+	return f.Patch, f.invalid(mistakes)
+}
+
+// fields is what a body says of a note: the fields that have a value, those that are null, and what is wrong besides
+// the values.
+type fields struct {
+	notes.Patch
+	null     []string
+	mistakes notes.Mistakes
+}
+
+// invalid joins what is wrong with the body's shape and with its values; of a field, its shape comes first.
+func (f fields) invalid(values notes.Mistakes) error {
+	all := f.mistakes
+	for _, m := range values {
+		if !slices.ContainsFunc(f.mistakes, func(shape notes.Mistake) bool { return shape.Field == m.Field }) {
+			all.Add(m.Field, "%s", m.Detail)
+		}
+	}
+	return all.About(notes.ErrInvalidNote)
+}
+
+// The fields that a client sets, and those that it must leave to the service.
+var (
+	clientFields  = []string{"title", "content", "tags"}
+	serviceFields = []string{"id", "created_at", "updated_at", "version"}
+)
+
+// decode reads one JSON value, strictly: no doubled key, no invalid UTF-8, nothing behind it.
+func decode(body []byte) (f fields, err error) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(body))
+	if _, err := d.ReadValue(); err != nil {
+		return f, notJSON(err, "the body is empty; it must be a JSON object")
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return f, malformed("the body holds more than one JSON value")
+	}
+
+	d = jsontext.NewDecoder(bytes.NewBuffer(body)) // the same again: it cannot fail
+	if kind := d.PeekKind(); kind != '{' {
+		f.mistakes.Add("", "must be a JSON object, is %s", nameOf(kind))
+		return f, f.invalid(nil)
+	}
+	token(d)
+	for d.PeekKind() != '}' {
+		name := token(d).String()
+		pointer := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		kind := d.PeekKind()
+		switch {
+		case !slices.Contains(clientFields, name):
+			unknownField(&f.mistakes, name, pointer)
+		case kind == 'n':
+			f.null = append(f.null, name)
+		case name == "tags" && kind == '[':
+			tags := decodeTags(d, &f.mistakes)
+			f.Tags = &tags
+			continue
+		case name == "tags":
+			f.mistakes.Add(pointer, "must be an array of strings, is %s", nameOf(kind))
+		case kind != '"':
+			f.mistakes.Add(pointer, "must be a string, is %s", nameOf(kind))
+		default:
+			value := token(d).String()
+			if name == "title" {
+				f.Title = &value
+			} else {
+				f.Content = &value
+			}
+			continue
+		}
+		_ = d.SkipValue()
+	}
+	return f, nil
+}
+
+// decodeTags reads an array. What is no string stays in its place as "", so that the others keep their numbers.
+func decodeTags(d *jsontext.Decoder, mistakes *notes.Mistakes) []string {
+	tags := []string{}
+	token(d)
+	for d.PeekKind() != ']' {
+		tag := ""
+		if kind := d.PeekKind(); kind == '"' {
+			tag = token(d).String()
+		} else {
+			mistakes.Add("/tags/"+strconv.Itoa(len(tags)), "must be a string, is %s", nameOf(kind))
+			_ = d.SkipValue()
+		}
+		tags = append(tags, tag)
+	}
+	token(d)
+	return tags
+}
+
+// token takes the next token of a value that was read before.
+func token(d *jsontext.Decoder) jsontext.Token {
+	t, _ := d.ReadToken()
+	return t
+}
+
+func unknownField(mistakes *notes.Mistakes, name, pointer string) {
+	const longest = 100
+	switch {
+	case slices.Contains(serviceFields, name):
+		mistakes.Add(pointer, "is set by the service and cannot be sent")
+	case len(name) > longest:
+		mistakes.Add("", "has an unknown field whose name has %d bytes; the fields are %s", len(name), strings.Join(clientFields, ", "))
+	default:
+		mistakes.Add(pointer, "is no field of a note; the nearest is %q", nearest(name, clientFields))
+	}
+}
+
+// notJSON words a syntax error.
+func notJSON(err error, empty string) *problem {
+	var syntax *jsontext.SyntacticError
+	switch {
+	case err == io.EOF:
+		return malformed(empty)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return malformed("the body ends in the middle of its JSON")
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
+		return malformed(fmt.Sprintf("the body is not valid JSON: a key is there twice, the second time at byte %d", syntax.ByteOffset))
+	case errors.As(err, &syntax):
+		return malformed(fmt.Sprintf("the body is not valid JSON at byte %d: %.200s", syntax.ByteOffset, strings.TrimPrefix(syntax.Err.Error(), "jsontext: ")))
+	}
+	return malformed("the body is not valid JSON")
+}
+
+func nameOf(kind jsontext.Kind) string {
+	switch kind {
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "a boolean"
+	case '"':
+		return "a string"
+	case '0':
+		return "a number"
+	case '[':
+		return "an array"
+	default:
+		return "an object"
+	}
+}
+
+// nearest is the known name that is most like a word.
+func nearest(word string, known []string) string {
+	return slices.MinFunc(known, func(a, b string) int {
+		distance := func(name string) int { return levenshtein.Distance(strings.ToLower(word), name, nil) }
+		return distance(a) - distance(b)
+	})
+}

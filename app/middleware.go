@@ -1,0 +1,140 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+)
+
+// observe stands outermost: it names the request, sets the headers that every answer carries, has errors answered, and
+// logs one line. The line holds nothing that a client wrote but the request id, which was checked: no path, no query, no
+// text. A fault of ours is logged here and nowhere else.
+func observe(options Options) echo.MiddlewareFunc {
+	log := options.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	newID := options.RequestID
+	if newID == nil {
+		newID = func(*http.Request) string { return uuid.NewString() }
+	}
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			start := time.Now()
+			r, header := c.Request(), c.Response().Header()
+			id := joined(r.Header, echo.HeaderXRequestID)
+			if !visible(id, 128) {
+				id = newID(r)
+			}
+			header.Set(echo.HeaderXRequestID, id)
+			header.Set("X-Content-Type-Options", "nosniff")
+			header.Set("Cache-Control", "private, no-cache")
+
+			err := next(c)
+			if err != nil {
+				c.Error(err)
+			}
+
+			status := c.Response().Status
+			level := slog.LevelInfo
+			attrs := []slog.Attr{
+				slog.String("request_id", id),
+				slog.String("method", knownMethod(r.Method)),
+				slog.String("route", c.Path()),
+				slog.Int("status", status),
+				slog.Int64("bytes", c.Response().Size),
+				slog.Duration("took", time.Since(start)),
+				slog.String("remote", r.RemoteAddr),
+			}
+			if status >= http.StatusInternalServerError {
+				level = slog.LevelError
+				if errors.Is(err, context.Canceled) { // the client is gone
+					level = slog.LevelInfo
+				}
+				attrs = append(attrs, slog.Any("error", err))
+			}
+			log.LogAttrs(r.Context(), level, "request", attrs...)
+			return nil
+		}
+	}
+}
+
+// recovered turns a panic into an error with its stack: for the client a 500, for the log the line of its request.
+var recovered = middleware.RecoverWithConfig(middleware.RecoverConfig{
+	DisableErrorHandler: true,
+	LogErrorFunc: func(_ echo.Context, err error, stack []byte) error {
+		return fmt.Errorf("panic: %w\n%s", err, stack)
+	},
+})
+
+// normalize gives every door the same request: a header sent more than once is one value, as API Gateway folds it, and
+// paths are routed as decoded, as API Gateway hands them on.
+func normalize(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		for name, values := range r.Header {
+			if len(values) > 1 {
+				r.Header[name] = []string{strings.Join(values, ",")}
+			}
+		}
+		r.URL.RawPath = ""
+		return next(c)
+	}
+}
+
+// joined is a header's one value, also before normalize.
+func joined(h http.Header, name string) string { return strings.Join(h.Values(name), ",") }
+
+// visible tells whether s is 1 to limit visible ASCII characters.
+func visible(s string, limit int) bool {
+	return s != "" && len(s) <= limit && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// knownMethod keeps what a client made up out of the log.
+func knownMethod(method string) string {
+	if slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}, method) {
+		return method
+	}
+	return "OTHER"
+}
+
+type baseKey struct{}
+
+// WithBase tells the app the path under which its client sees it, such as /dev behind a stage of API Gateway: it stands
+// before the links that the app makes.
+func WithBase(ctx context.Context, base string) context.Context {
+	return context.WithValue(ctx, baseKey{}, base)
+}
+
+// Base is what [WithBase] told.
+func Base(ctx context.Context) string {
+	base, _ := ctx.Value(baseKey{}).(string)
+	return base
+}
+
+// Under serves a handler whose clients see it under a base path such as /api: it takes the base off the paths of
+// requests that carry it whole (a proxy may have done so already) and lets the links that the app makes begin with it.
+// The base begins with a slash and does not end with one; "" changes nothing.
+func Under(base string, h http.Handler) http.Handler {
+	if base == "" {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.WithContext(WithBase(r.Context(), base))
+		if rest, ok := strings.CutPrefix(r.URL.Path, base); ok && (rest == "" || rest[0] == '/') {
+			url := *r.URL
+			url.Path, url.RawPath = rest, ""
+			r.URL = &url
+		}
+		h.ServeHTTP(w, r)
+	})
+}
