@@ -1,0 +1,4 @@
+package bolt
+
+// Seal makes a record as the store does.
+func Seal(key, payload string) []byte { return seal([]byte(key), []byte(payload)) }
