@@ -13,6 +13,7 @@ import (
 
 	"github.com/agext/levenshtein"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v4"
 
 	"example.com/portable-notes/notes"
 )
@@ -20,8 +21,10 @@ import (
 // maxBody is the most bytes that a request's body may have.
 const maxBody = 1 << 20
 
-// readBody reads the body of a request, and refuses one that is declared too large without reading any of it.
-func readBody(r *http.Request) ([]byte, error) {
+// readBody reads the body of a request, and refuses one that is declared too large without reading any of it. Of one that
+// turns out to be too large nothing more is read: net/http is told so through its own writer.
+func readBody(c echo.Context) ([]byte, error) {
+	r := c.Request()
 	if r.ContentLength > maxBody {
 		return nil, tooLarge()
 	}
@@ -29,7 +32,7 @@ func readBody(r *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	body := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
-	_, err := body.ReadFrom(http.MaxBytesReader(nil, r.Body, maxBody))
+	_, err := body.ReadFrom(http.MaxBytesReader(c.Response().Writer, r.Body, maxBody))
 	var over *http.MaxBytesError
 	if errors.As(err, &over) {
 		return nil, tooLarge()
@@ -41,11 +44,12 @@ func readBody(r *http.Request) ([]byte, error) {
 }
 
 // readJSON reads a body that must be declared as one of the media types.
-func readJSON(r *http.Request, mediaTypes ...string) ([]byte, error) {
-	body, err := readBody(r)
+func readJSON(c echo.Context, mediaTypes ...string) ([]byte, error) {
+	body, err := readBody(c)
 	if err != nil {
 		return nil, err
 	}
+	r := c.Request()
 	declared := r.Header.Get("Content-Type")
 	mediaType, params, err := mime.ParseMediaType(declared)
 	charset, hasCharset := params["charset"]

@@ -52,7 +52,7 @@ func observe(options Options) echo.MiddlewareFunc {
 				slog.String("route", c.Path()),
 				slog.Int("status", status),
 				slog.Int64("bytes", c.Response().Size),
-				slog.Duration("took", time.Since(start)),
+				slog.Int64("took_us", time.Since(start).Microseconds()),
 				slog.String("remote", r.RemoteAddr),
 			}
 			if status >= http.StatusInternalServerError {

@@ -93,7 +93,7 @@ func (h handlers) get(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := readBody(c.Request()); err != nil {
+	if _, err := readBody(c); err != nil {
 		return err
 	}
 	id, ok := notes.ParseID(c.Param("id"))
@@ -126,7 +126,7 @@ func (h handlers) replace(c echo.Context) error {
 
 func (h handlers) patch(c echo.Context) error {
 	return h.change(c, func() (notes.Patch, error) {
-		body, err := readJSON(c.Request(), mediaPatch, mediaJSON)
+		body, err := readJSON(c, mediaPatch, mediaJSON)
 		if err != nil {
 			c.Response().Header().Set("Accept-Patch", mediaPatch+", "+mediaJSON) // RFC 5789, section 2.2
 			return notes.Patch{}, err
@@ -162,7 +162,7 @@ func (h handlers) remove(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := readBody(c.Request()); err != nil {
+	if _, err := readBody(c); err != nil {
 		return err
 	}
 	id, ok := notes.ParseID(c.Param("id"))
@@ -188,7 +188,7 @@ func (h handlers) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := readBody(c.Request()); err != nil { // after the cursor, which is a part of the query
+	if _, err := readBody(c); err != nil { // after the cursor, which is a part of the query
 		return err
 	}
 	answer := pageJSON{Notes: []noteJSON{}, NextCursor: page.Next}
@@ -259,7 +259,7 @@ func idempotencyKey(r *http.Request) (string, error) {
 
 // draftOf reads a body that is a whole note.
 func draftOf(c echo.Context) (notes.Draft, error) {
-	body, err := readJSON(c.Request(), mediaJSON)
+	body, err := readJSON(c, mediaJSON)
 	if err != nil {
 		return notes.Draft{}, err
 	}

@@ -134,7 +134,8 @@ func configure(environ []string) (config, error) {
 		given[name] = value
 		if strings.HasPrefix(name, prefix) && !strings.HasPrefix(name, testPrefix) && !slices.Contains(names, name) {
 			near := slices.MinFunc(names, func(a, b string) int {
-				return levenshtein.Distance(name, a, nil) - levenshtein.Distance(name, b, nil)
+				upper := strings.ToUpper(name)
+				return levenshtein.Distance(upper, a, nil) - levenshtein.Distance(upper, b, nil)
 			})
 			mistakes = append(mistakes, fmt.Errorf("%s is no setting; the nearest is %s", name, near))
 		}

@@ -178,7 +178,9 @@ func TestOpenNewerFormat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("portable-notes")).Put([]byte("format"), bolt.Seal("format", "2")) })
+	err = db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte("portable-notes")).Put([]byte("format"), bolt.Seal("format", "2"))
+	})
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}

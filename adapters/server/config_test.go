@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares a text with testdata/name.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s should read\n%s\nbut is\n%s", name, want, got)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	for _, environ := range [][]string{nil, {"PATH=/bin", "NOTES_ADDR=", "NOTES_STORE=", "NOTES_TEST_REQUIRE=all", "XNOTES_ADDR=x"}} {
+		got, err := configure(environ)
+		want := config{addr: "127.0.0.1:8080", file: "notes.db", logFormat: "auto", timeout: 5 * time.Second, drain: 2 * time.Second, connections: 4096}
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%v: %+v, %v", environ, got, err)
+		}
+	}
+}
+
+func TestEverySetting(t *testing.T) {
+	got, err := configure([]string{
+		"NOTES_ADDR=:0", "NOTES_STORE=bolt:/var/lib/notes: a.db", "NOTES_LOG_LEVEL=error", "NOTES_LOG_FORMAT=text", "NOTES_CORS_ORIGINS=https://a.example, http://b.example:1",
+		"NOTES_BASE_PATH=/a/b", "NOTES_REQUEST_TIMEOUT=25s", "NOTES_DRAIN=0s", "NOTES_MAX_CONNECTIONS=1",
+	})
+	want := config{addr: ":0", file: "/var/lib/notes: a.db", logLevel: 8, logFormat: "text", corsOrigins: []string{"https://a.example", "http://b.example:1"}, basePath: "/a/b", timeout: 25 * time.Second, connections: 1}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// wrong are values that a setting refuses, each alone.
+var wrong = []string{
+	"NOTES_ADDR=8080", "NOTES_ADDR=localhost", "NOTES_ADDR=127.0.0.1:http", "NOTES_ADDR=127.0.0.1:65536", "NOTES_ADDR=127.0.0.1:-1", "NOTES_ADDR=http://127.0.0.1:80",
+	"NOTES_STORE=notes.db", "NOTES_STORE=bolt:", "NOTES_STORE=sqlite:notes.db", "NOTES_STORE=BOLT:notes.db",
+	"NOTES_LOG_LEVEL=verbose", "NOTES_LOG_LEVEL=INFO",
+	"NOTES_LOG_FORMAT=xml",
+	"NOTES_CORS_ORIGINS=example.com", "NOTES_CORS_ORIGINS=https://a.example/", "NOTES_CORS_ORIGINS=https://*.example", "NOTES_CORS_ORIGINS=https://a.example,,", "NOTES_CORS_ORIGINS=null",
+	"NOTES_BASE_PATH=api", "NOTES_BASE_PATH=/", "NOTES_BASE_PATH=/api/", "NOTES_BASE_PATH=/a//b", "NOTES_BASE_PATH=/a?b", "NOTES_BASE_PATH=/%61",
+	"NOTES_REQUEST_TIMEOUT=5", "NOTES_REQUEST_TIMEOUT=0s", "NOTES_REQUEST_TIMEOUT=1h", "NOTES_REQUEST_TIMEOUT=-5s",
+	"NOTES_DRAIN=soon", "NOTES_DRAIN=2m",
+	"NOTES_MAX_CONNECTIONS=0", "NOTES_MAX_CONNECTIONS=many", "NOTES_MAX_CONNECTIONS=1e3", "NOTES_MAX_CONNECTIONS=10000000",
+	"NOTES_ADDRESS=x", "NOTES_DATABASE=x", "NOTES_=x", "NOTES_stores=x", "NOTES_COLOUR=x",
+}
+
+func TestEveryWrongSettingAlone(t *testing.T) {
+	var all strings.Builder
+	for _, entry := range wrong {
+		_, err := configure([]string{entry})
+		name, _, _ := strings.Cut(entry, "=")
+		if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), name+" ") {
+			t.Errorf("%s: %v", entry, err)
+			continue
+		}
+		all.WriteString(err.Error() + "\n")
+	}
+	golden(t, "mistakes-alone.txt", all.String())
+}
+
+func TestAllWrongSettingsTogether(t *testing.T) {
+	environ := []string{}
+	for _, entry := range wrong {
+		name, _, _ := strings.Cut(entry, "=")
+		if !slices.ContainsFunc(environ, func(other string) bool { return strings.HasPrefix(other, name+"=") }) {
+			environ = append(environ, entry)
+		}
+	}
+	var stdout, stderr bytes.Buffer
+	err := run(t.Context(), nil, environ, &stdout, &stderr)
+	if !errors.Is(err, errUsage) || stdout.Len()+stderr.Len() > 0 {
+		t.Fatalf("error is %v, output %s%s", err, &stdout, &stderr)
+	}
+	golden(t, "mistakes-together.txt", err.Error()+"\n")
+}
+
+func TestUsage(t *testing.T) {
+	var stdout bytes.Buffer
+	if err := run(t.Context(), []string{"-h"}, nil, &stdout, nil); !errors.Is(err, flag.ErrHelp) {
+		t.Errorf("error is %v", err)
+	}
+	golden(t, "usage.txt", stdout.String())
+	for _, args := range [][]string{{"-x"}, {"serve"}, {"-version=maybe"}, {"-check"}, {"-version", "x"}} {
+		stdout.Reset()
+		if err := run(t.Context(), args, nil, &stdout, nil); !errors.Is(err, errUsage) || stdout.Len() > 0 {
+			t.Errorf("%v: error is %v, output %s", args, err, &stdout)
+		}
+	}
+}

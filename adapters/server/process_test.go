@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The tests below run the program as a person does: as a process, with its settings in the environment.
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if program.dir != "" {
+		_ = os.RemoveAll(program.dir)
+	}
+	os.Exit(code)
+}
+
+var program struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// built is the path of the program, which is built once.
+func built(t testing.TB) string {
+	t.Helper()
+	program.once.Do(func() {
+		if program.dir, program.err = os.MkdirTemp("", "notes-server-"); program.err != nil {
+			return
+		}
+		if out, err := exec.Command("go", "build", "-o", program.dir, ".").CombinedOutput(); err != nil {
+			program.err = fmt.Errorf("%w: %s", err, out)
+		}
+	})
+	if program.err != nil {
+		t.Fatal(program.err)
+	}
+	return filepath.Join(program.dir, "server")
+}
+
+// process is a server that runs.
+type process struct {
+	*exec.Cmd
+	url    string        // that it listens on
+	ended  chan struct{} // closed when the process has ended
+	endErr error         // how
+
+	mu     sync.Mutex
+	stderr bytes.Buffer
+}
+
+// environment is one in which no setting of the person who runs the tests counts.
+func environment(settings ...string) []string {
+	var env []string
+	for _, entry := range os.Environ() {
+		if !strings.HasPrefix(entry, prefix) {
+			env = append(env, entry)
+		}
+	}
+	return append(env, settings...)
+}
+
+// start starts a server on a free port and waits until it listens.
+func startServer(t testing.TB, file string, settings ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(built(t)), ended: make(chan struct{})}
+	p.Env = environment(append([]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_LOG_FORMAT=text", "NOTES_STORE=bolt:" + file}, settings...)...)
+	stderr, err := p.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.kill() })
+	listens := make(chan string, 1)
+	go func() {
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			p.mu.Lock()
+			fmt.Fprintln(&p.stderr, lines.Text())
+			p.mu.Unlock()
+			if rest, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
+				url, _, _ := strings.Cut(rest, " ")
+				listens <- url
+			}
+		}
+		p.endErr = p.Wait()
+		close(p.ended)
+	}()
+	select {
+	case p.url = <-listens:
+	case <-p.ended:
+		t.Fatalf("the server ended at its start: %v: %s", p.endErr, p.said())
+	case <-time.After(20 * time.Second):
+		t.Fatalf("the server does not listen: %s", p.said())
+	}
+	return p
+}
+
+// said is what the process has written to standard error so far.
+func (p *process) said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stderr.String()
+}
+
+// kill ends the process as kill -9 does.
+func (p *process) kill() {
+	_ = p.Process.Kill() // fails only where it has ended
+	<-p.ended
+}
+
+// stop sends a signal and waits for the end.
+func (p *process) stop(t testing.TB, signal os.Signal) {
+	t.Helper()
+	if err := p.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(t)
+	if p.endErr != nil {
+		t.Errorf("a server that was stopped ended with %v: %s", p.endErr, p.said())
+	}
+}
+
+func (p *process) wait(t testing.TB) {
+	t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("the server does not end: %s", p.said())
+	}
+}
+
+// runs runs the program to its end and returns its exit code and output.
+func runs(t *testing.T, settings []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), built(t), args...)
+	cmd.Env = environment(settings...)
+	var out, err bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &err
+	var exit *exec.ExitError
+	if e := cmd.Run(); e != nil && !errors.As(e, &exit) {
+		t.Fatal(e)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), err.String()
+}
+
+// client follows no redirect.
+var client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
+func get(t testing.TB, url string) (int, string) {
+	t.Helper()
+	answer, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var body bytes.Buffer
+	if _, err := body.ReadFrom(answer.Body); err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, body.String()
+}
+
+func post(t testing.TB, url, body string) (int, string) {
+	t.Helper()
+	answer, err := client.Post(url, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var text bytes.Buffer
+	if _, err := text.ReadFrom(answer.Body); err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, text.String()
+}

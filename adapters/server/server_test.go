@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"example.com/portable-notes/app/apptest"
+)
+
+func newFile(t testing.TB) string { return filepath.Join(t.TempDir(), "notes.db") }
+
+func TestContract(t *testing.T) {
+	for _, base := range []string{"", "/api/v1"} {
+		t.Run("Under"+base, func(t *testing.T) {
+			p := startServer(t, newFile(t), "NOTES_BASE_PATH="+base)
+			apptest.Run(t, p.url, client.Do)
+			p.stop(t, os.Interrupt)
+		})
+	}
+}
+
+func TestStartSaysWhereItIs(t *testing.T) {
+	file := newFile(t)
+	p := startServer(t, file)
+	if code, body := get(t, p.url+"/readyz"); code != 200 {
+		t.Errorf("/readyz: %d %s", code, body)
+	}
+	want := fmt.Sprintf("listening on %s (reference: %[1]s/docs)\nnotes are kept in %s\ntry: curl -s %[1]s/notes -H 'Content-Type: application/json' -d '{\"title\":\"Hello\"}'\n", p.url, file)
+	if said := p.said(); !strings.HasPrefix(said, want) {
+		t.Errorf("the server says\n%swant\n%s", said, want)
+	}
+	if code, body := get(t, p.url+"/version"); code != 200 || !strings.Contains(body, `"store":"bolt","door":"server"`) {
+		t.Errorf("/version: %d %s", code, body)
+	}
+	p.stop(t, syscall.SIGTERM)
+	if said := p.said(); !strings.Contains(said, "msg=stopping") || !strings.Contains(said, "msg=stopped") {
+		t.Errorf("the server says %s", said)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	file := newFile(t)
+	p := startServer(t, file)
+	addr := strings.TrimPrefix(p.url, "http://")
+	elsewhere := "NOTES_STORE=bolt:" + newFile(t)
+	for _, c := range []struct {
+		settings []string
+		args     []string
+		code     int
+		says     string
+	}{
+		{nil, []string{"-h"}, 0, "NOTES_STORE"},
+		{nil, []string{"-version"}, 0, "portable-notes server "},
+		{nil, []string{"-nothing"}, 2, "-h lists the settings"},
+		{[]string{"NOTES_ADDR=x", "NOTES_DRAIN=x"}, nil, 2, "NOTES_DRAIN must be"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + file}, nil, 1, "another process has the file open"},
+		{[]string{"NOTES_ADDR=" + addr, elsewhere}, nil, 1, "address " + addr + " is in use: stop who has it, or set NOTES_ADDR"},
+		{[]string{"NOTES_ADDR=192.0.2.1:80", elsewhere}, nil, 1, "set NOTES_ADDR to an address of this machine"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:/nowhere/notes.db"}, nil, 1, "the folder /nowhere does not exist: create it"},
+		{[]string{"NOTES_ADDR=" + addr}, []string{"-healthcheck"}, 0, ""},
+		{[]string{"NOTES_ADDR=127.0.0.1:1"}, []string{"-healthcheck"}, 1, "the server does not answer"},
+		{nil, []string{"-check", file}, 1, "another process has the file open"},
+		{nil, []string{"-check", "/nowhere/notes.db"}, 1, "does not exist"},
+	} {
+		begin := time.Now()
+		code, stdout, stderr := runs(t, c.settings, c.args...)
+		if code != c.code || !strings.Contains(stdout+stderr, c.says) {
+			t.Errorf("%v %v: exit code %d, want %d: %s%s", c.settings, c.args, code, c.code, stdout, stderr)
+		}
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("%v %v: took %v", c.settings, c.args, took)
+		}
+		if code != 0 && (stdout != "" || !strings.HasPrefix(stderr, "server: ")) {
+			t.Errorf("%v %v: standard output %q, standard error %q", c.settings, c.args, stdout, stderr)
+		}
+	}
+	p.stop(t, os.Interrupt)
+	if code, stdout, _ := runs(t, nil, "-check", file); code != 0 || stdout != "0 notes and 0 idempotency keys can be read\nno damage was found\n" {
+		t.Errorf("-check of a sound file: exit code %d, %q", code, stdout)
+	}
+}
+
+func TestCheckOfADamagedFile(t *testing.T) {
+	file := newFile(t)
+	p := startServer(t, file)
+	if code, body := post(t, p.url+"/notes", `{"title":"the text that will be damaged"}`); code != 201 {
+		t.Fatal(body)
+	}
+	p.stop(t, os.Interrupt)
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(content), "damaged", "DAMAGED")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := runs(t, nil, "-check", file)
+	if code != 1 || !strings.Contains(stdout, "checksum does not fit") || !strings.Contains(stderr, "2 findings. Restore a copy") {
+		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+	}
+}
+
+func TestNotesOutliveAKill(t *testing.T) {
+	file := newFile(t)
+	p := startServer(t, file)
+	_, made := post(t, p.url+"/notes", `{"title":"kept"}`)
+	p.kill()
+	again := startServer(t, file)
+	id := regexp.MustCompile(`[0-9a-f-]{36}`).FindString(made)
+	if code, got := get(t, again.url+"/notes/"+id); code != 200 || got != made {
+		t.Errorf("after a kill: %d %s, want %s", code, got, made)
+	}
+}
+
+// raw opens a connection on which the test itself writes what goes over the wire.
+func raw(t *testing.T, p *process) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	u, err := url.Parse(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn, bufio.NewReader(conn)
+}
+
+// answerTo writes a request as it stands and reads the answer to it.
+func answerTo(t *testing.T, conn net.Conn, r *bufio.Reader, request string) *http.Response {
+	t.Helper()
+	go io.WriteString(conn, request) // whose answer may come before its end
+	answer, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatalf("%.100q: %v", request, err)
+	}
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil && !answer.Close { // a closed connection may be reset
+		t.Fatal(err)
+	}
+	return answer
+}
+
+// TestABodyTooLargeIsRefusedUnread: the answer comes though the body never does.
+func TestABodyTooLargeIsRefusedUnread(t *testing.T) {
+	p := startServer(t, newFile(t))
+	conn, r := raw(t, p)
+	answer := answerTo(t, conn, r, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2097152\r\n\r\n")
+	if answer.StatusCode != 413 {
+		t.Errorf("a declared body of 2 MiB is answered with %s", answer.Status)
+	}
+	conn, r = raw(t, p)
+	if answer := answerTo(t, conn, r, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 2097152\r\n\r\n"); answer.StatusCode != 413 {
+		t.Errorf("a client that asks first is answered with %s", answer.Status)
+	}
+	// Without a declared length, little more than the limit is read.
+	conn, r = raw(t, p)
+	chunk := "1000\r\n" + strings.Repeat(" ", 4096) + "\r\n"
+	if answer := answerTo(t, conn, r, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"+strings.Repeat(chunk, 257)); answer.StatusCode != 413 {
+		t.Errorf("1 MiB and 4 KiB in chunks are answered with %s", answer.Status)
+	}
+}
+
+// TestHeaderLimit: request line and headers may have 10,240 bytes, as behind API Gateway.
+func TestHeaderLimit(t *testing.T) {
+	p := startServer(t, newFile(t))
+	request := func(size int) string {
+		const head, tail = "GET /notes HTTP/1.1\r\nHost: x\r\nX-Filler: ", "\r\n\r\n"
+		return head + strings.Repeat("x", size-len(head+tail)) + tail
+	}
+	for size, want := range map[int]int{1000: 200, 10_240: 200, 10_300: 431, 100_000: 431} {
+		conn, r := raw(t, p)
+		if answer := answerTo(t, conn, r, request(size)); answer.StatusCode != want {
+			t.Errorf("%d bytes of headers are answered with %s, want %d", size, answer.Status, want)
+		}
+	}
+}
+
+func TestCutShort(t *testing.T) {
+	p := startServer(t, newFile(t))
+	conn, r := raw(t, p)
+	if _, err := io.WriteString(conn, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"title\":\"x\"}"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(r, nil)
+	if err != nil || answer.StatusCode != 400 {
+		t.Errorf("a body that is cut short is answered with %v, %v", answer, err)
+	}
+	if _, list := get(t, p.url+"/notes"); !strings.Contains(list, `"notes":[]`) {
+		t.Errorf("it made a note: %s", list)
+	}
+}
+
+// TestDrain: after the signal the server is not ready, still answers on open connections and tells them to close, and
+// ends with 0.
+func TestDrain(t *testing.T) {
+	p := startServer(t, newFile(t), "NOTES_DRAIN=20s")
+	const request = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+	conn, r := raw(t, p)
+	if answer := answerTo(t, conn, r, request); answer.StatusCode != 200 || answer.Close {
+		t.Errorf("before the signal: %s, close %v", answer.Status, answer.Close)
+	}
+	idle, idleReader := raw(t, p)
+	answerTo(t, idle, idleReader, request)
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for !strings.Contains(p.said(), "msg=stopping") { // awaits the log line; the deadline of conn bounds it
+		if answerTo(t, idle, idleReader, request).Close {
+			break
+		}
+	}
+	if answer := answerTo(t, conn, r, request); answer.StatusCode != 503 || !answer.Close {
+		t.Errorf("after the signal: %s, close %v", answer.Status, answer.Close)
+	}
+	idle.Close()
+	p.wait(t) // long before the 20 s: no connection is open
+	if p.endErr != nil {
+		t.Errorf("the server ended with %v", p.endErr)
+	}
+}
+
+// TestASecondSignalEndsItAtOnce.
+func TestASecondSignalEndsItAtOnce(t *testing.T) {
+	p := startServer(t, newFile(t), "NOTES_DRAIN=1m")
+	stays, staysReader := raw(t, p)
+	answerTo(t, stays, staysReader, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	conn, r := raw(t, p)
+	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		if err := p.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		for signal == syscall.SIGTERM && !strings.Contains(p.said(), "msg=stopping") {
+			if !answerTo(t, conn, r, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").Close {
+				continue
+			}
+			break
+		}
+	}
+	p.wait(t)
+	if p.endErr == nil || !strings.Contains(p.endErr.Error(), "interrupt") {
+		t.Errorf("the server ended with %v", p.endErr)
+	}
+}

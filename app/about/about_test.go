@@ -1,0 +1,238 @@
+package about_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/pb33f/libopenapi"
+	"github.com/pb33f/libopenapi-validator/schema_validation"
+	"github.com/pb33f/libopenapi/datamodel/high/base"
+	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
+	"github.com/pb33f/libopenapi/orderedmap"
+
+	"example.com/portable-notes/app"
+	"example.com/portable-notes/app/about"
+)
+
+func mounted(basePath string, ready func(context.Context) error) *echo.Echo {
+	e := app.New(nil, app.Options{})
+	about.Mount(e, basePath, about.Version{Version: "v1", Commit: "abc", Store: "bolt", Door: "server"}, ready)
+	return e
+}
+
+func fine(context.Context) error { return nil }
+
+func send(t *testing.T, h http.Handler, method, path string, headers ...string) (*http.Response, string) {
+	t.Helper()
+	r := httptest.NewRequest(method, path, nil)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	body, err := io.ReadAll(w.Result().Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.Result(), string(body)
+}
+
+func document(t *testing.T) *v3.Document {
+	t.Helper()
+	doc, err := libopenapi.NewDocument(about.Contract)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := doc.BuildV3Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &model.Model
+}
+
+// TestRoutesAreTheDocuments: what is routed is documented, and what is documented is routed.
+func TestRoutesAreTheDocuments(t *testing.T) {
+	routed, documented := map[string]bool{}, map[string]bool{}
+	parameter := regexp.MustCompile(`:(\w+)`)
+	paths := map[string]bool{}
+	for _, r := range mounted("", fine).Routes() {
+		if r.Method != echo.RouteNotFound {
+			path := parameter.ReplaceAllString(r.Path, "{$1}")
+			routed[r.Method+" "+path] = true
+			if strings.HasPrefix(path, "/notes") {
+				paths[path] = true
+			}
+		}
+	}
+	for path, item := range document(t).Paths.PathItems.FromOldest() {
+		for method := range item.GetOperations().FromOldest() {
+			documented[strings.ToUpper(method)+" "+path] = true
+		}
+	}
+	if !maps.Equal(routed, documented) {
+		t.Errorf("routed are\n%v\ndocumented\n%v", slices.Sorted(maps.Keys(routed)), slices.Sorted(maps.Keys(documented)))
+	}
+	if got := slices.Sorted(maps.Keys(paths)); !slices.Equal(got, app.Paths) {
+		t.Errorf("app.Paths is %v, the notes are at %v", app.Paths, got)
+	}
+}
+
+// TestEveryBodyHasExamples, and each is valid.
+func TestEveryBodyHasExamples(t *testing.T) {
+	schemas := schema_validation.NewSchemaValidator()
+	seen := 0
+	hold := func(where string, schema *base.SchemaProxy, examples *orderedmap.Map[string, *base.Example]) {
+		t.Helper()
+		if examples == nil || examples.Len() == 0 {
+			t.Errorf("%s has no example", where)
+			return
+		}
+		for name, example := range examples.FromOldest() {
+			seen++
+			var value any
+			if err := example.Value.Decode(&value); err != nil {
+				t.Fatal(err)
+			}
+			asJSON, err := json.Marshal(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok, errs := schemas.ValidateSchemaBytes(schema.Schema(), asJSON); !ok {
+				t.Errorf("%s: example %s is not valid: %v", where, name, errs[0].SchemaValidationErrors)
+			}
+		}
+	}
+	for path, item := range document(t).Paths.PathItems.FromOldest() {
+		for method, operation := range item.GetOperations().FromOldest() {
+			where := method + " " + path
+			if operation.OperationId == "" || operation.Summary == "" {
+				t.Errorf("%s has no operationId or no summary", where)
+			}
+			if operation.RequestBody != nil {
+				for media, content := range operation.RequestBody.Content.FromOldest() {
+					hold(where+" "+media, content.Schema, content.Examples)
+				}
+			}
+			for status, response := range operation.Responses.Codes.FromOldest() {
+				if response.Content == nil {
+					continue
+				}
+				for media, content := range response.Content.FromOldest() {
+					if strings.HasSuffix(media, "json") && path != "/openapi.json" {
+						hold(where+" "+status+" "+media, content.Schema, content.Examples)
+					}
+				}
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("only %d examples were seen", seen)
+	}
+}
+
+// TestEveryCodeIsDocumented: the document has an example of every problem that this service without authentication or a
+// rate limit makes.
+func TestEveryCodeIsDocumented(t *testing.T) {
+	for _, code := range []string{
+		"malformed_request", "invalid_parameter", "invalid_cursor", "not_found", "precondition_failed", "too_large",
+		"unsupported_media_type", "invalid_note", "idempotency_key_reused", "internal", "unavailable",
+	} {
+		if !bytes.Contains(about.Contract, []byte(`"code": "`+code+`"`)) {
+			t.Errorf("no example has the code %s", code)
+		}
+	}
+}
+
+func TestProbes(t *testing.T) {
+	broken := errors.New("the table is gone")
+	e := mounted("", func(context.Context) error { return broken })
+	if answer, body := send(t, e, "GET", "/healthz"); answer.StatusCode != 200 || body != "{\"status\":\"ok\"}\n" {
+		t.Errorf("/healthz: %d %s", answer.StatusCode, body)
+	}
+	if answer, body := send(t, e, "GET", "/readyz"); answer.StatusCode != 503 || strings.Contains(body, "table") || !strings.Contains(body, `"unavailable"`) || answer.Header.Get("Retry-After") == "" {
+		t.Errorf("/readyz: %d %s", answer.StatusCode, body)
+	}
+	broken = nil
+	if answer, body := send(t, e, "GET", "/readyz"); answer.StatusCode != 200 || body != "{\"status\":\"ready\"}\n" {
+		t.Errorf("/readyz: %d %s", answer.StatusCode, body)
+	}
+	if _, body := send(t, e, "GET", "/version"); body != `{"version":"v1","commit":"abc","store":"bolt","door":"server"}`+"\n" {
+		t.Errorf("/version: %s", body)
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/version", "/openapi.json", "/docs"} {
+		if answer, _ := send(t, e, "HEAD", path); answer.StatusCode != 200 {
+			t.Errorf("HEAD %s: %d", path, answer.StatusCode)
+		}
+		if answer, _ := send(t, e, "POST", path); answer.StatusCode != 405 || answer.Header.Get("Allow") == "" {
+			t.Errorf("POST %s: %d, Allow %q", path, answer.StatusCode, answer.Header.Get("Allow"))
+		}
+		if answer, _ := send(t, e, "GET", path+"/"); answer.StatusCode != 404 {
+			t.Errorf("GET %s/: %d", path, answer.StatusCode)
+		}
+	}
+}
+
+// TestReadinessIsBounded: a store that hangs is not ready after a second.
+func TestReadinessIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := mounted("", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		start := time.Now()
+		if answer, _ := send(t, e, "GET", "/readyz"); answer.StatusCode != 503 || time.Since(start) != time.Second {
+			t.Errorf("/readyz: %d after %v", answer.StatusCode, time.Since(start))
+		}
+	})
+}
+
+// TestTheReferencePageIsWhole: all that it needs comes from this server, also under a base path.
+func TestTheReferencePageIsWhole(t *testing.T) {
+	for _, basePath := range []string{"", "/api/v1"} {
+		e := app.Under(basePath, mounted(basePath, fine))
+		answer, page := send(t, e, "GET", basePath+"/docs")
+		if answer.StatusCode != 200 || !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html") {
+			t.Fatalf("%s/docs: %d %s", basePath, answer.StatusCode, answer.Header.Get("Content-Type"))
+		}
+		if !strings.Contains(page, `"swaggerJsonUrl":"`+basePath+`/openapi.json"`) || !strings.Contains(page, "validatorUrl: null") {
+			t.Errorf("the page does not show %s/openapi.json alone", basePath)
+		}
+		assets := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page, -1)
+		if len(assets) < 3 {
+			t.Errorf("the page names the assets %v", assets)
+		}
+		for _, match := range assets {
+			if !strings.HasPrefix(match[1], basePath+"/docs/") {
+				t.Errorf("the page needs %s", match[1])
+			}
+			answer, asset := send(t, e, "GET", match[1])
+			if answer.StatusCode != 200 || asset == "" {
+				t.Errorf("%s: %d", match[1], answer.StatusCode)
+			}
+			if strings.HasSuffix(match[1], ".css") && regexp.MustCompile(`url\(["']?(https?:)?//`).MatchString(asset) {
+				t.Errorf("%s needs another host", match[1])
+			}
+		}
+		answer, contract := send(t, e, "GET", basePath+"/openapi.json")
+		var parsed struct {
+			OpenAPI string
+			Servers []struct{ URL string }
+		}
+		if err := json.Unmarshal([]byte(contract), &parsed); err != nil || answer.StatusCode != 200 || answer.Header.Get("Content-Type") != "application/json" {
+			t.Fatalf("openapi.json: %d %s, %v", answer.StatusCode, answer.Header.Get("Content-Type"), err)
+		}
+		if parsed.OpenAPI != "3.1.0" || len(parsed.Servers) != 1 || parsed.Servers[0].URL != basePath+"/" {
+			t.Errorf("the contract is %+v", parsed)
+		}
+	}
+}

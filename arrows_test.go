@@ -1,0 +1,66 @@
+// Package arrows holds the project's packages to the few imports of each other that its layout allows.
+package arrows
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "example.com/portable-notes"
+
+// allowed are the arrows: what each package may import of this project's own. Requests flow one way, from a door to the
+// app, the notes and a store, and nothing calls back up. A package that is not here may import nothing of ours.
+var allowed = map[string][]string{
+	"adapters/server": {"app", "app/about", "notes", "notes/bolt"},
+	"app":             {"notes"},
+	"app/about":       {"app"},
+	"notes":           {},
+	"notes/bolt":      {"notes"},
+
+	// The suites are imported by tests alone.
+	"app/apptest":     {"app/about"},
+	"notes/storetest": {"notes"},
+}
+
+// suites may be imported by every test and by nothing else.
+var suites = []string{"app/apptest", "notes/storetest"}
+
+func TestArrows(t *testing.T) {
+	list := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		from, ours := strings.CutPrefix(p.ImportPath, module+"/")
+		if !ours {
+			continue // this test
+		}
+		seen[from] = true
+		for _, imported := range p.Imports {
+			to, ours := strings.CutPrefix(imported, module+"/")
+			if ours && (!slices.Contains(allowed[from], to) || slices.Contains(suites, to)) {
+				t.Errorf("%s imports %s, which the layout does not allow: see allowed in arrows_test.go", from, to)
+			}
+		}
+	}
+	if all := slices.Sorted(maps.Keys(allowed)); !slices.Equal(all, slices.Sorted(maps.Keys(seen))) {
+		t.Errorf("the packages are %v, the arrows know %v", slices.Sorted(maps.Keys(seen)), all)
+	}
+}
