@@ -219,7 +219,7 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 		prefix := ownerPrefix(owner)
 		cursor := tx.Bucket(notesBucket).Cursor()
 		step := func() (key, value []byte) {
-			if key, value = cursor.Seek(noteKey(owner, before)); key == nil {
+			if at, _ := cursor.Seek(noteKey(owner, before)); at == nil {
 				return cursor.Last()
 			}
 			return cursor.Prev()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // format is the version of what this package writes into the file. A file of a newer one is refused.
@@ -120,7 +121,7 @@ func checkFormat(value []byte) error {
 // refusal words an error of Open for the person who has to do something about it.
 func refusal(path string, err error) error {
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		err = errInUse
 	case errors.Is(err, fs.ErrNotExist):
 		err = fmt.Errorf("the folder %s does not exist: create it, or name another file (NOTES_STORE=bolt:FILE)", filepath.Dir(path))

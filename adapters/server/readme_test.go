@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// readme is the project's README.
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// step is a command in the README and what it prints.
+type step struct{ command, output string }
+
+// steps are the commands of the console blocks in a chapter.
+func steps(t *testing.T, chapter string) []step {
+	t.Helper()
+	_, text, found := strings.Cut(readme(t), "\n## "+chapter+"\n")
+	if !found {
+		t.Fatalf("the README has no chapter %q", chapter)
+	}
+	text, _, _ = strings.Cut(text, "\n## ")
+	var all []step
+	for _, block := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		for _, part := range strings.Split("\n"+block[1], "\n$ ")[1:] {
+			command, output, _ := strings.Cut(part, "\n")
+			all = append(all, step{command, output})
+		}
+	}
+	if len(all) == 0 {
+		t.Fatalf("the chapter %q has no commands", chapter)
+	}
+	return all
+}
+
+// changing are the parts of an answer that no two runs share: ids, cursors, times and request ids.
+var changing = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\bAQ[A-Za-z0-9_-]{34}\b|\d{4}-\d\d-\d\dT[0-9:.]+Z|[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} [0-9:]+ GMT`)
+
+// reading is a run of the README: what stands there for what came.
+type reading map[string]string
+
+// same compares an output with the README's, and learns which changing part stands for which.
+func (r reading) same(got, want string) error {
+	got, want = strings.TrimSpace(strings.ReplaceAll(got, "\r", "")), strings.TrimSpace(want)
+	if g, w := changing.ReplaceAllString(got, "…"), changing.ReplaceAllString(want, "…"); g != w {
+		return fmt.Errorf("it prints\n%s\nthe README says\n%s", g, w)
+	}
+	came := changing.FindAllString(got, -1)
+	for i, written := range changing.FindAllString(want, -1) {
+		if known, ok := r[written]; ok && known != came[i] {
+			return fmt.Errorf("where the README has %s there was %s, now it is %s", written, known, came[i])
+		}
+		r[written] = came[i]
+	}
+	return nil
+}
+
+// TestReadme runs the README's commands against a server, and holds the answers to what the README prints.
+func TestReadme(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "notes.db")
+	p := startServer(t, file)
+	seen := reading{"127.0.0.1:8080": strings.TrimPrefix(p.url, "http://")}
+	run := func(s step) {
+		t.Helper()
+		command := s.command
+		for written, came := range seen {
+			command = strings.ReplaceAll(command, written, came)
+		}
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
+		cmd.Env = environment("PATH=" + filepath.Dir(built(t)) + ":" + os.Getenv("PATH"))
+		cmd.Dir = filepath.Dir(file)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", command, err)
+		}
+		if err := seen.same(string(out), s.output); err != nil {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Fatalf("the README's commands need curl: %v", err)
+	}
+	for _, s := range steps(t, "Use it") {
+		run(s)
+	}
+	p.stop(t, os.Interrupt)
+	for _, s := range steps(t, "The file") {
+		s.command = strings.Replace(s.command, "go run ./adapters/server", built(t), 1)
+		run(s)
+	}
+}
+
+// TestReadmeSettings: the README's table is the program's.
+func TestReadmeSettings(t *testing.T) {
+	var table strings.Builder
+	for _, s := range settings {
+		initial := ""
+		if s.initial != "" {
+			initial = "`" + s.initial + "` "
+		}
+		fmt.Fprintf(&table, "| `%s` | %s| %s |\n", s.name, initial, s.meaning)
+	}
+	if !strings.Contains(readme(t), "| --- | --- | --- |\n"+table.String()+"\n") {
+		t.Errorf("the README's table of settings should read\n%s", &table)
+	}
+}
