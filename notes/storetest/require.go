@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"os"
 	"testing"
 )
@@ -13,4 +14,18 @@ func Lacks(t testing.TB, what string, err error) {
 		t.Fatalf("NOTES_TEST_REQUIRE=all, but this machine lacks %s: %v", what, err)
 	}
 	t.Skipf("this machine lacks %s: %v", what, err)
+}
+
+// Amount is how often a proof does what it does: short in a usual run, long where NOTES_TEST_LONG is set.
+func Amount(short, long int) int {
+	if os.Getenv("NOTES_TEST_LONG") != "" {
+		return long
+	}
+	return short
+}
+
+// Proved prints what a proof did and found, and what its control found, as a row of the table that the long form of the
+// proofs makes (see the README).
+func Proved(t testing.TB, did, found, control string) {
+	fmt.Printf("| %s | %s | %s | %s |\n", t.Name(), did, found, control)
 }
