@@ -85,6 +85,11 @@ func start(ctx context.Context, c config, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	return errors.Join(serve(ctx, c, store, log, say), store.Close())
+}
+
+// serve serves the notes of a store until ctx ends.
+func serve(ctx context.Context, c config, store notes.Store, log *slog.Logger, say func(format string, args ...any)) error {
 	service := notes.NewService(store, time.Now, rand.Reader)
 	web := app.New(service, app.Options{Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout})
 	build := buildVersion()
@@ -95,7 +100,7 @@ func start(ctx context.Context, c config, stderr io.Writer) error {
 	})
 	listener, err := net.Listen("tcp", c.addr)
 	if err != nil {
-		return errors.Join(listenError(c.addr, err), store.Close())
+		return listenError(c.addr, err)
 	}
 	url := "http://" + reachable(listener.Addr().String()) + c.basePath
 	file, err := filepath.Abs(c.file)
@@ -105,8 +110,7 @@ func start(ctx context.Context, c config, stderr io.Writer) error {
 	say("listening on %s (reference: %s/docs)", url, url)
 	say("notes are kept in %s", file)
 	say(`try: curl -s %s/notes -H 'Content-Type: application/json' -d '{"title":"Hello"}'`, url)
-	err = drain.serve(ctx, listener, c, log)
-	return errors.Join(err, store.Close())
+	return drain.serve(ctx, listener, c, log)
 }
 
 // listenError says what to do about an address that cannot be had.

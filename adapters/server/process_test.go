@@ -13,16 +13,26 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // The tests below run the program as a person does: as a process, with its settings in the environment.
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if program.dir != "" {
-		_ = os.RemoveAll(program.dir)
+	if fault := os.Getenv(controlFault); fault != "" {
+		if err := control(fault); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
-	os.Exit(code)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if program.dir != "" {
+			_ = os.RemoveAll(program.dir)
+		}
+		os.Exit(code)
+	}))
 }
 
 var program struct {
@@ -70,10 +80,21 @@ func environment(settings ...string) []string {
 	return append(env, settings...)
 }
 
-// start starts a server on a free port and waits until it listens.
+// startServer starts a server on a free port and waits until it listens.
 func startServer(t testing.TB, file string, settings ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(built(t)), ended: make(chan struct{})}
+	return startProgram(t, built(t), file, settings...)
+}
+
+// startControl starts a server that has a fault on purpose.
+func startControl(t testing.TB, fault, file string) *process {
+	t.Helper()
+	return startProgram(t, os.Args[0], file, controlFault+"="+fault)
+}
+
+func startProgram(t testing.TB, path, file string, settings ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(path), ended: make(chan struct{})}
 	p.Env = environment(append([]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_LOG_FORMAT=text", "NOTES_STORE=bolt:" + file}, settings...)...)
 	stderr, err := p.StderrPipe()
 	if err != nil {
