@@ -1,0 +1,343 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"example.com/portable-notes/notes/storetest"
+)
+
+// call is one request about one of the shared notes.
+type call struct {
+	note    int
+	method  string
+	title   string // that a PATCH or PUT sets; a PUT resets the content
+	content string // that a PATCH sets instead, if not ""
+	ifMatch int    // the version that must hold; 0 for any
+}
+
+// outcome is what a client learnt of a note.
+type outcome struct {
+	status int // 0: no answer
+	note   noteJSON
+}
+
+// register is a note as the model has it.
+type register struct {
+	exists         bool
+	version        int
+	title, content string
+}
+
+// model is what the contract says of one note: one request after the other, each as a whole.
+var model = porcupine.NondeterministicModel{
+	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+		byNote := map[int][]porcupine.Operation{}
+		for _, op := range history {
+			n := op.Input.(call).note
+			byNote[n] = append(byNote[n], op)
+		}
+		var parts [][]porcupine.Operation
+		for _, part := range byNote {
+			parts = append(parts, part)
+		}
+		return parts
+	},
+	Init: func() []any { return []any{register{exists: true, version: 1, title: "start"}} },
+	Step: func(state, input, output any) []any {
+		before, c, out := state.(register), input.(call), output.(outcome)
+		after, status := before.apply(c)
+		switch {
+		case out.status == 0:
+			return []any{before, after} // it happened, or it did not
+		case out.status != status:
+			return nil
+		case status == 200 && (out.note.Version != after.version || out.note.Title != after.title || out.note.Content != after.content):
+			return nil
+		}
+		return []any{after}
+	},
+}
+
+func (r register) apply(c call) (register, int) {
+	switch {
+	case !r.exists:
+		return r, 404
+	case c.ifMatch != 0 && c.ifMatch != r.version:
+		return r, 412
+	}
+	switch c.method {
+	case "DELETE":
+		return register{}, 204
+	case "PUT":
+		r.title, r.content = c.title, ""
+	case "PATCH":
+		if c.content != "" {
+			r.content = c.content
+		} else {
+			r.title = c.title
+		}
+	default:
+		return r, 200
+	}
+	r.version++
+	return r, 200
+}
+
+func (c call) body() string {
+	switch {
+	case c.content != "":
+		return fmt.Sprintf(`{"content":%q}`, c.content)
+	case c.title != "":
+		return fmt.Sprintf(`{"title":%q}`, c.title)
+	}
+	return ""
+}
+
+// share lets 16 clients work on a few notes, kills the server in between, and returns what each client saw.
+func share(t *testing.T, ops, kills int, start func(file string) *process) []porcupine.Operation {
+	t.Helper()
+	const clients, shared = 16, 24
+	file := newFile(t)
+	p := start(file)
+	transport := &http.Transport{MaxIdleConnsPerHost: clients}
+	defer transport.CloseIdleConnections()
+	c := &http.Client{Transport: transport}
+	ids := make([]string, shared)
+	for i := range ids {
+		ids[i] = parse(t, ask(c, "POST", p.url+"/notes", `{"title":"start"}`).body).ID
+	}
+	begin := time.Now()
+	var history []porcupine.Operation
+	var mu sync.Mutex
+	for phase := range kills + 1 {
+		var open []porcupine.Operation
+		var count atomic.Int64
+		share := int64(ops / (kills + 1))
+		var done sync.WaitGroup
+		kill := make(chan struct{})
+		for id := range clients {
+			random := rand.New(rand.NewPCG(uint64(phase), uint64(id)))
+			seen := make([]int, shared) // versions
+			done.Go(func() {
+				for {
+					if n := count.Add(1); n == share {
+						close(kill)
+					} else if n > share && phase == kills {
+						return
+					}
+					in := pick(random, seen, fmt.Sprintf("%d-%d-%d", phase, id, random.IntN(1e9)))
+					var headers []string
+					if in.ifMatch != 0 {
+						headers = []string{"If-Match", fmt.Sprintf(`"%d"`, in.ifMatch)}
+					}
+					op := porcupine.Operation{ClientId: id, Input: in, Call: int64(time.Since(begin))}
+					a := ask(c, in.method, p.url+"/notes/"+ids[in.note], in.body(), headers...)
+					op.Return = int64(time.Since(begin))
+					out := outcome{status: a.status}
+					if a.status == 200 {
+						if err := json.Unmarshal([]byte(a.body), &out.note); err != nil {
+							t.Error(err)
+						}
+						seen[in.note] = out.note.Version
+					}
+					op.Output = out
+					mu.Lock()
+					if a.status == 0 {
+						open = append(open, op)
+					} else {
+						history = append(history, op)
+					}
+					mu.Unlock()
+					if a.status == 0 {
+						return
+					}
+				}
+			})
+		}
+		<-kill
+		if phase < kills {
+			p.kill()
+		}
+		done.Wait()
+		for _, op := range open { // it happened before the next server starts, or never
+			op.Return = int64(time.Since(begin))
+			history = append(history, op)
+		}
+		if phase < kills {
+			p = start(file)
+		}
+	}
+	p.kill()
+	return history
+}
+
+// pick draws the next call of a client that has seen these versions.
+func pick(random *rand.Rand, seen []int, text string) call {
+	c := call{note: random.IntN(len(seen)), method: "GET"}
+	switch n := random.IntN(100); {
+	case n < 30:
+	case n < 50:
+		c.method, c.title = "PATCH", text
+	case n < 65:
+		c.method, c.content = "PATCH", text
+	case n < 98:
+		c.method, c.title, c.ifMatch = "PUT", text, seen[c.note]
+	case n == 98 && random.IntN(4) == 0:
+		c.method = "DELETE"
+	case n == 99 && random.IntN(4) == 0:
+		c.method, c.ifMatch = "DELETE", seen[c.note]
+	}
+	return c
+}
+
+// TestProofLinearizable: whatever 16 clients see of notes that they share could have come from one request after the
+// other, with kills in between.
+func TestProofLinearizable(t *testing.T) {
+	ops, kills := storetest.Amount(10_000, 50_000), storetest.Amount(5, 25)
+	m := model.ToModel()
+	history := share(t, ops, kills, func(file string) *process { return startServer(t, file) })
+	if len(history) < ops {
+		t.Errorf("only %d of %d operations were made", len(history), ops)
+	}
+	result := porcupine.CheckOperationsTimeout(m, history, time.Minute)
+	if result != porcupine.Ok {
+		t.Errorf("the history of %d operations is %s", len(history), result)
+	}
+	control := share(t, 2000, 0, func(file string) *process { return startControl(t, faultUnconditional, file) })
+	caught := porcupine.CheckOperationsTimeout(m, control, time.Minute)
+	if caught != porcupine.Illegal {
+		t.Errorf("the control, a store without its conditions, has a history that is %s", caught)
+	}
+	storetest.Proved(t, fmt.Sprintf("%d operations, %d kills", len(history), kills), string(result), "without conditions: "+string(caught))
+}
+
+// together sends requests at once.
+func together(requests []func() reply) []reply {
+	replies := make([]reply, len(requests))
+	var all sync.WaitGroup
+	for i, request := range requests {
+		all.Go(func() { replies[i] = request() })
+	}
+	all.Wait()
+	return replies
+}
+
+func raceClient(t *testing.T) *http.Client {
+	transport := &http.Transport{MaxIdleConnsPerHost: 32}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// oneWinner counts rounds in which not exactly one of 16 writers with one ETag won.
+func oneWinner(t *testing.T, p *process, rounds int) (wrong int) {
+	c := raceClient(t)
+	for range rounds {
+		id := parse(t, ask(c, "POST", p.url+"/notes", `{"title":"contested"}`).body).ID
+		var puts []func() reply
+		for i := range 16 {
+			puts = append(puts, func() reply {
+				return ask(c, "PUT", p.url+"/notes/"+id, fmt.Sprintf(`{"title":"by %d"}`, i), "If-Match", `"1"`)
+			})
+		}
+		statuses := map[int]int{}
+		for _, r := range together(puts) {
+			statuses[r.status]++
+		}
+		if !reflect.DeepEqual(statuses, map[int]int{200: 1, 412: 15}) {
+			wrong++
+		}
+	}
+	return wrong
+}
+
+// patchesStand counts rounds in which patches of the three fields at once, and then eight of one field, did not all stand.
+func patchesStand(t *testing.T, p *process, rounds int) (wrong int) {
+	c := raceClient(t)
+	for range rounds {
+		id := parse(t, ask(c, "POST", p.url+"/notes", `{"title":"x"}`).body).ID
+		patch := func(body string) func() reply {
+			return func() reply { return ask(c, "PATCH", p.url+"/notes/"+id, body) }
+		}
+		together([]func() reply{patch(`{"title":"t"}`), patch(`{"content":"c"}`), patch(`{"tags":["g"]}`)})
+		got := ask(c, "GET", p.url+"/notes/"+id, "").body
+		stands := strings.Contains(got, `"title":"t","content":"c","tags":["g"]`) && strings.Contains(got, `"version":4`)
+		var same []func() reply
+		for i := range 8 {
+			same = append(same, patch(fmt.Sprintf(`{"content":"%d"}`, i)))
+		}
+		together(same)
+		if parse(t, ask(c, "GET", p.url+"/notes/"+id, "").body).Version != 12 || !stands {
+			wrong++
+		}
+	}
+	return wrong
+}
+
+// oneNote counts idempotency keys of which 20 racers did not all get the same answer, or made more than one note.
+func oneNote(t *testing.T, p *process, keys int) (wrong int) {
+	c := raceClient(t)
+	for k := range keys {
+		var posts []func() reply
+		for range 20 {
+			posts = append(posts, func() reply {
+				return ask(c, "POST", p.url+"/notes", fmt.Sprintf(`{"title":"raced %d"}`, k), "Idempotency-Key", fmt.Sprint("race-", k))
+			})
+		}
+		bodies, fresh := map[string]bool{}, 0
+		for _, r := range together(posts) {
+			bodies[fmt.Sprint(r.status, r.header.Get("Location"), r.header.Get("Etag"), r.body)] = r.status == 201
+			if r.header.Get("Idempotency-Replayed") == "" {
+				fresh++
+			}
+		}
+		for _, ok := range bodies {
+			if !ok || len(bodies) != 1 || fresh != 1 {
+				wrong++
+				break
+			}
+		}
+	}
+	if all, _ := list(c, p.url); len(all) != keys {
+		wrong++
+	}
+	return wrong
+}
+
+// TestProofRaces: what is promised to writers who meet.
+func TestProofRaces(t *testing.T) {
+	for _, race := range []struct {
+		name        string
+		run         func(*testing.T, *process, int) int
+		short, long int
+		fault       string
+	}{
+		{"OneWinnerPerETag", oneWinner, 50, 500, faultUnconditional},
+		{"PatchesStand", patchesStand, 200, 1000, faultRewriting},
+		{"OneNotePerKey", oneNote, 1000, 1000, faultKeyless},
+	} {
+		t.Run(race.name, func(t *testing.T) {
+			rounds := storetest.Amount(race.short, race.long)
+			wrong := race.run(t, startServer(t, newFile(t)), rounds)
+			if wrong > 0 {
+				t.Errorf("%d of %d rounds went wrong", wrong, rounds)
+			}
+			const controls = 20
+			caught := race.run(t, startControl(t, race.fault, newFile(t)), controls)
+			if caught == 0 {
+				t.Errorf("the control, a store that is %s, did well", race.fault)
+			}
+			storetest.Proved(t, fmt.Sprintf("%d rounds", rounds), fmt.Sprintf("%d wrong", wrong), fmt.Sprintf("%s: %d of %d wrong", race.fault, caught, controls))
+		})
+	}
+}

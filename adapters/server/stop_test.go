@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"example.com/portable-notes/notes/storetest"
+)
+
+// stopUnderLoad stops a server under 64 connections that are kept busy, and counts requests that were sent and got no
+// answer. A client that is told that the connection closes sends nothing more on it, as HTTP demands.
+func stopUnderLoad(t *testing.T, p *process) (answered, lost int64) {
+	t.Helper()
+	addr := strings.TrimPrefix(p.url, "http://")
+	var ok, bad atomic.Int64
+	var clients sync.WaitGroup
+	busy := make(chan struct{})
+	var once sync.Once
+	for i := range 64 {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		request := "GET /notes?limit=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+		if i%2 == 0 {
+			const body = `{"title":"x"}`
+			request = fmt.Sprintf("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		}
+		clients.Go(func() {
+			defer conn.Close()
+			for r := bufio.NewReader(conn); ; {
+				if _, err := io.WriteString(conn, request); err != nil {
+					bad.Add(1)
+					return
+				}
+				answer, err := http.ReadResponse(r, nil)
+				if err == nil {
+					_, err = io.Copy(io.Discard, answer.Body)
+				}
+				if err != nil || answer.StatusCode >= 500 {
+					bad.Add(1)
+					return
+				}
+				if ok.Add(1) == 500 {
+					once.Do(func() { close(busy) })
+				}
+				if answer.Close {
+					return
+				}
+			}
+		})
+	}
+	<-busy
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	clients.Wait()
+	p.wait(t)
+	if p.endErr != nil {
+		t.Errorf("the server ended with %v: %s", p.endErr, p.said())
+	}
+	return ok.Load(), bad.Load()
+}
+
+// TestProofStop: a stop loses no request.
+func TestProofStop(t *testing.T) {
+	stops := storetest.Amount(20, 100)
+	var answered, lost int64
+	for range stops {
+		a, l := stopUnderLoad(t, startServer(t, newFile(t)))
+		answered, lost = answered+a, lost+l
+	}
+	if lost > 0 {
+		t.Errorf("%d stops lost %d requests of %d", stops, lost, answered+lost)
+	}
+	var caught int64
+	controls := 0
+	for ; controls < 20; controls++ {
+		_, l := stopUnderLoad(t, startControl(t, faultBareShutdown, newFile(t)))
+		caught += l
+	}
+	if caught == 0 {
+		t.Error("the control, a bare Shutdown, lost nothing")
+	}
+	storetest.Proved(t, fmt.Sprintf("%d stops, %d requests", stops, answered), fmt.Sprintf("%d lost", lost), fmt.Sprintf("bare Shutdown: %d lost in %d stops", caught, controls))
+}
