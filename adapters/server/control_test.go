@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,6 +30,7 @@ const (
 	faultUnconditional = "unconditional" // heeds no condition
 	faultRewriting     = "rewriting"     // changes a note by reading it and writing it whole
 	faultKeyless       = "keyless"       // forgets idempotency keys
+	faultFragile       = "fragile"       // fails on a NUL in a content
 	faultBareShutdown  = "bare-shutdown" // stops by http.Server.Shutdown alone
 )
 
@@ -74,6 +77,10 @@ func (f faulty) Create(ctx context.Context, owner string, note notes.Note, key *
 		return note, nil
 	case faultKeyless:
 		key = nil
+	case faultFragile:
+		if strings.Contains(note.Content, "\x00") {
+			return note, errors.New("cannot keep a NUL")
+		}
 	}
 	return f.Store.Create(ctx, owner, note, key)
 }
