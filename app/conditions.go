@@ -19,15 +19,20 @@ type preconditions struct {
 
 func preconditionsOf(r *http.Request) (preconditions, error) {
 	var p preconditions
-	for name, tags := range map[string]**entityTags{"If-Match": &p.match, "If-None-Match": &p.noneMatch} {
+	var mistakes []mistake
+	read := func(name string) *entityTags {
 		if _, present := r.Header[name]; !present {
-			continue
+			return nil
 		}
-		parsed, ok := parseEntityTags(r.Header.Get(name))
+		tags, ok := parseEntityTags(r.Header.Get(name))
 		if !ok {
-			return p, invalidHeader(name, `must be * or a list of entity tags, such as "1" (with its quotes)`)
+			mistakes = append(mistakes, mistake{Header: name, Detail: `must be * or a list of entity tags, such as "1" (with its quotes)`})
 		}
-		*tags = &parsed
+		return &tags
+	}
+	p.match, p.noneMatch = read("If-Match"), read("If-None-Match")
+	if len(mistakes) > 0 {
+		return p, invalidParameter(mistakes...)
 	}
 	return p, nil
 }

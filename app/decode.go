@@ -62,6 +62,7 @@ func readJSON(c echo.Context, mediaTypes ...string) ([]byte, error) {
 		return nil, unsupported("JSON is UTF-8 (RFC 8259): leave the charset out, or say utf-8")
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		c.Response().Header().Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 		return nil, unsupported("the body must be sent as it is, without a Content-Encoding")
 	}
 	return body, nil
@@ -150,7 +151,7 @@ func decode(body []byte) (f fields, err error) {
 	token(d)
 	for d.PeekKind() != '}' {
 		name := token(d).String()
-		pointer := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		pointer := "/" + pointerEscape.Replace(name)
 		kind := d.PeekKind()
 		switch {
 		case !slices.Contains(clientFields, name):
@@ -179,6 +180,8 @@ func decode(body []byte) (f fields, err error) {
 	return f, nil
 }
 
+var pointerEscape = strings.NewReplacer("~", "~0", "/", "~1") // RFC 6901, section 3
+
 // decodeTags reads an array. What is no string stays in its place as "", so that the others keep their numbers.
 func decodeTags(d *jsontext.Decoder, mistakes *notes.Mistakes) []string {
 	tags := []string{}
@@ -206,6 +209,7 @@ func token(d *jsontext.Decoder) jsontext.Token {
 func unknownField(mistakes *notes.Mistakes, name, pointer string) {
 	const longest = 100
 	switch {
+	case len(*mistakes) > notes.MaxMistakes: // no more are told
 	case slices.Contains(serviceFields, name):
 		mistakes.Add(pointer, "is set by the service and cannot be sent")
 	case len(name) > longest:

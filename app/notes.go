@@ -231,8 +231,9 @@ func listParameters(r *http.Request) (url.Values, notes.Query, error) {
 	}
 	query := notes.Query{Tags: params["tag"], Search: params.Get("q"), Cursor: params.Get("cursor")}
 	query.Limit, _ = strconv.Atoi(params.Get("limit"))
+	shape := slices.Clone(mistakes)
 	for _, m := range query.Validate() {
-		if !slices.ContainsFunc(mistakes, func(named notes.Mistake) bool { return named.Field == m.Field }) {
+		if !slices.ContainsFunc(shape, func(named notes.Mistake) bool { return named.Field == m.Field }) {
 			mistakes.Add(m.Field, "%s", m.Detail)
 		}
 	}

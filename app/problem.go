@@ -27,7 +27,7 @@ type problem struct {
 // mistake says where in the request something is wrong: in the body, the query or the headers.
 type mistake struct {
 	Pointer   *string `json:"pointer,omitempty"` // JSON pointer (RFC 6901); "" is the whole body
-	Parameter string  `json:"parameter,omitempty"`
+	Parameter *string `json:"parameter,omitempty"`
 	Header    string  `json:"header,omitempty"`
 	Detail    string  `json:"detail"`
 }
@@ -61,10 +61,12 @@ func invalidNote(mistakes notes.Mistakes) *problem {
 func invalidQuery(mistakes notes.Mistakes) *problem {
 	p := invalidParameter()
 	for _, m := range mistakes {
-		p.Errors = append(p.Errors, mistake{Parameter: m.Field, Detail: m.Detail})
+		p.Errors = append(p.Errors, mistake{Parameter: &m.Field, Detail: m.Detail})
 	}
 	return p
 }
+
+var cursorParameter = "cursor"
 
 func notFound(detail string) *problem {
 	return &problem{Status: 404, Code: "not_found", Title: "Not found", Detail: detail}
@@ -95,7 +97,7 @@ func problemOf(err error) problem {
 	case errors.Is(err, notes.ErrInvalidCursor):
 		return problem{Status: 400, Code: "invalid_cursor", Title: "The cursor is not valid",
 			Detail: "the cursor is not one that this listing gave: send next_cursor as it came, with the same q and tag",
-			Errors: []mistake{{Parameter: "cursor", Detail: "is not a cursor of this listing"}}}
+			Errors: []mistake{{Parameter: &cursorParameter, Detail: "is not a cursor of this listing"}}}
 	case errors.Is(err, notes.ErrNotFound):
 		return *notFound("there is no such note")
 	case errors.As(err, &refused):

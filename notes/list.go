@@ -112,16 +112,28 @@ func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error)
 
 // matcher returns the filter of the query. Case is folded as Unicode says, in full: "STRASSE" finds "Straße".
 func (q Query) matcher() func(Note) bool {
-	fold := cases.Fold() // keeps state, so it is one for each query
-	search := fold.String(q.Search)
+	folding := cases.Fold() // keeps state, so it is one for each query
+	fold := func(s string) string { return folding.String(strings.Map(cherokee, s)) }
+	search := fold(q.Search)
 	return func(n Note) bool {
 		for _, tag := range q.Tags {
 			if !slices.Contains(n.Tags, tag) {
 				return false
 			}
 		}
-		return search == "" || strings.Contains(fold.String(n.Title), search) || strings.Contains(fold.String(n.Content), search)
+		return search == "" || strings.Contains(fold(n.Title), search) || strings.Contains(fold(n.Content), search)
 	}
+}
+
+// cherokee gives the two cases of a Cherokee letter one form: cases.Fold (golang.org/x/text v0.44) swaps them.
+func cherokee(r rune) rune {
+	switch {
+	case r >= 0xAB70 && r <= 0xABBF:
+		return r - 0xAB70 + 0x13A0
+	case r >= 0x13F8 && r <= 0x13FD:
+		return r - 8
+	}
+	return r
 }
 
 // A cursor is 27 bytes in base64url: a format, the id of the last note examined, and a checksum over these, the owner

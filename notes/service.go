@@ -112,8 +112,14 @@ func (s *Service) Delete(ctx context.Context, owner string, id ID, cond Conditio
 }
 
 // Ready returns nil where the store answers a read, else ErrUnavailable or what else went wrong. It reads a note that
-// nobody can own.
+// nobody can own. A store that knows more of its state than a read shows has a method Ready of its own, which is asked
+// too.
 func (s *Service) Ready(ctx context.Context) error {
+	if store, ok := s.store.(interface{ Ready(context.Context) error }); ok {
+		if err := store.Ready(ctx); err != nil {
+			return err
+		}
+	}
 	_, err := s.store.Get(ctx, "readiness", uuid.Nil)
 	if errors.Is(err, ErrNotFound) {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,7 +52,7 @@ var settings = []setting{
 			c.file = file
 			return expect(kind == "bolt" && file != "", "must be bolt:FILE, such as bolt:notes.db")
 		}},
-	{"NOTES_LOG_LEVEL", "info", "least level that is logged: debug, info, warn or error",
+	{"NOTES_LOG_LEVEL", "info", "lowest level that is logged: debug, info, warn or error",
 		func(c *config, v string) error {
 			levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
 			level, ok := levels[v]
@@ -68,12 +69,16 @@ var settings = []setting{
 			if v == "" {
 				return nil
 			}
+			if v == "*" {
+				c.corsOrigins = []string{v}
+				return nil
+			}
 			for origin := range strings.SplitSeq(v, ",") {
 				origin = strings.TrimSpace(origin)
 				u, err := url.Parse(origin)
 				exact := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && origin == u.Scheme+"://"+u.Host
-				if origin != "*" && (!exact || strings.Contains(origin, "*")) {
-					return fmt.Errorf("must be origins such as https://example.com, without a path; %q is none", origin)
+				if !exact || strings.Contains(origin, "*") {
+					return errors.New("must be * or origins without a path, such as https://example.com,http://localhost:3000")
 				}
 				c.corsOrigins = append(c.corsOrigins, origin)
 			}
@@ -81,10 +86,9 @@ var settings = []setting{
 		}},
 	{"NOTES_BASE_PATH", "", "path under which clients see the service, such as /api behind a proxy",
 		func(c *config, v string) error {
-			u, err := url.Parse(v)
 			c.basePath = v
-			return expect(v == "" || err == nil && v == u.Path && v[0] == '/' && !strings.HasSuffix(v, "/") && !strings.Contains(v, "//"),
-				"must begin with a slash and not end with one, such as /api")
+			return expect(basePath.MatchString(v) && !strings.HasPrefix(v+"/", "/notes/"),
+				"must be segments of letters, digits and . _ ~ -, each after a slash, such as /api, and the first not notes")
 		}},
 	{"NOTES_REQUEST_TIMEOUT", "5s", "how long the store may take for one request before it is answered with 503",
 		func(c *config, v string) (err error) {
@@ -99,6 +103,9 @@ var settings = []setting{
 			return expect(err == nil && c.connections >= 1 && c.connections <= 1_000_000, "must be a whole number from 1 to 1000000")
 		}},
 }
+
+// basePath is a path that needs no escaping, or nothing.
+var basePath = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$`)
 
 func expect(ok bool, what string) error {
 	if ok {
@@ -118,6 +125,9 @@ const (
 	testPrefix = "NOTES_TEST_"
 )
 
+// serviceLink is a variable that Kubernetes sets for every container beside a Service that is called notes.
+var serviceLink = regexp.MustCompile(`^NOTES_(SERVICE_(HOST|PORT)|PORT_\d+_|PORT=\w+://)`)
+
 // configure reads the settings from an environment as os.Environ gives it. An empty variable counts as absent. The error
 // names every mistake at once.
 func configure(environ []string) (config, error) {
@@ -132,7 +142,7 @@ func configure(environ []string) (config, error) {
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		given[name] = value
-		if strings.HasPrefix(name, prefix) && !strings.HasPrefix(name, testPrefix) && !slices.Contains(names, name) {
+		if strings.HasPrefix(name, prefix) && !strings.HasPrefix(name, testPrefix) && !serviceLink.MatchString(entry) && !slices.Contains(names, name) {
 			near := slices.MinFunc(names, func(a, b string) int {
 				upper := strings.ToUpper(name)
 				return levenshtein.Distance(upper, a, nil) - levenshtein.Distance(upper, b, nil)

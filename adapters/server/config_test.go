@@ -34,7 +34,9 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestDefaults(t *testing.T) {
-	for _, environ := range [][]string{nil, {"PATH=/bin", "NOTES_ADDR=", "NOTES_STORE=", "NOTES_TEST_REQUIRE=all", "XNOTES_ADDR=x"}} {
+	for _, environ := range [][]string{nil, {"PATH=/bin", "NOTES_ADDR=", "NOTES_STORE=", "NOTES_TEST_REQUIRE=all", "XNOTES_ADDR=x"},
+		{"NOTES_SERVICE_HOST=10.0.0.1", "NOTES_SERVICE_PORT=80", "NOTES_SERVICE_PORT_HTTP=80", "NOTES_PORT=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP_ADDR=10.0.0.1"}, // Kubernetes
+	} {
 		got, err := configure(environ)
 		want := config{addr: "127.0.0.1:8080", file: "notes.db", logFormat: "auto", timeout: 5 * time.Second, drain: 2 * time.Second, connections: 4096}
 		if err != nil || !reflect.DeepEqual(got, want) {
@@ -61,11 +63,11 @@ var wrong = []string{
 	"NOTES_LOG_LEVEL=verbose", "NOTES_LOG_LEVEL=INFO",
 	"NOTES_LOG_FORMAT=xml",
 	"NOTES_CORS_ORIGINS=example.com", "NOTES_CORS_ORIGINS=https://a.example/", "NOTES_CORS_ORIGINS=https://*.example", "NOTES_CORS_ORIGINS=https://a.example,,", "NOTES_CORS_ORIGINS=null",
-	"NOTES_BASE_PATH=api", "NOTES_BASE_PATH=/", "NOTES_BASE_PATH=/api/", "NOTES_BASE_PATH=/a//b", "NOTES_BASE_PATH=/a?b", "NOTES_BASE_PATH=/%61",
+	"NOTES_BASE_PATH=api", "NOTES_BASE_PATH=/", "NOTES_BASE_PATH=/api/", "NOTES_BASE_PATH=/a//b", "NOTES_BASE_PATH=/a?b", "NOTES_BASE_PATH=/%61", "NOTES_BASE_PATH=/a b", "NOTES_BASE_PATH=/a/../b", "NOTES_BASE_PATH=/notes", "NOTES_CORS_ORIGINS=https://a.example,*",
 	"NOTES_REQUEST_TIMEOUT=5", "NOTES_REQUEST_TIMEOUT=0s", "NOTES_REQUEST_TIMEOUT=1h", "NOTES_REQUEST_TIMEOUT=-5s",
 	"NOTES_DRAIN=soon", "NOTES_DRAIN=2m",
 	"NOTES_MAX_CONNECTIONS=0", "NOTES_MAX_CONNECTIONS=many", "NOTES_MAX_CONNECTIONS=1e3", "NOTES_MAX_CONNECTIONS=10000000",
-	"NOTES_ADDRESS=x", "NOTES_DATABASE=x", "NOTES_=x", "NOTES_stores=x", "NOTES_COLOUR=x",
+	"NOTES_ADDRESS=x", "NOTES_PORT=8080", "NOTES_DATABASE=x", "NOTES_=x", "NOTES_stores=x", "NOTES_COLOUR=x",
 }
 
 func TestEveryWrongSettingAlone(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -41,24 +40,20 @@ func control(fault string) error {
 	if err != nil {
 		return err
 	}
-	store, err := bolt.Open(c.file, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
-	}
-	if fault == faultBareShutdown {
-		return bareShutdown(ctx, c, store)
-	}
-	log, say := logger(c, os.Stderr)
-	return serve(ctx, c, faulty{store, fault}, log, say)
-}
-
-func bareShutdown(ctx context.Context, c config, store notes.Store) error {
 	listener, err := net.Listen("tcp", c.addr)
 	if err != nil {
 		return err
 	}
+	store, err := bolt.Open(c.file, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	log, say := logger(c, os.Stderr)
+	if fault != faultBareShutdown {
+		return serve(ctx, c, listener, faulty{store, fault}, log, say)
+	}
 	server := &http.Server{Handler: app.New(notes.NewService(store, time.Now, rand.Reader), app.Options{})}
-	fmt.Fprintf(os.Stderr, "listening on http://%s (stops carelessly)\n", listener.Addr())
+	say("listening on http://%s (stops carelessly)", listener.Addr())
 	go server.Serve(listener)
 	<-ctx.Done()
 	return server.Shutdown(context.Background())

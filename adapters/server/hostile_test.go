@@ -426,4 +426,3 @@ func TestProofLeaks(t *testing.T) {
 	}
 	storetest.Proved(t, fmt.Sprintf("%d requests and a stop", total), fmt.Sprintf("0 goroutines, 0 files, %d MiB of heap", grown), "a goroutine left behind: found")
 }
-

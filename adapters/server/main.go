@@ -30,15 +30,13 @@ import (
 )
 
 // errUsage is a mistake of the person who started the program.
-var errUsage = errors.New("the settings are wrong")
+var errUsage = errors.New("this cannot be run")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // so that a second signal kills
-	switch err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr); {
+	switch err := run(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr); {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(os.Stderr, "server: %v\nserver -h lists the settings\n", err)
+		fmt.Fprintf(os.Stderr, "server: %v\n-h lists settings and flags\n", err)
 		os.Exit(2)
 	default:
 		fmt.Fprintln(os.Stderr, "server:", err)
@@ -51,7 +49,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	flags.SetOutput(io.Discard)
 	version := flags.Bool("version", false, "print the version and exit")
 	healthcheck := flags.Bool("healthcheck", false, "ask the server at NOTES_ADDR whether it is ready, and exit with 0 or 1")
-	check := flags.String("check", "", "look a notes `FILE` through that no server has open, and exit with 0 if it is sound")
+	var check *string // nil without the flag
+	flags.Func("check", "check a notes `FILE` that no server has open, and exit with 0 if it is sound", func(file string) error {
+		check = &file
+		return nil
+	})
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -65,31 +67,37 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		build := buildVersion()
 		fmt.Fprintln(stdout, "portable-notes server", build.Version, build.Commit)
 		return nil
-	case *check != "":
+	case check != nil:
 		return checkFile(*check, stdout)
 	}
 	c, err := configure(environ)
 	if err != nil {
-		return fmt.Errorf("%w:\n%w", errUsage, err)
+		return fmt.Errorf("%w, the settings are wrong:\n%w", errUsage, err)
 	}
 	if *healthcheck {
 		return askReady(ctx, c.addr)
 	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // so that a second signal kills
 	return start(ctx, c, stderr)
 }
 
 // start is the server's life.
 func start(ctx context.Context, c config, stderr io.Writer) error {
 	log, say := logger(c, stderr)
+	listener, err := net.Listen("tcp", c.addr) // first, so that a start that fails here makes no file
+	if err != nil {
+		return listenError(c.addr, err)
+	}
 	store, err := bolt.Open(c.file, log)
 	if err != nil {
-		return err
+		return errors.Join(err, listener.Close())
 	}
-	return errors.Join(serve(ctx, c, store, log, say), store.Close())
+	return errors.Join(serve(ctx, c, listener, store, log, say), store.Close())
 }
 
 // serve serves the notes of a store until ctx ends.
-func serve(ctx context.Context, c config, store notes.Store, log *slog.Logger, say func(format string, args ...any)) error {
+func serve(ctx context.Context, c config, listener net.Listener, store notes.Store, log *slog.Logger, say func(format string, args ...any)) error {
 	service := notes.NewService(store, time.Now, rand.Reader)
 	web := app.New(service, app.Options{Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout})
 	build := buildVersion()
@@ -98,10 +106,6 @@ func serve(ctx context.Context, c config, store notes.Store, log *slog.Logger, s
 	about.Mount(web, c.basePath, build, func(ctx context.Context) error {
 		return errors.Join(drain.refusal(), service.Ready(ctx))
 	})
-	listener, err := net.Listen("tcp", c.addr)
-	if err != nil {
-		return listenError(c.addr, err)
-	}
 	url := "http://" + reachable(listener.Addr().String()) + c.basePath
 	file, err := filepath.Abs(c.file)
 	if err != nil {
@@ -117,6 +121,9 @@ func serve(ctx context.Context, c config, store notes.Store, log *slog.Logger, s
 func listenError(addr string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("address %s is in use: stop who has it, or set NOTES_ADDR to another, such as 127.0.0.1:8081", addr)
+	}
+	if errors.Is(err, syscall.EACCES) {
+		return fmt.Errorf("listen on %s: %w: set NOTES_ADDR to a port from 1024 on, or give this user the right", addr, err)
 	}
 	return fmt.Errorf("listen on %s: %w: set NOTES_ADDR to an address of this machine", addr, err)
 }
@@ -164,9 +171,9 @@ func checkFile(path string, w io.Writer) error {
 	for _, finding := range report.Findings {
 		fmt.Fprintln(w, finding)
 	}
-	fmt.Fprintf(w, "%d notes and %d idempotency keys can be read\n", report.Notes, report.Keys)
-	if n := len(report.Findings); n > 0 {
-		return fmt.Errorf("notes file %s: %d findings. Restore a copy, or go on with what can be read", path, n)
+	fmt.Fprintf(w, "readable: notes %d, idempotency keys %d\n", report.Notes, report.Keys)
+	if len(report.Findings) > 0 {
+		return fmt.Errorf("notes file %s is damaged: restore a copy, or go on with what can be read", path)
 	}
 	fmt.Fprintln(w, "no damage was found")
 	return nil

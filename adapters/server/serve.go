@@ -59,7 +59,23 @@ func (d *drain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d.on.Load() {
 		w.Header().Set("Connection", "close")
 	}
+	if headerSize(r) > headerLimit { // net/http holds only the first request of a connection to it exactly
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusRequestHeaderFieldsTooLarge)
+		return
+	}
 	d.handler.ServeHTTP(w, r)
+}
+
+// headerSize is how many bytes the request line and headers had, give or take white space.
+func headerSize(r *http.Request) int {
+	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: ") + len(r.Host) + len("\r\n\r\n")
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(value) + len(": \r\n")
+		}
+	}
+	return size
 }
 
 // track counts open connections; it is an http.Server.ConnState.

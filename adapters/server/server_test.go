@@ -37,9 +37,7 @@ func TestStartSaysWhereItIs(t *testing.T) {
 		t.Errorf("/readyz: %d %s", code, body)
 	}
 	want := fmt.Sprintf("listening on %s (reference: %[1]s/docs)\nnotes are kept in %s\ntry: curl -s %[1]s/notes -H 'Content-Type: application/json' -d '{\"title\":\"Hello\"}'\n", p.url, file)
-	if said := p.said(); !strings.HasPrefix(said, want) {
-		t.Errorf("the server says\n%swant\n%s", said, want)
-	}
+	await(t, "the server says\n"+want, 5*time.Second, func() bool { return strings.HasPrefix(p.said(), want) })
 	if code, body := get(t, p.url+"/version"); code != 200 || !strings.Contains(body, `"store":"bolt","door":"server"`) {
 		t.Errorf("/version: %d %s", code, body)
 	}
@@ -62,7 +60,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{nil, []string{"-h"}, 0, "NOTES_STORE"},
 		{nil, []string{"-version"}, 0, "portable-notes server "},
-		{nil, []string{"-nothing"}, 2, "-h lists the settings"},
+		{nil, []string{"-nothing"}, 2, "-h lists settings and flags"},
 		{[]string{"NOTES_ADDR=x", "NOTES_DRAIN=x"}, nil, 2, "NOTES_DRAIN must be"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + file}, nil, 1, "another process has the file open"},
 		{[]string{"NOTES_ADDR=" + addr, elsewhere}, nil, 1, "address " + addr + " is in use: stop who has it, or set NOTES_ADDR"},
@@ -70,8 +68,10 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:/nowhere/notes.db"}, nil, 1, "the folder /nowhere does not exist: create it"},
 		{[]string{"NOTES_ADDR=" + addr}, []string{"-healthcheck"}, 0, ""},
 		{[]string{"NOTES_ADDR=127.0.0.1:1"}, []string{"-healthcheck"}, 1, "the server does not answer"},
-		{nil, []string{"-check", file}, 1, "another process has the file open"},
-		{nil, []string{"-check", "/nowhere/notes.db"}, 1, "does not exist"},
+		{nil, []string{"-check", file}, 1, "another process has the file open: stop that one first"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", elsewhere}, []string{"-check", ""}, 1, "no such file"},
+		{nil, []string{"-check", "/dev/null"}, 1, "no regular file"},
+		{nil, []string{"-check", "/nowhere/notes.db"}, 1, "no such file"},
 	} {
 		begin := time.Now()
 		code, stdout, stderr := runs(t, c.settings, c.args...)
@@ -86,7 +86,7 @@ func TestExitCodes(t *testing.T) {
 		}
 	}
 	p.stop(t, os.Interrupt)
-	if code, stdout, _ := runs(t, nil, "-check", file); code != 0 || stdout != "0 notes and 0 idempotency keys can be read\nno damage was found\n" {
+	if code, stdout, _ := runs(t, nil, "-check", file); code != 0 || stdout != "readable: notes 0, idempotency keys 0\nno damage was found\n" {
 		t.Errorf("-check of a sound file: exit code %d, %q", code, stdout)
 	}
 }
@@ -106,7 +106,7 @@ func TestCheckOfADamagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := runs(t, nil, "-check", file)
-	if code != 1 || !strings.Contains(stdout, "checksum does not fit") || !strings.Contains(stderr, "2 findings. Restore a copy") {
+	if code != 1 || !strings.Contains(stdout, "checksum does not fit") || !strings.Contains(stderr, "is damaged: restore a copy") {
 		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 	}
 }
@@ -185,6 +185,18 @@ func TestHeaderLimit(t *testing.T) {
 	for size, want := range map[int]int{1000: 200, 10_240: 200, 10_300: 431, 100_000: 431} {
 		conn, r := raw(t, p)
 		if answer := answerTo(t, conn, r, request(size)); answer.StatusCode != want {
+			t.Errorf("%d bytes of headers are answered with %s, want %d", size, answer.Status, want)
+		}
+	}
+}
+
+// TestHeaderLimitOfALaterRequest: on a connection that is kept the limit is the same.
+func TestHeaderLimitOfALaterRequest(t *testing.T) {
+	p := startServer(t, newFile(t))
+	for size, want := range map[int]int{10_000: 200, 10_300: 431, 12_000: 431, 20_000: 431} {
+		conn, r := raw(t, p)
+		answerTo(t, conn, r, "GET /notes HTTP/1.1\r\nHost: x\r\n\r\n")
+		if answer := answerTo(t, conn, r, "GET /notes HTTP/1.1\r\nHost: x\r\nX-Filler: "+strings.Repeat("x", size-48)+"\r\n\r\n"); answer.StatusCode != want {
 			t.Errorf("%d bytes of headers are answered with %s, want %d", size, answer.Status, want)
 		}
 	}

@@ -64,13 +64,45 @@ func Mount(e *echo.Echo, base string, version Version, ready func(context.Contex
 		_, err := c.Response().Write(contract)
 		return err
 	})
-	page := echo.WrapHandler(v5emb.NewHandlerWithConfig(swgui.Config{
+	swagger := v5emb.NewHandlerWithConfig(swgui.Config{
 		Title:            "Notes",
 		SwaggerJSON:      base + "/openapi.json",
 		BasePath:         base + "/docs",
 		InternalBasePath: "/docs",
-	}))
+	})
+	page := func(c echo.Context) error {
+		r := c.Request()
+		r.Header.Del("If-None-Match")   // its entity tags have no quotes,
+		r.Header.Del("Accept-Encoding") // and it does not read q=0
+		w := &pageWriter{ResponseWriter: c.Response()}
+		swagger.ServeHTTP(w, r)
+		if w.missing {
+			return echo.ErrNotFound
+		}
+		return nil
+	}
 	app.Get(e, "/docs", page)
 	app.Get(e, "/docs/:asset", page)
 	e.RouteNotFound("/docs/:asset/*", echo.NotFoundHandler)
+}
+
+// pageWriter passes an answer of the reference page on, but for a 404, which is the app's to make.
+type pageWriter struct {
+	http.ResponseWriter
+	missing bool
+}
+
+func (w *pageWriter) WriteHeader(status int) {
+	w.Header().Del("Etag")
+	if w.missing = status == http.StatusNotFound; !w.missing {
+		w.ResponseWriter.WriteHeader(status)
+	}
+}
+
+func (w *pageWriter) Write(b []byte) (int, error) {
+	if w.missing {
+		return len(b), nil
+	}
+	w.Header().Del("Etag")
+	return w.ResponseWriter.Write(b)
 }

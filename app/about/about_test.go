@@ -223,6 +223,15 @@ func TestTheReferencePageIsWhole(t *testing.T) {
 				t.Errorf("%s needs another host", match[1])
 			}
 		}
+		for _, path := range []string{"/docs/nothing.js", "/docs/index.html", "/docs/x/y"} {
+			answer, body := send(t, e, "GET", basePath+path)
+			if answer.StatusCode != 404 || answer.Header.Get("Content-Type") != "application/problem+json" || !strings.Contains(body, `"not_found"`) {
+				t.Errorf("%s: %d %s %s", path, answer.StatusCode, answer.Header.Get("Content-Type"), body)
+			}
+		}
+		if answer, _ := send(t, e, "GET", basePath+"/docs/swagger-ui.css", "Accept-Encoding", "gzip;q=0", "If-None-Match", "*"); answer.StatusCode != 200 || answer.Header.Get("Content-Encoding")+answer.Header.Get("Etag") != "" {
+			t.Errorf("swagger-ui.css: %d %v", answer.StatusCode, answer.Header)
+		}
 		answer, contract := send(t, e, "GET", basePath+"/openapi.json")
 		var parsed struct {
 			OpenAPI string

@@ -185,7 +185,7 @@ type problem struct {
 	RequestID string `json:"request_id"`
 	Errors    []struct {
 		Pointer   *string `json:"pointer"`
-		Parameter string  `json:"parameter"`
+		Parameter *string `json:"parameter"`
 		Header    string  `json:"header"`
 		Detail    string  `json:"detail"`
 	} `json:"errors"`
@@ -239,10 +239,13 @@ func (a *answer) fails(status int, code string, where ...string) *answer {
 	}
 	found := map[string]bool{}
 	for _, e := range p.Errors {
-		if e.Pointer != nil {
+		switch {
+		case e.Pointer != nil:
 			found[*e.Pointer] = true
-		} else {
-			found[e.Parameter+e.Header] = true
+		case e.Parameter != nil:
+			found[*e.Parameter] = true
+		default:
+			found[e.Header] = true
 		}
 	}
 	for _, w := range where {

@@ -106,6 +106,7 @@ func conditionalReads(s *suite) {
 		s.do("GET", "/notes?limit=1", "", headers...).is(200)
 	}
 	s.do("GET", url, "", with{"If-Match", `"1"`}).fails(412, "precondition_failed")
+	s.do("GET", url, "", with{"If-Match", "a"}, with{"If-None-Match", "b"}).fails(400, "invalid_parameter", "If-Match", "If-None-Match")
 }
 
 func conditionalWrites(s *suite) {
@@ -247,7 +248,7 @@ func list(s *suite) {
 func listFilters(s *suite) {
 	both := s.marked("Straße in MÜNCHEN", "a", "b")
 	onlyA := s.marked("ΟΔΥΣΣΕΥΣ", "a", "ab")
-	content := s.create(`{"title":"x","content":"Needle in a HAYSTACK, 100%_*[a]","tags":["A",` + quote(s.mark) + `]}`).note()
+	content := s.create(`{"title":"x","content":"\uab70\u13a1 Needle in a HAYSTACK, 100%_*[a]","tags":["A",` + quote(s.mark) + `]}`).note()
 	ids := func(query url.Values) string {
 		s.Helper()
 		query["tag"] = append(query["tag"], s.mark)
@@ -281,6 +282,7 @@ func listFilters(s *suite) {
 		{url.Values{"q": {"straße"}}, join(both)},
 		{url.Values{"q": {"οδυσσευς"}}, join(onlyA)},
 		{url.Values{"q": {"needle"}}, join(content)},
+		{url.Values{"q": {"\u13a0\uab71"}}, join(content)}, // Cherokee, in both cases
 		{url.Values{"q": {"haystack, 100%_*[A]"}}, join(content)},
 		{url.Values{"q": {"x needle"}}, ""},
 		{url.Values{"q": {"%"}}, join(content)},
@@ -308,7 +310,7 @@ func listMistakes(s *suite) {
 		{"limit=%D9%A5", []string{"limit"}, ""},
 		{"limit=1&limit=1", []string{"limit"}, "once"}, {"q=a&q=a", []string{"q"}, "once"}, {"cursor=a&cursor=a", []string{"cursor"}, "once"},
 		{"q=", []string{"q"}, "has 0"}, {"q=" + strings.Repeat("x", 101), []string{"q"}, "101"}, {"q=%FF", []string{"q"}, "UTF-8"},
-		{"tag=", []string{"tag"}, "has 0"}, {"tag=" + strings.Repeat("x", 51), []string{"tag"}, "51"}, {"tag=%00", []string{"tag"}, ""}, {"tag=%FF", []string{"tag"}, ""},
+		{"tag=", []string{"tag"}, "has 0"}, {"tag=" + strings.Repeat("x", 51), []string{"tag"}, "51"}, {"tag=&tag=" + strings.Repeat("x", 51), []string{"tag"}, "has 51"}, {"tag=%00", []string{"tag"}, ""}, {"tag=%FF", []string{"tag"}, ""},
 		{tags[1:], []string{"tag"}, "10"},
 		{"Limit=1", []string{"Limit"}, `\"limit\"`}, {"tags=a", []string{"tags"}, `\"tag\"`}, {"search=a", []string{"search"}, "nearest"}, {"offset=1", []string{"offset"}, "nearest"},
 		{"page=2&q=&limit=1000", []string{"page", "q", "limit"}, ""}, {"=x", []string{""}, ""}, {"curser=x", []string{"curser"}, `\"cursor\"`},

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -36,9 +37,9 @@ type Store struct {
 	db      *bbolt.DB
 	log     *slog.Logger
 	queue   chan *write
-	closing chan struct{} // closed by Close: no new writers
-	closed  chan struct{} // closed when the queue has been served
-	doubt   error         // why no write is taken any more; only the commit loop touches it
+	closing chan struct{}         // closed by Close: no new writers
+	closed  chan struct{}         // closed when the queue has been served
+	doubt   atomic.Pointer[error] // why no write is taken any more; nil while they are
 }
 
 var _ notes.Store = (*Store)(nil)
@@ -48,6 +49,14 @@ func (s *Store) Close() error {
 	close(s.closing)
 	<-s.closed
 	return s.db.Close()
+}
+
+// Ready tells why the store takes no write any more, if it does not: reads go on, but only a restart helps.
+func (s *Store) Ready(context.Context) error {
+	if doubt := s.doubt.Load(); doubt != nil {
+		return unavailable(*doubt)
+	}
+	return nil
 }
 
 // Create implements [notes.Store].

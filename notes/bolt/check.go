@@ -19,9 +19,26 @@ type Report struct {
 // [Open] refuses, and beyond that: records whose checksum does not fit, records that are missing, and pages that belong
 // to nothing. An error means that the file could not be read as a notes file at all.
 func Check(path string) (Report, error) {
+	report, err := check(path)
+	switch {
+	case errors.Is(err, errInUse):
+		err = errors.New("another process has the file open: stop that one first, or check a copy")
+	case errors.Is(err, errBroken):
+		err = fmt.Errorf("%w. Restore a copy", err)
+	}
+	if err != nil {
+		return Report{}, fmt.Errorf("notes file %s: %w", path, err)
+	}
+	return report, nil
+}
+
+func check(path string) (Report, error) {
+	if err := regular(path); err != nil {
+		return Report{}, err
+	}
 	file, err := openLocked(path, os.O_RDONLY, 0)
 	if err != nil {
-		return Report{}, refusal(path, err)
+		return Report{}, err
 	}
 	defer file.Close()
 	info, err := file.Stat()
@@ -29,14 +46,14 @@ func Check(path string) (Report, error) {
 		return Report{}, err
 	}
 	if info.Size() == 0 {
-		return Report{}, refusal(path, errEmpty)
+		return Report{}, errEmpty
 	}
 	c := checker{version: errNoNotes, index: map[string]bool{}}
 	if err := walk(file, info.Size(), c.find, c.visit); err != nil {
-		return Report{}, refusal(path, err)
+		return Report{}, err
 	}
 	if errors.Is(c.version, errForeign) && len(c.report.Findings) == 0 {
-		return Report{}, refusal(path, c.version)
+		return Report{}, c.version
 	}
 	c.conclude()
 	return c.report, nil

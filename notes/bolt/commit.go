@@ -125,8 +125,8 @@ func (s *Store) commit(batch []*write) {
 // try runs the batch once. Where a writer failed after its first put, failed is its place and nothing is committed;
 // else failed is -1, and err, if any, holds for all.
 func (s *Store) try(batch []*write) (verdicts []verdict, failed int, err error) {
-	if s.doubt != nil {
-		return make([]verdict, len(batch)), -1, unavailable(s.doubt)
+	if err := s.Ready(context.Background()); err != nil {
+		return make([]verdict, len(batch)), -1, err
 	}
 	verdicts, failed = make([]verdict, len(batch)), -1
 	var tx *bbolt.Tx
@@ -170,14 +170,18 @@ func (s *Store) try(batch []*write) (verdicts []verdict, failed int, err error) 
 		return verdicts, failed, unavailable(err)
 	}
 	if rollback := guard(func() error { _ = tx.Rollback(); return nil }); rollback != nil {
-		s.doubt = fmt.Errorf("a failed write could not be undone; restart the server: %w", rollback)
-		s.log.Error("the notes file takes no more writes", "error", s.doubt)
+		s.giveUp(fmt.Errorf("a failed write could not be undone; restart the server: %w", rollback))
 	} else if s.latest() >= id {
 		// The commit reached the file, but perhaps not the disk. To build on it could lose what is acknowledged later.
-		s.doubt = fmt.Errorf("a commit failed at its last step; restart the server: %w", err)
-		s.log.Error("the notes file takes no more writes", "error", s.doubt)
+		s.giveUp(fmt.Errorf("a commit failed at its last step; restart the server: %w", err))
 	}
 	return verdicts, failed, unavailable(err)
+}
+
+// giveUp ends all writing.
+func (s *Store) giveUp(why error) {
+	s.doubt.Store(&why)
+	s.log.Error("the notes file takes no more writes", "error", why)
 }
 
 // latest is the id of the newest transaction that readers see.

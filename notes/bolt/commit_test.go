@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -226,11 +227,15 @@ func TestAFailedCommitAnswersAll(t *testing.T) {
 
 func TestAWriterInDoubtIsNotBuiltUpon(t *testing.T) {
 	s := idle(t)
-	s.doubt = errors.New("the last commit may not be on the disk")
+	doubt := errors.New("the last commit may not be on the disk")
+	s.giveUp(doubt)
 	w := putting(t.Context(), 1)
 	s.commit([]*write{w})
-	if v := answered(t, w); !errors.Is(v.err, notes.ErrUnavailable) || !errors.Is(v.err, s.doubt) {
+	if v := answered(t, w); !errors.Is(v.err, notes.ErrUnavailable) || !errors.Is(v.err, doubt) {
 		t.Errorf("the writer is told %v", v.err)
+	}
+	if err := notes.NewService(s, time.Now, rand.Reader).Ready(t.Context()); !errors.Is(err, notes.ErrUnavailable) || !errors.Is(err, doubt) {
+		t.Errorf("a store that takes no writes is ready: %v", err)
 	}
 }
 

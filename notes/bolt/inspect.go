@@ -45,7 +45,9 @@ type meta struct {
 // readMeta reads the meta page i, 0 or 1.
 func readMeta(file io.ReaderAt, i int64) (meta, error) {
 	p := make([]byte, pageHeader+64)
-	if _, err := file.ReadAt(p, i*pageSize); err != nil {
+	if _, err := file.ReadAt(p, i*pageSize); err == io.EOF {
+		return meta{}, errors.New("the file ends before it")
+	} else if err != nil {
 		return meta{}, err
 	}
 	p = p[pageHeader:]
@@ -75,9 +77,9 @@ func walk(file io.ReaderAt, size int64, report func(format string, args ...any),
 		return fmt.Errorf("%w: first page: %w; second page: %w", errForeign, err0, err1)
 	case err0 != nil:
 		newest = m1
-		report("%w: page 0 is damaged (%w), page 1 names commit %d", errOldMeta, err0, m1.txid)
+		report("%w: page 0 is damaged (%w), page 1 names commit %d", errOneMeta, err0, m1.txid)
 	case err1 != nil:
-		report("%w: page 1 is damaged (%w), page 0 names commit %d", errOldMeta, err1, m0.txid)
+		report("%w: page 1 is damaged (%w), page 0 names commit %d", errOneMeta, err1, m0.txid)
 	case m1.txid > m0.txid:
 		newest = m1
 	}
@@ -92,7 +94,7 @@ func walk(file io.ReaderAt, size int64, report func(format string, args ...any),
 
 var (
 	errForeign = errors.New("this is no notes file")
-	errOldMeta = errors.New("the file opens at an older commit")
+	errOneMeta = errors.New("one of the two pages that name a commit cannot be read: the last write may be missing")
 	errLost    = errors.New("some pages belong to nothing")
 )
 

@@ -25,10 +25,12 @@ const lockWait = 500 * time.Millisecond
 //
 // Open reads the whole file once, to see that its pages hang together: about 1 s for each GB that is not in memory.
 func Open(path string, log *slog.Logger) (*Store, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if err := regular(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(path); err != nil {
 			return nil, refusal(path, err)
 		}
+	} else if err != nil {
+		return nil, refusal(path, err)
 	}
 	var db *bbolt.DB
 	var file *os.File
@@ -41,7 +43,7 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 				if file, err = openLocked(path, flag&^os.O_CREATE, mode); err != nil {
 					return nil, err
 				}
-				if err = verify(file); err != nil {
+				if err = verify(file, func(finding error) { log.Warn("notes file "+path+": -check tells more", "finding", finding) }); err != nil {
 					return nil, errors.Join(err, file.Close())
 				}
 				return file, nil
@@ -66,8 +68,17 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 	return s, nil
 }
 
-// verify looks a locked file through before bbolt maps it.
-func verify(file *os.File) error {
+// regular tells why the file at path cannot be one of ours before it is opened: to open another kind may hang.
+func regular(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNoFile
+	}
+	return err
+}
+
+// verify looks a locked file through before bbolt maps it. It warns of what harms nobody further.
+func verify(file *os.File, warn func(error)) error {
 	info, err := file.Stat()
 	if err != nil {
 		return err
@@ -80,8 +91,10 @@ func verify(file *os.File) error {
 	err = walk(file, info.Size(),
 		func(format string, args ...any) {
 			// A lost page harms nothing by itself, and a damaged meta page is what a power cut in the middle of a commit
-			// leaves: both are for -check to tell.
-			if err := fmt.Errorf(format, args...); damage == nil && !errors.Is(err, errLost) && !errors.Is(err, errOldMeta) {
+			// leaves.
+			if err := fmt.Errorf(format, args...); errors.Is(err, errLost) || errors.Is(err, errOneMeta) {
+				warn(err)
+			} else if damage == nil {
 				damage = err
 			}
 		},
@@ -103,6 +116,7 @@ var (
 	errEmpty   = errors.New("the file is empty. If it never held notes, remove it and a new one is made; else restore a copy")
 	errBroken  = errors.New("the file is damaged")
 	errInUse   = errors.New("another process has the file open. Stop that one, or give this one a file of its own (NOTES_STORE=bolt:OTHER.db)")
+	errNoFile  = fmt.Errorf("%w: it is no regular file", errForeign)
 	errNoNotes = fmt.Errorf("%w: it is a bbolt file of another program", errForeign)
 )
 
@@ -120,13 +134,17 @@ func checkFormat(value []byte) error {
 
 // refusal words an error of Open for the person who has to do something about it.
 func refusal(path string, err error) error {
+	dir := filepath.Dir(path)
+	_, dirErr := os.Stat(dir)
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		err = errInUse
+	case errors.Is(err, fs.ErrNotExist) && dirErr != nil:
+		err = fmt.Errorf("the folder %s does not exist: create it, or name another file (NOTES_STORE=bolt:FILE)", dir)
 	case errors.Is(err, fs.ErrNotExist):
-		err = fmt.Errorf("the folder %s does not exist: create it, or name another file (NOTES_STORE=bolt:FILE)", filepath.Dir(path))
+		err = fmt.Errorf("%w: no file can be made in %s, name another (NOTES_STORE=bolt:FILE)", err, dir)
 	case errors.Is(err, fs.ErrPermission):
-		err = fmt.Errorf("%w: give this user the right to read and write the file, and to create files in %s", err, filepath.Dir(path))
+		err = fmt.Errorf("%w: give this user the right to read and write the file, and to create files in %s", err, dir)
 	case errors.Is(err, errForeign):
 		err = fmt.Errorf("%w. Name another file (NOTES_STORE=bolt:FILE); this one was not touched", err)
 	case errors.Is(err, errBroken):

@@ -162,7 +162,8 @@ func TestOpenForeign(t *testing.T) {
 		}
 		refuses(t, path, "another program")
 	})
-	t.Run("folder", func(t *testing.T) { refuses(t, t.TempDir(), "directory") })
+	t.Run("folder", func(t *testing.T) { refuses(t, t.TempDir(), "no regular file", "Name another file") })
+	t.Run("device", func(t *testing.T) { refuses(t, "/dev/null", "no regular file", "Name another file") })
 	t.Run("empty", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "notes.db")
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
@@ -333,6 +334,25 @@ func TestLossIsFound(t *testing.T) {
 	report, err := bolt.Check(path)
 	if err != nil || !strings.Contains(strings.Join(report.Findings, "\n"), "the file should hold 500 notes, 499 can be read") {
 		t.Fatalf("the check finds %+v, %v", report, err)
+	}
+}
+
+// TestOneMetaPage: a file opens where one of its two meta pages is damaged, as a power cut leaves it, but not silently.
+func TestOneMetaPage(t *testing.T) {
+	for page := range 2 {
+		path := fill(t, 10)
+		edit(t, path, func(file []byte) []byte { clear(file[page*4096 : page*4096+512]); return file })
+		var log bytes.Buffer
+		store, err := bolt.Open(path, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Count(log.String(), "the last write may be missing") != 1 || !strings.Contains(log.String(), "level=WARN") {
+			t.Errorf("without page %d the log is %s", page, &log)
+		}
 	}
 }
 

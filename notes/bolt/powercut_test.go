@@ -204,7 +204,7 @@ func judge(path string, answered [scriptWriters]int) error {
 		return err
 	}
 	for _, finding := range report.Findings {
-		if !strings.Contains(finding, errOldMeta.Error()) { // the commit that was cut
+		if !strings.Contains(finding, errOneMeta.Error()) { // the commit that was cut
 			lost = errors.Join(lost, errors.New(finding))
 		}
 	}

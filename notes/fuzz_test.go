@@ -1,0 +1,77 @@
+package notes_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"testing"
+	"time"
+
+	"example.com/portable-notes/notes"
+)
+
+// FuzzCursor: a cursor that is accepted is to the letter the one that the service gives at that place, and any that it
+// gives is accepted there and nowhere else.
+func FuzzCursor(f *testing.F) {
+	m := &memory{}
+	s := service(m, func() time.Time { return epoch })
+	for range 3 {
+		if _, _, err := s.Create(f.Context(), "o", notes.Draft{Title: "x"}, ""); err != nil {
+			f.Fatal(err)
+		}
+	}
+	page, err := s.List(f.Context(), "o", notes.Query{Limit: 1})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(page.Next, "o", "", 0)
+	f.Add(page.Next, "p", "", 1)
+	f.Add(page.Next+"\n", "o", "x", 35)
+	f.Add("", "", "", 0)
+	f.Add("AQ", "o", "ß", 7)
+	f.Add("====================================", "o", "", 3)
+	f.Fuzz(func(t *testing.T, cursor, owner, search string, flip int) {
+		given := func(q notes.Query) string { // the cursor behind the first note
+			q.Cursor, q.Limit = "", 1
+			page, err := s.List(t.Context(), owner, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return page.Next
+		}
+		q := notes.Query{Search: search}
+		if len(q.Validate()) > 0 {
+			return
+		}
+		q.Cursor = cursor
+		switch _, err := s.List(t.Context(), owner, q); {
+		case cursor == "":
+		case err == nil:
+			raw, err := base64.RawURLEncoding.DecodeString(cursor)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := m.kept // the service over a list whose first note is the one that the cursor names
+			m.kept = []notes.Note{{ID: notes.ID{}}, {ID: notes.ID(raw[1:17]), Title: search}}
+			if want := given(notes.Query{Search: search}); want != cursor {
+				t.Errorf("%q is accepted for %q and %q, the service gives %q", cursor, owner, search, want)
+			}
+			m.kept = before
+		case !errors.Is(err, notes.ErrInvalidCursor):
+			t.Errorf("%q: %v", cursor, err)
+		}
+		own := []byte(given(notes.Query{}))
+		if len(own) == 0 {
+			return
+		}
+		if _, err := s.List(t.Context(), owner, notes.Query{Cursor: string(own)}); err != nil {
+			t.Errorf("the service's own cursor %s: %v", own, err)
+		}
+		if _, err := s.List(t.Context(), owner+"x", notes.Query{Cursor: string(own)}); !errors.Is(err, notes.ErrInvalidCursor) {
+			t.Errorf("another owner's cursor: %v", err)
+		}
+		own[uint(flip)%uint(len(own))] ^= 1
+		if _, err := s.List(t.Context(), owner, notes.Query{Cursor: string(own)}); !errors.Is(err, notes.ErrInvalidCursor) {
+			t.Errorf("a changed cursor %s: %v", own, err)
+		}
+	})
+}
