@@ -31,6 +31,7 @@ const (
 	faultKeyless       = "keyless"       // forgets idempotency keys
 	faultFragile       = "fragile"       // fails on a NUL in a content
 	faultBareShutdown  = "bare-shutdown" // stops by http.Server.Shutdown alone
+	faultBareGet       = "bare-get"      // has no notes: answers everything alike, to measure against
 )
 
 func control(fault string) error {
@@ -49,10 +50,14 @@ func control(fault string) error {
 		return err
 	}
 	log, say := logger(c, os.Stderr)
-	if fault != faultBareShutdown {
+	server := &http.Server{Handler: app.New(notes.NewService(store, time.Now, rand.Reader), app.Options{})}
+	switch fault {
+	case faultBareShutdown:
+	case faultBareGet:
+		server.Handler = bareGet()
+	default:
 		return serve(ctx, c, listener, faulty{store, fault}, log, say)
 	}
-	server := &http.Server{Handler: app.New(notes.NewService(store, time.Now, rand.Reader), app.Options{})}
 	say("listening on http://%s (stops carelessly)", listener.Addr())
 	go server.Serve(listener)
 	<-ctx.Done()

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/portable-notes/notes/storetest"
+)
+
+// load is what wrk measured.
+type load struct {
+	Rate   float64 // answers a second
+	P99    float64 // of the time to an answer, in microseconds
+	Errors int     // answers that were no success, and failures of a connection
+}
+
+// wrk loads a URL from one thread. Without a body it sends GET, else POST.
+func wrk(b *testing.B, url string, connections int, during time.Duration, body string) load {
+	b.Helper()
+	path, err := exec.LookPath("wrk")
+	if err != nil {
+		storetest.Lacks(b, "wrk, which makes the load", err)
+	}
+	script := filepath.Join(b.TempDir(), "load.lua")
+	lua := `done = function(summary, latency)
+  local e = summary.errors
+  io.stderr:write(string.format('{"Rate":%f,"P99":%f,"Errors":%d}', summary.requests / summary.duration * 1e6, latency:percentile(99), e.status + e.connect + e.read + e.write + e.timeout))
+end
+`
+	if body != "" {
+		lua += fmt.Sprintf("wrk.method, wrk.body = 'POST', %q\nwrk.headers['Content-Type'] = 'application/json'\n", body)
+	}
+	if err := os.WriteFile(script, []byte(lua), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(path, "-t1", fmt.Sprint("-c", connections), fmt.Sprintf("-d%ds", int(during.Seconds())), "-s", script, url)
+	var figures strings.Builder
+	cmd.Stderr = &figures
+	if err := cmd.Run(); err != nil {
+		b.Fatal(err, figures.String())
+	}
+	var l load
+	if err := json.Unmarshal([]byte(figures.String()), &l); err != nil {
+		b.Fatal(err, figures.String())
+	}
+	if l.Errors > 0 {
+		b.Errorf("%d errors under load", l.Errors)
+	}
+	return l
+}
+
+var body300 = `{"title":"x","content":"` + strings.Repeat("c", 300) + `"}`
+
+func median(all []float64) float64 {
+	all = slices.Sorted(slices.Values(all))
+	return all[len(all)/2]
+}
+
+// startQuiet starts a program whose log goes to /dev/null, where nobody has to read it.
+func startQuiet(b *testing.B, path, file string, settings ...string) *process {
+	b.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // for a port that is free
+	if err != nil {
+		b.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	listener.Close()
+	p := &process{Cmd: exec.Command(path), url: "http://" + addr, ended: make(chan struct{})}
+	p.Env = environment(append([]string{"NOTES_ADDR=" + addr, "NOTES_STORE=bolt:" + file}, settings...)...)
+	if err := p.Start(); err != nil {
+		b.Fatal(err)
+	}
+	go func() { p.endErr = p.Wait(); close(p.ended) }()
+	b.Cleanup(p.kill)
+	await(b, "the server answers", 10*time.Second, func() bool {
+		answer, err := client.Get(p.url + "/notes")
+		if err == nil {
+			answer.Body.Close()
+		}
+		return err == nil
+	})
+	return p
+}
+
+// syncs times appends of 300 bytes, each synced.
+func syncs(b *testing.B, folder string, during time.Duration) (rate, medianMicros float64) {
+	b.Helper()
+	file, err := os.Create(filepath.Join(folder, "appends"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer file.Close()
+	var took []float64
+	begin := time.Now()
+	for last := begin; last.Sub(begin) < during; {
+		if _, err := file.Write(make([]byte, 300)); err != nil {
+			b.Fatal(err)
+		}
+		if err := file.Sync(); err != nil {
+			b.Fatal(err)
+		}
+		now := time.Now()
+		took = append(took, now.Sub(last).Seconds()*1e6)
+		last = now
+	}
+	return float64(len(took)) / time.Since(begin).Seconds(), median(took)
+}
+
+// BenchmarkDurableCreatesOverHTTP compares creates over 32 connections with appends and syncs by one writer on the same
+// disk: how many there are, and how long the slowest hundredth takes. The file grows meanwhile.
+func BenchmarkDurableCreatesOverHTTP(b *testing.B) {
+	folder := b.TempDir()
+	p := startQuiet(b, built(b), filepath.Join(folder, "notes.db"))
+	var ratios, tails []float64
+	for b.Loop() {
+		rate, sync := syncs(b, folder, 2*time.Second)
+		l := wrk(b, p.url+"/notes", 32, 4*time.Second, body300)
+		ratios, tails = append(ratios, l.Rate/rate), append(tails, l.P99/sync)
+		b.ReportMetric(l.Rate, "creates/s")
+		b.ReportMetric(rate, "appends/s")
+	}
+	b.ReportMetric(median(ratios), "creates/append")
+	b.ReportMetric(median(tails), "p99/append")
+}
+
+// BenchmarkGet compares GET /notes/{id} with a bare net/http server of the same bytes and headers.
+func BenchmarkGet(b *testing.B) {
+	p := startQuiet(b, built(b), newFile(b))
+	_, note := post(b, p.url+"/notes", body300)
+	var made noteJSON
+	if err := json.Unmarshal([]byte(note), &made); err != nil {
+		b.Fatal(err)
+	}
+	bare := startQuiet(b, os.Args[0], newFile(b), controlFault+"="+faultBareGet, "NOTES_TEST_BODY="+note)
+	var ratios []float64
+	for b.Loop() {
+		whole := wrk(b, p.url+"/notes/"+made.ID, 64, 10*time.Second, "")
+		limit := wrk(b, bare.url+"/notes/"+made.ID, 64, 10*time.Second, "")
+		ratios = append(ratios, whole.Rate/limit.Rate)
+		b.ReportMetric(whole.Rate, "req/s")
+		b.ReportMetric(limit.Rate, "bare-req/s")
+	}
+	b.ReportMetric(median(ratios), "whole/bare")
+}
+
+// BenchmarkMemory measures the server's memory after 100,000 creates and a minute of load.
+func BenchmarkMemory(b *testing.B) {
+	for b.Loop() {
+		p := startQuiet(b, built(b), newFile(b))
+		made := 0.0
+		for made < 100_000 {
+			made += wrk(b, p.url+"/notes", 32, 5*time.Second, body300).Rate * 5
+		}
+		for range 3 {
+			wrk(b, p.url+"/notes", 32, 10*time.Second, "")
+			wrk(b, p.url+"/notes", 32, 10*time.Second, body300)
+		}
+		b.ReportMetric(float64(procStatus(b, p.Process.Pid, "RssAnon"))/1024, "RssAnon-MiB")
+		b.ReportMetric(float64(procStatus(b, p.Process.Pid, "RssFile"))/1024, "RssFile-MiB")
+		p.kill()
+	}
+}
+
+// BenchmarkGoodClientsUnderAttack compares the slowest hundredth of a good client's requests while 50 attacks a second
+// begin with that while 50 harmless requests a second do.
+func BenchmarkGoodClientsUnderAttack(b *testing.B) {
+	p := startQuiet(b, built(b), newFile(b))
+	p99 := func(visit func(i int)) float64 {
+		stop := make(chan struct{})
+		var visitors sync.WaitGroup
+		visitors.Go(func() {
+			tick := time.NewTicker(time.Second / 50)
+			defer tick.Stop()
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				case <-tick.C:
+					visitors.Go(func() { visit(i) })
+				}
+			}
+		})
+		var took []float64
+		for begin := time.Now(); time.Since(begin) < 5*time.Second; {
+			start := time.Now()
+			get(b, p.url+"/notes?limit=5")
+			took = append(took, time.Since(start).Seconds())
+		}
+		close(stop)
+		visitors.Wait()
+		slices.Sort(took)
+		return took[len(took)*99/100]
+	}
+	addr := strings.TrimPrefix(p.url, "http://")
+	send := func(request string) {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+		_, _ = conn.Write([]byte(request))
+		buffer := make([]byte, 4096)
+		_, _ = conn.Read(buffer)
+	}
+	hostiles := make([]string, 256)
+	h := &hostile{random: rand.New(rand.NewPCG(5, 5)), ids: []string{"x"}}
+	for i := range hostiles {
+		switch i % 4 {
+		case 0:
+			hostiles[i] = "GET /notes HTTP/1.1\r\nHost: x\r\nX-Slow: "
+		case 1:
+			hostiles[i] = "GET /notes HTTP/1.1\r\n" + strings.Repeat("X-Many: x\r\n", 10_000) + "\r\n"
+		default:
+			hostiles[i] = h.request()
+		}
+	}
+	var ratios []float64
+	for b.Loop() {
+		harmless := p99(func(int) { send("GET /notes HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") })
+		attacked := p99(func(i int) { send(hostiles[i%len(hostiles)]) })
+		ratios = append(ratios, attacked/harmless)
+	}
+	b.ReportMetric(median(ratios), "p99-attacked/harmless")
+}
+
+// bareGet is net/http with nothing but an answer's headers and bytes.
+func bareGet() http.Handler {
+	note := os.Getenv("NOTES_TEST_BODY")
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		header := w.Header()
+		header.Set("Content-Type", "application/json")
+		header.Set("Cache-Control", "private, no-cache")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("X-Request-Id", "8d2eab5f-8d9f-4562-b1da-283b016247ca")
+		header.Set("Etag", `"1"`)
+		header.Set("Content-Length", fmt.Sprint(len(note)))
+		_, _ = w.Write([]byte(note))
+	})
+}
