@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -13,7 +14,11 @@ import (
 	"example.com/portable-notes/app/apptest"
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/bolt"
+	"example.com/portable-notes/notes/dynamo"
+	"example.com/portable-notes/notes/dynamo/dynamotest"
 )
+
+func TestMain(m *testing.M) { os.Exit(dynamotest.Main(m)) }
 
 // service is one over a new file.
 func service(t testing.TB) *notes.Service {
@@ -33,6 +38,15 @@ func service(t testing.TB) *notes.Service {
 func TestContract(t *testing.T) {
 	t.Run("InProcess", func(t *testing.T) {
 		apptest.Run(t, "http://notes.example", apptest.InProcess(app.New(service(t), app.Options{})))
+	})
+	t.Run("OnDynamoDB", func(t *testing.T) {
+		cfg := dynamotest.Config(t)
+		store, err := dynamo.Open(t.Context(), cfg, dynamotest.NewTable(t, cfg), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := app.New(notes.NewService(store, time.Now, rand.Reader), app.Options{})
+		apptest.Run(t, "http://notes.example", apptest.InProcess(e))
 	})
 	t.Run("UnderBasePath", func(t *testing.T) {
 		server := httptest.NewServer(app.Under("/api/v1", app.New(service(t), app.Options{})))

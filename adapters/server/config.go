@@ -19,7 +19,8 @@ import (
 // config is what the environment says.
 type config struct {
 	addr        string        // host:port
-	file        string        // of the bolt store
+	file        string        // of the bolt store, or ""
+	table       string        // of the DynamoDB store, or ""
 	logLevel    slog.Level    //
 	logFormat   string        // auto, text or json
 	corsOrigins []string      // none: off
@@ -46,11 +47,19 @@ var settings = []setting{
 			c.addr = v
 			return expect(err == nil, "must be HOST:PORT, such as 127.0.0.1:8080")
 		}},
-	{"NOTES_STORE", "bolt:notes.db", "where the notes are kept: bolt:FILE, a file that is made if it is not there",
+	{"NOTES_STORE", "bolt:notes.db", "where the notes are kept: bolt:FILE, a file that is made if it is not there, or dynamodb:TABLE",
 		func(c *config, v string) error {
-			kind, file, _ := strings.Cut(v, ":")
-			c.file = file
-			return expect(kind == "bolt" && file != "", "must be bolt:FILE, such as bolt:notes.db")
+			kind, name, _ := strings.Cut(v, ":")
+			switch kind {
+			case "bolt":
+				c.file = name
+			case "dynamodb":
+				c.table = name
+				if !tableName.MatchString(name) {
+					return errors.New("must name a table with 3 to 255 of the characters a-z A-Z 0-9 _ . -")
+				}
+			}
+			return expect(c.file+c.table != "", "must be bolt:FILE or dynamodb:TABLE, such as bolt:notes.db or dynamodb:notes")
 		}},
 	{"NOTES_LOG_LEVEL", "info", "lowest level that is logged: debug, info, warn or error",
 		func(c *config, v string) error {
@@ -103,6 +112,9 @@ var settings = []setting{
 			return expect(err == nil && c.connections >= 1 && c.connections <= 1_000_000, "must be a whole number from 1 to 1000000")
 		}},
 }
+
+// tableName is what DynamoDB takes as one (Naming rules in the DynamoDB developer guide).
+var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
 
 // basePath is a path that needs no escaping, or nothing.
 var basePath = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$`)

@@ -45,6 +45,12 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+func TestTableSetting(t *testing.T) {
+	if got, err := configure([]string{"NOTES_STORE=dynamodb:my-notes.1"}); err != nil || got.table != "my-notes.1" || got.file != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestEverySetting(t *testing.T) {
 	got, err := configure([]string{
 		"NOTES_ADDR=:0", "NOTES_STORE=bolt:/var/lib/notes: a.db", "NOTES_LOG_LEVEL=error", "NOTES_LOG_FORMAT=text", "NOTES_CORS_ORIGINS=https://a.example, http://b.example:1",
@@ -59,7 +65,7 @@ func TestEverySetting(t *testing.T) {
 // wrong are values that a setting refuses, each alone.
 var wrong = []string{
 	"NOTES_ADDR=8080", "NOTES_ADDR=localhost", "NOTES_ADDR=127.0.0.1:http", "NOTES_ADDR=127.0.0.1:65536", "NOTES_ADDR=127.0.0.1:-1", "NOTES_ADDR=http://127.0.0.1:80",
-	"NOTES_STORE=notes.db", "NOTES_STORE=bolt:", "NOTES_STORE=sqlite:notes.db", "NOTES_STORE=BOLT:notes.db",
+	"NOTES_STORE=notes.db", "NOTES_STORE=bolt:", "NOTES_STORE=sqlite:notes.db", "NOTES_STORE=BOLT:notes.db", "NOTES_STORE=dynamodb:", "NOTES_STORE=dynamodb:a b",
 	"NOTES_LOG_LEVEL=verbose", "NOTES_LOG_LEVEL=INFO",
 	"NOTES_LOG_FORMAT=xml",
 	"NOTES_CORS_ORIGINS=example.com", "NOTES_CORS_ORIGINS=https://a.example/", "NOTES_CORS_ORIGINS=https://*.example", "NOTES_CORS_ORIGINS=https://a.example,,", "NOTES_CORS_ORIGINS=null",

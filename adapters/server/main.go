@@ -1,4 +1,4 @@
-// Command server serves the notes API over HTTP and keeps the notes in one local file.
+// Command server serves the notes API over HTTP and keeps the notes in one local file, or in a DynamoDB table.
 //
 // It is configured by environment variables; -h lists them. SIGTERM and SIGINT let it finish what it has begun and exit
 // with 0; a second one ends it at once. Mistakes in the settings exit with 2, other failures with 1.
@@ -21,12 +21,14 @@ import (
 	"syscall"
 	"time"
 
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/mattn/go-isatty"
 
 	"example.com/portable-notes/app"
 	"example.com/portable-notes/app/about"
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/bolt"
+	"example.com/portable-notes/notes/dynamo"
 )
 
 // errUsage is a mistake of the person who started the program.
@@ -89,11 +91,34 @@ func start(ctx context.Context, c config, stderr io.Writer) error {
 	if err != nil {
 		return listenError(c.addr, err)
 	}
-	store, err := bolt.Open(c.file, log)
+	store, closeStore, err := open(ctx, &c, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	return errors.Join(serve(ctx, c, listener, store, log, say), store.Close())
+	return errors.Join(serve(ctx, c, listener, store, log, say), closeStore())
+}
+
+// open opens the store that the settings name.
+func open(ctx context.Context, c *config, log *slog.Logger) (notes.Store, func() error, error) {
+	if c.table == "" {
+		store, err := bolt.Open(c.file, log)
+		if err != nil {
+			return nil, nil, err
+		}
+		if file, err := filepath.Abs(c.file); err == nil {
+			c.file = file
+		}
+		return store, store.Close, nil
+	}
+	sdk, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the AWS settings cannot be read: %w", err)
+	}
+	if sdk.Region == "" {
+		return nil, nil, errors.New("no AWS region is set: set AWS_REGION, such as AWS_REGION=eu-central-1")
+	}
+	store, err := dynamo.Open(ctx, sdk, c.table, log)
+	return store, func() error { return nil }, err
 }
 
 // serve serves the notes of a store until ctx ends.
@@ -102,17 +127,17 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 	web := app.New(service, app.Options{Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout})
 	build := buildVersion()
 	build.Store, build.Door = "bolt", "server"
+	where := c.file
+	if c.table != "" {
+		build.Store, where = "dynamodb", "the DynamoDB table "+c.table
+	}
 	drain := newDrain(app.Under(c.basePath, web))
 	about.Mount(web, c.basePath, build, func(ctx context.Context) error {
 		return errors.Join(drain.refusal(), service.Ready(ctx))
 	})
 	url := "http://" + reachable(listener.Addr().String()) + c.basePath
-	file, err := filepath.Abs(c.file)
-	if err != nil {
-		file = c.file
-	}
 	say("listening on %s (reference: %s/docs)", url, url)
-	say("notes are kept in %s", file)
+	say("notes are kept in %s", where)
 	say(`try: curl -s %s/notes -H 'Content-Type: application/json' -d '{"title":"Hello"}'`, url)
 	return drain.serve(ctx, listener, c, log)
 }
@@ -150,14 +175,14 @@ func reachable(addr string) string {
 }
 
 func usage(flags *flag.FlagSet, w io.Writer) {
-	fmt.Fprint(w, "server serves the notes API over HTTP and keeps the notes in one local file.\n\nSettings, from the environment:\n")
+	fmt.Fprint(w, "server serves the notes API over HTTP and keeps the notes in one local file, or in a DynamoDB table.\n\nSettings, from the environment:\n")
 	for _, s := range settings {
 		fmt.Fprintf(w, "  %-22s %s\n", s.name, s.meaning)
 		if s.initial != "" {
 			fmt.Fprintf(w, "  %-22s default %s\n", "", s.initial)
 		}
 	}
-	fmt.Fprint(w, "\nFlags:\n")
+	fmt.Fprint(w, "\nFor DynamoDB, those of the AWS SDK: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_DYNAMODB, credentials and so on.\n\nFlags:\n")
 	flags.SetOutput(w)
 	flags.PrintDefaults()
 }

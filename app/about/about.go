@@ -6,15 +6,17 @@ package about
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	_ "embed"
+	"mime"
 	"net/http"
+	"path"
 	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"github.com/swaggest/swgui"
-	"github.com/swaggest/swgui/v5emb"
+	"github.com/swaggest/swgui/v5/static"
 
 	"example.com/portable-notes/app"
 )
@@ -54,55 +56,41 @@ func Mount(e *echo.Echo, base string, version Version, ready func(context.Contex
 	})
 
 	contract := bytes.Replace(Contract, []byte(`"url": "/"`), []byte(`"url": "`+base+`/"`), 1)
-	app.Get(e, "/openapi.json", func(c echo.Context) error {
-		c.Response().Header().Set("Content-Type", "application/json")
-		c.Response().Header().Set("Content-Length", strconv.Itoa(len(contract)))
-		c.Response().WriteHeader(http.StatusOK)
-		if c.Request().Method == http.MethodHead {
-			return nil
-		}
-		_, err := c.Response().Write(contract)
-		return err
-	})
-	swagger := v5emb.NewHandlerWithConfig(swgui.Config{
-		Title:            "Notes",
-		SwaggerJSON:      base + "/openapi.json",
-		BasePath:         base + "/docs",
-		InternalBasePath: "/docs",
-	})
-	page := func(c echo.Context) error {
-		r := c.Request()
-		r.Header.Del("If-None-Match")   // its entity tags have no quotes,
-		r.Header.Del("Accept-Encoding") // and it does not read q=0
-		w := &pageWriter{ResponseWriter: c.Response()}
-		swagger.ServeHTTP(w, r)
-		if w.missing {
-			return echo.ErrNotFound
-		}
-		return nil
-	}
-	app.Get(e, "/docs", page)
-	app.Get(e, "/docs/:asset", page)
+	app.Get(e, "/openapi.json", constant("application/json", contract))
+	app.Get(e, "/docs", constant("text/html; charset=utf-8", bytes.ReplaceAll(docs, []byte("BASE"), []byte(base))))
+	app.Get(e, "/docs/:asset", asset)
 	e.RouteNotFound("/docs/:asset/*", echo.NotFoundHandler)
 }
 
-// pageWriter passes an answer of the reference page on, but for a 404, which is the app's to make.
-type pageWriter struct {
-	http.ResponseWriter
-	missing bool
-}
-
-func (w *pageWriter) WriteHeader(status int) {
-	w.Header().Del("Etag")
-	if w.missing = status == http.StatusNotFound; !w.missing {
-		w.ResponseWriter.WriteHeader(status)
+// constant answers with the same bytes always.
+func constant(mediaType string, body []byte) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Header().Set("Content-Length", strconv.Itoa(len(body)))
+		return c.Blob(http.StatusOK, mediaType, body)
 	}
 }
 
-func (w *pageWriter) Write(b []byte) (int, error) {
-	if w.missing {
-		return len(b), nil
+// docs is the reference page: Swagger UI over the contract.
+//
+//go:embed docs.html
+var docs []byte
+
+// asset serves one of Swagger UI's files. Its module holds most of them compressed.
+func asset(c echo.Context) error {
+	name := c.Param("asset")
+	mediaType := mime.TypeByExtension(path.Ext(name))
+	if file, err := static.FS.Open(name); err == nil && path.Ext(name) == ".png" {
+		defer file.Close()
+		return c.Stream(http.StatusOK, mediaType, file)
 	}
-	w.Header().Del("Etag")
-	return w.ResponseWriter.Write(b)
+	file, err := static.FS.Open(name + ".gz")
+	if err != nil {
+		return echo.ErrNotFound
+	}
+	defer file.Close()
+	content, err := gzip.NewReader(file)
+	if err != nil {
+		return err
+	}
+	return c.Stream(http.StatusOK, mediaType, content)
 }

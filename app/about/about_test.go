@@ -204,7 +204,7 @@ func TestTheReferencePageIsWhole(t *testing.T) {
 		if answer.StatusCode != 200 || !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html") {
 			t.Fatalf("%s/docs: %d %s", basePath, answer.StatusCode, answer.Header.Get("Content-Type"))
 		}
-		if !strings.Contains(page, `"swaggerJsonUrl":"`+basePath+`/openapi.json"`) || !strings.Contains(page, "validatorUrl: null") {
+		if !strings.Contains(page, `url: "`+basePath+`/openapi.json"`) || !strings.Contains(page, "validatorUrl: null") {
 			t.Errorf("the page does not show %s/openapi.json alone", basePath)
 		}
 		assets := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page, -1)

@@ -1,0 +1,32 @@
+package dynamo_test
+
+import (
+	"log/slog"
+	"os"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"example.com/portable-notes/notes"
+	"example.com/portable-notes/notes/dynamo"
+	"example.com/portable-notes/notes/dynamo/dynamotest"
+	"example.com/portable-notes/notes/storetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(dynamotest.Main(m)) }
+
+func open(t testing.TB, cfg aws.Config, table string) *dynamo.Store {
+	t.Helper()
+	store, err := dynamo.Open(t.Context(), cfg, table, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) notes.Store {
+		cfg := dynamotest.Config(t)
+		return open(t, cfg, dynamotest.NewTable(t, cfg))
+	})
+}

@@ -1,0 +1,101 @@
+// Package dynamotest gives tests a real DynamoDB Local, in a container that ends with the test binary.
+package dynamotest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/google/uuid"
+	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/wait"
+
+	"example.com/portable-notes/notes/dynamo"
+	"example.com/portable-notes/notes/storetest"
+)
+
+// Image is DynamoDB Local. docker-compose.yml runs the same.
+const Image = "amazon/dynamodb-local:3.3.1"
+
+var shared struct {
+	sync.Once
+	container testcontainers.Container
+	endpoint  string
+	err       error
+}
+
+// Main runs a package's tests and then ends the container, if one was started. It returns the exit code.
+func Main(m *testing.M) int {
+	code := m.Run()
+	if shared.container != nil {
+		if err := testcontainers.TerminateContainer(shared.container); err != nil {
+			fmt.Fprintln(os.Stderr, "end DynamoDB Local:", err)
+			code = max(code, 1)
+		}
+	}
+	return code
+}
+
+// Config returns the settings of a client of DynamoDB Local, which is started by the first call of a test binary. Where
+// there is no Docker the test is skipped, or fails (storetest.Lacks).
+func Config(t testing.TB) aws.Config {
+	t.Helper()
+	shared.Do(func() {
+		defer func() { // testcontainers panics where it finds no Docker
+			if r := recover(); r != nil {
+				shared.err = fmt.Errorf("%v", r)
+			}
+		}()
+		shared.container, shared.endpoint, shared.err = start()
+	})
+	if shared.err != nil {
+		storetest.Lacks(t, "Docker with the image "+Image, shared.err)
+	}
+	return ConfigOf(shared.endpoint)
+}
+
+// ConfigOf returns the settings of a client of an endpoint that heeds no credentials.
+func ConfigOf(endpoint string) aws.Config {
+	return aws.Config{
+		Region:       "eu-central-1",
+		BaseEndpoint: &endpoint,
+		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
+	}
+}
+
+func start() (testcontainers.Container, string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	container, err := testcontainers.Run(ctx, Image,
+		testcontainers.WithCmd("-jar", "DynamoDBLocal.jar", "-inMemory", "-sharedDb"),
+		testcontainers.WithExposedPorts("8000/tcp"),
+		testcontainers.WithWaitStrategy(wait.ForListeningPort("8000/tcp")))
+	if err != nil {
+		return container, "", err
+	}
+	endpoint, err := container.PortEndpoint(ctx, "8000/tcp", "http")
+	return container, endpoint, err
+}
+
+// NewTable creates a notes table of a test's own and returns its name.
+func NewTable(t testing.TB, cfg aws.Config) string {
+	t.Helper()
+	table := dynamo.Table("notes-" + uuid.NewString())
+	table.DeletionProtectionEnabled = aws.Bool(false)
+	client := dynamodb.NewFromConfig(cfg)
+	if _, err := client.CreateTable(t.Context(), table); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := client.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: table.TableName}); err != nil {
+			t.Error(err)
+		}
+	})
+	return *table.TableName
+}
