@@ -55,7 +55,7 @@ func causeOf(err error) error {
 		return say(errThrottled, "%w%s", text, throttlingReasons(err))
 	case code == "ResourceNotFoundException":
 		return say(errNoTable, "%w (check the table's name, AWS_REGION and the account)", text)
-	case code == "ValidationException" && (strings.Contains(api.ErrorMessage(), "schema") || strings.Contains(api.ErrorMessage(), "Missing the key")):
+	case code == "ValidationException" && (strings.Contains(api.ErrorMessage(), "schema") || strings.Contains(api.ErrorMessage(), "keys")):
 		return say(errForeignTable, "%w", text)
 	case code == "AccessDeniedException":
 		return say(errors.New("access denied: the role of this service lacks an action"), "%w", text)

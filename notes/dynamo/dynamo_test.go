@@ -1,8 +1,8 @@
 package dynamo_test
 
 import (
+	"io"
 	"log/slog"
-	"os"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,7 +13,7 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(dynamotest.Main(m)) }
+func logTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
 func open(t testing.TB, cfg aws.Config, table string) *dynamo.Store {
 	t.Helper()
