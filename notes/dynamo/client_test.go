@@ -293,6 +293,10 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if os.Getenv(childServes) != "" {
+		serveAnswers()
+		return
+	}
 	os.Exit(dynamotest.Main(m))
 }
 

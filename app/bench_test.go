@@ -1,0 +1,84 @@
+package app_test
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"example.com/portable-notes/app"
+	"example.com/portable-notes/notes/dynamo"
+	"example.com/portable-notes/notes/dynamo/dynamotest"
+)
+
+// BenchmarkGetOnDynamoDB compares GET /notes/{id} over HTTP with the bare GetItem below it, on DynamoDB Local.
+func BenchmarkGetOnDynamoDB(b *testing.B) {
+	cfg := dynamotest.Config(b)
+	table := dynamotest.NewTable(b, cfg)
+	store, err := dynamo.Open(b.Context(), cfg, table, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	h, _ := over(store, app.Options{})
+	server := httptest.NewServer(h)
+	defer server.Close()
+	made, err := http.Post(server.URL+"/notes", "application/json", strings.NewReader(`{"title":"x","content":"`+strings.Repeat("c", 300)+`"}`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	made.Body.Close()
+	location := made.Header.Get("Location")
+	client := dynamodb.NewFromConfig(cfg)
+	key := map[string]types.AttributeValue{
+		"pk": &types.AttributeValueMemberS{Value: "O#local"},
+		"sk": &types.AttributeValueMemberS{Value: "N#" + strings.ReplaceAll(strings.TrimPrefix(location, "/notes/"), "-", "")},
+	}
+	round := func(call func() error) float64 {
+		const calls = 500
+		begin := time.Now()
+		for range calls {
+			if err := call(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return float64(time.Since(begin).Microseconds()) / calls
+	}
+	whole := func() error {
+		answer, err := http.Get(server.URL + location)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil || answer.StatusCode != 200 {
+			return fmt.Errorf("%s: %w", answer.Status, err)
+		}
+		return nil
+	}
+	bare := func() error {
+		out, err := client.GetItem(b.Context(), &dynamodb.GetItemInput{TableName: &table, Key: key, ConsistentRead: aws.Bool(true)})
+		if err == nil && out.Item == nil {
+			err = fmt.Errorf("no item")
+		}
+		return err
+	}
+	round(whole)
+	round(bare)
+	var ratios []float64
+	for b.Loop() {
+		w, i := round(whole), round(bare)
+		ratios = append(ratios, w/i)
+		b.ReportMetric(w, "µs/GET")
+		b.ReportMetric(i, "µs/GetItem")
+	}
+	slices.Sort(ratios)
+	b.ReportMetric(ratios[len(ratios)/2], "GET/GetItem")
+}
