@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"reflect"
@@ -104,8 +105,9 @@ func (c call) body() string {
 	return ""
 }
 
-// share lets 16 clients work on a few notes, kills the server in between, and returns what each client saw.
-func share(t *testing.T, ops, kills int, start func(file string) *process) []porcupine.Operation {
+// share lets 16 clients work on a few notes, kills the server in between, and returns what each client saw. Late tells
+// that a write may take place after the server that asked for it was killed.
+func share(t *testing.T, ops, kills int, late bool, start func(file string) *process) []porcupine.Operation {
 	t.Helper()
 	const clients, shared = 16, 24
 	file := newFile(t)
@@ -170,12 +172,15 @@ func share(t *testing.T, ops, kills int, start func(file string) *process) []por
 			p.kill()
 		}
 		done.Wait()
-		for _, op := range open { // it happened before the next server starts, or never
-			op.Return = int64(time.Since(begin))
-			history = append(history, op)
-		}
 		if phase < kills {
 			p = start(file)
+		}
+		for _, op := range open { // on a file it has happened by now, or never will; a table may still be at it
+			op.Return = int64(time.Since(begin))
+			if late {
+				op.Return = math.MaxInt64
+			}
+			history = append(history, op)
 		}
 	}
 	p.kill()
@@ -206,7 +211,7 @@ func pick(random *rand.Rand, seen []int, text string) call {
 func TestProofLinearizable(t *testing.T) {
 	ops, kills := storetest.Amount(10_000, 50_000), storetest.Amount(5, 25)
 	m := model.ToModel()
-	history := share(t, ops, kills, func(file string) *process { return startServer(t, file) })
+	history := share(t, ops, kills, false, func(file string) *process { return startServer(t, file) })
 	if len(history) < ops {
 		t.Errorf("only %d of %d operations were made", len(history), ops)
 	}
@@ -214,12 +219,24 @@ func TestProofLinearizable(t *testing.T) {
 	if result != porcupine.Ok {
 		t.Errorf("the history of %d operations is %s", len(history), result)
 	}
-	control := share(t, 2000, 0, func(file string) *process { return startControl(t, faultUnconditional, file) })
+	control := share(t, 2000, 0, false, func(file string) *process { return startControl(t, faultUnconditional, file) })
 	caught := porcupine.CheckOperationsTimeout(m, control, time.Minute)
 	if caught != porcupine.Illegal {
 		t.Errorf("the control, a store without its conditions, has a history that is %s", caught)
 	}
 	storetest.Proved(t, fmt.Sprintf("%d operations, %d kills", len(history), kills), string(result), "without conditions: "+string(caught))
+}
+
+// TestProofLinearizableOnDynamoDB: the same with the notes in a table.
+func TestProofLinearizableOnDynamoDB(t *testing.T) {
+	table := onDynamoDB(t)
+	ops, kills := storetest.Amount(3000, 10_000), storetest.Amount(5, 25)
+	history := share(t, ops, kills, true, func(file string) *process { return startServer(t, file, table...) })
+	result := porcupine.CheckOperationsTimeout(model.ToModel(), history, time.Minute)
+	if result != porcupine.Ok || len(history) < ops {
+		t.Errorf("the history of %d operations is %s", len(history), result)
+	}
+	storetest.Proved(t, fmt.Sprintf("%d operations, %d kills", len(history), kills), string(result), "as for the file")
 }
 
 // together sends requests at once.
@@ -329,15 +346,17 @@ func TestProofRaces(t *testing.T) {
 		t.Run(race.name, func(t *testing.T) {
 			rounds := storetest.Amount(race.short, race.long)
 			wrong := race.run(t, startServer(t, newFile(t)), rounds)
+			onTable := storetest.Amount(20, 200)
+			wrong += race.run(t, startServer(t, newFile(t), onDynamoDB(t)...), onTable)
 			if wrong > 0 {
-				t.Errorf("%d of %d rounds went wrong", wrong, rounds)
+				t.Errorf("%d of %d rounds went wrong", wrong, rounds+onTable)
 			}
 			const controls = 20
 			caught := race.run(t, startControl(t, race.fault, newFile(t)), controls)
 			if caught == 0 {
 				t.Errorf("the control, a store that is %s, did well", race.fault)
 			}
-			storetest.Proved(t, fmt.Sprintf("%d rounds", rounds), fmt.Sprintf("%d wrong", wrong), fmt.Sprintf("%s: %d of %d wrong", race.fault, caught, controls))
+			storetest.Proved(t, fmt.Sprintf("%d rounds on a file, %d on DynamoDB Local", rounds, onTable), fmt.Sprintf("%d wrong", wrong), fmt.Sprintf("%s: %d of %d wrong", race.fault, caught, controls))
 		})
 	}
 }

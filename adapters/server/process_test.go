@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"example.com/portable-notes/notes/dynamo/dynamotest"
 )
 
 // The tests below run the program as a person does: as a process, with its settings in the environment.
@@ -27,13 +29,18 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	goleak.VerifyTestMain(withDynamoDB{m}, goleak.Cleanup(func(code int) {
 		if program.dir != "" {
 			_ = os.RemoveAll(program.dir)
 		}
 		os.Exit(code)
 	}))
 }
+
+// withDynamoDB are the tests with a DynamoDB Local for those that ask for it.
+type withDynamoDB struct{ *testing.M }
+
+func (m withDynamoDB) Run() int { return dynamotest.Main(m.M) }
 
 var program struct {
 	once sync.Once
@@ -84,6 +91,13 @@ func environment(settings ...string) []string {
 func startServer(t testing.TB, file string, settings ...string) *process {
 	t.Helper()
 	return startProgram(t, built(t), file, settings...)
+}
+
+// onDynamoDB is what a server needs to keep its notes in a new table.
+func onDynamoDB(t testing.TB) []string {
+	t.Helper()
+	cfg := dynamotest.Config(t)
+	return append(dynamotest.Environment(cfg), "NOTES_STORE=dynamodb:"+dynamotest.NewTable(t, cfg))
 }
 
 // startControl starts a server that has a fault on purpose.

@@ -30,6 +30,27 @@ func TestContract(t *testing.T) {
 	}
 }
 
+func TestContractOnDynamoDB(t *testing.T) {
+	p := startServer(t, newFile(t), onDynamoDB(t)...)
+	apptest.Run(t, p.url, client.Do)
+	if code, body := get(t, p.url+"/version"); code != 200 || !strings.Contains(body, `"store":"dynamodb"`) || !strings.Contains(p.said(), "notes are kept in the DynamoDB table notes-") {
+		t.Errorf("/version: %d %s; the server says %s", code, body, p.said())
+	}
+	p.stop(t, os.Interrupt)
+}
+
+// TestNoTable: a table that is not there is found at the start.
+func TestNoTable(t *testing.T) {
+	settings := append(onDynamoDB(t), "NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=dynamodb:nowhere")
+	if code, _, stderr := runs(t, settings); code != 1 || !strings.Contains(stderr, "table nowhere does not exist in region eu-central-1: create it with: deploy table nowhere") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	without := append(settings, "AWS_REGION=", "AWS_CONFIG_FILE=/dev/null")
+	if code, _, stderr := runs(t, without); code != 1 || !strings.Contains(stderr, "no AWS region is set: set AWS_REGION") {
+		t.Errorf("without a region: exit code %d: %s", code, stderr)
+	}
+}
+
 func TestStartSaysWhereItIs(t *testing.T) {
 	file := newFile(t)
 	p := startServer(t, file)

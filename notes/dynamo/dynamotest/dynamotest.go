@@ -69,6 +69,14 @@ func ConfigOf(endpoint string) aws.Config {
 	}
 }
 
+// Environment is the settings of a client as the SDK reads them from the environment, for a program of its own.
+func Environment(cfg aws.Config) []string {
+	return []string{
+		"AWS_REGION=" + cfg.Region, "AWS_ENDPOINT_URL_DYNAMODB=" + *cfg.BaseEndpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
+		"AWS_EC2_METADATA_DISABLED=true",
+	}
+}
+
 func start() (testcontainers.Container, string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
