@@ -18,6 +18,7 @@ const module = "example.com/portable-notes"
 // app, the notes and a store, and nothing calls back up. A package that is not here may import nothing of ours.
 var allowed = map[string][]string{
 	"adapters/server": {"app", "app/about", "notes", "notes/bolt", "notes/dynamo"},
+	"deploy":          {"notes", "notes/bolt", "notes/dynamo"},
 	"app":             {"notes"},
 	"app/about":       {"app"},
 	"notes":           {},

@@ -10,7 +10,7 @@ import (
 // Store keeps notes. It knows no rule about what a note may say; [Service] does. Package storetest holds a store to
 // this contract.
 //
-// Owner. Every note belongs to an owner, a string of 1 to 512 bytes. No call ever returns or touches a note or an
+// Owner. Every note belongs to an owner, a string of 1 to 512 bytes of UTF-8. No call ever returns or touches a note or an
 // idempotency key of another owner, whatever the names: one may be the prefix of another.
 //
 // Consistency. A call that begins after another has returned sees what that one did. Each call takes place at one
@@ -56,7 +56,7 @@ type Store interface {
 
 // IdempotencyKey makes a Create happen once.
 type IdempotencyKey struct {
-	Value   string    // what the client chose: 1 to 255 bytes
+	Value   string    // what the client chose: 1 to 255 bytes of UTF-8
 	Request [32]byte  // tells one request from another; equal for equal notes
 	Expires time.Time // the key is remembered until then, and may be longer
 }

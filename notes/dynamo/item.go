@@ -2,7 +2,6 @@ package dynamo
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -18,7 +17,7 @@ import (
 // so its price, hence one letter each:
 //
 //	pk  the partition: O# and the owner
-//	sk  the place in it: N# and a note's id in hex, or I# and the hash of an idempotency key in hex
+//	sk  the place in it: N# and a note's id in hex, or I# and an idempotency key
 //	v   the note's version; what has none is no note (a tombstone, a key)
 //	t b g  title, content ("body"), tags
 //	c u times of creation and of the last change, in microseconds since 1970
@@ -32,11 +31,12 @@ type item map[string]types.AttributeValue
 type values = map[string]types.AttributeValue
 
 const (
-	notePrefix = "N#"
-	oncePrefix = "I#"
+	ownerPrefix = "O#"
+	notePrefix  = "N#"
+	oncePrefix  = "I#"
 )
 
-func partition(owner string) string { return "O#" + owner }
+func partition(owner string) string { return ownerPrefix + owner }
 
 func sortKey(id notes.ID) string { return notePrefix + hex.EncodeToString(id[:]) }
 
@@ -103,8 +103,7 @@ type once struct {
 }
 
 func onceKey(owner, key string) item {
-	hash := sha256.Sum256([]byte(key))
-	return item{"pk": text(partition(owner)), "sk": text(oncePrefix + hex.EncodeToString(hash[:]))}
+	return item{"pk": text(partition(owner)), "sk": text(oncePrefix + key)}
 }
 
 func onceItem(owner, key string, o once) item {

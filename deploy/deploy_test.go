@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/google/uuid"
+
+	"example.com/portable-notes/notes"
+	"example.com/portable-notes/notes/bolt"
+	"example.com/portable-notes/notes/dynamo"
+	"example.com/portable-notes/notes/dynamo/dynamotest"
+)
+
+func TestMain(m *testing.M) { os.Exit(dynamotest.Main(m)) }
+
+// deploy runs the program against DynamoDB Local.
+func deploy(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	err := run(t.Context(), args, &out, &out)
+	return out.String(), err
+}
+
+// local points the SDK's settings to DynamoDB Local.
+func local(t *testing.T) aws.Config {
+	t.Helper()
+	cfg := dynamotest.Config(t)
+	for _, entry := range dynamotest.Environment(cfg) {
+		name, value, _ := strings.Cut(entry, "=")
+		t.Setenv(name, value)
+	}
+	return cfg
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{{"nothing"}, {"table"}, {"table", "a", "b"}, {"copy", "bolt:a"}, {"copy", "a", "b"}, {"copy", "bolt:", "bolt:x"}, {"copy", "bolt:a", "bolt:a"}, {"--nothing"}, {"copy", "--nothing"}} {
+		if out, err := deploy(t, args...); !errors.Is(err, errUsage) {
+			t.Errorf("%v: %v, %s", args, err, out)
+		}
+	}
+	for _, args := range [][]string{{"-h"}, {"table", "-h"}, {"copy", "-h"}} {
+		out, err := deploy(t, args...)
+		if err != nil || !strings.Contains(out, "deploy") || len(args) == 2 && !strings.Contains(out, "Examples:") {
+			t.Errorf("%v: %v, %s", args, err, out)
+		}
+	}
+	t.Setenv("AWS_REGION", "")
+	t.Setenv("AWS_DEFAULT_REGION", "")
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	if _, err := deploy(t, "table", "notes"); err == nil || !strings.Contains(err.Error(), "set AWS_REGION") {
+		t.Errorf("without a region: %v", err)
+	}
+}
+
+func TestTable(t *testing.T) {
+	client := dynamodb.NewFromConfig(local(t))
+	name := "notes-" + uuid.NewString()
+	out, err := deploy(t, "table", name)
+	if err != nil || !regexp.MustCompile(`^table `+name+` +created\ntime to live +switched on\npoint-in-time recovery +(switched on|skipped: this DynamoDB has none, as DynamoDB Local)\n$`).MatchString(out) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	out, err = deploy(t, "table", name)
+	if err != nil || strings.Count(out, "unchanged") < 2 || strings.Contains(out, "created") {
+		t.Errorf("again: %v\n%s", err, out)
+	}
+	if _, err := dynamo.Open(t.Context(), dynamotest.Config(t), name, slog.New(slog.DiscardHandler)); err != nil {
+		t.Errorf("the service does not open it: %v", err)
+	}
+	// A run that was killed after the table was created is completed.
+	half := "notes-" + uuid.NewString()
+	if _, err := client.CreateTable(t.Context(), dynamo.Table(half)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := deploy(t, "table", half); err != nil || !strings.Contains(out, "unchanged\ntime to live             switched on") {
+		t.Errorf("a half-made table: %v\n%s", err, out)
+	}
+	// Of one that is not as it must be, every difference is named and nothing is changed.
+	foreign := "notes-" + uuid.NewString()
+	input := &dynamodb.CreateTableInput{
+		TableName: &foreign, BillingMode: types.BillingModeProvisioned,
+		ProvisionedThroughput: &types.ProvisionedThroughput{ReadCapacityUnits: aws.Int64(1), WriteCapacityUnits: aws.Int64(1)},
+		AttributeDefinitions:  []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeN}},
+		KeySchema:             []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
+	}
+	if _, err := client.CreateTable(t.Context(), input); err != nil {
+		t.Fatal(err)
+	}
+	out, err = deploy(t, "table", foreign)
+	if err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+		t.Errorf("a foreign table: %v", err)
+	}
+	for _, says := range []string{"the key schema is [id HASH], must be [pk HASH sk RANGE]", "the attributes of keys is [id N]", "the billing mode is PROVISIONED, must be PAY_PER_REQUEST", "deletion protection is false, must be true"} {
+		if !strings.Contains(out, says) {
+			t.Errorf("does not say %q:\n%s", says, out)
+		}
+	}
+	if ttl, err := client.DescribeTimeToLive(t.Context(), &dynamodb.DescribeTimeToLiveInput{TableName: &foreign}); err != nil || ttl.TimeToLiveDescription.TimeToLiveStatus == types.TimeToLiveStatusEnabled {
+		t.Errorf("the foreign table was changed: %+v, %v", ttl, err)
+	}
+}
+
+// inhabited fills a file with notes of two owners, some changed, some deleted, some made with keys.
+func inhabited(t *testing.T, count int) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "notes.db")
+	store, err := bolt.Open(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := notes.NewService(store, time.Now, rand.Reader)
+	for i := range count {
+		owner, key := fmt.Sprint("owner ", i%2), ""
+		if i%3 == 0 {
+			key = fmt.Sprint("key ", i)
+		}
+		n, _, err := s.Create(t.Context(), owner, notes.Draft{Title: fmt.Sprint("note ", i), Content: "日本\x00\u0085", Tags: []string{"b", "a"}}, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%4 == 0 {
+			if _, err := s.Change(t.Context(), owner, n.ID, notes.Patch{Tags: &[]string{}}, notes.Condition{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i%6 == 0 {
+			if err := s.Delete(t.Context(), owner, n.ID, notes.Condition{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var sides = regexp.MustCompile(`from  (notes \d+, idempotency keys \d+, checksum [0-9a-f]{64})\nto    (.*)\n`)
+
+// TestCopy moves notes there and back: both sides are equal, and so are the first file and the last.
+func TestCopy(t *testing.T) {
+	cfg := local(t)
+	table := dynamotest.NewTable(t, cfg)
+	first := inhabited(t, 60)
+	last := filepath.Join(t.TempDir(), "back.db")
+	out, err := deploy(t, "copy", "bolt:"+first, "dynamodb:"+table)
+	there := sides.FindStringSubmatch(out)
+	if err != nil || there == nil || there[1] != there[2] || !strings.HasPrefix(there[1], "notes 50, idempotency keys 20,") || !strings.Contains(out, "50 notes copied\n") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if again, err := deploy(t, "copy", "bolt:"+first, "dynamodb:"+table); err != nil || sides.FindString(again) != sides.FindString(out) {
+		t.Errorf("again: %v\n%s", err, again)
+	}
+	back, err := deploy(t, "copy", "dynamodb:"+table, "bolt:"+last)
+	if err != nil || sides.FindString(back) != sides.FindString(out) {
+		t.Fatalf("back: %v\n%s", err, back)
+	}
+	if report, err := bolt.Check(last); err != nil || len(report.Findings) > 0 || report.Notes != 50 || report.Keys != 20 {
+		t.Errorf("the file is %+v, %v", report, err)
+	}
+	// A key that was used is used on the other side too, also that of a deleted note.
+	store, err := dynamo.Open(t.Context(), cfg, table, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := notes.NewService(store, time.Now, rand.Reader)
+	for _, i := range []int{3, 6} {
+		n, replayed, err := s.Create(t.Context(), fmt.Sprint("owner ", i%2), notes.Draft{Title: fmt.Sprint("note ", i), Content: "日本\x00\u0085", Tags: []string{"b", "a"}}, fmt.Sprint("key ", i))
+		if err != nil || !replayed {
+			t.Errorf("key %d: %v, %v", i, replayed, err)
+		}
+		if _, err := s.Get(t.Context(), fmt.Sprint("owner ", i%2), n.ID); (i == 6) != errors.Is(err, notes.ErrNotFound) {
+			t.Errorf("note %d: %v", i, err)
+		}
+	}
+	// A note that was copied with its key leaves a tombstone when it is deleted.
+	n, _, err := s.Create(t.Context(), "owner 1", notes.Draft{Title: "note 3", Content: "日本\x00\u0085", Tags: []string{"b", "a"}}, "key 3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Delete(t.Context(), "owner 1", n.ID, notes.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Create(t.Context(), "owner 1", notes.Draft{Title: "note 3", Content: "日本\x00\u0085", Tags: []string{"b", "a"}}, "key 3"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), "owner 1", n.ID); !errors.Is(err, notes.ErrNotFound) {
+		t.Errorf("a retry brought a deleted note back: %v", err)
+	}
+}
+
+// TestCopyIsCutShort: what a copy that was cut short has left is completed by the next.
+func TestCopyIsCutShort(t *testing.T) {
+	cfg := local(t)
+	table := dynamotest.NewTable(t, cfg)
+	source := inhabited(t, 300)
+	from, err := bolt.Open(source, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := dynamo.Open(t.Context(), cfg, table, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, after := range []int64{1, 30, 120, 200} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var out bytes.Buffer
+		short := &cutShort{house: to, cut: cancel}
+		short.left.Store(after)
+		m := mover{from: from, to: short, out: &out}
+		if err := m.move(ctx); err == nil || !strings.Contains(err.Error(), "run it again") {
+			t.Errorf("cut after %d records: %v\n%s", after, err, &out)
+		}
+	}
+	var out bytes.Buffer
+	if err := (&mover{from: from, to: to, out: &out}).move(t.Context()); err != nil || !strings.Contains(out.String(), "from  notes 250, idempotency keys 100,") {
+		t.Errorf("%v\n%s", err, &out)
+	}
+	if err := from.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cutShort is a store that takes so many records and then cuts the copy short.
+type cutShort struct {
+	house
+	left atomic.Int64
+	cut  func()
+}
+
+func (c *cutShort) Import(ctx context.Context, r notes.Record) error {
+	if c.left.Add(-1) < 0 {
+		c.cut()
+	}
+	return c.house.Import(ctx, r)
+}
+
+// TestCopyRefusesAnInhabitedTarget, unless it is told to keep what is there.
+func TestCopyRefusesAnInhabitedTarget(t *testing.T) {
+	a, b := inhabited(t, 12), inhabited(t, 30)
+	out, err := deploy(t, "copy", "bolt:"+a, "bolt:"+b)
+	if err == nil || !strings.Contains(err.Error(), "the target holds other notes") || !strings.Contains(err.Error(), "--merge") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if report, err := bolt.Check(b); err != nil || report.Notes != 25 {
+		t.Errorf("the target was changed: %+v, %v", report, err)
+	}
+	if out, err = deploy(t, "copy", "--merge", "bolt:"+a, "bolt:"+b); err != nil || !strings.Contains(out, "from  notes 10,") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if report, err := bolt.Check(b); err != nil || report.Notes != 35 || len(report.Findings) > 0 {
+		t.Errorf("after a merge: %+v, %v", report, err)
+	}
+	later := filepath.Join(t.TempDir(), "later.db")
+	if out, err := deploy(t, "copy", "bolt:"+a, "bolt:"+later); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	store, err := bolt.Open(later, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var id notes.ID
+	for n := range store.Newest(t.Context(), "owner 1", uuid.Max, 1) {
+		id = n.ID
+	}
+	if _, err := store.Update(t.Context(), "owner 1", id, notes.Patch{}, time.Now(), notes.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := deploy(t, "copy", "bolt:"+a, "bolt:"+later); err == nil || !strings.Contains(err.Error(), "later versions") {
+		t.Errorf("a target with later versions: %v", err)
+	}
+}

@@ -1,0 +1,80 @@
+// Command deploy is the operator's program: it makes and checks what the service needs, and moves notes from one store to
+// another. The service itself has none of the rights that this takes.
+//
+// Mistakes in the arguments exit with 2, other failures with 1.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/spf13/cobra"
+)
+
+// errUsage is a mistake in the arguments.
+var errUsage = errors.New("this cannot be run")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
+	case err == nil:
+	case errors.Is(err, errUsage):
+		fmt.Fprintf(os.Stderr, "deploy: %v\ndeploy -h lists the commands\n", err)
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "deploy:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	root := &cobra.Command{
+		Use:           "deploy",
+		Short:         "makes what the notes service needs, and moves notes",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
+	root.AddCommand(tableCommand(), copyCommand())
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("%w: there is no command %q", errUsage, args[0])
+		}
+		return cmd.Help()
+	}
+	root.Args = cobra.ArbitraryArgs
+	return root.ExecuteContext(ctx)
+}
+
+// exactly takes so many arguments, which it names.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return fmt.Errorf("%w: %s takes %v, but was given %d arguments", errUsage, cmd.CommandPath(), names, len(args))
+		}
+		return nil
+	}
+}
+
+// awsConfig reads the settings of the AWS SDK: environment, profiles, roles.
+func awsConfig(ctx context.Context) (aws.Config, error) {
+	cfg, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return cfg, fmt.Errorf("the AWS settings cannot be read: %w", err)
+	}
+	if cfg.Region == "" {
+		return cfg, errors.New("no AWS region is set: set AWS_REGION, such as AWS_REGION=eu-central-1, or a profile")
+	}
+	return cfg, nil
+}

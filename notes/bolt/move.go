@@ -1,0 +1,91 @@
+package bolt
+
+import (
+	"context"
+	"encoding/binary"
+	"iter"
+
+	"example.com/portable-notes/notes"
+)
+
+// Export walks all records of all owners, keys before notes, as of one moment. A damaged record ends the walk.
+func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
+	return func(yield func(notes.Record, error) bool) {
+		tx, err := s.snapshot()
+		if err != nil {
+			yield(notes.Record{}, err)
+			return
+		}
+		defer done(tx)
+		for _, bucket := range [][]byte{keysBucket, notesBucket} {
+			cursor := tx.Bucket(bucket).Cursor()
+			step := cursor.First
+			for {
+				var record notes.Record
+				var end bool
+				err := guard(func() (err error) {
+					if ctx.Err() != nil {
+						return unavailable(context.Cause(ctx))
+					}
+					key, value := step()
+					step = cursor.Next
+					if end = key == nil; end {
+						return nil
+					}
+					record, err = decodeRecord(string(bucket) == string(keysBucket), key, value)
+					return err
+				})
+				if end {
+					break
+				}
+				if !yield(record, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+func decodeRecord(isKey bool, key, value []byte) (notes.Record, error) {
+	if isKey {
+		o, err := decodeOnce(key, value)
+		if err != nil {
+			return notes.Record{}, err
+		}
+		end := 2 + int(binary.BigEndian.Uint16(key))
+		used := &notes.UsedKey{ID: o.id, Created: o.created}
+		used.Value, used.Request, used.Expires = string(key[end:]), o.request, o.expires
+		return notes.Record{Owner: string(key[2:end]), Key: used}, nil
+	}
+	n, err := decodeNote(key, value)
+	if err != nil {
+		return notes.Record{}, err
+	}
+	return notes.Record{Owner: string(key[2 : len(key)-len(n.ID)]), Note: &n}, nil
+}
+
+// Import keeps a record as it is, in place of what is there.
+func (s *Store) Import(ctx context.Context, r notes.Record) error {
+	_, err := s.submit(ctx, func(tx *txn) (notes.Note, error) {
+		if r.Note != nil {
+			key := noteKey(r.Owner, r.Note.ID)
+			if tx.notes.Get(key) == nil {
+				tx.counts.notes++
+			}
+			return notes.Note{}, tx.put(tx.notes, key, encodeNote(key, *r.Note))
+		}
+		key := onceKey(r.Owner, r.Key.Value)
+		if value := tx.keys.Get(key); value != nil {
+			if err := tx.forget(key, value); err != nil {
+				return notes.Note{}, err
+			}
+		}
+		tx.counts.keys++
+		o := once{id: r.Key.ID, created: r.Key.Created, request: r.Key.Request, expires: r.Key.Expires}
+		if err := tx.put(tx.keys, key, encodeOnce(key, o)); err != nil {
+			return notes.Note{}, err
+		}
+		return notes.Note{}, tx.put(tx.expiry, expiryKey(r.Key.Expires, key), nil)
+	})
+	return err
+}
