@@ -66,38 +66,45 @@ func (r reading) same(got, want string) error {
 	return nil
 }
 
+// follow runs a command of the README, with what this run has in place of what is written there.
+func (r reading) follow(t *testing.T, s step, folder string) {
+	t.Helper()
+	command := s.command
+	for written, came := range r {
+		command = strings.ReplaceAll(command, written, came)
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
+	cmd.Env = environment()
+	cmd.Dir = folder
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", command, err)
+	}
+	if err := r.same(string(out), s.output); err != nil {
+		t.Errorf("%s: %v", command, err)
+	}
+}
+
+// at is the reading of the README at a server.
+func at(url string) reading {
+	return reading{"127.0.0.1:8080": strings.TrimPrefix(url, "http://")}
+}
+
 // TestReadme runs the README's commands against a server, and holds the answers to what the README prints.
 func TestReadme(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "notes.db")
-	p := startServer(t, file)
-	seen := reading{"127.0.0.1:8080": strings.TrimPrefix(p.url, "http://")}
-	run := func(s step) {
-		t.Helper()
-		command := s.command
-		for written, came := range seen {
-			command = strings.ReplaceAll(command, written, came)
-		}
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
-		cmd.Env = environment("PATH=" + filepath.Dir(built(t)) + ":" + os.Getenv("PATH"))
-		cmd.Dir = filepath.Dir(file)
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%s: %v", command, err)
-		}
-		if err := seen.same(string(out), s.output); err != nil {
-			t.Errorf("%s: %v", command, err)
-		}
-	}
+	folder := t.TempDir()
+	p := startServer(t, filepath.Join(folder, "notes.db"))
+	seen := at(p.url)
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Fatalf("the README's commands need curl: %v", err)
 	}
 	for _, s := range steps(t, "Use it") {
-		run(s)
+		seen.follow(t, s, folder)
 	}
 	p.stop(t, os.Interrupt)
 	for _, s := range steps(t, "The file") {
 		s.command = strings.Replace(s.command, "go run ./adapters/server", built(t), 1)
-		run(s)
+		seen.follow(t, s, folder)
 	}
 }
 

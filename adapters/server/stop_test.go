@@ -20,8 +20,24 @@ import (
 // answer. A client that is told that the connection closes sends nothing more on it, as HTTP demands.
 func stopUnderLoad(t *testing.T, p *process) (answered, lost int64) {
 	t.Helper()
-	addr := strings.TrimPrefix(p.url, "http://")
-	var ok, bad atomic.Int64
+	answered, lost, faults := loadUntilStopped(t, p.url, func() {
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	})
+	p.wait(t)
+	if p.endErr != nil || faults > 0 {
+		t.Errorf("the server ended with %v after %d faults: %s", p.endErr, faults, p.said())
+	}
+	return answered, lost
+}
+
+// loadUntilStopped keeps 64 connections busy until a server that is told to stop has let go of them. Faults are answers of
+// 500 and more, which are answers all the same.
+func loadUntilStopped(t *testing.T, url string, stop func()) (answered, lost, faults int64) {
+	t.Helper()
+	addr := strings.TrimPrefix(url, "http://")
+	var ok, bad, failed atomic.Int64
 	var clients sync.WaitGroup
 	busy := make(chan struct{})
 	var once sync.Once
@@ -49,9 +65,12 @@ func stopUnderLoad(t *testing.T, p *process) (answered, lost int64) {
 				if err == nil {
 					_, err = io.Copy(io.Discard, answer.Body)
 				}
-				if err != nil || answer.StatusCode >= 500 {
+				if err != nil {
 					bad.Add(1)
 					return
+				}
+				if answer.StatusCode >= 500 {
+					failed.Add(1)
 				}
 				if ok.Add(1) == 500 {
 					once.Do(func() { close(busy) })
@@ -63,15 +82,9 @@ func stopUnderLoad(t *testing.T, p *process) (answered, lost int64) {
 		})
 	}
 	<-busy
-	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	stop()
 	clients.Wait()
-	p.wait(t)
-	if p.endErr != nil {
-		t.Errorf("the server ended with %v: %s", p.endErr, p.said())
-	}
-	return ok.Load(), bad.Load()
+	return ok.Load(), bad.Load(), failed.Load()
 }
 
 // TestProofStop: a stop loses no request.

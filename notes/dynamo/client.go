@@ -19,6 +19,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 )
 
 // The bounds of one attempt, and of the attempts of one call.
@@ -54,6 +55,7 @@ func newClient(cfg aws.Config) (client *dynamodb.Client, safely func(*dynamodb.O
 	client = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
 		o.HTTPClient = newTransport(cfg)
 		o.Retryer = always
+		o.Logger = logging.Nop{} // what is worth telling is told once, by explain
 	})
 	return client, func(o *dynamodb.Options) { o.Retryer = sometimes }
 }

@@ -1,0 +1,26 @@
+# The service (the default target) and the operator's program (--target deploy), each alone in an empty image.
+
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/ ./adapters/server ./deploy && mkdir /out/data
+
+FROM scratch AS deploy
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /out/deploy /
+USER 65532:65532
+ENTRYPOINT ["/deploy"]
+
+FROM scratch AS server
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /out/server /
+# An empty folder of the service's own, so that a volume that is made for it is too.
+COPY --from=build --chown=65532:65532 /out/data /data
+USER 65532:65532
+ENV NOTES_ADDR=:8080 NOTES_STORE=bolt:/data/notes.db
+VOLUME /data
+EXPOSE 8080
+HEALTHCHECK --interval=5s --timeout=4s --start-period=5s CMD ["/server", "-healthcheck"]
+ENTRYPOINT ["/server"]
