@@ -61,7 +61,7 @@ func (h *hostile) mutated(s string) string {
 }
 
 func (h *hostile) path() string {
-	id := h.one(append(h.ids, "019ab1c2-d3e4-7f56-8a7b-9c0d1e2f3a4b")...)
+	id := h.one(append(slices.Clone(h.ids), "019ab1c2-d3e4-7f56-8a7b-9c0d1e2f3a4b")...)
 	if h.random.IntN(2) == 0 {
 		return h.one("/notes", "/notes/"+id)
 	}

@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) notes.Store) {
 		{"Newest", newest},
 		{"NewestWhileOthersWrite", newestWhileOthersWrite},
 		{"TenThousand", tenThousand},
+		{"LargeNotes", largeNotes},
 		{"OneWinner", oneWinner},
 		{"EveryUpdateCounts", everyUpdateCounts},
 		{"PatchesOfDifferentFieldsStand", patchesStand},
@@ -502,6 +503,20 @@ func tenThousand(t *testing.T, s *suite) {
 	if i != 0 {
 		t.Fatalf("walk ends %d notes before the end", i)
 	}
+}
+
+// largeNotes: a walk over more than a store may hand out at once (DynamoDB: 1 MB) is whole.
+func largeNotes(t *testing.T, s *suite) {
+	var want []notes.ID
+	for range 10 {
+		n := s.note("large")
+		n.Content = strings.Repeat("é", notes.MaxContent/2)
+		s.create(n)
+		want = append([]notes.ID{n.ID}, want...)
+	}
+	s.wantIDs(s.ids(owner, uuid.Max, 100), want)
+	s.wantIDs(s.ids(owner, uuid.Max, 7), want[:7])
+	s.wantIDs(s.ids(owner, want[6], 100), want[7:])
 }
 
 func oneWinner(t *testing.T, s *suite) {
