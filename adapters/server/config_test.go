@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.com/portable-notes/adapters/settings"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -37,7 +39,7 @@ func TestDefaults(t *testing.T) {
 	for _, environ := range [][]string{nil, {"PATH=/bin", "NOTES_ADDR=", "NOTES_STORE=", "NOTES_TEST_REQUIRE=all", "XNOTES_ADDR=x"},
 		{"NOTES_SERVICE_HOST=10.0.0.1", "NOTES_SERVICE_PORT=80", "NOTES_SERVICE_PORT_HTTP=80", "NOTES_PORT=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP_ADDR=10.0.0.1"}, // Kubernetes
 	} {
-		got, err := configure(environ)
+		got, err := settings.Read(environ, all)
 		want := config{addr: "127.0.0.1:8080", file: "notes.db", logFormat: "auto", timeout: 5 * time.Second, drain: 2 * time.Second, connections: 4096}
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%v: %+v, %v", environ, got, err)
@@ -46,16 +48,16 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestTableSetting(t *testing.T) {
-	if got, err := configure([]string{"NOTES_STORE=dynamodb:my-notes.1"}); err != nil || got.table != "my-notes.1" || got.file != "" {
+	if got, err := settings.Read([]string{"NOTES_STORE=dynamodb:my-notes.1"}, all); err != nil || got.table != "my-notes.1" || got.file != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
 
 func TestEverySetting(t *testing.T) {
-	got, err := configure([]string{
+	got, err := settings.Read([]string{
 		"NOTES_ADDR=:0", "NOTES_STORE=bolt:/var/lib/notes: a.db", "NOTES_LOG_LEVEL=error", "NOTES_LOG_FORMAT=text", "NOTES_CORS_ORIGINS=https://a.example, http://b.example:1",
 		"NOTES_BASE_PATH=/a/b", "NOTES_REQUEST_TIMEOUT=25s", "NOTES_DRAIN=0s", "NOTES_MAX_CONNECTIONS=1",
-	})
+	}, all)
 	want := config{addr: ":0", file: "/var/lib/notes: a.db", logLevel: 8, logFormat: "text", corsOrigins: []string{"https://a.example", "http://b.example:1"}, basePath: "/a/b", timeout: 25 * time.Second, connections: 1}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
@@ -77,17 +79,17 @@ var wrong = []string{
 }
 
 func TestEveryWrongSettingAlone(t *testing.T) {
-	var all strings.Builder
+	var text strings.Builder
 	for _, entry := range wrong {
-		_, err := configure([]string{entry})
+		_, err := settings.Read([]string{entry}, all)
 		name, _, _ := strings.Cut(entry, "=")
 		if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), name+" ") {
 			t.Errorf("%s: %v", entry, err)
 			continue
 		}
-		all.WriteString(err.Error() + "\n")
+		text.WriteString(err.Error() + "\n")
 	}
-	golden(t, "mistakes-alone.txt", all.String())
+	golden(t, "mistakes-alone.txt", text.String())
 }
 
 func TestAllWrongSettingsTogether(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"example.com/portable-notes/adapters/settings"
 	"example.com/portable-notes/app"
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/bolt"
@@ -37,7 +38,7 @@ const (
 func control(fault string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	c, err := configure(os.Environ())
+	c, err := settings.Read(os.Environ(), all)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/mattn/go-isatty"
 
+	"example.com/portable-notes/adapters/settings"
 	"example.com/portable-notes/app"
 	"example.com/portable-notes/app/about"
 	"example.com/portable-notes/notes"
@@ -72,7 +73,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case check != nil:
 		return checkFile(*check, stdout)
 	}
-	c, err := configure(environ)
+	c, err := settings.Read(environ, all)
 	if err != nil {
 		return fmt.Errorf("%w, the settings are wrong:\n%w", errUsage, err)
 	}
@@ -176,10 +177,10 @@ func reachable(addr string) string {
 
 func usage(flags *flag.FlagSet, w io.Writer) {
 	fmt.Fprint(w, "server serves the notes API over HTTP and keeps the notes in one local file, or in a DynamoDB table.\n\nSettings, from the environment:\n")
-	for _, s := range settings {
-		fmt.Fprintf(w, "  %-22s %s\n", s.name, s.meaning)
-		if s.initial != "" {
-			fmt.Fprintf(w, "  %-22s default %s\n", "", s.initial)
+	for _, s := range all {
+		fmt.Fprintf(w, "  %-22s %s\n", s.Name, s.Meaning)
+		if s.Initial != "" {
+			fmt.Fprintf(w, "  %-22s default %s\n", "", s.Initial)
 		}
 	}
 	fmt.Fprint(w, "\nFor DynamoDB, those of the AWS SDK: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_DYNAMODB, credentials and so on.\n\nFlags:\n")

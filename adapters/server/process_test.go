@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"example.com/portable-notes/adapters/settings"
 	"example.com/portable-notes/notes/dynamo/dynamotest"
 )
 
@@ -77,20 +78,20 @@ type process struct {
 }
 
 // environment is one in which no setting of the person who runs the tests counts.
-func environment(settings ...string) []string {
-	var env []string
+func environment(env ...string) []string {
+	var own []string
 	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, prefix) {
-			env = append(env, entry)
+		if !strings.HasPrefix(entry, settings.Prefix) {
+			own = append(own, entry)
 		}
 	}
-	return append(env, settings...)
+	return append(own, env...)
 }
 
 // startServer starts a server on a free port and waits until it listens.
-func startServer(t testing.TB, file string, settings ...string) *process {
+func startServer(t testing.TB, file string, env ...string) *process {
 	t.Helper()
-	return startProgram(t, built(t), file, settings...)
+	return startProgram(t, built(t), file, env...)
 }
 
 // onDynamoDB is what a server needs to keep its notes in a new table.
@@ -106,10 +107,10 @@ func startControl(t testing.TB, fault, file string) *process {
 	return startProgram(t, os.Args[0], file, controlFault+"="+fault)
 }
 
-func startProgram(t testing.TB, path, file string, settings ...string) *process {
+func startProgram(t testing.TB, path, file string, env ...string) *process {
 	t.Helper()
 	p := &process{Cmd: exec.Command(path), ended: make(chan struct{})}
-	p.Env = environment(append([]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_LOG_FORMAT=text", "NOTES_STORE=bolt:" + file}, settings...)...)
+	p.Env = environment(append([]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_LOG_FORMAT=text", "NOTES_STORE=bolt:" + file}, env...)...)
 	stderr, err := p.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -177,10 +178,10 @@ func (p *process) wait(t testing.TB) {
 }
 
 // runs runs the program to its end and returns its exit code and output.
-func runs(t *testing.T, settings []string, args ...string) (code int, stdout, stderr string) {
+func runs(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), built(t), args...)
-	cmd.Env = environment(settings...)
+	cmd.Env = environment(env...)
 	var out, err bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &err
 	var exit *exec.ExitError

@@ -111,12 +111,12 @@ func TestReadme(t *testing.T) {
 // TestReadmeSettings: the README's table is the program's.
 func TestReadmeSettings(t *testing.T) {
 	var table strings.Builder
-	for _, s := range settings {
+	for _, s := range all {
 		initial := ""
-		if s.initial != "" {
-			initial = "`" + s.initial + "` "
+		if s.Initial != "" {
+			initial = "`" + s.Initial + "` "
 		}
-		fmt.Fprintf(&table, "| `%s` | %s| %s |\n", s.name, initial, s.meaning)
+		fmt.Fprintf(&table, "| `%s` | %s| %s |\n", s.Name, initial, s.Meaning)
 	}
 	if !strings.Contains(readme(t), "| --- | --- | --- |\n"+table.String()+"\n") {
 		t.Errorf("the README's table of settings should read\n%s", &table)
