@@ -17,6 +17,7 @@ const module = "example.com/portable-notes"
 // allowed are the arrows: what each package may import of this project's own. Requests flow one way, from a door to the
 // app, the notes and a store, and nothing calls back up. A package that is not here may import nothing of ours.
 var allowed = map[string][]string{
+	"adapters/lambda":   {"adapters/settings", "app", "notes", "notes/dynamo"},
 	"adapters/server":   {"adapters/settings", "app", "app/about", "notes", "notes/bolt", "notes/dynamo"},
 	"adapters/settings": {},
 	"deploy":            {"notes", "notes/bolt", "notes/dynamo"},

@@ -37,6 +37,7 @@ const owner = "local"
 func New(service *notes.Service, options Options) *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = answerError
+	e.IPExtractor = echo.ExtractIPDirect() // no header that a client can send says who it is
 	e.Pre(observe(options), recovered, normalize)
 	if len(options.CORSOrigins) > 0 {
 		e.Pre(echo.WrapMiddleware(cors.New(cors.Options{

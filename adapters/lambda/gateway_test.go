@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"example.com/portable-notes/app/apptest"
+)
+
+// gateway is an HTTP API: it makes events of requests, in payload format 2.0, and answers of what a function returns.
+//
+// It is written from AWS's documents, not from what our code reads ("Working with AWS Lambda proxy integrations for HTTP
+// APIs" in the API Gateway developer guide), as maps and not as the types that our code uses.
+type gateway struct {
+	stage  string // $default or a name
+	domain string // by which the client reached it
+	prefix string // what the client's path begins with beyond the API's own: the stage, or a custom domain's base path
+}
+
+// maxAnswer is the most bytes that a Lambda may return (Lambda quotas).
+const maxAnswer = 6_291_456
+
+// event makes an event of a request as a client sends it.
+func (g gateway) event(r *http.Request) ([]byte, error) {
+	path := r.URL.Path // decoded, as rawPath arrives
+	inner, ok := strings.CutPrefix(path, g.prefix)
+	if !ok {
+		return nil, fmt.Errorf("%s is not under %s", path, g.prefix)
+	}
+	rawPath := inner
+	if g.stage != "$default" {
+		rawPath = "/" + g.stage + inner // also on a custom domain, whose base path is not sent
+	}
+	headers := map[string]string{"host": g.domain, "x-forwarded-for": "192.0.2.1", "x-forwarded-port": "443", "x-forwarded-proto": "https", "x-amzn-trace-id": "Root=1-67891233-abcdef012345678912345678"}
+	var cookies []string
+	for name, values := range r.Header {
+		if name == "Cookie" {
+			cookies = strings.Split(strings.Join(values, "; "), "; ")
+			continue
+		}
+		headers[strings.ToLower(name)] = strings.Join(values, ",")
+	}
+	e := map[string]any{
+		"version": "2.0", "routeKey": "ANY /notes", "rawPath": rawPath, "rawQueryString": r.URL.RawQuery, "headers": headers, "isBase64Encoded": false,
+		"requestContext": map[string]any{
+			"accountId": "123456789012", "apiId": "a1b2c3d4e5", "domainName": g.domain, "domainPrefix": strings.Split(g.domain, ".")[0],
+			"http":      map[string]any{"method": r.Method, "path": rawPath, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": r.UserAgent()},
+			"requestId": "JKJaX" + uuid.NewString()[:8] + "=", "routeKey": "ANY /notes", "stage": g.stage, "time": "12/Mar/2020:19:03:58 +0000", "timeEpoch": 1583348638390,
+		},
+	}
+	if len(cookies) > 0 {
+		e["cookies"] = cookies
+	}
+	if values := r.URL.Query(); len(values) > 0 {
+		parameters := map[string]string{}
+		for name, all := range values {
+			parameters[name] = strings.Join(all, ",")
+		}
+		e["queryStringParameters"] = parameters
+	}
+	if r.Body != nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		if len(body) > 0 {
+			headers["content-length"] = fmt.Sprint(len(body))
+			if mediaType, _, _ := strings.Cut(headers["content-type"], ";"); strings.HasPrefix(mediaType, "text/") || mediaType == "application/json" && utf8.Valid(body) {
+				e["body"] = string(body)
+			} else { // what is no text comes in base64
+				e["body"], e["isBase64Encoded"] = base64.StdEncoding.EncodeToString(body), true
+			}
+		}
+	}
+	return json.Marshal(e)
+}
+
+// answer makes an answer of what a function returned.
+func (g gateway) answer(payload []byte) (*http.Response, error) {
+	if len(payload) > maxAnswer {
+		return nil, fmt.Errorf("the function returns %d bytes, more than %d", len(payload), maxAnswer)
+	}
+	var a struct {
+		StatusCode      int
+		Headers         map[string]string
+		Cookies         []string
+		Body            string
+		IsBase64Encoded bool
+	}
+	d := json.NewDecoder(bytes.NewReader(payload))
+	if err := d.Decode(&a); err != nil || a.StatusCode == 0 {
+		return nil, fmt.Errorf("the function returns %.200s: %v", payload, err)
+	}
+	body := []byte(a.Body)
+	if a.IsBase64Encoded {
+		var err error
+		if body, err = base64.StdEncoding.DecodeString(a.Body); err != nil {
+			return nil, err
+		}
+	}
+	header := http.Header{}
+	for name, value := range a.Headers {
+		header.Set(name, value)
+	}
+	for _, cookie := range a.Cookies {
+		header.Add("Set-Cookie", cookie)
+	}
+	return &http.Response{StatusCode: a.StatusCode, Status: fmt.Sprint(a.StatusCode), Header: header, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body))}, nil
+}
+
+// through sends requests through the gateway to a function.
+func (g gateway) through(invoke func(payload []byte) ([]byte, error)) apptest.Send {
+	return func(r *http.Request) (*http.Response, error) {
+		e, err := g.event(r)
+		if err != nil {
+			return nil, err
+		}
+		a, err := invoke(e)
+		if err != nil {
+			return nil, fmt.Errorf("the function fails: %w", err)
+		}
+		return g.answer(a)
+	}
+}
+
+// base is the URL of the API as a client sees it.
+func (g gateway) base() string { return "https://" + g.domain + g.prefix }
+
+// The ways to an API: its own domain with the default stage and with a named one, and a custom domain with and without a
+// base path.
+var gateways = map[string]gateway{
+	"DefaultStage":     {"$default", "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", ""},
+	"NamedStage":       {"dev", "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "/dev"},
+	"CustomDomain":     {"dev", "notes.example.com", ""},
+	"CustomDomainBase": {"dev", "example.com", "/api/v1"},
+}
+
+// TestGatewayMakesTheDocumentedEvent: the gateway of these tests makes the event that AWS documents, from the request that
+// belongs to it.
+func TestGatewayMakesTheDocumentedEvent(t *testing.T) {
+	r, err := http.NewRequest("POST", "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/my/path?parameter1=value1&parameter1=value2&parameter2=value", strings.NewReader("Hello from Lambda!"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{"Header1": {"value1"}, "Header2": {"value1", "value2"}, "Cookie": {"cookie1; cookie2"}, "Content-Type": {"text/plain"}}
+	payload, err := gateways["DefaultStage"].event(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(payload, &got); err != nil {
+		t.Fatal(err)
+	}
+	// The example of the developer guide, of which the parts that the request decides are compared.
+	const documented = `{
+		"version": "2.0", "rawPath": "/my/path", "rawQueryString": "parameter1=value1&parameter1=value2&parameter2=value",
+		"cookies": ["cookie1", "cookie2"], "queryStringParameters": {"parameter1": "value1,value2", "parameter2": "value"},
+		"body": "Hello from Lambda!", "isBase64Encoded": false
+	}`
+	var want map[string]any
+	if err := json.Unmarshal([]byte(documented), &want); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range want {
+		if fmt.Sprint(got[name]) != fmt.Sprint(value) {
+			t.Errorf("%s is %v, AWS documents %v", name, got[name], value)
+		}
+	}
+	headers := got["headers"].(map[string]any)
+	if headers["header1"] != "value1" || headers["header2"] != "value1,value2" || headers["cookie"] != nil {
+		t.Errorf("headers are %v", headers)
+	}
+	http := got["requestContext"].(map[string]any)["http"].(map[string]any)
+	if http["method"] != "POST" || http["path"] != "/my/path" || http["protocol"] != "HTTP/1.1" || http["sourceIp"] != "192.0.2.1" {
+		t.Errorf("requestContext.http is %v", http)
+	}
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"iter"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"example.com/portable-notes/adapters/settings"
+	"example.com/portable-notes/app/apptest"
+	"example.com/portable-notes/notes"
+	"example.com/portable-notes/notes/bolt"
+	"example.com/portable-notes/notes/dynamo"
+	"example.com/portable-notes/notes/dynamo/dynamotest"
+)
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+// file is a store in a new file: the door does not care, and a file is fast.
+func file(t testing.TB) notes.Store {
+	t.Helper()
+	store, err := bolt.Open(filepath.Join(t.TempDir(), "notes.db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
+func table(t testing.TB) notes.Store {
+	t.Helper()
+	cfg := dynamotest.Config(t)
+	store, err := dynamo.Open(t.Context(), cfg, dynamotest.NewTable(t, cfg), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// doorOf is a door over a store, with what it logs.
+func doorOf(store notes.Store, basePath string) (*door, *bytes.Buffer) {
+	var log bytes.Buffer
+	handler := withIDs{slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})}
+	return newDoor(notes.NewService(store, time.Now, rand.Reader), config{basePath: basePath}, slog.New(handler)), &log
+}
+
+// invoke has a function work on an event as Lambda does.
+func invoke(d *door) func([]byte) ([]byte, error) {
+	return func(payload []byte) ([]byte, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: "8476a536-e9f4-11e8-9739-2dfe598c3fcd"})
+		return d.Invoke(ctx, payload)
+	}
+}
+
+// basePathOf is what NOTES_BASE_PATH says behind a gateway.
+func basePathOf(g gateway) string {
+	if strings.Contains(g.domain, "execute-api") {
+		return ""
+	}
+	return g.prefix
+}
+
+func TestContract(t *testing.T) {
+	for name, g := range gateways {
+		t.Run(name, func(t *testing.T) {
+			d, _ := doorOf(file(t), basePathOf(g))
+			apptest.Run(t, g.base(), g.through(invoke(d)))
+		})
+	}
+	t.Run("OnDynamoDB", func(t *testing.T) {
+		g := gateways["NamedStage"]
+		d, _ := doorOf(table(t), "")
+		apptest.Run(t, g.base(), g.through(invoke(d)))
+	})
+}
+
+func TestSettings(t *testing.T) {
+	environ := []string{"NOTES_STORE=dynamodb:notes", "NOTES_LOG_LEVEL=debug", "NOTES_CORS_ORIGINS=*", "NOTES_BASE_PATH=/v1", "NOTES_REQUEST_TIMEOUT=3s"}
+	c, err := settings.Read(environ, all)
+	if err != nil || c.table != "notes" || c.logLevel != slog.LevelDebug || c.basePath != "/v1" || c.timeout != 3*time.Second || len(c.corsOrigins) != 1 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	// All mistakes at once; a store in a file is one.
+	_, err = run(t.Context(), []string{"NOTES_STORE=bolt:/tmp/notes.db", "NOTES_LOG_LEVEL=x", "NOTES_ADDR=:80"}, func(string) string { return "" })
+	for _, says := range []string{"NOTES_STORE must be dynamodb:TABLE: a Lambda has no file that lasts", "NOTES_LOG_LEVEL must be", "NOTES_ADDR is no setting", "AWS_REGION is not set"} {
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("does not say %q: %v", says, err)
+		}
+	}
+	if _, err := run(t.Context(), nil, os.Getenv); err == nil || !strings.Contains(err.Error(), "NOTES_STORE must be dynamodb:TABLE") {
+		t.Errorf("without a store: %v", err)
+	}
+}
+
+func TestAWSConfig(t *testing.T) {
+	env := map[string]string{"AWS_REGION": "eu-west-3", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token"}
+	getenv := func(name string) string { return env[name] }
+	cfg := awsConfig(getenv)
+	c, err := cfg.Credentials.Retrieve(t.Context())
+	if err != nil || c.AccessKeyID != "id" || c.SecretAccessKey != "secret" || c.SessionToken != "token" || cfg.Region != "eu-west-3" || cfg.BaseEndpoint != nil {
+		t.Errorf("%+v, %v", c, err)
+	}
+	env["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1"
+	if cfg := awsConfig(getenv); *cfg.BaseEndpoint != "http://127.0.0.1:1" {
+		t.Errorf("the endpoint is %s", *cfg.BaseEndpoint)
+	}
+	env["AWS_ENDPOINT_URL_DYNAMODB"] = "http://127.0.0.1:2"
+	if cfg := awsConfig(getenv); *cfg.BaseEndpoint != "http://127.0.0.1:2" {
+		t.Errorf("the endpoint is %s", *cfg.BaseEndpoint)
+	}
+	env["AWS_ACCESS_KEY_ID"] = ""
+	if _, err := awsConfig(getenv).Credentials.Retrieve(t.Context()); err == nil || !strings.Contains(err.Error(), "that has a role") {
+		t.Errorf("without credentials: %v", err)
+	}
+}
+
+// TestTheLogCanBeJoined: a line has our request id, API Gateway's and Lambda's.
+func TestTheLogCanBeJoined(t *testing.T) {
+	d, log := doorOf(broken{errors.New("the table is gone")}, "")
+	payload := sample(t, func(e map[string]any) { e["headers"].(map[string]any)["x-request-id"] = "the-callers" })
+	if _, err := invoke(d)(payload); err != nil {
+		t.Fatal(err)
+	}
+	for _, says := range []string{`"request_id":"the-callers"`, `"gateway_request_id":"JKJaXmPLvHcESHA="`, `"lambda_request_id":"8476a536-e9f4-11e8-9739-2dfe598c3fcd"`, "the table is gone"} {
+		if !strings.Contains(log.String(), says) {
+			t.Errorf("the log does not say %s: %s", says, log)
+		}
+	}
+}
+
+// broken is a store of which every call fails.
+type broken struct{ err error }
+
+func (b broken) Create(context.Context, string, notes.Note, *notes.IdempotencyKey) (notes.Note, error) {
+	return notes.Note{}, b.err
+}
+func (b broken) Get(context.Context, string, notes.ID) (notes.Note, error) {
+	return notes.Note{}, b.err
+}
+func (b broken) Update(context.Context, string, notes.ID, notes.Patch, time.Time, notes.Condition) (notes.Note, error) {
+	return notes.Note{}, b.err
+}
+func (b broken) Delete(context.Context, string, notes.ID, time.Time, notes.Condition) error {
+	return b.err
+}
+func (b broken) Newest(context.Context, string, notes.ID, int) iter.Seq2[notes.Note, error] {
+	return func(yield func(notes.Note, error) bool) { yield(notes.Note{}, b.err) }
+}

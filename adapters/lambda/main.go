@@ -1,0 +1,157 @@
+// Command lambda serves the notes API as an AWS Lambda function behind an API Gateway HTTP API (payload format 2.0), and
+// keeps the notes in a DynamoDB table.
+//
+// It is configured by environment variables; a mistake in them is one line of the log and ends the start. All that it
+// links costs time at every cold start, so it reads region, credentials and endpoint itself, from the variables that
+// Lambda sets, instead of with the SDK's configuration package.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	_ "embed"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/awslabs/aws-lambda-go-api-proxy/core"
+
+	"example.com/portable-notes/adapters/settings"
+	"example.com/portable-notes/app"
+	"example.com/portable-notes/notes"
+	"example.com/portable-notes/notes/dynamo"
+)
+
+// config is what the environment says.
+type config struct {
+	table       string
+	logLevel    slog.Level
+	corsOrigins []string
+	basePath    string
+	timeout     time.Duration
+}
+
+// all are all settings that there are, in the order of the README.
+var all = []settings.Setting[config]{
+	settings.New("NOTES_STORE", "", "where the notes are kept: dynamodb:TABLE",
+		func(c *config, v string) (err error) {
+			table, ok := strings.CutPrefix(v, "dynamodb:")
+			if !ok {
+				return errors.New("must be dynamodb:TABLE: a Lambda has no file that lasts")
+			}
+			c.table, err = settings.Table(table)
+			return
+		}),
+	settings.New("NOTES_LOG_LEVEL", "info", "lowest level that is logged: debug, info, warn or error",
+		func(c *config, v string) (err error) { c.logLevel, err = settings.LogLevel(v); return }),
+	settings.New("NOTES_CORS_ORIGINS", "", "origins whose pages may call, with commas between them, or * for all; empty switches CORS off",
+		func(c *config, v string) (err error) { c.corsOrigins, err = settings.CORSOrigins(v); return }),
+	settings.New("NOTES_BASE_PATH", "", "path under which clients see the service on a custom domain, such as /api",
+		func(c *config, v string) (err error) { c.basePath, err = settings.BasePath(v); return }),
+	settings.New("NOTES_REQUEST_TIMEOUT", "5s", "how long the store may take for one request before it is answered with 503",
+		func(c *config, v string) (err error) { c.timeout, err = settings.RequestTimeout(v); return }),
+}
+
+func main() {
+	handler, err := run(context.Background(), os.Environ(), os.Getenv)
+	if err != nil {
+		slog.New(slog.NewJSONHandler(os.Stdout, nil)).Error("the function cannot start", "error", err.Error())
+		os.Exit(1)
+	}
+	lambda.Start(handler)
+}
+
+// startTimeout bounds the reads that warm the connection to the table during the start, for which a Lambda has 10 s.
+const startTimeout = 2 * time.Second
+
+// run makes the function's handler.
+func run(ctx context.Context, environ []string, getenv func(string) string) (lambda.Handler, error) {
+	c, err := settings.Read(environ, all)
+	if getenv("AWS_REGION") == "" {
+		err = errors.Join(err, errors.New("AWS_REGION is not set; Lambda sets it"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	_ = os.Unsetenv(core.CustomHostVariable) // with it the adapter would rewrite every URL
+	log := slog.New(withIDs{slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: c.logLevel})})
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	store, err := openStore(ctx, c.table, getenv, log)
+	if err != nil {
+		return nil, err
+	}
+	return newDoor(notes.NewService(store, time.Now, rand.Reader), c, log), nil
+}
+
+// roots are the certificates that AWS's own endpoints are signed with (https://www.amazontrust.com/repository/): to read
+// five takes a hundredth of the time that the system's hundred and more take.
+//
+//go:embed roots.pem
+var roots []byte
+
+// openStore opens the table with a real read, so that the first request finds a connection. AWS's endpoints are trusted by
+// a short list of roots; where that does not do, and for any other endpoint, the system's decide.
+func openStore(ctx context.Context, table string, getenv func(string) string, log *slog.Logger) (*dynamo.Store, error) {
+	cfg := awsConfig(getenv)
+	if cfg.BaseEndpoint == nil {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(roots)
+		lean := cfg
+		lean.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.TLSClientConfig.RootCAs = pool })
+		store, err := dynamo.Open(ctx, lean, table, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return nil, err
+		}
+		var unknown x509.UnknownAuthorityError
+		err = notes.NewService(store, time.Now, rand.Reader).Ready(ctx)
+		if !errors.As(err, &unknown) {
+			return store, nil
+		}
+		log.Warn("AWS's certificate is not signed by a root that this program brings; the system's roots are used", "error", err)
+	}
+	return dynamo.Open(ctx, cfg, table, log)
+}
+
+// awsConfig is what Lambda says of region and credentials, and where DynamoDB is, if not at AWS.
+func awsConfig(getenv func(string) string) aws.Config {
+	cfg := aws.Config{
+		Region: getenv("AWS_REGION"),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			c := aws.Credentials{AccessKeyID: getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: getenv("AWS_SESSION_TOKEN"), Source: "environment"}
+			if !c.HasKeys() {
+				return c, errors.New("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set; Lambda sets them for a function that has a role")
+			}
+			return c, nil
+		}),
+	}
+	for _, name := range []string{"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"} {
+		if url := getenv(name); url != "" {
+			cfg.BaseEndpoint = &url
+			break
+		}
+	}
+	return cfg
+}
+
+// door is the app as a Lambda handler.
+type door struct {
+	proxy    func(context.Context, *incoming) (response, error)
+	basePath string
+	log      *slog.Logger
+}
+
+func newDoor(service *notes.Service, c config, log *slog.Logger) *door {
+	web := app.New(service, app.Options{
+		Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout,
+		RequestID: func(r *http.Request) string { return gatewayOf(r.Context()).RequestID },
+	})
+	return &door{proxy: proxyTo(web), basePath: c.basePath, log: log}
+}
