@@ -48,12 +48,12 @@ func local(t *testing.T) aws.Config {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"nothing"}, {"table"}, {"table", "a", "b"}, {"copy", "bolt:a"}, {"copy", "a", "b"}, {"copy", "bolt:", "bolt:x"}, {"copy", "bolt:a", "bolt:a"}, {"--nothing"}, {"copy", "--nothing"}} {
+	for _, args := range [][]string{{"nothing"}, {"table"}, {"table", "a", "b"}, {"copy", "bolt:a"}, {"copy", "a", "b"}, {"copy", "bolt:", "bolt:x"}, {"copy", "bolt:a", "bolt:a"}, {"--nothing"}, {"copy", "--nothing"}, {"zip", "x"}, {"zip", "--arch", "mips"}} {
 		if out, err := deploy(t, args...); !errors.Is(err, errUsage) {
 			t.Errorf("%v: %v, %s", args, err, out)
 		}
 	}
-	for _, args := range [][]string{{"-h"}, {"table", "-h"}, {"copy", "-h"}} {
+	for _, args := range [][]string{{"-h"}, {"table", "-h"}, {"copy", "-h"}, {"zip", "-h"}} {
 		out, err := deploy(t, args...)
 		if err != nil || !strings.Contains(out, "deploy") || len(args) == 2 && !strings.Contains(out, "Examples:") {
 			t.Errorf("%v: %v, %s", args, err, out)

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// architectures are those of Lambda, by the names that Go has for them.
+var architectures = []string{"arm64", "amd64"}
+
+func zipCommand() *cobra.Command {
+	var arch, out string
+	cmd := &cobra.Command{
+		Use:   "zip",
+		Short: "build the Lambda function and pack it",
+		Long: `Builds the function for Lambda's runtime provided.al2023 and packs it as that wants it: one file, bootstrap, with its
+exec bit set. The same source gives the same bytes, in whatever folder it lies.`,
+		Example: "  deploy zip --arch arm64 --out notes.zip",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !slices.Contains(architectures, arch) {
+				return fmt.Errorf("%w: --arch must be %s, is %q", errUsage, strings.Join(architectures, " or "), arch)
+			}
+			packed, err := buildZip(cmd.Context(), arch)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(out, packed, 0o644); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: bootstrap for %s, %d bytes packed\n", out, arch, len(packed))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&arch, "arch", "arm64", "processor: arm64 or amd64 (x86-64)")
+	cmd.Flags().StringVar(&out, "out", "notes.zip", "file to write")
+	return cmd
+}
+
+const functionPackage = "example.com/portable-notes/adapters/lambda"
+
+// buildZip builds the function and packs it. It needs the Go tool, and a folder of this module to be the current one.
+func buildZip(ctx context.Context, arch string) ([]byte, error) {
+	if _, err := exec.LookPath("go"); err != nil {
+		return nil, fmt.Errorf("the Go tool is not there: install Go 1.26 (https://go.dev/dl): %w", err)
+	}
+	folder, err := os.MkdirTemp("", "notes-build-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	binary := filepath.Join(folder, "bootstrap")
+	// lambda.norpc leaves net/rpc out, and with it a third of the program.
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", binary, functionPackage)
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("the function does not build: run this in a clone of portable-notes: %w\n%s", err, bytes.TrimSpace(out))
+	}
+	program, err := os.ReadFile(binary)
+	if err != nil {
+		return nil, err
+	}
+	var packed bytes.Buffer
+	w := zip.NewWriter(&packed)
+	header := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate} // without a time, so that it is always the same
+	header.SetMode(0o755)
+	entry, err := w.CreateHeader(header)
+	if err == nil {
+		_, err = entry.Write(program)
+	}
+	if err := errors.Join(err, w.Close()); err != nil {
+		return nil, err
+	}
+	return packed.Bytes(), nil
+}

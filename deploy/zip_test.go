@@ -1,0 +1,86 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"debug/elf"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// TestZip: the file is what provided.al2023 wants, within bounds that a package which makes text/template reachable would
+// break, and the same from two folders.
+func TestZip(t *testing.T) {
+	for arch, machine := range map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64} {
+		out := filepath.Join(t.TempDir(), "notes.zip")
+		if said, err := deploy(t, "zip", "--arch", arch, "--out", out); err != nil {
+			t.Fatal(err, said)
+		}
+		packed, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		archive, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(archive.File) != 1 || archive.File[0].Name != "bootstrap" || archive.File[0].Mode() != 0o755 {
+			t.Fatalf("%s: the files are %+v", arch, archive.File)
+		}
+		file, err := archive.File[0].Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		program, err := io.ReadAll(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		binary, err := elf.NewFile(bytes.NewReader(program))
+		if err != nil || binary.Machine != machine {
+			t.Errorf("%s: %v, %v", arch, binary, err)
+		}
+		if section := binary.Section(".interp"); section != nil {
+			t.Errorf("%s: bootstrap is linked dynamically", arch)
+		}
+		if len(program) > 10e6 || len(packed) > 4e6 {
+			t.Errorf("%s: bootstrap has %d bytes, the zip %d; at most 10 MB and 4 MB", arch, len(program), len(packed))
+		}
+		t.Logf("%s: bootstrap %d bytes, zip %d", arch, len(program), len(packed))
+	}
+}
+
+func TestZipIsReproducible(t *testing.T) {
+	source, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := func() []byte {
+		folder := filepath.Join(t.TempDir(), "a clone")
+		if err := os.CopyFS(folder, os.DirFS(source)); err != nil {
+			t.Fatal(err)
+		}
+		t.Chdir(folder)
+		packed, err := buildZip(t.Context(), "amd64")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return packed
+	}
+	if !bytes.Equal(build(), build()) {
+		t.Error("two folders give two zips")
+	}
+	t.Chdir(t.TempDir())
+	if _, err := buildZip(t.Context(), "amd64"); err == nil {
+		t.Error("a folder without the source gives a zip")
+	}
+	t.Setenv("PATH", "")
+	if _, err := exec.LookPath("go"); err == nil {
+		t.Fatal("go is still there")
+	}
+	if _, err := buildZip(t.Context(), "amd64"); err == nil || !bytes.Contains([]byte(err.Error()), []byte("install Go")) {
+		t.Errorf("without Go: %v", err)
+	}
+}
