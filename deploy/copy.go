@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,19 +39,19 @@ bolt:FILE or dynamodb:TABLE, as in NOTES_STORE. Stop the service first, so that 
 was cut short is run again. The end is a count and a checksum of both sides.
 
 A target that holds notes which FROM does not have, or later versions of them, is refused, unless --merge is given: then
-they stay.`,
+they stay. Once a target is in service do not copy into it again: what was deleted there would come back.`,
 		Example: "  deploy copy bolt:notes.db dynamodb:notes\n  deploy copy dynamodb:notes bolt:backup.db",
 		Args:    exactly("FROM", "TO"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if args[0] == args[1] {
 				return fmt.Errorf("%w: FROM and TO are both %s", errUsage, args[0])
 			}
-			from, closeFrom, err := openHouse(cmd.Context(), args[0])
+			from, closeFrom, err := openHouse(cmd.Context(), args[0], true)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, closeFrom()) }()
-			to, closeTo, err := openHouse(cmd.Context(), args[1])
+			to, closeTo, err := openHouse(cmd.Context(), args[1], false)
 			if err != nil {
 				return err
 			}
@@ -63,11 +64,15 @@ they stay.`,
 	return cmd
 }
 
-func openHouse(ctx context.Context, name string) (house, func() error, error) {
+// openHouse opens a store by its name. A file that must exist is not made.
+func openHouse(ctx context.Context, name string, mustExist bool) (house, func() error, error) {
 	kind, place, _ := strings.Cut(name, ":")
 	log := slog.New(slog.DiscardHandler)
 	switch {
 	case kind == "bolt" && place != "":
+		if _, err := os.Stat(place); mustExist && err != nil {
+			return nil, nil, fmt.Errorf("there is nothing to copy: %w", err)
+		}
 		store, err := bolt.Open(place, log)
 		if err != nil {
 			return nil, nil, err
@@ -79,7 +84,10 @@ func openHouse(ctx context.Context, name string) (house, func() error, error) {
 			return nil, nil, err
 		}
 		store, err := dynamo.Open(ctx, cfg, place, log)
-		return store, func() error { return nil }, err
+		if err != nil {
+			return nil, nil, err
+		}
+		return store.Patient(), func() error { return nil }, nil
 	}
 	return nil, nil, fmt.Errorf("%w: a store is bolt:FILE or dynamodb:TABLE, %q is none", errUsage, name)
 }
@@ -89,12 +97,15 @@ type mover struct {
 	from, to house
 	merge    bool
 	out      io.Writer
+	stays    map[place]bool // notes of the target that are left as they are
+	cutoff   time.Time      // keys that expire before are not compared: a store may forget them meanwhile
 }
 
 // writersAtOnce is how many records are on their way at a time.
 const writersAtOnce = 32
 
 func (m *mover) move(ctx context.Context) error {
+	m.cutoff = time.Now().Add(time.Hour)
 	if err := m.refuse(ctx); err != nil {
 		return err
 	}
@@ -104,30 +115,38 @@ func (m *mover) move(ctx context.Context) error {
 			return fmt.Errorf("the copy was cut short: run it again: %w", err)
 		}
 	}
-	source, err := m.tally(ctx, m.from, nil)
+	copied := map[place]bool{}
+	source, err := m.tally(ctx, m.from, func(at place) bool { copied[at] = !m.stays[at]; return copied[at] })
 	if err != nil {
 		return err
 	}
-	var only house
-	if m.merge {
-		only = m.from
-	}
-	target, err := m.tally(ctx, m.to, only)
+	target, err := m.tally(ctx, m.to, func(at place) bool { return copied[at] })
 	if err != nil {
 		return err
+	}
+	if len(m.stays) > 0 {
+		fmt.Fprintf(m.out, "%d notes of the target are of later versions and stay\n", len(m.stays))
 	}
 	fmt.Fprintf(m.out, "from  %s\nto    %s\n", source, target)
 	if source != target {
-		return errors.New("the two sides differ: something was written meanwhile, or a copy of another store is there. Stop the service and run this again")
+		return errors.New("the two sides differ: something was written meanwhile. Stop the service and run this again")
 	}
 	return nil
 }
 
-// refuse tells why the target cannot be written to: it holds what the source does not.
-func (m *mover) refuse(ctx context.Context) error {
-	if m.merge {
-		return nil
+// place is where a record lies: under its owner, a note's id or a key's value.
+type place struct{ owner, under string }
+
+func placeOf(r notes.Record) place {
+	if r.Note != nil {
+		return place{r.Owner, "note " + string(r.Note.ID[:])}
 	}
+	return place{r.Owner, "key " + r.Key.Value}
+}
+
+// refuse tells why the target cannot be written to: it holds what the source does not. With merge that stays.
+func (m *mover) refuse(ctx context.Context) error {
+	m.stays = map[place]bool{}
 	for r, err := range m.to.Export(ctx) {
 		if err != nil {
 			return err
@@ -137,12 +156,17 @@ func (m *mover) refuse(ctx context.Context) error {
 		}
 		n, err := m.from.Get(ctx, r.Owner, r.Note.ID)
 		switch {
+		case errors.Is(err, notes.ErrNotFound) && m.merge:
 		case errors.Is(err, notes.ErrNotFound):
 			return fmt.Errorf("the target holds other notes, such as %s, which the source does not have: name an empty target, or keep them with --merge", r.Note.ID)
 		case err != nil:
 			return err
+		case n.Version < r.Note.Version && m.merge:
+			m.stays[placeOf(r)] = true
 		case n.Version < r.Note.Version:
-			return fmt.Errorf("the target holds later versions, such as of note %s: name an empty target", r.Note.ID)
+			return fmt.Errorf("the target holds later versions, such as of note %s: name an empty target, or keep them with --merge", r.Note.ID)
+		case n.Version == r.Note.Version && r.Sum() != (notes.Record{Owner: r.Owner, Note: &n}).Sum():
+			return fmt.Errorf("note %s was changed on both sides since they were one: name an empty target", r.Note.ID)
 		}
 	}
 	return nil
@@ -162,7 +186,7 @@ func (m *mover) copy(ctx context.Context, notes bool) error {
 		if err != nil {
 			return errors.Join(err, writers.Wait())
 		}
-		if (r.Note != nil) != notes {
+		if (r.Note != nil) != notes || m.stays[placeOf(r)] {
 			continue
 		}
 		writers.Go(func() error {
@@ -206,41 +230,21 @@ func (t tally) String() string {
 	return fmt.Sprintf("notes %d, idempotency keys %d, checksum %s", t.notes, t.keys, hex.EncodeToString(t.sum[:]))
 }
 
-// tally counts what a store holds; with another store given, only the notes that that one has too, and its keys.
-func (m *mover) tally(ctx context.Context, of, only house) (t tally, err error) {
-	keys := map[[32]byte]bool{}
-	if only != nil {
-		for r, err := range only.Export(ctx) {
-			if err != nil {
-				return t, err
-			}
-			if r.Key != nil {
-				keys[r.Sum()] = true
-			}
-		}
-	}
+// tally counts what a store holds at the places that count.
+func (m *mover) tally(ctx context.Context, of house, counts func(place) bool) (t tally, err error) {
 	for r, err := range of.Export(ctx) {
 		if err != nil {
 			return t, err
 		}
-		sum := r.Sum()
-		if only != nil {
-			if r.Key != nil && !keys[sum] {
-				continue
-			}
-			if r.Note != nil {
-				if _, err := only.Get(ctx, r.Owner, r.Note.ID); errors.Is(err, notes.ErrNotFound) {
-					continue
-				} else if err != nil {
-					return t, err
-				}
-			}
+		if r.Key != nil && r.Key.Expires.Before(m.cutoff) || !counts(placeOf(r)) {
+			continue
 		}
 		if r.Note != nil {
 			t.notes++
 		} else {
 			t.keys++
 		}
+		sum := r.Sum()
 		for i := range t.sum {
 			t.sum[i] ^= sum[i]
 		}

@@ -286,4 +286,35 @@ func TestCopyRefusesAnInhabitedTarget(t *testing.T) {
 	if _, err := deploy(t, "copy", "bolt:"+a, "bolt:"+later); err == nil || !strings.Contains(err.Error(), "later versions") {
 		t.Errorf("a target with later versions: %v", err)
 	}
+	if out, err := deploy(t, "copy", "--merge", "bolt:"+a, "bolt:"+later); err != nil || !strings.Contains(out, "1 notes of the target are of later versions and stay\nfrom  notes 9,") {
+		t.Errorf("a merge with later versions: %v\n%s", err, out)
+	}
+	if store, err = bolt.Open(later, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := store.Get(t.Context(), "owner 1", id); err != nil || n.Version < 2 {
+		t.Errorf("a merge undid a change: %+v, %v", n, err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// Both sides changed: neither may be lost.
+	if store, err = bolt.Open(a, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	other := "changed here"
+	if _, err := store.Update(t.Context(), "owner 1", id, notes.Patch{Title: &other}, time.Now(), notes.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range []string{"--merge=false", "--merge"} {
+		if _, err := deploy(t, "copy", flag, "bolt:"+a, "bolt:"+later); err == nil || !strings.Contains(err.Error(), "changed on both sides") {
+			t.Errorf("changes on both sides, %s: %v", flag, err)
+		}
+	}
+	if _, err := deploy(t, "copy", "bolt:"+filepath.Join(t.TempDir(), "typo.db"), "bolt:"+later); err == nil || !strings.Contains(err.Error(), "nothing to copy") {
+		t.Errorf("a source that is not there: %v", err)
+	}
 }

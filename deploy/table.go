@@ -165,11 +165,25 @@ func (t *tableMaker) recovery(ctx context.Context) error {
 		t.say(what, "unchanged")
 		return nil
 	}
-	if _, err := t.client.UpdateContinuousBackups(ctx, &dynamodb.UpdateContinuousBackupsInput{
-		TableName:                        &t.name,
-		PointInTimeRecoverySpecification: &types.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(true)},
-	}); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+	// For some minutes after its creation a table may have no backups to switch on yet.
+	ctx, cancel := context.WithTimeout(ctx, tableWait)
+	defer cancel()
+	for {
+		_, err := t.client.UpdateContinuousBackups(ctx, &dynamodb.UpdateContinuousBackupsInput{
+			TableName:                        &t.name,
+			PointInTimeRecoverySpecification: &types.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(true)},
+		})
+		var early *types.ContinuousBackupsUnavailableException
+		if err == nil {
+			break
+		} else if !errors.As(err, &early) {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: run this again later: %w", what, err)
+		case <-time.After(3 * time.Second):
+		}
 	}
 	t.say(what, "switched on")
 	return nil

@@ -15,49 +15,77 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awsretry "github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 )
 
-// The bounds of one attempt, and of the attempts of one call.
-const (
-	connectTimeout = 500 * time.Millisecond
-	attemptTimeout = time.Second
-	maxAttempts    = 3
-	minPause       = 25 * time.Millisecond
-	maxPause       = 100 * time.Millisecond
+// patience is how long calls are waited for and how often they are made again.
+type patience struct {
+	budget  time.Duration // all calls of one operation
+	attempt time.Duration // one attempt
+	tries   int           // attempts of one call
+	pause   awsretry.BackoffDelayer
+	tokens  uint // that bound repetition while DynamoDB is down; 0 for no bound
+}
 
-	// retryTokens bounds repetition while DynamoDB is down: each retry costs 5, after a timeout 10, and a call that
-	// succeeds without one gives 1 back.
-	retryTokens = 500
-)
+const connectTimeout = 500 * time.Millisecond
 
-// newClient makes a client that sends through [transport]. Its calls repeat an attempt that failed in passing; those
-// given safely do so only where the attempt surely did nothing.
-func newClient(cfg aws.Config) (client *dynamodb.Client, safely func(*dynamodb.Options)) {
-	tokens := ratelimit.NewTokenRateLimit(retryTokens)
-	retryer := func(repeatable func(error) bool) aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) {
-			o.MaxAttempts = maxAttempts
-			o.RateLimiter = tokens
-			o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) {
-				return minPause + rand.N(maxPause-minPause), nil
-			})
-			o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+// service is the patience of the service: three attempts of a second each and short pauses, within the time of a request.
+// While DynamoDB is down repetition is bounded: each retry takes 5 of 500 tokens, after a timeout 10, and a call that
+// succeeds at once gives 1 back.
+var service = patience{
+	budget:  3300 * time.Millisecond,
+	attempt: time.Second,
+	tries:   3,
+	pause: awsretry.BackoffDelayerFunc(func(int, error) (time.Duration, error) {
+		return 25*time.Millisecond + rand.N(75*time.Millisecond), nil
+	}),
+	tokens: 500,
+}
+
+// mover is the patience of who moves many notes: a table that throttles is waited for.
+var mover = patience{
+	budget:  10 * time.Minute,
+	attempt: 30 * time.Second,
+	tries:   100,
+	pause:   awsretry.NewExponentialJitterBackoff(5 * time.Second),
+}
+
+// retry says which attempts of a call are made again.
+type retry = func(*dynamodb.Options)
+
+// retries are what a call may choose from.
+type retries struct {
+	patience patience
+	passing  retry // attempts that failed in passing, whatever they did
+	ended    retry // those of them that surely are over: not one that timed out, which may still arrive
+	undone   retry // those that surely did nothing
+}
+
+// newStore makes a store whose client sends through [transport].
+func newStore(cfg aws.Config, table string, p patience) *Store {
+	var tokens awsretry.RateLimiter = ratelimit.None
+	if p.tokens > 0 {
+		tokens = ratelimit.NewTokenRateLimit(p.tokens)
+	}
+	repeat := func(repeatable func(error) bool) retry {
+		retryer := awsretry.NewStandard(func(o *awsretry.StandardOptions) {
+			o.MaxAttempts, o.RateLimiter, o.Backoff = p.tries, tokens, p.pause
+			o.Retryables = []awsretry.IsErrorRetryable{awsretry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 				return aws.BoolTernary(repeatable(err))
 			})}
 		})
+		return func(o *dynamodb.Options) { o.Retryer = retryer }
 	}
-	always, sometimes := retryer(passing), retryer(undone)
-	client = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
-		o.HTTPClient = newTransport(cfg)
-		o.Retryer = always
+	r := retries{p, repeat(passing), repeat(ended), repeat(undone)}
+	client := dynamodb.NewFromConfig(cfg, r.passing, func(o *dynamodb.Options) {
+		o.HTTPClient = newTransport(cfg, p.attempt)
 		o.Logger = logging.Nop{} // what is worth telling is told once, by explain
 	})
-	return client, func(o *dynamodb.Options) { o.Retryer = sometimes }
+	return &Store{cfg: cfg, client: client, table: table, retries: r}
 }
 
 // undone tells that a failed attempt surely changed nothing and may be made again.
@@ -67,6 +95,12 @@ func undone(err error) bool {
 		return !failure.sent && !failure.ended
 	}
 	return throttled(err)
+}
+
+// ended tells that an attempt may be made again because it cannot do anything any more.
+func ended(err error) bool {
+	var failure *failure
+	return passing(err) && !(errors.As(err, &failure) && failure.late)
 }
 
 // passing tells that a failure may be gone at the next attempt.
@@ -88,7 +122,7 @@ func throttled(err error) bool {
 	if !errors.As(err, &api) {
 		return false
 	}
-	_, is := retry.DefaultThrottleErrorCodes[api.ErrorCode()]
+	_, is := awsretry.DefaultThrottleErrorCodes[api.ErrorCode()]
 	return is
 }
 
@@ -108,13 +142,14 @@ type attemptsKey struct{}
 type failure struct {
 	err   error
 	sent  bool // DynamoDB may have got it
+	late  bool // its time was over: it may still arrive
 	ended bool // the caller's time is over, so another attempt makes no sense
 }
 
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// transport sends a request whole and reads its answer whole, within [attemptTimeout].
+// transport sends a request whole and reads its answer whole, within the time for an attempt.
 //
 // The SDK hands over a body of a kind that net/http does not know to be in memory, and closes it as soon as an answer
 // begins. Then net/http sends head and body apart, a fast answer overtakes the body, the connection is torn down and the
@@ -122,9 +157,10 @@ func (f *failure) Unwrap() error { return f.err }
 // goes out in one piece, and can be sent again where a connection that was idle turns out to be closed.
 type transport struct {
 	http.RoundTripper
+	timeout time.Duration
 }
 
-func newTransport(cfg aws.Config) *transport {
+func newTransport(cfg aws.Config, timeout time.Duration) *transport {
 	base, ok := cfg.HTTPClient.(*awshttp.BuildableClient) // it may have a CA bundle
 	if !ok {
 		base = awshttp.NewBuildableClient()
@@ -133,17 +169,17 @@ func newTransport(cfg aws.Config) *transport {
 		d.Timeout = connectTimeout
 	}).WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 256
-	}).GetTransport()}
+	}).GetTransport(), timeout}
 }
 
 // Do implements aws.HTTPClient.
 func (t *transport) Do(r *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), attemptTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), t.timeout)
 	defer cancel()
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
 	fail := func(err error) (*http.Response, error) {
-		f := &failure{err: err, sent: sent.Load(), ended: r.Context().Err() != nil}
+		f := &failure{err: err, sent: sent.Load(), late: ctx.Err() != nil, ended: r.Context().Err() != nil}
 		note(r, f.sent)
 		return nil, f
 	}
@@ -168,7 +204,7 @@ func (t *transport) Do(r *http.Request) (*http.Response, error) {
 	if err := errors.Join(err, answer.Body.Close()); err != nil {
 		return fail(err)
 	}
-	note(r, answer.StatusCode >= 500)
+	note(r, answer.StatusCode >= 500 || answer.StatusCode < 300) // a success that cannot be read may be asked for again
 	answer.Body = io.NopCloser(bytes.NewReader(body))
 	return answer, nil
 }

@@ -30,14 +30,12 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// budget is how long all calls of one operation may take together: three attempts of a second each and their pauses.
-const budget = 3300 * time.Millisecond
-
 // Store is a [notes.Store] over one table. It is made by [Open].
 type Store struct {
-	client *dynamodb.Client
-	table  string
-	safely func(*dynamodb.Options) // for writes that may not happen twice: see retryers
+	cfg     aws.Config
+	client  *dynamodb.Client
+	table   string
+	retries // of its calls
 }
 
 var _ notes.Store = (*Store)(nil)
@@ -46,8 +44,7 @@ var _ notes.Store = (*Store)(nil)
 // that is not there, or one of another key schema, is an error that says what to do. A DynamoDB that does not answer is
 // only logged, because it may later.
 func Open(ctx context.Context, cfg aws.Config, table string, log *slog.Logger) (*Store, error) {
-	client, safely := newClient(cfg)
-	s := &Store{client: client, table: table, safely: safely}
+	s := newStore(cfg, table, service)
 	_, err := s.Get(ctx, "readiness", notes.ID{})
 	switch {
 	case errors.Is(err, errNoTable):
@@ -62,11 +59,16 @@ func Open(ctx context.Context, cfg aws.Config, table string, log *slog.Logger) (
 
 // Create implements [notes.Store].
 func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (notes.Note, error) {
-	ctx, call, cancel := begin(ctx)
+	ctx, call, cancel := s.begin(ctx)
 	defer cancel()
 	if key == nil {
-		exists, err := s.put(ctx, noteItem(owner, note, nil, newToken()), "attribute_not_exists(pk)", nil)
-		if err == nil && exists != nil && !call.unclear {
+		exists, err := s.put(ctx, noteItem(owner, note, nil, newToken()), "attribute_not_exists(pk)", nil, s.ended)
+		if err != nil && call.unclear {
+			if it, readErr := s.read(ctx, owner, note.ID); readErr == nil && it != nil {
+				exists, err = it, nil
+			}
+		}
+		if exists != nil && !call.unclear {
 			return notes.Note{}, notes.ErrExists
 		}
 		return note, err // what is there after an attempt that got no answer is that attempt's: nobody else has its id
@@ -74,7 +76,7 @@ func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *
 	// First the record of the key, then the note under the id that the record names. Whoever comes later, or again after
 	// it was killed in between, finds the record and does the second step for the first one.
 	o := once{id: note.ID, created: note.CreatedAt, request: key.Request, expires: key.Expires}
-	before, err := s.put(ctx, onceItem(owner, key.Value, o), "attribute_not_exists(pk) OR k < :at", values{":at": micros(note.CreatedAt)})
+	before, err := s.put(ctx, onceItem(owner, key.Value, o), "attribute_not_exists(pk) OR k < :at", values{":at": micros(note.CreatedAt)}, s.passing)
 	if err != nil {
 		return notes.Note{}, err
 	}
@@ -88,20 +90,23 @@ func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *
 		note.ID, note.CreatedAt, note.UpdatedAt = o.id, o.created, o.created // an equal request made an equal note
 	}
 	// Where the note is there already, or was there and left a tombstone, this changes nothing.
-	_, err = s.put(ctx, noteItem(owner, note, &o.expires, newToken()), "attribute_not_exists(pk)", nil)
+	_, err = s.put(ctx, noteItem(owner, note, &o.expires, newToken()), "attribute_not_exists(pk)", nil, s.passing)
 	return note, err
 }
 
-// put puts an item if a condition holds; else it returns the item that is there. Both puts of a create are pinned to
-// absence, or to a record that has expired, so they may be repeated.
-func (s *Store) put(ctx context.Context, it item, condition string, v values) (there item, err error) {
+// put puts an item if a condition holds; else it returns the item that is there.
+//
+// Both puts of a create with a key may be repeated in any case: they are pinned to absence, or to a record that has
+// expired, and a tombstone keeps the place of a deleted note. A note without a key leaves none, so an attempt that timed
+// out, which may still arrive after the note was deleted, is not repeated.
+func (s *Store) put(ctx context.Context, it item, condition string, v values, repeat retry) (there item, err error) {
 	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                           &s.table,
 		Item:                                it,
 		ConditionExpression:                 &condition,
 		ExpressionAttributeValues:           v,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
+	}, repeat)
 	if there, failed := conditionFailed(err); failed {
 		return there, nil
 	}
@@ -110,7 +115,7 @@ func (s *Store) put(ctx context.Context, it item, condition string, v values) (t
 
 // Get implements [notes.Store].
 func (s *Store) Get(ctx context.Context, owner string, id notes.ID) (notes.Note, error) {
-	ctx, _, cancel := begin(ctx)
+	ctx, _, cancel := s.begin(ctx)
 	defer cancel()
 	it, err := s.read(ctx, owner, id)
 	if err != nil {
@@ -145,7 +150,7 @@ func (s *Store) Update(ctx context.Context, owner string, id notes.ID, patch not
 		v[":g"] = texts(*patch.Tags)
 	}
 	var after notes.Note
-	err := s.change(ctx, owner, id, cond, func(ctx context.Context, c check, token []byte, retries func(*dynamodb.Options)) error {
+	err := s.change(ctx, owner, id, cond, func(ctx context.Context, c check, token []byte, repeat retry) error {
 		out, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 			TableName:                           &s.table,
 			Key:                                 noteKey(owner, id),
@@ -154,7 +159,7 @@ func (s *Store) Update(ctx context.Context, owner string, id notes.ID, patch not
 			ExpressionAttributeValues:           c.with(v, values{":w": bin(token)}),
 			ReturnValues:                        types.ReturnValueAllNew,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		}, retries)
+		}, repeat)
 		if err != nil {
 			return s.explain("UpdateItem", err)
 		}
@@ -169,21 +174,21 @@ func (s *Store) Delete(ctx context.Context, owner string, id notes.ID, at time.T
 	// A note that was made with a key that is still remembered leaves a tombstone until then: else another copy of that
 	// request, still on its way, would bring it back.
 	var expires *time.Time
-	return s.change(ctx, owner, id, cond, func(ctx context.Context, c check, token []byte, retries func(*dynamodb.Options)) error {
+	return s.change(ctx, owner, id, cond, func(ctx context.Context, c check, token []byte, repeat retry) error {
 		if expires == nil {
 			free := c.expression + " AND (attribute_not_exists(k) OR k < :at)"
 			_, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 				TableName:                           &s.table,
 				Key:                                 noteKey(owner, id),
 				ConditionExpression:                 &free,
-				ExpressionAttributeValues:           c.with(values{":at": micros(at)}),
+				ExpressionAttributeValues:           c.with(values{":at": micros(at.Add(-grace))}),
 				ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-			}, retries)
+			}, repeat)
 			there, failed := conditionFailed(err)
 			if !failed {
 				return s.explain("DeleteItem", err)
 			}
-			if expires = there.keyExpires(); expires == nil || expires.Before(at) {
+			if expires = there.keyExpires(); expires == nil || expires.Before(at.Add(-grace)) {
 				expires = nil
 				return s.explain("DeleteItem", err)
 			}
@@ -194,7 +199,7 @@ func (s *Store) Delete(ctx context.Context, owner string, id notes.ID, at time.T
 			ConditionExpression:                 &c.expression,
 			ExpressionAttributeValues:           c.with(nil),
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		}, retries)
+		}, repeat)
 		return s.explain("PutItem", err)
 	}, func(item) error { return nil })
 }
@@ -202,16 +207,16 @@ func (s *Store) Delete(ctx context.Context, owner string, id notes.ID, at time.T
 // change makes a change of one note, by a call whose condition is a check, and finds out what came of it. Where an
 // earlier attempt of ours turns out to have done it, own is given the item as that left it.
 func (s *Store) change(ctx context.Context, owner string, id notes.ID, cond notes.Condition,
-	call func(context.Context, check, []byte, func(*dynamodb.Options)) error, own func(item) error) error {
-	ctx, attempts, cancel := begin(ctx)
+	call func(context.Context, check, []byte, retry) error, own func(item) error) error {
+	ctx, attempts, cancel := s.begin(ctx)
 	defer cancel()
 	token := newToken()
 	for c := checkOf(cond); ; {
-		retries := s.safely
+		repeat := s.undone
 		if c.pinned {
-			retries = func(*dynamodb.Options) {}
+			repeat = s.passing
 		}
-		err := call(ctx, c, token, retries)
+		err := call(ctx, c, token, repeat)
 		there, failed := conditionFailed(err)
 		switch {
 		case err == nil:
@@ -239,14 +244,14 @@ func (s *Store) change(ctx context.Context, owner string, id notes.ID, cond note
 		case !cond.Holds(note.Version):
 			return &notes.PreconditionError{Current: note}
 		}
-		c = pin(note.Version) // a guess failed, or the note changed between two calls
+		c = pin(note.Version) // the versions were too many to name, or the note changed between two calls
 	}
 }
 
 // Newest implements [notes.Store]. It is one query for each megabyte of notes; a tombstone on the way is passed over.
 func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit int) iter.Seq2[notes.Note, error] {
 	return func(yield func(notes.Note, error) bool) {
-		ctx, _, cancel := begin(ctx)
+		ctx, _, cancel := s.begin(ctx)
 		defer cancel()
 		last, any := below(before)
 		if !any {
@@ -261,8 +266,8 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 			ScanIndexForward: aws.Bool(false),
 			ConsistentRead:   aws.Bool(true),
 		}
-		for limit > 0 {
-			input.Limit = aws.Int32(int32(min(limit, 1<<20)))
+		for window := limit; limit > 0; window *= 2 { // which grows, because a page may hold tombstones alone
+			input.Limit = aws.Int32(int32(min(max(window, limit), 1<<20)))
 			out, err := s.client.Query(ctx, input)
 			if err != nil {
 				yield(notes.Note{}, s.explain("Query", err))
@@ -273,7 +278,7 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 				if errors.Is(err, notes.ErrNotFound) {
 					continue
 				}
-				if limit--; !yield(note, err) || err != nil {
+				if limit--; !yield(note, err) || err != nil || limit == 0 {
 					return
 				}
 			}
@@ -300,12 +305,9 @@ func checkOf(cond notes.Condition) check {
 	switch {
 	case len(cond.OneOf) == 1 && len(cond.NoneOf) == 0:
 		return pin(cond.OneOf[0])
-	case cond.OneOf != nil && len(cond.OneOf) == 0:
+	case cond.OneOf != nil && len(cond.OneOf) == 0, len(cond.OneOf) > maxOperands, len(cond.NoneOf) > maxOperands:
+		// It holds for no version. Where there are too many to name, the answer tells the one to pin next.
 		return check{expression: "attribute_exists(v) AND v < :zero", values: values{":zero": number(0)}}
-	case len(cond.OneOf) > maxOperands:
-		return pin(cond.OneOf[len(cond.OneOf)-1]) // a guess: if it fails, the answer tells the version
-	case len(cond.NoneOf) > maxOperands:
-		return pin(cond.NoneOf[len(cond.NoneOf)-1] + 1)
 	}
 	c := check{expression: "attribute_exists(v)", values: values{}}
 	in := func(prefix string, versions []int64) string {
@@ -353,9 +355,12 @@ func newToken() []byte {
 	return token
 }
 
+// grace is how much longer than its key a tombstone stays: a create that was judged in time may come late.
+const grace = 10 * time.Minute
+
 // begin bounds the calls of one operation, and returns what is known of their attempts.
-func begin(ctx context.Context) (context.Context, *attempts, context.CancelFunc) {
+func (s *Store) begin(ctx context.Context) (context.Context, *attempts, context.CancelFunc) {
 	a := &attempts{}
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, attemptsKey{}, a), budget)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, attemptsKey{}, a), s.patience.budget)
 	return ctx, a, cancel
 }

@@ -34,7 +34,7 @@ func Reads(cfg aws.Config, stock bool, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	count := &counting{transport: newTransport(cfg)}
+	count := &counting{transport: newTransport(cfg, service.attempt)}
 	var stockAttempts atomic.Int64
 	if stock {
 		s.client = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
@@ -59,7 +59,7 @@ func Reads(cfg aws.Config, stock bool, in io.Reader, out io.Writer) error {
 // SlowBodies has a store's requests handed over with a body that takes a moment to be read, so that an answer may come
 // before it. Stock tells to hand them to net/http as the SDK does, instead of to our transport.
 func SlowBodies(s *Store, cfg aws.Config, stock bool) {
-	next := newTransport(cfg)
+	next := newTransport(cfg, service.attempt)
 	s.client = dynamodb.New(s.client.Options(), func(o *dynamodb.Options) {
 		o.HTTPClient = doer(func(r *http.Request) (*http.Response, error) {
 			r.Body = slowBody{r.Body}

@@ -284,6 +284,68 @@ func TestARacerBetweenItsTwoWrites(t *testing.T) {
 	}
 }
 
+// TestALateCreateIsNotRepeated: a create without a key whose attempt timed out may still arrive. A second one could be
+// deleted before, and the first would bring the note back.
+func TestALateCreateIsNotRepeated(t *testing.T) {
+	cfg := dynamotest.Config(t)
+	table := dynamotest.NewTable(t, cfg)
+	w := newWire(t, cfg)
+	s := open(t, w.cfg, table)
+	arrive := make(chan struct{})
+	w.reset(func(n int, _ string) loss {
+		if n == 0 {
+			w.mu.Unlock() // the others go on meanwhile
+			<-arrive
+			w.mu.Lock()
+		}
+		return nothing
+	})
+	n := newNote("late")
+	if _, err := s.Create(t.Context(), owner, n, nil); !errors.Is(err, notes.ErrUnavailable) {
+		t.Errorf("a create that timed out: %v", err)
+	}
+	close(arrive)
+	puts := 0
+	for _, m := range w.passed() {
+		if m.operation == "PutItem" {
+			puts++
+		}
+	}
+	if puts != 1 {
+		t.Errorf("%d attempts to create were made", puts)
+	}
+}
+
+// TestTombstonesAreFewCalls: a list that passes many tombstones does not ask for them a page at a time.
+func TestTombstonesAreFewCalls(t *testing.T) {
+	cfg := dynamotest.Config(t)
+	w := newWire(t, cfg)
+	s := open(t, w.cfg, dynamotest.NewTable(t, cfg))
+	stays := newNote("stays")
+	if _, err := s.Create(t.Context(), owner, stays, nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 300 {
+		n := newNote("goes")
+		if _, err := s.Create(t.Context(), owner, n, key(fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Delete(t.Context(), owner, n.ID, epoch, notes.Condition{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.reset(nil)
+	found := 0
+	for n, err := range s.Newest(t.Context(), owner, uuid.Max, 5) {
+		if found++; err != nil || n.ID != stays.ID {
+			t.Errorf("the list shows %v, %v", n, err)
+		}
+	}
+	if calls := len(w.passed()); found != 1 || calls > 8 {
+		t.Errorf("%d notes are found with %d calls", found, calls)
+	}
+}
+
 // TestCallsAndUnits: what an operation costs on the wire.
 func TestCallsAndUnits(t *testing.T) {
 	cfg := dynamotest.Config(t)

@@ -90,7 +90,7 @@ func noteItem(owner string, n notes.Note, keyExpires *time.Time, token []byte) i
 // tombstone keeps the place of a deleted note until the key that it was made with expires.
 func tombstone(owner string, id notes.ID, expires time.Time, token []byte) item {
 	it := noteKey(owner, id)
-	it["k"], it["e"], it["w"] = micros(expires), number(expires.Unix()+1), bin(token)
+	it["k"], it["e"], it["w"] = micros(expires), number(expires.Add(grace).Unix()+1), bin(token)
 	return it
 }
 

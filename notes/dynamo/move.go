@@ -12,6 +12,10 @@ import (
 	"example.com/portable-notes/notes"
 )
 
+// Patient is the same store for who moves many notes: it waits for a table that throttles, or is far away, instead of
+// giving up within the time of a request.
+func (s *Store) Patient() *Store { return newStore(s.cfg, s.table, mover) }
+
 // Export walks all records of all owners, an owner's keys before its notes. It needs the right to dynamodb:Scan, which
 // the service does not have. It is no snapshot: while others write, a record may be as it was before or after.
 func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
@@ -50,7 +54,7 @@ func (s *Store) record(ctx context.Context, it item) (r notes.Record, there bool
 	if err != nil {
 		return r, false, err
 	}
-	ctx, _, cancel := begin(ctx)
+	ctx, _, cancel := s.begin(ctx)
 	defer cancel()
 	made, err := s.read(ctx, owner, o.id)
 	used := &notes.UsedKey{ID: o.id, Created: o.created}
@@ -61,7 +65,7 @@ func (s *Store) record(ctx context.Context, it item) (r notes.Record, there bool
 // Import keeps a record as it is, in place of what is there. Of a key, it also keeps what stops its note from coming back
 // when it is deleted; so the note, if there is one, must come after its key.
 func (s *Store) Import(ctx context.Context, r notes.Record) error {
-	ctx, _, cancel := begin(ctx)
+	ctx, _, cancel := s.begin(ctx)
 	defer cancel()
 	if r.Key != nil {
 		o := once{id: r.Key.ID, created: r.Key.Created, request: r.Key.Request, expires: r.Key.Expires}
@@ -69,7 +73,7 @@ func (s *Store) Import(ctx context.Context, r notes.Record) error {
 			return err
 		}
 		// Where the note is there, from an earlier copy, it stays.
-		_, err := s.put(ctx, tombstone(r.Owner, o.id, o.expires, newToken()), "attribute_not_exists(pk)", nil)
+		_, err := s.put(ctx, tombstone(r.Owner, o.id, o.expires, newToken()), "attribute_not_exists(pk)", nil, s.passing)
 		return err
 	}
 	it := noteItem(r.Owner, *r.Note, nil, newToken())

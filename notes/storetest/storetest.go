@@ -261,10 +261,14 @@ func conditions(t *testing.T, s *suite) {
 	for i := range long {
 		long[i] = int64(i + 3)
 	}
+	descending := slices.Clone(long)
+	descending = append(descending, 2, 1)
+	slices.Reverse(descending)
 	for _, cond := range []notes.Condition{
 		{OneOf: []int64{}}, {OneOf: []int64{1}}, {OneOf: []int64{3, 1}}, {OneOf: long}, {NoneOf: []int64{2}},
 		{NoneOf: []int64{1, 2, 3}}, {OneOf: []int64{2}, NoneOf: []int64{2}}, {OneOf: []int64{1}, NoneOf: []int64{1}},
-		{NoneOf: append(slices.Clone(long), 2)},
+		{NoneOf: append(slices.Clone(long), 2)}, {NoneOf: append([]int64{2}, long...)}, {OneOf: append(slices.Clone(long), 2), NoneOf: []int64{2}},
+		{NoneOf: descending}, {OneOf: []int64{7}, NoneOf: append(slices.Clone(long), 1)}, {OneOf: append(slices.Clone(long), 2), NoneOf: descending},
 	} {
 		_, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("no")}, epoch, cond)
 		s.refused(err, n)
