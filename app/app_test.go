@@ -35,6 +35,22 @@ func service(t testing.TB) *notes.Service {
 	return notes.NewService(store, time.Now, rand.Reader)
 }
 
+// TestParity writes the transcript that every other door is held to, and holds a second store to it.
+func TestParity(t *testing.T) {
+	sent := apptest.Parity(t, "http://notes.example", apptest.InProcess(app.New(service(t), app.Options{})))
+	if sent < 200 {
+		t.Errorf("only %d requests", sent)
+	}
+	t.Run("OnDynamoDB", func(t *testing.T) {
+		cfg := dynamotest.Config(t)
+		store, err := dynamo.Open(t.Context(), cfg, dynamotest.NewTable(t, cfg), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		apptest.Parity(t, "http://notes.example", apptest.InProcess(app.New(notes.NewService(store, time.Now, rand.Reader), app.Options{})))
+	})
+}
+
 func TestContract(t *testing.T) {
 	t.Run("InProcess", func(t *testing.T) {
 		apptest.Run(t, "http://notes.example", apptest.InProcess(app.New(service(t), app.Options{})))

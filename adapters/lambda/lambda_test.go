@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"example.com/portable-notes/notes/bolt"
 	"example.com/portable-notes/notes/dynamo"
 	"example.com/portable-notes/notes/dynamo/dynamotest"
+	"example.com/portable-notes/notes/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
@@ -87,6 +89,24 @@ func TestContract(t *testing.T) {
 		d, _ := doorOf(table(t), "")
 		apptest.Run(t, g.base(), g.through(invoke(d)))
 	})
+}
+
+// TestParity: through events the answers are those of a server, to the byte: by every way to the API, on either store,
+// in process and in the real program under a Runtime API.
+func TestParity(t *testing.T) {
+	sent := 0
+	for name, g := range gateways {
+		t.Run(name, func(t *testing.T) {
+			d, _ := doorOf(file(t), basePathOf(g))
+			sent = apptest.Parity(t, g.base(), g.through(invoke(d)))
+		})
+	}
+	t.Run("Bootstrap", func(t *testing.T) {
+		g := gateways["NamedStage"]
+		l := startBootstrap(t, bootstrap(t), environment(t)...)
+		apptest.Parity(t, g.base(), g.through(l.tenSeconds))
+	})
+	storetest.Proved(t, fmt.Sprintf("%d requests by %d ways and through the real program", sent, len(gateways)), "0 differences", "the library alone: see TestTheLibraryAlone")
 }
 
 func TestSettings(t *testing.T) {

@@ -186,9 +186,7 @@ func TestContainer(t *testing.T) {
 		t.Cleanup(func() { s.docker("rm", "-f", "-v", id) })
 		file := &stack{t: t, url: "http://" + s.docker("port", id, "8080/tcp")}
 		file.ready()
-		if code, body := post(t, file.url+"/notes", `{"title":"in a volume"}`); code != 201 {
-			t.Errorf("a create is answered with %d %s", code, body)
-		}
+		apptest.Parity(t, file.url, client.Do)
 	})
 	client.CloseIdleConnections()
 }

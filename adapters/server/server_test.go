@@ -39,6 +39,13 @@ func TestContractOnDynamoDB(t *testing.T) {
 	p.stop(t, os.Interrupt)
 }
 
+// TestParity: through the server's door, on either store, the answers are those in process, to the byte.
+func TestParity(t *testing.T) {
+	for name, env := range map[string][]string{"File": nil, "UnderBasePath": {"NOTES_BASE_PATH=/api/v1"}, "DynamoDB": onDynamoDB(t)} {
+		t.Run(name, func(t *testing.T) { apptest.Parity(t, startServer(t, newFile(t), env...).url, client.Do) })
+	}
+}
+
 // TestNoTable: a table that is not there is found at the start.
 func TestNoTable(t *testing.T) {
 	settings := append(onDynamoDB(t), "NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=dynamodb:nowhere")
