@@ -87,11 +87,11 @@ func RequestTimeout(v string) (time.Duration, error) {
 }
 
 // tableName is what DynamoDB takes as one (Naming rules in the DynamoDB developer guide).
-var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
+var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
 // Table reads the name of a DynamoDB table.
 func Table(v string) (string, error) {
-	return v, Expect(tableName.MatchString(v), "must name a table with 3 to 255 of the characters a-z A-Z 0-9 _ . -")
+	return v, Expect(len(v) >= 3 && len(v) <= 255 && tableName.MatchString(v), "must name a table with 3 to 255 of the characters a-z A-Z 0-9 _ . -")
 }
 
 // LogLevel reads the lowest level that is logged.

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/awslabs/aws-lambda-go-api-proxy/httpadapter"
+
+	"example.com/portable-notes/app"
+	"example.com/portable-notes/notes"
+	"example.com/portable-notes/notes/dynamo/dynamotest"
+	"example.com/portable-notes/notes/storetest"
+)
+
+const noteID = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
+
+// constant is a store that has one note.
+type constant struct{ broken }
+
+func (constant) Get(_ context.Context, _ string, id notes.ID) (notes.Note, error) {
+	return notes.Note{ID: id, Title: "title", Content: strings.Repeat("c", 300), Version: 1}, nil
+}
+
+func median(all []float64) float64 {
+	all = slices.Sorted(slices.Values(all))
+	return all[len(all)/2]
+}
+
+// BenchmarkEvent compares our way from event to answer with the library's own, for the same app.
+func BenchmarkEvent(b *testing.B) {
+	payload := sample(b, func(e map[string]any) {
+		e["rawPath"] = "/notes/" + noteID
+		e["headers"] = map[string]any{
+			"host": "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "accept": "application/json, text/plain", "accept-encoding": "gzip, deflate, br", "user-agent": "curl/8.5.0", "x-amzn-trace-id": "Root=1-67891233-abcdef012345678912345678",
+			"x-forwarded-for": "192.0.2.1", "x-forwarded-port": "443", "x-forwarded-proto": "https", "if-none-match": `"7"`,
+		}
+	})
+	service := notes.NewService(constant{}, time.Now, rand.Reader)
+	log := slog.New(slog.DiscardHandler)
+	d := newDoor(service, config{}, log)
+	library := httpadapter.NewV2(app.New(service, app.Options{Log: log}))
+	ours := func() ([]byte, error) { return d.Invoke(b.Context(), payload) }
+	stock := func() ([]byte, error) {
+		var e request
+		if err := json.Unmarshal(payload, &e); err != nil {
+			return nil, err
+		}
+		a, err := library.ProxyWithContext(b.Context(), e)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(a)
+	}
+	round := func(call func() ([]byte, error)) float64 {
+		const calls = 20_000
+		begin := time.Now()
+		for range calls {
+			if out, err := call(); err != nil || !strings.Contains(string(out), `"statusCode":200`) {
+				b.Fatalf("%s, %v", out, err)
+			}
+		}
+		return float64(time.Since(begin).Nanoseconds()) / calls / 1000
+	}
+	round(ours)
+	round(stock)
+	var ratios []float64
+	for b.Loop() {
+		o, s := round(ours), round(stock)
+		ratios = append(ratios, o/s)
+		b.ReportMetric(o, "µs/event")
+		b.ReportMetric(s, "stock-µs/event")
+	}
+	b.ReportMetric(median(ratios), "ours/stock")
+}
+
+// secure is a DynamoDB behind TLS that has one note, and the file of the one root that vouches for it.
+func secure(b *testing.B) (url, rootFile string) {
+	b.Helper()
+	body := fmt.Sprintf(`{"Item":{"pk":{"S":"O#local"},"sk":{"S":"N#%s"},"v":{"N":"1"},"c":{"N":"1763800000000000"},"u":{"N":"1763800000000000"},"t":{"S":"title"},"b":{"S":"%s"},"w":{"B":"AAAAAAAAAAA="}}}`,
+		strings.ReplaceAll(noteID, "-", ""), strings.Repeat("c", 300))
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.Header().Set("X-Amz-Crc32", fmt.Sprint(crc32.ChecksumIEEE([]byte(body))))
+		_, _ = io.WriteString(w, body)
+	}))
+	b.Cleanup(server.Close)
+	rootFile = filepath.Join(b.TempDir(), "root.pem")
+	if err := os.WriteFile(rootFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return server.URL, rootFile
+}
+
+// cpuShare gives a process a share of a processor, from now on, as Lambda does when its start is over.
+func cpuShare(b *testing.B, share float64) func(pid int) {
+	b.Helper()
+	const period = 20_000 // µs
+	quota := fmt.Sprint(int(share * period))
+	group := "/sys/fs/cgroup/cpu/notes-" + fmt.Sprint(os.Getpid())
+	settings := map[string]string{"cpu.cfs_period_us": fmt.Sprint(period), "cpu.cfs_quota_us": quota}
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		group = "/sys/fs/cgroup/notes-" + fmt.Sprint(os.Getpid())
+		settings = map[string]string{"cpu.max": quota + " " + fmt.Sprint(period)}
+	}
+	if err := os.MkdirAll(group, 0o755); err != nil {
+		storetest.Lacks(b, "the right to make a CPU cgroup", err)
+	}
+	b.Cleanup(func() { _ = os.Remove(group) })
+	for name, value := range settings {
+		if err := os.WriteFile(filepath.Join(group, name), []byte(value), 0o644); err != nil {
+			storetest.Lacks(b, "the right to set a CPU quota", err)
+		}
+	}
+	return func(pid int) {
+		if err := os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(fmt.Sprint(pid)), 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkColdStart compares starts: from exec to the first request for an event, and the first event with a read of
+// DynamoDB over TLS; against an empty function in Go, and one in Python with boto3 that does the same. Once with a whole
+// processor, once with the share that a function of 128 MB has after its start.
+func BenchmarkColdStart(b *testing.B) {
+	interpreter, err := exec.Command("python3", "-c", "import boto3, sys; print(sys.executable)").Output()
+	if err != nil {
+		storetest.Lacks(b, "Python 3 with boto3", err)
+	}
+	url, rootFile := secure(b)
+	b.Setenv("SSL_CERT_FILE", rootFile) // one root, as the function brings five for AWS and reads no more
+	b.Setenv("SSL_CERT_DIR", b.TempDir())
+	environ := append(dynamotest.Environment(dynamotest.ConfigOf(url)), "NOTES_STORE=dynamodb:notes", "AWS_CA_BUNDLE="+rootFile, "AWS_DEFAULT_REGION=eu-central-1")
+	empty := filepath.Join(b.TempDir(), "empty")
+	if err := build(empty, "./testdata/empty"); err != nil {
+		b.Fatal(err)
+	}
+	script, err := os.ReadFile("testdata/python/bootstrap")
+	if err != nil {
+		b.Fatal(err)
+	}
+	python := filepath.Join(b.TempDir(), "bootstrap") // by the interpreter itself, not by what may stand before it
+	script = []byte("#!" + string(interpreter) + strings.SplitN(string(script), "\n", 2)[1])
+	if err := os.WriteFile(python, script, 0o755); err != nil {
+		b.Fatal(err)
+	}
+	ours := bootstrap(b)
+	payload := sample(b, func(e map[string]any) { e["rawPath"] = "/notes/" + noteID })
+	start := func(b *testing.B, path string, share func(pid int)) float64 {
+		l := startBootstrap(b, path, environ...)
+		defer l.kill()
+		var ready time.Time
+		select {
+		case ready = <-l.ready:
+		case <-l.ended:
+			b.Fatalf("%s ended: %s", path, l.said())
+		}
+		if share != nil {
+			share(l.Process.Pid)
+		}
+		begin := time.Now()
+		out, err := l.invoke(payload, 20*time.Second)
+		if err != nil || !strings.Contains(string(out), `"statusCode":200`) && !strings.Contains(string(out), `"statusCode": 200`) {
+			b.Fatalf("%s: %s, %v; %s", path, out, err, l.said())
+		}
+		return float64((ready.Sub(l.began) + time.Since(begin)).Microseconds()) / 1000
+	}
+	for name, share := range map[string]float64{"WholeProcessor": 0, "ShareOf128MB": 0.072} {
+		b.Run(name, func(b *testing.B) {
+			var limit func(int)
+			if share > 0 {
+				limit = cpuShare(b, share)
+			}
+			var toPython, toEmpty, took []float64
+			for b.Loop() {
+				o, e, p := start(b, ours, limit), start(b, empty, limit), start(b, python, limit)
+				took, toPython, toEmpty = append(took, o), append(toPython, p/o), append(toEmpty, o/e)
+			}
+			b.ReportMetric(median(took), "ms/start")
+			b.ReportMetric(median(toPython), "python/ours")
+			b.ReportMetric(median(toEmpty), "ours/empty")
+		})
+	}
+}

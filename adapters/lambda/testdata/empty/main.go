@@ -1,0 +1,16 @@
+// Command empty is the least that a Lambda in Go can be, to measure against.
+package main
+
+import (
+	"context"
+
+	"github.com/aws/aws-lambda-go/lambda"
+)
+
+type handler struct{}
+
+func (handler) Invoke(context.Context, []byte) ([]byte, error) {
+	return []byte(`{"statusCode":200}`), nil
+}
+
+func main() { lambda.Start(handler{}) }
