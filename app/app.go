@@ -26,7 +26,8 @@ type Options struct {
 	CORSOrigins []string      // origins whose pages may call, as they are sent, or "*" for all; none switches CORS off
 	Timeout     time.Duration // how long the store may take for one request, once its body is here; 0 is 5 s
 
-	// RequestID names a request that its caller did not name; nil makes a random UUID. API Gateway has made one already.
+	// RequestID names a request that its caller did not name, as API Gateway has done already; where it is nil, or names
+	// none, the name is a random UUID.
 	RequestID func(*http.Request) string
 }
 

@@ -25,7 +25,7 @@ func observe(options Options) echo.MiddlewareFunc {
 	}
 	newID := options.RequestID
 	if newID == nil {
-		newID = func(*http.Request) string { return uuid.NewString() }
+		newID = func(*http.Request) string { return "" }
 	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -34,6 +34,9 @@ func observe(options Options) echo.MiddlewareFunc {
 			id := joined(r.Header, echo.HeaderXRequestID)
 			if !visible(id, 128) {
 				id = newID(r)
+			}
+			if !visible(id, 128) {
+				id = uuid.NewString()
 			}
 			header.Set(echo.HeaderXRequestID, id)
 			header.Set("X-Content-Type-Options", "nosniff")

@@ -72,6 +72,9 @@ func judge(t *testing.T, payload, out []byte, err error) {
 	if a.StatusCode < 200 || a.StatusCode > 599 || a.StatusCode == 500 && !strings.Contains(a.Body, "payload format 2.0") || a.StatusCode > 500 {
 		t.Errorf("%.500q is answered with %d %.300s", payload, a.StatusCode, a.Body)
 	}
+	if id, ours := a.Headers["X-Request-Id"]; ours && id == "" {
+		t.Errorf("%.500q is answered without a request id: %v", payload, a.Headers)
+	}
 	if a.StatusCode >= 400 && a.Headers["Content-Type"] != "application/problem+json" {
 		t.Errorf("%.500q is answered with %d and %v", payload, a.StatusCode, a.Headers)
 	}
