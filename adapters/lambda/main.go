@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -62,18 +63,30 @@ var all = []settings.Setting[config]{
 }
 
 func main() {
-	// A small heap is collected often, and a collection takes what a small function has of a processor for many
-	// milliseconds. There is room: the program needs 10 MB of at least 128. Lambda tells how many megabytes there are.
-	debug.SetGCPercent(400)
-	if megabytes, err := strconv.ParseInt(os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), 10, 64); err == nil {
-		debug.SetMemoryLimit(megabytes << 20 * 3 / 4)
-	}
+	fit(os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"))
 	handler, err := run(context.Background(), os.Environ(), os.Getenv)
 	if err != nil {
 		slog.New(slog.NewJSONHandler(os.Stdout, nil)).Error("the function cannot start", "error", err.Error())
 		os.Exit(1)
 	}
 	lambda.Start(handler)
+}
+
+// oneProcessor is the memory, in MB, with which a function has one whole virtual processor; with less it has a share (AWS
+// Lambda developer guide, "Configure Lambda function memory").
+const oneProcessor = 1769
+
+// fit makes the Go runtime fit the function, whose megabytes Lambda tells. A small heap is collected often, and a
+// collection takes what a small function has of a processor for many milliseconds; there is room, the program needs 10 MB
+// of at least 128. And threads that run side by side use a share of one processor up at once, and all wait for the next.
+func fit(megabytes string) {
+	debug.SetGCPercent(400)
+	if n, err := strconv.ParseInt(megabytes, 10, 64); err == nil {
+		debug.SetMemoryLimit(n << 20 * 3 / 4)
+		if n < oneProcessor {
+			runtime.GOMAXPROCS(1)
+		}
+	}
 }
 
 // startTimeout bounds the reads that warm the connection to the table during the start, for which a Lambda has 10 s.

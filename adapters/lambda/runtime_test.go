@@ -105,7 +105,7 @@ func startBootstrap(t testing.TB, path string, environ ...string) *lambdaRuntime
 	server := httptest.NewServer(l)
 	t.Cleanup(server.Close)
 	l.Cmd = exec.Command(path)
-	l.Env = append([]string{"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(server.URL, "http://"), "PATH=" + os.Getenv("PATH"), "AWS_LAMBDA_FUNCTION_NAME=notes", "SSL_CERT_FILE=" + os.Getenv("SSL_CERT_FILE"), "SSL_CERT_DIR=" + os.Getenv("SSL_CERT_DIR")}, environ...)
+	l.Env = append([]string{"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(server.URL, "http://"), "PATH=" + os.Getenv("PATH"), "AWS_LAMBDA_FUNCTION_NAME=notes", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128", "SSL_CERT_FILE=" + os.Getenv("SSL_CERT_FILE"), "SSL_CERT_DIR=" + os.Getenv("SSL_CERT_DIR")}, environ...)
 	l.Stdout, l.Stderr = l, l
 	l.began = time.Now()
 	if err := l.Start(); err != nil {
