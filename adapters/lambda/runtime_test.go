@@ -59,6 +59,19 @@ func (l *lambdaRuntime) said() string {
 	return l.log.String()
 }
 
+// says waits until the log of the function holds a text.
+func (l *lambdaRuntime) says(t *testing.T, text string) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(5 * time.Second); !strings.Contains(l.said(), text); <-tick.C {
+		if time.Now().After(end) {
+			t.Errorf("the log does not say %s: %s", text, l.said())
+			return
+		}
+	}
+}
+
 const runtimePath = "/2018-06-01/runtime/"
 
 func (l *lambdaRuntime) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -206,9 +219,7 @@ func TestBootstrap(t *testing.T) {
 		t.Fatalf("%v, %v; log %s", a, err, l.said())
 	}
 	for _, says := range []string{`"gateway_request_id":"JKJaX`, `"lambda_request_id":"`, `"status":201`} {
-		if !strings.Contains(l.said(), says) {
-			t.Errorf("the log does not say %s: %s", says, l.said())
-		}
+		l.says(t, says)
 	}
 	for _, payload := range []string{`{}`, `{"warmer":true}`, `[]`} {
 		if out, err := l.tenSeconds([]byte(payload)); err != nil || !bytes.Contains(out, []byte("statusCode")) {
