@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -111,7 +112,7 @@ func (w *wire) reset(fault func(n int, operation string) loss) {
 func (w *wire) passed() []message {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.seen
+	return slices.Clone(w.seen)
 }
 
 // lose loses the nth message so.
