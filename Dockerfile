@@ -5,7 +5,9 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/ ./adapters/server ./deploy && mkdir /out/data
+ARG VERSION
+ARG COMMIT
+RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X main.version=$VERSION -X main.commit=$COMMIT" -o /out/ ./adapters/server ./deploy && mkdir /out/data
 
 FROM scratch AS deploy
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/

@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"app":               {"notes"},
 	"app/about":         {"app"},
 	"notes":             {},
+	"deploy/policy":     {},
 	"notes/bolt":        {"notes"},
 	"notes/dynamo":      {"notes"},
 

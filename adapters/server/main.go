@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -224,20 +225,23 @@ func askReady(ctx context.Context, addr string) error {
 	return nil
 }
 
-// buildVersion is what the Go tool recorded of this build.
+// version and commit are set by the linker where the Go tool cannot know them, as in an image.
+var version, commit string
+
+// buildVersion is what the Go tool recorded of this build, or the linker was told.
 func buildVersion() about.Version {
-	version := about.Version{Version: "(devel)"}
+	v := about.Version{Version: cmp.Or(version, "(devel)"), Commit: commit}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return version
+		return v
 	}
-	if info.Main.Version != "" {
-		version.Version = info.Main.Version
+	if version == "" && info.Main.Version != "" {
+		v.Version = info.Main.Version
 	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
-			version.Commit = s.Value
+			v.Commit = s.Value
 		}
 	}
-	return version
+	return v
 }

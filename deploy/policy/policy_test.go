@@ -1,0 +1,240 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"example.com/portable-notes/deploy/policy"
+)
+
+var api = policy.API{Partition: "aws", Region: "eu-west-3", Account: "123456789012", ID: "a1b2c3d4e5"}
+
+const prefix = "arn:aws:execute-api:eu-west-3:123456789012:a1b2c3d4e5/"
+
+// granted is a function's policy with one statement, as AddPermission writes it.
+func granted(sourceARN string) policy.Document {
+	d, err := policy.Parse([]byte(fmt.Sprintf(`{"Version":"2012-10-17","Id":"default","Statement":[{
+		"Sid":"grant","Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},"Action":"lambda:InvokeFunction",
+		"Resource":"arn:aws:lambda:eu-west-3:123456789012:function:notes",
+		"Condition":{"StringEquals":{"AWS:SourceAccount":"123456789012"},"ArnLike":{"AWS:SourceArn":%q}}}]}`, sourceARN)))
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+// invoking is API Gateway's request to invoke the function.
+func invoking(sourceARN string) policy.Request {
+	return policy.Request{
+		Principal: policy.Caller{Service: "apigateway.amazonaws.com"}, Action: "lambda:InvokeFunction", Resource: "arn:aws:lambda:eu-west-3:123456789012:function:notes",
+		Context: map[string]string{"aws:SourceArn": sourceARN, "aws:SourceAccount": "123456789012"},
+	}
+}
+
+// TestWhatCommonPatternsMatch is the table of what the patterns that tools and articles write let in.
+func TestWhatCommonPatternsMatch(t *testing.T) {
+	requests := []string{
+		api.Presented("dev", "GET /notes", "GET", "/notes")[0], api.Presented("dev", "GET /notes/{id}", "GET", "/notes/1")[0], api.Presented("$default", "GET /notes/{id}", "GET", "/notes/1")[0],
+		api.Presented("$default", "$default", "GET", "/x")[0], api.Presented("dev", "GET /", "GET", "/")[0], api.Authorizer("x"),
+	}
+	for i, want := range []string{"dev/GET/notes", "dev/GET/notes/{id}", "$default/GET/notes/{id}", "$default/$default", "dev/GET/", "authorizers/x"} {
+		if requests[i] != prefix+want {
+			t.Errorf("the source ARN is %s, want %s%s", requests[i], prefix, want)
+		}
+	}
+	for _, row := range []struct {
+		patterns []string
+		matches  string // y or n for each request
+	}{
+		{[]string{"*"}, "yyyyyy"},
+		{[]string{"*/*"}, "yyyyyy"},
+		{[]string{"*/*/*"}, "yyynyn"},
+		{[]string{"*/*/{proxy+}"}, "nnnnnn"},
+		{[]string{"*/*/$default"}, "nnnnnn"},
+		{[]string{"*/$default"}, "nnnynn"},
+		{[]string{"dev/*/notes", "dev/*/notes/*"}, "yynnnn"},
+		{[]string{"dev/ANY/notes"}, "nnnnnn"},
+	} {
+		for i, request := range requests {
+			allowed := slices.ContainsFunc(row.patterns, func(p string) bool { return granted(prefix + p).Judge(invoking(request)).Allowed })
+			if allowed != (row.matches[i] == 'y') {
+				t.Errorf("%v lets %s in: %v", row.patterns, request, allowed)
+			}
+		}
+	}
+}
+
+// TestOurPatterns: what we write for a route lets it in under every reading, and no other route or stage.
+func TestOurPatterns(t *testing.T) {
+	type request struct{ stage, route, method, path string }
+	requests := []request{
+		{"dev", "ANY /notes", "GET", "/notes"}, {"dev", "ANY /notes", "POST", "/notes"}, {"dev", "ANY /notes/{id}", "DELETE", "/notes/1"}, {"dev", "GET /", "GET", "/"}, {"dev", "$default", "GET", "/x"},
+		{"dev", "POST /files/{proxy+}", "POST", "/files/a/b"}, {"prod", "ANY /notes", "GET", "/notes"}, {"$default", "ANY /notes", "GET", "/notes"}, {"$default", "$default", "GET", "/x"}, {"dev", "GET /other", "GET", "/other"},
+	}
+	for _, granting := range requests {
+		pattern := api.Pattern(granting.stage, granting.route)
+		for _, r := range requests {
+			own := r.stage == granting.stage && r.route == granting.route
+			for _, presented := range api.Presented(r.stage, r.route, r.method, r.path) {
+				if got := granted(pattern).Judge(invoking(presented)).Allowed; got != own {
+					t.Errorf("the grant %s for %v lets %s in: %v", pattern, granting, presented, got)
+				}
+			}
+		}
+	}
+	for route, want := range map[string]string{"ANY /notes": "dev/*/notes", "ANY /notes/{id}": "dev/*/notes/*", "GET /a/{b}/c/{d+}": "dev/GET/a/*/c/*", "GET /": "dev/GET/", "$default": "dev/$default"} {
+		if got := api.Pattern("dev", route); got != prefix+want {
+			t.Errorf("the pattern for %s is %s, want %s%s", route, got, prefix, want)
+		}
+	}
+}
+
+// TestReasons: what is wrong with a statement is named.
+func TestReasons(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(s *policy.Statement)
+		field  string
+		says   string
+	}{
+		"principal": {func(s *policy.Statement) { s.Principal.Names["Service"] = policy.Strings{"events.amazonaws.com"} }, "Principal", "apigateway.amazonaws.com"},
+		"action":    {func(s *policy.Statement) { s.Action = policy.Strings{"lambda:InvokeFunctionUrl"} }, "Action", "lambda:InvokeFunctionUrl"},
+		"resource": {func(s *policy.Statement) {
+			s.Resource = policy.Strings{"arn:aws:lambda:eu-west-3:123456789012:function:notes:live"}
+		}, "Resource", ":live"},
+		"empty account":      {func(s *policy.Statement) { source(s, "arn:aws:execute-api:eu-west-3::a1b2c3d4e5/*/*") }, "Condition", "eu-west-3::a1b2"},
+		"region":             {func(s *policy.Statement) { source(s, "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/*/*") }, "Condition", "us-east-1"},
+		"stale API":          {func(s *policy.Statement) { source(s, "arn:aws:execute-api:eu-west-3:123456789012:zzzzzzzzzz/*/*") }, "Condition", "zzzzzzzzzz"},
+		"swallowed $default": {func(s *policy.Statement) { source(s, prefix+"/GET/notes") }, "Condition", "a1b2c3d4e5//GET"},
+		"account condition": {func(s *policy.Statement) {
+			s.Condition["StringEquals"]["AWS:SourceAccount"] = policy.Strings{"210987654321"}
+		}, "Condition", "210987654321"},
+		"organisation": {func(s *policy.Statement) { s.Condition["StringEquals"]["aws:PrincipalOrgID"] = policy.Strings{"o-1"} }, "Condition", "nothing"},
+		"unknown operator": {func(s *policy.Statement) {
+			s.Condition["IpAddress"] = map[string]policy.Strings{"aws:SourceIp": {"0.0.0.0/0"}}
+		}, "Condition", "IpAddress"},
+	} {
+		d := granted(prefix + "dev/*/notes")
+		c.change(&d.Statement[0])
+		decision := d.Judge(invoking(prefix + "dev/GET/notes"))
+		if decision.Allowed || decision.Denied || len(decision.Reasons) != 1 || decision.Reasons[0].Field != c.field || !strings.Contains(decision.Reasons[0].String(), c.says) {
+			t.Errorf("%s: %+v", name, decision)
+		}
+	}
+	if d := granted(prefix + "dev/*/notes").Judge(invoking(prefix + "dev/GET/notes")); !d.Allowed || !d.Reasons[0].Holds {
+		t.Errorf("%+v", d)
+	}
+}
+
+func source(s *policy.Statement, arn string) {
+	s.Condition["ArnLike"]["AWS:SourceArn"] = policy.Strings{arn}
+}
+
+func TestRoles(t *testing.T) {
+	parse := func(text string) policy.Document {
+		d, err := policy.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	table := "arn:aws:dynamodb:eu-west-3:123456789012:table/notes"
+	ours := parse(`{"Statement":{"Effect":"Allow","Action":["dynamodb:GetItem","dynamodb:Query"],"Resource":"` + table + `"}}`)
+	all := parse(`{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
+	deny := parse(`{"Statement":[{"Sid":"no","Effect":"Deny","NotAction":"dynamodb:GetItem","Resource":"*"}]}`)
+	request := func(action string) policy.Request { return policy.Request{Action: action, Resource: table} }
+	for name, c := range map[string]struct {
+		identity        []policy.Document
+		boundary        *policy.Document
+		action          string
+		allowed, denied bool
+	}{
+		"allowed":             {[]policy.Document{ours}, nil, "dynamodb:GetItem", true, false},
+		"case of actions":     {[]policy.Document{ours}, nil, "DynamoDB:getitem", true, false},
+		"not named":           {[]policy.Document{ours}, nil, "dynamodb:PutItem", false, false},
+		"by the second":       {[]policy.Document{ours, all}, nil, "dynamodb:PutItem", true, false},
+		"denied":              {[]policy.Document{all, deny}, nil, "dynamodb:Query", false, true},
+		"not denied":          {[]policy.Document{all, deny}, nil, "dynamodb:GetItem", true, false},
+		"beyond the boundary": {[]policy.Document{all}, &ours, "dynamodb:PutItem", false, false},
+		"within the boundary": {[]policy.Document{all}, &ours, "dynamodb:Query", true, false},
+		"denied by boundary":  {[]policy.Document{all}, &deny, "dynamodb:Query", false, true},
+		"a boundary alone":    {nil, &all, "dynamodb:Query", false, false},
+	} {
+		if d := policy.JudgeRole(c.identity, c.boundary, request(c.action)); d.Allowed != c.allowed || d.Denied != c.denied {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
+func TestConditions(t *testing.T) {
+	for _, c := range []struct {
+		operator, value, got string
+		there, holds         bool
+	}{
+		{"StringEquals", "a", "a", true, true}, {"StringEquals", "a", "A", true, false}, {"StringEquals", "a", "", false, false}, {"StringEqualsIfExists", "a", "", false, true},
+		{"StringEqualsIfExists", "a", "b", true, false}, {"StringNotEquals", "a", "b", true, true}, {"StringNotEquals", "a", "a", true, false}, {"StringNotEquals", "a", "", false, true},
+		{"StringEqualsIgnoreCase", "a", "A", true, true}, {"StringLike", "a*c", "abbc", true, true}, {"StringNotLike", "a*c", "abbc", true, false}, {"StringLike", "a?c", "ac", true, false},
+		{"ArnLike", "arn:aws:s3:::b*", "arn:aws:s3:::bucket", true, true}, {"ArnLike", "arn:*:bucket", "arn:aws:s3:::bucket", true, false}, {"ArnLike", "*", "arn:aws:s3:::bucket", true, true},
+		{"ArnEquals", "arn:aws:s3:::b*", "arn:aws:s3:::bucket", true, true}, {"ArnNotLike", "arn:aws:s3:::b*", "arn:aws:s3:::bucket", true, false},
+		{"Bool", "true", "TRUE", true, true}, {"Null", "true", "", false, true}, {"Null", "false", "x", true, true}, {"Null", "true", "x", true, false},
+	} {
+		d := policy.Document{Statement: policy.Statements{{Effect: "Allow", Action: policy.Strings{"*"}, Condition: policy.Conditions{c.operator: {"k": {c.value}}}}}}
+		r := policy.Request{Action: "a:b", Context: map[string]string{}}
+		if c.there {
+			r.Context["K"] = c.got
+		}
+		if got := d.Judge(r).Allowed; got != c.holds {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
+// TestLike holds the matcher to another one, made of regular expressions, on generated patterns.
+func TestLike(t *testing.T) {
+	random := rand.New(rand.NewPCG(8, 8))
+	draw := func(alphabet string, limit int) string {
+		var b strings.Builder
+		for range random.IntN(limit) {
+			b.WriteByte(alphabet[random.IntN(len(alphabet))])
+		}
+		return b.String()
+	}
+	matched := 0
+	for range 20_000 {
+		pattern, value := draw("ab/*?${}", 8), draw("ab/${}", 10)
+		oracle := regexp.MustCompile(`(?s)^` + strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(pattern)) + `$`).MatchString(value)
+		if got := policy.Like(pattern, value); got != oracle {
+			t.Errorf("%q fits %q: %v, by regular expressions %v", value, pattern, got, oracle)
+		}
+		if oracle {
+			matched++
+		}
+	}
+	if matched < 500 {
+		t.Errorf("only %d of the values fit", matched)
+	}
+	if policy.Like(strings.Repeat("*a", 50)+"b", strings.Repeat("a", 10_000)) { // and quickly
+		t.Error("it fits")
+	}
+}
+
+func TestParse(t *testing.T) {
+	for _, text := range []string{"", "x", `{"Statement":[{"Effect":"Maybe"}]}`, `{"Statement":[{"Effect":"Allow","Action":{"a":1}}]}`, `{"Statement":7}`} {
+		if _, err := policy.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), "this is no policy") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	d := granted(prefix + "*/*")
+	text, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := policy.Parse(text)
+	if err != nil || fmt.Sprint(again) == "" || !again.Judge(invoking(prefix+"dev/GET/notes")).Allowed {
+		t.Errorf("%s: %+v, %v", text, again, err)
+	}
+}

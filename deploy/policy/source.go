@@ -1,0 +1,60 @@
+package policy
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// API is an API Gateway HTTP API, as far as its ARNs name it.
+type API struct {
+	Partition string // aws, aws-cn, aws-us-gov
+	Region    string
+	Account   string // 12 digits; an ARN without it fits no request
+	ID        string
+}
+
+// arn is the ARN of what is invoked of the API ("ARN format reference", API Gateway developer guide).
+func (a API) arn(rest string) string {
+	return fmt.Sprintf("arn:%s:execute-api:%s:%s:%s/%s", a.Partition, a.Region, a.Account, a.ID, rest)
+}
+
+// Authorizer is the ARN that API Gateway presents when it invokes a Lambda authorizer: by its id, not by its name.
+func (a API) Authorizer(id string) string { return a.arn("authorizers/" + id) }
+
+// variable is a path variable in a route, greedy or not.
+var variable = regexp.MustCompile(`\{[^{}/]+\}`)
+
+// Pattern is the narrowest pattern of a source ARN that lets one route of one stage in: the method of the route, * for
+// ANY; its path, * for each variable; and for the route $default, which has no method, the stage and that word. It is
+// right under every reading of what API Gateway presents, see [API.Presented].
+func (a API) Pattern(stage, routeKey string) string {
+	method, path, found := strings.Cut(routeKey, " ")
+	if !found {
+		return a.arn(stage + "/" + routeKey)
+	}
+	if method == "ANY" {
+		method = "*"
+	}
+	return a.arn(stage + "/" + method + variable.ReplaceAllString(path, "*"))
+}
+
+// Presented are the source ARNs that API Gateway may present for a request. AWS documents those of routes without
+// variables and with a method. Where it does not, every reading that has been seen is given: a variable as the route
+// writes it, with its braces, or as the request's path has it. For ANY it is the method of the request: grants that say
+// ANY do not work (aws/serverless-application-model issues 296 and 326).
+func (a API) Presented(stage, routeKey, method, path string) []string {
+	_, template, found := strings.Cut(routeKey, " ")
+	if !found {
+		return []string{a.arn(stage + "/" + routeKey)}
+	}
+	paths := []string{template}
+	if variable.MatchString(template) {
+		paths = append(paths, path)
+	}
+	var all []string
+	for _, p := range paths {
+		all = append(all, a.arn(stage+"/"+method+p))
+	}
+	return all
+}
