@@ -51,7 +51,9 @@ var mover = patience{
 	budget:  10 * time.Minute,
 	attempt: 30 * time.Second,
 	tries:   100,
-	pause:   awsretry.NewExponentialJitterBackoff(5 * time.Second),
+	pause: awsretry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
+		return rand.N(min(50*time.Millisecond<<min(attempt, 10), 5*time.Second)), nil
+	}),
 }
 
 // retry says which attempts of a call are made again.

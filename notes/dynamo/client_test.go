@@ -138,6 +138,28 @@ func TestCauses(t *testing.T) {
 	}
 }
 
+// TestAMoverIsPatient: who moves notes waits for a table that throttles; the service does not.
+func TestAMoverIsPatient(t *testing.T) {
+	throttles := 0
+	server := script(t, func(operation string) (int, string) {
+		if operation == "PutItem" && throttles > 0 {
+			throttles--
+			return 400, failure("ThrottlingException", "slow down", "")
+		}
+		return 200, "{}"
+	})
+	s := open(t, server.cfg, "notes")
+	n := newNote("moved")
+	throttles = 6
+	if _, err := s.Create(t.Context(), owner, n, nil); !errors.Is(err, notes.ErrUnavailable) || throttles != 3 {
+		t.Errorf("the service: %v after %d attempts", err, 6-throttles)
+	}
+	throttles = 6
+	if err := s.Patient().Import(t.Context(), notes.Record{Owner: owner, Note: &n}); err != nil || throttles != 0 {
+		t.Errorf("a mover: %v, %d throttles left", err, throttles)
+	}
+}
+
 // TestOpenSaysWhatToDo about a table that is not there, or is another's; and starts where DynamoDB is only away.
 func TestOpenSaysWhatToDo(t *testing.T) {
 	cfg := dynamotest.Config(t)
