@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/awslabs/aws-lambda-go-api-proxy/httpadapter"
 
 	"example.com/portable-notes/app"
@@ -56,7 +57,7 @@ func BenchmarkEvent(b *testing.B) {
 	library := httpadapter.NewV2(app.New(service, app.Options{Log: log}))
 	ours := func() ([]byte, error) { return d.Invoke(b.Context(), payload) }
 	stock := func() ([]byte, error) {
-		var e request
+		var e events.APIGatewayV2HTTPRequest
 		if err := json.Unmarshal(payload, &e); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -15,11 +16,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/awslabs/aws-lambda-go-api-proxy/core"
 	"github.com/awslabs/aws-lambda-go-api-proxy/httpadapter"
+	"github.com/google/uuid"
 
 	"example.com/portable-notes/app"
 )
@@ -36,23 +39,42 @@ import (
 // documents it: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html.
 // What the library does is the body, the context and the answer.
 
-type (
-	request  = events.APIGatewayV2HTTPRequest
-	response = events.APIGatewayV2HTTPResponse
-)
+// request is an event in payload format 2.0, as far as it is read here. What nobody reads (claims of an authorizer, for
+// one) may be of any type.
+type request struct {
+	Version         string            `json:"version"`
+	RawPath         string            `json:"rawPath"`
+	RawQueryString  string            `json:"rawQueryString"`
+	Cookies         []string          `json:"cookies"`
+	Headers         map[string]string `json:"headers"`
+	Body            string            `json:"body"`
+	IsBase64Encoded bool              `json:"isBase64Encoded"`
+	RequestContext  struct {
+		RequestID  string `json:"requestId"`
+		Stage      string `json:"stage"`
+		DomainName string `json:"domainName"`
+		HTTP       struct {
+			Method   string `json:"method"`
+			SourceIP string `json:"sourceIp"`
+		} `json:"http"`
+	} `json:"requestContext"`
+}
+
+type response = events.APIGatewayV2HTTPResponse
 
 // margin is the part of the function's time that is kept for the answer.
 const margin = 500 * time.Millisecond
 
 // Invoke implements lambda.Handler. It never fails: an error would be a blank 500 for the client.
 func (d *door) Invoke(ctx context.Context, payload []byte) (answer []byte, _ error) {
+	var e request
 	defer func() {
 		if r := recover(); r != nil {
-			d.log.ErrorContext(ctx, "panic", "error", fmt.Sprint(r), "stack", string(debug.Stack()))
-			answer = encode(problem(http.StatusInternalServerError, "internal", "The service failed", "this is a fault of the service; it is logged"))
+			id := requestID(ctx, e)
+			d.log.ErrorContext(ctx, "panic", "request_id", id, "error", fmt.Sprint(r), "stack", string(debug.Stack()))
+			answer = encode(problem(id, http.StatusInternalServerError, "internal", "The service failed", "this is a fault of the service; it is logged under the request id"))
 		}
 	}()
-	var e request
 	if err := json.Unmarshal(payload, &e); err != nil || e.Version != "2.0" || e.RequestContext.HTTP.Method == "" {
 		return encode(d.stranger(ctx, payload)), nil
 	}
@@ -61,10 +83,10 @@ func (d *door) Invoke(ctx context.Context, payload []byte) (answer []byte, _ err
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
 		defer cancel()
 	}
-	in := &incoming{request: e}
+	in := &incoming{request: e, damaged: !utf8.Valid(payload)} // whose bytes encoding/json has replaced
 	if e.IsBase64Encoded {
 		body, err := base64.StdEncoding.DecodeString(e.Body)
-		in.Body, in.damaged = string(body), err != nil
+		in.Body, in.damaged = string(body), in.damaged || err != nil
 	}
 	var base string
 	in.path, base = d.place(e)
@@ -103,7 +125,7 @@ type eventKey struct{}
 type incoming struct {
 	request
 	path    string // without stage and base path
-	damaged bool   // the body is not base64, though it is said to be
+	damaged bool   // the body is not what it is said to be: base64, or text
 }
 
 // gatewayOf is what API Gateway says of a request.
@@ -123,18 +145,23 @@ func proxyTo(h http.Handler) func(context.Context, *incoming) (response, error) 
 		}
 	}))
 	return func(ctx context.Context, e *incoming) (response, error) {
-		return adapter.ProxyWithContext(ctx, request{
-			Body:           e.Body,
-			StageVariables: e.StageVariables,
-			RequestContext: contextAlone(e.RequestContext),
+		return adapter.ProxyWithContext(ctx, events.APIGatewayV2HTTPRequest{
+			Body: e.Body,
+			RequestContext: events.APIGatewayV2HTTPRequestContext{
+				RequestID: e.RequestContext.RequestID, Stage: e.RequestContext.Stage, DomainName: "lambda",
+				HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: http.MethodGet, Path: "/"},
+			},
 		})
 	}
 }
 
-// contextAlone is a request context of which the library has nothing to misread.
-func contextAlone(c events.APIGatewayV2HTTPRequestContext) events.APIGatewayV2HTTPRequestContext {
-	c.HTTP, c.DomainName = events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: http.MethodGet, Path: "/"}, "lambda"
-	return c
+// requestID is the id under which API Gateway knows a request, or else Lambda the event; where neither tells one, a new.
+func requestID(ctx context.Context, e request) string {
+	l, ok := lambdacontext.FromContext(ctx)
+	if !ok {
+		l = &lambdacontext.LambdaContext{}
+	}
+	return cmp.Or(e.RequestContext.RequestID, l.AwsRequestID, uuid.NewString())
 }
 
 // restore makes the request what the event says.
@@ -204,21 +231,22 @@ func (d *door) stranger(ctx context.Context, payload []byte) response {
 	}
 	const expected = "this function expects a request of an API Gateway HTTP API in payload format 2.0"
 	d.log.WarnContext(ctx, "the event is "+kind, "expected", expected, "bytes", len(payload))
-	return problem(status, "malformed_request", "The event is not one that is served here", expected+", this is "+kind)
+	return problem(requestID(ctx, request{}), status, "malformed_request", "The event is not one that is served here", expected+", this is "+kind)
 }
 
 // problem is an answer (RFC 9457) to what never reached the app.
-func problem(status int, code, title, detail string) response {
+func problem(id string, status int, code, title, detail string) response {
 	body, _ := json.Marshal(struct { // it is made of texts alone, which cannot fail
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Code   string `json:"code"`
-		Detail string `json:"detail"`
-	}{"urn:notes:problem:" + code, title, status, code, detail})
+		Type      string `json:"type"`
+		Title     string `json:"title"`
+		Status    int    `json:"status"`
+		Code      string `json:"code"`
+		Detail    string `json:"detail"`
+		RequestID string `json:"request_id"`
+	}{"urn:notes:problem:" + code, title, status, code, detail, id})
 	return response{StatusCode: status, Headers: map[string]string{
 		"Content-Type": "application/problem+json", "Content-Length": strconv.Itoa(len(body)),
-		"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache",
+		"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache", "X-Request-Id": id,
 	}, Body: string(body)}
 }
 

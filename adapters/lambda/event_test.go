@@ -160,6 +160,14 @@ func TestRequests(t *testing.T) {
 	}), ok); s.RemoteAddr != "[2001:db8::1]:0" || s.realIP != "2001:db8::1" {
 		t.Errorf("the client is %s, %s", s.RemoteAddr, s.realIP)
 	}
+	if s, _ := see(t, "", []byte(strings.Replace(string(sample(t, func(e map[string]any) { e["body"] = "x" })), `"body":"x"`, "\"body\":\"\xff\"", 1)), ok); !strings.HasPrefix(s.body, "error: ") {
+		t.Errorf("a body that is no text is read as %q", s.body)
+	}
+	if s, _ := see(t, "", sample(t, func(e map[string]any) {
+		e["requestContext"].(map[string]any)["authorizer"] = map[string]any{"jwt": map[string]any{"claims": map[string]any{"email_verified": true, "groups": []string{"x"}}}}
+	}), ok); s.Request == nil {
+		t.Error("claims that are no texts keep a request from being served")
+	}
 	if s, _ := see(t, "", sample(t, func(e map[string]any) { e["body"], e["isBase64Encoded"] = "no base64!", true }), ok); !strings.HasPrefix(s.body, "error: ") {
 		t.Errorf("a body that is no base64 is read as %q", s.body)
 	}

@@ -76,7 +76,7 @@ func (g gateway) event(r *http.Request) ([]byte, error) {
 			headers["content-length"] = fmt.Sprint(len(body))
 			if mediaType, _, _ := strings.Cut(headers["content-type"], ";"); strings.HasPrefix(mediaType, "text/") || mediaType == "application/json" && utf8.Valid(body) {
 				e["body"] = string(body)
-			} else { // what is no text comes in base64
+			} else { // what is no text comes in base64; AWS does not say so of JSON that is no UTF-8, it is assumed
 				e["body"], e["isBase64Encoded"] = base64.StdEncoding.EncodeToString(body), true
 			}
 		}

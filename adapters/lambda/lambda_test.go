@@ -122,6 +122,12 @@ func TestSettings(t *testing.T) {
 			t.Errorf("does not say %q: %v", says, err)
 		}
 	}
+	fips := func(name string) string {
+		return map[string]string{"AWS_REGION": "us-east-1", "AWS_USE_FIPS_ENDPOINT": "true"}[name]
+	}
+	if _, err := run(t.Context(), []string{"NOTES_STORE=dynamodb:notes"}, fips); err == nil || !strings.Contains(err.Error(), "AWS_USE_FIPS_ENDPOINT is set, but not heeded here") {
+		t.Errorf("with FIPS endpoints: %v", err)
+	}
 	if _, err := run(t.Context(), nil, os.Getenv); err == nil || !strings.Contains(err.Error(), "NOTES_STORE must be dynamodb:TABLE") {
 		t.Errorf("without a store: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	_ "embed"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -89,6 +90,10 @@ func fit(megabytes string) {
 	}
 }
 
+// unsupported are settings of the AWS SDK that would change which endpoint is called or trusted, and that only its
+// configuration package reads. To pass over them in silence could break a rule that they are there for.
+var unsupported = []string{"AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_CA_BUNDLE"}
+
 // startTimeout bounds the reads that warm the connection to the table during the start, for which a Lambda has 10 s.
 const startTimeout = 2 * time.Second
 
@@ -97,6 +102,11 @@ func run(ctx context.Context, environ []string, getenv func(string) string) (lam
 	c, err := settings.Read(environ, all)
 	if getenv("AWS_REGION") == "" {
 		err = errors.Join(err, errors.New("AWS_REGION is not set; Lambda sets it"))
+	}
+	for _, name := range unsupported {
+		if getenv(name) != "" {
+			err = errors.Join(err, fmt.Errorf("%s is set, but not heeded here: use AWS_ENDPOINT_URL_DYNAMODB to name another endpoint", name))
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -138,12 +148,14 @@ func openStore(ctx context.Context, table string, getenv func(string) string, lo
 		if err != nil {
 			return nil, err
 		}
-		var unknown x509.UnknownAuthorityError
 		err = notes.NewService(store, time.Now, rand.Reader).Ready(ctx)
-		if !errors.As(err, &unknown) {
+		if err == nil {
 			return store, nil
 		}
-		log.Warn("AWS's certificate is not signed by a root that this program brings; the system's roots are used", "error", err)
+		log.Warn("the table cannot be read yet", "error", err)
+		if !errors.Is(err, dynamo.ErrNoAnswer) {
+			return store, nil // it answered, so its certificate is trusted
+		}
 	}
 	return dynamo.Open(ctx, cfg, table, log)
 }

@@ -54,14 +54,17 @@ func holds(operator string, values Strings, got string, there bool) bool {
 	}
 	base := strings.Replace(name, "Not", "", 1) // StringNotEquals, ArnNotLike
 	negated := base != name
-	compare, known := operators[base]
-	switch {
-	case !known:
-		return false
-	case !there:
+	if !there {
 		return ifExists || negated
 	}
+	compare := operators[base]
 	return slices.ContainsFunc(values, func(want string) bool { return compare(want, got) }) != negated
+}
+
+// known tells whether an operator is judged here.
+func known(operator string) bool {
+	name := strings.TrimSuffix(operator, "IfExists")
+	return name == "Null" || operators[strings.Replace(name, "Not", "", 1)] != nil && name != "NotBool"
 }
 
 // operators are the condition operators that are known here, without Not.

@@ -2,8 +2,9 @@
 //
 // It knows what the policies of a Lambda behind an API Gateway use: resource policies of functions, trust and identity
 // policies and permissions boundaries of roles, their wildcards and their condition operators. How a request is judged is
-// in "Policy evaluation logic" and "IAM JSON policy elements" of the IAM user guide. What it does not know makes a
-// statement not match, and is named in the reason; it never makes one allow.
+// in "Policy evaluation logic" and "IAM JSON policy elements" of the IAM user guide. A statement that holds what it does
+// not know (another operator, a policy variable) never allows; where it would deny, the decision is unclear, and not to
+// allow.
 package policy
 
 import (
@@ -111,6 +112,9 @@ func Parse(text []byte) (Document, error) {
 		if s.Effect != "Allow" && s.Effect != "Deny" {
 			return d, fmt.Errorf("this is no policy: statement %d has the effect %q", i+1, s.Effect)
 		}
+		if (len(s.Action) > 0) == (len(s.NotAction) > 0) {
+			return d, fmt.Errorf("this is no policy: statement %d must have either Action or NotAction", i+1)
+		}
 	}
 	return d, nil
 }
@@ -136,6 +140,7 @@ type Reason struct {
 	Effect string
 	Holds  bool
 	Field  string // the element that does not match: Principal, Action, Resource or Condition; "" where it holds
+	Known  bool   // false where the element holds what this package does not know
 	Want   string // what the policy says there
 	Got    string // what the request has
 }
@@ -151,6 +156,7 @@ func (r Reason) String() string {
 type Decision struct {
 	Allowed bool
 	Denied  bool     // by a statement; else a request that is not allowed is denied because nothing allows it
+	Unclear bool     // a statement that may deny it cannot be judged here
 	Reasons []Reason // one for each statement, in their order
 }
 
@@ -160,12 +166,15 @@ func (d Document) Judge(r Request) Decision {
 	for _, s := range d.Statement {
 		reason := s.matches(r)
 		decision.Reasons = append(decision.Reasons, reason)
-		if reason.Holds {
+		switch {
+		case reason.Holds:
 			decision.Allowed = decision.Allowed || s.Effect == "Allow"
 			decision.Denied = decision.Denied || s.Effect == "Deny"
+		case !reason.Known && s.Effect == "Deny":
+			decision.Unclear = true
 		}
 	}
-	decision.Allowed = decision.Allowed && !decision.Denied
+	decision.Allowed = decision.Allowed && !decision.Denied && !decision.Unclear
 	return decision
 }
 
@@ -181,6 +190,7 @@ func JudgeRole(identity []Document, boundary *Document, r Request) Decision {
 		limit := boundary.Judge(r)
 		decision.Allowed = decision.Allowed && limit.Allowed
 		decision.Denied = decision.Denied || limit.Denied
+		decision.Unclear = decision.Unclear || limit.Unclear
 		decision.Reasons = append(decision.Reasons, limit.Reasons...)
 	}
 	return decision
@@ -189,7 +199,10 @@ func JudgeRole(identity []Document, boundary *Document, r Request) Decision {
 // matches judges one statement.
 func (s Statement) matches(r Request) Reason {
 	no := func(field string, want any, got string) Reason {
-		return Reason{s.Sid, s.Effect, false, field, fmt.Sprint(want), got}
+		return Reason{Sid: s.Sid, Effect: s.Effect, Field: field, Want: fmt.Sprint(want), Got: got, Known: true}
+	}
+	unknown := func(field string, want any) Reason {
+		return Reason{Sid: s.Sid, Effect: s.Effect, Field: field, Want: fmt.Sprint(want), Got: "no value for it that is known here"}
 	}
 	like := func(patterns Strings, value string, fold bool) bool {
 		return slices.ContainsFunc(patterns, func(p string) bool {
@@ -204,6 +217,10 @@ func (s Statement) matches(r Request) Reason {
 		return no("Principal", s.Principal.Names, r.Principal.String())
 	case s.NotPrincipal != nil && s.NotPrincipal.includes(r.Principal):
 		return no("NotPrincipal", s.NotPrincipal.Names, r.Principal.String())
+	case variables(s.Resource):
+		return unknown("Resource", s.Resource)
+	case variables(s.NotResource):
+		return unknown("NotResource", s.NotResource)
 	case len(s.Action) > 0 && !like(s.Action, r.Action, true):
 		return no("Action", s.Action, r.Action)
 	case len(s.NotAction) > 0 && like(s.NotAction, r.Action, true):
@@ -213,10 +230,14 @@ func (s Statement) matches(r Request) Reason {
 	case len(s.NotResource) > 0 && like(s.NotResource, r.Resource, false):
 		return no("NotResource", s.NotResource, r.Resource)
 	}
+	var doubt *Reason // a condition that is known not to hold settles it, whatever the others say
 	for _, operator := range sorted(s.Condition) {
 		keys := s.Condition[operator]
 		for _, key := range sorted(keys) {
-			if value, there := r.value(key); !holds(operator, keys[key], value, there) {
+			if !known(operator) || variables(keys[key]) {
+				r := unknown("Condition", fmt.Sprintf("%s %s %v", operator, key, keys[key]))
+				doubt = &r
+			} else if value, there := r.value(key); !holds(operator, keys[key], value, there) {
 				if !there {
 					value = "nothing"
 				}
@@ -224,7 +245,15 @@ func (s Statement) matches(r Request) Reason {
 			}
 		}
 	}
-	return Reason{Sid: s.Sid, Effect: s.Effect, Holds: true}
+	if doubt != nil {
+		return *doubt
+	}
+	return Reason{Sid: s.Sid, Effect: s.Effect, Holds: true, Known: true}
+}
+
+// variables tells whether a value holds a policy variable, such as ${aws:PrincipalAccount}.
+func variables(values Strings) bool {
+	return slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, "${") })
 }
 
 func (c Caller) String() string {
@@ -234,15 +263,30 @@ func (c Caller) String() string {
 	return c.ARN
 }
 
-// includes tells whether a caller is one of those named. An account stands for all in it.
+// includes tells whether a caller is one of those named. An account stands for all in it, but for no service; a role for
+// its sessions.
 func (p *Principal) includes(c Caller) bool {
 	if p.Everybody || c.Service != "" && slices.Contains(p.Names["Service"], c.Service) {
 		return true
 	}
 	return slices.ContainsFunc(p.Names["AWS"], func(name string) bool {
-		return name == "*" || c.ARN != "" && name == c.ARN ||
-			c.Account != "" && (name == c.Account || strings.HasPrefix(name, "arn:") && strings.HasSuffix(name, ":iam::"+c.Account+":root"))
+		return name == "*" || c.ARN != "" && (name == c.ARN || name == roleOf(c.ARN)) ||
+			c.Service == "" && c.Account != "" && (name == c.Account || strings.HasPrefix(name, "arn:") && strings.HasSuffix(name, ":iam::"+c.Account+":root"))
 	})
+}
+
+// roleOf is the ARN of the role of a session (arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION), without the role's path,
+// which a session does not tell.
+func roleOf(arn string) string {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) != 6 || parts[2] != "sts" {
+		return ""
+	}
+	session := strings.Split(parts[5], "/")
+	if len(session) != 3 || session[0] != "assumed-role" {
+		return ""
+	}
+	return strings.Join([]string{parts[0], parts[1], "iam", "", parts[4], "role/" + session[1]}, ":")
 }
 
 func (r Request) value(key string) (string, bool) {

@@ -27,7 +27,8 @@ var variable = regexp.MustCompile(`\{[^{}/]+\}`)
 
 // Pattern is the narrowest pattern of a source ARN that lets one route of one stage in: the method of the route, * for
 // ANY; its path, * for each variable; and for the route $default, which has no method, the stage and that word. It is
-// right under every reading of what API Gateway presents, see [API.Presented].
+// right under every reading of what API Gateway presents, see [API.Presented]. A * also spans slashes, so a pattern with
+// one lets in other routes of the same API and stage whose path ends alike.
 func (a API) Pattern(stage, routeKey string) string {
 	method, path, found := strings.Cut(routeKey, " ")
 	if !found {

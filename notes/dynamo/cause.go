@@ -12,6 +12,9 @@ import (
 )
 
 var (
+	// ErrNoAnswer is an error of a call to DynamoDB that was not answered: refused, cut off or out of time.
+	ErrNoAnswer = errors.New("no answer")
+
 	errNoTable      = errors.New("no such table")
 	errForeignTable = errors.New("the table's keys are others")
 )
@@ -40,9 +43,9 @@ func causeOf(err error) error {
 	var failure *failure
 	switch {
 	case errors.As(err, &failure) && failure.sent:
-		return fmt.Errorf("no answer: %w", failure.err)
+		return fmt.Errorf("%w: %w", ErrNoAnswer, failure.err)
 	case errors.As(err, &failure):
-		return fmt.Errorf("no connection: %w", failure.err)
+		return fmt.Errorf("%w, no connection: %w", ErrNoAnswer, failure.err)
 	case !errors.As(err, &api):
 		return err
 	}
