@@ -291,3 +291,16 @@ func TestTheLibraryAlone(t *testing.T) {
 		t.Errorf("the library alone is right in %d of 8 cases: event.go may do without them", 8-differs)
 	}
 }
+
+// TestBadBase64: a body that is not base64, though it is said to be, is a malformed request.
+func TestBadBase64(t *testing.T) {
+	d, _ := doorOf(file(t), "")
+	out, err := invoke(d)(sample(t, func(e map[string]any) {
+		method(e, "POST")
+		e["headers"].(map[string]any)["content-type"] = "application/json"
+		e["body"], e["isBase64Encoded"] = "{no base64}", true
+	}))
+	if err != nil || !strings.Contains(string(out), `"statusCode":400`) || !strings.Contains(string(out), "malformed_request") {
+		t.Errorf("%s, %v", out, err)
+	}
+}

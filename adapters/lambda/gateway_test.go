@@ -7,6 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -182,5 +187,85 @@ func TestGatewayMakesTheDocumentedEvent(t *testing.T) {
 	http := got["requestContext"].(map[string]any)["http"].(map[string]any)
 	if http["method"] != "POST" || http["path"] != "/my/path" || http["protocol"] != "HTTP/1.1" || http["sourceIp"] != "192.0.2.1" {
 		t.Errorf("requestContext.http is %v", http)
+	}
+}
+
+// recorded are events that API Gateway sent, as AWS's own library keeps them for its tests.
+func recorded(t *testing.T) map[string][]byte {
+	t.Helper()
+	folder, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/aws/aws-lambda-go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(folder)), "events", "testdata", "apigw-v2-request-*.json"))
+	if err != nil || len(files) < 4 {
+		t.Fatalf("the recorded events are %v, %v", files, err)
+	}
+	events := map[string][]byte{}
+	for _, file := range files {
+		if events[filepath.Base(file)], err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return events
+}
+
+// TestGatewayMakesTheRecordedEvent: from the request that API Gateway was sent, the gateway of these tests makes the event
+// that API Gateway made, but for what only AWS decides.
+func TestGatewayMakesTheRecordedEvent(t *testing.T) {
+	var want map[string]any
+	if err := json.Unmarshal(recorded(t)["apigw-v2-request-no-authorizer.json"], &want); err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequest("GET", "https://aaaaaaaaaa.execute-api.us-west-2.amazonaws.com/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{"Accept": {"*/*"}, "User-Agent": {"curl/7.58.0"}, "Content-Length": {"0"}}
+	payload, err := gateway{"$default", "aaaaaaaaaa.execute-api.us-west-2.amazonaws.com", ""}.event(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(payload, &got); err != nil {
+		t.Fatal(err)
+	}
+	awsDecides := []string{"/routeKey", "/headers/x-amzn-trace-id", "/headers/x-forwarded-for", "/requestContext/accountId", "/requestContext/apiId", "/requestContext/http/sourceIp",
+		"/requestContext/requestId", "/requestContext/routeKey", "/requestContext/time", "/requestContext/timeEpoch"}
+	var compare func(path string, got, want any)
+	compare = func(path string, got, want any) {
+		g, gotMap := got.(map[string]any)
+		w, wantMap := want.(map[string]any)
+		switch {
+		case gotMap && wantMap:
+			for name := range g {
+				compare(path+"/"+name, g[name], w[name])
+			}
+			for name := range w {
+				if _, there := g[name]; !there && name != "authentication" { // of a client's certificate
+					t.Errorf("%s/%s is missing", path, name)
+				}
+			}
+		case fmt.Sprintf("%T", got) != fmt.Sprintf("%T", want):
+			t.Errorf("%s is %v, recorded was %v", path, got, want)
+		case !slices.Contains(awsDecides, path) && got != want:
+			t.Errorf("%s is %v, recorded was %v", path, got, want)
+		}
+	}
+	compare("", got, want)
+}
+
+// TestRecordedEvents: what API Gateway really sent, with every kind of authorizer, is a request.
+func TestRecordedEvents(t *testing.T) {
+	for name, payload := range recorded(t) {
+		d, _ := doorOf(file(t), "")
+		out, err := invoke(d)(payload)
+		if err != nil || !strings.Contains(string(out), `"statusCode":404`) || !strings.Contains(string(out), "there is nothing at this path") {
+			t.Errorf("%s: %s, %v", name, out, err)
+		}
+		out, err = invoke(d)([]byte(regexp.MustCompile(`"rawPath": "[^"]*"`).ReplaceAllString(string(payload), `"rawPath": "/notes"`)))
+		if err != nil || !strings.Contains(string(out), `"statusCode":`) || strings.Contains(string(out), "payload format 2.0") {
+			t.Errorf("%s to /notes: %s, %v", name, out, err)
+		}
 	}
 }
