@@ -125,7 +125,7 @@ func share(t *testing.T, ops, kills int, late bool, start func(file string) *pro
 	for phase := range kills + 1 {
 		var open []porcupine.Operation
 		var count atomic.Int64
-		share := int64(ops / (kills + 1))
+		share := int64((ops + kills) / (kills + 1)) // rounded up, or the phases make fewer than ops
 		var done sync.WaitGroup
 		kill := make(chan struct{})
 		for id := range clients {
