@@ -20,11 +20,12 @@ var allowed = map[string][]string{
 	"adapters/lambda":   {"adapters/settings", "app", "notes", "notes/dynamo"},
 	"adapters/server":   {"adapters/settings", "app", "app/about", "notes", "notes/bolt", "notes/dynamo"},
 	"adapters/settings": {},
-	"deploy":            {"notes", "notes/bolt", "notes/dynamo"},
+	"deploy":            {"deploy/sandbox", "notes", "notes/bolt", "notes/dynamo"},
 	"app":               {"notes"},
 	"app/about":         {"app"},
 	"notes":             {},
 	"deploy/policy":     {},
+	"deploy/sandbox":    {"deploy/policy"},
 	"notes/bolt":        {"notes"},
 	"notes/dynamo":      {"notes"},
 

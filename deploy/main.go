@@ -19,14 +19,22 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// errExit is the end of a command that deploy ran, which has said what there was to say.
+type errExit struct{ code int }
+
+func (e errExit) Error() string { return fmt.Sprintf("the command ended with %d", e.code) }
+
 // errUsage is a mistake in the arguments.
 var errUsage = errors.New("this cannot be run")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	var exit errExit
 	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
 	case err == nil:
+	case errors.As(err, &exit):
+		os.Exit(exit.code)
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(os.Stderr, "deploy: %v\ndeploy -h lists the commands\n", err)
 		os.Exit(2)
@@ -47,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(tableCommand(), copyCommand(), zipCommand())
+	root.AddCommand(tableCommand(), copyCommand(), zipCommand(), sandboxCommand())
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return fmt.Errorf("%w: there is no command %q", errUsage, args[0])

@@ -1,0 +1,187 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Call is a call of an AWS operation that reached the sandbox.
+type Call struct {
+	Time      time.Time
+	Service   string   // as IAM's actions name it: dynamodb, lambda, apigateway, iam, logs, sts
+	Operation string   // such as Query; of one that is not known here, method and path
+	Region    string   // that the call was signed for
+	Caller    string   // ARN of a function's session; "" for the operator, who may do all
+	Resources []string // ARNs that it is done to, or *: of a function's calls only
+	Refusal   string   // why the function's role may not do it; "" where it may
+	Status    int
+}
+
+// Action is the action of the call in IAM's policies.
+func (c Call) Action() string { return c.Service + ":" + c.Operation }
+
+// call is a Call under way.
+type call struct {
+	Call
+	*http.Request
+	body []byte
+	key  string // id of the access key that signed it
+}
+
+// answer is what AWS answers.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a answer) ok() bool { return a.status < 300 }
+
+// maxCall is the most bytes of a call: a zip of 50 MB in base64 is the largest that Lambda takes.
+const maxCall = 72 << 20
+
+// credential is what a signature says of its signer.
+var credential = regexp.MustCompile(`(?:Credential=|X-Amz-Credential=)([^/]+)(?:/|%2F)[0-9]+(?:/|%2F)([^/%]+)(?:/|%2F)([^/%]+)(?:/|%2F)aws4_request`)
+
+// readCall finds out what is called.
+func readCall(w http.ResponseWriter, r *http.Request) (*call, error) {
+	c := &call{Request: r, Call: Call{Time: time.Now()}}
+	signed := credential.FindStringSubmatch(r.Header.Get("Authorization"))
+	if signed == nil {
+		signed = credential.FindStringSubmatch(r.URL.RawQuery)
+	}
+	if signed == nil {
+		return nil, fmt.Errorf("this is the sandbox of portable-notes. It takes signed calls of AWS's services, and requests to HTTP APIs under %sAPI-ID/STAGE/", apiPath)
+	}
+	c.key, c.Region, c.Service = signed[1], signed[2], signed[3]
+	var err error
+	if c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxCall)); err != nil {
+		return nil, fmt.Errorf("the call's body cannot be read: %w", err)
+	}
+	form, _ := url.ParseQuery(string(c.body)) // of the services that speak Query; of another call it is nothing
+	if target := r.Header.Get("X-Amz-Target"); target != "" {
+		_, c.Operation, _ = strings.Cut(target, ".")
+	} else if action := form.Get("Action"); action != "" {
+		c.Operation = action
+	} else if names := restOperations[c.Service]; names != nil {
+		named := &nameOperation{}
+		names.ServeHTTP(named, r) // which also makes the path's values known to the request
+		c.Operation = named.name
+	}
+	if c.Operation == "" {
+		c.Operation = r.Method + " " + r.URL.Path
+	}
+	return c, nil
+}
+
+// restOperations name the operations of the services that tell them by method and path.
+var restOperations = map[string]*http.ServeMux{"lambda": lambdaOperations(), "apigateway": apiOperations()}
+
+// nameOperation is told the name of an operation.
+type nameOperation struct {
+	http.ResponseWriter
+	name string
+}
+
+// Header, Write and WriteHeader ignore what http.ServeMux says of a path that it does not know.
+func (*nameOperation) Header() http.Header         { return http.Header{} }
+func (*nameOperation) Write(b []byte) (int, error) { return len(b), nil }
+func (*nameOperation) WriteHeader(int)             {}
+
+func operations(patterns map[string]string) *http.ServeMux {
+	mux := http.NewServeMux()
+	for pattern, name := range patterns {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) { w.(*nameOperation).name = name })
+	}
+	return mux
+}
+
+// lambdaOperations are of the API reference of Lambda. Each has its own date as version.
+func lambdaOperations() *http.ServeMux {
+	patterns := map[string]string{
+		"GET /{v}/functions": "ListFunctions", "GET /{v}/functions/{$}": "ListFunctions",
+		"POST /{v}/functions": "CreateFunction", "POST /{v}/functions/{$}": "CreateFunction",
+		"GET /{v}/tags/{arn...}": "ListTags", "POST /{v}/tags/{arn...}": "TagResource", "DELETE /{v}/tags/{arn...}": "UntagResource",
+		"GET /{v}/account-settings": "GetAccountSettings", "GET /{v}/account-settings/{$}": "GetAccountSettings",
+	}
+	for pattern, name := range map[string]string{
+		"GET ": "GetFunction", "DELETE ": "DeleteFunction", "PUT /code": "UpdateFunctionCode",
+		"GET /configuration": "GetFunctionConfiguration", "PUT /configuration": "UpdateFunctionConfiguration",
+		"GET /policy": "GetPolicy", "POST /policy": "AddPermission", "DELETE /policy/{sid}": "RemovePermission",
+		"POST /invocations": "Invoke", "POST /versions": "PublishVersion", "GET /versions": "ListVersionsByFunction",
+		"GET /concurrency": "GetFunctionConcurrency", "PUT /concurrency": "PutFunctionConcurrency", "DELETE /concurrency": "DeleteFunctionConcurrency",
+		"GET /aliases": "ListAliases", "POST /aliases": "CreateAlias", "GET /aliases/{alias}": "GetAlias", "PUT /aliases/{alias}": "UpdateAlias", "DELETE /aliases/{alias}": "DeleteAlias",
+	} {
+		method, path, _ := strings.Cut(pattern, " ")
+		patterns[method+" /{v}/functions/{function}"+path] = name
+	}
+	return operations(patterns)
+}
+
+// apiOperations are of the API reference of API Gateway, version 2.
+func apiOperations() *http.ServeMux {
+	patterns := map[string]string{
+		"DELETE /v2/apis/{api}/cors": "DeleteCorsConfiguration", "DELETE /v2/apis/{api}/stages/{id}/accesslogsettings": "DeleteAccessLogSettings",
+		"DELETE /v2/apis/{api}/stages/{id}/routesettings/{key...}": "DeleteRouteSettings",
+		"GET /v2/tags/{arn...}": "GetTags", "POST /v2/tags/{arn...}": "TagResource", "DELETE /v2/tags/{arn...}": "UntagResource",
+	}
+	of := func(name, plural, one string) {
+		many := one[:strings.LastIndex(one, "/")]
+		patterns["GET "+many], patterns["POST "+many] = "Get"+plural, "Create"+name
+		patterns["GET "+one], patterns["PATCH "+one], patterns["DELETE "+one] = "Get"+name, "Update"+name, "Delete"+name
+	}
+	of("Api", "Apis", "/v2/apis/{api}")
+	for _, name := range []string{"Route", "Integration", "Stage", "Deployment", "Authorizer", "Model"} {
+		of(name, name+"s", "/v2/apis/{api}/"+strings.ToLower(name)+"s/{id}")
+	}
+	return operations(patterns)
+}
+
+// reads tells whether a call changes nothing.
+func (c Call) reads() bool {
+	for _, verb := range []string{"Get", "List", "Describe", "Simulate", "Invoke", "Filter"} {
+		if strings.HasPrefix(c.Operation, verb) {
+			return true
+		}
+	}
+	return false
+}
+
+// decode reads the call's JSON. What it cannot read stays as it is: the sandbox's part of a call's checks.
+func (c *call) decode(into any) { _ = json.Unmarshal(c.body, into) }
+
+func jsonAnswer(status int, body any) answer {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // of values of ours
+	}
+	return answer{status, http.Header{"Content-Type": {"application/json"}}, encoded}
+}
+
+// refuse is an error as the service words its errors.
+func (c *call) refuse(status int, code, format string, values ...any) answer {
+	message := fmt.Sprintf(format, values...)
+	switch c.Service {
+	case "iam", "sts":
+		var text bytes.Buffer
+		_ = xml.EscapeText(&text, []byte(message)) // a buffer takes everything
+		body := fmt.Sprintf("<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>sandbox</RequestId></ErrorResponse>", code, &text)
+		return answer{status, http.Header{"Content-Type": {"text/xml"}}, []byte(body)}
+	case "lambda":
+		a := jsonAnswer(status, map[string]string{"Type": "User", "Message": message, "message": message})
+		a.header.Set("X-Amzn-Errortype", code)
+		return a
+	default:
+		a := jsonAnswer(status, map[string]string{"__type": code, "message": message})
+		a.header.Set("X-Amzn-Errortype", code)
+		return a
+	}
+}

@@ -1,0 +1,212 @@
+package sandbox
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// requestID is an id as API Gateway has them.
+func requestID() string { return strings.ReplaceAll(uuid.NewString(), "-", "")[:15] + "=" }
+
+// traceID is an id of AWS X-Ray.
+func traceID() string {
+	return fmt.Sprintf("Root=1-%08x-%08x%016x", time.Now().Unix(), rand.Uint32(), rand.Uint64())
+}
+
+// event is the request as the function gets it ("Working with AWS Lambda proxy integrations for HTTP APIs").
+func (x *exchange) event(v2 bool) []byte {
+	path := x.path
+	if *x.stage.StageName != "$default" {
+		path = "/" + *x.stage.StageName + path
+	}
+	headers, cookies := x.headers()
+	body, encoded := x.encodedBody(headers)
+	query, _ := url.ParseQuery(x.r.URL.RawQuery) // what can be read of it
+	context := map[string]any{
+		"accountId": Account, "apiId": *x.api.ApiId, "domainName": x.domain(), "domainPrefix": *x.api.ApiId,
+		"requestId": x.id, "stage": *x.stage.StageName,
+	}
+	var e map[string]any
+	if v2 {
+		context["http"] = map[string]any{"method": x.r.Method, "path": path, "protocol": x.r.Proto, "sourceIp": x.sourceIP(), "userAgent": x.r.UserAgent()}
+		context["routeKey"], context["time"], context["timeEpoch"] = *x.route.RouteKey, clf(x.began), x.began.UnixMilli()
+		if x.context != nil {
+			context["authorizer"] = x.context
+		}
+		e = map[string]any{
+			"version": "2.0", "routeKey": *x.route.RouteKey, "rawPath": path, "rawQueryString": x.r.URL.RawQuery,
+			"headers": folded(headers), "requestContext": context, "isBase64Encoded": encoded,
+		}
+		if len(cookies) > 0 {
+			e["cookies"] = cookies
+		}
+		if len(query) > 0 {
+			e["queryStringParameters"] = folded(query)
+		}
+		if body != nil {
+			e["body"] = body
+		}
+		if len(x.values) > 0 {
+			e["pathParameters"] = x.values
+		}
+		if len(x.stage.StageVariables) > 0 {
+			e["stageVariables"] = x.stage.StageVariables
+		}
+	} else {
+		if len(cookies) > 0 {
+			headers["cookie"] = []string{strings.Join(cookies, "; ")}
+		}
+		_, resource, found := strings.Cut(*x.route.RouteKey, " ")
+		if !found {
+			resource = *x.route.RouteKey
+		}
+		maps.Copy(context, map[string]any{
+			"httpMethod": x.r.Method, "path": path, "protocol": x.r.Proto, "requestTime": clf(x.began), "requestTimeEpoch": x.began.UnixMilli(),
+			"extendedRequestId": x.id, "resourcePath": resource, "resourceId": nil, "authorizer": x.context,
+			"identity": map[string]any{"sourceIp": x.sourceIP(), "userAgent": x.r.UserAgent(), "accessKey": nil, "accountId": nil, "caller": nil,
+				"cognitoAuthenticationProvider": nil, "cognitoAuthenticationType": nil, "cognitoIdentityId": nil, "cognitoIdentityPoolId": nil,
+				"principalOrgId": nil, "user": nil, "userArn": nil, "clientCert": nil},
+		})
+		e = map[string]any{
+			"version": "1.0", "resource": resource, "path": path, "httpMethod": x.r.Method, "requestContext": context, "isBase64Encoded": encoded, "body": body,
+			"headers": last(headers), "multiValueHeaders": headers, "queryStringParameters": last(query), "multiValueQueryStringParameters": orNull(query),
+			"pathParameters": orNull(x.values), "stageVariables": orNull(x.stage.StageVariables),
+		}
+	}
+	return jsonAnswer(0, e).body
+}
+
+// clf is a time as access logs write it.
+func clf(t time.Time) string { return t.UTC().Format("02/Jan/2006:15:04:05 -0700") }
+
+// headers are the request's, in lower case, with those that API Gateway sets; and its cookies.
+func (x *exchange) headers() (map[string][]string, []string) {
+	var cookies []string
+	headers := map[string][]string{}
+	for name, values := range x.r.Header {
+		headers[strings.ToLower(name)] = values
+	}
+	if all := headers["cookie"]; all != nil {
+		cookies = strings.Split(strings.Join(all, "; "), "; ")
+		delete(headers, "cookie")
+	}
+	for _, hop := range []string{"connection", "transfer-encoding", "keep-alive", "te", "trailer", "upgrade", "proxy-authorization"} {
+		delete(headers, hop)
+	}
+	headers["host"] = []string{x.domain()}
+	headers["content-length"] = []string{fmt.Sprint(len(x.body))}
+	headers["x-forwarded-for"] = append(slices.Clone(headers["x-forwarded-for"]), x.sourceIP())
+	headers["x-forwarded-port"], headers["x-forwarded-proto"] = []string{"443"}, []string{"https"}
+	if headers["x-amzn-trace-id"] == nil {
+		headers["x-amzn-trace-id"] = []string{traceID()}
+	}
+	return headers, cookies
+}
+
+// encodedBody is the body as it is, or in base64 where it is no text by its media type.
+func (x *exchange) encodedBody(headers map[string][]string) (any, bool) {
+	if len(x.body) == 0 {
+		return nil, false
+	}
+	mediaType, _, _ := strings.Cut(strings.ToLower(strings.Join(headers["content-type"], ",")), ";")
+	mediaType = strings.TrimSpace(mediaType)
+	text := strings.HasPrefix(mediaType, "text/") || slices.Contains([]string{"application/json", "application/xml", "application/javascript"}, mediaType)
+	if text && utf8.Valid(x.body) {
+		return string(x.body), false
+	}
+	return base64.StdEncoding.EncodeToString(x.body), true
+}
+
+// folded joins the values of a name with commas.
+func folded(all map[string][]string) map[string]string {
+	joined := map[string]string{}
+	for name, values := range all {
+		joined[name] = strings.Join(values, ",")
+	}
+	return joined
+}
+
+// last are the last values of each name, as format 1.0 has them; null for none.
+func last(all map[string][]string) any {
+	one := map[string]string{}
+	for name, values := range all {
+		one[name] = values[len(values)-1]
+	}
+	return orNull(one)
+}
+
+func orNull[M ~map[string]V, V any](m M) any {
+	if len(m) == 0 {
+		return nil
+	}
+	return m
+}
+
+// cors sets the headers of an API with a CORS configuration, in place of the function's own ("Configuring CORS for an HTTP
+// API").
+func (x *exchange) cors(header http.Header) {
+	c := x.corsHeaders()
+	if c == nil {
+		return
+	}
+	for name := range header {
+		if strings.HasPrefix(name, "Access-Control-") {
+			delete(header, name)
+		}
+	}
+	maps.Copy(header, c)
+}
+
+// corsHeaders are those for every answer to the request's origin; nil without a CORS configuration.
+func (x *exchange) corsHeaders() http.Header {
+	if x.api == nil || x.api.CorsConfiguration == nil {
+		return nil
+	}
+	c, origin, header := x.api.CorsConfiguration, x.r.Header.Get("Origin"), http.Header{}
+	allowed := slices.ContainsFunc(c.AllowOrigins, func(o string) bool {
+		return o == "*" || strings.EqualFold(o, origin) || strings.HasSuffix(o, "://*") && strings.HasPrefix(origin, strings.TrimSuffix(o, "*"))
+	})
+	if origin == "" || !allowed {
+		return header
+	}
+	if slices.Contains(c.AllowOrigins, "*") {
+		origin = "*"
+	}
+	header.Set("Access-Control-Allow-Origin", origin)
+	if c.AllowCredentials != nil && *c.AllowCredentials {
+		header.Set("Access-Control-Allow-Credentials", "true")
+	}
+	if len(c.ExposeHeaders) > 0 {
+		header.Set("Access-Control-Expose-Headers", strings.Join(c.ExposeHeaders, ","))
+	}
+	if x.r.Method == http.MethodOptions && x.r.Header.Get("Access-Control-Request-Method") != "" {
+		header.Set("Access-Control-Allow-Methods", strings.Join(c.AllowMethods, ","))
+		header.Set("Access-Control-Allow-Headers", strings.Join(c.AllowHeaders, ","))
+		if c.MaxAge != nil {
+			header.Set("Access-Control-Max-Age", fmt.Sprint(*c.MaxAge))
+		}
+	}
+	return header
+}
+
+// preflight answers a preflight request of an API with a CORS configuration, whatever the routes are, but for a route of
+// its own.
+func (x *exchange) preflight() *http.Response {
+	if x.api.CorsConfiguration == nil || x.r.Method != http.MethodOptions || x.r.Header.Get("Origin") == "" || x.r.Header.Get("Access-Control-Request-Method") == "" {
+		return nil
+	}
+	if x.route != nil && strings.HasPrefix(*x.route.RouteKey, "OPTIONS ") {
+		return nil
+	}
+	return reply(http.StatusNoContent, nil, "")
+}

@@ -1,0 +1,460 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+
+	"example.com/portable-notes/deploy/policy"
+)
+
+// Limits of HTTP APIs ("Quotas for configuring and running an HTTP API").
+const (
+	maxBody            = 10 << 20 // bytes of a request's body
+	maxHeaders         = 10_240   // bytes of a request's line and headers
+	integrationTimeout = 30 * time.Second
+	authorizerTimeout  = 10 * time.Second
+)
+
+// apiHost is the API and the region of a host of the form API-ID.execute-api.REGION.amazonaws.com; of a shorter one, such
+// as API-ID.execute-api.localhost, the region is the sandbox's.
+func apiHost(host, region string) (id, in string, ok bool) {
+	parts := strings.Split(strings.Split(host, ":")[0], ".")
+	if len(parts) < 3 || parts[1] != "execute-api" {
+		return "", "", false
+	}
+	if len(parts) >= 5 {
+		region = parts[2]
+	}
+	return parts[0], region, true
+}
+
+// exchange is a request to an HTTP API and what becomes of it.
+type exchange struct {
+	s       *Sandbox
+	r       *http.Request
+	region  string
+	api     *apigatewayv2.GetApiOutput
+	stage   *stage
+	routes  *snapshot
+	route   *types.Route
+	path    string // decoded, under the stage
+	body    []byte
+	values  map[string]string // of the route's path variables
+	id      string
+	began   time.Time
+	context map[string]any    // what an authorizer says
+	log     map[string]string // $context variables
+}
+
+// problem is an answer of API Gateway's own, and what only the access log says of it.
+type problem struct {
+	status  int
+	message string // to the client
+	key     string // the $context variable that holds why
+	why     string
+}
+
+func (p *problem) Error() string { return p.why }
+
+// The answers of API Gateway's own ("Troubleshooting issues with HTTP API Lambda integrations", and what is seen).
+func notFound() *problem { return &problem{status: 404, message: "Not Found"} }
+func failed(format string, values ...any) *problem {
+	return &problem{500, "Internal Server Error", "integrationErrorMessage", fmt.Sprintf(format, values...)}
+}
+
+// mayNotCall is what API Gateway says, in the access log alone, where it may not invoke a function.
+const mayNotCall = "The IAM role configured on the integration or API Gateway doesn't have permissions to call the integration. Check the permissions and try again."
+
+// serveAPI answers a request to an HTTP API. A client under the sandbox's own address may also write $default for a stage.
+func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, region, id, escaped string, own bool) {
+	x := &exchange{s: s, r: r, region: region, id: requestID(), began: time.Now(), log: map[string]string{}}
+	header := http.Header{"Apigw-Requestid": {x.id}}
+	var a *http.Response
+	err := x.find(id, escaped, own)
+	if err == nil {
+		a, err = x.serve()
+	}
+	var p *problem
+	switch {
+	case err == nil:
+	case errors.As(err, &p):
+		a = reply(p.status, jsonAnswer(p.status, map[string]string{"message": p.message}).body, "application/json")
+		if p.key != "" {
+			x.log[p.key] = p.why
+		}
+		if p.status == 401 {
+			a.Header.Set("Www-Authenticate", p.why)
+		}
+		if p.why != "" {
+			s.log.Printf("%d %s %s: %s", p.status, r.Method, r.URL.Path, p.why)
+		}
+	default:
+		s.log.Printf("500 %s %s: %v", r.Method, r.URL.Path, err)
+		a = reply(500, []byte(`{"message":"Internal Server Error"}`), "application/json")
+	}
+	for name, values := range a.Header {
+		header[name] = values
+	}
+	if location := header.Get("Location"); own && strings.HasPrefix(location, "/") { // under the host of the API it needs no more
+		header.Set("Location", apiPath+id+location)
+	}
+	x.cors(header)
+	for name, values := range header {
+		w.Header()[name] = values
+	}
+	content, _ := io.ReadAll(a.Body) // of a buffer
+	w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+	w.WriteHeader(a.StatusCode)
+	_, _ = w.Write(content) // a client that is gone misses nothing
+	x.writeAccessLog(a.StatusCode, len(content))
+}
+
+func reply(status int, body []byte, contentType string) *http.Response {
+	a := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}
+	if contentType != "" {
+		a.Header.Set("Content-Type", contentType)
+	}
+	return a
+}
+
+// find finds the API, its stage and the path under it.
+func (x *exchange) find(id, escaped string, own bool) (err error) {
+	ctx := x.r.Context()
+	x.api, err = remembered(x.s, "api "+x.region+" "+id, func() (*apigatewayv2.GetApiOutput, error) {
+		return x.s.apis.GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &id}, x.s.in(x.region))
+	})
+	if missing := (*types.NotFoundException)(nil); errors.As(err, &missing) || err == nil && x.api.DisableExecuteApiEndpoint != nil && *x.api.DisableExecuteApiEndpoint {
+		return notFound()
+	} else if err != nil {
+		return err
+	}
+	first, rest, _ := strings.Cut(strings.TrimPrefix(escaped, "/"), "/")
+	name, err := url.PathUnescape(first)
+	if err != nil {
+		return &problem{status: 400, message: "Bad Request"}
+	}
+	x.stage = x.s.stage(id, name)
+	if x.stage == nil || name == "$default" && !own { // the first part of the path is no stage
+		x.stage, rest = x.s.stage(id, "$default"), strings.TrimPrefix(escaped, "/")
+	}
+	if x.stage == nil {
+		return notFound()
+	}
+	if x.path, err = url.PathUnescape("/" + rest); err != nil {
+		return &problem{status: 400, message: "Bad Request"}
+	}
+	if x.routes = x.stage.deployed; x.routes == nil {
+		return notFound()
+	}
+	return nil
+}
+
+// serve answers a request that has reached a stage.
+func (x *exchange) serve() (*http.Response, error) {
+	size := len(x.r.Method) + len(x.r.RequestURI) + len(x.r.Proto) + 4
+	for name, values := range x.r.Header {
+		size += len(values) * (len(name) + 4)
+		size += len(strings.Join(values, ""))
+	}
+	if size > maxHeaders {
+		return nil, &problem{status: 431, message: "Request Header Fields Too Large"}
+	}
+	x.route, x.values = selectRoute(x.routes.routes, x.r.Method, x.path)
+	if answer := x.preflight(); answer != nil {
+		return answer, nil
+	}
+	if x.route == nil {
+		return nil, notFound()
+	}
+	if !x.stage.admits(*x.route.RouteKey) {
+		return nil, &problem{status: 429, message: "Too Many Requests"}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, maxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, &problem{status: 413, message: "Request Entity Too Large"}
+	} else if err != nil {
+		return nil, &problem{status: 400, message: "Bad Request"}
+	}
+	x.body = body
+	if err := x.authorize(); err != nil {
+		return nil, err
+	}
+	return x.integrate()
+}
+
+// selectRoute selects a route as HTTP APIs do ("Routing API requests", API Gateway developer guide): one that matches the
+// whole path, else the longest greedy one, else $default; literal parts before variables, and a method before ANY.
+func selectRoute(routes []types.Route, method, path string) (*types.Route, map[string]string) {
+	var best *types.Route
+	var bestRank string
+	var bestValues map[string]string
+	for i := range routes {
+		rank, values, ok := matchRoute(*routes[i].RouteKey, method, path)
+		if ok && (best == nil || rank > bestRank) {
+			best, bestRank, bestValues = &routes[i], rank, values
+		}
+	}
+	return best, bestValues
+}
+
+// matchRoute matches a route key. The better match has the greater rank: for each part of the path 3 where it is literal,
+// 2 for a variable, 1 for a greedy one, and at the end whether the method is named.
+func matchRoute(key, method, path string) (rank string, values map[string]string, ok bool) {
+	verb, template, found := strings.Cut(key, " ")
+	if !found {
+		return "", nil, key == "$default"
+	}
+	if verb != "ANY" && verb != method {
+		return "", nil, false
+	}
+	greedy := "9" // a match of the whole path is better than any greedy one
+	values = map[string]string{}
+	parts, given := strings.Split(template, "/"), strings.Split(path, "/")
+	for i, part := range parts {
+		name, variable := strings.CutPrefix(strings.TrimSuffix(part, "}"), "{")
+		plus, isGreedy := strings.CutSuffix(name, "+")
+		switch {
+		case i >= len(given):
+			return "", nil, false
+		case variable && isGreedy:
+			if values[plus] = strings.Join(given[i:], "/"); values[plus] == "" {
+				return "", nil, false
+			}
+			greedy, rank, given = "1", rank+"1", given[:i+1]
+		case variable && given[i] != "":
+			values[name], rank = given[i], rank+"2"
+		case part == given[i]:
+			rank += "3"
+		default:
+			return "", nil, false
+		}
+	}
+	if len(parts) != len(given) {
+		return "", nil, false
+	}
+	if verb != "ANY" {
+		rank += "1"
+	}
+	return greedy + rank, values, true
+}
+
+// functionURI is a Lambda function as integrations and authorizers name it, with a qualifier or not.
+var functionURI = regexp.MustCompile(`^(?:arn:[^:]+:apigateway:[^:]+:lambda:path/2015-03-31/functions/)?arn:[^:]+:lambda:([^:]+):([^:]*):function:([^:/]+)(?::([^:/]+))?(?:/invocations)?$`)
+
+// stageVariable is a variable of the stage in a URI.
+var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
+
+// lambdaOf is the function that a URI names, once the stage's variables are put in.
+func (x *exchange) lambdaOf(uri *string) (region, name, qualifier string, err error) {
+	if uri == nil {
+		return "", "", "", errors.New("it has no URI")
+	}
+	full := stageVariable.ReplaceAllStringFunc(*uri, func(v string) string {
+		return x.stage.StageVariables[stageVariable.FindStringSubmatch(v)[1]]
+	})
+	m := functionURI.FindStringSubmatch(full)
+	if m == nil || m[2] != Account {
+		return "", "", "", fmt.Errorf("%s is no function of account %s", full, Account)
+	}
+	return m[1], m[3], m[4], nil
+}
+
+// integrate passes the request on to the route's function.
+func (x *exchange) integrate() (*http.Response, error) {
+	id, _ := strings.CutPrefix(*orEmpty(x.route.Target), "integrations/")
+	i, ok := x.routes.integrations[id]
+	if !ok {
+		return nil, notFound() // a route without a target, or whose integration is gone
+	}
+	if i.IntegrationType != types.IntegrationTypeAwsProxy {
+		return nil, failed("the sandbox integrates Lambda functions alone, not %s", i.IntegrationType)
+	}
+	region, name, qualifier, err := x.lambdaOf(i.IntegrationUri)
+	if err != nil {
+		return nil, failed("The integration names no function that is there: %v", err)
+	}
+	if why := x.mayInvoke(functionARN(region, name, qualifier), i.CredentialsArn, x.policyAPI().Presented(*x.stage.StageName, *x.route.RouteKey, x.r.Method, x.path)); why != nil {
+		return nil, why
+	}
+	v2 := *orEmpty(i.PayloadFormatVersion) == "2.0"
+	payload := x.event(v2)
+	if len(payload) > maxEvent {
+		return nil, &problem{status: 413, message: "Request Entity Too Large"}
+	}
+	limit := integrationTimeout
+	if i.TimeoutInMillis != nil && *i.TimeoutInMillis > 0 {
+		limit = time.Duration(*i.TimeoutInMillis) * time.Millisecond
+	}
+	o, err := x.within(limit, region, name, qualifier, payload)
+	if err != nil {
+		return nil, err
+	}
+	if o.failed {
+		x.log["integrationErrorMessage"] = "The Lambda function returned an error"
+		return nil, failed("The Lambda function returned the following error: %s. Check your Lambda function code and try again.", lambdaError(o.payload))
+	}
+	return answerOf(o.payload, v2)
+}
+
+// mayInvoke judges whether API Gateway may invoke a function: by the role that the integration or authorizer names, or by
+// the function's policy.
+func (x *exchange) mayInvoke(arn string, credentials *string, sources []string) error {
+	why := ""
+	if credentials != nil && *credentials != "" {
+		if why = x.s.assumable(x.r.Context(), *credentials, "apigateway.amazonaws.com"); why == "" {
+			why = x.s.judge(x.r.Context(), *credentials, Call{Service: "lambda", Operation: "InvokeFunction", Region: x.region, Caller: *credentials, Resources: []string{arn}})
+		}
+	} else {
+		why = x.s.mayInvoke(arn, "apigateway.amazonaws.com", sources)
+	}
+	if why == "" {
+		return nil
+	}
+	x.s.log.Printf("API Gateway may not invoke the function: %s", why)
+	return &problem{500, "Internal Server Error", "integrationErrorMessage", mayNotCall}
+}
+
+// within invokes a function and waits for a time. What the function does goes on after it.
+func (x *exchange) within(limit time.Duration, region, name, qualifier string, payload []byte) (outcome, error) {
+	type ended struct {
+		o   outcome
+		err error
+	}
+	done := make(chan ended, 1)
+	go func() {
+		o, err := x.s.invoke(context.WithoutCancel(x.r.Context()), region, name, qualifier, payload)
+		done <- ended{o, err}
+	}()
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	begin := time.Now()
+	select {
+	case e := <-done:
+		x.log["integrationLatency"] = fmt.Sprint(time.Since(begin).Milliseconds())
+		var r *refused
+		if errors.As(e.err, &r) {
+			if r.status == http.StatusTooManyRequests {
+				return outcome{}, &problem{503, "Service Unavailable", "integrationErrorMessage", r.message}
+			}
+			return outcome{}, failed("%s", r.message)
+		}
+		return e.o, e.err
+	case <-late.C:
+		return outcome{}, &problem{503, "Service Unavailable", "integrationErrorMessage", "Endpoint request timed out"}
+	}
+}
+
+// lambdaError is what a function's error says of itself.
+func lambdaError(payload []byte) string {
+	var e struct{ ErrorMessage string }
+	_ = json.Unmarshal(payload, &e) // a function may fail with anything
+	return e.ErrorMessage
+}
+
+// policyAPI is the API as policies name it.
+func (x *exchange) policyAPI() policy.API {
+	return policy.API{Partition: partition(x.region), Region: x.region, Account: Account, ID: *x.api.ApiId}
+}
+
+// domain is the host that a function sees.
+func (x *exchange) domain() string {
+	suffix := ".amazonaws.com"
+	if partition(x.region) == "aws-cn" {
+		suffix += ".cn"
+	}
+	return *x.api.ApiId + ".execute-api." + x.region + suffix
+}
+
+func (x *exchange) sourceIP() string {
+	host, _, err := net.SplitHostPort(x.r.RemoteAddr)
+	if err != nil {
+		return x.r.RemoteAddr
+	}
+	return host
+}
+
+// answerOf makes an answer of what a function returned ("Lambda function response for format 1.0" and "2.0").
+func answerOf(payload []byte, v2 bool) (*http.Response, error) {
+	malformed := func(why any) (*http.Response, error) {
+		return nil, failed("The Lambda function returned a response that is no valid one: %v", why)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(payload, &fields); err != nil || fields["statusCode"] == nil {
+		if !v2 {
+			return malformed("it has no statusCode")
+		}
+		var text string // a text is the body itself
+		if json.Unmarshal(payload, &text) == nil && len(payload) > 0 {
+			return reply(200, []byte(text), "application/json"), nil
+		}
+		return reply(200, payload, "application/json"), nil
+	}
+	var f struct {
+		StatusCode        json.Number
+		Headers           map[string]json.RawMessage
+		MultiValueHeaders map[string][]string
+		Cookies           []string
+		Body              *string
+		IsBase64Encoded   bool
+	}
+	if err := json.Unmarshal(payload, &f); err != nil {
+		return malformed(err)
+	}
+	status, err := strconv.Atoi(f.StatusCode.String())
+	if err != nil || status < 100 || status > 599 {
+		return malformed("its statusCode is " + f.StatusCode.String())
+	}
+	body := []byte(*orEmpty(f.Body))
+	if f.IsBase64Encoded {
+		if body, err = base64.StdEncoding.DecodeString(string(body)); err != nil {
+			return malformed(err)
+		}
+	}
+	a := reply(status, body, "")
+	for name, value := range f.Headers {
+		var text string
+		if json.Unmarshal(value, &text) != nil {
+			if text = string(value); strings.ContainsAny(text[:1], "[{n") {
+				return malformed("the header " + name + " is no text")
+			}
+		}
+		a.Header.Set(name, text)
+	}
+	if !v2 {
+		for name, values := range f.MultiValueHeaders {
+			a.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+		}
+	} else if len(f.Cookies) > 0 {
+		a.Header["Set-Cookie"] = f.Cookies
+	}
+	if a.Header.Get("Content-Type") == "" && len(body) > 0 {
+		a.Header.Set("Content-Type", "text/plain;charset=utf-8")
+	}
+	for _, hop := range []string{"Connection", "Content-Length", "Transfer-Encoding", "Keep-Alive", "Upgrade"} {
+		a.Header.Del(hop)
+	}
+	return a, nil
+}
+
+func orEmpty(text *string) *string {
+	if text == nil {
+		return new(string)
+	}
+	return text
+}

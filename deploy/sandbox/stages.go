@@ -1,0 +1,439 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"golang.org/x/time/rate"
+)
+
+// apiState is what the sandbox keeps of an API: stages and deployments, which moto lacks, and the ids of its authorizers,
+// which moto cannot list.
+type apiState struct {
+	region      string
+	stages      map[string]*stage
+	deployments []*deployment
+	authorizers []string
+}
+
+// stage is a stage of an API, with the names of API Gateway's own JSON. It is not changed once it is kept.
+type stage struct {
+	StageName                   *string              `json:"stageName"`
+	AutoDeploy                  bool                 `json:"autoDeploy"`
+	DeploymentID                string               `json:"deploymentId,omitempty"`
+	Description                 string               `json:"description,omitempty"`
+	StageVariables              map[string]string    `json:"stageVariables"`
+	DefaultRouteSettings        *throttle            `json:"defaultRouteSettings"`
+	RouteSettings               map[string]*throttle `json:"routeSettings"`
+	AccessLogSettings           *accessLog           `json:"accessLogSettings,omitempty"`
+	LastDeploymentStatusMessage string               `json:"lastDeploymentStatusMessage,omitempty"`
+	Tags                        map[string]string    `json:"tags"`
+	CreatedDate                 time.Time            `json:"createdDate"`
+	LastUpdatedDate             time.Time            `json:"lastUpdatedDate"`
+	deployed                    *snapshot            // nil for none
+	limits                      *sync.Map            // *rate.Limiter by route key, for these settings
+}
+
+// throttle are settings of a stage's routes. Once one of rate and burst is set, the other is 0 if it is not.
+type throttle struct {
+	Rate    *float64 `json:"throttlingRateLimit,omitempty"`
+	Burst   *int     `json:"throttlingBurstLimit,omitempty"`
+	Metrics bool     `json:"detailedMetricsEnabled"`
+}
+
+type accessLog struct {
+	DestinationArn string `json:"destinationArn"`
+	Format         string `json:"format"`
+}
+
+// deployment is what of an API a stage serves.
+type deployment struct {
+	ID          string    `json:"deploymentId"`
+	Auto        bool      `json:"autoDeployed"`
+	Status      string    `json:"deploymentStatus"`
+	CreatedDate time.Time `json:"createdDate"`
+	snapshot    *snapshot
+}
+
+// snapshot is the part of an API that is deployed.
+type snapshot struct {
+	routes       []types.Route
+	integrations map[string]types.Integration
+	authorizers  map[string]*apigatewayv2.GetAuthorizerOutput
+}
+
+// in makes a call of moto be in a region.
+func (s *Sandbox) in(region string) func(*apigatewayv2.Options) {
+	return func(o *apigatewayv2.Options) { o.Region = region }
+}
+
+// regionOf is the region that an API is in.
+func (s *Sandbox) regionOf(id string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.apiStates[id]; a != nil {
+		return a.region
+	}
+	return s.region
+}
+
+// stage is a stage of an API, nil if there is none of that name.
+func (s *Sandbox) stage(api, name string) *stage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.apiStates[api]; a != nil {
+		return a.stages[name]
+	}
+	return nil
+}
+
+// admits tells whether a stage's throttling lets one more request to a route through.
+func (g *stage) admits(key string) bool {
+	t := g.RouteSettings[key]
+	if t == nil {
+		t, key = g.DefaultRouteSettings, ""
+	}
+	if t == nil || t.Rate == nil && t.Burst == nil {
+		return true
+	}
+	limit, burst := 0.0, 0
+	if t.Rate != nil {
+		limit = *t.Rate
+	}
+	if t.Burst != nil {
+		burst = *t.Burst
+	}
+	limiter, _ := g.limits.LoadOrStore(key, rate.NewLimiter(rate.Limit(limit), burst))
+	return limit > 0 && limiter.(*rate.Limiter).Allow()
+}
+
+// take takes what is deployable of an API.
+func (s *Sandbox) take(ctx context.Context, region, api string) (*snapshot, error) {
+	routes, err := s.apis.GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api}, s.in(region))
+	if err != nil {
+		return nil, err
+	}
+	integrations, err := s.apis.GetIntegrations(ctx, &apigatewayv2.GetIntegrationsInput{ApiId: &api}, s.in(region))
+	if err != nil {
+		return nil, err
+	}
+	shot := &snapshot{routes: routes.Items, integrations: map[string]types.Integration{}, authorizers: map[string]*apigatewayv2.GetAuthorizerOutput{}}
+	for _, i := range integrations.Items {
+		shot.integrations[*i.IntegrationId] = i
+	}
+	s.mu.Lock()
+	ids := slices.Clone(s.apiStates[api].authorizers)
+	s.mu.Unlock()
+	for _, id := range ids {
+		if shot.authorizers[id], err = s.apis.GetAuthorizer(ctx, &apigatewayv2.GetAuthorizerInput{ApiId: &api, AuthorizerId: &id}, s.in(region)); err != nil {
+			return nil, err
+		}
+	}
+	return shot, nil
+}
+
+// deploy makes a deployment of the call's API, for one stage, or for "" for all that deploy by themselves, if there are any.
+func (s *Sandbox) deploy(c *call, only string) (*deployment, error) {
+	shot, err := s.take(c.Context(), c.Region, c.PathValue("api"))
+	if err != nil {
+		return nil, err
+	}
+	d := &deployment{ID: requestID()[:6], Auto: only == "", Status: "DEPLOYED", CreatedDate: time.Now().UTC(), snapshot: shot}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, used := s.apiStates[c.PathValue("api")], only == "-"
+	for name, g := range a.stages {
+		if name == only || only == "" && g.AutoDeploy {
+			after := *g
+			after.deployed, after.DeploymentID, used = shot, d.ID, true
+			if after.LastDeploymentStatusMessage = ""; d.Auto {
+				after.LastDeploymentStatusMessage = "Successfully deployed stage with deployment ID '" + d.ID + "'"
+			}
+			a.stages[name] = &after
+		}
+	}
+	if used {
+		a.deployments = append([]*deployment{d}, a.deployments...)
+	}
+	return d, nil
+}
+
+// withAPI answers a call about stages or deployments: its API must be there.
+func withAPI(handle func(s *Sandbox, c *call, a *apiState) answer) func(*Sandbox, *call) answer {
+	return func(s *Sandbox, c *call) answer {
+		s.mu.Lock()
+		a := s.apiStates[c.PathValue("api")]
+		s.mu.Unlock()
+		if a == nil || a.region != c.Region {
+			return c.refuse(http.StatusNotFound, "NotFoundException", "Invalid API identifier specified %s:%s", Account, c.PathValue("api"))
+		}
+		return handle(s, c, a)
+	}
+}
+
+// withStage answers a call about a stage, which must be there too. It is called with s.mu held.
+func withStage(handle func(s *Sandbox, c *call, a *apiState, g *stage) answer) func(*Sandbox, *call) answer {
+	return withAPI(func(s *Sandbox, c *call, a *apiState) answer {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if g := a.stages[c.PathValue("id")]; g != nil {
+			return handle(s, c, a, g)
+		}
+		return c.refuse(http.StatusNotFound, "NotFoundException", "Invalid stage identifier specified")
+	})
+}
+
+var stageName = regexp.MustCompile(`^(\$default|[a-zA-Z0-9_-]{1,128})$`)
+
+func createStage(s *Sandbox, c *call, a *apiState) answer {
+	g := &stage{CreatedDate: time.Now().UTC()}
+	if problem := s.set(c, g); problem.status != 0 {
+		return problem
+	}
+	name := *orEmpty(g.StageName)
+	if !stageName.MatchString(name) {
+		return c.refuse(http.StatusBadRequest, "BadRequestException", "Stage name only allows a-zA-Z0-9_- and $default")
+	}
+	s.mu.Lock()
+	there := a.stages[name] != nil
+	if !there {
+		a.stages[name] = g
+	}
+	s.mu.Unlock()
+	if there {
+		return c.refuse(http.StatusConflict, "ConflictException", "Stage already exists")
+	}
+	return s.served(c, a, name, http.StatusCreated)
+}
+
+func updateStage(s *Sandbox, c *call, a *apiState) answer {
+	name := c.PathValue("id")
+	s.mu.Lock()
+	g := a.stages[name]
+	s.mu.Unlock()
+	if g == nil {
+		return c.refuse(http.StatusNotFound, "NotFoundException", "Invalid stage identifier specified")
+	}
+	after := *g
+	after.StageVariables, after.RouteSettings = maps.Clone(g.StageVariables), maps.Clone(g.RouteSettings)
+	if problem := s.set(c, &after); problem.status != 0 {
+		return problem
+	}
+	after.StageName = g.StageName
+	s.mu.Lock()
+	a.stages[name] = &after
+	s.mu.Unlock()
+	return s.served(c, a, name, http.StatusOK)
+}
+
+// set sets what a call gives of a stage.
+func (s *Sandbox) set(c *call, g *stage) answer {
+	given := map[string]json.RawMessage{}
+	c.decode(&given)
+	if given["defaultRouteSettings"] != nil { // which are set as a whole
+		g.DefaultRouteSettings = nil
+	}
+	if given["accessLogSettings"] != nil {
+		g.AccessLogSettings = nil
+	}
+	if err := json.Unmarshal(c.body, g); err != nil {
+		return c.refuse(http.StatusBadRequest, "BadRequestException", "Invalid request body: %v", err)
+	}
+	g.LastUpdatedDate, g.limits = time.Now().UTC(), &sync.Map{}
+	if l := g.AccessLogSettings; l != nil && given["accessLogSettings"] != nil {
+		if !strings.Contains(l.Format, "$context.requestId") && !strings.Contains(l.Format, "$context.extendedRequestId") {
+			return c.refuse(http.StatusBadRequest, "BadRequestException", "Access log format must contain $context.requestId or $context.extendedRequestId")
+		}
+		group, ok := s.logGroup(c.Context(), l.DestinationArn)
+		if !ok {
+			return c.refuse(http.StatusBadRequest, "BadRequestException", "The access log's destination %s is not the ARN of a log group that is there (without :* at its end)", group)
+		}
+	}
+	return answer{}
+}
+
+// logGroup is the name in the ARN of a log group, and whether that group is there.
+func (s *Sandbox) logGroup(ctx context.Context, arn string) (string, bool) {
+	parts := strings.SplitN(arn, ":", 7)
+	if len(parts) != 7 || parts[2] != "logs" || parts[5] != "log-group" || strings.HasSuffix(arn, ":*") {
+		return arn, false
+	}
+	groups, err := s.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &parts[6]}, func(o *cloudwatchlogs.Options) { o.Region = parts[3] })
+	if err != nil {
+		return arn, false
+	}
+	for _, group := range groups.LogGroups {
+		if *group.LogGroupName == parts[6] {
+			return parts[6], true
+		}
+	}
+	return arn, false
+}
+
+// served answers with a stage, once it is deployed if it does that by itself, or has what a call asks it to serve.
+func (s *Sandbox) served(c *call, a *apiState, name string, status int) answer {
+	s.mu.Lock()
+	g := a.stages[name]
+	s.mu.Unlock()
+	if g.AutoDeploy {
+		if _, err := s.deploy(c, ""); err != nil {
+			return c.refuse(http.StatusInternalServerError, "InternalServerErrorException", "%v", err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	after := *a.stages[name]
+	if !after.AutoDeploy && after.DeploymentID != "" {
+		i := slices.IndexFunc(a.deployments, func(d *deployment) bool { return d.ID == after.DeploymentID })
+		if i < 0 {
+			return c.refuse(http.StatusBadRequest, "BadRequestException", "Deployment id does not exist")
+		}
+		after.deployed = a.deployments[i].snapshot
+		a.stages[name] = &after
+	}
+	return jsonAnswer(status, after)
+}
+
+func getStage(_ *Sandbox, _ *call, _ *apiState, g *stage) answer {
+	return jsonAnswer(http.StatusOK, g)
+}
+
+func getStages(s *Sandbox, c *call, a *apiState) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*stage
+	for _, name := range sortedKeys(a.stages) {
+		all = append(all, a.stages[name])
+	}
+	return jsonAnswer(http.StatusOK, map[string]any{"items": all})
+}
+
+func deleteStage(_ *Sandbox, c *call, a *apiState, g *stage) answer {
+	delete(a.stages, *g.StageName)
+	return answer{status: http.StatusNoContent}
+}
+
+func deleteAccessLogSettings(_ *Sandbox, _ *call, a *apiState, g *stage) answer {
+	after := *g
+	after.AccessLogSettings = nil
+	a.stages[*g.StageName] = &after
+	return answer{status: http.StatusNoContent}
+}
+
+func deleteRouteSettings(_ *Sandbox, c *call, a *apiState, g *stage) answer {
+	after := *g
+	after.RouteSettings, after.limits = maps.Clone(g.RouteSettings), &sync.Map{}
+	delete(after.RouteSettings, c.PathValue("key"))
+	a.stages[*g.StageName] = &after
+	return answer{status: http.StatusNoContent}
+}
+
+func createDeployment(s *Sandbox, c *call, a *apiState) answer {
+	var in struct{ StageName string }
+	c.decode(&in)
+	s.mu.Lock()
+	g := a.stages[in.StageName]
+	s.mu.Unlock()
+	switch {
+	case in.StageName == "":
+		in.StageName = "-"
+	case g == nil:
+		return c.refuse(http.StatusNotFound, "NotFoundException", "Invalid stage identifier specified")
+	case g.AutoDeploy:
+		return c.refuse(http.StatusBadRequest, "BadRequestException", "Deployment ID cannot be set on a stage with AutoDeploy enabled")
+	}
+	d, err := s.deploy(c, in.StageName)
+	if err != nil {
+		return c.refuse(http.StatusInternalServerError, "InternalServerErrorException", "%v", err)
+	}
+	return jsonAnswer(http.StatusCreated, d)
+}
+
+func getDeployments(s *Sandbox, _ *call, a *apiState) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return jsonAnswer(http.StatusOK, map[string]any{"items": append([]*deployment{}, a.deployments...)})
+}
+
+func getDeployment(s *Sandbox, c *call, a *apiState) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range a.deployments {
+		if d.ID == c.PathValue("id") {
+			return jsonAnswer(http.StatusOK, d)
+		}
+	}
+	return c.refuse(http.StatusNotFound, "NotFoundException", "Invalid deployment identifier specified")
+}
+
+// stageTags answers calls about the tags of a stage: arn:PARTITION:apigateway:REGION::/apis/API-ID/stages/STAGE.
+func stageTags(s *Sandbox, c *call) answer {
+	arn, err := url.PathUnescape(c.PathValue("arn"))
+	_, rest, ok := strings.Cut(arn, "/apis/")
+	api, name, isStage := strings.Cut(rest, "/stages/")
+	if err != nil || !ok || !isStage {
+		return s.forward(c)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.apiStates[api]
+	if a == nil || a.stages[name] == nil {
+		return c.refuse(http.StatusNotFound, "NotFoundException", "Invalid stage identifier specified")
+	}
+	after := *a.stages[name]
+	after.Tags = maps.Clone(after.Tags)
+	switch c.Operation {
+	case "GetTags":
+		return jsonAnswer(http.StatusOK, map[string]any{"tags": after.Tags})
+	case "TagResource":
+		c.decode(&after)
+	case "UntagResource":
+		for _, key := range c.URL.Query()["tagKeys"] {
+			delete(after.Tags, key)
+		}
+	}
+	a.stages[name] = &after
+	return answer{status: http.StatusNoContent}
+}
+
+// contextVariable is a variable of an access log's format.
+var contextVariable = regexp.MustCompile(`\$context\.[A-Za-z.]+`)
+
+// writeAccessLog writes the request's line to the stage's access log, in its format.
+func (x *exchange) writeAccessLog(status, length int) {
+	if x.stage == nil || x.stage.AccessLogSettings == nil {
+		return
+	}
+	key := "-"
+	if x.route != nil {
+		key = *x.route.RouteKey
+	}
+	maps.Copy(x.log, map[string]string{
+		"accountId": Account, "apiId": *x.api.ApiId, "stage": *x.stage.StageName, "domainName": x.domain(), "domainPrefix": *x.api.ApiId,
+		"requestId": x.id, "extendedRequestId": x.id, "httpMethod": x.r.Method, "path": x.path, "protocol": x.r.Proto, "routeKey": key, "status": fmt.Sprint(status),
+		"identity.sourceIp": x.sourceIP(), "identity.userAgent": x.r.UserAgent(), "requestTime": clf(x.began), "requestTimeEpoch": fmt.Sprint(x.began.UnixMilli()),
+		"responseLength": fmt.Sprint(length), "responseLatency": fmt.Sprint(time.Since(x.began).Milliseconds()),
+	})
+	x.log["integration.error"], x.log["integration.latency"] = x.log["integrationErrorMessage"], x.log["integrationLatency"]
+	x.log["error.message"] = x.log["integrationErrorMessage"]
+	line := contextVariable.ReplaceAllStringFunc(x.stage.AccessLogSettings.Format, func(name string) string {
+		if value := x.log[strings.TrimPrefix(name, "$context.")]; value != "" {
+			return strings.NewReplacer(`"`, `\"`, "\n", " ").Replace(value)
+		}
+		return "-"
+	})
+	_, group, _ := strings.Cut(x.stage.AccessLogSettings.DestinationArn, ":log-group:")
+	x.s.sink.write(stream{region: x.region, group: group, name: "sandbox-" + *x.api.ApiId}, line)
+}
