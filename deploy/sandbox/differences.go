@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -10,9 +11,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 
 	"example.com/portable-notes/deploy/policy"
 )
@@ -42,6 +46,7 @@ var differences = []difference{
 	{"iam:SimulatePrincipalPolicy", "500", "judges a role's policies", "IAM API reference, SimulatePrincipalPolicy", own(simulate)},
 
 	{"apigateway:CreateApi apigateway:GetApi apigateway:GetApis apigateway:UpdateApi", "ApiEndpoint is an address of AWS", "the same; here one that answers", "-", endpointHere},
+	{"apigateway:CreateApi", "target and routeKey are ignored", "a route to the target and a stage $default: quick create", "API Gateway V2 API reference, CreateApi", quickCreate},
 	{"apigateway:CreateApi apigateway:DeleteApi", "-", "stages, deployments and authorizers come and go with their API", "API Gateway developer guide", noteAPI},
 	{"apigateway:GetApis apigateway:GetRoutes apigateway:GetIntegrations apigateway:GetStages apigateway:GetDeployments apigateway:GetAuthorizers", "MaxResults and NextToken are ignored", "pages", "API Gateway V2 API reference", paged},
 	{"apigateway:CreateRoute apigateway:UpdateRoute", "a second route with one key is taken", "409", "API Gateway V2 API reference, CreateRoute", routeKeyOnce},
@@ -317,6 +322,31 @@ func noteAPI(s *Sandbox, c *call, next func() answer) answer {
 	return a
 }
 
+// quickCreate makes what CreateApi with a target makes, but for the grant, which AWS does not make either.
+func quickCreate(s *Sandbox, c *call, next func() answer) answer {
+	a := next()
+	var in struct{ Target, RouteKey, CredentialsArn *string }
+	var api struct{ APIID *string }
+	c.decode(&in)
+	if !a.ok() || in.Target == nil || json.Unmarshal(a.body, &api) != nil {
+		return a
+	}
+	t := &tester{ctx: c.Context()}
+	i := must(t, s.apis(c.Region).CreateIntegration, &apigatewayv2.CreateIntegrationInput{ApiId: api.APIID, IntegrationType: types.IntegrationTypeAwsProxy, IntegrationUri: in.Target, CredentialsArn: in.CredentialsArn, PayloadFormatVersion: aws.String("2.0")})
+	must(t, s.apis(c.Region).CreateRoute, &apigatewayv2.CreateRouteInput{ApiId: api.APIID, RouteKey: cmp.Or(in.RouteKey, aws.String("$default")), Target: aws.String("integrations/" + *orEmpty(i.IntegrationId))})
+	if t.err == nil {
+		now := time.Now().UTC()
+		s.mu.Lock()
+		s.apiStates[*api.APIID].stages["$default"] = &stage{StageName: aws.String("$default"), AutoDeploy: true, CreatedDate: now, LastUpdatedDate: now, limits: &sync.Map{}}
+		s.mu.Unlock()
+		_, t.err = s.deploy(c, *api.APIID, "")
+	}
+	if t.err != nil {
+		return c.refuse(http.StatusInternalServerError, "InternalServerErrorException", "%v", t.err)
+	}
+	return a
+}
+
 // paged cuts a list into pages. The token is where the next one begins.
 func paged(s *Sandbox, c *call, next func() answer) answer {
 	query := c.URL.Query()
@@ -345,7 +375,7 @@ func routeKeyOnce(s *Sandbox, c *call, next func() answer) answer {
 	var in struct{ RouteKey string }
 	c.decode(&in)
 	api := c.PathValue("api")
-	all, err := s.apis.GetRoutes(c.Context(), &apigatewayv2.GetRoutesInput{ApiId: &api}, s.in(c.Region))
+	all, err := s.apis(c.Region).GetRoutes(c.Context(), &apigatewayv2.GetRoutesInput{ApiId: &api})
 	if err == nil { // else moto says what is wrong
 		for _, route := range all.Items {
 			if in.RouteKey != "" && *route.RouteKey == in.RouteKey && *route.RouteId != c.PathValue("id") {
@@ -360,7 +390,7 @@ func routeKeyOnce(s *Sandbox, c *call, next func() answer) answer {
 func deployAfter(s *Sandbox, c *call, next func() answer) answer {
 	a := next()
 	if a.ok() {
-		if _, err := s.deploy(c, ""); err != nil {
+		if _, err := s.deploy(c, c.PathValue("api"), ""); err != nil {
 			return c.refuse(http.StatusInternalServerError, "InternalServerErrorException", "%v", err)
 		}
 	}

@@ -55,9 +55,8 @@ type environment struct {
 // runtime is a process of the function's bootstrap.
 type runtime struct {
 	cmd    *exec.Cmd
-	events chan *event
-	ready  chan struct{} // closed when it asks for its first event
-	once   sync.Once
+	idle   chan struct{} // gives once it asks for an event
+	events chan *event   // that one
 	ended  chan struct{} // closed when the process has ended
 	failed []byte        // what it said of its failed start
 }
@@ -147,6 +146,23 @@ func (r *runtime) alive() bool {
 	}
 }
 
+// asks waits until the runtime asks for an event, and ends one that does not.
+func (r *runtime) asks(limit time.Duration) bool {
+	if r == nil {
+		return false
+	}
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	select {
+	case <-r.idle:
+		return true
+	case <-r.ended:
+	case <-late.C:
+		r.kill()
+	}
+	return false
+}
+
 // mark begins a line of the output that tells how far it was read, not what the function said.
 const mark = "\x1e"
 
@@ -200,7 +216,7 @@ func (e *environment) handle(v *event) outcome {
 	begin := time.Now()
 	var problem *fault
 	initTook := ""
-	if !e.runtime.alive() {
+	if !e.runtime.asks(timeout) { // a runtime may also have ended since it answered
 		limit, phase := timeout, "invoke"
 		if e.fresh {
 			limit, phase = initLimit, "init"
@@ -255,7 +271,7 @@ func (e *environment) boot(limit time.Duration, phase string) *fault {
 		late := time.NewTimer(limit)
 		defer late.Stop()
 		select {
-		case <-r.ready:
+		case <-r.idle:
 			return nil
 		case <-r.ended:
 			e.mu.Lock()
@@ -294,7 +310,7 @@ func (e *environment) start() (*runtime, *fault) {
 	if e.foreign(path) {
 		return bad("fork/exec /var/task/bootstrap: exec format error")
 	}
-	r := &runtime{cmd: exec.Command(path), events: make(chan *event), ready: make(chan struct{}), ended: make(chan struct{})}
+	r := &runtime{cmd: exec.Command(path), idle: make(chan struct{}), events: make(chan *event), ended: make(chan struct{})}
 	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, e.variables(), e.say, e.say, mortal()
 	if err := r.cmd.Start(); err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
@@ -407,7 +423,11 @@ func (e *environment) runtimeAPI() http.Handler {
 		if r == nil {
 			return
 		}
-		r.once.Do(func() { close(r.ready) })
+		select {
+		case r.idle <- struct{}{}:
+		case <-q.Context().Done():
+			return
+		}
 		select {
 		case v := <-r.events:
 			w.Header().Set("Lambda-Runtime-Aws-Request-Id", v.id)

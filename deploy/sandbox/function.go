@@ -57,7 +57,7 @@ func (s *Sandbox) configuration(ctx context.Context, region, name, qualifier str
 		if qualifier != "" {
 			in.Qualifier = &qualifier
 		}
-		config, err := s.lambda.GetFunctionConfiguration(ctx, in, func(o *lambda.Options) { o.Region = region })
+		config, err := s.lambda(region).GetFunctionConfiguration(ctx, in)
 		if missing := (*types.ResourceNotFoundException)(nil); errors.As(err, &missing) {
 			return nil, errGone
 		}
@@ -82,7 +82,7 @@ func (s *Sandbox) invoke(ctx context.Context, region, name, qualifier string, pa
 		return outcome{}, &refused{http.StatusNotFound, "ResourceNotFoundException", "Function not found: " + arn}
 	}
 	reserved, err := remembered(s, "concurrency "+arn, func() (*int32, error) {
-		c, err := s.lambda.GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &name}, func(o *lambda.Options) { o.Region = region })
+		c, err := s.lambda(region).GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &name})
 		if err != nil {
 			return nil, err
 		}

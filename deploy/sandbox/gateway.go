@@ -137,7 +137,7 @@ func reply(status int, body []byte, contentType string) *http.Response {
 func (x *exchange) find(id, escaped string, own bool) (err error) {
 	ctx := x.r.Context()
 	x.api, err = remembered(x.s, "api "+x.region+" "+id, func() (*apigatewayv2.GetApiOutput, error) {
-		return x.s.apis.GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &id}, x.s.in(x.region))
+		return x.s.apis(x.region).GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &id})
 	})
 	if missing := (*types.NotFoundException)(nil); errors.As(err, &missing) || err == nil && x.api.DisableExecuteApiEndpoint != nil && *x.api.DisableExecuteApiEndpoint {
 		return notFound()

@@ -82,19 +82,19 @@ func (k *sink) run() {
 func (k *sink) put(to stream, events []types.InputLogEvent) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	region := func(o *cloudwatchlogs.Options) { o.Region = to.region }
+	logs := k.s.logs(to.region)
 	write := func() (bool, error) {
 		if !k.may(ctx, to, "PutLogEvents") {
 			return false, nil
 		}
-		_, err := k.s.logs.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &to.group, LogStreamName: &to.name, LogEvents: events}, region)
+		_, err := logs.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &to.group, LogStreamName: &to.name, LogEvents: events})
 		return true, err
 	}
 	make := func() (bool, error) {
 		if !k.may(ctx, to, "CreateLogStream") {
 			return false, nil
 		}
-		_, err := k.s.logs.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &to.group, LogStreamName: &to.name}, region)
+		_, err := logs.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &to.group, LogStreamName: &to.name})
 		if there := (*types.ResourceAlreadyExistsException)(nil); errors.As(err, &there) {
 			return true, nil
 		}
@@ -104,7 +104,7 @@ func (k *sink) put(to stream, events []types.InputLogEvent) {
 		if !k.may(ctx, to, "CreateLogGroup") {
 			return false, nil
 		}
-		_, err := k.s.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &to.group}, region)
+		_, err := logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &to.group})
 		return true, err
 	}
 	missing := func(err error) bool {

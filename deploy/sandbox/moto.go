@@ -34,6 +34,9 @@ type moto struct {
 // image is moto where it is not installed.
 const image = "motoserver/moto:5.2.1"
 
+// ErrNoMoto tells that the machine has neither moto nor Docker.
+var ErrNoMoto = errors.New("the sandbox stands on moto, which is not there: pip install 'moto[server]' (or install Docker, for the image " + image + ")")
+
 // sweeper waits until its input ends, which it does however the sandbox ends, and then clears up: $1 is moto's process
 // group, $2 the container, $3 the folder. Nothing else of the sandbox is left then: functions end with the Runtime API.
 const sweeper = `cat >/dev/null
@@ -53,7 +56,7 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 		container = filepath.Base(folder)
 		m.cmd = exec.Command(path, "run", "--rm", "--name", container, "-p", "127.0.0.1:0:5000", "-e", "MOTO_IAM_LOAD_MANAGED_POLICIES=true", image)
 	} else {
-		return nil, errors.New("the sandbox stands on moto, which is not there: pip install 'moto[server]' (or install Docker, for the image " + image + ")")
+		return nil, ErrNoMoto
 	}
 	m.cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=true", "PYTHONUNBUFFERED=1")
 	m.cmd.SysProcAttr = ownGroup() // ^C in a terminal is for the sandbox, which ends moto

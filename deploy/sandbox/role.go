@@ -35,7 +35,7 @@ func roleName(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
 func (s *Sandbox) readRole(ctx context.Context, arn string) (*role, error) {
 	return remembered(s, "role "+arn, func() (*role, error) {
 		name := aws.String(roleName(arn))
-		got, err := s.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: name})
+		got, err := s.iam().GetRole(ctx, &iam.GetRoleInput{RoleName: name})
 		if missing := (*types.NoSuchEntityException)(nil); errors.As(err, &missing) {
 			return nil, errGone
 		} else if err != nil {
@@ -45,12 +45,12 @@ func (s *Sandbox) readRole(ctx context.Context, arn string) (*role, error) {
 		if r.trust, err = parse(got.Role.AssumeRolePolicyDocument); err != nil {
 			return nil, err
 		}
-		inline, err := s.iam.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: name, MaxItems: aws.Int32(1000)})
+		inline, err := s.iam().ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: name, MaxItems: aws.Int32(1000)})
 		if err != nil {
 			return nil, err
 		}
 		for _, one := range inline.PolicyNames {
-			got, err := s.iam.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: name, PolicyName: &one})
+			got, err := s.iam().GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: name, PolicyName: &one})
 			if err != nil {
 				return nil, err
 			}
@@ -60,7 +60,7 @@ func (s *Sandbox) readRole(ctx context.Context, arn string) (*role, error) {
 			}
 			r.identity = append(r.identity, document)
 		}
-		attached, err := s.iam.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{RoleName: name, MaxItems: aws.Int32(1000)})
+		attached, err := s.iam().ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{RoleName: name, MaxItems: aws.Int32(1000)})
 		if err != nil {
 			return nil, err
 		}
@@ -84,11 +84,11 @@ func (s *Sandbox) readRole(ctx context.Context, arn string) (*role, error) {
 
 // managed reads a managed policy.
 func (s *Sandbox) managed(ctx context.Context, arn string) (policy.Document, error) {
-	p, err := s.iam.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &arn})
+	p, err := s.iam().GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &arn})
 	if err != nil {
 		return policy.Document{}, err
 	}
-	v, err := s.iam.GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: p.Policy.DefaultVersionId})
+	v, err := s.iam().GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: p.Policy.DefaultVersionId})
 	if err != nil {
 		return policy.Document{}, err
 	}

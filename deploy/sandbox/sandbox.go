@@ -64,11 +64,8 @@ type Sandbox struct {
 	closed    chan struct{}
 	close     sync.Once
 
-	iam    *iam.Client // of moto, as are the others
-	lambda *lambda.Client
-	apis   *apigatewayv2.Client
-	logs   *cloudwatchlogs.Client
-	sink   *sink
+	aws  aws.Config // of moto
+	sink *sink
 
 	mu          sync.Mutex
 	options     Options
@@ -114,8 +111,7 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 		_ = os.RemoveAll(s.folder)
 		return nil, err
 	}
-	cfg := aws.Config{Region: o.Region, BaseEndpoint: &s.moto.url, Credentials: credentials.NewStaticCredentialsProvider("sandbox", "sandbox", ""), Logger: logging.Nop{}}
-	s.iam, s.lambda, s.apis, s.logs = iam.NewFromConfig(cfg), lambda.NewFromConfig(cfg), apigatewayv2.NewFromConfig(cfg), cloudwatchlogs.NewFromConfig(cfg)
+	s.aws = aws.Config{Region: o.Region, BaseEndpoint: &s.moto.url, Credentials: credentials.NewStaticCredentialsProvider("sandbox", "sandbox", ""), Logger: logging.Nop{}}
 	s.sink = newSink(s)
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log, MaxHeaderBytes: 64 << 10}
 	go func() { _ = s.server.Serve(listener) }() // until it is closed
@@ -263,6 +259,18 @@ func (s *Sandbox) forward(c *call) answer {
 		return c.refuse(http.StatusServiceUnavailable, "ServiceUnavailable", "moto, which keeps what is configured in the sandbox, does not answer")
 	}
 	return a
+}
+
+// The clients of moto.
+func (s *Sandbox) iam() *iam.Client { return iam.NewFromConfig(s.aws) }
+func (s *Sandbox) lambda(region string) *lambda.Client {
+	return lambda.NewFromConfig(s.aws, func(o *lambda.Options) { o.Region = region })
+}
+func (s *Sandbox) apis(region string) *apigatewayv2.Client {
+	return apigatewayv2.NewFromConfig(s.aws, func(o *apigatewayv2.Options) { o.Region = region })
+}
+func (s *Sandbox) logs(region string) *cloudwatchlogs.Client {
+	return cloudwatchlogs.NewFromConfig(s.aws, func(o *cloudwatchlogs.Options) { o.Region = region })
 }
 
 // remembered is what load answered before, unless roles, functions or APIs were changed since.

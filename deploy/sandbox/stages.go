@@ -74,11 +74,6 @@ type snapshot struct {
 	authorizers  map[string]*apigatewayv2.GetAuthorizerOutput
 }
 
-// in makes a call of moto be in a region.
-func (s *Sandbox) in(region string) func(*apigatewayv2.Options) {
-	return func(o *apigatewayv2.Options) { o.Region = region }
-}
-
 // regionOf is the region that an API is in.
 func (s *Sandbox) regionOf(id string) string {
 	s.mu.Lock()
@@ -121,11 +116,11 @@ func (g *stage) admits(key string) bool {
 
 // take takes what is deployable of an API.
 func (s *Sandbox) take(ctx context.Context, region, api string) (*snapshot, error) {
-	routes, err := s.apis.GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api}, s.in(region))
+	routes, err := s.apis(region).GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api})
 	if err != nil {
 		return nil, err
 	}
-	integrations, err := s.apis.GetIntegrations(ctx, &apigatewayv2.GetIntegrationsInput{ApiId: &api}, s.in(region))
+	integrations, err := s.apis(region).GetIntegrations(ctx, &apigatewayv2.GetIntegrationsInput{ApiId: &api})
 	if err != nil {
 		return nil, err
 	}
@@ -137,23 +132,23 @@ func (s *Sandbox) take(ctx context.Context, region, api string) (*snapshot, erro
 	ids := slices.Clone(s.apiStates[api].authorizers)
 	s.mu.Unlock()
 	for _, id := range ids {
-		if shot.authorizers[id], err = s.apis.GetAuthorizer(ctx, &apigatewayv2.GetAuthorizerInput{ApiId: &api, AuthorizerId: &id}, s.in(region)); err != nil {
+		if shot.authorizers[id], err = s.apis(region).GetAuthorizer(ctx, &apigatewayv2.GetAuthorizerInput{ApiId: &api, AuthorizerId: &id}); err != nil {
 			return nil, err
 		}
 	}
 	return shot, nil
 }
 
-// deploy makes a deployment of the call's API, for one stage, or for "" for all that deploy by themselves, if there are any.
-func (s *Sandbox) deploy(c *call, only string) (*deployment, error) {
-	shot, err := s.take(c.Context(), c.Region, c.PathValue("api"))
+// deploy makes a deployment of an API, for one stage, or for "" for all that deploy by themselves, if there are any.
+func (s *Sandbox) deploy(c *call, api, only string) (*deployment, error) {
+	shot, err := s.take(c.Context(), c.Region, api)
 	if err != nil {
 		return nil, err
 	}
 	d := &deployment{ID: requestID()[:6], Auto: only == "", Status: "DEPLOYED", CreatedDate: time.Now().UTC(), snapshot: shot}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a, used := s.apiStates[c.PathValue("api")], only == "-"
+	a, used := s.apiStates[api], only == "-"
 	for name, g := range a.stages {
 		if name == only || only == "" && g.AutoDeploy {
 			after := *g
@@ -270,7 +265,7 @@ func (s *Sandbox) logGroup(ctx context.Context, arn string) (string, bool) {
 	if len(parts) != 7 || parts[2] != "logs" || parts[5] != "log-group" || strings.HasSuffix(arn, ":*") {
 		return arn, false
 	}
-	groups, err := s.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &parts[6]}, func(o *cloudwatchlogs.Options) { o.Region = parts[3] })
+	groups, err := s.logs(parts[3]).DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &parts[6]})
 	if err != nil {
 		return arn, false
 	}
@@ -288,7 +283,7 @@ func (s *Sandbox) served(c *call, a *apiState, name string, status int) answer {
 	g := a.stages[name]
 	s.mu.Unlock()
 	if g.AutoDeploy {
-		if _, err := s.deploy(c, ""); err != nil {
+		if _, err := s.deploy(c, c.PathValue("api"), ""); err != nil {
 			return c.refuse(http.StatusInternalServerError, "InternalServerErrorException", "%v", err)
 		}
 	}
@@ -354,7 +349,7 @@ func createDeployment(s *Sandbox, c *call, a *apiState) answer {
 	case g.AutoDeploy:
 		return c.refuse(http.StatusBadRequest, "BadRequestException", "Deployment ID cannot be set on a stage with AutoDeploy enabled")
 	}
-	d, err := s.deploy(c, in.StageName)
+	d, err := s.deploy(c, c.PathValue("api"), in.StageName)
 	if err != nil {
 		return c.refuse(http.StatusInternalServerError, "InternalServerErrorException", "%v", err)
 	}

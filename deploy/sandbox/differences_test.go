@@ -1,0 +1,198 @@
+package sandbox
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+)
+
+// TestDifferencesAreToldWhole: each row says what moto does, what AWS does and who says so.
+func TestDifferencesAreToldWhole(t *testing.T) {
+	for _, d := range differences {
+		if d.operations == "" || d.moto == "" || d.aws == "" || d.source == "" || d.answer == nil {
+			t.Errorf("%s: moto %q, AWS %q, source %q", d.operations, d.moto, d.aws, d.source)
+		}
+	}
+}
+
+// TestFunctionPolicies: the operations on a function's policy are AWS's.
+func TestFunctionPolicies(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	w.function(bootstrap(t))
+	add := func(sid string, change func(*lambda.AddPermissionInput)) string {
+		in := &lambda.AddPermissionInput{FunctionName: &w.name, StatementId: &sid, Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("apigateway.amazonaws.com")}
+		if change != nil {
+			change(in)
+		}
+		_, err := w.functions.AddPermission(ctx, in)
+		return code(err)
+	}
+	get := func() (*lambda.GetPolicyOutput, string) {
+		out, err := w.functions.GetPolicy(ctx, &lambda.GetPolicyInput{FunctionName: &w.name})
+		return out, code(err)
+	}
+	remove := func(sid string, revision *string) string {
+		_, err := w.functions.RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: &sid, RevisionId: revision})
+		return code(err)
+	}
+	ok := code(nil)
+	check := func(what, got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+	_, none := get()
+	check("an empty policy", none, "ResourceNotFoundException")
+	check("first", add("a", func(in *lambda.AddPermissionInput) {
+		in.SourceArn, in.SourceAccount = aws.String("arn:x"), aws.String(Account)
+	}), ok)
+	first, _ := get()
+	check("its text", *first.Policy, `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"a","Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},"Action":"lambda:InvokeFunction","Resource":"arn:aws:lambda:us-east-1:`+Account+`:function:`+w.name+`","Condition":{"ArnLike":{"AWS:SourceArn":"arn:x"},"StringEquals":{"AWS:SourceAccount":"`+Account+`"}}}]}`)
+	check("the same again", add("a", nil), "ResourceConflictException")
+	check("$LATEST", add("b", func(in *lambda.AddPermissionInput) { in.Qualifier = aws.String("$LATEST") }), "InvalidParameterValueException")
+	check("no such alias", add("b", func(in *lambda.AddPermissionInput) { in.Qualifier = aws.String("nosuch") }), "ResourceNotFoundException")
+	check("a bad id", add("a b", nil), "ValidationException")
+	check("a bad action", add("b", func(in *lambda.AddPermissionInput) { in.Action = aws.String("invoke") }), "ValidationException")
+	check("a bad principal", add("b", func(in *lambda.AddPermissionInput) { in.Principal = aws.String("somebody") }), "InvalidParameterValueException")
+	check("a stale revision", add("b", func(in *lambda.AddPermissionInput) { in.RevisionId = aws.String("stale") }), "PreconditionFailedException")
+	check("the revision", add("b", func(in *lambda.AddPermissionInput) { in.RevisionId = first.RevisionId }), ok)
+	check("removing with a stale revision", remove("b", first.RevisionId), "PreconditionFailedException")
+	check("removing", remove("b", nil), ok)
+	check("removing again", remove("b", nil), "ResourceNotFoundException")
+	for _, principal := range []string{"*", Account, "arn:aws:iam::" + Account + ":role/x", "s3.amazonaws.com"} {
+		check(principal, add("p", func(in *lambda.AddPermissionInput) { in.Principal = &principal }), ok)
+		check("removing", remove("p", nil), ok)
+	}
+	full := ""
+	for i := 0; full == "" || full == ok; i++ {
+		full = add(fmt.Sprintf("long-%s-%d", strings.Repeat("x", 60), i), nil)
+	}
+	check("a full policy", full, "PolicyLengthExceededException")
+	if p, _ := get(); len(*p.Policy) > maxPolicy || len(*p.Policy) < maxPolicy-400 {
+		t.Errorf("the policy has %d bytes", len(*p.Policy))
+	}
+	did[*lambda.DeleteFunctionOutput](t)(w.functions.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: &w.name}))
+	_, none = get()
+	check("no function", none, "ResourceNotFoundException")
+}
+
+// TestCorrections: what moto takes and AWS refuses is refused, and what moves on AWS moves.
+func TestCorrections(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	arn := w.function(bootstrap(t))
+	api := w.api(arn, "GET /a", "GET /b")
+	fails := func(what string, err error, want string) {
+		t.Helper()
+		if code(err) != want {
+			t.Errorf("%s: %v, want %s", what, err, want)
+		}
+	}
+	_, err := w.gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api, RouteKey: aws.String("GET /a")})
+	fails("a second route with one key", err, "ConflictException")
+	routes := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api})).Items
+	_, err = w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api, RouteId: routes[0].RouteId, RouteKey: routes[1].RouteKey})
+	fails("a route that becomes another", err, "ConflictException")
+	_, err = w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api, RouteId: routes[0].RouteId, RouteKey: routes[0].RouteKey})
+	fails("a route that stays itself", err, code(nil))
+	_, err = w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api, StageName: aws.String("dev")})
+	fails("a second stage", err, "ConflictException")
+	_, err = w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api, StageName: aws.String("a stage")})
+	fails("a bad stage", err, "BadRequestException")
+	_, err = w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: aws.String("nosuch"), StageName: aws.String("dev")})
+	fails("no such API", err, "NotFoundException")
+	did[*cloudwatchlogs.CreateLogGroupOutput](t)(w.groups.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &w.name}))
+	_, err = w.groups.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &w.name, RetentionInDays: aws.Int32(8)})
+	fails("8 days", err, "InvalidParameterException")
+	_, err = w.groups.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &w.name, RetentionInDays: aws.Int32(7)})
+	fails("7 days", err, code(nil))
+
+	before := did[*lambda.GetFunctionConfigurationOutput](t)(w.functions.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &w.name}))
+	w.configure(lambda.UpdateFunctionConfigurationInput{MemorySize: aws.Int32(256)})
+	after := did[*lambda.GetFunctionConfigurationOutput](t)(w.functions.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &w.name}))
+	if *before.LastModified == *after.LastModified {
+		t.Errorf("LastModified stays %s", *after.LastModified)
+	}
+	got := did[*apigatewayv2.GetApiOutput](t)(w.gateway.GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &api}))
+	if *got.ApiEndpoint != w.URL+apiPath+api {
+		t.Errorf("the endpoint is %s", *got.ApiEndpoint)
+	}
+	stage := "arn:aws:apigateway:us-east-1::/apis/" + api + "/stages/dev"
+	did[*apigatewayv2.TagResourceOutput](t)(w.gateway.TagResource(ctx, &apigatewayv2.TagResourceInput{ResourceArn: &stage, Tags: map[string]string{"a": "b", "c": "d"}}))
+	did[*apigatewayv2.UntagResourceOutput](t)(w.gateway.UntagResource(ctx, &apigatewayv2.UntagResourceInput{ResourceArn: &stage, TagKeys: []string{"c"}}))
+	if tags := did[*apigatewayv2.GetTagsOutput](t)(w.gateway.GetTags(ctx, &apigatewayv2.GetTagsInput{ResourceArn: &stage})).Tags; fmt.Sprint(tags) != "map[a:b]" {
+		t.Errorf("the stage's tags are %v", tags)
+	}
+	w.allow(w.name, `{"Effect":"Allow","Action":"dynamodb:GetItem","Resource":"*"},{"Effect":"Deny","Action":"dynamodb:PutItem","Resource":"*"}`)
+	simulated := did[*iam.SimulatePrincipalPolicyOutput](t)(w.roles.SimulatePrincipalPolicy(ctx, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: aws.String("arn:aws:iam::" + Account + ":role/" + w.name), ActionNames: []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Scan"}}))
+	says := ""
+	for _, r := range simulated.EvaluationResults {
+		says += string(r.EvalDecision) + " "
+	}
+	if says != "allowed explicitDeny implicitDeny " {
+		t.Errorf("the simulation says %s", says)
+	}
+}
+
+// TestQuickCreate: an API made with a target has a route and a default stage, and no grant: the trap of the command line.
+func TestQuickCreate(t *testing.T) {
+	w := open(t)
+	arn := w.function(bootstrap(t))
+	api := *did[*apigatewayv2.CreateApiOutput](t)(w.gateway.CreateApi(t.Context(), &apigatewayv2.CreateApiInput{Name: &w.name, ProtocolType: types.ProtocolTypeHttp, Target: &arn})).ApiId
+	w.ask(api, "GET", "/x", "").is(t, "no grant", 500, internal)
+	w.grant(api, "*/$default")
+	w.ask(api, "GET", "/x", "").is(t, "granted", 200, "/x")
+}
+
+// TestSlowAWS: pages, roles that are too young, functions that are not yet there: what takes time on AWS can be had here.
+func TestSlowAWS(t *testing.T) {
+	w := enter(t, start(t, Options{PageSize: 2, RoleDelay: 500 * time.Millisecond, Settling: 300 * time.Millisecond}))
+	ctx := t.Context()
+	role := w.role(w.name, "lambda.amazonaws.com", allowLogs)
+	in := &lambda.CreateFunctionInput{FunctionName: &w.name, Role: &role, Runtime: "provided.al2023", Handler: aws.String("bootstrap"), Code: lambdaCode(t)}
+	var created *lambda.CreateFunctionOutput
+	refusals := 0
+	for created == nil {
+		out, err := w.functions.CreateFunction(ctx, in)
+		if err == nil {
+			created = out
+		} else if refusals++; code(err) != "InvalidParameterValueException" {
+			t.Fatal(err)
+		}
+	}
+	if refusals == 0 || created.State != "Pending" {
+		t.Errorf("a new role is refused %d times, a new function is %s", refusals, created.State)
+	}
+	_, err := w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name})
+	if code(err) != "ResourceConflictException" {
+		t.Errorf("a pending function: %v", err)
+	}
+	w.settle()
+	out := did[*lambda.UpdateFunctionConfigurationOutput](t)(w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, Timeout: aws.Int32(7)}))
+	if out.LastUpdateStatus != "InProgress" {
+		t.Errorf("an update is %s", out.LastUpdateStatus)
+	}
+	if _, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, Timeout: aws.Int32(8)}); code(err) != "ResourceConflictException" {
+		t.Errorf("an update during another: %v", err)
+	}
+	api := w.api(*created.FunctionArn, "GET /1", "GET /2", "GET /3", "GET /4", "GET /5")
+	var token *string
+	var pages []int
+	for more := true; more; more = token != nil {
+		page := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api, NextToken: token}))
+		pages, token = append(pages, len(page.Items)), page.NextToken
+	}
+	if fmt.Sprint(pages) != "[2 2 1]" {
+		t.Errorf("the pages have %v routes", pages)
+	}
+}
