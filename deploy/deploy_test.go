@@ -26,7 +26,13 @@ import (
 	"example.com/portable-notes/notes/dynamo/dynamotest"
 )
 
-func TestMain(m *testing.M) { os.Exit(dynamotest.Main(m)) }
+func TestMain(m *testing.M) {
+	code := dynamotest.Main(m)
+	if program.folder != "" {
+		_ = os.RemoveAll(program.folder)
+	}
+	os.Exit(code)
+}
 
 // deploy runs the program against DynamoDB Local.
 func deploy(t *testing.T, args ...string) (string, error) {

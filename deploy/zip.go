@@ -72,6 +72,11 @@ func buildZip(ctx context.Context, arch string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return zipOf(program)
+}
+
+// zipOf packs a program as the runtime provided.al2023 wants it.
+func zipOf(program []byte) ([]byte, error) {
 	var packed bytes.Buffer
 	w := zip.NewWriter(&packed)
 	header := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate} // without a time, so that it is always the same

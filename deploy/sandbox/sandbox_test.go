@@ -105,7 +105,7 @@ func bootstrap(t testing.TB) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return packed(t, "bootstrap", "#!/bin/sh\nexec '"+self+"'\n", 0o755)
+	return packed(t, "bootstrap", "#!/bin/sh\nGORACE=atexit_sleep_ms=0 exec '"+self+"'\n", 0o755)
 }
 
 func packed(t testing.TB, name, content string, mode os.FileMode) []byte {
