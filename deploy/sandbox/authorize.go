@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
@@ -56,6 +57,9 @@ func (x *exchange) identity(sources []string) []string {
 	return all
 }
 
+// issuers asks issuers of tokens, as long as API Gateway does.
+var issuers = &http.Client{Timeout: 1500 * time.Millisecond}
+
 // authorizeJWT judges a token ("Controlling access to HTTP APIs with JWT authorizers").
 func (x *exchange) authorizeJWT(a *apigatewayv2.GetAuthorizerOutput) error {
 	refuse := func(status int, code, format string, values ...any) error {
@@ -66,8 +70,11 @@ func (x *exchange) authorizeJWT(a *apigatewayv2.GetAuthorizerOutput) error {
 	if given == nil {
 		return &problem{status: 401, message: "Unauthorized", key: "authorizer.error", why: "Bearer"}
 	}
+	if a.JwtConfiguration == nil {
+		return failed("the route's authorizer has no issuer")
+	}
 	provider, err := remembered(x.s, "issuer "+*orEmpty(a.JwtConfiguration.Issuer), func() (*oidc.Provider, error) {
-		return oidc.NewProvider(context.Background(), *orEmpty(a.JwtConfiguration.Issuer)) // whose keys outlive this request
+		return oidc.NewProvider(oidc.ClientContext(context.Background(), issuers), *orEmpty(a.JwtConfiguration.Issuer)) // whose keys outlive this request
 	})
 	if err != nil {
 		return refuse(401, "invalid_token", "OIDC discovery endpoint communication error")
@@ -107,7 +114,7 @@ func (x *exchange) authorizeLambda(a *apigatewayv2.GetAuthorizerOutput) error {
 	if err != nil {
 		return failed("The authorizer names no function that is there: %v", err)
 	}
-	if err := x.mayInvoke(functionARN(region, name, qualifier), a.AuthorizerCredentialsArn, []string{x.policyAPI().Authorizer(*a.AuthorizerId)}); err != nil {
+	if err := x.mayInvoke("authorizer", functionARN(region, name, qualifier), a.AuthorizerCredentialsArn, []string{x.policyAPI().Authorizer(*a.AuthorizerId)}); err != nil {
 		return err
 	}
 	v2 := *orEmpty(a.AuthorizerPayloadFormatVersion) != "1.0"
@@ -135,7 +142,9 @@ func (x *exchange) authorizeLambda(a *apigatewayv2.GetAuthorizerOutput) error {
 		return failed("The authorizer's answer is no valid one: %v", err)
 	}
 	allowed := says.IsAuthorized != nil && *says.IsAuthorized
-	if says.PolicyDocument != nil {
+	if simple := a.EnableSimpleResponses != nil && *a.EnableSimpleResponses; !simple && says.PolicyDocument == nil {
+		return failed("The authorizer's answer has no policy, and simple responses are not enabled")
+	} else if !simple {
 		allowed = says.PolicyDocument.Judge(policy.Request{Action: "execute-api:Invoke", Resource: source}).Allowed
 	}
 	if !allowed {

@@ -25,8 +25,13 @@ type Call struct {
 	Status    int
 }
 
-// Action is the action of the call in IAM's policies.
-func (c Call) Action() string { return c.Service + ":" + c.Operation }
+// Action is the action of the call in IAM's policies: the operation, but for one.
+func (c Call) Action() string {
+	if c.Service == "lambda" && c.Operation == "Invoke" {
+		return "lambda:InvokeFunction"
+	}
+	return c.Service + ":" + c.Operation
+}
 
 // call is a Call under way.
 type call struct {
@@ -166,14 +171,19 @@ func jsonAnswer(status int, body any) answer {
 	return answer{status, http.Header{"Content-Type": {"application/json"}}, encoded}
 }
 
+// escaped is a text as XML holds it.
+func escaped(text string) string {
+	var out bytes.Buffer
+	_ = xml.EscapeText(&out, []byte(text)) // a buffer takes everything
+	return out.String()
+}
+
 // refuse is an error as the service words its errors.
 func (c *call) refuse(status int, code, format string, values ...any) answer {
 	message := fmt.Sprintf(format, values...)
 	switch c.Service {
 	case "iam", "sts":
-		var text bytes.Buffer
-		_ = xml.EscapeText(&text, []byte(message)) // a buffer takes everything
-		body := fmt.Sprintf("<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>sandbox</RequestId></ErrorResponse>", code, &text)
+		body := fmt.Sprintf("<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>sandbox</RequestId></ErrorResponse>", code, escaped(message))
 		return answer{status, http.Header{"Content-Type": {"text/xml"}}, []byte(body)}
 	case "lambda":
 		a := jsonAnswer(status, map[string]string{"Type": "User", "Message": message, "message": message})

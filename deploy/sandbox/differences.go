@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,7 +50,8 @@ var differences = []difference{
 	{"apigateway:CreateApi", "target and routeKey are ignored", "a route to the target and a stage $default: quick create", "API Gateway V2 API reference, CreateApi", quickCreate},
 	{"apigateway:CreateApi apigateway:DeleteApi", "-", "stages, deployments and authorizers come and go with their API", "API Gateway developer guide", noteAPI},
 	{"apigateway:GetApis apigateway:GetRoutes apigateway:GetIntegrations apigateway:GetStages apigateway:GetDeployments apigateway:GetAuthorizers", "MaxResults and NextToken are ignored", "pages", "API Gateway V2 API reference", paged},
-	{"apigateway:CreateRoute apigateway:UpdateRoute", "a second route with one key is taken", "409", "API Gateway V2 API reference, CreateRoute", routeKeyOnce},
+	{"apigateway:DeleteApi apigateway:DeleteRoute apigateway:DeleteIntegration apigateway:DeleteAuthorizer", "what is not there is deleted too, and what a route refers to", "404 and 409", "API Gateway V2 API reference, DeleteIntegration; hashicorp/terraform-provider-aws#37732", deleteWhatIsFree},
+	{"apigateway:CreateRoute apigateway:UpdateRoute", "a second route with one key is taken, and one without", "409 and 400", "API Gateway V2 API reference, CreateRoute", routeKeyOnce},
 	{"apigateway:CreateRoute apigateway:UpdateRoute apigateway:DeleteRoute apigateway:CreateIntegration apigateway:UpdateIntegration apigateway:DeleteIntegration apigateway:CreateAuthorizer apigateway:UpdateAuthorizer apigateway:DeleteAuthorizer apigateway:UpdateApi apigateway:DeleteCorsConfiguration", "nothing is deployed", "stages with AutoDeploy serve the change, others once it is deployed", "API Gateway developer guide, stages for HTTP APIs", deployAfter},
 	{"apigateway:CreateAuthorizer apigateway:DeleteAuthorizer", "-", "GetAuthorizers lists them", "API Gateway V2 API reference", noteAuthorizer},
 	{"apigateway:GetAuthorizers", "500", "a list", "API Gateway V2 API reference", own(withAPI(getAuthorizers))},
@@ -64,6 +66,9 @@ var differences = []difference{
 	{"apigateway:GetDeployments", "404", "a list, newest first", "API Gateway V2 API reference, GetDeployments", own(withAPI(getDeployments))},
 	{"apigateway:GetDeployment", "404", "one of them", "API Gateway V2 API reference, GetDeployment", own(withAPI(getDeployment))},
 	{"apigateway:GetTags apigateway:TagResource apigateway:UntagResource", "404 for a stage", "stages have tags", "API Gateway V2 API reference, TagResource", own(stageTags)},
+
+	{"apigateway:DeleteDeployment", "404", "deletes one that no stage serves", "API Gateway V2 API reference, DeleteDeployment", own(withAPI(deleteDeployment))},
+	{"lambda:CreateFunction lambda:UpdateFunctionConfiguration", "reserved variables, retired runtimes and any timeout are taken", "400", "Lambda developer guide, environment variables and runtimes; Lambda quotas", refuseConfiguration},
 
 	{"logs:PutRetentionPolicy", "any number of days is taken", "400 but for some", "CloudWatch Logs API reference, PutRetentionPolicy", retentionDays},
 }
@@ -86,7 +91,7 @@ func own(handle func(*Sandbox, *call) answer) func(*Sandbox, *call, func() answe
 
 // answer goes through the differences of a call's operation, and on to moto.
 func (s *Sandbox) answer(c *call) answer {
-	rows := byOperation[c.Action()]
+	rows := byOperation[c.Service+":"+c.Operation]
 	var step func(i int) answer
 	step = func(i int) answer {
 		if i == len(rows) {
@@ -111,7 +116,9 @@ func (a answer) edit(change func(body map[string]any)) answer {
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-func accountSettings(s *Sandbox, c *call) answer {
+func accountSettings(s *Sandbox, _ *call) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return jsonAnswer(http.StatusOK, map[string]any{
 		"AccountLimit": map[string]any{"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000, "CodeSizeUnzipped": 262144000, "CodeSizeZipped": 52428800, "TotalCodeSize": 80530636800},
 		"AccountUsage": map[string]any{"FunctionCount": len(s.functions), "TotalCodeSize": 0},
@@ -129,6 +136,13 @@ func dropPoliciesAfter(s *Sandbox, c *call, next func() answer) answer {
 		if qualifier == "" {
 			s.mu.Lock()
 			delete(s.functions, resource{c.Region, name})
+			for key, p := range s.pools {
+				if strings.HasPrefix(key, functionARN(c.Region, name, "")+":") {
+					s.former = append(s.former, p)
+					delete(s.pools, key)
+					go p.close(false)
+				}
+			}
 			s.mu.Unlock()
 		}
 	}
@@ -253,10 +267,13 @@ func keepCode(s *Sandbox, c *call, next func() answer) answer {
 
 func noteRole(s *Sandbox, c *call, next func() answer) answer {
 	form, _ := url.ParseQuery(string(c.body)) // which moto reads too
-	s.mu.Lock()
-	s.roleChanged[form.Get("RoleName")] = time.Now()
-	s.mu.Unlock()
-	return next()
+	a := next()
+	if a.ok() {
+		s.mu.Lock()
+		s.roleChanged[form.Get("RoleName")] = time.Now()
+		s.mu.Unlock()
+	}
+	return a
 }
 
 // simulate judges as the role would be judged here.
@@ -287,7 +304,7 @@ func simulate(s *Sandbox, c *call) answer {
 			} else if d.Allowed {
 				says = "allowed"
 			}
-			fmt.Fprintf(&members, "<member><EvalActionName>%s</EvalActionName><EvalResourceName>%s</EvalResourceName><EvalDecision>%s</EvalDecision><MatchedStatements/><MissingContextValues/></member>", action, on, says)
+			fmt.Fprintf(&members, "<member><EvalActionName>%s</EvalActionName><EvalResourceName>%s</EvalResourceName><EvalDecision>%s</EvalDecision><MatchedStatements/><MissingContextValues/></member>", escaped(action), escaped(on), says)
 		}
 	}
 	return answer{http.StatusOK, http.Header{"Content-Type": {"text/xml"}}, []byte(`<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated><EvaluationResults>` +
@@ -362,7 +379,7 @@ func paged(s *Sandbox, c *call, next func() answer) answer {
 	}
 	return next().edit(func(body map[string]any) {
 		all, _ := body["items"].([]any)
-		all = all[min(begin, len(all)):]
+		all = append([]any{}, all...)[min(begin, len(all)):]
 		if most > 0 && len(all) > most {
 			all = all[:most]
 			body["nextToken"] = strconv.Itoa(begin + most)
@@ -371,10 +388,15 @@ func paged(s *Sandbox, c *call, next func() answer) answer {
 	})
 }
 
+var routeKey = regexp.MustCompile(`^(\$default|(ANY|GET|HEAD|OPTIONS|POST|PUT|PATCH|DELETE) /\S*)$`)
+
 func routeKeyOnce(s *Sandbox, c *call, next func() answer) answer {
 	var in struct{ RouteKey string }
 	c.decode(&in)
 	api := c.PathValue("api")
+	if (in.RouteKey != "" || c.Operation == "CreateRoute") && !routeKey.MatchString(in.RouteKey) {
+		return c.refuse(http.StatusBadRequest, "BadRequestException", "The provided route key is not formatted properly for HTTP protocol. Format should be \"<HTTP METHOD> /<RESOURCE PATH>\" or \"$default\"")
+	}
 	all, err := s.apis(c.Region).GetRoutes(c.Context(), &apigatewayv2.GetRoutesInput{ApiId: &api})
 	if err == nil { // else moto says what is wrong
 		for _, route := range all.Items {
@@ -382,6 +404,55 @@ func routeKeyOnce(s *Sandbox, c *call, next func() answer) answer {
 				return c.refuse(http.StatusConflict, "ConflictException", "Route with key %s already exists for this API", in.RouteKey)
 			}
 		}
+	}
+	return next()
+}
+
+func deleteWhatIsFree(s *Sandbox, c *call, next func() answer) answer {
+	there, err := s.moto.do(c.Context(), http.MethodGet, c.URL.RequestURI(), c.Header, nil)
+	if err != nil || !there.ok() {
+		return there
+	}
+	api, id := c.PathValue("api"), c.PathValue("id")
+	routes, err := s.apis(c.Region).GetRoutes(c.Context(), &apigatewayv2.GetRoutesInput{ApiId: &api})
+	if err == nil && id != "" {
+		var users []string
+		for _, r := range routes.Items {
+			if *orEmpty(r.Target) == "integrations/"+id || *orEmpty(r.AuthorizerId) == id {
+				users = append(users, *r.RouteId)
+			}
+		}
+		if users != nil {
+			return c.refuse(http.StatusConflict, "ConflictException", "Cannot delete %s '%s' because it is referenced by the following Routes with Ids: %v", strings.TrimPrefix(c.Operation, "Delete"), id, users)
+		}
+	}
+	return next()
+}
+
+// reserved are the variables that a function cannot set ("Defined runtime environment variables", Lambda developer guide).
+var reserved = []string{"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION",
+	"AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT"}
+
+func refuseConfiguration(_ *Sandbox, c *call, next func() answer) answer {
+	var in struct {
+		Runtime     string
+		Timeout     int
+		Environment struct{ Variables map[string]string }
+	}
+	c.decode(&in)
+	var used []string
+	for _, name := range reserved {
+		if _, ok := in.Environment.Variables[name]; ok {
+			used = append(used, name)
+		}
+	}
+	switch {
+	case used != nil:
+		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException", "Lambda was unable to configure your environment variables because the environment variables you have provided contains reserved keys that are currently not supported for modification. Reserved keys used in this request: %s", strings.Join(used, ", "))
+	case in.Runtime == "go1.x" || in.Runtime == "provided":
+		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException", "The runtime parameter of %s is no longer supported for creating or updating AWS Lambda functions. We recommend you use a supported runtime while creating or updating functions.", in.Runtime)
+	case in.Timeout > 900:
+		return c.refuse(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '%d' at 'timeout' failed to satisfy constraint: Member must have value less than or equal to 900", in.Timeout)
 	}
 	return next()
 }

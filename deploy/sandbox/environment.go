@@ -37,16 +37,18 @@ const (
 
 // environment is an execution environment of a function: one runtime at a time, one event at a time.
 type environment struct {
-	pool   *pool
-	key    string // of its session
-	who    *session
-	log    stream
-	say    *os.File // the end of its output that is written to, by the runtime and by Lambda's own lines
-	server *http.Server
-	fresh  bool // no event yet
+	pool    *pool
+	key     string // of its session
+	who     *session
+	log     stream
+	say     *os.File // the end of its output that is written to, by the runtime and by Lambda's own lines
+	server  *http.Server
+	fresh   bool          // no event yet
+	drained chan struct{} // closed when all of the output was read
 
 	mu      sync.Mutex
 	marks   map[string]chan struct{} // what caughtUp waits for
+	closed  bool
 	runtime *runtime
 	current *event
 	tail    []byte // of the log, since the event began
@@ -95,8 +97,8 @@ func newEnvironment(p *pool) (*environment, error) {
 	}
 	name := *p.config.FunctionName
 	e := &environment{
-		pool: p, say: say, fresh: true, marks: map[string]chan struct{}{},
-		key: "ASIA" + rand.Text()[:16],
+		pool: p, say: say, fresh: true, marks: map[string]chan struct{}{}, drained: make(chan struct{}),
+		key: keyPrefix + rand.Text()[:12],
 		who: &session{role: *p.config.Role, arn: "arn:" + partition(p.region) + ":sts::" + Account + ":assumed-role/" + roleName(*p.config.Role) + "/" + name},
 	}
 	group := "/aws/lambda/" + name
@@ -116,6 +118,7 @@ func newEnvironment(p *pool) (*environment, error) {
 // end ends the environment, if need be in the middle of an event.
 func (e *environment) end() {
 	e.mu.Lock()
+	e.closed = true
 	r := e.runtime
 	e.mu.Unlock()
 	r.kill()
@@ -163,32 +166,42 @@ func (r *runtime) asks(limit time.Duration) bool {
 	return false
 }
 
-// mark begins a line of the output that tells how far it was read, not what the function said.
+// mark begins a line of the output that tells how far it was read, not what the function said. A line break goes before it,
+// for what the function has not ended with one.
 const mark = "\x1e"
+
+// keyPrefix begins the access keys of functions' sessions.
+const keyPrefix = "ASIASANDBOX"
 
 // read passes the output on, line by line.
 func (e *environment) read(out *os.File) {
+	defer close(e.drained)
 	defer func() { _ = out.Close() }()
+	pass := func(text string) {
+		e.pool.s.sink.write(e.log, text)
+		e.mu.Lock()
+		e.tail = append(append(e.tail, text...), '\n')
+		e.tail = e.tail[max(0, len(e.tail)-maxTail):]
+		e.mu.Unlock()
+	}
+	empty := false // the line before was; it is not the function's if a mark follows
 	for lines := bufio.NewReaderSize(out, 256<<10); ; {
 		text, _, err := lines.ReadLine() // a longer line is more than one, as CloudWatch Logs has it
 		if err != nil {
 			return
 		}
-		said, id, marked := strings.Cut(string(text), mark)
-		if !marked || said != "" {
-			e.pool.s.sink.write(e.log, said)
-			e.mu.Lock()
-			e.tail = append(append(e.tail, said...), '\n')
-			e.tail = e.tail[max(0, len(e.tail)-maxTail):]
-			e.mu.Unlock()
+		id, _ := strings.CutPrefix(string(text), mark)
+		e.mu.Lock()
+		reached := e.marks[id]
+		delete(e.marks, id)
+		e.mu.Unlock()
+		if empty && reached == nil {
+			pass("")
 		}
-		if marked {
-			e.mu.Lock()
-			if reached := e.marks[id]; reached != nil {
-				close(reached)
-				delete(e.marks, id)
-			}
-			e.mu.Unlock()
+		if empty = len(text) == 0; reached != nil {
+			close(reached)
+		} else if !empty {
+			pass(string(text))
 		}
 	}
 }
@@ -199,8 +212,12 @@ func (e *environment) caughtUp() {
 	e.mu.Lock()
 	e.marks[id] = reached
 	e.mu.Unlock()
-	if _, err := io.WriteString(e.say, mark+id+"\n"); err == nil { // else the environment has ended
-		<-reached
+	if _, err := io.WriteString(e.say, "\n"+mark+id+"\n"); err != nil {
+		return // the environment has ended
+	}
+	select {
+	case <-reached:
+	case <-e.drained:
 	}
 }
 
@@ -264,7 +281,10 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 func (e *environment) boot(limit time.Duration, phase string) *fault {
 	begin := time.Now()
 	e.mu.Lock() // so that it is known before it asks
-	r, problem := e.start()
+	r, problem := (*runtime)(nil), &fault{kind: "Sandbox.Failure", message: "the sandbox ends"}
+	if !e.closed {
+		r, problem = e.start()
+	}
 	e.runtime = r
 	e.mu.Unlock()
 	if problem == nil {
@@ -311,7 +331,7 @@ func (e *environment) start() (*runtime, *fault) {
 		return bad("fork/exec /var/task/bootstrap: exec format error")
 	}
 	r := &runtime{cmd: exec.Command(path), idle: make(chan struct{}), events: make(chan *event), ended: make(chan struct{})}
-	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, e.variables(), e.say, e.say, mortal()
+	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, e.variables(folder), e.say, e.say, mortal()
 	if err := r.cmd.Start(); err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
 			err = path.Err
@@ -319,7 +339,8 @@ func (e *environment) start() (*runtime, *fault) {
 		return bad("fork/exec /var/task/bootstrap: %v", err)
 	}
 	go func() {
-		_ = r.cmd.Wait() // its state is kept
+		_ = r.cmd.Wait()             // its state is kept
+		killGroup(r.cmd.Process.Pid) // what it started, and left
 		close(r.ended)
 	}()
 	return r, nil
@@ -341,7 +362,7 @@ func (e *environment) foreign(path string) bool {
 }
 
 // variables are what Lambda sets ("Defined runtime environment variables"), and the function's own.
-func (e *environment) variables() []string {
+func (e *environment) variables(folder string) []string {
 	c := e.pool.config
 	all := []string{
 		"AWS_LAMBDA_FUNCTION_NAME=" + *c.FunctionName, "AWS_LAMBDA_FUNCTION_VERSION=" + *c.Version,
@@ -350,7 +371,7 @@ func (e *environment) variables() []string {
 		"AWS_REGION=" + e.pool.region, "AWS_DEFAULT_REGION=" + e.pool.region,
 		"AWS_ACCESS_KEY_ID=" + e.key, "AWS_SECRET_ACCESS_KEY=" + rand.Text(), "AWS_SESSION_TOKEN=" + rand.Text(),
 		"AWS_ENDPOINT_URL=" + e.pool.s.URL, "AWS_LAMBDA_RUNTIME_API=" + e.server.Addr, "_HANDLER=" + *cmp.Or(c.Handler, new(string)),
-		"LAMBDA_TASK_ROOT=/var/task", "LAMBDA_RUNTIME_DIR=/var/runtime", "TZ=:UTC", "LANG=en_US.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin",
+		"LAMBDA_TASK_ROOT=" + folder, "LAMBDA_RUNTIME_DIR=/var/runtime", "TZ=:UTC", "LANG=en_US.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin",
 	}
 	if c.Environment != nil {
 		for name, value := range c.Environment.Variables {
@@ -482,6 +503,9 @@ func (s *Sandbox) unpacked(sha *string) (string, *fault) {
 	}
 	s.unpacking.Lock()
 	defer s.unpacking.Unlock()
+	if s.ended.Load() {
+		return bad("the sandbox ends")
+	}
 	folder := filepath.Join(s.folder, url.PathEscape(*sha))
 	if _, err := os.Stat(folder); err == nil {
 		return folder, nil

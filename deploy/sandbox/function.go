@@ -136,14 +136,12 @@ func (s *Sandbox) pool(region string, config *lambda.GetFunctionConfigurationOut
 	key := functionARN(region, *config.FunctionName, *config.Version)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pools == nil {
-		return nil, &refused{http.StatusServiceUnavailable, "ServiceException", "the sandbox ends"}
-	}
 	p := s.pools[key]
 	if p != nil && sameFunction(p.config, config) {
 		return p, nil
 	}
 	if p != nil {
+		s.former = append(s.former, p)
 		go p.close(false)
 	}
 	p = &pool{s: s, region: region, config: config, busy: map[*environment]bool{}}
@@ -162,6 +160,9 @@ func sameFunction(a, b *lambda.GetFunctionConfigurationOutput) bool {
 func (p *pool) take() (*environment, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.s.ended.Load() {
+		return nil, &refused{http.StatusServiceUnavailable, "ServiceException", "the sandbox ends"}
+	}
 	if n := len(p.idle); n > 0 {
 		e := p.idle[n-1]
 		p.idle, p.busy[e] = p.idle[:n-1], true

@@ -13,12 +13,13 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+
+	"golang.org/x/net/http/httpguts"
 
 	"example.com/portable-notes/deploy/policy"
 )
@@ -79,7 +80,7 @@ func failed(format string, values ...any) *problem {
 }
 
 // mayNotCall is what API Gateway says, in the access log alone, where it may not invoke a function.
-const mayNotCall = "The IAM role configured on the integration or API Gateway doesn't have permissions to call the integration. Check the permissions and try again."
+const mayNotCall = "The IAM role configured on the %s or API Gateway doesn't have permissions to call the %s. Check the permissions and try again."
 
 // serveAPI answers a request to an HTTP API. A client under the sandbox's own address may also write $default for a stage.
 func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, region, id, escaped string, own bool) {
@@ -95,7 +96,7 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, region, id, e
 	case err == nil:
 	case errors.As(err, &p):
 		a = reply(p.status, jsonAnswer(p.status, map[string]string{"message": p.message}).body, "application/json")
-		if p.key != "" {
+		if x.log["error.message"] = p.message; p.key != "" {
 			x.log[p.key] = p.why
 		}
 		if p.status == 401 {
@@ -289,7 +290,7 @@ func (x *exchange) integrate() (*http.Response, error) {
 	if err != nil {
 		return nil, failed("The integration names no function that is there: %v", err)
 	}
-	if why := x.mayInvoke(functionARN(region, name, qualifier), i.CredentialsArn, x.policyAPI().Presented(*x.stage.StageName, *x.route.RouteKey, x.r.Method, x.path)); why != nil {
+	if why := x.mayInvoke("integration", functionARN(region, name, qualifier), i.CredentialsArn, x.policyAPI().Presented(*x.stage.StageName, *x.route.RouteKey, x.r.Method, x.path)); why != nil {
 		return nil, why
 	}
 	v2 := *orEmpty(i.PayloadFormatVersion) == "2.0"
@@ -314,7 +315,7 @@ func (x *exchange) integrate() (*http.Response, error) {
 
 // mayInvoke judges whether API Gateway may invoke a function: by the role that the integration or authorizer names, or by
 // the function's policy.
-func (x *exchange) mayInvoke(arn string, credentials *string, sources []string) error {
+func (x *exchange) mayInvoke(what, arn string, credentials *string, sources []string) error {
 	why := ""
 	if credentials != nil && *credentials != "" {
 		if why = x.s.assumable(x.r.Context(), *credentials, "apigateway.amazonaws.com"); why == "" {
@@ -327,7 +328,7 @@ func (x *exchange) mayInvoke(arn string, credentials *string, sources []string) 
 		return nil
 	}
 	x.s.log.Printf("API Gateway may not invoke the function: %s", why)
-	return &problem{500, "Internal Server Error", "integrationErrorMessage", mayNotCall}
+	return &problem{500, "Internal Server Error", map[string]string{"integration": "integrationErrorMessage", "authorizer": "authorizer.error"}[what], fmt.Sprintf(mayNotCall, what, what)}
 }
 
 // within invokes a function and waits for a time. What the function does goes on after it.
@@ -405,43 +406,46 @@ func answerOf(payload []byte, v2 bool) (*http.Response, error) {
 		}
 		return reply(200, payload, "application/json"), nil
 	}
-	var f struct {
-		StatusCode        json.Number
-		Headers           map[string]json.RawMessage
-		MultiValueHeaders map[string][]string
-		Cookies           []string
-		Body              *string
-		IsBase64Encoded   bool
+	var status int
+	var headers map[string]string
+	var multi map[string][]string
+	var cookies []string
+	var text string
+	var encoded bool
+	for name, into := range map[string]any{"statusCode": &status, "headers": &headers, "multiValueHeaders": &multi, "cookies": &cookies, "body": &text, "isBase64Encoded": &encoded} {
+		if value := fields[name]; value != nil { // each by its exact name
+			if err := json.Unmarshal(value, into); err != nil {
+				return malformed(fmt.Errorf("its %s: %w", name, err))
+			}
+		}
 	}
-	if err := json.Unmarshal(payload, &f); err != nil {
-		return malformed(err)
+	if status < 200 || status > 599 {
+		return malformed(fmt.Sprint("its statusCode is ", status))
 	}
-	status, err := strconv.Atoi(f.StatusCode.String())
-	if err != nil || status < 100 || status > 599 {
-		return malformed("its statusCode is " + f.StatusCode.String())
-	}
-	body := []byte(*orEmpty(f.Body))
-	if f.IsBase64Encoded {
-		if body, err = base64.StdEncoding.DecodeString(string(body)); err != nil {
+	body := []byte(text)
+	if encoded {
+		var err error
+		if body, err = base64.StdEncoding.DecodeString(text); err != nil {
 			return malformed(err)
 		}
 	}
 	a := reply(status, body, "")
-	for name, value := range f.Headers {
-		var text string
-		if json.Unmarshal(value, &text) != nil {
-			if text = string(value); strings.ContainsAny(text[:1], "[{n") {
-				return malformed("the header " + name + " is no text")
-			}
-		}
-		a.Header.Set(name, text)
+	for name, value := range headers {
+		a.Header.Set(name, value)
 	}
 	if !v2 {
-		for name, values := range f.MultiValueHeaders {
+		for name, values := range multi {
 			a.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 		}
-	} else if len(f.Cookies) > 0 {
-		a.Header["Set-Cookie"] = f.Cookies
+	} else if len(cookies) > 0 {
+		a.Header["Set-Cookie"] = cookies
+	}
+	for name, values := range a.Header {
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+				return malformed(fmt.Sprintf("its header %q is none", name))
+			}
+		}
 	}
 	if a.Header.Get("Content-Type") == "" && len(body) > 0 {
 		a.Header.Set("Content-Type", "text/plain;charset=utf-8")

@@ -239,7 +239,12 @@ func TestStatuses(t *testing.T) {
 		{"GET", "/dev/exit0", "", 500, internal},
 		{"GET", "/dev/big", "", 500, internal},
 		{"POST", "/dev/raw", `{"statusCode":201,"body":"made"}`, 201, "made"},
-		{"POST", "/dev/raw", `{"statusCode":"202","body":"as text"}`, 202, "as text"},
+		{"POST", "/dev/raw", `{"statusCode":"202","body":"as text"}`, 500, internal},
+		{"POST", "/dev/raw", `{"statusCode":103}`, 500, internal},
+		{"POST", "/dev/raw", `{"statusCode":200,"headers":{"x":5}}`, 500, internal},
+		{"POST", "/dev/raw", `{"statusCode":200,"headers":{"x":"a\u0000"}}`, 500, internal},
+		{"POST", "/dev/raw", `{"statusCode":200,"Body":"x"}`, 200, ""},
+		{"POST", "/dev/raw", `{"statusCode":200,"body":"eA==","isBase64encoded":true}`, 200, "eA=="},
 		{"POST", "/dev/raw", `{"statusCode":200,"body":"aGVsbG8=","isBase64Encoded":true}`, 200, "hello"},
 		{"POST", "/dev/raw", `{"statusCode":200,"body":"no base64!","isBase64Encoded":true}`, 500, internal},
 		{"POST", "/dev/raw", `{"statusCode":"many"}`, 500, internal},
@@ -258,7 +263,7 @@ func TestStatuses(t *testing.T) {
 	}
 	w.ask(api, "GET", "/dev/notes", "", "X-Long", strings.Repeat("x", maxHeaders)).is(t, "long headers", 431, "")
 	w.ask("nosuchapi", "GET", "/dev/notes", "").is(t, "no such API", 404, noSuch)
-	a := w.ask(api, "POST", "/dev/raw", `{"statusCode":200,"body":"x","headers":{"content-type":"text/x","x-number":5},"cookies":["a=1","b=2; Secure"]}`, "Content-Type", "application/json")
+	a := w.ask(api, "POST", "/dev/raw", `{"statusCode":200,"body":"x","headers":{"content-type":"text/x","x-number":"5"},"cookies":["a=1","b=2; Secure"]}`, "Content-Type", "application/json")
 	if a.header.Get("Content-Type") != "text/x" || a.header.Get("X-Number") != "5" || !reflect.DeepEqual(a.header["Set-Cookie"], []string{"a=1", "b=2; Secure"}) || a.header.Get("Apigw-Requestid") == "" {
 		t.Errorf("headers are %v", a.header)
 	}
@@ -446,7 +451,7 @@ func TestStages(t *testing.T) {
 	did[*lambda.RemovePermissionOutput](t)(w.functions.RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: aws.String("test")}))
 	a = w.ask(api, "GET", "/prod/notes", "")
 	a.is(t, "no grant", 500, internal)
-	w.logged(*group, `{"id":"`+a.header.Get("Apigw-Requestid")+`","status":500,"route":"GET /notes","why":"`+mayNotCall+`","no":"-"}`)
+	w.logged(*group, `{"id":"`+a.header.Get("Apigw-Requestid")+`","status":500,"route":"GET /notes","why":"`+fmt.Sprintf(mayNotCall, "integration", "integration")+`","no":"-"}`)
 
 	w.grant(api, "*")
 	update(apigatewayv2.UpdateStageInput{DefaultRouteSettings: &types.RouteSettings{ThrottlingBurstLimit: aws.Int32(3), ThrottlingRateLimit: aws.Float64(0.001)}})

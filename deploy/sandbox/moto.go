@@ -80,12 +80,19 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 	}
 	port := make(chan string, 1)
 	go func() {
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if found := running.FindSubmatch(lines.Bytes()); found != nil {
-				port <- string(found[1])
+		for lines := bufio.NewReader(out); ; {
+			line, _, err := lines.ReadLine()
+			if err != nil {
+				break
+			}
+			if found := running.FindSubmatch(line); found != nil {
+				select {
+				case port <- string(found[1]):
+				default: // known already
+				}
 			}
 			m.mu.Lock()
-			m.last = append(append(m.last[max(0, len(m.last)-4096):], lines.Bytes()...), '\n')
+			m.last = append(append(m.last[max(0, len(m.last)-4096):], line...), '\n')
 			m.mu.Unlock()
 		}
 		_ = m.cmd.Wait()
@@ -145,8 +152,11 @@ func (m *moto) do(ctx context.Context, method, uri string, header http.Header, b
 	}
 	defer func() { _ = a.Body.Close() }()
 	content, err := io.ReadAll(a.Body)
-	for _, hop := range []string{"Connection", "Content-Length", "Transfer-Encoding", "Server"} {
+	for _, hop := range []string{"Connection", "Transfer-Encoding", "Server"} {
 		a.Header.Del(hop)
+	}
+	if method != http.MethodHead { // whose answer tells the length of another
+		a.Header.Del("Content-Length")
 	}
 	return answer{a.StatusCode, a.Header, content}, err
 }

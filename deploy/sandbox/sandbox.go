@@ -10,17 +10,20 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -59,6 +62,8 @@ type Sandbox struct {
 	log       *log.Logger
 	folder    string
 	unpacking sync.Mutex
+	deploying sync.Mutex
+	ended     atomic.Bool
 	moto      *moto
 	server    *http.Server
 	closed    chan struct{}
@@ -77,6 +82,7 @@ type Sandbox struct {
 	code        map[string][]byte // zips, by their CodeSha256
 	functions   map[resource]*functionState
 	pools       map[string]*pool
+	former      []*pool              // whose events may not have ended
 	apiStates   map[string]*apiState // by id
 	roleChanged map[string]time.Time
 }
@@ -166,9 +172,11 @@ func (s *Sandbox) end() {
 	s.close.Do(func() {
 		_ = s.server.Close()
 		s.sink.close()
+		s.unpacking.Lock() // what is being unpacked is waited for
+		s.ended.Store(true)
+		s.unpacking.Unlock()
 		s.mu.Lock()
-		pools := s.pools
-		s.pools = nil // no process is started any more
+		pools := append(slices.Collect(maps.Values(s.pools)), s.former...)
 		s.mu.Unlock()
 		for _, p := range pools {
 			p.close(true)
@@ -227,6 +235,9 @@ func (s *Sandbox) call(ctx context.Context, c *call) (a answer) {
 		c.Status = a.status
 		s.record(c.Call)
 	}()
+	if strings.HasPrefix(c.key, keyPrefix) && s.session(c.key) == nil {
+		return c.refuse(http.StatusForbidden, "UnrecognizedClientException", "The security token included in the request is invalid.")
+	}
 	if who := s.session(c.key); who != nil {
 		c.Caller, c.Resources = who.arn, c.resources()
 		c.Refusal = s.judge(ctx, who.role, c.Call)
@@ -257,6 +268,9 @@ func (s *Sandbox) forward(c *call) answer {
 	a, err := s.moto.do(c.Context(), c.Method, c.URL.RequestURI(), c.Header, c.body)
 	if err != nil {
 		return c.refuse(http.StatusServiceUnavailable, "ServiceUnavailable", "moto, which keeps what is configured in the sandbox, does not answer")
+	}
+	if !a.ok() && bytes.HasPrefix(bytes.TrimSpace(a.body), []byte("<!doctype html>")) {
+		return c.refuse(http.StatusNotImplemented, "NotImplementedException", "moto does not know %s", c.Operation)
 	}
 	return a
 }

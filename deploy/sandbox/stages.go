@@ -129,7 +129,12 @@ func (s *Sandbox) take(ctx context.Context, region, api string) (*snapshot, erro
 		shot.integrations[*i.IntegrationId] = i
 	}
 	s.mu.Lock()
-	ids := slices.Clone(s.apiStates[api].authorizers)
+	state := s.apiStates[api]
+	if state == nil {
+		s.mu.Unlock()
+		return nil, errGone // meanwhile
+	}
+	ids := slices.Clone(state.authorizers)
 	s.mu.Unlock()
 	for _, id := range ids {
 		if shot.authorizers[id], err = s.apis(region).GetAuthorizer(ctx, &apigatewayv2.GetAuthorizerInput{ApiId: &api, AuthorizerId: &id}); err != nil {
@@ -141,6 +146,8 @@ func (s *Sandbox) take(ctx context.Context, region, api string) (*snapshot, erro
 
 // deploy makes a deployment of an API, for one stage, or for "" for all that deploy by themselves, if there are any.
 func (s *Sandbox) deploy(c *call, api, only string) (*deployment, error) {
+	s.deploying.Lock() // so that no older snapshot takes the place of a newer one
+	defer s.deploying.Unlock()
 	shot, err := s.take(c.Context(), c.Region, api)
 	if err != nil {
 		return nil, err
@@ -149,6 +156,9 @@ func (s *Sandbox) deploy(c *call, api, only string) (*deployment, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a, used := s.apiStates[api], only == "-"
+	if a == nil {
+		return nil, errGone
+	}
 	for name, g := range a.stages {
 		if name == only || only == "" && g.AutoDeploy {
 			after := *g
@@ -194,7 +204,7 @@ var stageName = regexp.MustCompile(`^(\$default|[a-zA-Z0-9_-]{1,128})$`)
 
 func createStage(s *Sandbox, c *call, a *apiState) answer {
 	g := &stage{CreatedDate: time.Now().UTC()}
-	if problem := s.set(c, g); problem.status != 0 {
+	if problem := s.set(c, a, g); problem.status != 0 {
 		return problem
 	}
 	name := *orEmpty(g.StageName)
@@ -215,6 +225,15 @@ func createStage(s *Sandbox, c *call, a *apiState) answer {
 
 func updateStage(s *Sandbox, c *call, a *apiState) answer {
 	name := c.PathValue("id")
+	if problem := s.update(c, a, name); problem.status != 0 {
+		return problem
+	}
+	return s.served(c, a, name, http.StatusOK)
+}
+
+func (s *Sandbox) update(c *call, a *apiState, name string) answer {
+	s.deploying.Lock()
+	defer s.deploying.Unlock()
 	s.mu.Lock()
 	g := a.stages[name]
 	s.mu.Unlock()
@@ -223,18 +242,18 @@ func updateStage(s *Sandbox, c *call, a *apiState) answer {
 	}
 	after := *g
 	after.StageVariables, after.RouteSettings = maps.Clone(g.StageVariables), maps.Clone(g.RouteSettings)
-	if problem := s.set(c, &after); problem.status != 0 {
+	if problem := s.set(c, a, &after); problem.status != 0 {
 		return problem
 	}
 	after.StageName = g.StageName
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	a.stages[name] = &after
-	s.mu.Unlock()
-	return s.served(c, a, name, http.StatusOK)
+	return answer{}
 }
 
 // set sets what a call gives of a stage.
-func (s *Sandbox) set(c *call, g *stage) answer {
+func (s *Sandbox) set(c *call, a *apiState, g *stage) answer {
 	given := map[string]json.RawMessage{}
 	c.decode(&given)
 	if given["defaultRouteSettings"] != nil { // which are set as a whole
@@ -247,6 +266,18 @@ func (s *Sandbox) set(c *call, g *stage) answer {
 		return c.refuse(http.StatusBadRequest, "BadRequestException", "Invalid request body: %v", err)
 	}
 	g.LastUpdatedDate, g.limits = time.Now().UTC(), &sync.Map{}
+	maps.DeleteFunc(g.StageVariables, func(_, value string) bool { return value == "" })
+	if given["deploymentId"] != nil {
+		s.mu.Lock()
+		i := slices.IndexFunc(a.deployments, func(d *deployment) bool { return d.ID == g.DeploymentID })
+		if i >= 0 {
+			g.deployed = a.deployments[i].snapshot
+		}
+		s.mu.Unlock()
+		if i < 0 {
+			return c.refuse(http.StatusBadRequest, "BadRequestException", "Deployment id does not exist")
+		}
+	}
 	if l := g.AccessLogSettings; l != nil && given["accessLogSettings"] != nil {
 		if !strings.Contains(l.Format, "$context.requestId") && !strings.Contains(l.Format, "$context.extendedRequestId") {
 			return c.refuse(http.StatusBadRequest, "BadRequestException", "Access log format must contain $context.requestId or $context.extendedRequestId")
@@ -277,7 +308,7 @@ func (s *Sandbox) logGroup(ctx context.Context, arn string) (string, bool) {
 	return arn, false
 }
 
-// served answers with a stage, once it is deployed if it does that by itself, or has what a call asks it to serve.
+// served answers with a stage, once it is deployed if it does that by itself.
 func (s *Sandbox) served(c *call, a *apiState, name string, status int) answer {
 	s.mu.Lock()
 	g := a.stages[name]
@@ -289,16 +320,7 @@ func (s *Sandbox) served(c *call, a *apiState, name string, status int) answer {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	after := *a.stages[name]
-	if !after.AutoDeploy && after.DeploymentID != "" {
-		i := slices.IndexFunc(a.deployments, func(d *deployment) bool { return d.ID == after.DeploymentID })
-		if i < 0 {
-			return c.refuse(http.StatusBadRequest, "BadRequestException", "Deployment id does not exist")
-		}
-		after.deployed = a.deployments[i].snapshot
-		a.stages[name] = &after
-	}
-	return jsonAnswer(status, after)
+	return jsonAnswer(status, a.stages[name])
 }
 
 func getStage(_ *Sandbox, _ *call, _ *apiState, g *stage) answer {
@@ -308,7 +330,7 @@ func getStage(_ *Sandbox, _ *call, _ *apiState, g *stage) answer {
 func getStages(s *Sandbox, c *call, a *apiState) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []*stage
+	all := []*stage{}
 	for _, name := range sortedKeys(a.stages) {
 		all = append(all, a.stages[name])
 	}
@@ -360,6 +382,22 @@ func getDeployments(s *Sandbox, _ *call, a *apiState) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return jsonAnswer(http.StatusOK, map[string]any{"items": append([]*deployment{}, a.deployments...)})
+}
+
+func deleteDeployment(s *Sandbox, c *call, a *apiState) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := c.PathValue("id")
+	for _, g := range a.stages {
+		if g.DeploymentID == id {
+			return c.refuse(http.StatusBadRequest, "BadRequestException", "Active stages pointing to this deployment must be moved or deleted")
+		}
+	}
+	before := len(a.deployments)
+	if a.deployments = slices.DeleteFunc(a.deployments, func(d *deployment) bool { return d.ID == id }); len(a.deployments) == before {
+		return c.refuse(http.StatusNotFound, "NotFoundException", "Invalid deployment identifier specified")
+	}
+	return answer{status: http.StatusNoContent}
 }
 
 func getDeployment(s *Sandbox, c *call, a *apiState) answer {
@@ -422,7 +460,6 @@ func (x *exchange) writeAccessLog(status, length int) {
 		"responseLength": fmt.Sprint(length), "responseLatency": fmt.Sprint(time.Since(x.began).Milliseconds()),
 	})
 	x.log["integration.error"], x.log["integration.latency"] = x.log["integrationErrorMessage"], x.log["integrationLatency"]
-	x.log["error.message"] = x.log["integrationErrorMessage"]
 	line := contextVariable.ReplaceAllStringFunc(x.stage.AccessLogSettings.Format, func(name string) string {
 		if value := x.log[strings.TrimPrefix(name, "$context.")]; value != "" {
 			return strings.NewReplacer(`"`, `\"`, "\n", " ").Replace(value)
