@@ -28,6 +28,9 @@ import (
 
 func TestMain(m *testing.M) {
 	code := dynamotest.Main(m)
+	if aSandbox.s != nil {
+		aSandbox.s.Close()
+	}
 	if program.folder != "" {
 		_ = os.RemoveAll(program.folder)
 	}

@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(tableCommand(), copyCommand(), zipCommand(), sandboxCommand())
+	root.AddCommand(tableCommand(), copyCommand(), zipCommand(), sandboxCommand(), upCommand(), downCommand(), permitCommand(), explainCommand(), planCommand())
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return fmt.Errorf("%w: there is no command %q", errUsage, args[0])
@@ -63,7 +63,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return cmd.Help()
 	}
 	root.Args = cobra.ArbitraryArgs
-	return root.ExecuteContext(ctx)
+	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("interrupted; run it again, it goes on from what is there: %w", err)
+	}
+	return err
 }
 
 // exactly takes so many arguments, which it names.

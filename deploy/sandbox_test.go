@@ -75,8 +75,8 @@ func typed(t *testing.T, script string, environ ...string) (stdout, stderr strin
 	return out.String(), said.String(), err
 }
 
-// TestReadmeStory: the README's commands show the blank 500 and its cure.
-func TestReadmeStory(t *testing.T) {
+// TestProofReadmeStory: the README's commands show the blank 500 and its cure.
+func TestProofReadmeStory(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -102,9 +102,9 @@ func TestReadmeStory(t *testing.T) {
 	}
 }
 
-// TestArticle: the story that this program exists for, word for word, with the aws CLI alone; and then each line of its
+// TestProofArticle: the story that this program exists for, word for word, with the aws CLI alone; and then each line of its
 // table of errors.
-func TestArticle(t *testing.T) {
+func TestProofArticle(t *testing.T) {
 	zip := function(t)
 	const script = `
 aws() { command aws --output text "$@"; }
@@ -284,8 +284,8 @@ kill -9 $PPID`)
 // emulator is AWS's own runtime emulator, at the version that these tests were written for.
 const emulator = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@v0.0.0-20261030222936-bef5c4ba774d"
 
-// TestAsTheEmulator: the same bootstrap answers the same events alike in the sandbox and under AWS's own runtime emulator.
-func TestAsTheEmulator(t *testing.T) {
+// TestProofAsTheEmulator: the same bootstrap answers the same events alike in the sandbox and under AWS's own runtime emulator.
+func TestProofAsTheEmulator(t *testing.T) {
 	tools := t.TempDir()
 	install := exec.Command("go", "install", emulator)
 	install.Env = append(os.Environ(), "GOBIN="+tools)

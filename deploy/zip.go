@@ -4,8 +4,10 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,4 +91,32 @@ func zipOf(program []byte) ([]byte, error) {
 		return nil, err
 	}
 	return packed.Bytes(), nil
+}
+
+// checkZip says what is wrong with a zip for the runtime provided.al2023.
+func checkZip(packed []byte, arch string) error {
+	archive, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
+	if err != nil {
+		return fmt.Errorf("--zip: it is no zip: %w", err)
+	}
+	i := slices.IndexFunc(archive.File, func(f *zip.File) bool { return f.Name == "bootstrap" })
+	if i < 0 {
+		return errors.New("--zip: it has no file bootstrap, which is what the runtime provided.al2023 starts: deploy zip makes one")
+	}
+	if archive.File[i].Mode()&0o111 == 0 {
+		return errors.New("--zip: its bootstrap cannot be executed: chmod 755 it before it is packed")
+	}
+	file, err := archive.File[i].Open()
+	if err != nil {
+		return fmt.Errorf("--zip: %w", err)
+	}
+	program, err := io.ReadAll(file)
+	if err != nil {
+		return fmt.Errorf("--zip: %w", err)
+	}
+	want := map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64}[arch]
+	if binary, err := elf.NewFile(bytes.NewReader(program)); err == nil && binary.Machine != want {
+		return fmt.Errorf("--zip: its bootstrap is for %v, the function for %v: set --arch, or build it for the other", binary.Machine, want)
+	}
+	return nil
 }

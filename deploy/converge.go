@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"example.com/portable-notes/deploy/stack"
+)
+
+// converger makes what a stack's steps say.
+type converger struct {
+	*cloud
+	refs   map[string]string
+	report *report
+}
+
+// find tells whether a step's thing is there, and its id.
+func (c *converger) find(ctx context.Context, s stack.Step) (there bool, id string, answer any, err error) {
+	answer, err = c.do(ctx, stack.Resolve(s.Find, c.refs))
+	switch {
+	case missing(err):
+		return false, "", nil, nil
+	case err != nil:
+		return false, "", nil, err
+	case s.Pick == "":
+		return true, "", answer, nil
+	}
+	id, there = search(s.Pick, answer).(string)
+	return there, id, answer, nil
+}
+
+// step brings one thing to what it must be.
+func (c *converger) step(ctx context.Context, s stack.Step) (state string, err error) {
+	there, id, answer, err := c.find(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	state = "unchanged"
+	if !there {
+		state = "created"
+		made, err := c.do(ctx, stack.Resolve(s.Create, c.refs))
+		if err != nil && !already(err) && !unclear(err) {
+			return "", err
+		}
+		_ = made
+		// Read again: another program may have made one too, and of a lost answer only this tells.
+		again, found, read, err2 := c.find(ctx, s)
+		for wait := 200 * time.Millisecond; err2 == nil && !again && (err == nil || already(err)) && wait < 20*time.Second; wait *= 2 {
+			time.Sleep(wait)
+			clear(c.read)
+			again, found, read, err2 = c.find(ctx, s)
+		}
+		if !again {
+			return "", errors.Join(err, err2, errors.New("it is not there after it was created"))
+		}
+		id, answer = found, read
+	} else if err := c.ours(ctx, s, answer); err != nil {
+		return "", err
+	}
+	if s.Ref != "" {
+		c.refs[s.Ref] = id
+	}
+	if s.Twins != "" {
+		for _, twin := range texts(s.Twins, answer) {
+			if _, err := c.do(ctx, stack.Resolve(s.Twin, with(c.refs, "twin", twin))); err != nil && !missing(err) {
+				return "", err
+			}
+			state += ", a twin " + twin + " removed"
+		}
+	}
+	if s.Fixed != "" && there {
+		if differences := stack.Differences(s.Create, s.Find, search(s.Fixed, answer)); len(differences) > 0 {
+			return "", fmt.Errorf("it is not as the service needs it, and nothing changes that: %s. Choose another name for the stack", strings.Join(differences, "; "))
+		}
+	}
+	if err := c.ready(ctx, s); err != nil {
+		return "", err
+	}
+	var changes []string
+	for _, setting := range s.Settings {
+		change, err := c.set(ctx, setting)
+		if err == nil && change != nil {
+			err = c.ready(ctx, s)
+		}
+		if err != nil {
+			return "", err
+		}
+		changes = append(changes, change...)
+	}
+	for _, extra := range s.Extras {
+		list, err := c.do(ctx, stack.Resolve(extra.List, c.refs))
+		if err != nil {
+			return "", err
+		}
+		for _, name := range texts(extra.At, list) {
+			if _, err := c.do(ctx, stack.Resolve(extra.Remove, with(c.refs, "extra", name))); err != nil && !missing(err) {
+				return "", err
+			}
+			changes = append(changes, name+" removed")
+		}
+	}
+	if state == "unchanged" && changes != nil {
+		state = "updated: " + strings.Join(changes, "; ")
+	}
+	return state, nil
+}
+
+func with(refs map[string]string, name, value string) map[string]string {
+	all := map[string]string{name: value}
+	for n, v := range refs {
+		all[n] = v
+	}
+	return all
+}
+
+// set sets one setting if it is not so, and says what it changed.
+func (c *converger) set(ctx context.Context, s stack.Setting) ([]string, error) {
+	got, err := c.do(ctx, stack.Resolve(s.Read, c.refs))
+	if err != nil && !missing(err) {
+		return nil, err
+	}
+	put := stack.Resolve(s.Put, c.refs)
+	var changes []string
+	if s.Holds != "" {
+		if holds, _ := search(s.Holds, got).(bool); !holds {
+			_, operation := stack.Operation(put)
+			changes = []string{operation}
+		}
+	} else {
+		changes = stack.Differences(put, s.Read, search(s.At, got))
+	}
+	if changes == nil {
+		return nil, nil
+	}
+	_, err = c.do(ctx, put)
+	return changes, err
+}
+
+// ready waits until others can build on a thing.
+func (c *converger) ready(ctx context.Context, s stack.Step) error {
+	if s.Ready == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 3*time.Second) {
+		_, _, answer, err := c.find(ctx, s)
+		if err != nil {
+			return err
+		}
+		if ready, _ := search(s.Ready, answer).(bool); ready {
+			return nil
+		}
+		clear(c.read)
+		c.report.waits(s.What + " is not ready yet")
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("it does not become ready: %s does not hold after %v", s.Ready, patience)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// tagWait is how long a thing without tags is read again: tags of a new table come late.
+const tagWait = 30 * time.Second
+
+// ours tells by its tags that a thing is of this stack. What is not ours is not touched.
+func (c *converger) ours(ctx context.Context, s stack.Step, answer any) error {
+	if s.TagsAt == "" {
+		return nil // Pick has told
+	}
+	for end := time.Now().Add(tagWait); ; time.Sleep(time.Second) {
+		if s.Tags != nil {
+			var err error
+			if answer, err = c.do(ctx, stack.Resolve(s.Tags, c.refs)); err != nil {
+				return err
+			}
+		}
+		tags := tagsOf(search(s.TagsAt, answer))
+		if tags[stack.StackTag] == c.refs["stack"] && tags[stack.RegionTag] == c.region {
+			return nil
+		}
+		if len(tags) > 0 || time.Now().After(end) || ctx.Err() != nil || s.Tags == nil {
+			return fmt.Errorf("it is there, but not of this stack: it lacks the tags %s=%s and %s=%s. Choose another name for the stack with --stack; nothing of it was changed", stack.StackTag, c.refs["stack"], stack.RegionTag, c.region)
+		}
+		clear(c.read)
+	}
+}
+
+// tagsOf are tags, which are a map or a list of keys and values.
+func tagsOf(value any) map[string]string {
+	tags := map[string]string{}
+	switch v := value.(type) {
+	case map[string]any:
+		for name, one := range v {
+			tags[name] = fmt.Sprint(one)
+		}
+	case []any:
+		for _, one := range v {
+			if pair, ok := one.(map[string]any); ok {
+				tags[fmt.Sprint(pair["Key"])] = fmt.Sprint(pair["Value"])
+			}
+		}
+	}
+	return tags
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"example.com/portable-notes/deploy/stack"
+)
+
+func downCommand() *cobra.Command {
+	var f stackFlags
+	var data string
+	cmd := &cobra.Command{
+		Use:   "down",
+		Short: "remove what up made; the notes stay",
+		Long: `Removes what up made, in reverse: the API, the function with its grants, the log groups, the role. What is not of the
+stack, by its tags, is not touched. The table with its notes stays, unless --delete-data repeats the stack's name.`,
+		Example: "  deploy down\n  deploy down --stack notes-dev --delete-data notes-dev",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if data != "" && data != f.Name {
+				return fmt.Errorf("%w: --delete-data must repeat the stack's name, %s, is %q", errUsage, f.Name, data)
+			}
+			c, err := f.open(cmd)
+			if err != nil {
+				return err
+			}
+			return errors.Join(down(cmd.Context(), c, f.Stack, data != ""), c.report.end())
+		},
+	}
+	f.add(cmd.Flags())
+	cmd.Flags().StringVar(&data, "delete-data", "", "also remove the table with all notes: the stack's name, as a confirmation")
+	outputFlags(cmd, &f.json, &f.verbose)
+	return cmd
+}
+
+// down removes a stack. What is gone already is no failure.
+func down(ctx context.Context, c *converger, s stack.Stack, data bool) error {
+	for _, step := range slices.Backward(s.Steps()) {
+		if step.Remove == nil {
+			continue // it goes with its API
+		}
+		there, id, answer, err := c.find(ctx, step)
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.What, err)
+		}
+		if step.Data && !data {
+			if there {
+				c.report.done(step.What, "stays, with its notes; --delete-data "+s.Name+" removes it")
+			}
+			continue
+		}
+		if !there {
+			c.report.done(step.What, "is not there")
+			continue
+		}
+		if err := c.ours(ctx, step, answer); err != nil {
+			return fmt.Errorf("%s: %w", step.What, err)
+		}
+		if step.Ref != "" {
+			c.refs[step.Ref] = id
+		}
+		removals := step.Remove
+		for _, twin := range twins(step, answer) {
+			removals = append([]any{stack.Resolve(step.Twin, with(c.refs, "twin", twin))}, removals...)
+		}
+		for _, extra := range step.Extras {
+			list, err := c.do(ctx, stack.Resolve(extra.List, c.refs))
+			if err != nil {
+				return fmt.Errorf("%s: %w", step.What, err)
+			}
+			for _, name := range texts(extra.At, list) {
+				removals = append([]any{stack.Resolve(extra.Remove, with(c.refs, "extra", name))}, removals...)
+			}
+		}
+		for _, removal := range removals {
+			if _, err := c.do(ctx, stack.Resolve(removal, c.refs)); err != nil && !missing(err) {
+				return fmt.Errorf("%s: %w", step.What, err)
+			}
+		}
+		c.report.done(step.What, "removed")
+	}
+	return nil
+}
+
+func twins(s stack.Step, answer any) []string {
+	if s.Twins == "" {
+		return nil
+	}
+	return texts(s.Twins, answer)
+}

@@ -1,0 +1,369 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/spf13/cobra"
+
+	"example.com/portable-notes/deploy/policy"
+	"example.com/portable-notes/deploy/stack"
+)
+
+// permitter gives an API the grants that it needs on functions, and takes back ours that it does not need any more.
+type permitter struct {
+	*cloud
+	api    policy.API
+	stages []string // nil for all
+	report *report
+	strict bool // a statement that is not ours, and opens the API, is an error
+}
+
+// policyOf reads the policy of a function, or of one of its versions or aliases.
+func (p *permitter) policyOf(ctx context.Context, function, qualifier string) (document policy.Document, revision string, err error) {
+	in := &lambda.GetPolicyInput{FunctionName: &function}
+	if qualifier != "" {
+		in.Qualifier = &qualifier
+	}
+	answer, err := p.do(ctx, in)
+	if missing(err) { // the policy; or the function, of which AddPermission will tell
+		return document, "", nil
+	} else if err != nil {
+		return document, "", err
+	}
+	text, _ := search("Policy", answer).(string)
+	revision, _ = search("RevisionId", answer).(string)
+	document, err = policy.Parse([]byte(text))
+	return document, revision, err
+}
+
+func (p *permitter) arn(g stack.Grant) string {
+	arn := fmt.Sprintf("arn:%s:lambda:%s:%s:function:%s", p.api.Partition, p.api.Region, p.api.Account, g.Function)
+	if g.Qualifier != "" {
+		arn += ":" + g.Qualifier
+	}
+	return arn
+}
+
+// add adds the grants that are missing, and tells how many there are then. A function that is not there has none.
+func (p *permitter) add(ctx context.Context, grants []stack.Grant) (there int, err error) {
+	for on, some := range byResource(grants) {
+		document, _, err := p.policyOf(ctx, on[0], on[1])
+		if err != nil {
+			return there, err
+		}
+		var lacking []stack.Grant
+		for _, g := range some {
+			if by := stack.Covered(document, g, p.arn(g)); by == g.StatementID {
+				p.report.done("grant for "+g.For, "unchanged")
+			} else if by != "" {
+				p.report.done("grant for "+g.For, "unchanged: statement "+by+", which is not ours, opens it")
+			} else {
+				lacking = append(lacking, g)
+				continue
+			}
+			there++
+		}
+		if size := stack.Size(document, lacking, p.arn); lacking != nil && size > stack.MaxPolicy {
+			return there, fmt.Errorf("the policy of %s would have %d bytes, more than the %d that Lambda takes: use --scope stage or --scope api, or remove statements of others; nothing was written", p.arn(some[0]), size, stack.MaxPolicy)
+		}
+		for _, g := range lacking {
+			if err := p.grant(ctx, g); missing(err) {
+				p.report.done("grant for "+g.For, "not helped: there is no function "+p.arn(g))
+				continue
+			} else if err != nil {
+				return there, err
+			}
+			there++
+			p.report.done("grant for "+g.For, "created")
+		}
+	}
+	return there, nil
+}
+
+// grant makes one grant. A conflict also tells that somebody else wrote at the same time, so the policy is read again.
+func (p *permitter) grant(ctx context.Context, g stack.Grant) error {
+	for attempt := 0; ; attempt++ {
+		_, err := p.call(ctx, g.Input())
+		if err == nil {
+			return nil
+		}
+		if errorCode(err) != "ResourceConflictException" && !unclear(err) {
+			return explained(err)
+		}
+		document, _, err2 := p.policyOf(ctx, g.Function, g.Qualifier)
+		if err2 != nil {
+			return errors.Join(err, err2)
+		}
+		i := slices.IndexFunc(document.Statement, func(s policy.Statement) bool { return s.Sid == g.StatementID })
+		switch {
+		case i >= 0 && stack.Covered(policy.Document{Statement: document.Statement[i : i+1]}, g, p.arn(g)) != "":
+			return nil
+		case i >= 0:
+			return fmt.Errorf("statement %s of %s is ours by its id, but grants something else: remove it with aws lambda remove-permission --function-name %s --statement-id %s, then run this again", g.StatementID, p.arn(g), g.Function, g.StatementID)
+		case attempt == 5:
+			return err
+		}
+	}
+}
+
+func byResource(grants []stack.Grant) map[[2]string][]stack.Grant {
+	all := map[[2]string][]stack.Grant{}
+	for _, g := range grants {
+		on := [2]string{g.Function, g.Qualifier}
+		all[on] = append(all[on], g)
+	}
+	return all
+}
+
+// prune removes our statements that no route needs: of this API, and of APIs that are not there any more. What cannot be
+// told for sure is kept.
+func (p *permitter) prune(ctx context.Context, function, qualifier string, needed []stack.Grant) error {
+	document, revision, err := p.policyOf(ctx, function, qualifier)
+	if err != nil {
+		return err
+	}
+	stale, elsewhere := stack.Stale(document, p.api, p.stages, needed)
+	for key, statements := range elsewhere {
+		region, id, _ := strings.Cut(key, " ")
+		if region != p.region {
+			continue // this program's credentials and endpoint are for one region
+		}
+		if _, err := p.do(ctx, &apigatewayv2.GetApiInput{ApiId: &id}); errorCode(err) == "NotFoundException" {
+			stale = append(stale, statements...)
+		}
+	}
+	for _, s := range stale {
+		in := &lambda.RemovePermissionInput{FunctionName: &function, StatementId: &s.Sid, RevisionId: &revision}
+		if qualifier != "" {
+			in.Qualifier = &qualifier
+		}
+		if _, err := p.call(ctx, in); err != nil && !missing(err) {
+			return fmt.Errorf("statement %s, which no route needs, is not removed (run this again): %w", s.Sid, explained(err))
+		}
+		p.report.done("grant "+s.Sid, "removed: no route needs it")
+		if _, revision, err = p.policyOf(ctx, function, qualifier); err != nil {
+			return err
+		}
+	}
+	var others []string
+	for _, s := range document.Statement {
+		if !strings.HasPrefix(s.Sid, "notes-") {
+			others = append(others, s.Sid)
+		}
+	}
+	if others != nil {
+		if p.strict {
+			return fmt.Errorf("the policy of function %s has statements that are not ours: %v; --strict makes that an error", function, others)
+		}
+		p.report.note("the policy of function %s also has statements that are not ours, and were left alone: %v", function, others)
+	}
+	return nil
+}
+
+// facts reads what an API has.
+func (p *permitter) facts(ctx context.Context) (f stack.Facts, err error) {
+	f.API = p.api
+	id := &p.api.ID
+	for _, list := range []struct {
+		input any
+		into  any
+	}{
+		{&apigatewayv2.GetRoutesInput{ApiId: id}, &f.Routes}, {&apigatewayv2.GetIntegrationsInput{ApiId: id}, &f.Integrations},
+		{&apigatewayv2.GetStagesInput{ApiId: id}, &f.Stages}, {&apigatewayv2.GetAuthorizersInput{ApiId: id}, &f.Authorizers},
+	} {
+		answer, err := p.do(ctx, list.input)
+		if missing(err) {
+			return f, fmt.Errorf("there is no HTTP API %s in %s: aws apigatewayv2 get-apis lists those that are there", *id, p.region)
+		}
+		if err == nil {
+			err = decode(search("Items", answer), list.into)
+		}
+		if err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// identity is the account and the partition that the credentials are of.
+func (c *cloud) identity(ctx context.Context) (account, partition string, err error) {
+	answer, err := c.do(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return "", "", err
+	}
+	account, _ = search("Account", answer).(string)
+	arn, _ := search("Arn", answer).(string)
+	if parts := strings.Split(arn, ":"); len(parts) > 1 {
+		partition = parts[1]
+	}
+	return account, partition, nil
+}
+
+// apiFlags are those of the commands about one API.
+type apiFlags struct {
+	api, function, scope string
+	stages               []string
+	json, verbose        bool
+	strict               bool
+}
+
+// openAPI begins a command about one API.
+func openAPI(cmd *cobra.Command, f apiFlags) (*permitter, error) {
+	if f.api == "" {
+		return nil, fmt.Errorf("%w: --api says which HTTP API; aws apigatewayv2 get-apis lists them", errUsage)
+	}
+	c, cfg, err := openCloud(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	account, partition, err := c.identity(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	r := newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
+	if f.verbose {
+		c.said = func(command string) { fmt.Fprintln(cmd.ErrOrStderr(), command) }
+	}
+	return &permitter{cloud: c, api: policy.API{Partition: partition, Region: cfg.Region, Account: account, ID: f.api}, stages: f.stages, report: r, strict: f.strict}, nil
+}
+
+func permitCommand() *cobra.Command {
+	var f apiFlags
+	cmd := &cobra.Command{
+		Use:   "permit --api ID",
+		Short: "let an HTTP API invoke its functions: the cure of the blank 500",
+		Long: `Gives API Gateway the right to invoke the functions that an HTTP API integrates, however they were deployed: for each
+route of each stage one statement of the function's resource-based policy, no wider than the route, on the version or alias
+that the integration names. What is granted already stays; statements of ours that no route needs go; those of others are
+left alone. A route that no grant can help is listed with the reason.`,
+		Example: "  deploy permit --api a1b2c3d4e5\n  deploy permit --api a1b2c3d4e5 --function my-fn --stage dev",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			scope := stack.Scope(f.scope)
+			if !slices.Contains([]stack.Scope{stack.RouteScope, stack.StageScope, stack.APIScope}, scope) {
+				return fmt.Errorf("%w: --scope must be route, stage or api, is %q", errUsage, f.scope)
+			}
+			p, err := openAPI(cmd, f)
+			if err != nil {
+				return err
+			}
+			facts, err := p.facts(cmd.Context())
+			if err != nil {
+				return err
+			}
+			for _, stage := range f.stages {
+				if !slices.ContainsFunc(facts.Stages, func(s gatewayStage) bool { return *s.StageName == stage }) {
+					return fmt.Errorf("the API has no stage %s", stage)
+				}
+			}
+			grants, unhelped := stack.Grants(facts, f.function, p.stages, scope)
+			for _, u := range unhelped {
+				p.report.done("route "+u.Route, "not helped: "+u.Why)
+			}
+			there, err := p.add(cmd.Context(), grants)
+			if err != nil {
+				return errors.Join(p.report.end(), err)
+			}
+			if there == 0 {
+				return errors.Join(p.report.end(), fmt.Errorf("no route of API %s is one that a grant can help; nothing was written", f.api))
+			}
+			for on := range byResource(grants) {
+				if err := p.prune(cmd.Context(), on[0], on[1], grants); err != nil {
+					return errors.Join(p.report.end(), err)
+				}
+			}
+			return p.report.end()
+		},
+	}
+	cmd.Flags().StringVar(&f.api, "api", "", "id of the HTTP API")
+	cmd.Flags().StringVar(&f.function, "function", "", "only this function, by its name")
+	cmd.Flags().StringSliceVar(&f.stages, "stage", nil, "only this stage; may be given again")
+	cmd.Flags().StringVar(&f.scope, "scope", "route", "what one statement opens: route, stage or api; wider ones keep a policy small")
+	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail if the policy has statements that are not ours")
+	outputFlags(cmd, &f.json, &f.verbose)
+	return cmd
+}
+
+// outputFlags are those of every command that makes something on AWS.
+func outputFlags(cmd *cobra.Command, asJSON, verbose *bool) {
+	cmd.Flags().BoolVar(asJSON, "json", false, "say what was done as JSON")
+	cmd.Flags().BoolVarP(verbose, "verbose", "v", false, "also say each change as the aws command that does the same")
+}
+
+func explainCommand() *cobra.Command {
+	var f apiFlags
+	cmd := &cobra.Command{
+		Use:   "explain ARN-PATTERN --api ID",
+		Short: "say which routes of an HTTP API a source ARN lets in",
+		Long: `Says for each route of each stage whether a statement with this source ARN lets API Gateway invoke a function for it, as
+the policy of a function would judge it. Where AWS does not document what API Gateway presents, as for path variables, a
+route that only one reading lets in is said to be unsure.`,
+		Example: "  deploy explain 'arn:aws:execute-api:eu-central-1:123456789012:a1b2c3d4e5/*/GET/notes' --api a1b2c3d4e5",
+		Args:    exactly("ARN-PATTERN"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := openAPI(cmd, f)
+			if err != nil {
+				return err
+			}
+			facts, err := p.facts(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if parts := strings.SplitN(args[0], ":", 6); len(parts) == 6 && parts[4] == "" {
+				p.report.note("the pattern names no account, so it lets nothing in: it must hold %s", p.api.Account)
+			}
+			for _, s := range facts.Stages {
+				for _, r := range facts.Routes {
+					p.report.done(*s.StageName+" "+*r.RouteKey, covers(args[0], p.api, *s.StageName, *r.RouteKey))
+				}
+			}
+			return p.report.end()
+		},
+	}
+	cmd.Flags().StringVar(&f.api, "api", "", "id of the HTTP API")
+	outputFlags(cmd, &f.json, &f.verbose)
+	return cmd
+}
+
+// covers tells whether a pattern lets a route in, whatever values its variables and its method have.
+func covers(pattern string, api policy.API, stage, key string) string {
+	verb, template, _ := strings.Cut(key, " ")
+	methods := []string{verb}
+	if verb == "ANY" {
+		methods = []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
+	}
+	let, all := 0, 0
+	for _, method := range methods {
+		for _, presented := range api.Presented(stage, key, method, exampleOf(template)) {
+			all++
+			if policy.ARNLike(pattern, presented) {
+				let++
+			}
+		}
+	}
+	switch let {
+	case 0:
+		return "not let in"
+	case all:
+		return "let in"
+	}
+	return fmt.Sprintf("unsure: %d of %d methods and readings are let in", let, all)
+}
+
+// exampleOf is a path that a template matches, with values that no pattern names.
+func exampleOf(template string) string {
+	parts := strings.Split(template, "/")
+	for i, part := range parts {
+		if strings.HasPrefix(part, "{") {
+			parts[i] = "0f1e2d3c"
+		}
+	}
+	return strings.Join(parts, "/")
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// probePatience is how long the live check waits for the API to answer as it must: names, grants and deployments of AWS
+// take seconds to be known everywhere.
+const probePatience = 60 * time.Second
+
+// probe asks the API through its public URL: it lists the notes, and where it may write it makes, reads, changes, lists and
+// removes one note.
+func probe(ctx context.Context, r *report, url string, write bool) error {
+	client := &http.Client{Timeout: 15 * time.Second}
+	ask := func(method, path, body string, want int) (string, error) {
+		last := ""
+		for end := time.Now().Add(probePatience); ; {
+			request, err := http.NewRequestWithContext(ctx, method, url+path, strings.NewReader(body))
+			if err != nil {
+				return "", err
+			}
+			request.Header.Set("Content-Type", "application/json")
+			if method == http.MethodPost {
+				request.Header.Set("Idempotency-Key", uuid.NewString())
+			}
+			answer, err := client.Do(request)
+			if err == nil {
+				content, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20)) // what there is of it
+				_ = answer.Body.Close()
+				if answer.StatusCode == want {
+					return string(content), nil
+				}
+				last = fmt.Sprintf("%d %s", answer.StatusCode, bytes.TrimSpace(content[:min(len(content), 300)]))
+				if !slices.Contains([]int{403, 404, 500, 503}, answer.StatusCode) {
+					return "", fmt.Errorf("%s %s answers %s", method, url+path, last)
+				}
+			} else {
+				last = err.Error()
+			}
+			if ctx.Err() != nil || time.Now().After(end) {
+				return "", fmt.Errorf("%s %s does not answer %d within %v; its last answer: %s", method, url+path, want, probePatience, last)
+			}
+			r.waits("the API, which answers " + last)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
+	if _, err := ask("GET", "/notes?limit=1", "", 200); err != nil {
+		return err
+	}
+	if !write {
+		r.done("live check", "the notes can be read")
+		return nil
+	}
+	made, err := ask("POST", "/notes", `{"title":"made by deploy to try the service","tags":["deploy-check"]}`, 201)
+	if err != nil {
+		return err
+	}
+	var note struct{ ID string }
+	if err := json.Unmarshal([]byte(made), &note); err != nil || note.ID == "" {
+		return fmt.Errorf("POST %s/notes answers no note: %.300s", url, made)
+	}
+	for _, one := range []struct {
+		method, path, body string
+		want               int
+	}{
+		{"GET", "/notes/" + note.ID, "", 200}, {"PATCH", "/notes/" + note.ID, `{"content":"changed"}`, 200},
+		{"GET", "/notes?tag=deploy-check&limit=1", "", 200}, {"DELETE", "/notes/" + note.ID, "", 204},
+	} {
+		if _, err := ask(one.method, one.path, one.body, one.want); err != nil {
+			return err
+		}
+	}
+	r.done("live check", "a note was made, read, changed, listed and removed")
+	return nil
+}

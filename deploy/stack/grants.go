@@ -1,0 +1,241 @@
+package stack
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"example.com/portable-notes/deploy/policy"
+)
+
+// Scope is how much of an API one grant opens: the narrowest is a route. Wider ones need fewer statements of a policy,
+// which Lambda limits to 20,480 bytes, some fifty statements (Lambda quotas).
+type Scope string
+
+// The scopes.
+const (
+	RouteScope Scope = "route"
+	StageScope Scope = "stage"
+	APIScope   Scope = "api"
+)
+
+// Grant is one statement of a function's policy: it lets an API invoke the function for a route.
+type Grant struct {
+	Function    string // name
+	Qualifier   string // version or alias that the integration names; "" for none
+	For         string // what it opens, for people: dev ANY /notes
+	SourceARN   string
+	Account     string
+	StatementID string
+}
+
+// Input is the call that makes the grant. It carries no RevisionId: before the first statement there is none.
+func (g Grant) Input() *lambda.AddPermissionInput {
+	in := &lambda.AddPermissionInput{FunctionName: &g.Function, StatementId: &g.StatementID, Action: aws.String("lambda:InvokeFunction"),
+		Principal: aws.String(gateway), SourceArn: &g.SourceARN, SourceAccount: &g.Account}
+	if g.Qualifier != "" {
+		in.Qualifier = &g.Qualifier
+	}
+	return in
+}
+
+// gateway is API Gateway as a principal, in every partition (IAM, AWS service principals).
+const gateway = "apigateway.amazonaws.com"
+
+// statementPrefix begins the ids of our statements.
+const statementPrefix = "notes-"
+
+var ownStatement = regexp.MustCompile(`^` + statementPrefix + `[0-9a-f]{16}$`)
+
+// grant is a grant for one source ARN. Its statement's id is a hash of all that it opens, so that the same grant always has
+// the same id, and another one never.
+func grant(api policy.API, function, qualifier, what, source string) Grant {
+	sum := sha256.Sum256([]byte(strings.Join([]string{function, qualifier, source, api.Account}, "\n")))
+	return Grant{function, qualifier, what, source, api.Account, statementPrefix + hex.EncodeToString(sum[:8])}
+}
+
+// Facts are what an API has, as API Gateway tells it.
+type Facts struct {
+	API          policy.API
+	Routes       []types.Route
+	Integrations []types.Integration
+	Stages       []types.Stage
+	Authorizers  []types.Authorizer
+}
+
+// Unhelped is a route that no grant can help, and why.
+type Unhelped struct{ Route, Why string }
+
+// Target is a Lambda function as an integration or an authorizer names it.
+type Target struct{ Region, Account, Function, Qualifier string }
+
+var functionURI = regexp.MustCompile(`^(?:arn:[^:]+:apigateway:[^:]+:lambda:path/2015-03-31/functions/)?arn:[^:]+:lambda:([^:]+):([^:]*):function:([^:/]+)(?::([^:/]+))?(?:/invocations)?$`)
+
+var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
+
+// ParseURI reads the URI of an integration or an authorizer: the ARN of a function, with a qualifier or not, or that in the
+// form of API Gateway's ARNs, in which a stage's variables may stand for parts. It says what is wrong else.
+func ParseURI(uri string, variables map[string]string) (Target, error) {
+	unset := ""
+	full := stageVariable.ReplaceAllStringFunc(uri, func(v string) string {
+		name := stageVariable.FindStringSubmatch(v)[1]
+		if variables[name] == "" {
+			unset = name
+		}
+		return variables[name]
+	})
+	if unset != "" {
+		return Target{}, fmt.Errorf("the stage variable %s of its integration is not set", unset)
+	}
+	m := functionURI.FindStringSubmatch(full)
+	if m == nil {
+		return Target{}, fmt.Errorf("its integration is with %s, which is no Lambda function", full)
+	}
+	return Target{m[1], m[2], m[3], m[4]}, nil
+}
+
+// Grants are those that an API needs on a function ("" for every function that it invokes), on some stages (nil for all);
+// and the routes that they cannot help.
+func Grants(f Facts, function string, stages []string, scope Scope) (grants []Grant, unhelped []Unhelped) {
+	add := func(g Grant) {
+		if !slices.ContainsFunc(grants, func(h Grant) bool { return h.StatementID == g.StatementID }) {
+			grants = append(grants, g)
+		}
+	}
+	for _, stage := range f.Stages {
+		name := *stage.StageName
+		if stages != nil && !slices.Contains(stages, name) {
+			continue
+		}
+		target := func(uri, credentials *string) (Target, error) {
+			if aws.ToString(credentials) != "" {
+				return Target{}, fmt.Errorf("it is invoked with the role %s, whose policy decides", *credentials)
+			}
+			t, err := ParseURI(aws.ToString(uri), stage.StageVariables)
+			switch {
+			case err != nil:
+				return t, err
+			case t.Account != f.API.Account:
+				return t, fmt.Errorf("its function is of account %q: run this with that account's credentials", t.Account)
+			case t.Region != f.API.Region:
+				return t, fmt.Errorf("its function is in %s: run this with AWS_REGION=%s", t.Region, t.Region)
+			case function != "" && t.Function != function:
+				return t, fmt.Errorf("it invokes another function, %s", t.Function)
+			}
+			return t, nil
+		}
+		for _, route := range f.Routes {
+			what := name + " " + *route.RouteKey
+			id, _ := strings.CutPrefix(aws.ToString(route.Target), "integrations/")
+			i := slices.IndexFunc(f.Integrations, func(i types.Integration) bool { return *i.IntegrationId == id })
+			if i < 0 {
+				unhelped = append(unhelped, Unhelped{what, "it has no integration"})
+				continue
+			}
+			integration := f.Integrations[i]
+			t, err := target(integration.IntegrationUri, integration.CredentialsArn)
+			if err != nil {
+				unhelped = append(unhelped, Unhelped{what, err.Error()})
+				continue
+			}
+			source := f.API.Pattern(name, *route.RouteKey)
+			switch scope {
+			case StageScope:
+				what, source = name+" (all routes)", f.API.Pattern(name, "*")
+			case APIScope:
+				what, source = "all stages and routes", f.API.Pattern("*", "*")
+			}
+			add(grant(f.API, t.Function, t.Qualifier, what, source))
+		}
+		for _, a := range f.Authorizers {
+			if a.AuthorizerType != types.AuthorizerTypeRequest {
+				continue
+			}
+			what := "authorizer " + aws.ToString(a.Name)
+			if t, err := target(a.AuthorizerUri, a.AuthorizerCredentialsArn); err == nil {
+				add(grant(f.API, t.Function, t.Qualifier, what, f.API.Authorizer(*a.AuthorizerId)))
+			} else if function == "" || t.Function == function {
+				unhelped = append(unhelped, Unhelped{what, err.Error()})
+			}
+		}
+	}
+	return grants, unhelped
+}
+
+// Covered is the id of a statement that opens what a grant opens; "" for none. A pattern is covered by one that it fits,
+// and by nothing that has further conditions.
+func Covered(p policy.Document, g Grant, resource string) string {
+	for _, s := range p.Statement {
+		one := policy.Document{Statement: policy.Statements{s}}
+		decision := one.Judge(policy.Request{Principal: policy.Caller{Service: gateway}, Action: "lambda:InvokeFunction", Resource: resource,
+			Context: map[string]string{"AWS:SourceArn": g.SourceARN, "AWS:SourceAccount": g.Account}})
+		if decision.Allowed {
+			return s.Sid
+		}
+	}
+	return ""
+}
+
+// Stale are our statements of a policy that belong to an API and to stages that are handled (nil for all) and that no grant
+// of those needed is; and those that belong to other APIs of this account and region, which are only stale if their API is
+// not there any more. Whose they are is told by their id; those of others are never named.
+func Stale(p policy.Document, api policy.API, stages []string, needed []Grant) (stale []policy.Statement, elsewhere map[string][]policy.Statement) {
+	elsewhere = map[string][]policy.Statement{}
+	for _, s := range p.Statement {
+		if !ownStatement.MatchString(s.Sid) || slices.ContainsFunc(needed, func(g Grant) bool { return g.StatementID == s.Sid }) {
+			continue
+		}
+		source := s.Condition["ArnLike"]["AWS:SourceArn"]
+		if len(source) != 1 {
+			continue
+		}
+		parts := strings.SplitN(source[0], ":", 6)
+		if len(parts) != 6 || parts[2] != "execute-api" || parts[4] != api.Account {
+			continue
+		}
+		id, rest, _ := strings.Cut(parts[5], "/")
+		stage, _, _ := strings.Cut(rest, "/")
+		switch {
+		case id != api.ID || parts[3] != api.Region:
+			key := parts[3] + " " + id
+			elsewhere[key] = append(elsewhere[key], s)
+		case stages == nil || slices.Contains(stages, stage):
+			stale = append(stale, s)
+		}
+	}
+	return stale, elsewhere
+}
+
+// MaxPolicy is the most bytes of a function's policy (Lambda quotas).
+const MaxPolicy = 20_480
+
+// Size is about how many bytes a policy has once grants are added to it.
+func Size(p policy.Document, grants []Grant, arn func(Grant) string) int {
+	for _, g := range grants {
+		p.Statement = append(p.Statement, policy.Statement{Sid: g.StatementID, Effect: "Allow", Principal: &policy.Principal{Names: map[string]policy.Strings{"Service": {gateway}}},
+			Action: policy.Strings{"lambda:InvokeFunction"}, Resource: policy.Strings{arn(g)},
+			Condition: policy.Conditions{"StringEquals": {"AWS:SourceAccount": {g.Account}}, "ArnLike": {"AWS:SourceArn": {g.SourceARN}}}})
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // of texts
+	}
+	return len(text)
+}
+
+// Grants are those of the stack itself, on an API of which the id is known, or ${api}.
+func (s Stack) Grants(api string) (grants []Grant) {
+	a := policy.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: api}
+	for _, key := range Routes() {
+		grants = append(grants, grant(a, s.Name, "", s.Stage+" "+key, a.Pattern(s.Stage, key)))
+	}
+	return grants
+}

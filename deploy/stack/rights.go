@@ -1,0 +1,120 @@
+package stack
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"example.com/portable-notes/deploy/policy"
+)
+
+// right is what an operator needs for one operation.
+type right struct {
+	actions  string // of IAM; with those that it depends on
+	resource string // what it is done to: a key of resources
+}
+
+// rights are the actions of IAM that each operation takes, from the service authorization reference of each service:
+// https://docs.aws.amazon.com/service-authorization/latest/reference/. Actions that are no operations are among them: tags
+// that come with a creation have rights of their own, and iam:PassRole is asked for where a function is given a role.
+var rights = map[string]right{
+	"dynamodb:CreateTable":               {"dynamodb:CreateTable dynamodb:TagResource", "table"},
+	"dynamodb:DescribeTable":             {"dynamodb:DescribeTable", "table"},
+	"dynamodb:ListTagsOfResource":        {"dynamodb:ListTagsOfResource", "table"},
+	"dynamodb:DescribeTimeToLive":        {"dynamodb:DescribeTimeToLive", "table"},
+	"dynamodb:UpdateTimeToLive":          {"dynamodb:UpdateTimeToLive", "table"},
+	"dynamodb:DescribeContinuousBackups": {"dynamodb:DescribeContinuousBackups", "table"},
+	"dynamodb:UpdateContinuousBackups":   {"dynamodb:UpdateContinuousBackups", "table"},
+	"dynamodb:UpdateTable":               {"dynamodb:UpdateTable", "table"},
+	"dynamodb:DeleteTable":               {"dynamodb:DeleteTable", "table"},
+
+	"iam:GetRole":                  {"iam:GetRole", "role"},
+	"iam:CreateRole":               {"iam:CreateRole iam:TagRole", "role"},
+	"iam:UpdateAssumeRolePolicy":   {"iam:UpdateAssumeRolePolicy", "role"},
+	"iam:GetRolePolicy":            {"iam:GetRolePolicy", "role"},
+	"iam:PutRolePolicy":            {"iam:PutRolePolicy", "role"},
+	"iam:ListRolePolicies":         {"iam:ListRolePolicies", "role"},
+	"iam:ListAttachedRolePolicies": {"iam:ListAttachedRolePolicies", "role"},
+	"iam:DeleteRolePolicy":         {"iam:DeleteRolePolicy", "role"},
+	"iam:DetachRolePolicy":         {"iam:DetachRolePolicy", "role"},
+	"iam:DeleteRole":               {"iam:DeleteRole", "role"},
+
+	"logs:DescribeLogGroups":   {"logs:DescribeLogGroups", "any"},
+	"logs:CreateLogGroup":      {"logs:CreateLogGroup logs:TagResource", "groups"},
+	"logs:ListTagsForResource": {"logs:ListTagsForResource", "groups"},
+	"logs:PutRetentionPolicy":  {"logs:PutRetentionPolicy", "groups"},
+	"logs:DeleteLogGroup":      {"logs:DeleteLogGroup", "groups"},
+
+	"lambda:GetFunction":                 {"lambda:GetFunction", "function"},
+	"lambda:CreateFunction":              {"lambda:CreateFunction lambda:TagResource", "function"},
+	"lambda:UpdateFunctionConfiguration": {"lambda:UpdateFunctionConfiguration", "function"},
+	"lambda:UpdateFunctionCode":          {"lambda:UpdateFunctionCode", "function"},
+	"lambda:DeleteFunction":              {"lambda:DeleteFunction", "function"},
+	"lambda:GetPolicy":                   {"lambda:GetPolicy", "function"},
+	"lambda:AddPermission":               {"lambda:AddPermission", "function"},
+	"lambda:RemovePermission":            {"lambda:RemovePermission", "function"},
+
+	// API Gateway's actions are HTTP methods, its resources paths.
+	"apigateway:GetApis":           {"apigateway:GET", "apis"},
+	"apigateway:GetApi":            {"apigateway:GET", "apis"},
+	"apigateway:GetRoutes":         {"apigateway:GET", "apis"},
+	"apigateway:GetRoute":          {"apigateway:GET", "apis"},
+	"apigateway:GetIntegrations":   {"apigateway:GET", "apis"},
+	"apigateway:GetIntegration":    {"apigateway:GET", "apis"},
+	"apigateway:GetStage":          {"apigateway:GET", "apis"},
+	"apigateway:GetStages":         {"apigateway:GET", "apis"},
+	"apigateway:GetAuthorizers":    {"apigateway:GET", "apis"},
+	"apigateway:CreateApi":         {"apigateway:POST apigateway:TagResource", "apis"},
+	"apigateway:CreateRoute":       {"apigateway:POST", "apis"},
+	"apigateway:CreateIntegration": {"apigateway:POST", "apis"},
+	"apigateway:CreateStage":       {"apigateway:POST apigateway:TagResource", "apis"},
+	"apigateway:UpdateApi":         {"apigateway:PATCH", "apis"},
+	"apigateway:UpdateRoute":       {"apigateway:PATCH", "apis"},
+	"apigateway:UpdateIntegration": {"apigateway:PATCH", "apis"},
+	"apigateway:UpdateStage":       {"apigateway:PATCH", "apis"},
+	"apigateway:DeleteApi":         {"apigateway:DELETE", "apis"},
+	"apigateway:DeleteRoute":       {"apigateway:DELETE", "apis"},
+	"apigateway:DeleteIntegration": {"apigateway:DELETE", "apis"},
+
+	"sts:GetCallerIdentity": {"", ""}, // nothing can forbid it
+}
+
+// Operations are those that up, down and permit may call.
+func Operations() []string { return slices.Sorted(maps.Keys(rights)) }
+
+// OperatorPolicy is the least that whoever runs up, down and permit for a stack may do.
+func (s Stack) OperatorPolicy() policy.Document {
+	arn := "arn:" + s.Partition + ":"
+	resources := map[string]policy.Strings{
+		"table":    {s.TableARN()},
+		"role":     {s.RoleARN(), s.RoleARN() + otherRole},
+		"groups":   {s.groupARN(s.LogGroup()), s.groupARN(s.LogGroup()) + ":*", s.groupARN(s.AccessLogGroup()), s.groupARN(s.AccessLogGroup()) + ":*"},
+		"function": {s.FunctionARN()},
+		"apis":     {arn + "apigateway:" + s.Region + "::/apis", arn + "apigateway:" + s.Region + "::/apis/*", arn + "apigateway:" + s.Region + "::/tags/*"},
+		"any":      {"*"},
+	}
+	actions := map[string]policy.Strings{
+		// The access log of a stage is a log delivery, which API Gateway sets up with the caller's rights ("Configuring logging
+		// for HTTP APIs").
+		"any": {"logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery"},
+	}
+	for _, r := range rights {
+		for _, action := range strings.Fields(r.actions) {
+			if !slices.Contains(actions[r.resource], action) {
+				actions[r.resource] = append(actions[r.resource], action)
+			}
+		}
+	}
+	document := policy.Document{Version: "2012-10-17"}
+	for _, kind := range slices.Sorted(maps.Keys(actions)) {
+		slices.Sort(actions[kind])
+		document.Statement = append(document.Statement, policy.Statement{Sid: strings.ToUpper(kind[:1]) + kind[1:], Effect: "Allow", Action: actions[kind], Resource: resources[kind]})
+	}
+	return policy.Document{Version: document.Version, Statement: append(document.Statement,
+		policy.Statement{Sid: "PassRole", Effect: "Allow", Action: policy.Strings{"iam:PassRole"}, Resource: resources["role"], Condition: policy.Conditions{"StringEquals": {"iam:PassedToService": {"lambda.amazonaws.com"}}}},
+		policy.Statement{Sid: "FirstAPIOfAnAccount", Effect: "Allow", Action: policy.Strings{"iam:CreateServiceLinkedRole"}, Resource: policy.Strings{arn + "iam::" + s.Account + ":role/aws-service-role/ops.apigateway.amazonaws.com/*"}},
+	)}
+}
+
+// otherRole ends the name of the role that a function has for a moment, so that Lambda lets go of a former one.
+const otherRole = "-other"

@@ -1,0 +1,364 @@
+// Package stack is what the notes service is on AWS, as values: names, policies, and the calls that find, make, compare and
+// remove each thing. Nothing here calls AWS. The program that deploys carries the values out; the script that a person can
+// run instead prints them.
+package stack
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	gatewaytypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"example.com/portable-notes/app"
+	"example.com/portable-notes/deploy/policy"
+	"example.com/portable-notes/notes/dynamo"
+)
+
+// Stack is one deployment of the service: what is chosen of it.
+type Stack struct {
+	Name         string // of the stack, the function, the table and the API; see Check
+	Partition    string // aws, aws-cn, aws-us-gov
+	Region       string
+	Account      string // 12 digits
+	Stage        string // of the API: a name or $default
+	Architecture string // arm64 or x86_64
+	Memory       int32  // of the function, MB: 128 to 10,240 (Lambda quotas)
+	BasePath     string // of a custom domain, such as /api; "" for none
+	Retention    int32  // of both log groups, days: of those that CloudWatch Logs takes
+	Zip          []byte // the function
+}
+
+var (
+	stackName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]{2,39}$`)
+	stageName = regexp.MustCompile(`^(\$default|[a-zA-Z0-9_-]{1,64})$`)
+	retention = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+)
+
+// Check names every mistake in what is chosen. The limits are those of AWS: a table has 3 to 255 characters, a role at most
+// 64 with the region in its name.
+func (s Stack) Check() error {
+	var mistakes []error
+	if !stackName.MatchString(s.Name) {
+		mistakes = append(mistakes, fmt.Errorf("the stack's name must be 3 to 40 letters, digits, - and _ and begin with a letter, is %q", s.Name))
+	}
+	if !stageName.MatchString(s.Stage) {
+		mistakes = append(mistakes, fmt.Errorf("the stage must be $default or 1 to 64 letters, digits, - and _, is %q", s.Stage))
+	}
+	if s.Architecture != "arm64" && s.Architecture != "x86_64" {
+		mistakes = append(mistakes, fmt.Errorf("the architecture must be arm64 or x86_64, is %q", s.Architecture))
+	}
+	if s.Memory < 128 || s.Memory > 10_240 {
+		mistakes = append(mistakes, fmt.Errorf("the memory must be 128 to 10240 MB, is %d", s.Memory))
+	}
+	if s.BasePath != "" && (!strings.HasPrefix(s.BasePath, "/") || strings.HasSuffix(s.BasePath, "/")) {
+		mistakes = append(mistakes, fmt.Errorf("the base path must begin with / and not end with one, is %q", s.BasePath))
+	}
+	if !slices.Contains(retention, s.Retention) {
+		mistakes = append(mistakes, fmt.Errorf("CloudWatch Logs keeps logs for one of %v days, not %d", retention, s.Retention))
+	}
+	return errors.Join(mistakes...)
+}
+
+// The tags by which what belongs to a stack is known.
+const (
+	StackTag  = "notes-stack"
+	RegionTag = "notes-region"
+)
+
+// Tags are those of all that a stack has.
+func (s Stack) Tags() map[string]string {
+	return map[string]string{StackTag: s.Name, RegionTag: s.Region}
+}
+
+// RoleName is the name of the execution role. IAM is one for all regions, so the region is in it.
+func (s Stack) RoleName() string { return s.Name + "-" + s.Region }
+
+// RoleARN is the execution role's ARN.
+func (s Stack) RoleARN() string {
+	return fmt.Sprintf("arn:%s:iam::%s:role/%s", s.Partition, s.Account, s.RoleName())
+}
+
+func (s Stack) arn(service, rest string) string {
+	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", s.Partition, service, s.Region, s.Account, rest)
+}
+
+// TableARN is the table's ARN.
+func (s Stack) TableARN() string { return s.arn("dynamodb", "table/"+s.Name) }
+
+// FunctionARN is the function's ARN.
+func (s Stack) FunctionARN() string { return s.arn("lambda", "function:"+s.Name) }
+
+// LogGroup is the function's log group.
+func (s Stack) LogGroup() string { return "/aws/lambda/" + s.Name }
+
+// AccessLogGroup is the log group of the stage's access log. Under /aws/vendedlogs/ all groups share one entry of the
+// region's resource policy, whose size is limited.
+func (s Stack) AccessLogGroup() string {
+	return "/aws/vendedlogs/apigateway/" + s.Name + "-" + strings.TrimPrefix(s.Stage, "$")
+}
+
+func (s Stack) groupARN(name string) string { return s.arn("logs", "log-group:"+name) }
+
+// Routes are the keys of the API's routes.
+func Routes() (keys []string) {
+	for _, path := range app.Paths {
+		keys = append(keys, "ANY "+path)
+	}
+	return keys
+}
+
+// document is a policy as a text.
+func document(statements ...policy.Statement) *string {
+	text, err := json.Marshal(policy.Document{Version: "2012-10-17", Statement: statements})
+	if err != nil {
+		panic(err) // of texts
+	}
+	return aws.String(string(text))
+}
+
+// Actions are what the service calls of DynamoDB.
+var Actions = policy.Strings{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Query"}
+
+// permissions are the execution role's: the service's calls on its one table, and Lambda's of its own log group, which is
+// there already.
+func (s Stack) permissions() *string {
+	return document(
+		policy.Statement{Sid: "Notes", Effect: "Allow", Action: Actions, Resource: policy.Strings{s.TableARN()}},
+		policy.Statement{Sid: "Logs", Effect: "Allow", Action: policy.Strings{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: policy.Strings{s.groupARN(s.LogGroup()) + ":*"}},
+	)
+}
+
+// trust lets Lambda alone assume the role.
+func trust() *string {
+	return document(policy.Statement{Effect: "Allow", Principal: &policy.Principal{Names: map[string]policy.Strings{"Service": {"lambda.amazonaws.com"}}}, Action: policy.Strings{"sts:AssumeRole"}})
+}
+
+// AccessLog is the format of the stage's access log.
+const AccessLog = `{"requestId":"$context.requestId","time":"$context.requestTime","method":"$context.httpMethod","path":"$context.path","route":"$context.routeKey","status":"$context.status","latency":"$context.responseLatency","integrationStatus":"$context.integrationStatus","integrationError":"$context.integrationErrorMessage"}`
+
+// Step is one thing of a stack. Inputs may hold ${ref} of an earlier step.
+type Step struct {
+	What     string // for people
+	Find     any    // the call that tells whether it is there: it fails with a "not found", or Pick tells nothing
+	Pick     string // JMESPath of the thing's id, in all pages of what Find tells; "" where the call alone tells
+	Twins    string // JMESPath of the ids of further ones, which a lost answer left behind
+	Twin     any    // the call that removes one, ${twin}
+	Ref      string // the name of the id for other steps
+	Tags     any    // the call that reads the tags; nil where Find tells them
+	TagsAt   string // JMESPath of them in that
+	Create   any
+	ID       string // JMESPath of the id in what Create answers
+	Ready    string // JMESPath of what Find tells that must hold before others build on it; "" for nothing
+	Wait     string // the same for a shell
+	Settings []Setting
+	Remove   []any // the calls that remove it
+	Extras   []Extra
+	Fixed    string // JMESPath of what Create sets and nothing changes, in what Find tells
+	Data     bool   // it holds notes, and goes only if that is asked for
+}
+
+// Setting is how something must be.
+type Setting struct {
+	Read  any
+	At    string // JMESPath of what Put sets, in what Read tells; "" for all of it
+	Holds string // JMESPath of whether it is so, where Put cannot be compared
+	Put   any
+}
+
+// Extra is what must not be there.
+type Extra struct {
+	List   any
+	At     string // JMESPath of the names of what is too much, in what List tells
+	Remove any    // the call that removes one, ${extra}
+}
+
+// Steps are what a stack is, in the order in which it is made. Grants stand between the API and its integration, so that no
+// route is ever there without its grant.
+func (s Stack) Steps() []Step {
+	steps := []Step{s.table(), s.role(), s.logGroup(s.LogGroup()), s.logGroup(s.AccessLogGroup()), s.Function(), s.api(), s.integration()}
+	for i, key := range Routes() {
+		steps = append(steps, s.route(key, fmt.Sprintf("route_%d", i+1)))
+	}
+	return append(steps, s.stage())
+}
+
+func (s Stack) table() Step {
+	name := &s.Name
+	create := dynamo.Table(s.Name)
+	for key, value := range s.Tags() {
+		create.Tags = append(create.Tags, dynamodbtypes.Tag{Key: &key, Value: &value})
+	}
+	slices.SortFunc(create.Tags, func(a, b dynamodbtypes.Tag) int { return strings.Compare(*a.Key, *b.Key) })
+	return Step{
+		What:   "table " + s.Name,
+		Find:   &dynamodb.DescribeTableInput{TableName: name},
+		Tags:   &dynamodb.ListTagsOfResourceInput{ResourceArn: aws.String(s.TableARN())},
+		TagsAt: "Tags",
+		Create: create,
+		Fixed:  "Table.{KeySchema: KeySchema, AttributeDefinitions: AttributeDefinitions, BillingMode: BillingModeSummary.BillingMode, DeletionProtectionEnabled: DeletionProtectionEnabled}",
+		Ready:  "Table.TableStatus=='ACTIVE'",
+		Wait:   "aws dynamodb wait table-exists --table-name " + quote(s.Name),
+		Settings: []Setting{
+			{Read: &dynamodb.DescribeTimeToLiveInput{TableName: name}, Holds: "contains(['ENABLED', 'ENABLING'], TimeToLiveDescription.TimeToLiveStatus)",
+				Put: &dynamodb.UpdateTimeToLiveInput{TableName: name, TimeToLiveSpecification: &dynamodbtypes.TimeToLiveSpecification{AttributeName: aws.String(dynamo.TTLAttribute), Enabled: aws.Bool(true)}}},
+			{Read: &dynamodb.DescribeContinuousBackupsInput{TableName: name}, Holds: "ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus=='ENABLED'",
+				Put: &dynamodb.UpdateContinuousBackupsInput{TableName: name, PointInTimeRecoverySpecification: &dynamodbtypes.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(true)}}},
+		},
+		Remove: []any{&dynamodb.UpdateTableInput{TableName: name, DeletionProtectionEnabled: aws.Bool(false)}, &dynamodb.DeleteTableInput{TableName: name}},
+		Data:   true,
+	}
+}
+
+// rolePolicy is the name of the execution role's one policy.
+const rolePolicy = "notes"
+
+func (s Stack) role() Step {
+	name, own := aws.String(s.RoleName()), aws.String(rolePolicy)
+	return Step{
+		What:   "execution role " + s.RoleName(),
+		Find:   &iam.GetRoleInput{RoleName: name},
+		TagsAt: "Role.Tags",
+		Create: &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: trust(), Tags: []iamtypes.Tag{{Key: aws.String(RegionTag), Value: &s.Region}, {Key: aws.String(StackTag), Value: &s.Name}}},
+		Settings: []Setting{
+			{Read: &iam.GetRoleInput{RoleName: name}, At: "{PolicyDocument: Role.AssumeRolePolicyDocument}", Put: &iam.UpdateAssumeRolePolicyInput{RoleName: name, PolicyDocument: trust()}},
+			{Read: &iam.GetRolePolicyInput{RoleName: name, PolicyName: own}, Put: &iam.PutRolePolicyInput{RoleName: name, PolicyName: own, PolicyDocument: s.permissions()}},
+		},
+		Extras: []Extra{ // what a person added: the role has exactly these rights
+			{List: &iam.ListRolePoliciesInput{RoleName: name}, At: "PolicyNames[?@!='" + rolePolicy + "']", Remove: &iam.DeleteRolePolicyInput{RoleName: name, PolicyName: aws.String("${extra}")}},
+			{List: &iam.ListAttachedRolePoliciesInput{RoleName: name}, At: "AttachedPolicies[].PolicyArn", Remove: &iam.DetachRolePolicyInput{RoleName: name, PolicyArn: aws.String("${extra}")}},
+		},
+		Remove: []any{&iam.DeleteRolePolicyInput{RoleName: name, PolicyName: own}, &iam.DeleteRoleInput{RoleName: name}},
+	}
+}
+
+// OtherRole is the step of a role that the function has for a moment, so that Lambda lets go of a former one.
+func (s Stack) OtherRole() (step Step, arn string) {
+	name := aws.String(s.RoleName() + otherRole)
+	return Step{
+		What:   "role " + *name,
+		Find:   &iam.GetRoleInput{RoleName: name},
+		Create: &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: trust()},
+		Remove: []any{&iam.DeleteRoleInput{RoleName: name}},
+	}, s.RoleARN() + otherRole
+}
+
+func (s Stack) logGroup(name string) Step {
+	find := &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &name}
+	here := "logGroups[?logGroupName=='" + name + "'] | [0]"
+	return Step{
+		What:     "log group " + name,
+		Find:     find,
+		Pick:     here + ".logGroupName",
+		Tags:     &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: aws.String(s.groupARN(name))},
+		TagsAt:   "tags",
+		Create:   &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name, Tags: s.Tags()},
+		Settings: []Setting{{Read: find, At: here, Put: &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &name, RetentionInDays: &s.Retention}}},
+		Remove:   []any{&cloudwatchlogs.DeleteLogGroupInput{LogGroupName: &name}},
+	}
+}
+
+// Function is the step of the function.
+func (s Stack) Function() Step {
+	name := &s.Name
+	environment := map[string]string{"NOTES_STORE": "dynamodb:" + s.Name}
+	if s.BasePath != "" {
+		environment["NOTES_BASE_PATH"] = s.BasePath
+	}
+	architectures := []lambdatypes.Architecture{lambdatypes.Architecture(s.Architecture)}
+	find := &lambda.GetFunctionInput{FunctionName: name}
+	const handler, runtime, timeout = "bootstrap", lambdatypes.RuntimeProvidedal2023, 10 // s
+	return Step{
+		What:   "function " + s.Name,
+		Find:   find,
+		TagsAt: "Tags",
+		Create: &lambda.CreateFunctionInput{FunctionName: name, Role: aws.String(s.RoleARN()), Runtime: runtime, Handler: aws.String(handler), Architectures: architectures, Timeout: aws.Int32(timeout), MemorySize: &s.Memory,
+			Environment: &lambdatypes.Environment{Variables: environment}, Code: &lambdatypes.FunctionCode{ZipFile: s.Zip}, Tags: s.Tags()},
+		Ready: "Configuration.State=='Active' && Configuration.LastUpdateStatus=='Successful'",
+		Wait:  "aws lambda wait function-active-v2 --function-name " + quote(s.Name) + "; aws lambda wait function-updated-v2 --function-name " + quote(s.Name),
+		Settings: []Setting{
+			{Read: find, At: "Configuration", Put: &lambda.UpdateFunctionConfigurationInput{FunctionName: name, Role: aws.String(s.RoleARN()), Runtime: runtime, Handler: aws.String(handler), Timeout: aws.Int32(timeout), MemorySize: &s.Memory,
+				Environment: &lambdatypes.Environment{Variables: environment}}},
+			{Read: find, At: "Configuration", Put: &lambda.UpdateFunctionCodeInput{FunctionName: name, Architectures: architectures, ZipFile: s.Zip}},
+		},
+		Remove: []any{&lambda.DeleteFunctionInput{FunctionName: name}},
+	}
+}
+
+func (s Stack) api() Step {
+	ours := fmt.Sprintf("Items[?Name=='%s' && Tags.\"%s\"=='%s' && Tags.\"%s\"=='%s'] | sort_by(@, &CreatedDate)[].ApiId", s.Name, StackTag, s.Name, RegionTag, s.Region)
+	id := aws.String("${api}")
+	find := &apigatewayv2.GetApisInput{}
+	return Step{
+		What:     "HTTP API " + s.Name,
+		Find:     find,
+		Pick:     ours + " | [0]", // the oldest, so that two programs at once agree
+		Ref:      "api",
+		Create:   &apigatewayv2.CreateApiInput{Name: &s.Name, ProtocolType: gatewaytypes.ProtocolTypeHttp, Tags: s.Tags()},
+		Twins:    ours + " | [1:]",
+		Twin:     &apigatewayv2.DeleteApiInput{ApiId: aws.String("${twin}")},
+		Settings: []Setting{{Read: &apigatewayv2.GetApiInput{ApiId: id}, Put: &apigatewayv2.UpdateApiInput{ApiId: id, DisableExecuteApiEndpoint: aws.Bool(false)}}},
+		Remove:   []any{&apigatewayv2.DeleteApiInput{ApiId: id}},
+	}
+}
+
+func (s Stack) integration() Step {
+	api, id := aws.String("${api}"), aws.String("${integration}")
+	ours := "Items[?IntegrationUri=='" + s.FunctionARN() + "'].IntegrationId"
+	return Step{
+		What:   "integration with " + s.Name,
+		Find:   &apigatewayv2.GetIntegrationsInput{ApiId: api},
+		Pick:   ours + " | [0]",
+		Ref:    "integration",
+		Create: &apigatewayv2.CreateIntegrationInput{ApiId: api, IntegrationType: gatewaytypes.IntegrationTypeAwsProxy, IntegrationUri: aws.String(s.FunctionARN()), PayloadFormatVersion: aws.String("2.0")},
+		Twins:  ours + " | [1:]",
+		Twin:   &apigatewayv2.DeleteIntegrationInput{ApiId: api, IntegrationId: aws.String("${twin}")},
+		Settings: []Setting{{Read: &apigatewayv2.GetIntegrationInput{ApiId: api, IntegrationId: id},
+			Put: &apigatewayv2.UpdateIntegrationInput{ApiId: api, IntegrationId: id, IntegrationUri: aws.String(s.FunctionARN()), PayloadFormatVersion: aws.String("2.0")}}},
+	}
+}
+
+func (s Stack) route(key, ref string) Step {
+	api, id, target := aws.String("${api}"), aws.String("${"+ref+"}"), aws.String("integrations/${integration}")
+	return Step{
+		What:   "route " + key,
+		Find:   &apigatewayv2.GetRoutesInput{ApiId: api},
+		Pick:   "Items[?RouteKey=='" + key + "'].RouteId | [0]",
+		Ref:    ref,
+		Create: &apigatewayv2.CreateRouteInput{ApiId: api, RouteKey: &key, Target: target},
+		Settings: []Setting{{Read: &apigatewayv2.GetRouteInput{ApiId: api, RouteId: id},
+			Put: &apigatewayv2.UpdateRouteInput{ApiId: api, RouteId: id, Target: target, AuthorizationType: gatewaytypes.AuthorizationTypeNone}}},
+	}
+}
+
+// Rate and Burst are the stage's throttling: requests a second, and how many at once. Both are set: one alone would make the
+// other 0, and every answer 429 (hashicorp/terraform-provider-aws#43307).
+const (
+	Rate  = 50
+	Burst = 100
+)
+
+func (s Stack) stage() Step {
+	api, name := aws.String("${api}"), &s.Stage
+	log := &gatewaytypes.AccessLogSettings{DestinationArn: aws.String(s.groupARN(s.AccessLogGroup())), Format: aws.String(AccessLog)}
+	limits := &gatewaytypes.RouteSettings{ThrottlingBurstLimit: aws.Int32(Burst), ThrottlingRateLimit: aws.Float64(Rate)}
+	find := &apigatewayv2.GetStageInput{ApiId: api, StageName: name}
+	return Step{
+		What:     "stage " + s.Stage,
+		Find:     find,
+		Create:   &apigatewayv2.CreateStageInput{ApiId: api, StageName: name, AutoDeploy: aws.Bool(true), AccessLogSettings: log, DefaultRouteSettings: limits, Tags: s.Tags()},
+		Settings: []Setting{{Read: find, Put: &apigatewayv2.UpdateStageInput{ApiId: api, StageName: name, AutoDeploy: aws.Bool(true), AccessLogSettings: log, DefaultRouteSettings: limits}}},
+	}
+}

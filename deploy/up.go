@@ -1,0 +1,280 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	gatewaytypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"example.com/portable-notes/deploy/policy"
+	"example.com/portable-notes/deploy/stack"
+)
+
+type gatewayStage = gatewaytypes.Stage
+
+// decode makes values of an answer.
+func decode(answer, into any) error {
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
+}
+
+// stackFlags are those of the commands about a stack.
+type stackFlags struct {
+	stack.Stack
+	zip           string
+	check, strict bool
+	json, verbose bool
+}
+
+func (f *stackFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.Name, "stack", "notes-dev", "name of the stack, its table, function and API")
+	flags.StringVar(&f.Stage, "stage", "dev", "stage of the API")
+	flags.StringVar(&f.Architecture, "arch", "", "processor of the function: arm64 or x86_64 (default arm64; on this machine's sandbox, this machine's)")
+	flags.Int32Var(&f.Memory, "memory", 256, "memory of the function, MB")
+	flags.StringVar(&f.BasePath, "base-path", "", "base path of a custom domain, such as /api")
+	flags.Int32Var(&f.Retention, "retention", 14, "days for which logs are kept")
+	flags.StringVar(&f.zip, "zip", "", "zip of the function (default: it is built)")
+}
+
+// open checks what is chosen and begins to call AWS.
+func (f *stackFlags) open(cmd *cobra.Command) (*converger, error) {
+	c, cfg, err := openCloud(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	if f.Architecture == "" {
+		if f.Architecture = "arm64"; isLocal(cfg) && runtime.GOARCH == "amd64" {
+			f.Architecture = "x86_64"
+		}
+	}
+	f.Region = cfg.Region
+	if err := f.Check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if f.Account, f.Partition, err = c.identity(cmd.Context()); err != nil {
+		return nil, err
+	}
+	if f.verbose {
+		c.said = func(command string) { fmt.Fprintln(cmd.ErrOrStderr(), command) }
+	}
+	return &converger{cloud: c, refs: map[string]string{"stack": f.Name}, report: newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)}, nil
+}
+
+// pack builds the function, or reads its zip.
+func (f *stackFlags) pack(ctx context.Context) (err error) {
+	arch := map[string]string{"arm64": "arm64", "x86_64": "amd64"}[f.Architecture]
+	if f.zip == "" {
+		f.Zip, err = buildZip(ctx, arch)
+		return err
+	}
+	if f.Zip, err = os.ReadFile(f.zip); err != nil {
+		return fmt.Errorf("--zip: %w", err)
+	}
+	return checkZip(f.Zip, arch)
+}
+
+func upCommand() *cobra.Command {
+	var f stackFlags
+	var printPolicy bool
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "put the service on AWS, or bring what is there to what it must be",
+		Long: `Puts the service on AWS: a DynamoDB table, an execution role with the rights that it needs and no others, log groups, the
+function, an HTTP API, and the grants that let the API invoke the function. It reads what is there and changes only what
+differs: run again it changes nothing, and after it was cut short it goes on. There is no file of state; what belongs to a
+stack is known by its name and its tags.`,
+		Example: "  deploy up\n  deploy up --stack notes-prod --stage prod --memory 512",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := f.open(cmd)
+			if err != nil {
+				return err
+			}
+			if printPolicy {
+				return printOperatorPolicy(cmd, f.Stack)
+			}
+			err = up(cmd.Context(), c, &f)
+			return errors.Join(c.report.end(), err)
+		},
+	}
+	f.add(cmd.Flags())
+	cmd.Flags().BoolVar(&f.check, "check", false, "also try the API with a note that is made and removed, where nothing was changed")
+	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail if the function's policy has statements that are not ours")
+	cmd.Flags().BoolVar(&printPolicy, "print-policy", false, "print the rights that this takes, as an IAM policy, and do nothing")
+	outputFlags(cmd, &f.json, &f.verbose)
+	return cmd
+}
+
+// printOperatorPolicy prints what whoever runs this needs to be allowed.
+func printOperatorPolicy(cmd *cobra.Command, s stack.Stack) error {
+	e := json.NewEncoder(cmd.OutOrStdout())
+	e.SetIndent("", "  ")
+	fmt.Fprintln(cmd.ErrOrStderr(), `This covers each call that up, down and permit make, as AWS's reference says. No test without an account proves what AWS
+asks for behind the calls: the log delivery of the access log, the service's role of the first API, and tags.`)
+	return e.Encode(s.OperatorPolicy())
+}
+
+// up makes a stack what it must be.
+func up(ctx context.Context, c *converger, f *stackFlags) error {
+	if err := f.pack(ctx); err != nil {
+		return err
+	}
+	c.report.done("build for "+f.Architecture, fmt.Sprintf("%d bytes", len(f.Zip)))
+	s := f.Stack
+	p := &permitter{cloud: c.cloud, stages: []string{s.Stage}, report: c.report, strict: f.strict}
+	var grants []stack.Grant
+	for _, step := range s.Steps() {
+		if step.What == s.Function().What {
+			if err := c.rebind(ctx, s); err != nil {
+				return fmt.Errorf("%s: %w", step.What, err)
+			}
+		}
+		state, err := c.step(ctx, step)
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.What, err)
+		}
+		c.report.done(step.What, state)
+		if step.Ref == "api" { // the grants, before there is a route that needs them
+			p.api = policy.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: c.refs["api"]}
+			grants = s.Grants(c.refs["api"])
+			if _, err := p.add(ctx, grants); err != nil {
+				return err
+			}
+		}
+	}
+	if err := c.tidy(ctx); err != nil {
+		return err
+	}
+	if err := p.prune(ctx, s.Name, "", grants); err != nil {
+		return err
+	}
+	if err := c.deployed(ctx, s); err != nil {
+		return err
+	}
+	answer, err := c.do(ctx, &apigatewayv2.GetApiInput{ApiId: aws.String(c.refs["api"])})
+	if err != nil {
+		return err
+	}
+	endpoint, _ := search("ApiEndpoint", answer).(string)
+	c.report.URL = endpoint
+	if s.Stage != "$default" {
+		c.report.URL += "/" + s.Stage
+	}
+	if err := probe(ctx, c.report, c.report.URL, c.writes > 0 || f.check); err != nil {
+		return err
+	}
+	c.report.note("\n%s/notes\ncurl -s %s/notes\nAnyone who knows this URL can read and write the notes.", c.report.URL, c.report.URL)
+	return nil
+}
+
+// rebind heals a function whose role was deleted and made again: Lambda still holds on to the former role, and lets go of it
+// only for another one (Lambda developer guide, execution role).
+func (c *converger) rebind(ctx context.Context, s stack.Stack) error {
+	role, err := c.do(ctx, &iam.GetRoleInput{RoleName: aws.String(s.RoleName())})
+	if err != nil {
+		return err
+	}
+	function, err := c.do(ctx, &lambda.GetFunctionInput{FunctionName: &s.Name})
+	if missing(err) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	made, err1 := timeOf(search("Role.CreateDate", role))
+	changed, err2 := timeOf(search("Configuration.LastModified", function))
+	if err := errors.Join(err1, err2); err != nil || !made.After(changed) {
+		return err
+	}
+	other, otherARN := s.OtherRole()
+	if _, err := c.step(ctx, other); err != nil {
+		return err
+	}
+	find := s.Function()
+	for _, arn := range []string{otherARN, s.RoleARN()} {
+		if _, err := c.do(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &s.Name, Role: &arn}); err != nil {
+			return err
+		}
+		if err := c.ready(ctx, find); err != nil {
+			return err
+		}
+	}
+	if _, err := c.do(ctx, other.Remove[0]); err != nil && !missing(err) {
+		return err
+	}
+	c.report.done("function "+s.Name, "updated: its role was deleted and made again")
+	return nil
+}
+
+// timeOf is a time as IAM or Lambda write it.
+func timeOf(value any) (time.Time, error) {
+	text, _ := value.(string)
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		t, err = time.Parse("2006-01-02T15:04:05.000-0700", text)
+	}
+	return t, err
+}
+
+// tidy removes routes that are not the service's.
+func (c *converger) tidy(ctx context.Context) error {
+	api := aws.String(c.refs["api"])
+	answer, err := c.do(ctx, &apigatewayv2.GetRoutesInput{ApiId: api})
+	if err != nil {
+		return err
+	}
+	var routes []gatewaytypes.Route
+	if err := decode(search("Items", answer), &routes); err != nil {
+		return err
+	}
+	for _, route := range routes {
+		if !slices.Contains(stack.Routes(), *route.RouteKey) {
+			if _, err := c.do(ctx, &apigatewayv2.DeleteRouteInput{ApiId: api, RouteId: route.RouteId}); err != nil && !missing(err) {
+				return err
+			}
+			c.report.done("route "+*route.RouteKey, "removed: it is not the service's")
+		}
+	}
+	return nil
+}
+
+// deployed waits until the stage serves what was made. Where nothing was changed it does already.
+func (c *converger) deployed(ctx context.Context, s stack.Stack) error {
+	if c.writes == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 3*time.Second) {
+		clear(c.read)
+		answer, err := c.do(ctx, &apigatewayv2.GetStageInput{ApiId: aws.String(c.refs["api"]), StageName: &s.Stage})
+		if err != nil {
+			return err
+		}
+		message, _ := search("LastDeploymentStatusMessage", answer).(string)
+		if id, _ := search("DeploymentId", answer).(string); id != "" && !strings.Contains(strings.ToLower(message), "fail") {
+			return nil
+		}
+		c.report.waits("the stage's deployment")
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the stage %s serves no deployment after %v: %s", s.Stage, patience, message)
+		case <-time.After(wait):
+		}
+	}
+}
