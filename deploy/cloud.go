@@ -149,9 +149,10 @@ func unclear(err error) bool {
 func (c *cloud) do(ctx context.Context, input any) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	_, operation := stack.Operation(input)
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		answer, err := c.call(ctx, input)
-		if err == nil || !passes(err) {
+		if err == nil || !passes(err) || strings.HasPrefix(operation, "Create") && already(err) {
 			return answer, explained(err)
 		}
 		select {

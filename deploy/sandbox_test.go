@@ -102,6 +102,67 @@ func TestProofReadmeStory(t *testing.T) {
 	}
 }
 
+// TestProofReadmeOnAWS: the chapter's commands make the service, print it, and remove it; and they heal an API that others
+// made, which gives the blank 500.
+func TestProofReadmeOnAWS(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, chapter, _ := strings.Cut(string(readme), "\n## On AWS\n")
+	chapter, _, _ = strings.Cut(chapter, "\n## ")
+	if n := strings.Count(chapter, "\n"); n > 30 {
+		t.Errorf("the chapter has %d lines", n)
+	}
+	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(chapter, -1)
+	if len(blocks) != 2 {
+		t.Fatalf("the chapter has %d blocks", len(blocks))
+	}
+	up, down, _ := strings.Cut(blocks[0][1], "go run ./deploy down")
+	script := up + `
+. ./up.sh > script.out
+url=$(tail -1 script.out)
+curl -s -w ' after the script %{http_code}\n' $url
+api=$(aws apigatewayv2 create-api --name broken --protocol-type HTTP --target arn:aws:lambda:us-east-1:123456789012:function:notes-dev --query ApiId --output text)
+broken=$AWS_ENDPOINT_URL/_aws/execute-api/$api/notes
+curl -s -w ' broken %{http_code}\n' $broken
+` + strings.ReplaceAll(blocks[1][1], "a1b2c3d4e5", "$api") + `
+curl -s -w ' healed %{http_code}\n' $broken
+go run ./deploy down` + down + `
+curl -s -w ' gone %{http_code}\n' $url
+`
+	folder := t.TempDir()
+	zip, err := os.ReadFile(function(t))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, "notes.zip"), zip, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	// up builds the function in the project's folder, the script wants its zip where it runs.
+	here := strings.NewReplacer("go run ./deploy up", "(cd $PROJECT; "+built(t)+" up", "go run ./deploy", built(t))
+	script = regexp.MustCompile(`(?m)^go run \./deploy up.*$`).ReplaceAllStringFunc(script, func(line string) string {
+		command, _, _ := strings.Cut(line, "#")
+		return here.Replace(command) + ")"
+	})
+	project, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, said, err := typed(t, "cd "+folder+"\n"+here.Replace(script), "PROJECT="+project)
+	if err != nil {
+		t.Fatalf("%v; %s; %s", err, out, said)
+	}
+	for _, want := range []string{
+		"live check ", `{"notes":[]}` + "\n after the script 200", `{"message":"Internal Server Error"} broken 500`, "grant for $default $default", `{"notes":[]}` + "\n healed 200",
+		`"iam:PassRole"`, "function notes-dev                               removed", `{"message":"Not Found"} gone 404`,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in %s; said %s", want, out, said)
+		}
+	}
+}
+
 // TestProofArticle: the story that this program exists for, word for word, with the aws CLI alone; and then each line of its
 // table of errors.
 func TestProofArticle(t *testing.T) {
