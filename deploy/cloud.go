@@ -22,23 +22,30 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 	"github.com/jmespath/go-jmespath"
+	"github.com/spf13/cobra"
 
 	"example.com/portable-notes/deploy/stack"
 )
 
 // cloud makes calls of AWS that are values: inputs of the SDK.
 type cloud struct {
+	cfg     aws.Config
 	region  string
 	clients map[string]reflect.Value // by the service's package
 	once    map[string]reflect.Value // the same, which send a call once only
 	said    func(command string)     // is told each call that changes something, as a command; nil for nobody
 	read    map[string]any           // what was read since the last change
 	writes  int
+	deploys int // writes that make API Gateway deploy
 }
 
 // patience is how long what passes is waited for: IAM's roles become known within a minute (IAM user guide, eventual
-// consistency), functions active, stages deployed.
-const patience = 90 * time.Second
+// consistency), stages are deployed within seconds. A table, and its recovery, may take some minutes.
+const (
+	patience   = 90 * time.Second
+	tableWait  = 5 * time.Minute
+	activeWait = 5 * time.Minute // of functions
+)
 
 // openCloud reads the settings of the AWS SDK.
 func openCloud(ctx context.Context) (*cloud, aws.Config, error) {
@@ -65,7 +72,7 @@ func newCloud(cfg aws.Config) *cloud {
 	once.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	many := cfg.Copy()
 	many.Retryer = func() aws.Retryer { return retry.AddWithMaxAttempts(retry.NewStandard(), 6) }
-	return &cloud{region: cfg.Region, clients: clients(many), once: clients(once), read: map[string]any{}}
+	return &cloud{cfg: cfg, region: cfg.Region, clients: clients(many), once: clients(once), read: map[string]any{}}
 }
 
 // oneWorld refuses settings by which some calls would go to this machine and others to AWS.
@@ -89,6 +96,13 @@ func oneWorld(environ []string) error {
 		return fmt.Errorf("%v names this machine, and all other services would be those of AWS: unset it, or set %s too", local, general)
 	}
 	return nil
+}
+
+// tell says each change on standard error, if that is asked for.
+func (c *cloud) tell(cmd *cobra.Command, verbose bool) {
+	if verbose {
+		c.said = func(command string) { fmt.Fprintln(cmd.ErrOrStderr(), command) }
+	}
 }
 
 // isLocal tells whether the endpoint is on this machine, as the sandbox's.
@@ -147,9 +161,13 @@ func unclear(err error) bool {
 
 // do makes a call, once what passes has passed, and returns its answer as JSON.
 func (c *cloud) do(ctx context.Context, input any) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	service, operation := stack.Operation(input)
+	limit := patience
+	if service == "dynamodb" {
+		limit = tableWait
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	_, operation := stack.Operation(input)
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		answer, err := c.call(ctx, input)
 		if err == nil || !passes(err) || strings.HasPrefix(operation, "Create") && already(err) {
@@ -157,7 +175,7 @@ func (c *cloud) do(ctx context.Context, input any) (any, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("after %v: %w", patience, err)
+			return nil, fmt.Errorf("after %v: %w", limit, err)
 		case <-time.After(wait):
 		}
 	}
@@ -175,6 +193,9 @@ func (c *cloud) call(ctx context.Context, input any) (any, error) {
 	clients := c.clients
 	if changing(operation) {
 		c.writes++
+		if service == "apigatewayv2" && (strings.HasSuffix(operation, "Route") || strings.HasSuffix(operation, "Integration")) {
+			c.deploys++
+		}
 		clear(c.read)
 		if c.said != nil {
 			c.said(command)

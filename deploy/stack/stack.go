@@ -174,8 +174,11 @@ type Step struct {
 type Setting struct {
 	Read  any
 	At    string // JMESPath of what Put sets, in what Read tells; "" for all of it
-	Holds string // JMESPath of whether it is so, where Put cannot be compared
-	Put   any
+	Holds string // JMESPath of whether it is so, where Put cannot be compared; then Name says what it is
+	Name  string
+	// Optional is what DynamoDB Local lacks.
+	Optional bool
+	Put      any
 }
 
 // Extra is what must not be there.
@@ -196,25 +199,30 @@ func (s Stack) Steps() []Step {
 }
 
 func (s Stack) table() Step {
-	name := &s.Name
-	create := dynamo.Table(s.Name)
+	step := Table(s.Name)
+	create := step.Create.(*dynamodb.CreateTableInput)
 	for key, value := range s.Tags() {
 		create.Tags = append(create.Tags, dynamodbtypes.Tag{Key: &key, Value: &value})
 	}
 	slices.SortFunc(create.Tags, func(a, b dynamodbtypes.Tag) int { return strings.Compare(*a.Key, *b.Key) })
+	step.Tags, step.TagsAt = &dynamodb.ListTagsOfResourceInput{ResourceArn: aws.String(s.TableARN())}, "Tags"
+	return step
+}
+
+// Table is the step of a table of the notes, of no stack.
+func Table(table string) Step {
+	name := &table
 	return Step{
-		What:   "table " + s.Name,
+		What:   "table " + table,
 		Find:   &dynamodb.DescribeTableInput{TableName: name},
-		Tags:   &dynamodb.ListTagsOfResourceInput{ResourceArn: aws.String(s.TableARN())},
-		TagsAt: "Tags",
-		Create: create,
+		Create: dynamo.Table(table),
 		Fixed:  "Table.{KeySchema: KeySchema, AttributeDefinitions: AttributeDefinitions, BillingMode: BillingModeSummary.BillingMode, DeletionProtectionEnabled: DeletionProtectionEnabled}",
 		Ready:  "Table.TableStatus=='ACTIVE'",
-		Wait:   "aws dynamodb wait table-exists --table-name " + quote(s.Name),
+		Wait:   "aws dynamodb wait table-exists --table-name " + quote(table),
 		Settings: []Setting{
-			{Read: &dynamodb.DescribeTimeToLiveInput{TableName: name}, Holds: "contains(['ENABLED', 'ENABLING'], TimeToLiveDescription.TimeToLiveStatus)",
+			{Name: "time to live", Read: &dynamodb.DescribeTimeToLiveInput{TableName: name}, Holds: "contains(['ENABLED', 'ENABLING'], TimeToLiveDescription.TimeToLiveStatus) && TimeToLiveDescription.AttributeName=='" + dynamo.TTLAttribute + "'",
 				Put: &dynamodb.UpdateTimeToLiveInput{TableName: name, TimeToLiveSpecification: &dynamodbtypes.TimeToLiveSpecification{AttributeName: aws.String(dynamo.TTLAttribute), Enabled: aws.Bool(true)}}},
-			{Read: &dynamodb.DescribeContinuousBackupsInput{TableName: name}, Holds: "ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus=='ENABLED'",
+			{Name: "point-in-time recovery", Optional: true, Read: &dynamodb.DescribeContinuousBackupsInput{TableName: name}, Holds: "ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus=='ENABLED'",
 				Put: &dynamodb.UpdateContinuousBackupsInput{TableName: name, PointInTimeRecoverySpecification: &dynamodbtypes.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(true)}}},
 		},
 		Remove: []any{&dynamodb.UpdateTableInput{TableName: name, DeletionProtectionEnabled: aws.Bool(false)}, &dynamodb.DeleteTableInput{TableName: name}},
