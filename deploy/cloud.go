@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -50,13 +49,11 @@ const (
 // openCloud reads the settings of the AWS SDK.
 func openCloud(ctx context.Context) (*cloud, aws.Config, error) {
 	cfg, err := awsConfig(ctx)
-	if err == nil {
-		err = oneWorld(os.Environ())
-	}
 	if err != nil {
 		return nil, cfg, err
 	}
-	return newCloud(cfg), cfg, nil
+	c := newCloud(cfg)
+	return c, cfg, c.oneWorld()
 }
 
 func newCloud(cfg aws.Config) *cloud {
@@ -75,27 +72,20 @@ func newCloud(cfg aws.Config) *cloud {
 	return &cloud{cfg: cfg, region: cfg.Region, clients: clients(many), once: clients(once), read: map[string]any{}}
 }
 
-// oneWorld refuses settings by which some calls would go to this machine and others to AWS.
-func oneWorld(environ []string) error {
-	const general = "AWS_ENDPOINT_URL"
+// oneWorld refuses settings, of the environment or of a profile, by which some calls would go to this machine and others to
+// AWS.
+func (c *cloud) oneWorld() error {
 	here := map[bool][]string{}
-	for _, entry := range environ {
-		name, value, _ := strings.Cut(entry, "=")
-		if u, err := url.Parse(value); err == nil && value != "" && strings.HasPrefix(name, general) && name != "AWS_ENDPOINT_URL_S3" {
-			local := u.Hostname() == "localhost" || strings.HasPrefix(u.Hostname(), "127.") || u.Hostname() == "::1"
-			here[local] = append(here[local], name)
-		}
+	for name, client := range c.clients {
+		endpoint, _ := client.MethodByName("Options").Call(nil)[0].FieldByName("BaseEndpoint").Interface().(*string)
+		here[isLocal(endpoint)] = append(here[isLocal(endpoint)], name)
 	}
-	local := here[true]
-	switch {
-	case len(local) == 0:
+	slices.Sort(here[true])
+	slices.Sort(here[false])
+	if len(here[true]) == 0 || len(here[false]) == 0 {
 		return nil
-	case len(here[false]) > 0:
-		return fmt.Errorf("%v name this machine, %v another one: unset one of them, or the stack is half here and half there", local, here[false])
-	case !slices.Contains(local, general):
-		return fmt.Errorf("%v names this machine, and all other services would be those of AWS: unset it, or set %s too", local, general)
 	}
-	return nil
+	return fmt.Errorf("the endpoints of %v are of this machine, those of %v are not, so the stack would be half here and half there: unset AWS_ENDPOINT_URL_… of the ones, or set AWS_ENDPOINT_URL for all (they may also stand in ~/.aws/config)", here[true], here[false])
 }
 
 // tell says each change on standard error, if that is asked for.
@@ -105,12 +95,12 @@ func (c *cloud) tell(cmd *cobra.Command, verbose bool) {
 	}
 }
 
-// isLocal tells whether the endpoint is on this machine, as the sandbox's.
-func isLocal(cfg aws.Config) bool {
-	if cfg.BaseEndpoint == nil {
+// isLocal tells whether an endpoint is of this machine, as the sandbox's is.
+func isLocal(endpoint *string) bool {
+	if endpoint == nil {
 		return false
 	}
-	u, err := url.Parse(*cfg.BaseEndpoint)
+	u, err := url.Parse(*endpoint)
 	return err == nil && (u.Hostname() == "localhost" || strings.HasPrefix(u.Hostname(), "127.") || u.Hostname() == "::1")
 }
 
@@ -134,7 +124,11 @@ func already(err error) bool {
 func passes(err error) bool {
 	switch code, text := errorCode(err), fmt.Sprint(err); code {
 	case "InvalidParameterValueException":
-		return strings.Contains(text, "cannot be assumed by Lambda")
+		return strings.Contains(text, "cannot be assumed by Lambda") || strings.Contains(text, "does not refer to a valid principal") // of a role that is new
+	case "NotFoundException":
+		return strings.Contains(text, "log delivery") // of a stage that is new
+	case "TooManyRequestsException", "ThrottlingException", "Throttling":
+		return true // it surely did not take place
 	case "ResourceConflictException":
 		return !strings.Contains(text, "already exist")
 	case "ConflictException":
@@ -314,6 +308,10 @@ func explained(err error) error {
 		advice = "AWS does not know these credentials, or the clock is wrong: try aws sts get-caller-identity"
 	case code == "AccessDenied" || code == "AccessDeniedException":
 		advice = "these credentials may not do this: deploy up --print-policy prints what is needed"
+	case strings.Contains(err.Error(), "SSO") || strings.Contains(err.Error(), "sso"):
+		advice = "the session of the single sign-on has ended: aws sso login"
+	case strings.Contains(err.Error(), "Insufficient permissions to enable logging"):
+		advice = "the access log of the stage needs the log delivery rights that deploy up --print-policy prints, and room in the region's CloudWatch Logs resource policy"
 	case strings.Contains(err.Error(), "get credentials") || strings.Contains(err.Error(), "failed to refresh cached credentials"):
 		advice = "no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 	default:

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 type converger struct {
 	*cloud
 	refs   map[string]string
+	twins  []any // calls that remove what a lost answer left behind
 	report *report
 }
 
@@ -37,6 +40,11 @@ func (c *converger) step(ctx context.Context, s stack.Step) (state string, err e
 	there, id, answer, err := c.find(ctx, s)
 	if err != nil {
 		return "", err
+	}
+	if there && s.Going != "" {
+		if there, err = c.gone(ctx, s); err != nil {
+			return "", err
+		}
 	}
 	state = "unchanged"
 	if !there {
@@ -63,32 +71,36 @@ func (c *converger) step(ctx context.Context, s stack.Step) (state string, err e
 	if s.Ref != "" {
 		c.refs[s.Ref] = id
 	}
-	if s.Twins != "" {
-		for _, twin := range texts(s.Twins, answer) {
-			if _, err := c.do(ctx, stack.Resolve(s.Twin, with(c.refs, "twin", twin))); err != nil && !missing(err) {
-				return "", err
-			}
-			state += ", a twin " + twin + " removed"
-		}
+	for _, twin := range twins(s, answer) { // once nothing refers to them any more
+		c.twins = append(c.twins, stack.Resolve(s.Twin, with(c.refs, "twin", twin)))
 	}
 	if s.Fixed != "" && there {
-		if differences := stack.Differences(s.Create, s.Find, search(s.Fixed, answer)); len(differences) > 0 {
+		fixed, _ := search(s.Fixed, answer).(map[string]any)
+		differences := slices.DeleteFunc(stack.Differences(s.Create, s.Find, fixed), func(d string) bool {
+			name, _, _ := strings.Cut(d, " ")
+			_, told := fixed[name]
+			return !told // it can be set
+		})
+		if len(differences) > 0 {
 			return "", fmt.Errorf("it is not as the service needs it; nothing was changed. Change what is named here, or choose another name: %s", strings.Join(differences, "; "))
 		}
 	}
-	if err := c.ready(ctx, s); err != nil {
+	if err := c.settled(ctx, s); err != nil {
 		return "", err
 	}
 	var changes []string
 	for _, setting := range s.Settings {
 		change, err := c.set(ctx, setting, !there)
 		if err == nil && change != nil {
-			err = c.ready(ctx, s)
+			err = c.settled(ctx, s)
 		}
 		if err != nil {
 			return "", err
 		}
 		changes = append(changes, change...)
+	}
+	if err := c.ready(ctx, s); err != nil {
+		return "", err
 	}
 	for _, extra := range s.Extras {
 		list, err := c.do(ctx, stack.Resolve(extra.List, c.refs))
@@ -144,26 +156,57 @@ func (c *converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]str
 	}
 }
 
-// ready waits until others can build on a thing.
+// settled waits until AWS is not at work on a thing any more.
+func (c *converger) settled(ctx context.Context, s stack.Step) error {
+	holds := cmp.Or(s.Settled, s.Ready)
+	if holds == "" {
+		return nil
+	}
+	return c.await(ctx, s, func(there bool, answer any) bool {
+		settled, _ := search(holds, answer).(bool)
+		return settled || !there
+	})
+}
+
+// ready tells that others can build on a thing.
 func (c *converger) ready(ctx context.Context, s stack.Step) error {
 	if s.Ready == "" {
 		return nil
 	}
+	there, _, answer, err := c.find(ctx, s)
+	if err != nil {
+		return err
+	}
+	if ready, _ := search(s.Ready, answer).(bool); !there || !ready {
+		return fmt.Errorf("it is not usable: %v; run this again, and if it stays so remove it", search(s.Reason, answer))
+	}
+	return nil
+}
+
+// gone waits for the end of what is just being deleted, and tells whether the thing is there then.
+func (c *converger) gone(ctx context.Context, s stack.Step) (there bool, err error) {
+	err = c.await(ctx, s, func(is bool, answer any) bool {
+		going, _ := search(s.Going, answer).(bool)
+		there = is
+		return !is || !going
+	})
+	return there, err
+}
+
+// await reads a thing again until it is as it must be.
+func (c *converger) await(ctx context.Context, s stack.Step, done func(there bool, answer any) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, activeWait)
 	defer cancel()
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 3*time.Second) {
-		_, _, answer, err := c.find(ctx, s)
-		if err != nil {
+		there, _, answer, err := c.find(ctx, s)
+		if err != nil || done(there, answer) {
 			return err
 		}
-		if ready, _ := search(s.Ready, answer).(bool); ready {
-			return nil
-		}
 		clear(c.read)
-		c.report.waits(s.What + " is not ready yet")
+		c.report.waits(s.What + ", at which AWS is at work")
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("it does not become ready: %s does not hold after %v", s.Ready, activeWait)
+			return fmt.Errorf("AWS is still at work on it after %v: %v; run this again", activeWait, search(s.Reason, answer))
 		case <-time.After(wait):
 		}
 	}
@@ -177,22 +220,48 @@ func (c *converger) ours(ctx context.Context, s stack.Step, answer any) error {
 	if s.TagsAt == "" {
 		return nil // Pick has told
 	}
-	for end := time.Now().Add(tagWait); ; time.Sleep(time.Second) {
-		if s.Tags != nil {
-			var err error
-			if answer, err = c.do(ctx, stack.Resolve(s.Tags, c.refs)); err != nil {
-				return err
-			}
+	for end := time.Now().Add(tagWait); ; {
+		tags, err := c.tags(ctx, s, answer)
+		if err != nil {
+			return err
 		}
-		tags := tagsOf(search(s.TagsAt, answer))
-		if tags[stack.StackTag] == c.refs["stack"] && tags[stack.RegionTag] == c.region {
+		if c.own(tags) {
 			return nil
 		}
-		if len(tags) > 0 || time.Now().After(end) || ctx.Err() != nil || s.Tags == nil {
+		if reason := search("TagsError.Message", answer); reason != nil {
+			return fmt.Errorf("whose it is cannot be told: these credentials may not read its tags (lambda:ListTags): %v", reason)
+		}
+		if len(tags) > 0 || time.Now().After(end) || s.Tags == nil {
 			return fmt.Errorf("it is there, but not of this stack: it lacks the tags %s=%s and %s=%s. Choose another name for the stack with --stack; nothing of it was changed", stack.StackTag, c.refs["stack"], stack.RegionTag, c.region)
 		}
 		clear(c.read)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
 	}
+}
+
+// tags are those of a step's thing.
+func (c *converger) tags(ctx context.Context, s stack.Step, answer any) (map[string]string, error) {
+	if s.Tags != nil {
+		var err error
+		if answer, err = c.do(ctx, stack.Resolve(s.Tags, c.refs)); err != nil {
+			return nil, err
+		}
+	}
+	return tagsOf(search(s.TagsAt, answer)), nil
+}
+
+func (c *converger) own(tags map[string]string) bool {
+	return tags[stack.StackTag] == c.refs["stack"] && tags[stack.RegionTag] == c.region
+}
+
+// tagged tells whether a thing is of this stack, without waiting for tags.
+func (c *converger) tagged(ctx context.Context, s stack.Step, answer any) bool {
+	tags, err := c.tags(ctx, s, answer)
+	return err == nil && c.own(tags)
 }
 
 // tagsOf are tags, which are a map or a list of keys and values.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/spf13/cobra"
 
 	"example.com/portable-notes/deploy/stack"
@@ -40,7 +42,13 @@ stack, by its tags, is not touched. The table with its notes stays, unless --del
 
 // down removes a stack. What is gone already is no failure.
 func down(ctx context.Context, c *converger, s stack.Stack, data bool) error {
-	for _, step := range slices.Backward(s.Steps()) {
+	steps := s.Steps()
+	other, _ := s.OtherRole()
+	steps = append([]stack.Step{other}, steps...)
+	for _, group := range others(ctx, c, s) {
+		steps = append([]stack.Step{group}, steps...)
+	}
+	for i, step := range slices.Backward(steps) {
 		if step.Remove == nil {
 			continue // it goes with its API
 		}
@@ -55,7 +63,9 @@ func down(ctx context.Context, c *converger, s stack.Stack, data bool) error {
 			continue
 		}
 		if !there {
-			c.report.done(step.What, "is not there")
+			if i >= len(steps)-len(s.Steps()) {
+				c.report.done(step.What, "is not there")
+			}
 			continue
 		}
 		if err := c.ours(ctx, step, answer); err != nil {
@@ -85,6 +95,30 @@ func down(ctx context.Context, c *converger, s stack.Stack, data bool) error {
 		c.report.done(step.What, "removed")
 	}
 	return nil
+}
+
+// others are the access log groups of other stages that the stack had.
+func others(ctx context.Context, c *converger, s stack.Stack) (steps []stack.Step) {
+	prefix := stack.AccessLogPrefix + s.Name + "-"
+	list, err := c.do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &prefix})
+	if err != nil {
+		return nil // the stack's own groups will tell
+	}
+	for _, name := range texts("logGroups[].logGroupName", list) {
+		of := s
+		if of.Stage = strings.TrimPrefix(name, prefix); of.Stage == strings.TrimPrefix(s.Stage, "$") {
+			continue
+		}
+		for _, step := range of.Steps() {
+			if step.What != "log group "+name {
+				continue
+			}
+			if _, _, answer, err := c.find(ctx, step); err == nil && c.tagged(ctx, step, answer) {
+				steps = append(steps, step)
+			}
+		}
+	}
+	return steps
 }
 
 func twins(s stack.Step, answer any) []string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -107,8 +108,13 @@ func (p *permitter) grant(ctx context.Context, g stack.Grant) error {
 			return nil
 		case i >= 0:
 			return fmt.Errorf("statement %s of %s is ours by its id, but grants something else: remove it with aws lambda remove-permission --function-name %s --statement-id %s, then run this again", g.StatementID, p.arn(g), g.Function, g.StatementID)
-		case attempt == 5:
+		case attempt == 6:
 			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Duration(attempt*attempt+1) * 200 * time.Millisecond):
 		}
 	}
 }
@@ -151,6 +157,7 @@ func (p *permitter) prune(ctx context.Context, function, qualifier string, neede
 		if err != nil && !missing(err) && (errorCode(err) != "PreconditionFailedException" || attempts == 5) {
 			return fmt.Errorf("statement %s, which no route needs, is not removed (run this again): %w", stale[i].Sid, explained(err))
 		}
+		time.Sleep(time.Duration(attempts*attempts) * 200 * time.Millisecond)
 		if attempts++; err == nil || missing(err) {
 			p.report.done("grant "+stale[i].Sid, "removed: no route needs it")
 			i, attempts = i+1, 0
@@ -161,7 +168,7 @@ func (p *permitter) prune(ctx context.Context, function, qualifier string, neede
 	}
 	var others []string
 	for _, s := range document.Statement {
-		if !strings.HasPrefix(s.Sid, "notes-") {
+		if !stack.Ours(s.Sid) {
 			others = append(others, s.Sid)
 		}
 	}

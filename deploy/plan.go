@@ -11,14 +11,18 @@ import (
 func planCommand() *cobra.Command {
 	var f stackFlags
 	var permitOnly bool
+	var api apiFlags
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "print what up would make, as a shell script of aws commands",
 		Long: `Prints what up makes as a shell script that needs the aws CLI and nothing else, and makes nothing. The script can be run
 again; it wants the function's zip as notes.zip where it runs (deploy zip). It asks AWS only whose the credentials are.`,
-		Example: "  deploy plan > up.sh\n  deploy plan --permit-only",
+		Example: "  deploy plan > up.sh\n  deploy plan --permit-only\n  deploy plan --permit-only --api a1b2c3d4e5",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if api.api != "" {
+				return planGrants(cmd, api)
+			}
 			if _, err := f.open(cmd); err != nil {
 				return err
 			}
@@ -29,6 +33,31 @@ again; it wants the function's zip as notes.zip where it runs (deploy zip). It a
 	}
 	f.add(cmd.Flags())
 	cmd.Flags().BoolVar(&permitOnly, "permit-only", false, "only the grants: the command without which the API answers 500")
+	cmd.Flags().StringVar(&api.api, "api", "", "with --permit-only: of this HTTP API, however it was deployed")
+	cmd.Flags().StringVar(&api.function, "function", "", "with --api: only this function, by its name")
 	outputFlags(cmd, &f.json, &f.verbose)
 	return cmd
+}
+
+// planGrants prints the commands that give an API the grants that it needs.
+func planGrants(cmd *cobra.Command, f apiFlags) error {
+	p, err := openAPI(cmd, f)
+	if err != nil {
+		return err
+	}
+	facts, err := p.facts(cmd.Context())
+	if err != nil {
+		return err
+	}
+	grants, unhelped := stack.Grants(facts, f.function, nil, stack.RouteScope)
+	for _, u := range unhelped {
+		fmt.Fprintf(cmd.OutOrStdout(), "# %s: %s\n", u.Route, u.Why)
+	}
+	if len(grants) == 0 {
+		return fmt.Errorf("no route of API %s is one that a grant can help", f.api)
+	}
+	for _, g := range grants {
+		fmt.Fprintf(cmd.OutOrStdout(), "# %s\n%s\n", g.For, stack.Granting(g))
+	}
+	return nil
 }

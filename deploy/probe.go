@@ -22,6 +22,7 @@ const probePatience = 60 * time.Second
 // removes one note.
 func probe(ctx context.Context, r *report, url string, write bool) error {
 	client := &http.Client{Timeout: 15 * time.Second}
+	key := uuid.NewString() // one for all tries: an answer that was lost leaves no note behind
 	ask := func(method, path, body string, want int) (string, error) {
 		last := ""
 		for end := time.Now().Add(probePatience); ; {
@@ -31,7 +32,7 @@ func probe(ctx context.Context, r *report, url string, write bool) error {
 			}
 			request.Header.Set("Content-Type", "application/json")
 			if method == http.MethodPost {
-				request.Header.Set("Idempotency-Key", uuid.NewString())
+				request.Header.Set("Idempotency-Key", key)
 			}
 			answer, err := client.Do(request)
 			if err == nil {

@@ -8,13 +8,11 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	gatewaytypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -59,7 +57,7 @@ func (f *stackFlags) open(cmd *cobra.Command) (*converger, error) {
 		return nil, err
 	}
 	if f.Architecture == "" {
-		if f.Architecture = "arm64"; isLocal(cfg) && runtime.GOARCH == "amd64" {
+		if f.Architecture = "arm64"; isLocal(cfg.BaseEndpoint) && runtime.GOARCH == "amd64" {
 			f.Architecture = "x86_64"
 		}
 	}
@@ -150,7 +148,7 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 		}
 		c.report.done(step.What, state)
 		if step.Ref == "api" { // the grants, before there is a route that needs them
-			if before, err = c.deployment(ctx, s); err != nil {
+			if before, _, err = c.deployment(ctx, s); err != nil {
 				return err
 			}
 			p.api = policy.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: c.refs["api"]}
@@ -186,54 +184,45 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 }
 
 // rebind heals a function whose role was deleted and made again: Lambda still holds on to the former role, and lets go of it
-// only for another one (Lambda developer guide, execution role).
+// only for another one (Lambda developer guide, execution role). Which role it was given, a tag of the function tells.
 func (c *converger) rebind(ctx context.Context, s stack.Stack) error {
-	role, err := c.do(ctx, &iam.GetRoleInput{RoleName: aws.String(s.RoleName())})
-	if err != nil {
+	step := s.Function()
+	there, _, function, err := c.find(ctx, step)
+	if err != nil || !there {
 		return err
 	}
-	function, err := c.do(ctx, &lambda.GetFunctionInput{FunctionName: &s.Name})
-	if missing(err) {
+	if err := c.ours(ctx, step, function); err != nil {
+		return err
+	}
+	if tagsOf(search(step.TagsAt, function))[stack.RoleTag] == c.refs["role_id"] {
 		return nil
-	} else if err != nil {
-		return err
-	}
-	made, err1 := timeOf(search("Role.CreateDate", role))
-	changed, err2 := timeOf(search("Configuration.LastModified", function))
-	if err := errors.Join(err1, err2); err != nil || !made.After(changed) {
-		return err
 	}
 	other, otherARN := s.OtherRole()
 	if _, err := c.step(ctx, other); err != nil {
 		return err
 	}
-	find := s.Function()
 	for _, arn := range []string{otherARN, s.RoleARN()} {
+		if err := c.settled(ctx, step); err != nil {
+			return err
+		}
 		if _, err := c.do(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &s.Name, Role: &arn}); err != nil {
 			return err
 		}
-		if err := c.ready(ctx, find); err != nil {
-			return err
-		}
+	}
+	if err := c.settled(ctx, step); err != nil {
+		return err
 	}
 	if _, err := c.do(ctx, other.Remove[0]); err != nil && !missing(err) {
 		return err
 	}
-	c.report.done("function "+s.Name, "updated: its role was deleted and made again")
+	if _, err := c.do(ctx, &lambda.TagResourceInput{Resource: aws.String(s.FunctionARN()), Tags: map[string]string{stack.RoleTag: c.refs["role_id"]}}); err != nil {
+		return err
+	}
+	c.report.done(step.What, "updated: its role was deleted and made again")
 	return nil
 }
 
-// timeOf is a time as IAM or Lambda write it.
-func timeOf(value any) (time.Time, error) {
-	text, _ := value.(string)
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		t, err = time.Parse("2006-01-02T15:04:05.000-0700", text)
-	}
-	return t, err
-}
-
-// tidy removes routes that are not the service's.
+// tidy removes routes that are not the service's, and twins.
 func (c *converger) tidy(ctx context.Context) error {
 	api := aws.String(c.refs["api"])
 	answer, err := c.do(ctx, &apigatewayv2.GetRoutesInput{ApiId: api})
@@ -252,20 +241,25 @@ func (c *converger) tidy(ctx context.Context) error {
 			c.report.done("route "+*route.RouteKey, "removed: it is not the service's")
 		}
 	}
+	for _, removal := range c.twins {
+		if _, err := c.do(ctx, removal); err != nil && !missing(err) {
+			return err
+		}
+		_, operation := stack.Operation(removal)
+		c.report.done(operation, "done: a lost answer had left one too many")
+	}
 	return nil
 }
 
-// deployment is the id of the deployment that the stage serves; "" for none.
-func (c *converger) deployment(ctx context.Context, s stack.Stack) (string, error) {
+// deployment is the id of the deployment that the stage serves, "" for none, and what API Gateway says of the last one.
+func (c *converger) deployment(ctx context.Context, s stack.Stack) (id, message string, err error) {
 	answer, err := c.do(ctx, &apigatewayv2.GetStageInput{ApiId: aws.String(c.refs["api"]), StageName: &s.Stage})
 	if err != nil && !missing(err) {
-		return "", err
+		return "", "", err
 	}
-	if message, _ := search("LastDeploymentStatusMessage", answer).(string); strings.Contains(strings.ToLower(message), "fail") {
-		return "", fmt.Errorf("the stage %s cannot be deployed: %s", s.Stage, message)
-	}
-	id, _ := search("DeploymentId", answer).(string)
-	return id, nil
+	message, _ = search("LastDeploymentStatusMessage", answer).(string)
+	id, _ = search("DeploymentId", answer).(string)
+	return id, message, nil
 }
 
 // deployed waits until the stage serves what was made: another deployment than before, if something of the API was.
@@ -277,14 +271,14 @@ func (c *converger) deployed(ctx context.Context, s stack.Stack, before string) 
 	defer cancel()
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 3*time.Second) {
 		clear(c.read)
-		id, err := c.deployment(ctx, s)
+		id, message, err := c.deployment(ctx, s)
 		if err != nil || id != "" && id != before {
 			return err
 		}
 		c.report.waits("the stage's deployment")
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the stage %s still serves its former deployment %q after %v", s.Stage, before, patience)
+			return fmt.Errorf("the stage %s still serves its former deployment %q after %v; API Gateway says %q. Run this again", s.Stage, before, patience, message)
 		case <-time.After(wait):
 		}
 	}

@@ -397,6 +397,8 @@ func routeKeyOnce(s *Sandbox, c *call, next func() answer) answer {
 	if (in.RouteKey != "" || c.Operation == "CreateRoute") && !routeKey.MatchString(in.RouteKey) {
 		return c.refuse(http.StatusBadRequest, "BadRequestException", "The provided route key is not formatted properly for HTTP protocol. Format should be \"<HTTP METHOD> /<RESOURCE PATH>\" or \"$default\"")
 	}
+	s.routing.Lock()
+	defer s.routing.Unlock()
 	all, err := s.apis(c.Region).GetRoutes(c.Context(), &apigatewayv2.GetRoutesInput{ApiId: &api})
 	if err == nil { // else moto says what is wrong
 		for _, route := range all.Items {
@@ -409,6 +411,8 @@ func routeKeyOnce(s *Sandbox, c *call, next func() answer) answer {
 }
 
 func deleteWhatIsFree(s *Sandbox, c *call, next func() answer) answer {
+	s.routing.Lock()
+	defer s.routing.Unlock()
 	there, err := s.moto.do(c.Context(), http.MethodGet, c.URL.RequestURI(), c.Header, nil)
 	if err != nil || !there.ok() {
 		return there

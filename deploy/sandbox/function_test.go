@@ -116,7 +116,11 @@ func TestStartFaults(t *testing.T) {
 	}
 	w.configure(lambda.UpdateFunctionConfigurationInput{Environment: &lambdatypes.Environment{Variables: map[string]string{"START": "exit"}}})
 	w.invoked("/x")
-	all := w.logged("/aws/lambda/"+w.name, "about to exit\nINIT_REPORT")
+	w.logged("/aws/lambda/"+w.name, "about to exit")
+	all := w.logged("/aws/lambda/"+w.name, "\tPhase: invoke\tStatus: error\tError Type: Runtime.ExitError\nSTART")
+	for end := time.Now().Add(5 * time.Second); strings.Count(all, "about to exit\n") < 2 && time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // nobody tells when the last lines are there
+		all = w.logged("/aws/lambda/"+w.name, "about to exit")
+	}
 	if strings.Count(all, "about to exit\n") != 2 || !strings.Contains(all, "Phase: init\tStatus: error") {
 		t.Errorf("a start that fails is not tried twice: %s", all[max(0, len(all)-2000):])
 	}

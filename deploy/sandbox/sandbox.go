@@ -63,6 +63,7 @@ type Sandbox struct {
 	folder    string
 	unpacking sync.Mutex
 	deploying sync.Mutex
+	routing   sync.Mutex // held where routes are looked at and then changed
 	ended     atomic.Bool
 	moto      *moto
 	server    *http.Server

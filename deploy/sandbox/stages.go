@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -114,6 +115,11 @@ func (g *stage) admits(key string) bool {
 	return limit > 0 && limiter.(*rate.Limiter).Allow()
 }
 
+// noRoutes is why API Gateway deploys nothing, in its words.
+const noRoutes = "Unable to deploy API because no routes exist in this API"
+
+var errNoRoutes = errors.New("the API has no routes")
+
 // take takes what is deployable of an API.
 func (s *Sandbox) take(ctx context.Context, region, api string) (*snapshot, error) {
 	routes, err := s.apis(region).GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api})
@@ -151,6 +157,23 @@ func (s *Sandbox) deploy(c *call, api, only string) (*deployment, error) {
 	shot, err := s.take(c.Context(), c.Region, api)
 	if err != nil {
 		return nil, err
+	}
+	if len(shot.routes) == 0 {
+		if only != "" {
+			return nil, errNoRoutes
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if a := s.apiStates[api]; a != nil {
+			for name, g := range a.stages {
+				if g.AutoDeploy {
+					after := *g
+					after.LastDeploymentStatusMessage = "Deployment attempt failed: " + noRoutes
+					a.stages[name] = &after
+				}
+			}
+		}
+		return nil, nil
 	}
 	d := &deployment{ID: requestID()[:6], Auto: only == "", Status: "DEPLOYED", CreatedDate: time.Now().UTC(), snapshot: shot}
 	s.mu.Lock()
@@ -372,6 +395,9 @@ func createDeployment(s *Sandbox, c *call, a *apiState) answer {
 		return c.refuse(http.StatusBadRequest, "BadRequestException", "Deployment ID cannot be set on a stage with AutoDeploy enabled")
 	}
 	d, err := s.deploy(c, c.PathValue("api"), in.StageName)
+	if errors.Is(err, errNoRoutes) {
+		return c.refuse(http.StatusBadRequest, "BadRequestException", noRoutes)
+	}
 	if err != nil {
 		return c.refuse(http.StatusInternalServerError, "InternalServerErrorException", "%v", err)
 	}

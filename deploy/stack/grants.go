@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -54,6 +55,9 @@ const gateway = "apigateway.amazonaws.com"
 const statementPrefix = "notes-"
 
 var ownStatement = regexp.MustCompile(`^` + statementPrefix + `[0-9a-f]{16}$`)
+
+// Ours tells by its id whether a statement is one of ours.
+func Ours(sid string) bool { return ownStatement.MatchString(sid) }
 
 // grant is a grant for one source ARN. Its statement's id is a hash of all that it opens, so that the same grant always has
 // the same id, and another one never.
@@ -127,6 +131,8 @@ func Grants(f Facts, function string, stages []string, scope Scope) (grants []Gr
 				return t, fmt.Errorf("its function is of account %q: run this with that account's credentials", t.Account)
 			case t.Region != f.API.Region:
 				return t, fmt.Errorf("its function is in %s: run this with AWS_REGION=%s", t.Region, t.Region)
+			case t.Qualifier == "$LATEST":
+				return t, errors.New("it names $LATEST, which can have no policy: name the function without it, or an alias")
 			case function != "" && t.Function != function:
 				return t, fmt.Errorf("it invokes another function, %s", t.Function)
 			}
@@ -174,6 +180,9 @@ func Grants(f Facts, function string, stages []string, scope Scope) (grants []Gr
 // and by nothing that has further conditions.
 func Covered(p policy.Document, g Grant, resource string) string {
 	for _, s := range p.Statement {
+		if Ours(s.Sid) && s.Sid != g.StatementID {
+			continue // it goes once no route needs it
+		}
 		one := policy.Document{Statement: policy.Statements{s}}
 		decision := one.Judge(policy.Request{Principal: policy.Caller{Service: gateway}, Action: "lambda:InvokeFunction", Resource: resource,
 			Context: map[string]string{"AWS:SourceArn": g.SourceARN, "AWS:SourceAccount": g.Account}})
@@ -190,7 +199,7 @@ func Covered(p policy.Document, g Grant, resource string) string {
 func Stale(p policy.Document, api policy.API, stages []string, needed []Grant) (stale []policy.Statement, elsewhere map[string][]policy.Statement) {
 	elsewhere = map[string][]policy.Statement{}
 	for _, s := range p.Statement {
-		if !ownStatement.MatchString(s.Sid) || slices.ContainsFunc(needed, func(g Grant) bool { return g.StatementID == s.Sid }) {
+		if !Ours(s.Sid) || slices.ContainsFunc(needed, func(g Grant) bool { return g.StatementID == s.Sid }) {
 			continue
 		}
 		source := s.Condition["ArnLike"]["AWS:SourceArn"]

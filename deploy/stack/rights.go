@@ -45,9 +45,10 @@ var rights = map[string]right{
 	"logs:PutRetentionPolicy":  {"logs:PutRetentionPolicy", "groups"},
 	"logs:DeleteLogGroup":      {"logs:DeleteLogGroup", "groups"},
 
-	"lambda:GetFunction":                 {"lambda:GetFunction", "function"},
+	"lambda:GetFunction":                 {"lambda:GetFunction lambda:ListTags", "function"},
 	"lambda:CreateFunction":              {"lambda:CreateFunction lambda:TagResource", "function"},
 	"lambda:UpdateFunctionConfiguration": {"lambda:UpdateFunctionConfiguration", "function"},
+	"lambda:TagResource":                 {"lambda:TagResource", "function"},
 	"lambda:UpdateFunctionCode":          {"lambda:UpdateFunctionCode", "function"},
 	"lambda:DeleteFunction":              {"lambda:DeleteFunction", "function"},
 	"lambda:GetPolicy":                   {"lambda:GetPolicy", "function"},
@@ -76,6 +77,8 @@ var rights = map[string]right{
 	"apigateway:DeleteRoute":       {"apigateway:DELETE", "apis"},
 	"apigateway:DeleteIntegration": {"apigateway:DELETE", "apis"},
 
+	"apigateway:DeleteRouteSettings": {"apigateway:DELETE", "apis"},
+
 	"sts:GetCallerIdentity": {"", ""}, // nothing can forbid it
 }
 
@@ -90,10 +93,12 @@ func (s Stack) OperatorPolicy() policy.Document {
 		"role":     {s.RoleARN(), s.RoleARN() + otherRole},
 		"groups":   {s.groupARN(s.LogGroup()), s.groupARN(s.LogGroup()) + ":*", s.groupARN(s.AccessLogGroup()), s.groupARN(s.AccessLogGroup()) + ":*"},
 		"function": {s.FunctionARN()},
-		"apis":     {arn + "apigateway:" + s.Region + "::/apis", arn + "apigateway:" + s.Region + "::/apis/*", arn + "apigateway:" + s.Region + "::/tags/*"},
+		"apis":     {arn + "apigateway:" + s.Region + "::/apis", arn + "apigateway:" + s.Region + "::/apis/*"},
+		"tags":     {arn + "apigateway:" + s.Region + "::/tags/*"},
 		"any":      {"*"},
 	}
 	actions := map[string]policy.Strings{
+		"tags": {"apigateway:PUT", "apigateway:POST"}, // of tags that come with a creation
 		// The access log of a stage is a log delivery, which API Gateway sets up with the caller's rights ("Configuring logging
 		// for HTTP APIs").
 		"any": {"logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery"},

@@ -13,25 +13,34 @@ func Script(s Stack, permitOnly bool) string {
 	line("#!/bin/sh")
 	line("# The notes service %s in %s, account %s.", s.Name, s.Region, s.Account)
 	line("set -eu")
+	line("stack=%s", s.Name)
 	line("export AWS_REGION=%s AWS_DEFAULT_REGION=%s AWS_PAGER=", s.Region, s.Region)
-	line(`again() { for pause in 1 2 4 8 16 32 0; do "$@" && return; sleep $pause; done; return 1; } # IAM and Lambda take their time`)
-	line("quiet() { \"$@\" >/dev/null; }")
+	line("%s", helpers)
+	line(`[ "$(aws sts get-caller-identity --query Account --output text)" = %s ] || { echo "these credentials are not of account %s" >&2; exit 1; }`, s.Account, s.Account)
 	for _, step := range s.Steps() {
 		if permitOnly && step.Ref != "api" {
 			continue
 		}
 		line("\n# %s", step.What)
-		create := "again quiet " + Command(step.Create)
+		create := "again " + Command(step.Create)
 		switch {
-		case permitOnly:
-			line("%s=$(%s)", step.Ref, picked(step))
-		case step.Ref != "":
-			line("%s=$(%s)", step.Ref, picked(step))
+		case step.Pick != "" && step.Ref != "" && step.ID == "":
+			line("%s=$(%s --query %s --output json); %s=$(bare \"$%s\")", step.Ref, Command(step.Find), quote(step.Pick), step.Ref, step.Ref)
+			if permitOnly {
+				line(`[ "$%s" != null ] || { echo %s >&2; exit 1; }`, step.Ref, quote("there is no "+step.What))
+				break
+			}
 			line("[ \"$%s\" != null ] || %s=$(%s --query %s --output text)", step.Ref, step.Ref, Command(step.Create), created(step))
-		case step.Pick != "":
-			line("[ \"$(%s)\" != null ] || %s", picked(step), create)
+		case step.Pick != "" && step.Ref == "":
+			line("found=$(%s --query %s --output json)", Command(step.Find), quote(step.Pick))
+			line("if [ \"$found\" = null ]; then %s; else ours %s %s; fi", create, quote(step.What), ownTag(step))
+		case step.TagsAt != "":
+			line("if there %s; then ours %s %s; else %s; fi", Command(step.Find), quote(step.What), ownTag(step), create)
 		default:
-			line("%s >/dev/null 2>&1 || %s", Command(step.Find), create)
+			line("there %s || %s", Command(step.Find), create)
+		}
+		if step.ID != "" {
+			line("%s=$(%s --query %s --output text)", step.Ref, Command(step.Find), quote(step.Pick))
 		}
 		if step.Wait != "" && !permitOnly {
 			line("%s", step.Wait)
@@ -40,7 +49,7 @@ func Script(s Stack, permitOnly bool) string {
 			if permitOnly {
 				break
 			}
-			command := "again quiet " + Command(setting.Put)
+			command := "again " + Command(setting.Put)
 			if setting.Holds != "" {
 				line("[ \"$(%s --query %s --output text)\" = True ] || %s", Command(setting.Read), quote(setting.Holds), command)
 			} else {
@@ -55,7 +64,7 @@ func Script(s Stack, permitOnly bool) string {
 				line("\n# grant for %s", g.For)
 				line("sid=%s$(printf '%%s\\n%%s\\n%%s\\n%%s' %s '' %s %s | sha256sum | cut -c1-16)", statementPrefix, quote(g.Function), quote(g.SourceARN), g.Account)
 				g.StatementID = "${sid}"
-				line("aws lambda get-policy --function-name %s --query Policy --output text 2>/dev/null | grep -q \"$sid\" || quiet %s", quote(g.Function), Command(g.Input()))
+				line("%s", Granting(g))
 			}
 		}
 	}
@@ -69,9 +78,43 @@ func Script(s Stack, permitOnly bool) string {
 	return out.String()
 }
 
-// picked finds the id of a step's thing in all pages: as text, the aws CLI would search each page by itself.
-func picked(s Step) string {
-	return fmt.Sprintf("%s --query %s --output json | tr -d '\"'", Command(s.Find), quote(s.Pick))
+// helpers are the script's functions. What fails for another reason than that something is not there ends the script.
+const helpers = `again() { # IAM and Lambda take their time
+  for pause in 1 2 4 8 16 32 0; do
+    if said=$("$@" 2>&1); then return; fi
+    case $said in *AccessDenied*|*ExpiredToken*|*UnrecognizedClient*|*ValidationException*) break;; esac
+    sleep $pause
+  done
+  echo "$said" >&2; exit 1
+}
+there() {
+  if said=$("$@" 2>&1); then return; fi
+  case $said in *NotFound*|*NoSuchEntity*) return 1;; esac
+  echo "$said" >&2; exit 1
+}
+ours() { [ "$2" = "$stack" ] || { echo "$1 is there, but not of the stack $stack" >&2; exit 1; }; }
+bare() { bare=${1#\"}; echo "${bare%\"}"; }`
+
+// ownTag reads the tag that tells whose a step's thing is.
+func ownTag(s Step) string {
+	read := s.Tags
+	if read == nil {
+		read = s.Find
+	}
+	at := s.TagsAt + `.\"` + StackTag + `\"`
+	if service, _ := Operation(read); service == "iam" || service == "dynamodb" { // whose tags are lists
+		at = s.TagsAt + "[?Key=='" + StackTag + "'].Value | [0]"
+	}
+	return `"$(` + Command(read) + ` --query "` + at + `" --output text)"`
+}
+
+// Granting is the command that makes a grant, unless it is there.
+func Granting(g Grant) string {
+	policy := "aws lambda get-policy --function-name " + quote(g.Function)
+	if g.Qualifier != "" {
+		policy += " --qualifier " + quote(g.Qualifier)
+	}
+	return fmt.Sprintf("%s --query Policy --output text 2>/dev/null | grep -q %s || %s >/dev/null", policy, quote(g.StatementID), Command(g.Input()))
 }
 
 // created is the name of the id in what a step's call answers.

@@ -76,6 +76,7 @@ func (s Stack) Check() error {
 const (
 	StackTag  = "notes-stack"
 	RegionTag = "notes-region"
+	RoleTag   = "notes-role-id" // of the function: the id of the role that Lambda was given, which another role of the name has not
 )
 
 // Tags are those of all that a stack has.
@@ -104,10 +105,13 @@ func (s Stack) FunctionARN() string { return s.arn("lambda", "function:"+s.Name)
 // LogGroup is the function's log group.
 func (s Stack) LogGroup() string { return "/aws/lambda/" + s.Name }
 
+// AccessLogPrefix begins the names of stages' log groups.
+const AccessLogPrefix = "/aws/vendedlogs/apigateway/"
+
 // AccessLogGroup is the log group of the stage's access log. Under /aws/vendedlogs/ all groups share one entry of the
 // region's resource policy, whose size is limited.
 func (s Stack) AccessLogGroup() string {
-	return "/aws/vendedlogs/apigateway/" + s.Name + "-" + strings.TrimPrefix(s.Stage, "$")
+	return AccessLogPrefix + s.Name + "-" + strings.TrimPrefix(s.Stage, "$")
 }
 
 func (s Stack) groupARN(name string) string { return s.arn("logs", "log-group:"+name) }
@@ -161,7 +165,10 @@ type Step struct {
 	TagsAt   string // JMESPath of them in that
 	Create   any
 	ID       string // JMESPath of the id in what Create answers
-	Ready    string // JMESPath of what Find tells that must hold before others build on it; "" for nothing
+	Settled  string // JMESPath of what Find tells that holds once AWS is not at work on it any more; "" for Ready
+	Ready    string // JMESPath of what Find tells that must hold then; "" for nothing
+	Reason   string // JMESPath of why Ready does not hold
+	Going    string // JMESPath of whether it is just being deleted
 	Wait     string // the same for a shell
 	Settings []Setting
 	Remove   []any // the calls that remove it
@@ -216,10 +223,13 @@ func Table(table string) Step {
 		What:   "table " + table,
 		Find:   &dynamodb.DescribeTableInput{TableName: name},
 		Create: dynamo.Table(table),
-		Fixed:  "Table.{KeySchema: KeySchema, AttributeDefinitions: AttributeDefinitions, BillingMode: BillingModeSummary.BillingMode, DeletionProtectionEnabled: DeletionProtectionEnabled}",
+		Fixed:  "Table.{KeySchema: KeySchema, AttributeDefinitions: sort_by(AttributeDefinitions[?AttributeName=='pk' || AttributeName=='sk'], &AttributeName), BillingMode: BillingModeSummary.BillingMode || 'PROVISIONED'}",
+		Going:  "Table.TableStatus=='DELETING'",
 		Ready:  "Table.TableStatus=='ACTIVE'",
 		Wait:   "aws dynamodb wait table-exists --table-name " + quote(table),
 		Settings: []Setting{
+			{Name: "deletion protection", Read: &dynamodb.DescribeTableInput{TableName: name}, Holds: "Table.DeletionProtectionEnabled",
+				Put: &dynamodb.UpdateTableInput{TableName: name, DeletionProtectionEnabled: aws.Bool(true)}},
 			{Name: "time to live", Read: &dynamodb.DescribeTimeToLiveInput{TableName: name}, Holds: "contains(['ENABLED', 'ENABLING'], TimeToLiveDescription.TimeToLiveStatus) && TimeToLiveDescription.AttributeName=='" + dynamo.TTLAttribute + "'",
 				Put: &dynamodb.UpdateTimeToLiveInput{TableName: name, TimeToLiveSpecification: &dynamodbtypes.TimeToLiveSpecification{AttributeName: aws.String(dynamo.TTLAttribute), Enabled: aws.Bool(true)}}},
 			{Name: "point-in-time recovery", Optional: true, Read: &dynamodb.DescribeContinuousBackupsInput{TableName: name}, Holds: "ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus=='ENABLED'",
@@ -238,8 +248,11 @@ func (s Stack) role() Step {
 	return Step{
 		What:   "execution role " + s.RoleName(),
 		Find:   &iam.GetRoleInput{RoleName: name},
+		Pick:   "Role.RoleId",
+		Ref:    "role_id",
+		ID:     "Role.RoleId",
 		TagsAt: "Role.Tags",
-		Create: &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: trust(), Tags: []iamtypes.Tag{{Key: aws.String(RegionTag), Value: &s.Region}, {Key: aws.String(StackTag), Value: &s.Name}}},
+		Create: &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: trust(), Tags: s.roleTags()},
 		Settings: []Setting{
 			{Read: &iam.GetRoleInput{RoleName: name}, At: "{PolicyDocument: Role.AssumeRolePolicyDocument}", Put: &iam.UpdateAssumeRolePolicyInput{RoleName: name, PolicyDocument: trust()}},
 			{Read: &iam.GetRolePolicyInput{RoleName: name, PolicyName: own}, Put: &iam.PutRolePolicyInput{RoleName: name, PolicyName: own, PolicyDocument: s.permissions()}},
@@ -252,13 +265,18 @@ func (s Stack) role() Step {
 	}
 }
 
+func (s Stack) roleTags() []iamtypes.Tag {
+	return []iamtypes.Tag{{Key: aws.String(RegionTag), Value: &s.Region}, {Key: aws.String(StackTag), Value: &s.Name}}
+}
+
 // OtherRole is the step of a role that the function has for a moment, so that Lambda lets go of a former one.
 func (s Stack) OtherRole() (step Step, arn string) {
 	name := aws.String(s.RoleName() + otherRole)
 	return Step{
 		What:   "role " + *name,
 		Find:   &iam.GetRoleInput{RoleName: name},
-		Create: &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: trust()},
+		TagsAt: "Role.Tags",
+		Create: &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: trust(), Tags: s.roleTags()},
 		Remove: []any{&iam.DeleteRoleInput{RoleName: name}},
 	}, s.RoleARN() + otherRole
 }
@@ -287,15 +305,19 @@ func (s Stack) Function() Step {
 	}
 	architectures := []lambdatypes.Architecture{lambdatypes.Architecture(s.Architecture)}
 	find := &lambda.GetFunctionInput{FunctionName: name}
+	tags := s.Tags()
+	tags[RoleTag] = "${role_id}"
 	const handler, runtime, timeout = "bootstrap", lambdatypes.RuntimeProvidedal2023, 10 // s
 	return Step{
 		What:   "function " + s.Name,
 		Find:   find,
 		TagsAt: "Tags",
 		Create: &lambda.CreateFunctionInput{FunctionName: name, Role: aws.String(s.RoleARN()), Runtime: runtime, Handler: aws.String(handler), Architectures: architectures, Timeout: aws.Int32(timeout), MemorySize: &s.Memory,
-			Environment: &lambdatypes.Environment{Variables: environment}, Code: &lambdatypes.FunctionCode{ZipFile: s.Zip}, Tags: s.Tags()},
-		Ready: "Configuration.State=='Active' && Configuration.LastUpdateStatus=='Successful'",
-		Wait:  "aws lambda wait function-active-v2 --function-name " + quote(s.Name) + "; aws lambda wait function-updated-v2 --function-name " + quote(s.Name),
+			Environment: &lambdatypes.Environment{Variables: environment}, Code: &lambdatypes.FunctionCode{ZipFile: s.Zip}, Tags: tags},
+		Settled: "Configuration.State!='Pending' && Configuration.LastUpdateStatus!='InProgress'",
+		Ready:   "Configuration.State=='Active' && Configuration.LastUpdateStatus=='Successful'",
+		Reason:  "Configuration.[State, StateReason, LastUpdateStatusReason]",
+		Wait:    "aws lambda wait function-active-v2 --function-name " + quote(s.Name) + "; aws lambda wait function-updated-v2 --function-name " + quote(s.Name),
 		Settings: []Setting{
 			{Read: find, At: "Configuration", Put: &lambda.UpdateFunctionConfigurationInput{FunctionName: name, Role: aws.String(s.RoleARN()), Runtime: runtime, Handler: aws.String(handler), Timeout: aws.Int32(timeout), MemorySize: &s.Memory,
 				Environment: &lambdatypes.Environment{Variables: environment}}},
@@ -306,7 +328,7 @@ func (s Stack) Function() Step {
 }
 
 func (s Stack) api() Step {
-	ours := fmt.Sprintf("Items[?Name=='%s' && Tags.\"%s\"=='%s' && Tags.\"%s\"=='%s'] | sort_by(@, &CreatedDate)[].ApiId", s.Name, StackTag, s.Name, RegionTag, s.Region)
+	ours := fmt.Sprintf("Items[?Tags.\"%s\"=='%s' && Tags.\"%s\"=='%s'] | sort_by(@, &join('', [CreatedDate, ApiId]))[].ApiId", StackTag, s.Name, RegionTag, s.Region)
 	id := aws.String("${api}")
 	find := &apigatewayv2.GetApisInput{}
 	return Step{
@@ -317,14 +339,14 @@ func (s Stack) api() Step {
 		Create:   &apigatewayv2.CreateApiInput{Name: &s.Name, ProtocolType: gatewaytypes.ProtocolTypeHttp, Tags: s.Tags()},
 		Twins:    ours + " | [1:]",
 		Twin:     &apigatewayv2.DeleteApiInput{ApiId: aws.String("${twin}")},
-		Settings: []Setting{{Read: &apigatewayv2.GetApiInput{ApiId: id}, Put: &apigatewayv2.UpdateApiInput{ApiId: id, DisableExecuteApiEndpoint: aws.Bool(false)}}},
+		Settings: []Setting{{Read: &apigatewayv2.GetApiInput{ApiId: id}, Put: &apigatewayv2.UpdateApiInput{ApiId: id, Name: &s.Name, DisableExecuteApiEndpoint: aws.Bool(false)}}},
 		Remove:   []any{&apigatewayv2.DeleteApiInput{ApiId: id}},
 	}
 }
 
 func (s Stack) integration() Step {
 	api, id := aws.String("${api}"), aws.String("${integration}")
-	ours := "Items[?IntegrationUri=='" + s.FunctionARN() + "'].IntegrationId"
+	ours := "Items[?IntegrationUri=='" + s.FunctionARN() + "'].IntegrationId | sort(@)"
 	return Step{
 		What:   "integration with " + s.Name,
 		Find:   &apigatewayv2.GetIntegrationsInput{ApiId: api},
@@ -368,5 +390,6 @@ func (s Stack) stage() Step {
 		Find:     find,
 		Create:   &apigatewayv2.CreateStageInput{ApiId: api, StageName: name, AutoDeploy: aws.Bool(true), AccessLogSettings: log, DefaultRouteSettings: limits, Tags: s.Tags()},
 		Settings: []Setting{{Read: find, Put: &apigatewayv2.UpdateStageInput{ApiId: api, StageName: name, AutoDeploy: aws.Bool(true), AccessLogSettings: log, DefaultRouteSettings: limits}}},
+		Extras:   []Extra{{List: find, At: "keys(RouteSettings || `{}`)", Remove: &apigatewayv2.DeleteRouteSettingsInput{ApiId: api, StageName: name, RouteKey: aws.String("${extra}")}}},
 	}
 }
