@@ -63,7 +63,7 @@ func typed(t *testing.T, script string, environ ...string) (stdout, stderr strin
 			storetest.Lacks(t, tool, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, built(t), "sandbox", "--", "sh", "-eu")
 	var out, said bytes.Buffer

@@ -156,7 +156,7 @@ func TestQuickCreate(t *testing.T) {
 
 // TestSlowAWS: pages, roles that are too young, functions that are not yet there: what takes time on AWS can be had here.
 func TestSlowAWS(t *testing.T) {
-	w := enter(t, start(t, Options{PageSize: 2, RoleDelay: 500 * time.Millisecond, Settling: 300 * time.Millisecond}))
+	w := enter(t, start(t, Options{PageSize: 2, RoleDelay: time.Second, Settling: 2 * time.Second}))
 	ctx := t.Context()
 	role := w.role(w.name, "lambda.amazonaws.com", allowLogs)
 	in := &lambda.CreateFunctionInput{FunctionName: &w.name, Role: &role, Runtime: "provided.al2023", Handler: aws.String("bootstrap"), Code: lambdaCode(t)}

@@ -53,14 +53,14 @@ func code(err error) string {
 func TestFunctionFaults(t *testing.T) {
 	w := open(t)
 	w.function(bootstrap(t))
-	w.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(1)})
+	w.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(3)})
 	for _, c := range []struct{ path, payload, log string }{
 		{"/fail", `{"errorMessage":"on purpose","errorType":"errorString"}`, ""},
 		{"/panic", `"errorMessage":"on purpose"`, ""},
 		{"/exit", `"errorType":"Runtime.ExitError"`, "no line break"},
 		{"/exit", `Error: Runtime exited with error: exit status 3"`, "\nRuntime.ExitError\n"},
 		{"/exit0", `Error: Runtime exited without providing a reason"`, ""},
-		{"/hang", `Error: Task timed out after 1.00 seconds"`, " Task timed out after 1.00 seconds\n"},
+		{"/hang", `Error: Task timed out after 3.00 seconds"`, " Task timed out after 3.00 seconds\n"},
 		{"/big", `Response payload size exceeded maximum allowed payload size (6291556 bytes).`, ""},
 	} {
 		out, tail := w.invoked(c.path)
@@ -110,9 +110,9 @@ func TestStartFaults(t *testing.T) {
 	}
 	did[*lambda.UpdateFunctionCodeOutput](t)(w.functions.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: bootstrap(t)}))
 	w.settle()
-	w.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(1), Environment: &lambdatypes.Environment{Variables: map[string]string{"START": "slow"}}})
+	w.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(2), Environment: &lambdatypes.Environment{Variables: map[string]string{"START": "slow"}}})
 	if out, _ := w.invoked("/x"); out.FunctionError != nil {
-		t.Errorf("a start of 1.5 s with a timeout of 1 s: %s", out.Payload) // the start has 10 s of its own
+		t.Errorf("a start of 2.5 s with a timeout of 2 s: %s", out.Payload) // the start has 10 s of its own
 	}
 	w.configure(lambda.UpdateFunctionConfigurationInput{Environment: &lambdatypes.Environment{Variables: map[string]string{"START": "exit"}}})
 	w.invoked("/x")

@@ -200,3 +200,10 @@ func accessDenied(service string) (status int, code string) {
 	}
 	return 403, "AccessDeniedException"
 }
+
+// session is who signs with a key, if that is a function.
+func (s *Sandbox) session(key string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[key]
+}

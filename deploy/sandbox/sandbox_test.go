@@ -54,7 +54,7 @@ func function() {
 		fmt.Println("about to exit")
 		os.Exit(3)
 	case "slow":
-		time.Sleep(1500 * time.Millisecond)
+		time.Sleep(2500 * time.Millisecond)
 	}
 	lambdarun.Start(func(ctx context.Context, event json.RawMessage) (any, error) {
 		var e struct{ RawPath, Path, Body string }
@@ -416,6 +416,7 @@ func TestKilledMoto(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	w := open(t)
 	api := w.api(w.function(bootstrap(t)), "GET /sleep")
+	w.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(60)}) // so many starts at once take a while
 	w.grant(api, "*/*")
 	var all sync.WaitGroup
 	for range 64 {

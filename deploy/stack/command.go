@@ -113,7 +113,7 @@ var reference = regexp.MustCompile(`\$\{[a-z_0-9]+\}`)
 
 // quote makes a text one word of a shell. References stay variables.
 func quote(text string) string {
-	if !reference.MatchString(text) {
+	if !reference.MatchString(text) && (!strings.Contains(text, "'") || strings.ContainsAny(text, "$`\\\"!")) {
 		return shellescape.Quote(text)
 	}
 	var out strings.Builder
