@@ -18,11 +18,12 @@ const module = "example.com/portable-notes"
 // app, the notes and a store, and nothing calls back up. A package that is not here may import nothing of ours.
 var allowed = map[string][]string{
 	"adapters/lambda":   {"adapters/settings", "app", "notes", "notes/dynamo"},
-	"adapters/server":   {"adapters/settings", "app", "app/about", "notes", "notes/bolt", "notes/dynamo"},
+	"adapters/server":   {"adapters/settings", "app", "app/about", "app/token", "notes", "notes/bolt", "notes/dynamo"},
 	"adapters/settings": {},
 	"deploy":            {"deploy/policy", "deploy/sandbox", "deploy/stack", "notes", "notes/bolt", "notes/dynamo"},
 	"app":               {"notes"},
 	"app/about":         {"app"},
+	"app/token":         {"app"},
 	"notes":             {},
 	"deploy/policy":     {},
 	"deploy/sandbox":    {"deploy/policy"},

@@ -26,13 +26,13 @@ type Options struct {
 	CORSOrigins []string      // origins whose pages may call, as they are sent, or "*" for all; none switches CORS off
 	Timeout     time.Duration // how long the store may take for one request, once its body is here; 0 is 5 s
 
+	// Authenticate tells who sends a request to the notes; nil for everybody, who are one owner then.
+	Authenticate Authenticate
+
 	// RequestID names a request that its caller did not name, as API Gateway has done already; where it is nil, or names
 	// none, the name is a random UUID.
 	RequestID func(*http.Request) string
 }
-
-// owner is whose notes all are, as long as nobody is asked who they are.
-const owner = "local"
 
 // New makes the app.
 func New(service *notes.Service, options Options) *echo.Echo {
@@ -53,12 +53,13 @@ func New(service *notes.Service, options Options) *echo.Echo {
 		options.Timeout = 5 * time.Second
 	}
 	h := handlers{service: service, timeout: options.Timeout}
-	Get(e, "/notes", h.list)
-	e.POST("/notes", h.create)
-	Get(e, "/notes/:id", h.get)
-	e.PUT("/notes/:id", h.replace)
-	e.PATCH("/notes/:id", h.patch)
-	e.DELETE("/notes/:id", h.remove)
+	known := identify(options.Authenticate)
+	Get(e, "/notes", known(h.list))
+	e.POST("/notes", known(h.create))
+	Get(e, "/notes/:id", known(h.get))
+	e.PUT("/notes/:id", known(h.replace))
+	e.PATCH("/notes/:id", known(h.patch))
+	e.DELETE("/notes/:id", known(h.remove))
 	// Echo lets a last parameter run over slashes; with this below it, it ends at the first.
 	e.RouteNotFound("/notes/:id/*", echo.NotFoundHandler)
 	return e

@@ -76,7 +76,7 @@ func (h handlers) create(c echo.Context) error {
 	}
 	ctx, cancel := h.deadline(c)
 	defer cancel()
-	note, replayed, err := h.service.Create(ctx, owner, draft, key)
+	note, replayed, err := h.service.Create(ctx, callerOf(c).Owner, draft, key)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (h handlers) get(c echo.Context) error {
 	}
 	ctx, cancel := h.deadline(c)
 	defer cancel()
-	note, err := h.service.Get(ctx, owner, id)
+	note, err := h.service.Get(ctx, callerOf(c).Owner, id)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (h handlers) change(c echo.Context, patchOf func() (notes.Patch, error)) er
 	}
 	ctx, cancel := h.deadline(c)
 	defer cancel()
-	note, err := h.service.Change(ctx, owner, id, patch, pre.condition())
+	note, err := h.service.Change(ctx, callerOf(c).Owner, id, patch, pre.condition())
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (h handlers) remove(c echo.Context) error {
 	}
 	ctx, cancel := h.deadline(c)
 	defer cancel()
-	if err := h.service.Delete(ctx, owner, id, pre.condition()); err != nil {
+	if err := h.service.Delete(ctx, callerOf(c).Owner, id, pre.condition()); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -184,7 +184,7 @@ func (h handlers) list(c echo.Context) error {
 	}
 	ctx, cancel := h.deadline(c)
 	defer cancel()
-	page, err := h.service.List(ctx, owner, query)
+	page, err := h.service.List(ctx, callerOf(c).Owner, query)
 	if err != nil {
 		return err
 	}

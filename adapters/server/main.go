@@ -28,6 +28,7 @@ import (
 	"example.com/portable-notes/adapters/settings"
 	"example.com/portable-notes/app"
 	"example.com/portable-notes/app/about"
+	"example.com/portable-notes/app/token"
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/bolt"
 	"example.com/portable-notes/notes/dynamo"
@@ -58,6 +59,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		check = &file
 		return nil
 	})
+	newToken := flags.String("new-token", "", "make a bearer token for an `OWNER`, and print it and the line that configures it")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -71,10 +73,20 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		build := buildVersion()
 		fmt.Fprintln(stdout, "portable-notes server", build.Version, build.Commit)
 		return nil
+	case *newToken != "":
+		made, line, err := token.New(*newToken)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		}
+		fmt.Fprintf(stdout, "%s\n\nThat is the token; it is shown only now. It is known to a server that has NOTES_AUTH=token and\nNOTES_TOKENS='%s'\nor that line in NOTES_TOKENS_FILE. \"read\" in place of \"write\" lets it only read; a time such as 2027-01-31T12:00:00Z at the end ends it.\n", made, line)
+		return nil
 	case check != nil:
 		return checkFile(*check, stdout)
 	}
 	c, err := settings.Read(environ, all)
+	if err == nil && !*healthcheck {
+		err = c.mistake()
+	}
 	if err != nil {
 		return fmt.Errorf("%w, the settings are wrong:\n%w", errUsage, err)
 	}
@@ -93,6 +105,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 // start is the server's life.
 func start(ctx context.Context, c config, stderr io.Writer) error {
 	log, say := logger(c, stderr)
+	authenticate, err := authentication(c, log)
+	if err != nil {
+		return fmt.Errorf("%w, the tokens are wrong:\n%w", errUsage, err)
+	}
 	listener, err := net.Listen("tcp", c.addr) // first, so that a start that fails here makes no file
 	if err != nil {
 		return listenError(c.addr, err)
@@ -101,7 +117,26 @@ func start(ctx context.Context, c config, stderr io.Writer) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	return errors.Join(serve(ctx, c, listener, store, log, say), closeStore())
+	return errors.Join(serve(ctx, c, listener, store, authenticate, log, say), closeStore())
+}
+
+// authentication is how callers are known; nil where nobody is asked.
+func authentication(c config, log *slog.Logger) (app.Authenticate, error) {
+	switch {
+	case c.auth != "token":
+		return nil, nil
+	case c.tokensFile != "":
+		file, err := token.Open(c.tokensFile, log)
+		if err != nil {
+			return nil, fmt.Errorf("NOTES_TOKENS_FILE: %w", err)
+		}
+		return file.Caller, nil
+	}
+	tokens, err := token.Parse(c.tokens, time.Now)
+	if err != nil {
+		return nil, fmt.Errorf("NOTES_TOKENS: %w", err)
+	}
+	return tokens.Caller, nil
 }
 
 // open opens the store that the settings name.
@@ -128,9 +163,9 @@ func open(ctx context.Context, c *config, log *slog.Logger) (notes.Store, func()
 }
 
 // serve serves the notes of a store until ctx ends.
-func serve(ctx context.Context, c config, listener net.Listener, store notes.Store, log *slog.Logger, say func(format string, args ...any)) error {
+func serve(ctx context.Context, c config, listener net.Listener, store notes.Store, authenticate app.Authenticate, log *slog.Logger, say func(format string, args ...any)) error {
 	service := notes.NewService(store, time.Now, rand.Reader)
-	web := app.New(service, app.Options{Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout})
+	web := app.New(service, app.Options{Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout, Authenticate: authenticate})
 	build := buildVersion()
 	build.Store, build.Door = "bolt", "server"
 	where := c.file
@@ -144,7 +179,14 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 	url := "http://" + reachable(listener.Addr().String()) + c.basePath
 	say("listening on %s (reference: %s/docs)", url, url)
 	say("notes are kept in %s", where)
-	say(`try: curl -s %s/notes -H 'Content-Type: application/json' -d '{"title":"Hello"}'`, url)
+	bearer := ""
+	if authenticate == nil {
+		say("anyone who reaches this address can read and write them (NOTES_AUTH=none)")
+	} else {
+		say("callers are known by their tokens (NOTES_AUTH=token)")
+		bearer = " -H 'Authorization: Bearer TOKEN'"
+	}
+	say(`try: curl -s %s/notes -H 'Content-Type: application/json'%s -d '{"title":"Hello"}'`, url, bearer)
 	return drain.serve(ctx, listener, c, log)
 }
 

@@ -64,7 +64,7 @@ func TestStartSaysWhereItIs(t *testing.T) {
 	if code, body := get(t, p.url+"/readyz"); code != 200 {
 		t.Errorf("/readyz: %d %s", code, body)
 	}
-	want := fmt.Sprintf("listening on %s (reference: %[1]s/docs)\nnotes are kept in %s\ntry: curl -s %[1]s/notes -H 'Content-Type: application/json' -d '{\"title\":\"Hello\"}'\n", p.url, file)
+	want := fmt.Sprintf("listening on %s (reference: %[1]s/docs)\nnotes are kept in %s\nanyone who reaches this address can read and write them (NOTES_AUTH=none)\ntry: curl -s %[1]s/notes -H 'Content-Type: application/json' -d '{\"title\":\"Hello\"}'\n", p.url, file)
 	await(t, "the server says\n"+want, 5*time.Second, func() bool { return strings.HasPrefix(p.said(), want) })
 	if code, body := get(t, p.url+"/version"); code != 200 || !strings.Contains(body, `"store":"bolt","door":"server"`) {
 		t.Errorf("/version: %d %s", code, body)
@@ -92,7 +92,14 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"NOTES_ADDR=x", "NOTES_DRAIN=x"}, nil, 2, "NOTES_DRAIN must be"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + file}, nil, 1, "another process has the file open"},
 		{[]string{"NOTES_ADDR=" + addr, elsewhere}, nil, 1, "address " + addr + " is in use: stop who has it, or set NOTES_ADDR"},
-		{[]string{"NOTES_ADDR=192.0.2.1:80", elsewhere}, nil, 1, "set NOTES_ADDR to an address of this machine"},
+		{[]string{"NOTES_ADDR=:0", elsewhere}, nil, 2, "NOTES_ADDR=:0 can be reached from outside: set NOTES_AUTH=token, or NOTES_AUTH=none if anyone may read and write the notes"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", elsewhere}, nil, 2, "NOTES_AUTH=token needs either NOTES_TOKENS or NOTES_TOKENS_FILE; -new-token OWNER makes a token"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_TOKENS=x", elsewhere}, nil, 2, "there are tokens, but NOTES_AUTH is not token"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS=x", elsewhere}, nil, 2, "token 1: must be OWNER read|write sha256:HEX [UNTIL]"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS_FILE=/nowhere/tokens", elsewhere}, nil, 2, "NOTES_TOKENS_FILE: stat /nowhere/tokens: no such file"},
+		{nil, []string{"-new-token", "a b"}, 2, "an owner must be 1 to 512 bytes"},
+		{nil, []string{"-new-token", "anna"}, 0, "NOTES_TOKENS='anna write sha256:"},
+		{[]string{"NOTES_ADDR=192.0.2.1:80", "NOTES_AUTH=none", elsewhere}, nil, 1, "set NOTES_ADDR to an address of this machine"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:/nowhere/notes.db"}, nil, 1, "the folder /nowhere does not exist: create it"},
 		{[]string{"NOTES_ADDR=" + addr}, []string{"-healthcheck"}, 0, ""},
 		{[]string{"NOTES_ADDR=127.0.0.1:1"}, []string{"-healthcheck"}, 1, "the server does not answer"},
@@ -116,6 +123,39 @@ func TestExitCodes(t *testing.T) {
 	p.stop(t, os.Interrupt)
 	if code, stdout, _ := runs(t, nil, "-check", file); code != 0 || stdout != "readable: notes 0, idempotency keys 0\nno damage was found\n" {
 		t.Errorf("-check of a sound file: exit code %d, %q", code, stdout)
+	}
+}
+
+// TestTokens: a server with tokens serves those who have one, under whatever address it listens.
+func TestTokens(t *testing.T) {
+	_, stdout, _ := runs(t, nil, "-new-token", "anna")
+	made := regexp.MustCompile(`(?s)^(notes_\S+)\n.*NOTES_TOKENS='([^']+)'`).FindStringSubmatch(stdout)
+	if made == nil {
+		t.Fatalf("-new-token prints %s", stdout)
+	}
+	p := startServer(t, newFile(t), "NOTES_AUTH=token", "NOTES_TOKENS="+made[2])
+	for authorization, want := range map[string]int{"": 401, "Bearer x": 401, "Bearer " + made[1]: 200} {
+		r, err := http.NewRequest("GET", p.url+"/notes", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("with %.20q: %d, want %d", authorization, answer.StatusCode, want)
+		}
+	}
+	if code, _ := get(t, p.url+"/readyz"); code != 200 {
+		t.Errorf("/readyz asks for a token: %d", code)
+	}
+	if said := p.said(); !strings.Contains(said, "NOTES_AUTH=token") || strings.Contains(said, made[1]) {
+		t.Errorf("the server says %s", said)
 	}
 }
 

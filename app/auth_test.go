@@ -1,0 +1,114 @@
+package app_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/portable-notes/app"
+	"example.com/portable-notes/app/token"
+	"example.com/portable-notes/notes"
+	"example.com/portable-notes/notes/bolt"
+)
+
+// asked asks an app with authentication.
+type asked struct{ http.Handler }
+
+func (a asked) ask(method, path, authorization, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	return w
+}
+
+// TestAuthentication: who has a token sees its own notes and no others; who has none gets 401, who may only read 403.
+func TestAuthentication(t *testing.T) {
+	store, err := bolt.Open(t.TempDir()+"/notes.db", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	var secrets [4]string
+	var lines []string
+	for i, owner := range []string{"anna", "ben", "reader", "former"} {
+		secret, line, err := token.New(owner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets[i] = "Bearer " + secret
+		switch owner {
+		case "reader":
+			line = strings.Replace(line, "reader write", "anna read", 1)
+		case "former":
+			line = strings.Replace(line, "former", "anna", 1) + " 2020-01-01T00:00:00Z"
+		}
+		lines = append(lines, line)
+	}
+	tokens, err := token.Parse("# who may come\n\n"+strings.Join(lines[:2], ",")+"\n"+strings.Join(lines[2:], "\n"), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := asked{app.New(notes.NewService(store, time.Now, rand.Reader), app.Options{Authenticate: tokens.Caller})}
+	anna, ben, reader, former := secrets[0], secrets[1], secrets[2], secrets[3]
+
+	made := a.ask("POST", "/notes", anna, `{"title":"of anna"}`)
+	if made.Code != 201 {
+		t.Fatalf("%d %s", made.Code, made.Body)
+	}
+	path := made.Header().Get("Location")
+	if got := a.ask("GET", path, anna, ""); got.Code != 200 {
+		t.Errorf("its owner gets %d", got.Code)
+	}
+	if got := a.ask("GET", path, reader, ""); got.Code != 200 {
+		t.Errorf("its owner's other token gets %d", got.Code)
+	}
+	missing := strings.TrimSuffix(path, path[len(path)-4:]) + "0000"
+	for _, c := range [][2]string{{"GET", ""}, {"PUT", `{"title":"x"}`}, {"PATCH", `{"title":"x"}`}, {"DELETE", ""}} {
+		foreign, none := a.ask(c[0], path, ben, c[1]), a.ask(c[0], missing, ben, c[1])
+		for _, header := range []http.Header{foreign.Header(), none.Header()} {
+			header.Del("X-Request-Id")
+		}
+		strip := func(r *httptest.ResponseRecorder) string {
+			body, _, _ := strings.Cut(r.Body.String(), `"request_id"`)
+			return fmt.Sprint(r.Code, r.Header(), body)
+		}
+		if foreign.Code != 404 || strip(foreign) != strip(none) {
+			t.Errorf("%s of another's note is %s, of a missing one %s", c[0], strip(foreign), strip(none))
+		}
+	}
+	if got := a.ask("GET", "/notes", ben, "").Body.String(); got != "{\"notes\":[]}\n" {
+		t.Errorf("another sees %s", got)
+	}
+	for _, c := range [][3]string{{"POST", "/notes", `{"title":"x"}`}, {"PUT", path, `{"title":"x"}`}, {"PATCH", path, `{"title":"x"}`}, {"DELETE", path, ""}} {
+		got := a.ask(c[0], c[1], reader, c[2])
+		if got.Code != 403 || !strings.Contains(got.Body.String(), `"code":"forbidden"`) || got.Header().Get("Www-Authenticate") != `Bearer realm="notes", error="insufficient_scope", scope="notes:write"` {
+			t.Errorf("%s by a reader: %d %s %v", c[0], got.Code, got.Body, got.Header())
+		}
+	}
+	if got := a.ask("GET", "/notes", "", ""); got.Code != 401 || got.Header().Get("Www-Authenticate") != `Bearer realm="notes"` {
+		t.Errorf("without a token: %d %v", got.Code, got.Header())
+	}
+	for _, bad := range []string{"x", "Bearer", "Bearer ", "Bearer x", "Basic YTpi", "bearer", anna + "x", anna[:len(anna)-1], anna + " ", anna + "," + anna, former, "Token " + anna[7:], "Bearer  " + anna[7:],
+		"Bearer " + strings.Repeat("x", 9000), "Bearer \x7f", "Bearer " + strings.ToUpper(anna[7:]), "Bearer " + lines[0][strings.Index(lines[0], "sha256:"):]} {
+		for _, c := range [][2]string{{"GET", "/notes"}, {"POST", "/notes"}, {"GET", path}, {"DELETE", path}} {
+			got := a.ask(c[0], c[1], bad, `{"title":"x"}`)
+			if got.Code != 401 || !strings.Contains(got.Header().Get("Www-Authenticate"), `error="invalid_token"`) || !strings.Contains(got.Body.String(), `"code":"unauthenticated"`) || strings.Contains(got.Body.String(), "anna") {
+				t.Errorf("%s %s with %.60q: %d %s %v", c[0], c[1], bad, got.Code, got.Body, got.Header())
+			}
+		}
+	}
+	twice := httptest.NewRequest("GET", "/notes", nil)
+	twice.Header["Authorization"] = []string{anna, anna}
+	w := httptest.NewRecorder()
+	if a.ServeHTTP(w, twice); w.Code != 401 {
+		t.Errorf("with two headers: %d", w.Code)
+	}
+}

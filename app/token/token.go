@@ -1,0 +1,117 @@
+// Package token knows callers by bearer tokens of which only hashes are configured.
+//
+// A token is 256 random bits, so its SHA-256 can be kept where settings are kept: nobody finds the token for a hash. Each
+// is configured by a line
+//
+//	OWNER read|write sha256:HEX [UNTIL]
+//
+// with the end of its life as in RFC 3339, or without one.
+package token
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"example.com/portable-notes/app"
+)
+
+// Tokens are the tokens that are known. It is safe for use by many goroutines.
+type Tokens struct {
+	now   func() time.Time
+	known map[[sha256.Size]byte]entry
+}
+
+type entry struct {
+	caller app.Caller
+	hash   [sha256.Size]byte
+	until  time.Time // zero for ever
+}
+
+// prefix begins tokens, so that one that was lost somewhere is recognised.
+const prefix = "notes_"
+
+var owner = regexp.MustCompile(`^[^\s,]{1,512}$`)
+
+// New makes a token for an owner who may also write, and the line that configures it.
+func New(name string) (token, line string, err error) {
+	if !owner.MatchString(name) || !utf8.ValidString(name) {
+		return "", "", fmt.Errorf("an owner must be 1 to 512 bytes without spaces and commas, is %q", name)
+	}
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // which never fails (crypto/rand)
+	token = prefix + base64.RawURLEncoding.EncodeToString(secret)
+	sum := sha256.Sum256([]byte(token))
+	return token, name + " write sha256:" + hex.EncodeToString(sum[:]), nil
+}
+
+// Parse reads tokens: lines, or commas between them. Empty lines and those that begin with # are skipped. The error names
+// every mistake by its line, and no hash.
+func Parse(text string, now func() time.Time) (*Tokens, error) {
+	t := &Tokens{now: now, known: map[[sha256.Size]byte]entry{}}
+	var mistakes []error
+	for i, line := range strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == ',' }) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		e, err := parseLine(line)
+		if _, twice := t.known[e.hash]; err == nil && twice {
+			err = errors.New("its hash is there twice")
+		}
+		if err != nil {
+			mistakes = append(mistakes, fmt.Errorf("token %d: %w", i+1, err))
+			continue
+		}
+		t.known[e.hash] = e
+	}
+	if len(t.known) == 0 && mistakes == nil {
+		mistakes = append(mistakes, errors.New("there is no token: make one with server -new-token OWNER"))
+	}
+	return t, errors.Join(mistakes...)
+}
+
+func parseLine(line string) (e entry, err error) {
+	fields := strings.Fields(line)
+	if len(fields) < 3 || len(fields) > 4 {
+		return e, errors.New("must be OWNER read|write sha256:HEX [UNTIL]")
+	}
+	e.caller = app.Caller{Owner: fields[0], Write: fields[1] == "write"}
+	if !owner.MatchString(fields[0]) || !utf8.ValidString(fields[0]) {
+		return e, errors.New("its owner must be 1 to 512 bytes of UTF-8")
+	}
+	if !e.caller.Write && fields[1] != "read" {
+		return e, errors.New("its scope must be read or write")
+	}
+	digits, ok := strings.CutPrefix(fields[2], "sha256:")
+	sum, err := hex.DecodeString(digits)
+	if !ok || err != nil || len(sum) != sha256.Size {
+		return e, errors.New("its hash must be sha256: and 64 hexadecimal digits, not the token itself")
+	}
+	e.hash = [sha256.Size]byte(sum)
+	if len(fields) == 4 {
+		if e.until, err = time.Parse(time.RFC3339, fields[3]); err != nil {
+			return e, errors.New("its end must be a time such as 2027-01-31T12:00:00Z")
+		}
+	}
+	return e, nil
+}
+
+// Caller implements app.Authenticate. Hashes are looked up, not tokens, so the time that it takes tells nothing of a token.
+func (t *Tokens) Caller(_ context.Context, token string) (app.Caller, error) {
+	sum := sha256.Sum256([]byte(token))
+	e, ok := t.known[sum]
+	if !ok || subtle.ConstantTimeCompare(e.hash[:], sum[:]) != 1 || !e.until.IsZero() && !t.now().Before(e.until) {
+		return app.Caller{}, app.ErrUnknownToken
+	}
+	return e.caller, nil
+}
