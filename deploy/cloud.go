@@ -308,6 +308,8 @@ func explained(err error) error {
 		advice = "AWS does not know these credentials, or the clock is wrong: try aws sts get-caller-identity"
 	case code == "AccessDenied" || code == "AccessDeniedException":
 		advice = "these credentials may not do this: deploy up --print-policy prints what is needed"
+	case strings.Contains(err.Error(), "no such host"):
+		advice = "AWS has no such address: is the region (AWS_REGION) spelt right, and is there a network?"
 	case strings.Contains(err.Error(), "SSO") || strings.Contains(err.Error(), "sso"):
 		advice = "the session of the single sign-on has ended: aws sso login"
 	case strings.Contains(err.Error(), "Insufficient permissions to enable logging"):

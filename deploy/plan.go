@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,11 @@ again; it wants the function's zip as notes.zip where it runs (deploy zip). It a
 				return err
 			}
 			f.Zip = []byte("notes.zip")
-			fmt.Fprint(cmd.OutOrStdout(), stack.Script(f.Stack, permitOnly))
+			script := stack.Script(f.Stack, permitOnly)
+			if f.json {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"script": script})
+			}
+			fmt.Fprint(cmd.OutOrStdout(), script)
 			return nil
 		},
 	}
@@ -35,7 +40,7 @@ again; it wants the function's zip as notes.zip where it runs (deploy zip). It a
 	cmd.Flags().BoolVar(&permitOnly, "permit-only", false, "only the grants: the command without which the API answers 500")
 	cmd.Flags().StringVar(&api.api, "api", "", "with --permit-only: of this HTTP API, however it was deployed")
 	cmd.Flags().StringVar(&api.function, "function", "", "with --api: only this function, by its name")
-	outputFlags(cmd, &f.json, &f.verbose)
+	cmd.Flags().BoolVar(&f.json, "json", false, "print the script as a text in JSON")
 	return cmd
 }
 

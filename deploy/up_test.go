@@ -834,6 +834,10 @@ func TestPermit(t *testing.T) {
 		_ = a.Body.Close()
 		return a.StatusCode
 	}
+	authorizer, err := gateway.CreateAuthorizer(ctx, &apigatewayv2.CreateAuthorizerInput{ApiId: api, Name: aws.String("mine"), AuthorizerType: "REQUEST", AuthorizerUri: &arn, AuthorizerPayloadFormatVersion: aws.String("2.0"), IdentitySource: []string{"$request.header.Authorization"}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	// Statements of SAM, CDK, Serverless, Terraform and the console, for another API.
 	for i, pattern := range []string{"*/GET/notes", "*/*/notes/{id}", "*", "*/*", "*/$default"} {
 		if _, err := w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name, StatementId: aws.String(fmt.Sprint("other", i)), Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("apigateway.amazonaws.com"),
@@ -874,7 +878,7 @@ func TestPermit(t *testing.T) {
 			facts[source[0][strings.Index(source[0], *api)+len(*api)+1:]] = true
 		}
 	}
-	want := map[string]bool{"dev/GET/notes": true, "dev/*/notes/*": true, "dev/$default": true, "$default/GET/notes": true, "$default/*/notes/*": true, "$default/$default": true, "$default/GET/stage": true}
+	want := map[string]bool{"dev/GET/notes": true, "dev/*/notes/*": true, "dev/$default": true, "$default/GET/notes": true, "$default/*/notes/*": true, "$default/$default": true, "$default/GET/stage": true, "authorizers/" + *authorizer.AuthorizerId: true}
 	if fmt.Sprint(facts) != fmt.Sprint(want) {
 		t.Errorf("permit wrote %v, want %v", facts, want)
 	}
@@ -1009,6 +1013,46 @@ func TestLeftBehind(t *testing.T) {
 	}
 }
 
+// TestFullPolicy: where a policy has no room permit says so before it writes anything, and a wider scope fits.
+func TestFullPolicy(t *testing.T) {
+	w := enter(t)
+	w.up()
+	ctx, api := t.Context(), w.api()
+	integrations, err := w.gateway().GetIntegrations(ctx, &apigatewayv2.GetIntegrationsInput{ApiId: &api})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		if _, err := w.gateway().CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api, RouteKey: aws.String(fmt.Sprint("GET /more/", i)), Target: aws.String("integrations/" + *integrations.Items[0].IntegrationId)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := 0; ; i++ {
+		if _, err := w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name, StatementId: aws.String(fmt.Sprint("other", i)), Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("s3.amazonaws.com"), SourceArn: aws.String("arn:aws:s3:::" + strings.Repeat("x", 200)), SourceAccount: aws.String(sandbox.Account)}); err != nil {
+			break // it is full
+		}
+	}
+	text := func() string {
+		p, err := w.functions().GetPolicy(ctx, &lambda.GetPolicyInput{FunctionName: &w.name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *p.Policy
+	}
+	before := text()
+	if out, err := deploy(t, "permit", "--api", api); err == nil || !strings.Contains(err.Error(), "use --scope stage or --scope api") || text() != before {
+		t.Errorf("permit with a full policy: %v, %s", err, out)
+	}
+	for i := range 2 {
+		if _, err := w.functions().RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: aws.String(fmt.Sprint("other", i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := w.runs("permit", "--api", api, "--scope", "api"); strings.Count(out, "created") != 1 {
+		t.Errorf("permit --scope api says %s", out)
+	}
+}
+
 // TestBadInput: each mistake is one clear sentence that says what to do, and nothing half-made that a second run does not
 // heal.
 func TestBadInput(t *testing.T) {
@@ -1044,6 +1088,7 @@ func TestBadInput(t *testing.T) {
 		"no bootstrap":       {[]string{"--zip", write("y.zip", packed(t, "main"))}, "", "no file bootstrap"},
 		"another processor":  {[]string{"--zip", foreign}, "", "its bootstrap is for"},
 		"a foreign role":     {nil, "", "not of this stack"},
+		"a misspelt region":  {nil, "AWS_REGION=eu-centrl-1 AWS_ENDPOINT_URL=http://dynamodb.eu-centrl-1.invalid", "is the region (AWS_REGION) spelt right"},
 		"half here":          {nil, "AWS_ENDPOINT_URL_IAM=https://iam.example.com", "half here and half there"},
 		"one service here":   {nil, "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:1 AWS_ENDPOINT_URL=", "the endpoints of [dynamodb] are of this machine"},
 		"no region":          {nil, "AWS_REGION= AWS_DEFAULT_REGION=", "no AWS region is set"},
