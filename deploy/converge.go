@@ -258,12 +258,6 @@ func (c *converger) own(tags map[string]string) bool {
 	return tags[stack.StackTag] == c.refs["stack"] && tags[stack.RegionTag] == c.region
 }
 
-// tagged tells whether a thing is of this stack, without waiting for tags.
-func (c *converger) tagged(ctx context.Context, s stack.Step, answer any) bool {
-	tags, err := c.tags(ctx, s, answer)
-	return err == nil && c.own(tags)
-}
-
 // tagsOf are tags, which are a map or a list of keys and values.
 func tagsOf(value any) map[string]string {
 	tags := map[string]string{}

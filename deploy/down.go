@@ -45,7 +45,11 @@ func down(ctx context.Context, c *converger, s stack.Stack, data bool) error {
 	steps := s.Steps()
 	other, _ := s.OtherRole()
 	steps = append([]stack.Step{other}, steps...)
-	for _, group := range others(ctx, c, s) {
+	groups, err := others(ctx, c, s)
+	if err != nil {
+		return fmt.Errorf("access logs of other stages: %w", err)
+	}
+	for _, group := range groups {
 		steps = append([]stack.Step{group}, steps...)
 	}
 	for i, step := range slices.Backward(steps) {
@@ -98,11 +102,11 @@ func down(ctx context.Context, c *converger, s stack.Stack, data bool) error {
 }
 
 // others are the access log groups of other stages that the stack had.
-func others(ctx context.Context, c *converger, s stack.Stack) (steps []stack.Step) {
+func others(ctx context.Context, c *converger, s stack.Stack) (steps []stack.Step, err error) {
 	prefix := stack.AccessLogPrefix + s.Name + "-"
 	list, err := c.do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &prefix})
 	if err != nil {
-		return nil // the stack's own groups will tell
+		return nil, err
 	}
 	for _, name := range texts("logGroups[].logGroupName", list) {
 		of := s
@@ -113,12 +117,18 @@ func others(ctx context.Context, c *converger, s stack.Stack) (steps []stack.Ste
 			if step.What != "log group "+name {
 				continue
 			}
-			if _, _, answer, err := c.find(ctx, step); err == nil && c.tagged(ctx, step, answer) {
+			_, _, answer, err := c.find(ctx, step)
+			if err != nil {
+				return nil, err
+			}
+			if tags, err := c.tags(ctx, step, answer); err != nil {
+				return nil, err
+			} else if c.own(tags) {
 				steps = append(steps, step)
 			}
 		}
 	}
-	return steps
+	return steps, nil
 }
 
 func twins(s stack.Step, answer any) []string {
