@@ -29,7 +29,6 @@ import (
 // cloud makes calls of AWS that are values: inputs of the SDK.
 type cloud struct {
 	cfg     aws.Config
-	region  string
 	clients map[string]reflect.Value // by the service's package
 	once    map[string]reflect.Value // the same, which send a call once only
 	said    func(command string)     // is told each call that changes something, as a command; nil for nobody
@@ -69,7 +68,7 @@ func newCloud(cfg aws.Config) *cloud {
 	once.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	many := cfg.Copy()
 	many.Retryer = func() aws.Retryer { return retry.AddWithMaxAttempts(retry.NewStandard(), 6) }
-	return &cloud{cfg: cfg, region: cfg.Region, clients: clients(many), once: clients(once), read: map[string]any{}}
+	return &cloud{cfg: cfg, clients: clients(many), once: clients(once), read: map[string]any{}}
 }
 
 // oneWorld refuses settings, of the environment or of a profile, by which some calls would go to this machine and others to
@@ -154,25 +153,20 @@ func unclear(err error) bool {
 }
 
 // do makes a call, once what passes has passed, and returns its answer as JSON.
-func (c *cloud) do(ctx context.Context, input any) (any, error) {
+func (c *cloud) do(ctx context.Context, input any) (answer any, err error) {
 	service, operation := stack.Operation(input)
 	limit := patience
 	if service == "dynamodb" {
 		limit = tableWait
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		answer, err := c.call(ctx, input)
-		if err == nil || !passes(err) || strings.HasPrefix(operation, "Create") && already(err) {
-			return answer, explained(err)
+	err = again(ctx, limit, func() (err error) {
+		answer, err = c.call(ctx, input)
+		if err != nil && passes(err) && !(strings.HasPrefix(operation, "Create") && already(err)) {
+			return later{err}
 		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("after %v: %w", limit, err)
-		case <-time.After(wait):
-		}
-	}
+		return err
+	})
+	return answer, explained(err)
 }
 
 // changing are the operations that change something, by how their names begin.

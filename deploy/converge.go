@@ -49,22 +49,9 @@ func (c *converger) step(ctx context.Context, s stack.Step) (state string, err e
 	state = "unchanged"
 	if !there {
 		state = "created"
-		made, err := c.do(ctx, stack.Resolve(s.Create, c.refs))
-		if err != nil && !already(err) && !unclear(err) {
+		if id, answer, err = c.create(ctx, s); err != nil {
 			return "", err
 		}
-		_ = made
-		// Read again: another program may have made one too, and of a lost answer only this tells.
-		again, found, read, err2 := c.find(ctx, s)
-		for wait := 200 * time.Millisecond; err2 == nil && !again && (err == nil || already(err)) && wait < 20*time.Second; wait *= 2 {
-			time.Sleep(wait)
-			clear(c.read)
-			again, found, read, err2 = c.find(ctx, s)
-		}
-		if !again {
-			return "", errors.Join(err, err2, errors.New("it is not there after it was created"))
-		}
-		id, answer = found, read
 	} else if err := c.ours(ctx, s, answer); err != nil {
 		return "", err
 	}
@@ -120,6 +107,29 @@ func (c *converger) step(ctx context.Context, s stack.Step) (state string, err e
 	return state, nil
 }
 
+// create makes a thing and reads it: another program may have made one too, and of a lost answer only this tells.
+func (c *converger) create(ctx context.Context, s stack.Step) (id string, answer any, err error) {
+	_, failure := c.do(ctx, stack.Resolve(s.Create, c.refs))
+	if failure != nil && !already(failure) && !unclear(failure) {
+		return "", nil, failure
+	}
+	err = again(ctx, tagWait, func() error {
+		clear(c.read)
+		var there bool
+		if there, id, answer, err = c.find(ctx, s); err == nil && !there {
+			err = cmp.Or(failure, errors.New("it is not there after it was created; run this again"))
+			if !unclear(failure) {
+				err = later{err}
+			}
+		}
+		return err
+	})
+	if err == nil && failure != nil { // perhaps somebody else made it
+		err = c.ours(ctx, s, answer)
+	}
+	return id, answer, err
+}
+
 func with(refs map[string]string, name, value string) map[string]string {
 	all := map[string]string{name: value}
 	for n, v := range refs {
@@ -149,11 +159,13 @@ func (c *converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]str
 	if changes == nil {
 		return nil, nil
 	}
-	for end := time.Now().Add(tagWait); ; time.Sleep(time.Second) {
-		if _, err = c.do(ctx, put); !fresh || !missing(err) || ctx.Err() != nil || time.Now().After(end) {
-			return changes, err
+	return changes, again(ctx, tagWait, func() error {
+		_, err := c.do(ctx, put)
+		if fresh && missing(err) {
+			return later{err}
 		}
-	}
+		return err
+	})
 }
 
 // settled waits until AWS is not at work on a thing any more.
@@ -195,21 +207,15 @@ func (c *converger) gone(ctx context.Context, s stack.Step) (there bool, err err
 
 // await reads a thing again until it is as it must be.
 func (c *converger) await(ctx context.Context, s stack.Step, done func(there bool, answer any) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, activeWait)
-	defer cancel()
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 3*time.Second) {
+	return again(ctx, activeWait, func() error {
 		there, _, answer, err := c.find(ctx, s)
 		if err != nil || done(there, answer) {
 			return err
 		}
 		clear(c.read)
 		c.report.waits(s.What + ", at which AWS is at work")
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("AWS is still at work on it after %v: %v; run this again", activeWait, search(s.Reason, answer))
-		case <-time.After(wait):
-		}
-	}
+		return later{fmt.Errorf("AWS is still at work on it after %v: %v; run this again", activeWait, search(s.Reason, answer))}
+	})
 }
 
 // tagWait is how long a thing without tags is read again: tags of a new table come late.
@@ -220,27 +226,21 @@ func (c *converger) ours(ctx context.Context, s stack.Step, answer any) error {
 	if s.TagsAt == "" {
 		return nil // Pick has told
 	}
-	for end := time.Now().Add(tagWait); ; {
+	return again(ctx, tagWait, func() error {
 		tags, err := c.tags(ctx, s, answer)
-		if err != nil {
+		if err != nil || c.own(tags) {
 			return err
-		}
-		if c.own(tags) {
-			return nil
 		}
 		if reason := search("TagsError.Message", answer); reason != nil {
 			return fmt.Errorf("whose it is cannot be told: these credentials may not read its tags (lambda:ListTags): %v", reason)
 		}
-		if len(tags) > 0 || time.Now().After(end) || s.Tags == nil {
-			return fmt.Errorf("it is there, but not of this stack: it lacks the tags %s=%s and %s=%s. Choose another name for the stack with --stack; nothing of it was changed", stack.StackTag, c.refs["stack"], stack.RegionTag, c.region)
+		err = fmt.Errorf("it is there, but not of this stack: it lacks the tags %s=%s and %s=%s. Choose another name for the stack with --stack; nothing of it was changed", stack.StackTag, c.refs["stack"], stack.RegionTag, c.cfg.Region)
+		if len(tags) == 0 && s.Tags != nil { // they may come late
+			clear(c.read)
+			return later{err}
 		}
-		clear(c.read)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
-		}
-	}
+		return err
+	})
 }
 
 // tags are those of a step's thing.
@@ -255,7 +255,7 @@ func (c *converger) tags(ctx context.Context, s stack.Step, answer any) (map[str
 }
 
 func (c *converger) own(tags map[string]string) bool {
-	return tags[stack.StackTag] == c.refs["stack"] && tags[stack.RegionTag] == c.region
+	return tags[stack.StackTag] == c.refs["stack"] && tags[stack.RegionTag] == c.cfg.Region
 }
 
 // tagsOf are tags, which are a map or a list of keys and values.

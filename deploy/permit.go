@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/spf13/cobra"
@@ -71,8 +71,8 @@ func (p *permitter) add(ctx context.Context, grants []stack.Grant) (there int, e
 			}
 			there++
 		}
-		if size := stack.Size(document, lacking, p.arn); lacking != nil && size > stack.MaxPolicy {
-			return there, fmt.Errorf("the policy of %s would have %d bytes, more than the %d that Lambda takes: use --scope stage or --scope api, or remove statements of others; nothing was written", p.arn(some[0]), size, stack.MaxPolicy)
+		if size := stack.Size(document, lacking, p.arn); lacking != nil && size > policy.MaxPolicy {
+			return there, fmt.Errorf("the policy of %s would have %d bytes, more than the %d that Lambda takes: use --scope stage or --scope api, or remove statements of others; nothing was written", p.arn(some[0]), size, policy.MaxPolicy)
 		}
 		for _, g := range lacking {
 			if err := p.grant(ctx, g); missing(err) {
@@ -90,7 +90,7 @@ func (p *permitter) add(ctx context.Context, grants []stack.Grant) (there int, e
 
 // grant makes one grant. A conflict also tells that somebody else wrote at the same time, so the policy is read again.
 func (p *permitter) grant(ctx context.Context, g stack.Grant) error {
-	for attempt := 0; ; attempt++ {
+	return again(ctx, patience, func() error {
 		_, err := p.call(ctx, g.Input())
 		if err == nil {
 			return nil
@@ -104,19 +104,13 @@ func (p *permitter) grant(ctx context.Context, g stack.Grant) error {
 		}
 		i := slices.IndexFunc(document.Statement, func(s policy.Statement) bool { return s.Sid == g.StatementID })
 		switch {
-		case i >= 0 && stack.Covered(policy.Document{Statement: document.Statement[i : i+1]}, g, p.arn(g)) != "":
+		case i < 0:
+			return later{err}
+		case stack.Covered(policy.Document{Statement: document.Statement[i : i+1]}, g, p.arn(g)) != "":
 			return nil
-		case i >= 0:
-			return fmt.Errorf("statement %s of %s is ours by its id, but grants something else: remove it with aws lambda remove-permission --function-name %s --statement-id %s, then run this again", g.StatementID, p.arn(g), g.Function, g.StatementID)
-		case attempt == 6:
-			return err
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Duration(attempt*attempt+1) * 200 * time.Millisecond):
-		}
-	}
+		return fmt.Errorf("statement %s of %s is ours by its id, but grants something else: remove it with aws lambda remove-permission --function-name %s --statement-id %s, then run this again", g.StatementID, p.arn(g), g.Function, g.StatementID)
+	})
 }
 
 func byResource(grants []stack.Grant) map[[2]string][]stack.Grant {
@@ -131,7 +125,7 @@ func byResource(grants []stack.Grant) map[[2]string][]stack.Grant {
 // prune removes our statements that no route needs: of this API, and of APIs that are not there any more. What cannot be
 // told for sure is kept.
 func (p *permitter) prune(ctx context.Context, function, qualifier string, needed []stack.Grant) error {
-	document, revision, err := p.policyOf(ctx, function, qualifier)
+	document, _, err := p.policyOf(ctx, function, qualifier)
 	if err != nil {
 		return err
 	}
@@ -139,7 +133,7 @@ func (p *permitter) prune(ctx context.Context, function, qualifier string, neede
 	for key, statements := range elsewhere {
 		region, id, _ := strings.Cut(key, " ")
 		there := p.cloud
-		if region != p.region {
+		if region != p.cfg.Region {
 			cfg := p.cfg.Copy()
 			cfg.Region = region
 			there = newCloud(cfg)
@@ -148,23 +142,11 @@ func (p *permitter) prune(ctx context.Context, function, qualifier string, neede
 			stale = append(stale, statements...)
 		}
 	}
-	for i, attempts := 0, 0; i < len(stale); {
-		in := &lambda.RemovePermissionInput{FunctionName: &function, StatementId: &stale[i].Sid, RevisionId: &revision}
-		if qualifier != "" {
-			in.Qualifier = &qualifier
+	for _, statement := range stale {
+		if err := p.remove(ctx, function, qualifier, statement.Sid); err != nil {
+			return fmt.Errorf("statement %s, which no route needs, is not removed (run this again): %w", statement.Sid, err)
 		}
-		_, err := p.call(ctx, in)
-		if err != nil && !missing(err) && (errorCode(err) != "PreconditionFailedException" || attempts == 5) {
-			return fmt.Errorf("statement %s, which no route needs, is not removed (run this again): %w", stale[i].Sid, explained(err))
-		}
-		time.Sleep(time.Duration(attempts*attempts) * 200 * time.Millisecond)
-		if attempts++; err == nil || missing(err) {
-			p.report.done("grant "+stale[i].Sid, "removed: no route needs it")
-			i, attempts = i+1, 0
-		}
-		if _, revision, err = p.policyOf(ctx, function, qualifier); err != nil { // it has another revision now
-			return err
-		}
+		p.report.done("grant "+statement.Sid, "removed: no route needs it")
 	}
 	var others []string
 	for _, s := range document.Statement {
@@ -181,6 +163,27 @@ func (p *permitter) prune(ctx context.Context, function, qualifier string, neede
 	return nil
 }
 
+// remove removes a statement of the policy as it is now. Where somebody else wrote in between, the policy is read again.
+func (p *permitter) remove(ctx context.Context, function, qualifier, sid string) error {
+	return again(ctx, patience, func() error {
+		_, revision, err := p.policyOf(ctx, function, qualifier)
+		if err != nil {
+			return err
+		}
+		in := &lambda.RemovePermissionInput{FunctionName: &function, StatementId: &sid, RevisionId: &revision}
+		if qualifier != "" {
+			in.Qualifier = &qualifier
+		}
+		switch _, err = p.call(ctx, in); {
+		case err == nil || missing(err):
+			return nil
+		case errorCode(err) == "PreconditionFailedException":
+			return later{err}
+		}
+		return explained(err)
+	})
+}
+
 // facts reads what an API has.
 func (p *permitter) facts(ctx context.Context) (f stack.Facts, err error) {
 	f.API = p.api
@@ -194,7 +197,7 @@ func (p *permitter) facts(ctx context.Context) (f stack.Facts, err error) {
 	} {
 		answer, err := p.do(ctx, list.input)
 		if missing(err) {
-			return f, fmt.Errorf("there is no HTTP API %s in %s: aws apigatewayv2 get-apis lists those that are there", *id, p.region)
+			return f, fmt.Errorf("there is no HTTP API %s in %s: aws apigatewayv2 get-apis lists those that are there", *id, p.cfg.Region)
 		}
 		if err == nil {
 			err = decode(search("Items", answer), list.into)
@@ -228,22 +231,24 @@ type apiFlags struct {
 	strict               bool
 }
 
-// openAPI begins a command about one API.
-func openAPI(cmd *cobra.Command, f apiFlags) (*permitter, error) {
+// openAPI begins a command about one API, and reads what that has.
+func openAPI(cmd *cobra.Command, f apiFlags) (*permitter, stack.Facts, error) {
 	if f.api == "" {
-		return nil, fmt.Errorf("%w: --api says which HTTP API; aws apigatewayv2 get-apis lists them", errUsage)
+		return nil, stack.Facts{}, fmt.Errorf("%w: --api says which HTTP API; aws apigatewayv2 get-apis lists them", errUsage)
 	}
 	c, cfg, err := openCloud(cmd.Context())
 	if err != nil {
-		return nil, err
+		return nil, stack.Facts{}, err
 	}
 	account, partition, err := c.identity(cmd.Context())
 	if err != nil {
-		return nil, err
+		return nil, stack.Facts{}, err
 	}
 	r := newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
 	c.tell(cmd, f.verbose)
-	return &permitter{cloud: c, api: policy.API{Partition: partition, Region: cfg.Region, Account: account, ID: f.api}, stages: f.stages, report: r, strict: f.strict}, nil
+	p := &permitter{cloud: c, api: policy.API{Partition: partition, Region: cfg.Region, Account: account, ID: f.api}, stages: f.stages, report: r, strict: f.strict}
+	facts, err := p.facts(cmd.Context())
+	return p, facts, err
 }
 
 func permitCommand() *cobra.Command {
@@ -262,16 +267,12 @@ left alone. A route that no grant can help is listed with the reason.`,
 			if !slices.Contains([]stack.Scope{stack.RouteScope, stack.StageScope, stack.APIScope}, scope) {
 				return fmt.Errorf("%w: --scope must be route, stage or api, is %q", errUsage, f.scope)
 			}
-			p, err := openAPI(cmd, f)
-			if err != nil {
-				return err
-			}
-			facts, err := p.facts(cmd.Context())
+			p, facts, err := openAPI(cmd, f)
 			if err != nil {
 				return err
 			}
 			for _, stage := range f.stages {
-				if !slices.ContainsFunc(facts.Stages, func(s gatewayStage) bool { return *s.StageName == stage }) {
+				if !slices.ContainsFunc(facts.Stages, func(s types.Stage) bool { return *s.StageName == stage }) {
 					return fmt.Errorf("the API has no stage %s", stage)
 				}
 			}
@@ -320,11 +321,7 @@ route that only one reading lets in is said to be unsure.`,
 		Example: "  deploy explain 'arn:aws:execute-api:eu-central-1:123456789012:a1b2c3d4e5/*/GET/notes' --api a1b2c3d4e5",
 		Args:    exactly("ARN-PATTERN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := openAPI(cmd, f)
-			if err != nil {
-				return err
-			}
-			facts, err := p.facts(cmd.Context())
+			p, facts, err := openAPI(cmd, f)
 			if err != nil {
 				return err
 			}

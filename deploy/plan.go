@@ -46,11 +46,7 @@ again; it wants the function's zip as notes.zip where it runs (deploy zip). It a
 
 // planGrants prints the commands that give an API the grants that it needs.
 func planGrants(cmd *cobra.Command, f apiFlags) error {
-	p, err := openAPI(cmd, f)
-	if err != nil {
-		return err
-	}
-	facts, err := p.facts(cmd.Context())
+	_, facts, err := openAPI(cmd, f)
 	if err != nil {
 		return err
 	}

@@ -24,39 +24,37 @@ func probe(ctx context.Context, r *report, url string, write bool) error {
 	client := &http.Client{Timeout: 15 * time.Second}
 	key := uuid.NewString() // one for all tries: an answer that was lost leaves no note behind
 	ask := func(method, path, body string, want int) (string, error) {
-		last := ""
-		for end := time.Now().Add(probePatience); ; {
+		var content []byte
+		tries := 0
+		err := again(ctx, probePatience, func() error {
+			tries++
 			request, err := http.NewRequestWithContext(ctx, method, url+path, strings.NewReader(body))
 			if err != nil {
-				return "", err
+				return err
 			}
 			request.Header.Set("Content-Type", "application/json")
 			if method == http.MethodPost {
 				request.Header.Set("Idempotency-Key", key)
 			}
 			answer, err := client.Do(request)
-			if err == nil {
-				content, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20)) // what there is of it
-				_ = answer.Body.Close()
-				if answer.StatusCode == want {
-					return string(content), nil
-				}
-				last = fmt.Sprintf("%d %s", answer.StatusCode, bytes.TrimSpace(content[:min(len(content), 300)]))
-				if !slices.Contains([]int{403, 404, 500, 503}, answer.StatusCode) {
-					return "", fmt.Errorf("%s %s answers %s", method, url+path, last)
-				}
-			} else {
-				last = err.Error()
+			if err != nil {
+				r.waits("the API, which does not answer")
+				return later{fmt.Errorf("%s %s: %w", method, url+path, err)}
 			}
-			if ctx.Err() != nil || time.Now().After(end) {
-				return "", fmt.Errorf("%s %s does not answer %d within %v; its last answer: %s", method, url+path, want, probePatience, last)
+			defer answer.Body.Close()
+			content, _ = io.ReadAll(io.LimitReader(answer.Body, 1<<20))                                  // what there is of it
+			gone := method == http.MethodDelete && tries > 1 && answer.StatusCode == http.StatusNotFound // by a try whose answer was lost
+			if answer.StatusCode == want || gone {
+				return nil
 			}
-			r.waits("the API, which answers " + last)
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
+			err = fmt.Errorf("%s %s must answer %d, its last answer is %d %.300s", method, url+path, want, answer.StatusCode, bytes.TrimSpace(content))
+			if slices.Contains([]int{403, 404, 500, 503}, answer.StatusCode) {
+				r.waits(fmt.Sprintf("the API, which answers %d", answer.StatusCode))
+				return later{err}
 			}
-		}
+			return err
+		})
+		return string(content), err
 	}
 	if _, err := ask("GET", "/notes?limit=1", "", 200); err != nil {
 		return err

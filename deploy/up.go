@@ -8,11 +8,10 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
-	gatewaytypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -20,8 +19,6 @@ import (
 	"example.com/portable-notes/deploy/policy"
 	"example.com/portable-notes/deploy/stack"
 )
-
-type gatewayStage = gatewaytypes.Stage
 
 // decode makes values of an answer.
 func decode(answer, into any) error {
@@ -229,7 +226,7 @@ func (c *converger) tidy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var routes []gatewaytypes.Route
+	var routes []types.Route
 	if err := decode(search("Items", answer), &routes); err != nil {
 		return err
 	}
@@ -267,19 +264,13 @@ func (c *converger) deployed(ctx context.Context, s stack.Stack, before string) 
 	if c.deploys == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 3*time.Second) {
+	return again(ctx, patience, func() error {
 		clear(c.read)
 		id, message, err := c.deployment(ctx, s)
 		if err != nil || id != "" && id != before {
 			return err
 		}
 		c.report.waits("the stage's deployment")
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the stage %s still serves its former deployment %q after %v; API Gateway says %q. Run this again", s.Stage, before, patience, message)
-		case <-time.After(wait):
-		}
-	}
+		return later{fmt.Errorf("the stage %s still serves its former deployment %q after %v; API Gateway says %q. Run this again", s.Stage, before, patience, message)}
+	})
 }

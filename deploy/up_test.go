@@ -380,7 +380,6 @@ func TestRoleMadeAgain(t *testing.T) {
 	w := enter(t)
 	w.up()
 	made, ctx, role := w.state(w.name), t.Context(), w.name+"-us-east-1"
-	time.Sleep(time.Second) // IAM's times have seconds
 	for _, err := range []error{
 		func() error {
 			_, err := w.roles().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: aws.String("notes")})

@@ -59,3 +59,34 @@ func (a API) Presented(stage, routeKey, method, path string) []string {
 	}
 	return all
 }
+
+// Target is a Lambda function as an integration or an authorizer names it.
+type Target struct{ Region, Account, Function, Qualifier string }
+
+var functionURI = regexp.MustCompile(`^(?:arn:[^:]+:apigateway:[^:]+:lambda:path/2015-03-31/functions/)?arn:[^:]+:lambda:([^:]+):([^:]*):function:([^:/]+)(?::([^:/]+))?(?:/invocations)?$`)
+
+var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
+
+// ParseURI reads the URI of an integration or an authorizer: the ARN of a function, with a qualifier or not, or that in the
+// form of API Gateway's ARNs, in which a stage's variables may stand for parts. It says what is wrong else.
+func ParseURI(uri string, variables map[string]string) (Target, error) {
+	unset := ""
+	full := stageVariable.ReplaceAllStringFunc(uri, func(v string) string {
+		name := stageVariable.FindStringSubmatch(v)[1]
+		if variables[name] == "" {
+			unset = name
+		}
+		return variables[name]
+	})
+	if unset != "" {
+		return Target{}, fmt.Errorf("the stage variable %s of its integration is not set", unset)
+	}
+	m := functionURI.FindStringSubmatch(full)
+	if m == nil {
+		return Target{}, fmt.Errorf("its integration is with %s, which is no Lambda function", full)
+	}
+	return Target{m[1], m[2], m[3], m[4]}, nil
+}
+
+// MaxPolicy is the most bytes of a function's policy (Lambda quotas).
+const MaxPolicy = 20_480

@@ -110,11 +110,11 @@ func (x *exchange) authorizeLambda(a *apigatewayv2.GetAuthorizerOutput) error {
 	if given == nil && len(a.IdentitySource) > 0 {
 		return &problem{status: 401, message: "Unauthorized", key: "authorizer.error", why: "an identity source is missing"}
 	}
-	region, name, qualifier, err := x.lambdaOf(a.AuthorizerUri)
+	f, err := x.lambdaOf(a.AuthorizerUri)
 	if err != nil {
 		return failed("The authorizer names no function that is there: %v", err)
 	}
-	if err := x.mayInvoke("authorizer", functionARN(region, name, qualifier), a.AuthorizerCredentialsArn, []string{x.policyAPI().Authorizer(*a.AuthorizerId)}); err != nil {
+	if err := x.mayInvoke("authorizer", functionARN(f.Region, f.Function, f.Qualifier), a.AuthorizerCredentialsArn, []string{x.policyAPI().Authorizer(*a.AuthorizerId)}); err != nil {
 		return err
 	}
 	v2 := *orEmpty(a.AuthorizerPayloadFormatVersion) != "1.0"
@@ -129,7 +129,7 @@ func (x *exchange) authorizeLambda(a *apigatewayv2.GetAuthorizerOutput) error {
 	} else {
 		event["methodArn"], event["identitySource"] = source, strings.Join(given, ",")
 	}
-	o, err := x.within(authorizerTimeout, region, name, qualifier, jsonAnswer(0, event).body)
+	o, err := x.within(authorizerTimeout, f, jsonAnswer(0, event).body)
 	if err != nil || o.failed {
 		return failed("The authorizer failed: %v %s", err, lambdaError(o.payload))
 	}

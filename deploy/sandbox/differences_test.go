@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"example.com/portable-notes/deploy/policy"
 )
 
 // TestDifferencesAreToldWhole: each row says what moto does, what AWS does and who says so.
@@ -78,7 +80,7 @@ func TestFunctionPolicies(t *testing.T) {
 		full = add(fmt.Sprintf("long-%s-%d", strings.Repeat("x", 60), i), nil)
 	}
 	check("a full policy", full, "PolicyLengthExceededException")
-	if p, _ := get(); len(*p.Policy) > maxPolicy || len(*p.Policy) < maxPolicy-400 {
+	if p, _ := get(); len(*p.Policy) > policy.MaxPolicy || len(*p.Policy) < policy.MaxPolicy-400 {
 		t.Errorf("the policy has %d bytes", len(*p.Policy))
 	}
 	did[*lambda.DeleteFunctionOutput](t)(w.functions.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: &w.name}))

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -255,25 +254,13 @@ func matchRoute(key, method, path string) (rank string, values map[string]string
 	return greedy + rank, values, true
 }
 
-// functionURI is a Lambda function as integrations and authorizers name it, with a qualifier or not.
-var functionURI = regexp.MustCompile(`^(?:arn:[^:]+:apigateway:[^:]+:lambda:path/2015-03-31/functions/)?arn:[^:]+:lambda:([^:]+):([^:]*):function:([^:/]+)(?::([^:/]+))?(?:/invocations)?$`)
-
-// stageVariable is a variable of the stage in a URI.
-var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
-
 // lambdaOf is the function that a URI names, once the stage's variables are put in.
-func (x *exchange) lambdaOf(uri *string) (region, name, qualifier string, err error) {
-	if uri == nil {
-		return "", "", "", errors.New("it has no URI")
+func (x *exchange) lambdaOf(uri *string) (policy.Target, error) {
+	t, err := policy.ParseURI(*orEmpty(uri), x.stage.StageVariables)
+	if err == nil && t.Account != Account {
+		err = fmt.Errorf("its function is of account %q", t.Account)
 	}
-	full := stageVariable.ReplaceAllStringFunc(*uri, func(v string) string {
-		return x.stage.StageVariables[stageVariable.FindStringSubmatch(v)[1]]
-	})
-	m := functionURI.FindStringSubmatch(full)
-	if m == nil || m[2] != Account {
-		return "", "", "", fmt.Errorf("%s is no function of account %s", full, Account)
-	}
-	return m[1], m[3], m[4], nil
+	return t, err
 }
 
 // integrate passes the request on to the route's function.
@@ -286,11 +273,11 @@ func (x *exchange) integrate() (*http.Response, error) {
 	if i.IntegrationType != types.IntegrationTypeAwsProxy {
 		return nil, failed("the sandbox integrates Lambda functions alone, not %s", i.IntegrationType)
 	}
-	region, name, qualifier, err := x.lambdaOf(i.IntegrationUri)
+	f, err := x.lambdaOf(i.IntegrationUri)
 	if err != nil {
 		return nil, failed("The integration names no function that is there: %v", err)
 	}
-	if why := x.mayInvoke("integration", functionARN(region, name, qualifier), i.CredentialsArn, x.policyAPI().Presented(*x.stage.StageName, *x.route.RouteKey, x.r.Method, x.path)); why != nil {
+	if why := x.mayInvoke("integration", functionARN(f.Region, f.Function, f.Qualifier), i.CredentialsArn, x.policyAPI().Presented(*x.stage.StageName, *x.route.RouteKey, x.r.Method, x.path)); why != nil {
 		return nil, why
 	}
 	v2 := *orEmpty(i.PayloadFormatVersion) == "2.0"
@@ -302,7 +289,7 @@ func (x *exchange) integrate() (*http.Response, error) {
 	if i.TimeoutInMillis != nil && *i.TimeoutInMillis > 0 {
 		limit = time.Duration(*i.TimeoutInMillis) * time.Millisecond
 	}
-	o, err := x.within(limit, region, name, qualifier, payload)
+	o, err := x.within(limit, f, payload)
 	if err != nil {
 		return nil, err
 	}
@@ -332,14 +319,14 @@ func (x *exchange) mayInvoke(what, arn string, credentials *string, sources []st
 }
 
 // within invokes a function and waits for a time. What the function does goes on after it.
-func (x *exchange) within(limit time.Duration, region, name, qualifier string, payload []byte) (outcome, error) {
+func (x *exchange) within(limit time.Duration, f policy.Target, payload []byte) (outcome, error) {
 	type ended struct {
 		o   outcome
 		err error
 	}
 	done := make(chan ended, 1)
 	go func() {
-		o, err := x.s.invoke(context.WithoutCancel(x.r.Context()), region, name, qualifier, payload)
+		o, err := x.s.invoke(context.WithoutCancel(x.r.Context()), f.Region, f.Function, f.Qualifier, payload)
 		done <- ended{o, err}
 	}()
 	late := time.NewTimer(limit)

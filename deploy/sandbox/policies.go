@@ -18,9 +18,6 @@ type functionPolicy struct {
 	revision string
 }
 
-// maxPolicy is the most bytes of one (Lambda quotas).
-const maxPolicy = 20_480
-
 // functionARN is a function's ARN, with a qualifier if there is one.
 func functionARN(region, name, qualifier string) string {
 	arn := "arn:" + partition(region) + ":lambda:" + region + ":" + Account + ":function:" + name
@@ -152,8 +149,8 @@ func (s *Sandbox) addPermission(c *call) answer {
 	}
 	after := &functionPolicy{document: p.document, revision: uuid.NewString()}
 	after.document.Statement = append(slices.Clone(p.document.Statement), statement)
-	if size := len(after.text()); size > maxPolicy {
-		return c.refuse(http.StatusBadRequest, "PolicyLengthExceededException", "The final policy size (%d) is bigger than the limit (%d).", size, maxPolicy)
+	if size := len(after.text()); size > policy.MaxPolicy {
+		return c.refuse(http.StatusBadRequest, "PolicyLengthExceededException", "The final policy size (%d) is bigger than the limit (%d).", size, policy.MaxPolicy)
 	}
 	s.policies[on] = after
 	text, err := json.Marshal(statement)

@@ -78,34 +78,6 @@ type Facts struct {
 // Unhelped is a route that no grant can help, and why.
 type Unhelped struct{ Route, Why string }
 
-// Target is a Lambda function as an integration or an authorizer names it.
-type Target struct{ Region, Account, Function, Qualifier string }
-
-var functionURI = regexp.MustCompile(`^(?:arn:[^:]+:apigateway:[^:]+:lambda:path/2015-03-31/functions/)?arn:[^:]+:lambda:([^:]+):([^:]*):function:([^:/]+)(?::([^:/]+))?(?:/invocations)?$`)
-
-var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
-
-// ParseURI reads the URI of an integration or an authorizer: the ARN of a function, with a qualifier or not, or that in the
-// form of API Gateway's ARNs, in which a stage's variables may stand for parts. It says what is wrong else.
-func ParseURI(uri string, variables map[string]string) (Target, error) {
-	unset := ""
-	full := stageVariable.ReplaceAllStringFunc(uri, func(v string) string {
-		name := stageVariable.FindStringSubmatch(v)[1]
-		if variables[name] == "" {
-			unset = name
-		}
-		return variables[name]
-	})
-	if unset != "" {
-		return Target{}, fmt.Errorf("the stage variable %s of its integration is not set", unset)
-	}
-	m := functionURI.FindStringSubmatch(full)
-	if m == nil {
-		return Target{}, fmt.Errorf("its integration is with %s, which is no Lambda function", full)
-	}
-	return Target{m[1], m[2], m[3], m[4]}, nil
-}
-
 // Grants are those that an API needs on a function ("" for every function that it invokes), on some stages (nil for all);
 // and the routes that they cannot help.
 func Grants(f Facts, function string, stages []string, scope Scope) (grants []Grant, unhelped []Unhelped) {
@@ -119,11 +91,11 @@ func Grants(f Facts, function string, stages []string, scope Scope) (grants []Gr
 		if stages != nil && !slices.Contains(stages, name) {
 			continue
 		}
-		target := func(uri, credentials *string) (Target, error) {
+		target := func(uri, credentials *string) (policy.Target, error) {
 			if aws.ToString(credentials) != "" {
-				return Target{}, fmt.Errorf("it is invoked with the role %s, whose policy decides", *credentials)
+				return policy.Target{}, fmt.Errorf("it is invoked with the role %s, whose policy decides", *credentials)
 			}
-			t, err := ParseURI(aws.ToString(uri), stage.StageVariables)
+			t, err := policy.ParseURI(aws.ToString(uri), stage.StageVariables)
 			switch {
 			case err != nil:
 				return t, err
@@ -222,9 +194,6 @@ func Stale(p policy.Document, api policy.API, stages []string, needed []Grant) (
 	}
 	return stale, elsewhere
 }
-
-// MaxPolicy is the most bytes of a function's policy (Lambda quotas).
-const MaxPolicy = 20_480
 
 // Size is about how many bytes a policy has once grants are added to it.
 func Size(p policy.Document, grants []Grant, arn func(Grant) string) int {
