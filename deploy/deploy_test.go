@@ -62,7 +62,7 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%v: %v, %s", args, err, out)
 		}
 	}
-	for _, args := range [][]string{{"-h"}, {"table", "-h"}, {"copy", "-h"}, {"zip", "-h"}} {
+	for _, args := range [][]string{{"-h"}, {"table", "-h"}, {"copy", "-h"}, {"zip", "-h"}, {"up", "-h"}, {"down", "-h"}, {"permit", "-h"}, {"plan", "-h"}, {"explain", "-h"}, {"sandbox", "-h"}} {
 		out, err := deploy(t, args...)
 		if err != nil || !strings.Contains(out, "deploy") || len(args) == 2 && !strings.Contains(out, "Examples:") {
 			t.Errorf("%v: %v, %s", args, err, out)

@@ -20,6 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/go-jose/go-jose/v4"
+
+	"example.com/portable-notes/notes/storetest"
 )
 
 // TestOddOutput: whatever a function prints, its log is whole and nothing waits for ever.
@@ -47,6 +49,56 @@ func TestOddOutput(t *testing.T) {
 		}
 	}
 	w.logged("/aws/lambda/"+w.name, mark+`{"a":1}`)
+}
+
+// TestStartLimit: a start has 10 s; then it is tried once more, in the event's own time.
+func TestStartLimit(t *testing.T) {
+	w := open(t)
+	w.function(packed(t, "bootstrap", "#!/bin/sh\nexec sleep 60\n", 0o755))
+	w.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(1)})
+	begin := time.Now()
+	out, tail := w.invoked("/x")
+	if took := time.Since(begin); took < initLimit+time.Second || !strings.Contains(string(out.Payload), "Task timed out after 1.00 seconds") || !strings.Contains(tail, "Task timed out after 1.00 seconds") {
+		t.Errorf("after %v: %s, log %s", took, out.Payload, tail)
+	}
+	w.logged("/aws/lambda/"+w.name, "Phase: init\tStatus: timeout")
+}
+
+// TestMotoInDocker: where moto is not installed its image is run, and nothing of it is left. A program that looks like
+// Docker runs moto in its place.
+func TestMotoInDocker(t *testing.T) {
+	moto, err := exec.LookPath("moto_server")
+	if err != nil {
+		storetest.Lacks(t, "moto", err)
+	}
+	folder := t.TempDir()
+	program := `#!/bin/sh
+cd ` + folder + `
+echo "$@" >>said
+case $1 in
+run) ` + moto + ` -H 127.0.0.1 -p 0 2>&1 | tee moto;;
+port) sed -n 's/.*Running on http:..127.0.0.1:/127.0.0.1:/p' moto;;
+esac
+`
+	if err := os.WriteFile(filepath.Join(folder, "docker"), []byte(program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", folder+":/usr/bin:/bin")
+	if path, err := exec.LookPath("moto_server"); err == nil {
+		t.Skipf("moto is at %s, where the rest of the system is", path)
+	}
+	s := start(t, Options{})
+	s.Close()
+	said, err := os.ReadFile(filepath.Join(folder, "said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Base(s.folder)
+	for _, want := range []string{"run --rm --name " + name + " -p 127.0.0.1:0:5000 ", " " + image + "\n", "port " + name + " 5000\n", "rm -f " + name + "\n"} {
+		if !strings.Contains(string(said), want) {
+			t.Errorf("Docker is not told %q: %s", want, said)
+		}
+	}
 }
 
 // TestNothingOutlives: processes of a function that was changed or deleted, and what they started, end with the sandbox at
