@@ -68,8 +68,6 @@ func (s *Sandbox) policyOf(c *call) (resource, answer) {
 	return resource{c.Region, functionARN(c.Region, name, qualifier)}, answer{}
 }
 
-const noPolicy = "The resource you requested does not exist."
-
 func (s *Sandbox) getPolicy(c *call) answer {
 	on, refusal := s.policyOf(c)
 	if refusal.status != 0 {
@@ -79,7 +77,7 @@ func (s *Sandbox) getPolicy(c *call) answer {
 	defer s.mu.Unlock()
 	p := s.policies[on]
 	if p == nil {
-		return c.refuse(http.StatusNotFound, "ResourceNotFoundException", noPolicy)
+		return c.refuse(http.StatusNotFound, "ResourceNotFoundException", "The resource you requested does not exist.")
 	}
 	return jsonAnswer(http.StatusOK, map[string]string{"Policy": p.text(), "RevisionId": p.revision})
 }
