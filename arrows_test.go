@@ -17,28 +17,30 @@ const module = "example.com/portable-notes"
 // allowed are the arrows: what each package may import of this project's own. Requests flow one way, from a door to the
 // app, the notes and a store, and nothing calls back up. A package that is not here may import nothing of ours.
 var allowed = map[string][]string{
-	"adapters/lambda":   {"adapters/settings", "app", "notes", "notes/dynamo"},
-	"adapters/server":   {"adapters/settings", "app", "app/about", "app/token", "notes", "notes/bolt", "notes/dynamo"},
-	"adapters/settings": {},
-	"deploy":            {"deploy/policy", "deploy/sandbox", "deploy/stack", "notes", "notes/bolt", "notes/dynamo"},
+	"adapters/lambda":   {"adapters/settings", "app", "app/jwt", "notes", "notes/dynamo"},
+	"adapters/server":   {"adapters/settings", "app", "app/about", "app/jwt", "app/token", "notes", "notes/bolt", "notes/dynamo"},
+	"adapters/settings": {"app", "app/token"},
+	"deploy":            {"app/token", "deploy/policy", "deploy/sandbox", "deploy/stack", "notes", "notes/bolt", "notes/dynamo"},
 	"app":               {"notes"},
 	"app/about":         {"app"},
+	"app/jwt":           {"app"},
 	"app/token":         {"app"},
 	"notes":             {},
 	"deploy/policy":     {},
 	"deploy/sandbox":    {"deploy/policy"},
-	"deploy/stack":      {"app", "deploy/policy", "notes/dynamo"},
+	"deploy/stack":      {"app", "app/jwt", "app/token", "deploy/policy", "notes/dynamo"},
 	"notes/bolt":        {"notes"},
 	"notes/dynamo":      {"notes"},
 
 	// The suites are imported by tests alone.
 	"app/apptest":             {"app/about"},
+	"app/jwt/jwttest":         {},
 	"notes/dynamo/dynamotest": {"notes/dynamo", "notes/storetest"},
 	"notes/storetest":         {"notes"},
 }
 
 // suites may be imported by every test and by nothing else.
-var suites = []string{"app/apptest", "notes/dynamo/dynamotest", "notes/storetest"}
+var suites = []string{"app/apptest", "app/jwt/jwttest", "notes/dynamo/dynamotest", "notes/storetest"}
 
 func TestArrows(t *testing.T) {
 	list := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")

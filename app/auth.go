@@ -13,20 +13,49 @@ import (
 // Caller is who sends a request, and what it may do.
 type Caller struct {
 	Owner string // whose notes it reads and writes; 1 to 512 bytes of UTF-8
-	Write bool   // whether it may change them; whoever is known may read them
+	Scope Scope
 }
 
-// Authenticate tells who sent a bearer token (RFC 6750). An error is a token that nobody has: its text is for the client,
-// and says no more than that.
+// Scope is what a caller may do; each includes those before it.
+type Scope int
+
+// The scopes.
+const (
+	NoScope Scope = iota
+	Read
+	Write
+)
+
+// Authenticate tells who sent a bearer token (RFC 6750). A [Refusal] is a token that nobody has; any other error is one of
+// those that a handler may return.
 type Authenticate func(ctx context.Context, token string) (Caller, error)
 
-// ErrUnknownToken is for tokens that nobody has.
-var ErrUnknownToken = errors.New("the token is unknown or has expired")
+// Refusal is why a token is not taken, for logs and figures: one of a few words, none of which a client chose. The client is
+// told the same whatever it is.
+type Refusal string
+
+func (r Refusal) Error() string { return "the token is refused: " + string(r) }
+
+// UnknownToken and ExpiredToken are what every way to know tokens may find.
+const (
+	UnknownToken Refusal = "unknown"
+	ExpiredToken Refusal = "expired"
+)
+
+// The refusals of what is no token at all.
+const (
+	noToken        Refusal = "none"
+	malformedToken Refusal = "malformed"
+)
 
 // everybody is the caller where nobody is asked who they are.
-var everybody = Caller{Owner: "local", Write: true}
+var everybody = Caller{Owner: "local", Scope: Write}
 
-const callerKey = "caller"
+// The keys under which a request's context has its caller, and why it has none.
+const (
+	callerKey  = "caller"
+	refusedKey = "refused"
+)
 
 // callerOf is who sent a request.
 func callerOf(c echo.Context) Caller { return c.Get(callerKey).(Caller) }
@@ -49,19 +78,31 @@ func identify(authenticate Authenticate) echo.MiddlewareFunc {
 			given := joined(c.Request().Header, echo.HeaderAuthorization)
 			scheme, token, _ := strings.Cut(given, " ")
 			if given == "" {
+				c.Set(refusedKey, noToken)
 				return challenge(unauthenticated("a bearer token is needed: Authorization: Bearer TOKEN"), "")
 			}
 			if !strings.EqualFold(scheme, "Bearer") || !visible(token, maxToken) || strings.Contains(token, ",") {
+				c.Set(refusedKey, malformedToken)
 				return challenge(unauthenticated("the header Authorization must be one bearer token: Bearer TOKEN"), `, error="invalid_token"`)
 			}
 			caller, err := authenticate(c.Request().Context(), token)
-			if err != nil {
-				return challenge(unauthenticated(ErrUnknownToken.Error()), fmt.Sprintf(`, error="invalid_token", error_description=%q`, ErrUnknownToken))
+			var refusal Refusal
+			if errors.As(err, &refusal) {
+				const told = "the token is unknown or has expired"
+				c.Set(refusedKey, refusal)
+				return challenge(unauthenticated(told), fmt.Sprintf(`, error="invalid_token", error_description=%q`, told))
 			}
-			if method := c.Request().Method; method != http.MethodGet && method != http.MethodHead && !caller.Write {
-				return challenge(forbidden(), `, error="insufficient_scope", scope="notes:write"`)
+			if err != nil {
+				return err
 			}
 			c.Set(callerKey, caller)
+			needed, name := Read, "notes:read"
+			if method := c.Request().Method; method != http.MethodGet && method != http.MethodHead {
+				needed, name = Write, "notes:write"
+			}
+			if caller.Scope < needed {
+				return challenge(forbidden(name), fmt.Sprintf(`, error="insufficient_scope", scope=%q`, name))
+			}
 			return next(c)
 		}
 	}
@@ -71,6 +112,6 @@ func unauthenticated(detail string) *problem {
 	return &problem{Status: 401, Code: "unauthenticated", Title: "The caller is not known", Detail: detail}
 }
 
-func forbidden() *problem {
-	return &problem{Status: 403, Code: "forbidden", Title: "This is not allowed", Detail: "this token may read notes, not change them"}
+func forbidden(scope string) *problem {
+	return &problem{Status: 403, Code: "forbidden", Title: "This is not allowed", Detail: "this takes a token with the scope " + scope}
 }

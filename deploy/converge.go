@@ -151,7 +151,7 @@ func (c *converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]str
 	var changes []string
 	if s.Holds != "" {
 		if holds, _ := search(s.Holds, got).(bool); !holds {
-			changes = []string{s.Name + " switched on"}
+			changes = []string{s.Name}
 		}
 	} else {
 		changes = stack.Differences(put, s.Read, search(s.At, got))
@@ -159,13 +159,18 @@ func (c *converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]str
 	if changes == nil {
 		return nil, nil
 	}
-	return changes, again(ctx, tagWait, func() error {
+	err = again(ctx, tagWait, func() error {
 		_, err := c.do(ctx, put)
 		if fresh && missing(err) {
 			return later{err}
 		}
 		return err
 	})
+	if s.Refused != "" && err != nil && strings.Contains(err.Error(), s.Refused) {
+		c.report.note("%s", s.Else)
+		return nil, nil
+	}
+	return changes, err
 }
 
 // settled waits until AWS is not at work on a thing any more.

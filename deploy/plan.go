@@ -17,8 +17,9 @@ func planCommand() *cobra.Command {
 		Use:   "plan",
 		Short: "print what up would make, as a shell script of aws commands",
 		Long: `Prints what up makes as a shell script that needs the aws CLI and nothing else, and makes nothing. The script can be run
-again; it wants the function's zip as notes.zip where it runs (deploy zip). It asks AWS only whose the credentials are.`,
-		Example: "  deploy plan > up.sh\n  deploy plan --permit-only\n  deploy plan --permit-only --api a1b2c3d4e5",
+again; it wants the function's zip as notes.zip where it runs (deploy zip). It asks AWS only whose the credentials are. A
+token that it makes (--auth token without --tokens) is shown on stderr, once; the script has only its hash.`,
+		Example: "  deploy plan --auth none > up.sh\n  deploy plan --permit-only\n  deploy plan --permit-only --api a1b2c3d4e5",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if api.api != "" {
@@ -27,16 +28,31 @@ again; it wants the function's zip as notes.zip where it runs (deploy zip). It a
 			if _, err := f.open(cmd); err != nil {
 				return err
 			}
+			var made string
+			if !permitOnly {
+				var err error
+				if made, err = f.choose(stack.Auth{}); err != nil {
+					return err
+				}
+			}
 			f.Zip = []byte("notes.zip")
 			script := stack.Script(f.Stack, permitOnly)
 			if f.json {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"script": script})
+				told := map[string]string{"script": script}
+				if made != "" {
+					told["token"] = made
+				}
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(told)
+			}
+			if made != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "NOTES_TOKEN=%s\nThat is the token; it is shown only now.\n", made)
 			}
 			fmt.Fprint(cmd.OutOrStdout(), script)
 			return nil
 		},
 	}
 	f.add(cmd.Flags())
+	f.addAuth(cmd.Flags())
 	cmd.Flags().BoolVar(&permitOnly, "permit-only", false, "only the grants: the command without which the API answers 500")
 	cmd.Flags().StringVar(&api.api, "api", "", "with --permit-only: of this HTTP API, however it was deployed")
 	cmd.Flags().StringVar(&api.function, "function", "", "with --api: only this function, by its name")

@@ -18,9 +18,10 @@ import (
 // take seconds to be known everywhere.
 const probePatience = 60 * time.Second
 
-// probe asks the API through its public URL: it lists the notes, and where it may write it makes, reads, changes, lists and
-// removes one note.
-func probe(ctx context.Context, r *report, url string, write bool) error {
+// probe asks the API through its public URL: where the service knows its callers, whether it refuses a stranger; then it
+// lists the notes, and where it may write it makes, reads, changes, lists and removes one note. Without a token that can
+// only be seen to work as far as the refusal.
+func probe(ctx context.Context, r *report, url, auth, token string, write bool) error {
 	client := &http.Client{Timeout: 15 * time.Second}
 	key := uuid.NewString() // one for all tries: an answer that was lost leaves no note behind
 	ask := func(method, path, body string, want int) (string, error) {
@@ -33,6 +34,9 @@ func probe(ctx context.Context, r *report, url string, write bool) error {
 				return err
 			}
 			request.Header.Set("Content-Type", "application/json")
+			if token != "" {
+				request.Header.Set("Authorization", "Bearer "+token)
+			}
 			if method == http.MethodPost {
 				request.Header.Set("Idempotency-Key", key)
 			}
@@ -48,13 +52,32 @@ func probe(ctx context.Context, r *report, url string, write bool) error {
 				return nil
 			}
 			err = fmt.Errorf("%s %s must answer %d, its last answer is %d %.300s", method, url+path, want, answer.StatusCode, bytes.TrimSpace(content))
-			if slices.Contains([]int{403, 404, 500, 503}, answer.StatusCode) {
+			if slices.Contains([]int{401, 403, 404, 500, 503}, answer.StatusCode) {
 				r.waits(fmt.Sprintf("the API, which answers %d", answer.StatusCode))
 				return later{err}
 			}
 			return err
 		})
 		return string(content), err
+	}
+	if auth != "none" {
+		stranger := token
+		token = ""
+		refusal, err := ask("GET", "/notes?limit=1", "", 401)
+		if err != nil {
+			return fmt.Errorf("a stranger must be refused: %w", err)
+		}
+		if auth == "jwt" { // that was API Gateway; this is the service
+			if _, err := ask("OPTIONS", "/notes", "", 204); err != nil {
+				return err
+			}
+		} else if !strings.Contains(refusal, `"code":"unauthenticated"`) {
+			return fmt.Errorf("GET %s/notes is refused, but not by the service: %.300s", url, refusal)
+		}
+		if token = stranger; token == "" {
+			r.done("live check", "strangers are refused; with a token in NOTES_TOKEN more is tried")
+			return nil
+		}
 	}
 	if _, err := ask("GET", "/notes?limit=1", "", 200); err != nil {
 		return err

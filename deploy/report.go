@@ -21,6 +21,7 @@ type report struct {
 
 	Lines []reported `json:"steps"`
 	URL   string     `json:"url,omitempty"`
+	Token string     `json:"token,omitempty"` // that was made
 	Notes []string   `json:"notes,omitempty"`
 }
 
@@ -46,6 +47,13 @@ func (r *report) done(what, state string) {
 	r.clear()
 	if !r.json {
 		fmt.Fprintf(r.out, "%-48s %s  %.1f s\n", what, state, took.Seconds())
+	}
+}
+
+// secret shows a token that was made, before anything else can fail.
+func (r *report) secret(token string) {
+	if r.Token = token; !r.json {
+		fmt.Fprintf(r.out, "NOTES_TOKEN=%s\nThat is the token; it is shown only now.\n\n", token)
 	}
 }
 

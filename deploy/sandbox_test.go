@@ -122,12 +122,14 @@ func TestProofReadmeOnAWS(t *testing.T) {
 	script := up + `
 grep -c apigatewayv2 up.sh
 url=$(aws apigatewayv2 get-apis --query 'Items[0].ApiEndpoint' --output text)/dev/notes
-curl -s -w ' after up %{http_code}\n' $url
+curl -s -w ' a stranger %{http_code}\n' $url
+bearer="Authorization: Bearer $(sed -n s/^NOTES_TOKEN=//p up.out)"
+curl -s -w ' after up %{http_code}\n' -H "$bearer" $url
 api=$(aws apigatewayv2 create-api --name broken --protocol-type HTTP --target arn:aws:lambda:us-east-1:123456789012:function:notes-dev --query ApiId --output text)
 broken=$AWS_ENDPOINT_URL/_aws/execute-api/$api/notes
 curl -s -w ' broken %{http_code}\n' $broken
 ` + strings.ReplaceAll(blocks[1][1], "a1b2c3d4e5", "$api") + `
-curl -s -w ' healed %{http_code}\n' $broken
+curl -s -w ' healed %{http_code}\n' -H "$bearer" $broken
 go run ./deploy down` + down + `
 curl -s -w ' gone %{http_code}\n' $url
 `
@@ -136,7 +138,7 @@ curl -s -w ' gone %{http_code}\n' $url
 	here := strings.NewReplacer("go run ./deploy up", "(cd $PROJECT; "+built(t)+" up", "go run ./deploy", built(t))
 	script = regexp.MustCompile(`(?m)^go run \./deploy up.*$`).ReplaceAllStringFunc(script, func(line string) string {
 		command, _, _ := strings.Cut(line, "#")
-		return here.Replace(command) + ")"
+		return here.Replace(command) + ") | tee -a up.out"
 	})
 	project, err := filepath.Abs("..")
 	if err != nil {
@@ -147,7 +149,7 @@ curl -s -w ' gone %{http_code}\n' $url
 		t.Fatalf("%v; %s; %s", err, out, said)
 	}
 	for _, want := range []string{
-		"live check ", `{"notes":[]}` + "\n after up 200", `{"message":"Internal Server Error"} broken 500`, "grant for $default $default", `{"notes":[]}` + "\n healed 200",
+		"live check ", " a stranger 401", `{"notes":[]}` + "\n after up 200", `{"message":"Internal Server Error"} broken 500`, "grant for $default $default", `{"notes":[]}` + "\n healed 200",
 		`"iam:PassRole"`, "function notes-dev                               removed", `{"message":"Not Found"} gone 404`,
 	} {
 		if !strings.Contains(out, want) {
@@ -170,7 +172,7 @@ role=$(aws iam create-role --role-name notes --assume-role-policy-document "$tru
 aws iam attach-role-policy --role-name notes --policy-arn arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole
 aws iam put-role-policy --role-name notes --policy-name table --policy-document "$table"
 function=$(aws lambda create-function --function-name notes --runtime provided.al2023 --handler bootstrap --architectures $ARCH --timeout 10 \
-  --zip-file fileb://$ZIP --role $role --environment 'Variables={NOTES_STORE=dynamodb:notes}' --query FunctionArn)
+  --zip-file fileb://$ZIP --role $role --environment 'Variables={NOTES_STORE=dynamodb:notes,NOTES_AUTH=none}' --query FunctionArn)
 echo state $(aws lambda get-function --function-name notes --query Configuration.State)
 api=$(aws apigatewayv2 create-api --name notes --protocol-type HTTP --query ApiId)
 integration=$(aws apigatewayv2 create-integration --api-id $api --integration-type AWS_PROXY --integration-uri $function --payload-format-version 2.0 --query IntegrationId)
@@ -198,7 +200,7 @@ ask allowed
 wait_updated() { while [ "$(aws lambda get-function --function-name notes --query Configuration.LastUpdateStatus)" != Successful ]; do :; done; }
 aws lambda update-function-configuration --function-name notes --environment 'Variables={NOTES_STORE=bolt:/tmp/notes.db}' >$deny; wait_updated
 ask crashing
-aws lambda update-function-configuration --function-name notes --timeout 1 --environment 'Variables={NOTES_STORE=dynamodb:notes}' >$deny; wait_updated
+aws lambda update-function-configuration --function-name notes --timeout 1 --environment 'Variables={NOTES_STORE=dynamodb:notes,NOTES_AUTH=none}' >$deny; wait_updated
 aws lambda update-function-code --function-name notes --zip-file fileb://$SLOW >$deny; wait_updated
 ask slow
 aws apigatewayv2 update-integration --api-id $api --integration-id $integration --timeout-in-millis 100 >$deny
@@ -311,7 +313,7 @@ func TestKilledSandbox(t *testing.T) {
 	temp := t.TempDir()
 	cmd := exec.Command(built(t), "sandbox", "--", "sh", "-c", `
 aws iam create-role --role-name x --assume-role-policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}' >&2
-aws lambda create-function --function-name x --runtime provided.al2023 --handler x --architectures $ARCH --zip-file fileb://$ZIP --role arn:aws:iam::123456789012:role/x --environment 'Variables={NOTES_STORE=dynamodb:x}' >&2
+aws lambda create-function --function-name x --runtime provided.al2023 --handler x --architectures $ARCH --zip-file fileb://$ZIP --role arn:aws:iam::123456789012:role/x --environment 'Variables={NOTES_STORE=dynamodb:x,NOTES_AUTH=none}' >&2
 aws lambda invoke --function-name x /dev/null >&2
 kill -9 $PPID`)
 	cmd.Env = append(os.Environ(), "TMPDIR="+temp, "ZIP="+zip, "ARCH="+map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH])
@@ -365,8 +367,8 @@ func TestProofAsTheEmulator(t *testing.T) {
 $DEPLOY table notes >/dev/null
 aws iam create-role --role-name notes --assume-role-policy-document '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}}' >/dev/null
 aws iam put-role-policy --role-name notes --policy-name notes --policy-document '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}'
-aws lambda create-function --function-name notes --runtime provided.al2023 --handler bootstrap --architectures $ARCH --zip-file fileb://$ZIP --role arn:aws:iam::123456789012:role/notes --environment 'Variables={NOTES_STORE=dynamodb:notes}' >/dev/null
-NOTES_STORE=dynamodb:notes env -u AWS_CA_BUNDLE $EMULATOR --log-level error --runtime-interface-emulator-address $ADDRESS $BOOTSTRAP >/dev/null 2>&1 &
+aws lambda create-function --function-name notes --runtime provided.al2023 --handler bootstrap --architectures $ARCH --zip-file fileb://$ZIP --role arn:aws:iam::123456789012:role/notes --environment 'Variables={NOTES_STORE=dynamodb:notes,NOTES_AUTH=none}' >/dev/null
+NOTES_AUTH=none NOTES_STORE=dynamodb:notes env -u AWS_CA_BUNDLE $EMULATOR --log-level error --runtime-interface-emulator-address $ADDRESS $BOOTSTRAP >/dev/null 2>&1 &
 emulator=$!
 until curl -s -o /dev/null $ADDRESS/; do :; done
 out=$(mktemp)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"example.com/portable-notes/app/token"
 	"example.com/portable-notes/deploy/policy"
 	"example.com/portable-notes/deploy/stack"
 )
@@ -35,6 +37,7 @@ type stackFlags struct {
 	zip           string
 	check, strict bool
 	json, verbose bool
+	token         string // that the live check sends
 }
 
 func (f *stackFlags) add(flags *pflag.FlagSet) {
@@ -45,6 +48,47 @@ func (f *stackFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.BasePath, "base-path", "", "base path of a custom domain, such as /api")
 	flags.Int32Var(&f.Retention, "retention", 14, "days for which logs are kept")
 	flags.StringVar(&f.zip, "zip", "", "zip of the function (default: it is built)")
+}
+
+// addAuth are the flags of the commands that make a stack.
+func (f *stackFlags) addAuth(flags *pflag.FlagSet) {
+	flags.StringVar(&f.Auth.Kind, "auth", "", "who may use the service: token, jwt or none (default: as it is; of a new stack it must be said)")
+	flags.StringVar(&f.Auth.Tokens, "tokens", "", "with --auth token: OWNER read|write sha256:HEX [UNTIL], with commas between them (default: as they are; of a new stack one is made and shown)")
+	flags.StringVar(&f.Auth.Issuer, "issuer", "", "with --auth jwt: the https URL of the OpenID Connect issuer")
+	flags.StringVar(&f.Auth.Audience, "audience", "", "with --auth jwt: whom the issuer's tokens must be for")
+	flags.Int32Var(&f.Concurrency, "concurrency", stack.Burst, "requests at once that are kept for the function of the account's, and its most; 0 for neither")
+}
+
+// choose completes what is said of who may use the service with what is so already.
+func (f *stackFlags) choose(is stack.Auth) (made string, err error) {
+	if f.Auth.Kind == "" {
+		f.Auth.Kind = is.Kind
+	}
+	if f.Auth.Kind == is.Kind {
+		f.Auth.Tokens = cmp.Or(f.Auth.Tokens, is.Tokens)
+		f.Auth.Issuer, f.Auth.Audience = cmp.Or(f.Auth.Issuer, is.Issuer), cmp.Or(f.Auth.Audience, is.Audience)
+	}
+	if f.Auth.Kind == "token" && f.Auth.Tokens == "" {
+		if made, f.Auth.Tokens, err = token.New("owner"); err != nil {
+			return "", err
+		}
+	}
+	if err := errors.Join(f.Auth.Check(), f.Auth.Complete()); err != nil {
+		return "", fmt.Errorf("%w: %w", errUsage, err)
+	}
+	f.token = cmp.Or(made, os.Getenv("NOTES_TOKEN"))
+	return made, nil
+}
+
+// auth is who may use the service that is there.
+func (c *converger) auth(ctx context.Context, s stack.Stack) (stack.Auth, error) {
+	there, _, function, err := c.find(ctx, s.Function())
+	if err != nil || !there {
+		return stack.Auth{}, err
+	}
+	var environment map[string]string
+	err = decode(search("Configuration.Environment.Variables || `{}`", function), &environment)
+	return stack.AuthOf(environment), err
 }
 
 // open checks what is chosen and begins to call AWS.
@@ -71,9 +115,9 @@ func (f *stackFlags) open(cmd *cobra.Command) (*converger, error) {
 
 // pack builds the function, or reads its zip.
 func (f *stackFlags) pack(ctx context.Context) (err error) {
-	arch := map[string]string{"arm64": "arm64", "x86_64": "amd64"}[f.Architecture]
+	arch := stack.GOARCH(f.Architecture)
 	if f.zip == "" {
-		f.Zip, err = buildZip(ctx, arch)
+		f.Zip, err = buildZip(ctx, arch, f.Auth.Kind == "jwt")
 		return err
 	}
 	if f.Zip, err = os.ReadFile(f.zip); err != nil {
@@ -91,8 +135,12 @@ func upCommand() *cobra.Command {
 		Long: `Puts the service on AWS: a DynamoDB table, an execution role with the rights that it needs and no others, log groups, the
 function, an HTTP API, and the grants that let the API invoke the function. It reads what is there and changes only what
 differs: run again it changes nothing, and after it was cut short it goes on. There is no file of state; what belongs to a
-stack is known by its name and its tags.`,
-		Example: "  deploy up\n  deploy up --stack notes-prod --stage prod --memory 512",
+stack is known by its name and its tags.
+
+Who may use a new service must be said: --auth token makes a token and shows it, once; only its hash is kept, in the function's
+environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API Gateway judges first and the service again.
+--auth none lets in anyone who knows the URL. The live check sends the token in NOTES_TOKEN, if there is one.`,
+		Example: "  deploy up --auth token\n  deploy up --stack notes-prod --stage prod --auth jwt --issuer https://example.eu.auth0.com/ --audience notes",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := f.open(cmd)
@@ -102,11 +150,23 @@ stack is known by its name and its tags.`,
 			if printPolicy {
 				return printOperatorPolicy(cmd, f.Stack)
 			}
+			is, err := c.auth(cmd.Context(), f.Stack)
+			if err != nil {
+				return err
+			}
+			made, err := f.choose(is)
+			if err != nil {
+				return err
+			}
+			if made != "" {
+				c.report.secret(made)
+			}
 			err = up(cmd.Context(), c, &f)
 			return errors.Join(c.report.end(), err)
 		},
 	}
 	f.add(cmd.Flags())
+	f.addAuth(cmd.Flags())
 	cmd.Flags().BoolVar(&f.check, "check", false, "also try the API with a note that is made and removed, where nothing was changed")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail if the function's policy has statements that are not ours")
 	cmd.Flags().BoolVar(&printPolicy, "print-policy", false, "print the rights that this takes, as an IAM policy, and do nothing")
@@ -155,7 +215,7 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 			}
 		}
 	}
-	if err := c.tidy(ctx); err != nil {
+	if err := c.tidy(ctx, s); err != nil {
 		return err
 	}
 	if err := p.prune(ctx, s.Name, "", grants); err != nil {
@@ -173,10 +233,18 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 	if s.Stage != "$default" {
 		c.report.URL += "/" + s.Stage
 	}
-	if err := probe(ctx, c.report, c.report.URL, c.writes > 0 || f.check); err != nil {
+	if err := probe(ctx, c.report, c.report.URL, f.Auth.Kind, f.token, c.writes > 0 || f.check); err != nil {
 		return err
 	}
-	c.report.note("\n%s/notes\ncurl -s %s/notes\nAnyone who knows this URL can read and write the notes.", c.report.URL, c.report.URL)
+	bearer, who := " -H \"Authorization: Bearer $NOTES_TOKEN\"", map[string]string{
+		"token": "Whoever has a token can read or write its owner's notes.",
+		"jwt":   "Whoever has a token of " + f.Auth.Issuer + " for " + f.Auth.Audience + " with the scope notes:read or notes:write can read or write notes of its own.",
+		"none":  "Anyone who knows this URL can read and write the notes.",
+	}[f.Auth.Kind]
+	if f.Auth.Kind == "none" {
+		bearer = ""
+	}
+	c.report.note("\n%s/notes\ncurl -s %s/notes%s\n%s", c.report.URL, c.report.URL, bearer, who)
 	return nil
 }
 
@@ -220,7 +288,7 @@ func (c *converger) rebind(ctx context.Context, s stack.Stack) error {
 }
 
 // tidy removes routes that are not the service's, and twins.
-func (c *converger) tidy(ctx context.Context) error {
+func (c *converger) tidy(ctx context.Context, s stack.Stack) error {
 	api := aws.String(c.refs["api"])
 	answer, err := c.do(ctx, &apigatewayv2.GetRoutesInput{ApiId: api})
 	if err != nil {
@@ -231,7 +299,7 @@ func (c *converger) tidy(ctx context.Context) error {
 		return err
 	}
 	for _, route := range routes {
-		if !slices.Contains(stack.Routes(), *route.RouteKey) {
+		if !slices.Contains(s.Routes(), *route.RouteKey) {
 			if _, err := c.do(ctx, &apigatewayv2.DeleteRouteInput{ApiId: api, RouteId: route.RouteId}); err != nil && !missing(err) {
 				return err
 			}

@@ -63,7 +63,7 @@ func TestZipIsReproducible(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Chdir(folder)
-		packed, err := buildZip(t.Context(), "amd64")
+		packed, err := buildZip(t.Context(), "amd64", false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,14 +76,14 @@ func TestZipIsReproducible(t *testing.T) {
 		t.Error("two folders, and other settings of the Go tool, give two zips")
 	}
 	t.Chdir(t.TempDir())
-	if _, err := buildZip(t.Context(), "amd64"); err == nil {
+	if _, err := buildZip(t.Context(), "amd64", false); err == nil {
 		t.Error("a folder without the source gives a zip")
 	}
 	t.Setenv("PATH", "")
 	if _, err := exec.LookPath("go"); err == nil {
 		t.Fatal("go is still there")
 	}
-	if _, err := buildZip(t.Context(), "amd64"); err == nil || !bytes.Contains([]byte(err.Error()), []byte("install Go")) {
+	if _, err := buildZip(t.Context(), "amd64", false); err == nil || !bytes.Contains([]byte(err.Error()), []byte("install Go")) {
 		t.Errorf("without Go: %v", err)
 	}
 }

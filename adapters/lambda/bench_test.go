@@ -53,7 +53,7 @@ func BenchmarkEvent(b *testing.B) {
 	})
 	service := notes.NewService(constant{}, time.Now, rand.Reader)
 	log := slog.New(slog.DiscardHandler)
-	d := newDoor(service, config{}, log)
+	d := newDoor(service, config{}, nil, log)
 	library := httpadapter.NewV2(app.New(service, app.Options{Log: log}))
 	ours := func() ([]byte, error) { return d.Invoke(b.Context(), payload) }
 	stock := func() ([]byte, error) {
@@ -146,7 +146,7 @@ func BenchmarkColdStart(b *testing.B) {
 	url, rootFile := secure(b)
 	b.Setenv("SSL_CERT_FILE", rootFile) // one root, as the function brings five for AWS and reads no more
 	b.Setenv("SSL_CERT_DIR", b.TempDir())
-	environ := append(dynamotest.Environment(dynamotest.ConfigOf(url)), "NOTES_STORE=dynamodb:notes", "AWS_CA_BUNDLE="+rootFile, "AWS_DEFAULT_REGION=eu-central-1")
+	environ := append(dynamotest.Environment(dynamotest.ConfigOf(url)), "NOTES_STORE=dynamodb:notes", "NOTES_AUTH=none", "AWS_CA_BUNDLE="+rootFile, "AWS_DEFAULT_REGION=eu-central-1")
 	empty := filepath.Join(b.TempDir(), "empty")
 	if err := build(empty, "./testdata/empty"); err != nil {
 		b.Fatal(err)

@@ -56,7 +56,7 @@ func table(t testing.TB) notes.Store {
 func doorOf(store notes.Store, basePath string) (*door, *bytes.Buffer) {
 	var log bytes.Buffer
 	handler := withIDs{slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})}
-	return newDoor(notes.NewService(store, time.Now, rand.Reader), config{basePath: basePath}, slog.New(handler)), &log
+	return newDoor(notes.NewService(store, time.Now, rand.Reader), config{basePath: basePath}, nil, slog.New(handler)), &log
 }
 
 // invoke has a function work on an event as Lambda does.
@@ -110,22 +110,34 @@ func TestParity(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	environ := []string{"NOTES_STORE=dynamodb:notes", "NOTES_LOG_LEVEL=debug", "NOTES_CORS_ORIGINS=*", "NOTES_BASE_PATH=/v1", "NOTES_REQUEST_TIMEOUT=3s"}
+	environ := []string{"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=none", "NOTES_LOG_LEVEL=debug", "NOTES_CORS_ORIGINS=*", "NOTES_BASE_PATH=/v1", "NOTES_REQUEST_TIMEOUT=3s"}
 	c, err := settings.Read(environ, all)
 	if err != nil || c.table != "notes" || c.logLevel != slog.LevelDebug || c.basePath != "/v1" || c.timeout != 3*time.Second || len(c.corsOrigins) != 1 {
 		t.Errorf("%+v, %v", c, err)
 	}
 	// All mistakes at once; a store in a file is one.
 	_, err = run(t.Context(), []string{"NOTES_STORE=bolt:/tmp/notes.db", "NOTES_LOG_LEVEL=x", "NOTES_ADDR=:80"}, func(string) string { return "" })
-	for _, says := range []string{"NOTES_STORE must be dynamodb:TABLE: a Lambda has no file that lasts", "NOTES_LOG_LEVEL must be", "NOTES_ADDR is no setting", "AWS_REGION is not set"} {
+	for _, says := range []string{"NOTES_AUTH is not set: set it to token or jwt, or to none", "NOTES_STORE must be dynamodb:TABLE: a Lambda has no file that lasts", "NOTES_LOG_LEVEL must be", "NOTES_ADDR is no setting", "AWS_REGION is not set"} {
 		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("does not say %q: %v", says, err)
+		}
+	}
+	region := func(name string) string { return map[string]string{"AWS_REGION": "us-east-1"}[name] }
+	for says, environ := range map[string][]string{
+		"NOTES_AUTH is not set":           {"NOTES_STORE=dynamodb:notes"},
+		"NOTES_TOKENS: token 1: must":     {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token", "NOTES_TOKENS=anna"},
+		"NOTES_AUTH=token needs":          {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token"},
+		"this build knows no JSON Web":    {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=jwt", "NOTES_JWT_ISSUER=https://example.com", "NOTES_JWT_AUDIENCE=notes"},
+		"NOTES_TOKENS_FILE is no setting": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token", "NOTES_TOKENS_FILE=/tmp/x"},
+	} {
+		if _, err := run(t.Context(), environ, region); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("does not say %q: %v", says, err)
 		}
 	}
 	fips := func(name string) string {
 		return map[string]string{"AWS_REGION": "us-east-1", "AWS_USE_FIPS_ENDPOINT": "true"}[name]
 	}
-	if _, err := run(t.Context(), []string{"NOTES_STORE=dynamodb:notes"}, fips); err == nil || !strings.Contains(err.Error(), "AWS_USE_FIPS_ENDPOINT is set, but not heeded here") {
+	if _, err := run(t.Context(), []string{"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=none"}, fips); err == nil || !strings.Contains(err.Error(), "AWS_USE_FIPS_ENDPOINT is set, but not heeded here") {
 		t.Errorf("with FIPS endpoints: %v", err)
 	}
 	if _, err := run(t.Context(), nil, os.Getenv); err == nil || !strings.Contains(err.Error(), "NOTES_STORE must be dynamodb:TABLE") {

@@ -18,6 +18,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,7 @@ import (
 // config is what the environment says.
 type config struct {
 	table       string
+	auth        settings.Auth
 	logLevel    slog.Level
 	corsOrigins []string
 	basePath    string
@@ -43,7 +45,7 @@ type config struct {
 }
 
 // all are all settings that there are, in the order of the README.
-var all = []settings.Setting[config]{
+var all = slices.Concat([]settings.Setting[config]{
 	settings.New("NOTES_STORE", "", "where the notes are kept: dynamodb:TABLE",
 		func(c *config, v string) (err error) {
 			table, ok := strings.CutPrefix(v, "dynamodb:")
@@ -53,6 +55,7 @@ var all = []settings.Setting[config]{
 			c.table, err = settings.Table(table)
 			return
 		}),
+}, settings.AuthSettings(func(c *config) *settings.Auth { return &c.auth }, false), []settings.Setting[config]{
 	settings.New("NOTES_LOG_LEVEL", "info", "lowest level that is logged: debug, info, warn or error",
 		func(c *config, v string) (err error) { c.logLevel, err = settings.LogLevel(v); return }),
 	settings.New("NOTES_CORS_ORIGINS", "", "origins whose pages may call, with commas between them, or * for all; empty switches CORS off",
@@ -61,7 +64,11 @@ var all = []settings.Setting[config]{
 		func(c *config, v string) (err error) { c.basePath, err = settings.BasePath(v); return }),
 	settings.New("NOTES_REQUEST_TIMEOUT", "5s", "how long the store may take for one request before it is answered with 503",
 		func(c *config, v string) (err error) { c.timeout, err = settings.RequestTimeout(v); return }),
-}
+})
+
+// openJWT knows callers by JSON Web Tokens, in a function that was built with the tag jwt: they need packages that the
+// others do not have to load.
+var openJWT settings.OpenJWT
 
 func main() {
 	fit(os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"))
@@ -100,6 +107,12 @@ const startTimeout = 2 * time.Second
 // run makes the function's handler.
 func run(ctx context.Context, environ []string, getenv func(string) string) (lambda.Handler, error) {
 	c, err := settings.Read(environ, all)
+	if err == nil {
+		err = c.auth.Mistake()
+	}
+	if c.auth.Kind == "" {
+		err = errors.Join(err, errors.New("NOTES_AUTH is not set: set it to token or jwt, or to none if anyone may read and write the notes"))
+	}
 	if getenv("AWS_REGION") == "" {
 		err = errors.Join(err, errors.New("AWS_REGION is not set; Lambda sets it"))
 	}
@@ -115,6 +128,10 @@ func run(ctx context.Context, environ []string, getenv func(string) string) (lam
 	log := slog.New(withIDs{slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: c.logLevel})})
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	authenticate, err := c.auth.Open(ctx, log, openJWT)
+	if err != nil {
+		return nil, err
+	}
 	store, err := openStore(ctx, c.table, getenv, log)
 	if err != nil {
 		return nil, err
@@ -122,8 +139,8 @@ func run(ctx context.Context, environ []string, getenv func(string) string) (lam
 	service := notes.NewService(store, time.Now, rand.Reader)
 	// What is used for the first time is slow, and during the start a function has a whole processor, after it perhaps a
 	// fourteenth: so a request goes all the way once.
-	_, _ = newDoor(service, c, slog.New(slog.DiscardHandler)).Invoke(ctx, []byte(warmUp))
-	return newDoor(service, c, log), nil
+	_, _ = newDoor(service, c, nil, slog.New(slog.DiscardHandler)).Invoke(ctx, []byte(warmUp))
+	return newDoor(service, c, authenticate, log), nil
 }
 
 // warmUp is a request for a note that nobody has.
@@ -188,9 +205,9 @@ type door struct {
 	log      *slog.Logger
 }
 
-func newDoor(service *notes.Service, c config, log *slog.Logger) *door {
+func newDoor(service *notes.Service, c config, authenticate app.Authenticate, log *slog.Logger) *door {
 	web := app.New(service, app.Options{
-		Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout,
+		Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout, Authenticate: authenticate,
 		RequestID: func(r *http.Request) string { return gatewayOf(r.Context()).RequestID },
 	})
 	return &door{proxy: proxyTo(web), basePath: c.basePath, log: log}

@@ -201,7 +201,7 @@ func testMain(m *testing.M) int {
 func environment(t testing.TB) []string {
 	t.Helper()
 	cfg := dynamotest.Config(t)
-	return append(dynamotest.Environment(cfg), "NOTES_STORE=dynamodb:"+dynamotest.NewTable(t, cfg))
+	return append(dynamotest.Environment(cfg), "NOTES_AUTH=none", "NOTES_STORE=dynamodb:"+dynamotest.NewTable(t, cfg))
 }
 
 // TestBootstrap: the program as Lambda runs it.
@@ -261,7 +261,7 @@ func TestDeadlines(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(hang) })
-	l := startBootstrap(t, bootstrap(t), append(dynamotest.Environment(dynamotest.ConfigOf(server.URL)), "NOTES_STORE=dynamodb:notes")...)
+	l := startBootstrap(t, bootstrap(t), append(dynamotest.Environment(dynamotest.ConfigOf(server.URL)), "NOTES_AUTH=none", "NOTES_STORE=dynamodb:notes")...)
 	select {
 	case ready := <-l.ready:
 		if took := ready.Sub(l.began); took > 4*time.Second {

@@ -25,13 +25,11 @@ type config struct {
 	timeout     time.Duration // of the store, for one request
 	drain       time.Duration // between the signal to stop and the closed listener
 	connections int           // at once
-	auth        string        // none or token, or "" where nothing is said
-	tokens      string        // as package token reads them, or ""
-	tokensFile  string        // of such, or ""
+	auth        settings.Auth
 }
 
 // settings are all that there are, in the order of -h and of the README.
-var all = []settings.Setting[config]{
+var all = slices.Concat([]settings.Setting[config]{
 	settings.New("NOTES_ADDR", "127.0.0.1:8080", "address to listen on; :8080 is every address of this machine, port 0 any free one",
 		func(c *config, v string) error {
 			_, port, err := net.SplitHostPort(v)
@@ -55,15 +53,7 @@ var all = []settings.Setting[config]{
 			}
 			return settings.Expect(c.file+c.table != "", "must be bolt:FILE or dynamodb:TABLE, such as bolt:notes.db or dynamodb:notes")
 		}),
-	settings.New("NOTES_AUTH", "", "none: anyone who reaches the server reads and writes the notes; token: callers are known by bearer tokens. Empty is none, on a loopback address alone",
-		func(c *config, v string) error {
-			c.auth = v
-			return settings.Expect(slices.Contains([]string{"", "none", "token"}, v), "must be none or token")
-		}),
-	settings.New("NOTES_TOKENS", "", "the tokens that are known, with commas between them: OWNER SCOPE sha256:HEX [UNTIL], the scope read or write; -new-token makes one",
-		func(c *config, v string) error { c.tokens = v; return nil }),
-	settings.New("NOTES_TOKENS_FILE", "", "a file of such tokens, one a line, that is read again when it changes",
-		func(c *config, v string) error { c.tokensFile = v; return nil }),
+}, settings.AuthSettings(func(c *config) *settings.Auth { return &c.auth }, true), []settings.Setting[config]{
 	settings.New("NOTES_LOG_LEVEL", "info", "lowest level that is logged: debug, info, warn or error",
 		func(c *config, v string) (err error) { c.logLevel, err = settings.LogLevel(v); return }),
 	settings.New("NOTES_LOG_FORMAT", "auto", "text, json, or auto: text on a terminal, else json",
@@ -84,19 +74,20 @@ var all = []settings.Setting[config]{
 			c.connections, err = strconv.Atoi(v)
 			return settings.Expect(err == nil && c.connections >= 1 && c.connections <= 1_000_000, "must be a whole number from 1 to 1000000")
 		}),
-}
+})
 
 // mistake is what of the settings does not go together.
 func (c config) mistake() error {
-	host, _, _ := net.SplitHostPort(c.addr) // which was checked
-	ip := net.ParseIP(host)
-	switch {
-	case c.auth == "" && (c.tokens != "" || c.tokensFile != ""):
-		return errors.New("there are tokens, but NOTES_AUTH is not token")
-	case c.auth == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()):
-		return fmt.Errorf("NOTES_ADDR=%s can be reached from outside: set NOTES_AUTH=token, or NOTES_AUTH=none if anyone may read and write the notes", c.addr)
-	case c.auth == "token" && (c.tokens == "") == (c.tokensFile == ""):
-		return errors.New("NOTES_AUTH=token needs either NOTES_TOKENS or NOTES_TOKENS_FILE; -new-token OWNER makes a token")
+	err := c.auth.Mistake()
+	if c.auth.Kind == "" && !loopback(c.addr) {
+		err = errors.Join(err, fmt.Errorf("NOTES_ADDR=%s can be reached from outside: set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none if anyone may read and write the notes", c.addr))
 	}
-	return nil
+	return err
+}
+
+// loopback tells that only this machine reaches an address.
+func loopback(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr) // which was checked
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -57,9 +57,9 @@ func TestEverySetting(t *testing.T) {
 	got, err := settings.Read([]string{
 		"NOTES_ADDR=:0", "NOTES_STORE=bolt:/var/lib/notes: a.db", "NOTES_LOG_LEVEL=error", "NOTES_LOG_FORMAT=text", "NOTES_CORS_ORIGINS=https://a.example, http://b.example:1",
 		"NOTES_BASE_PATH=/a/b", "NOTES_REQUEST_TIMEOUT=25s", "NOTES_DRAIN=0s", "NOTES_MAX_CONNECTIONS=1",
-		"NOTES_AUTH=token", "NOTES_TOKENS=a", "NOTES_TOKENS_FILE=b",
+		"NOTES_AUTH=token", "NOTES_TOKENS=a", "NOTES_TOKENS_FILE=b", "NOTES_JWT_ISSUER=c", "NOTES_JWT_AUDIENCE=d",
 	}, all)
-	want := config{addr: ":0", file: "/var/lib/notes: a.db", logLevel: 8, logFormat: "text", corsOrigins: []string{"https://a.example", "http://b.example:1"}, basePath: "/a/b", timeout: 25 * time.Second, connections: 1, auth: "token", tokens: "a", tokensFile: "b"}
+	want := config{addr: ":0", file: "/var/lib/notes: a.db", logLevel: 8, logFormat: "text", corsOrigins: []string{"https://a.example", "http://b.example:1"}, basePath: "/a/b", timeout: 25 * time.Second, connections: 1, auth: settings.Auth{Kind: "token", Tokens: "a", TokensFile: "b", Issuer: "c", Audience: "d"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -71,7 +71,7 @@ var wrong = []string{
 	"NOTES_STORE=notes.db", "NOTES_STORE=bolt:", "NOTES_STORE=sqlite:notes.db", "NOTES_STORE=BOLT:notes.db", "NOTES_STORE=dynamodb:", "NOTES_STORE=dynamodb:a b",
 	"NOTES_LOG_LEVEL=verbose", "NOTES_LOG_LEVEL=INFO",
 	"NOTES_LOG_FORMAT=xml",
-	"NOTES_AUTH=jwt", "NOTES_AUTH=NONE",
+	"NOTES_AUTH=oidc", "NOTES_AUTH=NONE",
 	"NOTES_CORS_ORIGINS=example.com", "NOTES_CORS_ORIGINS=https://a.example/", "NOTES_CORS_ORIGINS=https://*.example", "NOTES_CORS_ORIGINS=https://a.example,,", "NOTES_CORS_ORIGINS=null",
 	"NOTES_BASE_PATH=api", "NOTES_BASE_PATH=/", "NOTES_BASE_PATH=/api/", "NOTES_BASE_PATH=/a//b", "NOTES_BASE_PATH=/a?b", "NOTES_BASE_PATH=/%61", "NOTES_BASE_PATH=/a b", "NOTES_BASE_PATH=/a/../b", "NOTES_BASE_PATH=/notes", "NOTES_CORS_ORIGINS=https://a.example,*",
 	"NOTES_REQUEST_TIMEOUT=5", "NOTES_REQUEST_TIMEOUT=0s", "NOTES_REQUEST_TIMEOUT=1h", "NOTES_REQUEST_TIMEOUT=-5s",

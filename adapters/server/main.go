@@ -28,6 +28,7 @@ import (
 	"example.com/portable-notes/adapters/settings"
 	"example.com/portable-notes/app"
 	"example.com/portable-notes/app/about"
+	"example.com/portable-notes/app/jwt"
 	"example.com/portable-notes/app/token"
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/bolt"
@@ -105,9 +106,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 // start is the server's life.
 func start(ctx context.Context, c config, stderr io.Writer) error {
 	log, say := logger(c, stderr)
-	authenticate, err := authentication(c, log)
+	authenticate, err := c.auth.Open(ctx, log, openJWT)
 	if err != nil {
-		return fmt.Errorf("%w, the tokens are wrong:\n%w", errUsage, err)
+		return fmt.Errorf("%w, the settings are wrong:\n%w", errUsage, err)
 	}
 	listener, err := net.Listen("tcp", c.addr) // first, so that a start that fails here makes no file
 	if err != nil {
@@ -120,23 +121,13 @@ func start(ctx context.Context, c config, stderr io.Writer) error {
 	return errors.Join(serve(ctx, c, listener, store, authenticate, log, say), closeStore())
 }
 
-// authentication is how callers are known; nil where nobody is asked.
-func authentication(c config, log *slog.Logger) (app.Authenticate, error) {
-	switch {
-	case c.auth != "token":
-		return nil, nil
-	case c.tokensFile != "":
-		file, err := token.Open(c.tokensFile, log)
-		if err != nil {
-			return nil, fmt.Errorf("NOTES_TOKENS_FILE: %w", err)
-		}
-		return file.Caller, nil
-	}
-	tokens, err := token.Parse(c.tokens, time.Now)
+// openJWT knows callers by JSON Web Tokens.
+func openJWT(ctx context.Context, issuer, audience string, log *slog.Logger) (app.Authenticate, error) {
+	verifier, err := jwt.Open(ctx, issuer, audience, log)
 	if err != nil {
-		return nil, fmt.Errorf("NOTES_TOKENS: %w", err)
+		return nil, err
 	}
-	return tokens.Caller, nil
+	return verifier.Caller, nil
 }
 
 // open opens the store that the settings name.
@@ -179,11 +170,9 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 	url := "http://" + reachable(listener.Addr().String()) + c.basePath
 	say("listening on %s (reference: %s/docs)", url, url)
 	say("notes are kept in %s", where)
+	say("%s", c.auth.Says())
 	bearer := ""
-	if authenticate == nil {
-		say("anyone who reaches this address can read and write them (NOTES_AUTH=none)")
-	} else {
-		say("callers are known by their tokens (NOTES_AUTH=token)")
+	if authenticate != nil {
 		bearer = " -H 'Authorization: Bearer TOKEN'"
 	}
 	say(`try: curl -s %s/notes -H 'Content-Type: application/json'%s -d '{"title":"Hello"}'`, url, bearer)

@@ -85,11 +85,11 @@ func parseLine(line string) (e entry, err error) {
 	if len(fields) < 3 || len(fields) > 4 {
 		return e, errors.New("must be OWNER read|write sha256:HEX [UNTIL]")
 	}
-	e.caller = app.Caller{Owner: fields[0], Write: fields[1] == "write"}
+	e.caller = app.Caller{Owner: fields[0], Scope: map[string]app.Scope{"read": app.Read, "write": app.Write}[fields[1]]}
 	if !owner.MatchString(fields[0]) || !utf8.ValidString(fields[0]) {
 		return e, errors.New("its owner must be 1 to 512 bytes of UTF-8")
 	}
-	if !e.caller.Write && fields[1] != "read" {
+	if e.caller.Scope == app.NoScope {
 		return e, errors.New("its scope must be read or write")
 	}
 	digits, ok := strings.CutPrefix(fields[2], "sha256:")
@@ -110,8 +110,11 @@ func parseLine(line string) (e entry, err error) {
 func (t *Tokens) Caller(_ context.Context, token string) (app.Caller, error) {
 	sum := sha256.Sum256([]byte(token))
 	e, ok := t.known[sum]
-	if !ok || subtle.ConstantTimeCompare(e.hash[:], sum[:]) != 1 || !e.until.IsZero() && !t.now().Before(e.until) {
-		return app.Caller{}, app.ErrUnknownToken
+	switch {
+	case !ok || subtle.ConstantTimeCompare(e.hash[:], sum[:]) != 1:
+		return app.Caller{}, app.UnknownToken
+	case !e.until.IsZero() && !t.now().Before(e.until):
+		return app.Caller{}, app.ExpiredToken
 	}
 	return e.caller, nil
 }

@@ -37,6 +37,7 @@ var differences = []difference{
 	{"lambda:GetPolicy", "one policy for a function, its versions and aliases", "a policy for each; 404 for an empty one", "Lambda API reference, GetPolicy", own((*Sandbox).getPolicy)},
 	{"lambda:RemovePermission", "RevisionId is ignored", "412 for a RevisionId that is not the latest", "Lambda API reference, RemovePermission", own((*Sandbox).removePermission)},
 	{"lambda:Invoke", "runs functions in Docker, with every right", "runs them under the Runtime API, with their role's rights", "Lambda developer guide, execution environment", own(invokeCall)},
+	{"lambda:PutFunctionConcurrency", "any number is reserved", "100 of an account's 1,000 must stay unreserved; here of what one function asks for", "Lambda developer guide, configuring reserved concurrency", refuseConcurrency},
 	{"lambda:GetAccountSettings", "404", "limits and usage", "Lambda API reference, GetAccountSettings", own(accountSettings)},
 	{"lambda:DeleteFunction lambda:DeleteAlias", "-", "policies go with what they are of", "Lambda API reference, DeleteFunction", dropPoliciesAfter},
 	{"lambda:CreateFunction lambda:GetFunction lambda:GetFunctionConfiguration lambda:UpdateFunctionConfiguration lambda:UpdateFunctionCode", "always Active; LastModified stays as a configuration is updated", "Pending, then Active; InProgress, then Successful; LastModified moves", "Lambda developer guide, function states", showState},
@@ -116,11 +117,22 @@ func (a answer) edit(change func(body map[string]any)) answer {
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
+// concurrency is what an account has, and unreserved what of it must stay free for functions that reserve none.
+const concurrency, unreserved = 1000, 100
+
+func refuseConcurrency(_ *Sandbox, c *call, next func() answer) answer {
+	var asked struct{ ReservedConcurrentExecutions int }
+	if json.Unmarshal(c.body, &asked) == nil && asked.ReservedConcurrentExecutions > concurrency-unreserved {
+		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException", "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [%d].", unreserved)
+	}
+	return next()
+}
+
 func accountSettings(s *Sandbox, _ *call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return jsonAnswer(http.StatusOK, map[string]any{
-		"AccountLimit": map[string]any{"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000, "CodeSizeUnzipped": 262144000, "CodeSizeZipped": 52428800, "TotalCodeSize": 80530636800},
+		"AccountLimit": map[string]any{"ConcurrentExecutions": concurrency, "UnreservedConcurrentExecutions": concurrency, "CodeSizeUnzipped": 262144000, "CodeSizeZipped": 52428800, "TotalCodeSize": 80530636800},
 		"AccountUsage": map[string]any{"FunctionCount": len(s.functions), "TotalCodeSize": 0},
 	})
 }

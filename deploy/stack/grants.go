@@ -212,7 +212,7 @@ func Size(p policy.Document, grants []Grant, arn func(Grant) string) int {
 // Grants are those of the stack itself, on an API of which the id is known, or ${api}.
 func (s Stack) Grants(api string) (grants []Grant) {
 	a := policy.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: api}
-	for _, key := range Routes() {
+	for _, key := range s.Routes() {
 		grants = append(grants, grant(a, s.Name, "", s.Stage+" "+key, a.Pattern(s.Stage, key)))
 	}
 	return grants

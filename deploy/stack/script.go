@@ -12,6 +12,9 @@ func Script(s Stack, permitOnly bool) string {
 	line := func(format string, values ...any) { fmt.Fprintf(&out, format+"\n", values...) }
 	line("#!/bin/sh")
 	line("# The notes service %s in %s, account %s.", s.Name, s.Region, s.Account)
+	if !permitOnly {
+		line("# It wants the function beside it: %s", s.zipCommand())
+	}
 	line("set -eu")
 	line("stack=%s", s.Name)
 	line("export AWS_REGION=%s AWS_DEFAULT_REGION=%s AWS_PAGER=", s.Region, s.Region)
@@ -50,7 +53,9 @@ func Script(s Stack, permitOnly bool) string {
 				break
 			}
 			command := "again " + Command(setting.Put)
-			if setting.Holds != "" {
+			if setting.Refused != "" {
+				line(`said=$(%s 2>&1) || case $said in *%s*) echo %s >&2;; *) echo "$said" >&2; exit 1;; esac`, Command(setting.Put), setting.Refused, quote(setting.Else))
+			} else if setting.Holds != "" {
 				line("[ \"$(%s --query %s --output text)\" = True ] || %s", Command(setting.Read), quote(setting.Holds), command)
 			} else {
 				line("%s", command)
@@ -121,4 +126,18 @@ func Granting(g Grant) string {
 func created(s Step) string {
 	_, operation := Operation(s.Create)
 	return strings.TrimPrefix(operation, "Create") + "Id"
+}
+
+// zipCommand is the command that makes the function's zip.
+func (s Stack) zipCommand() string {
+	command := "deploy zip --arch " + GOARCH(s.Architecture)
+	if s.Auth.Kind == "jwt" {
+		command += " --jwt"
+	}
+	return command
+}
+
+// GOARCH is the name that Go has for a processor of Lambda.
+func GOARCH(architecture string) string {
+	return map[string]string{"arm64": "arm64", "x86_64": "amd64"}[architecture]
 }

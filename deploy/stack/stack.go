@@ -38,6 +38,8 @@ type Stack struct {
 	Memory       int32  // of the function, MB: 128 to 10,240 (Lambda quotas)
 	BasePath     string // of a custom domain, such as /api; "" for none
 	Retention    int32  // of both log groups, days: of those that CloudWatch Logs takes
+	Concurrency  int32  // requests at once that are kept for the function of the account's, and its most; 0 for neither
+	Auth         Auth   // who may use it
 	Zip          []byte // the function
 }
 
@@ -68,6 +70,9 @@ func (s Stack) Check() error {
 	}
 	if !slices.Contains(retention, s.Retention) {
 		mistakes = append(mistakes, fmt.Errorf("CloudWatch Logs keeps logs for one of %v days, not %d", retention, s.Retention))
+	}
+	if s.Concurrency < 0 {
+		mistakes = append(mistakes, fmt.Errorf("the concurrency must be 0 or more, is %d", s.Concurrency))
 	}
 	return errors.Join(mistakes...)
 }
@@ -116,10 +121,16 @@ func (s Stack) AccessLogGroup() string {
 
 func (s Stack) groupARN(name string) string { return s.arn("logs", "log-group:"+name) }
 
-// Routes are the keys of the API's routes.
-func Routes() (keys []string) {
+// Routes are the keys of the API's routes. Where an authorizer guards them, a browser's question before a request
+// (OPTIONS), which carries no token, has a route of its own.
+func (s Stack) Routes() (keys []string) {
 	for _, path := range app.Paths {
 		keys = append(keys, "ANY "+path)
+	}
+	if s.Auth.Kind == "jwt" {
+		for _, path := range app.Paths {
+			keys = append(keys, "OPTIONS "+path)
+		}
 	}
 	return keys
 }
@@ -181,8 +192,10 @@ type Step struct {
 type Setting struct {
 	Read  any
 	At    string // JMESPath of what Put sets, in what Read tells; "" for all of it
-	Holds string // JMESPath of whether it is so, where Put cannot be compared; then Name says what it is
+	Holds string // JMESPath of whether it is so, where Put cannot be compared; then Name says what Put does
 	Name  string
+	// Refused is a part of what AWS says where it will not have it so; Else says what that means. It is no failure.
+	Refused, Else string
 	// Optional is what DynamoDB Local lacks.
 	Optional bool
 	Put      any
@@ -199,7 +212,10 @@ type Extra struct {
 // route is ever there without its grant.
 func (s Stack) Steps() []Step {
 	steps := []Step{s.table(), s.role(), s.logGroup(s.LogGroup()), s.logGroup(s.AccessLogGroup()), s.Function(), s.api(), s.integration()}
-	for i, key := range Routes() {
+	if s.Auth.Kind == "jwt" {
+		steps = append(steps, s.authorizer())
+	}
+	for i, key := range s.Routes() {
 		steps = append(steps, s.route(key, fmt.Sprintf("route_%d", i+1)))
 	}
 	return append(steps, s.stage())
@@ -228,11 +244,11 @@ func Table(table string) Step {
 		Ready:  "Table.TableStatus=='ACTIVE'",
 		Wait:   "aws dynamodb wait table-exists --table-name " + quote(table),
 		Settings: []Setting{
-			{Name: "deletion protection", Read: &dynamodb.DescribeTableInput{TableName: name}, Holds: "Table.DeletionProtectionEnabled",
+			{Name: "deletion protection switched on", Read: &dynamodb.DescribeTableInput{TableName: name}, Holds: "Table.DeletionProtectionEnabled",
 				Put: &dynamodb.UpdateTableInput{TableName: name, DeletionProtectionEnabled: aws.Bool(true)}},
-			{Name: "time to live", Read: &dynamodb.DescribeTimeToLiveInput{TableName: name}, Holds: "contains(['ENABLED', 'ENABLING'], TimeToLiveDescription.TimeToLiveStatus) && TimeToLiveDescription.AttributeName=='" + dynamo.TTLAttribute + "'",
+			{Name: "time to live switched on", Read: &dynamodb.DescribeTimeToLiveInput{TableName: name}, Holds: "contains(['ENABLED', 'ENABLING'], TimeToLiveDescription.TimeToLiveStatus) && TimeToLiveDescription.AttributeName=='" + dynamo.TTLAttribute + "'",
 				Put: &dynamodb.UpdateTimeToLiveInput{TableName: name, TimeToLiveSpecification: &dynamodbtypes.TimeToLiveSpecification{AttributeName: aws.String(dynamo.TTLAttribute), Enabled: aws.Bool(true)}}},
-			{Name: "point-in-time recovery", Optional: true, Read: &dynamodb.DescribeContinuousBackupsInput{TableName: name}, Holds: "ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus=='ENABLED'",
+			{Name: "point-in-time recovery switched on", Optional: true, Read: &dynamodb.DescribeContinuousBackupsInput{TableName: name}, Holds: "ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus=='ENABLED'",
 				Put: &dynamodb.UpdateContinuousBackupsInput{TableName: name, PointInTimeRecoverySpecification: &dynamodbtypes.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(true)}}},
 		},
 		Remove: []any{&dynamodb.UpdateTableInput{TableName: name, DeletionProtectionEnabled: aws.Bool(false)}, &dynamodb.DeleteTableInput{TableName: name}},
@@ -300,6 +316,7 @@ func (s Stack) logGroup(name string) Step {
 func (s Stack) Function() Step {
 	name := &s.Name
 	environment := map[string]string{"NOTES_STORE": "dynamodb:" + s.Name}
+	s.Auth.environment(environment)
 	if s.BasePath != "" {
 		environment["NOTES_BASE_PATH"] = s.BasePath
 	}
@@ -322,9 +339,21 @@ func (s Stack) Function() Step {
 			{Read: find, At: "Configuration", Put: &lambda.UpdateFunctionConfigurationInput{FunctionName: name, Role: aws.String(s.RoleARN()), Runtime: runtime, Handler: aws.String(handler), Timeout: aws.Int32(timeout), MemorySize: &s.Memory,
 				Environment: &lambdatypes.Environment{Variables: environment}}},
 			{Read: find, At: "Configuration", Put: &lambda.UpdateFunctionCodeInput{FunctionName: name, Architectures: architectures, ZipFile: s.Zip}},
+			s.concurrency(),
 		},
 		Remove: []any{&lambda.DeleteFunctionInput{FunctionName: name}},
 	}
+}
+
+// concurrency is what is reserved for the function: the most that it costs, and what others cannot take from it. An account
+// must keep 100 unreserved, or 10 (Lambda developer guide, "Configuring reserved concurrency").
+func (s Stack) concurrency() Setting {
+	read := &lambda.GetFunctionConcurrencyInput{FunctionName: &s.Name}
+	if s.Concurrency == 0 {
+		return Setting{Name: "reserved concurrency removed", Read: read, Holds: "ReservedConcurrentExecutions==null", Put: &lambda.DeleteFunctionConcurrencyInput{FunctionName: &s.Name}}
+	}
+	return Setting{Read: read, Put: &lambda.PutFunctionConcurrencyInput{FunctionName: &s.Name, ReservedConcurrentExecutions: &s.Concurrency},
+		Refused: "UnreservedConcurrentExecution", Else: "no concurrency is reserved: this account's quota leaves no room; --concurrency 0 asks for none"}
 }
 
 func (s Stack) api() Step {
@@ -362,14 +391,19 @@ func (s Stack) integration() Step {
 
 func (s Stack) route(key, ref string) Step {
 	api, id, target := aws.String("${api}"), aws.String("${"+ref+"}"), aws.String("integrations/${integration}")
+	create := &apigatewayv2.CreateRouteInput{ApiId: api, RouteKey: &key, Target: target}
+	put := &apigatewayv2.UpdateRouteInput{ApiId: api, RouteId: id, Target: target, AuthorizationType: gatewaytypes.AuthorizationTypeNone, AuthorizerId: aws.String("")}
+	if s.Auth.Kind == "jwt" && !strings.HasPrefix(key, "OPTIONS ") {
+		create.AuthorizationType, create.AuthorizerId, create.AuthorizationScopes = gatewaytypes.AuthorizationTypeJwt, aws.String("${authorizer}"), scopes
+		put.AuthorizationType, put.AuthorizerId, put.AuthorizationScopes = create.AuthorizationType, create.AuthorizerId, create.AuthorizationScopes
+	}
 	return Step{
-		What:   "route " + key,
-		Find:   &apigatewayv2.GetRoutesInput{ApiId: api},
-		Pick:   "Items[?RouteKey=='" + key + "'].RouteId | [0]",
-		Ref:    ref,
-		Create: &apigatewayv2.CreateRouteInput{ApiId: api, RouteKey: &key, Target: target},
-		Settings: []Setting{{Read: &apigatewayv2.GetRouteInput{ApiId: api, RouteId: id},
-			Put: &apigatewayv2.UpdateRouteInput{ApiId: api, RouteId: id, Target: target, AuthorizationType: gatewaytypes.AuthorizationTypeNone}}},
+		What:     "route " + key,
+		Find:     &apigatewayv2.GetRoutesInput{ApiId: api},
+		Pick:     "Items[?RouteKey=='" + key + "'].RouteId | [0]",
+		Ref:      ref,
+		Create:   create,
+		Settings: []Setting{{Read: &apigatewayv2.GetRouteInput{ApiId: api, RouteId: id}, Put: put}},
 	}
 }
 
@@ -390,6 +424,6 @@ func (s Stack) stage() Step {
 		Find:     find,
 		Create:   &apigatewayv2.CreateStageInput{ApiId: api, StageName: name, AutoDeploy: aws.Bool(true), AccessLogSettings: log, DefaultRouteSettings: limits, Tags: s.Tags()},
 		Settings: []Setting{{Read: find, Put: &apigatewayv2.UpdateStageInput{ApiId: api, StageName: name, AutoDeploy: aws.Bool(true), AccessLogSettings: log, DefaultRouteSettings: limits}}},
-		Extras:   []Extra{{List: find, At: "keys(RouteSettings || `{}`)", Remove: &apigatewayv2.DeleteRouteSettingsInput{ApiId: api, StageName: name, RouteKey: aws.String("${extra}")}}},
+		Extras:   []Extra{{List: find, At: "keys(RouteSettings || `{}`)", Remove: &apigatewayv2.DeleteRouteSettingsInput{ApiId: api, StageName: name, RouteKey: aws.String("${extra}")}}, s.otherAuthorizers()},
 	}
 }

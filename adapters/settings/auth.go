@@ -1,0 +1,102 @@
+package settings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"example.com/portable-notes/app"
+	"example.com/portable-notes/app/token"
+)
+
+// Auth is how callers are known.
+type Auth struct {
+	Kind             string // none, token or jwt; "" where nothing is said
+	Tokens           string // as package token reads them
+	TokensFile       string // of such
+	Issuer, Audience string // of JSON Web Tokens
+}
+
+// AuthSettings are the settings of an Auth that is a part of a door's settings. A door without files has no file of tokens.
+func AuthSettings[C any](of func(*C) *Auth, files bool) []Setting[C] {
+	all := []Setting[C]{
+		New("NOTES_AUTH", "", "who may come: none: anyone who reaches the service reads and writes the notes; token: who has one of the tokens below; jwt: who has a token of the issuer below",
+			func(c *C, v string) error {
+				of(c).Kind = v
+				return Expect(slices.Contains([]string{"", "none", "token", "jwt"}, v), "must be none, token or jwt")
+			}),
+		New("NOTES_TOKENS", "", "the tokens that are known, with commas between them: OWNER SCOPE sha256:HEX [UNTIL], the scope read or write; server -new-token OWNER makes one",
+			func(c *C, v string) error { of(c).Tokens = v; return nil }),
+		New("NOTES_TOKENS_FILE", "", "a file of such tokens, one a line, that is read again when it changes",
+			func(c *C, v string) error { of(c).TokensFile = v; return nil }),
+		New("NOTES_JWT_ISSUER", "", "the OpenID Connect issuer whose tokens (JWTs) are taken: its https URL, as the tokens have it in iss",
+			func(c *C, v string) error { of(c).Issuer = v; return nil }),
+		New("NOTES_JWT_AUDIENCE", "", "whom the issuer's tokens must be for, as they have it in aud (or, without one, in client_id)",
+			func(c *C, v string) error { of(c).Audience = v; return nil }),
+	}
+	if !files {
+		all = slices.Delete(all, 2, 3)
+	}
+	return all
+}
+
+// Mistake is what of it does not go together.
+func (a Auth) Mistake() error {
+	tokens, issuer := a.Tokens+a.TokensFile != "", a.Issuer+a.Audience != ""
+	switch {
+	case tokens && a.Kind != "token":
+		return errors.New("there are tokens, but NOTES_AUTH is not token")
+	case issuer && a.Kind != "jwt":
+		return errors.New("there is NOTES_JWT_ISSUER or NOTES_JWT_AUDIENCE, but NOTES_AUTH is not jwt")
+	case a.Kind == "token" && (a.Tokens == "") == (a.TokensFile == ""):
+		return errors.New("NOTES_AUTH=token needs either NOTES_TOKENS or NOTES_TOKENS_FILE (which a Lambda has not); server -new-token OWNER makes a token")
+	case a.Kind == "jwt" && (a.Issuer == "" || a.Audience == ""):
+		return errors.New("NOTES_AUTH=jwt needs NOTES_JWT_ISSUER and NOTES_JWT_AUDIENCE")
+	}
+	return nil
+}
+
+// OpenJWT makes a way to know callers by JSON Web Tokens.
+type OpenJWT func(ctx context.Context, issuer, audience string, log *slog.Logger) (app.Authenticate, error)
+
+// Open makes the way to know callers; nil where nobody is asked. A door that does not link JSON Web Tokens gives nil for
+// that way.
+func (a Auth) Open(ctx context.Context, log *slog.Logger, jwt OpenJWT) (app.Authenticate, error) {
+	switch {
+	case a.Kind == "jwt" && jwt == nil:
+		return nil, errors.New("NOTES_AUTH=jwt: this build knows no JSON Web Tokens; build it with deploy zip --jwt, or with -tags jwt")
+	case a.Kind == "jwt":
+		authenticate, err := jwt(ctx, a.Issuer, a.Audience, log)
+		if err != nil {
+			return nil, fmt.Errorf("NOTES_JWT_ISSUER: %w", err)
+		}
+		return authenticate, nil
+	case a.TokensFile != "":
+		file, err := token.Open(a.TokensFile, log)
+		if err != nil {
+			return nil, fmt.Errorf("NOTES_TOKENS_FILE: %w", err)
+		}
+		return file.Caller, nil
+	case a.Kind == "token":
+		tokens, err := token.Parse(a.Tokens, time.Now)
+		if err != nil {
+			return nil, fmt.Errorf("NOTES_TOKENS: %w", err)
+		}
+		return tokens.Caller, nil
+	}
+	return nil, nil
+}
+
+// Says is how callers are known, for a person.
+func (a Auth) Says() string {
+	switch a.Kind {
+	case "token":
+		return "callers are known by their tokens (NOTES_AUTH=token)"
+	case "jwt":
+		return "callers are known by the tokens of " + a.Issuer + " (NOTES_AUTH=jwt)"
+	}
+	return "anyone who reaches this address can read and write them (NOTES_AUTH=none)"
+}

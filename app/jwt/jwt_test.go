@@ -1,0 +1,451 @@
+package jwt
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"example.com/portable-notes/app"
+	"example.com/portable-notes/app/jwt/jwttest"
+	"example.com/portable-notes/notes"
+)
+
+func open(t testing.TB, issuer string) (*Verifier, *bytes.Buffer) {
+	t.Helper()
+	var log bytes.Buffer
+	v, err := Open(t.Context(), issuer, jwttest.Audience, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v, &log
+}
+
+// TestIssuer: tokens of a real issuer are known, with their owner and scope.
+func TestIssuer(t *testing.T) {
+	issuer := jwttest.New(t)
+	v, _ := open(t, issuer.URL)
+	for scope, want := range map[string]app.Scope{"notes:read": app.Read, "notes:write": app.Write, "notes:read notes:write": app.Write, "openid": app.NoScope, "notes:writer": app.NoScope} {
+		token := issuer.Token(t, "anna", scope)
+		for range 2 { // the second is remembered
+			caller, err := v.Caller(t.Context(), token)
+			if err != nil || caller != (app.Caller{Owner: issuer.URL + " anna", Scope: want}) {
+				t.Errorf("%s: %+v, %v", scope, caller, err)
+			}
+		}
+	}
+	if issuer.Asked() != 1 {
+		t.Errorf("the keys were asked for %d times", issuer.Asked())
+	}
+}
+
+// forge signs whatever one likes.
+func forge(t testing.TB, alg jose.SignatureAlgorithm, key any, header map[string]any, claims any) string {
+	t.Helper()
+	options := &jose.SignerOptions{}
+	for name, value := range header {
+		options.WithHeader(jose.HeaderKey(name), value)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, ok := claims.([]byte)
+	if !ok {
+		if payload, err = json.Marshal(claims); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := signed.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+type claims = map[string]any
+
+// TestBadTokens: no token is taken that the issuer did not make for us, for now.
+func TestBadTokens(t *testing.T) {
+	issuer := jwttest.New(t)
+	v, log := open(t, issuer.URL)
+	id, private := issuer.SigningKey()
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	now := time.Now().Unix()
+	good := func(changes claims) claims {
+		all := claims{"iss": issuer.URL, "sub": "anna", "aud": jwttest.Audience, "exp": now + 300, "nbf": now - 5, "iat": now - 5, "scope": "notes:write"}
+		for name, value := range changes {
+			if all[name] = value; value == nil {
+				delete(all, name)
+			}
+		}
+		return all
+	}
+	signed := func(changes claims) string {
+		return forge(t, jose.RS256, private, map[string]any{"kid": id}, good(changes))
+	}
+	with := func(header map[string]any) string { return forge(t, jose.RS256, private, header, good(nil)) }
+	foreign := func(header map[string]any) string { return forge(t, jose.RS256, other, header, good(nil)) }
+	raw := func(header, payload string) string {
+		return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
+	}
+	text, err := json.Marshal(good(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid := signed(nil)
+	parts := strings.Split(valid, ".")
+	jwk := func(key any) map[string]any {
+		var m map[string]any
+		b, err := json.Marshal(jose.JSONWebKey{Key: key, KeyID: "mine"})
+		if err != nil || json.Unmarshal(b, &m) != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	flip := func(s string) string {
+		b, err := base64.RawURLEncoding.DecodeString(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)/2] ^= 1
+		return base64.RawURLEncoding.EncodeToString(b)
+	}
+	steal := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a URL of a token's header was asked") }))
+	t.Cleanup(steal.Close)
+
+	for name, token := range map[string]string{ // all that is good, so that the others are bad for the reason that they name
+		"as made":             valid,
+		"audience in a list":  signed(claims{"aud": []string{"other", jwttest.Audience}}),
+		"client_id alone":     signed(claims{"aud": nil, "client_id": jwttest.Audience}),
+		"expired just now":    signed(claims{"exp": now - 10}),
+		"a clock ahead":       signed(claims{"nbf": now + 10, "iat": now + 10}),
+		"at+jwt":              with(map[string]any{"kid": id, "typ": "at+jwt"}),
+		"JWT":                 with(map[string]any{"kid": id, "typ": "JWT"}),
+		"jku, signed as ours": with(map[string]any{"kid": id, "jku": steal.URL}),
+	} {
+		if caller, err := v.Caller(t.Context(), token); err != nil || caller.Owner != issuer.URL+" anna" {
+			t.Errorf("%s: %+v, %v", name, caller, err)
+		}
+	}
+
+	bad := map[string]struct {
+		token string
+		want  app.Refusal
+	}{
+		"none":                            {raw(`{"alg":"none"}`, string(text)) + ".", malformed},
+		"None":                            {raw(`{"alg":"None","kid":"`+id+`"}`, string(text)) + ".", malformed},
+		"none, with a signature":          {raw(`{"alg":"none","kid":"`+id+`"}`, string(text)) + "." + parts[2], malformed},
+		"no algorithm":                    {raw(`{"kid":"`+id+`"}`, string(text)) + "." + parts[2], malformed},
+		"HS256 with the public key, PEM":  {forge(t, jose.HS256, publicPEM, map[string]any{"kid": id}, good(nil)), malformed},
+		"HS256 with the public key, DER":  {forge(t, jose.HS256, der, map[string]any{"kid": id}, good(nil)), malformed},
+		"HS256 with nothing":              {forge(t, jose.HS256, make([]byte, 32), map[string]any{"kid": id}, good(nil)), malformed},
+		"HS512 with the modulus":          {forge(t, jose.HS512, private.N.Bytes(), map[string]any{"kid": id}, good(nil)), malformed},
+		"PS256 with the RS256 key":        {forge(t, jose.PS256, private, map[string]any{"kid": id}, good(nil)), unknownKey},
+		"ES256 under the RSA key's id":    {forge(t, jose.ES256, curve, map[string]any{"kid": id}, good(nil)), unknownKey},
+		"EdDSA under the RSA key's id":    {forge(t, jose.EdDSA, edwards, map[string]any{"kid": id}, good(nil)), unknownKey},
+		"another key under the id":        {foreign(map[string]any{"kid": id}), signature},
+		"unknown kid":                     {foreign(map[string]any{"kid": "key-99"}), unknownKey},
+		"no kid":                          {with(nil), unknownKey},
+		"empty kid":                       {with(map[string]any{"kid": ""}), unknownKey},
+		"kid of a file":                   {foreign(map[string]any{"kid": "../../../../dev/null"}), unknownKey},
+		"kid of SQL":                      {foreign(map[string]any{"kid": "x' UNION SELECT 'key"}), unknownKey},
+		"kid in another case":             {with(map[string]any{"kid": strings.ToUpper(id)}), unknownKey},
+		"kid with a NUL":                  {with(map[string]any{"kid": id + "\x00"}), unknownKey},
+		"jwk":                             {foreign(map[string]any{"jwk": jwk(other.Public())}), unknownKey},
+		"jwk, and a known kid":            {foreign(map[string]any{"jwk": jwk(other.Public()), "kid": id}), signature},
+		"jku":                             {foreign(map[string]any{"kid": "mine", "jku": steal.URL}), unknownKey},
+		"x5u":                             {foreign(map[string]any{"kid": "mine", "x5u": steal.URL}), unknownKey},
+		"jku of the issuer, known kid":    {foreign(map[string]any{"kid": id, "jku": issuer.URL + "/keys"}), signature},
+		"x5c":                             {raw(`{"alg":"RS256","kid":"`+id+`","x5c":["AAAA"]}`, string(text)) + "." + parts[2], malformed},
+		"an extension that must be known": {raw(`{"alg":"RS256","kid":"`+id+`","crit":["exp"],"exp":1}`, string(text)) + "." + parts[2], malformed},
+		"b64 false":                       {raw(`{"alg":"RS256","kid":"`+id+`","b64":false,"crit":["b64"]}`, string(text)) + "." + parts[2], signature},
+		"a logout token":                  {with(map[string]any{"kid": id, "typ": "logout+jwt"}), wrongType},
+		"a security event":                {with(map[string]any{"kid": id, "typ": "secevent+jwt"}), wrongType},
+		"another issuer":                  {signed(claims{"iss": "https://example.com"}), wrongIssuer},
+		"issuer and a slash":              {signed(claims{"iss": issuer.URL + "/"}), wrongIssuer},
+		"no issuer":                       {signed(claims{"iss": nil}), wrongIssuer},
+		"issuer in a list":                {signed(claims{"iss": []string{issuer.URL}}), malformed},
+		"another audience":                {signed(claims{"aud": "others"}), forOthers},
+		"audience in another case":        {signed(claims{"aud": "Notes"}), forOthers},
+		"no audience":                     {signed(claims{"aud": nil}), forOthers},
+		"empty audience":                  {signed(claims{"aud": []string{}}), forOthers},
+		"another audience, our client_id": {signed(claims{"aud": "others", "client_id": jwttest.Audience}), forOthers},
+		"expired":                         {signed(claims{"exp": now - 31}), app.ExpiredToken},
+		"expired long ago":                {signed(claims{"exp": 1}), app.ExpiredToken},
+		"no expiry":                       {signed(claims{"exp": nil}), noExpiry},
+		"expiry null":                     {forge(t, jose.RS256, private, map[string]any{"kid": id}, claims{"iss": issuer.URL, "sub": "anna", "aud": "notes", "exp": nil}), noExpiry},
+		"expiry a text":                   {signed(claims{"exp": "tomorrow"}), malformed},
+		"not before later":                {signed(claims{"nbf": now + 3600}), notYet},
+		"made in the future":              {signed(claims{"iat": now + 3600}), notYet},
+		"no subject":                      {signed(claims{"sub": nil}), noSubject},
+		"empty subject":                   {signed(claims{"sub": ""}), noSubject},
+		"a subject too long":              {signed(claims{"sub": strings.Repeat("x", 600)}), noSubject},
+		"a subject that is a number":      {signed(claims{"sub": 1}), malformed},
+		"truncated":                       {valid[:len(valid)-1], malformed},
+		"without a signature":             {parts[0] + "." + parts[1] + ".", signature},
+		"two parts":                       {parts[0] + "." + parts[1], malformed},
+		"four parts":                      {valid + "." + parts[2], malformed},
+		"a bit of the payload":            {parts[0] + "." + flip(parts[1]) + "." + parts[2], signature},
+		"a bit of the signature":          {parts[0] + "." + parts[1] + "." + flip(parts[2]), signature},
+		"another's signature":             {parts[0] + "." + parts[1] + "." + strings.Split(signed(claims{"sub": "ben"}), ".")[2], signature},
+		"payload no JSON":                 {forge(t, jose.RS256, private, map[string]any{"kid": id}, []byte("hello")), malformed},
+		"payload a list":                  {forge(t, jose.RS256, private, map[string]any{"kid": id}, []byte("[]")), malformed},
+		"JSON serialization":              {`{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`, malformed},
+		"no token":                        {"x", malformed},
+		"dots":                            {"..", malformed},
+		"padding":                         {parts[0] + "=." + parts[1] + "." + parts[2], malformed},
+		"huge":                            {strings.Repeat("x.", 4096), malformed},
+	}
+	if len(bad) < 40 {
+		t.Errorf("only %d bad tokens", len(bad))
+	}
+	for name, c := range bad {
+		caller, err := v.Caller(t.Context(), c.token)
+		var refusal app.Refusal
+		if caller != (app.Caller{}) || !errors.As(err, &refusal) || refusal != c.want {
+			t.Errorf("%s: %+v, %v; want %q", name, caller, err, c.want)
+		}
+	}
+	if issuer.Asked() > 2 {
+		t.Errorf("the keys were asked for %d times: bad tokens make us flood the issuer", issuer.Asked())
+	}
+	if log.Len() > 0 {
+		t.Errorf("the log says %s", log)
+	}
+}
+
+// clock is set by hand.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) read() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// await waits until something holds.
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+	}
+}
+
+// TestRotation: new keys are found when they are needed, keys that go take the tokens with them that they signed, and an
+// issuer that is slow or gone stops nobody whose key is known.
+func TestRotation(t *testing.T) {
+	issuer := jwttest.New(t)
+	v, log := open(t, issuer.URL)
+	at := &clock{now: time.Now()}
+	v.now, v.keys.now = at.read, at.read
+	refused := func(token string, want app.Refusal) {
+		t.Helper()
+		var refusal app.Refusal
+		if _, err := v.Caller(t.Context(), token); !errors.As(err, &refusal) || refusal != want {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	known := func(token string) {
+		t.Helper()
+		if _, err := v.Caller(t.Context(), token); err != nil {
+			t.Error(err)
+		}
+	}
+	lasting := func() string { // of the issuer's key; its own tokens last for minutes
+		id, private := issuer.SigningKey()
+		return forge(t, jose.RS256, private, map[string]any{"kid": id}, claims{"iss": issuer.URL, "sub": "anna", "aud": "notes", "exp": at.read().Add(48 * time.Hour).Unix()})
+	}
+	first := lasting()
+	known(first)
+
+	issuer.Rotate(t, false)
+	second := lasting()
+	at.pass(pause)
+	known(second)
+	known(first)
+
+	issuer.Rotate(t, true) // the first two keys are gone, which is seen when they are asked for again
+	before := issuer.Asked()
+	known(second)
+	if issuer.Asked() != before {
+		t.Error("keys that are fresh were asked for again")
+	}
+	at.pass(fresh)
+	known(first) // and they are asked for, beside
+	await(t, "the keys are asked for", func() bool { v.keys.mu.Lock(); defer v.keys.mu.Unlock(); return len(v.keys.byID) == 1 })
+	refused(first, unknownKey)
+	refused(second, unknownKey)
+	at.pass(pause)
+	third := lasting()
+	known(third)
+
+	issuer.Gone(true)
+	at.pass(fresh)
+	var requests sync.WaitGroup
+	for range 100 {
+		requests.Go(func() {
+			if _, err := v.Caller(t.Context(), third); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	requests.Wait()
+	await(t, "a dead issuer is noticed", func() bool { v.keys.mu.Lock(); defer v.keys.mu.Unlock(); return v.keys.failure != nil })
+	if !strings.Contains(log.String(), "cannot be had") {
+		t.Errorf("the log says %s", log)
+	}
+	_, private := issuer.SigningKey()
+	unknown := forge(t, jose.RS256, private, map[string]any{"kid": "new"}, claims{"iss": issuer.URL})
+	if _, err := v.Caller(t.Context(), unknown); !errors.Is(err, notes.ErrUnavailable) {
+		t.Errorf("a key that nobody can tell of: %v", err)
+	}
+	at.pass(stale - fresh - time.Hour)
+	long := lasting()
+	known(long) // by a key that is old, but not too old
+	at.pass(2 * time.Hour)
+	if _, err := v.Caller(t.Context(), long); !errors.Is(err, notes.ErrUnavailable) {
+		t.Errorf("keys of yesterday are used: %v", err)
+	}
+
+	issuer.Gone(false)
+	issuer.Slow(300 * time.Millisecond)
+	at.pass(pauseFailed)
+	before = issuer.Asked()
+	for range 100 {
+		requests.Go(func() {
+			if _, err := v.Caller(t.Context(), long); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	requests.Wait()
+	if asked := issuer.Asked() - before; asked != 1 {
+		t.Errorf("a slow issuer was asked %d times at once", asked)
+	}
+	at.pass(48 * time.Hour)
+	refused(long, app.ExpiredToken)
+}
+
+// TestOpen: an issuer that answers nonsense ends the start, one that is out of reach does not.
+func TestOpen(t *testing.T) {
+	var answers map[string]string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, ok := answers[r.URL.Path]
+		switch {
+		case !ok:
+			w.WriteHeader(http.StatusNotFound)
+		case body == "down":
+			w.WriteHeader(http.StatusBadGateway)
+		case body == "elsewhere":
+			http.Redirect(w, r, "https://example.com/", http.StatusFound)
+		default:
+			_, _ = w.Write([]byte(body))
+		}
+	}))
+	t.Cleanup(s.Close)
+	const discovery = "/.well-known/openid-configuration"
+	about := func(issuer, keys string) string { return `{"issuer":"` + issuer + `","jwks_uri":"` + keys + `"}` }
+	for says, served := range map[string]map[string]string{
+		"answers 404":                  {},
+		"answers 302":                  {discovery: "elsewhere"},
+		"says that it is":              {discovery: about("https://example.com", s.URL+"/keys")},
+		"which is no https URL":        {discovery: about(s.URL, "http://example.com/keys")},
+		"answers no such JSON":         {discovery: "<html>"},
+		"answers more than":            {discovery: about(s.URL, s.URL+"/keys"), "/keys": `{"keys":[` + strings.Repeat(" ", 2<<20) + "]}"},
+		"/keys answers no such JSON: ": {discovery: about(s.URL, s.URL+"/keys"), "/keys": `{"keys":1}`},
+	} {
+		answers = served
+		if _, err := Open(t.Context(), s.URL, "notes", slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %q", err, says)
+		}
+	}
+	answers = map[string]string{discovery: "down"}
+	v, err := Open(t.Context(), s.URL, "notes", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
+		{Key: curve.Public(), KeyID: "curve", Algorithm: "ES256"}, {Key: small.Public(), KeyID: "small"}, {Key: []byte("0123456789abcdef0123456789abcdef"), KeyID: "secret"},
+		{Key: curve.Public(), KeyID: "encryption", Use: "enc"}, {Key: curve, KeyID: "private"}, {Key: curve.Public()},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers = map[string]string{discovery: about(s.URL, s.URL+"/keys"), "/keys": strings.Replace(string(set), `"keys":[`, `"keys":[{"kty":"new"},{"kty":"RSA"},`, 1)}
+	at := &clock{now: time.Now()}
+	at.pass(pauseFailed)
+	v.keys.now = at.read
+	token := forge(t, jose.ES256, curve, map[string]any{"kid": "curve"}, claims{"iss": s.URL, "sub": "x", "aud": "notes", "exp": time.Now().Unix() + 60})
+	if _, err := v.Caller(t.Context(), token); err != nil {
+		t.Error(err)
+	}
+	if len(v.keys.byID) != 1 {
+		t.Errorf("of the keys these are used: %v", v.keys.byID)
+	}
+	for _, wrong := range []string{"", "example.com", "http://example.com", "ftp://example.com", "https://example.com?x", "https://a@example.com", "https://", "http://localhost.example.com", "https://example.com/#x"} {
+		if Check(wrong) == nil {
+			t.Errorf("an issuer %q", wrong)
+		}
+	}
+	for _, right := range []string{"https://example.com", "https://example.com/tenant/", "http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:1"} {
+		if err := Check(right); err != nil {
+			t.Errorf("%s: %v", right, err)
+		}
+	}
+}

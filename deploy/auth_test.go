@@ -1,0 +1,251 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"example.com/portable-notes/app/jwt/jwttest"
+	"example.com/portable-notes/app/token"
+	"example.com/portable-notes/notes/storetest"
+)
+
+// ask asks the stack's API with a token, or without.
+func (w *world) ask(method, token string) (int, string) {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), method, w.URL+"/_aws/execute-api/"+w.api()+"/dev/notes", strings.NewReader(`{"title":"x"}`))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+// is tells that the stack's API answers so.
+func (w *world) is(what, method, token string, want int, says string) {
+	w.t.Helper()
+	if status, body := w.ask(method, token); status != want || !strings.Contains(body, says) {
+		w.t.Errorf("%s: %d %s, want %d %s", what, status, body, want, says)
+	}
+}
+
+// changed tells which calls that change something were made since.
+func (w *world) changed(since int) (calls []string) {
+	some, _ := w.calls(since)
+	for _, c := range some {
+		if changing(c.Operation) {
+			calls = append(calls, c.Operation)
+		}
+	}
+	return calls
+}
+
+// jwtZip is the function with JSON Web Tokens.
+func (w *world) jwtZip() string {
+	w.t.Helper()
+	zip := filepath.Join(filepath.Dir(w.zip), "notes-jwt.zip")
+	if _, err := os.Stat(zip); err != nil {
+		w.runs("zip", "--jwt", "--arch", runtime.GOARCH, "--out", zip)
+	}
+	return zip
+}
+
+var shown = regexp.MustCompile(`NOTES_TOKEN=(notes_\S+)`)
+
+// TestNothingIsOpenByAccident: without a choice nothing is made, and what was chosen stays.
+func TestNothingIsOpenByAccident(t *testing.T) {
+	w := enter(t)
+	_, before := w.calls(0)
+	for _, c := range [][2]string{
+		{"", "say who may use the service"}, {"--auth=open", "--auth must be token, jwt or none"}, {"--auth=jwt", "needs --issuer"}, {"--auth=jwt --issuer=example.com --audience=x", "--issuer must be the issuer's https URL"}, {"--issuer=https://example.com", "go with --auth jwt"},
+		{"--tokens=x", "goes with --auth token"}, {"--auth=none --tokens=x", "goes with --auth token"}, {"--auth=token --tokens=anna", "--tokens: token 1: must be"}, {"--auth=token --audience=x", "go with --auth jwt"},
+		{"--auth=token --tokens=" + strings.Repeat("x", 4000), "has room for 3500"}, {"--auth=none --concurrency=-1", "must be 0 or more"},
+	} {
+		for _, verb := range []string{"up", "plan"} {
+			out, err := deploy(t, append([]string{verb, "--stack", w.name}, strings.Fields(c[0])...)...)
+			if err == nil || !strings.Contains(err.Error(), c[1]) || strings.Contains(out, "NOTES_TOKEN=") {
+				t.Errorf("%s %.80s: %v %s, want %q", verb, c[0], err, out, c[1])
+			}
+		}
+	}
+	if made := w.changed(before); made != nil {
+		t.Errorf("mistakes made %v", made)
+	}
+}
+
+// TestToken: a token is made and shown once, only its hash is kept, and it stays what it is until others are given.
+func TestToken(t *testing.T) {
+	w := enter(t)
+	out := w.runs("up", "--stack", w.name, "--zip", w.zip, "--auth", "token")
+	match := shown.FindStringSubmatch(out)
+	if match == nil || strings.Count(out, match[1]) != 1 || !strings.Contains(out, "a note was made, read, changed") {
+		t.Fatalf("up says %s", out)
+	}
+	function, err := w.functions().GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := fmt.Sprint(function.Environment.Variables); strings.Contains(said, match[1]) || !strings.Contains(said, "owner write sha256:") {
+		t.Errorf("the function is told %s", said)
+	}
+	_, after := w.calls(0)
+	w.is("a stranger", "GET", "", 401, `"code":"unauthenticated"`)
+	w.is("another token", "GET", match[1]+"x", 401, `"code":"unauthenticated"`)
+	w.is("the token", "GET", match[1], 200, `{"notes":[]}`)
+	for _, args := range [][]string{{}, {"--auth", "token"}} {
+		again := w.runs(append([]string{"up", "--stack", w.name, "--zip", w.zip}, args...)...)
+		if strings.Contains(again, "notes_") || !strings.Contains(again, "strangers are refused") {
+			t.Errorf("up again says %s", again)
+		}
+	}
+	if made := w.changed(after); made != nil {
+		t.Errorf("up again calls %v", made)
+	}
+	t.Setenv("NOTES_TOKEN", match[1])
+	if out := w.runs("up", "--stack", w.name, "--zip", w.zip, "--check"); !strings.Contains(out, "a note was made, read, changed") {
+		t.Errorf("with the token up says %s", out)
+	}
+
+	made, line, err := token.New("anna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("NOTES_TOKEN", "")
+	w.runs("up", "--stack", w.name, "--zip", w.zip, "--tokens", strings.Replace(line, "write", "read", 1))
+	w.is("the former token", "GET", match[1], 401, "unauthenticated")
+	w.is("the new token", "GET", made, 200, `{"notes":[]}`)
+	w.is("which may only read", "POST", made, 403, `"code":"forbidden"`)
+	var told struct{ Token string }
+	w.runs("down", "--stack", w.name, "--delete-data", w.name)
+	if out := w.runs("up", "--stack", w.name, "--zip", w.zip, "--auth", "token", "--json"); json.Unmarshal([]byte(out), &told) != nil || told.Token == "" || strings.Count(out, told.Token) != 1 {
+		t.Errorf("as JSON up says %s", out)
+	}
+	w.is("the token", "GET", told.Token, 200, `{"notes":[]}`)
+}
+
+// TestJWT: API Gateway judges the tokens of an issuer, and the service judges them again; another choice leaves nothing of it.
+func TestJWT(t *testing.T) {
+	w := enter(t)
+	issuer := jwttest.New(t)
+	zip := w.jwtZip()
+	t.Setenv("NOTES_TOKEN", issuer.Token(t, "deploy", "notes:write"))
+	args := []string{"up", "--stack", w.name, "--zip", zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience", jwttest.Audience}
+	if out := w.runs(args...); !strings.Contains(out, "a note was made, read, changed") || !strings.Contains(out, "authorizer for tokens of "+issuer.URL) {
+		t.Errorf("up says %s", out)
+	}
+	t.Setenv("NOTES_TOKEN", "")
+	_, before := w.calls(0)
+	if out := w.runs("up", "--stack", w.name, "--zip", zip); !strings.Contains(out, "strangers are refused") {
+		t.Errorf("up again says %s", out)
+	}
+	if made := w.changed(before); made != nil {
+		t.Errorf("up again calls %v", made)
+	}
+	w.is("a stranger", "GET", "", 401, `{"message":"Unauthorized"}`)
+	w.is("a browser's question", "OPTIONS", "", 204, "")
+	w.is("no scope", "GET", issuer.Token(t, "anna", "openid"), 403, `{"message":"Forbidden"}`)
+	w.is("a reader", "GET", issuer.Token(t, "anna", "notes:read"), 200, `{"notes":[]}`)
+	w.is("a reader", "POST", issuer.Token(t, "anna", "notes:read"), 403, `"code":"forbidden"`)
+	w.is("a writer", "POST", issuer.Token(t, "anna", "notes:write"), 201, `"title":"x"`)
+	w.is("another", "GET", issuer.Token(t, "ben", "notes:write"), 200, `{"notes":[]}`)
+	event := `{"version":"2.0","rawPath":"/dev/notes","headers":{"host":"x"},"requestContext":{"http":{"method":"GET","sourceIp":"127.0.0.1"},"stage":"dev","authorizer":{"jwt":{"claims":{"sub":"anna"}}}}}`
+	if answer, err := w.functions().Invoke(t.Context(), &lambda.InvokeInput{FunctionName: &w.name, Payload: []byte(event)}); err != nil || !strings.Contains(string(answer.Payload), "unauthenticated") {
+		t.Errorf("past API Gateway the function answers %s, %v", answer.Payload, err)
+	}
+
+	// What a person loosened is tightened.
+	routes, err := w.gateway().GetRoutes(t.Context(), &apigatewayv2.GetRoutesInput{ApiId: aws.String(w.api())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.gateway().UpdateRoute(t.Context(), &apigatewayv2.UpdateRouteInput{ApiId: aws.String(w.api()), RouteId: routes.Items[0].RouteId, AuthorizationType: "NONE"}); err != nil {
+		t.Fatal(err)
+	}
+	if out := w.runs(args...); !strings.Contains(out, "AuthorizationType NONE -> JWT") {
+		t.Errorf("up says %s", out)
+	}
+
+	w.runs("up", "--stack", w.name, "--zip", w.zip, "--auth", "none")
+	w.is("a stranger", "GET", "", 200, `{"notes":[]}`)
+	authorizers, err := w.gateway().GetAuthorizers(t.Context(), &apigatewayv2.GetAuthorizersInput{ApiId: aws.String(w.api())})
+	if err != nil || len(authorizers.Items) > 0 {
+		t.Errorf("of the authorizer there is left %v, %v", authorizers.Items, err)
+	}
+	if state := w.state(w.name); strings.Contains(state, "OPTIONS") || strings.Contains(state, "JWT") {
+		t.Errorf("of the other choice there is left\n%s", state)
+	}
+	w.runs("down", "--stack", w.name)
+}
+
+// TestProofPlanJWT: the script for an issuer makes a stack that up finds complete.
+func TestProofPlanJWT(t *testing.T) {
+	w := enter(t)
+	if _, err := exec.LookPath("aws"); err != nil {
+		storetest.Lacks(t, "the aws CLI", err)
+	}
+	folder := t.TempDir()
+	if err := os.Symlink(w.jwtZip(), filepath.Join(folder, "notes.zip")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh")
+	cmd.Stdin = strings.NewReader(w.runs("plan", "--stack", w.name, "--concurrency", "0", "--auth", "jwt", "--issuer", jwttest.New(t).URL, "--audience", jwttest.Audience))
+	cmd.Dir = folder
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	_, before := w.calls(0)
+	out := w.runs("up", "--stack", w.name, "--concurrency", "0", "--zip", filepath.Join(folder, "notes.zip"))
+	if made := w.changed(before); made != nil || !strings.Contains(out, "strangers are refused") {
+		t.Errorf("up after the script calls %v, and says %s", made, out)
+	}
+}
+
+// TestConcurrency: it is reserved, changed and given back; an account that has no room is told, and served.
+func TestConcurrency(t *testing.T) {
+	w := enter(t)
+	w.up()
+	reserved := func() int32 {
+		t.Helper()
+		is, err := w.functions().GetFunctionConcurrency(t.Context(), &lambda.GetFunctionConcurrencyInput{FunctionName: &w.name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return aws.ToInt32(is.ReservedConcurrentExecutions)
+	}
+	if reserved() != 100 {
+		t.Errorf("reserved are %d", reserved())
+	}
+	if out := w.up("--concurrency", "7"); reserved() != 7 || !strings.Contains(out, "ReservedConcurrentExecutions 100 -> 7") {
+		t.Errorf("reserved are %d; up says %s", reserved(), out)
+	}
+	if out := w.up("--concurrency", "0"); reserved() != 0 || !strings.Contains(out, "reserved concurrency removed") {
+		t.Errorf("reserved are %d; up says %s", reserved(), out)
+	}
+	if out := w.up("--concurrency", "950"); reserved() != 0 || !strings.Contains(out, "this account's quota leaves no room") || !strings.Contains(out, "/dev/notes") {
+		t.Errorf("reserved are %d; up says %s", reserved(), out)
+	}
+}

@@ -1,0 +1,115 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	gatewaytypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+
+	"example.com/portable-notes/app/jwt"
+	"example.com/portable-notes/app/token"
+)
+
+// Auth is how the service knows its callers: what the function is told by NOTES_AUTH and the settings beside it.
+type Auth struct {
+	Kind             string // token, jwt or none; "" where nothing is said
+	Tokens           string // as package token reads them: hashes
+	Issuer, Audience string // of JSON Web Tokens
+}
+
+// maxTokens bounds them: all of a function's environment has 4 KB (Lambda quotas).
+const maxTokens = 3500
+
+// Check tells what does not go together.
+func (a Auth) Check() error {
+	switch {
+	case a.Kind != "" && a.Kind != "token" && a.Kind != "jwt" && a.Kind != "none":
+		return fmt.Errorf("--auth must be token, jwt or none, is %q", a.Kind)
+	case a.Tokens != "" && a.Kind != "token":
+		return errors.New("--tokens goes with --auth token")
+	case a.Issuer+a.Audience != "" && a.Kind != "jwt":
+		return errors.New("--issuer and --audience go with --auth jwt")
+	case len(a.Tokens) > maxTokens:
+		return fmt.Errorf("the tokens have %d bytes, a function's environment has room for %d: have an issuer make them (--auth jwt)", len(a.Tokens), maxTokens)
+	}
+	if err := jwt.Check(a.Issuer); a.Issuer != "" && err != nil {
+		return fmt.Errorf("--issuer %w, is %q", err, a.Issuer)
+	}
+	if a.Tokens != "" {
+		if _, err := token.Parse(a.Tokens, time.Now); err != nil {
+			return fmt.Errorf("--tokens: %w", err)
+		}
+	}
+	return nil
+}
+
+// Complete tells what is missing of it for a stack that is to be made.
+func (a Auth) Complete() error {
+	switch {
+	case a.Kind == "":
+		return errors.New("say who may use the service: --auth token (who has a token that is made now), --auth jwt --issuer URL --audience NAME (who has a token of that issuer), or --auth none (anyone who knows the URL reads and writes the notes)")
+	case a.Kind == "jwt" && (a.Issuer == "" || a.Audience == ""):
+		return errors.New("--auth jwt needs --issuer, the https URL of an OpenID Connect issuer, and --audience, whom its tokens are for")
+	}
+	return nil
+}
+
+// The function's variables.
+const (
+	authVariable     = "NOTES_AUTH"
+	tokensVariable   = "NOTES_TOKENS"
+	issuerVariable   = "NOTES_JWT_ISSUER"
+	audienceVariable = "NOTES_JWT_AUDIENCE"
+)
+
+// AuthOf reads it from a function's environment.
+func AuthOf(environment map[string]string) Auth {
+	return Auth{environment[authVariable], environment[tokensVariable], environment[issuerVariable], environment[audienceVariable]}
+}
+
+func (a Auth) environment(into map[string]string) {
+	into[authVariable] = a.Kind
+	for name, value := range map[string]string{tokensVariable: a.Tokens, issuerVariable: a.Issuer, audienceVariable: a.Audience} {
+		if value != "" {
+			into[name] = value
+		}
+	}
+}
+
+// scopes are those of which a token needs one before API Gateway lets it through; which of them for what, the app tells.
+var scopes = []string{"notes:read", "notes:write"}
+
+// authorizerName is the name of the API's one authorizer.
+const authorizerName = "notes"
+
+// authorizer has API Gateway judge tokens before the function is asked, which judges them again.
+func (s Stack) authorizer() Step {
+	api, id, name := aws.String("${api}"), aws.String("${authorizer}"), aws.String(authorizerName)
+	ours := "Items[?Name=='" + authorizerName + "'].AuthorizerId | sort(@)"
+	source := []string{"$request.header.Authorization"}
+	judges := &gatewaytypes.JWTConfiguration{Issuer: &s.Auth.Issuer, Audience: []string{s.Auth.Audience}}
+	return Step{
+		What:   "authorizer for tokens of " + s.Auth.Issuer,
+		Find:   &apigatewayv2.GetAuthorizersInput{ApiId: api},
+		Pick:   ours + " | [0]",
+		Ref:    "authorizer",
+		Create: &apigatewayv2.CreateAuthorizerInput{ApiId: api, Name: name, AuthorizerType: gatewaytypes.AuthorizerTypeJwt, IdentitySource: source, JwtConfiguration: judges},
+		Twins:  ours + " | [1:]",
+		Twin:   &apigatewayv2.DeleteAuthorizerInput{ApiId: api, AuthorizerId: aws.String("${twin}")},
+		Settings: []Setting{{Read: &apigatewayv2.GetAuthorizerInput{ApiId: api, AuthorizerId: id},
+			Put: &apigatewayv2.UpdateAuthorizerInput{ApiId: api, AuthorizerId: id, AuthorizerType: gatewaytypes.AuthorizerTypeJwt, IdentitySource: source, JwtConfiguration: judges}}},
+	}
+}
+
+// otherAuthorizers are those that the API had before, or a person added. No route has them any more.
+func (s Stack) otherAuthorizers() Extra {
+	at := "Items[].AuthorizerId"
+	if s.Auth.Kind == "jwt" {
+		at = "Items[?Name!='" + authorizerName + "'].AuthorizerId"
+	}
+	api := aws.String("${api}")
+	return Extra{List: &apigatewayv2.GetAuthorizersInput{ApiId: api}, At: at, Remove: &apigatewayv2.DeleteAuthorizerInput{ApiId: api, AuthorizerId: aws.String("${extra}")}}
+}
