@@ -29,6 +29,21 @@ type Options struct {
 	// Authenticate tells who sends a request to the notes; nil for everybody, who are one owner then.
 	Authenticate Authenticate
 
+	// Limit bounds the requests for notes of one address, and of one caller; nil for no bounds.
+	Limit Limit
+
+	// Client is the address that a request comes from, for limits and the log; nil for that of its connection.
+	Client func(*http.Request) string
+
+	// Trace is the id of the trace that a request belongs to, for the log: the door's to tell, and to check. "" for none.
+	Trace func(*http.Request) string
+
+	// Observe is told of each request that was answered. What it returns stands in the request's line in the log too.
+	Observe func(Seen) []slog.Attr
+
+	// LogKey keys the hash by which the log knows owners: with the same key the same owner has the same hash.
+	LogKey []byte
+
 	// RequestID names a request that its caller did not name, as API Gateway has done already; where it is nil, or names
 	// none, the name is a random UUID.
 	RequestID func(*http.Request) string
@@ -39,6 +54,9 @@ func New(service *notes.Service, options Options) *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = answerError
 	e.IPExtractor = echo.ExtractIPDirect() // no header that a client can send says who it is
+	if options.Client != nil {
+		e.IPExtractor = options.Client
+	}
 	e.Pre(observe(options), recovered, normalize)
 	if len(options.CORSOrigins) > 0 {
 		e.Pre(echo.WrapMiddleware(cors.New(cors.Options{
@@ -53,7 +71,7 @@ func New(service *notes.Service, options Options) *echo.Echo {
 		options.Timeout = 5 * time.Second
 	}
 	h := handlers{service: service, timeout: options.Timeout}
-	known := identify(options.Authenticate)
+	known := identify(options.Authenticate, options.Limit)
 	Get(e, "/notes", known(h.list))
 	e.POST("/notes", known(h.create))
 	Get(e, "/notes/:id", known(h.get))

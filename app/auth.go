@@ -57,16 +57,20 @@ const (
 	refusedKey = "refused"
 )
 
-// callerOf is who sent a request.
+// callerOf is who sent a request that identify let through.
 func callerOf(c echo.Context) Caller { return c.Get(callerKey).(Caller) }
 
 // maxToken is the most bytes of a token that is looked at.
 const maxToken = 8 << 10
 
-// identify lets a request through as its caller's. The answers to others are those of RFC 6750, section 3.
-func identify(authenticate Authenticate) echo.MiddlewareFunc {
+// identify lets a request through as its caller's, if neither its address nor its caller sends too many. The answers to
+// others are those of RFC 6750, section 3.
+func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
+			if err := limited(c, limit, "address", c.RealIP()); err != nil {
+				return err
+			}
 			if authenticate == nil {
 				c.Set(callerKey, everybody)
 				return next(c)
@@ -96,6 +100,9 @@ func identify(authenticate Authenticate) echo.MiddlewareFunc {
 				return err
 			}
 			c.Set(callerKey, caller)
+			if err := limited(c, limit, "caller", caller.Owner); err != nil {
+				return err
+			}
 			needed, name := Read, "notes:read"
 			if method := c.Request().Method; method != http.MethodGet && method != http.MethodHead {
 				needed, name = Write, "notes:write"

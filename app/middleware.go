@@ -2,6 +2,9 @@ package app
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,9 +18,18 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 )
 
+// Seen is a request that was answered. None of its texts is of a client's making.
+type Seen struct {
+	Method  string // one of HTTP's, or OTHER
+	Route   string // its template, such as /notes/:id; "" for a path that nobody serves
+	Status  int
+	Took    time.Duration
+	Refused Refusal // why its token was not taken; "" where it was, or where there was nothing to take
+}
+
 // observe stands outermost: it names the request, sets the headers that every answer carries, has errors answered, and
-// logs one line. The line holds nothing that a client wrote but the request id, which was checked: no path, no query, no
-// text. A fault of ours is logged here and nowhere else.
+// logs one line. The line holds nothing that a client wrote but the ids of the request and its trace, which were checked: no
+// path, no query, no text, no token. A fault of ours is logged here and nowhere else.
 func observe(options Options) echo.MiddlewareFunc {
 	log := options.Log
 	if log == nil {
@@ -47,28 +59,50 @@ func observe(options Options) echo.MiddlewareFunc {
 				c.Error(err)
 			}
 
-			status := c.Response().Status
+			seen := Seen{Method: knownMethod(r.Method), Route: c.Path(), Status: c.Response().Status, Took: time.Since(start)}
 			level := slog.LevelInfo
 			attrs := []slog.Attr{
 				slog.String("request_id", id),
-				slog.String("method", knownMethod(r.Method)),
-				slog.String("route", c.Path()),
-				slog.Int("status", status),
+				slog.String("method", seen.Method),
+				slog.String("route", seen.Route),
+				slog.Int("status", seen.Status),
 				slog.Int64("bytes", c.Response().Size),
-				slog.Int64("took_us", time.Since(start).Microseconds()),
-				slog.String("remote", r.RemoteAddr),
+				slog.Int64("took_us", seen.Took.Microseconds()),
+				slog.String("remote", c.RealIP()),
 			}
-			if status >= http.StatusInternalServerError {
+			if options.Trace != nil {
+				if trace := options.Trace(r); trace != "" {
+					attrs = append(attrs, slog.String("trace_id", trace))
+				}
+			}
+			if caller, ok := c.Get(callerKey).(Caller); ok && options.Authenticate != nil {
+				attrs = append(attrs, slog.String("caller", hashed(options.LogKey, caller.Owner)))
+			}
+			if refusal, ok := c.Get(refusedKey).(Refusal); ok {
+				seen.Refused = refusal
+				attrs = append(attrs, slog.String("refused", string(refusal)))
+			}
+			if seen.Status >= http.StatusInternalServerError {
 				level = slog.LevelError
 				if errors.Is(err, context.Canceled) { // the client is gone
 					level = slog.LevelInfo
 				}
 				attrs = append(attrs, slog.Any("error", err))
 			}
+			if options.Observe != nil {
+				attrs = append(attrs, options.Observe(seen)...)
+			}
 			log.LogAttrs(r.Context(), level, "request", attrs...)
 			return nil
 		}
 	}
+}
+
+// hashed is how the log knows an owner: who reads it can tell callers apart, and not who they are.
+func hashed(key []byte, owner string) string {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(owner))
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // recovered turns a panic into an error with its stack: for the client a 500, for the log the line of its request.

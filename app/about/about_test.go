@@ -143,12 +143,11 @@ func TestEveryBodyHasExamples(t *testing.T) {
 	}
 }
 
-// TestEveryCodeIsDocumented: the document has an example of every problem that this service without authentication or a
-// rate limit makes.
+// TestEveryCodeIsDocumented: the document has an example of every problem that this service makes.
 func TestEveryCodeIsDocumented(t *testing.T) {
 	for _, code := range []string{
 		"malformed_request", "invalid_parameter", "invalid_cursor", "not_found", "precondition_failed", "too_large",
-		"unsupported_media_type", "invalid_note", "idempotency_key_reused", "internal", "unavailable",
+		"unsupported_media_type", "invalid_note", "idempotency_key_reused", "internal", "unavailable", "unauthenticated", "forbidden", "too_many_requests",
 	} {
 		if !bytes.Contains(about.Contract, []byte(`"code": "`+code+`"`)) {
 			t.Errorf("no example has the code %s", code)

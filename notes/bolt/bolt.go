@@ -40,6 +40,7 @@ type Store struct {
 	closing chan struct{}         // closed by Close: no new writers
 	closed  chan struct{}         // closed when the queue has been served
 	doubt   atomic.Pointer[error] // why no write is taken any more; nil while they are
+	commits func(writers int)
 }
 
 var _ notes.Store = (*Store)(nil)

@@ -131,6 +131,7 @@ func (s *Store) try(batch []*write) (verdicts []verdict, failed int, err error) 
 	verdicts, failed = make([]verdict, len(batch)), -1
 	var tx *bbolt.Tx
 	var id int
+	committed := false
 	err = guard(func() (err error) {
 		if tx, err = s.db.Begin(true); err != nil {
 			return err
@@ -164,9 +165,13 @@ func (s *Store) try(batch []*write) (verdicts []verdict, failed int, err error) 
 				return err
 			}
 		}
+		committed = true
 		return tx.Commit()
 	})
 	if err == nil || tx == nil {
+		if err == nil && committed {
+			s.commits(len(batch))
+		}
 		return verdicts, failed, unavailable(err)
 	}
 	if rollback := guard(func() error { _ = tx.Rollback(); return nil }); rollback != nil {

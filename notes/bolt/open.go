@@ -24,7 +24,7 @@ const lockWait = 500 * time.Millisecond
 // records that a list leaves out. Every error names the file, what is wrong with it and what to do.
 //
 // Open reads the whole file once, to see that its pages hang together: about 1 s for each GB that is not in memory.
-func Open(path string, log *slog.Logger) (*Store, error) {
+func Open(path string, log *slog.Logger, options ...Option) (*Store, error) {
 	if err := regular(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(path); err != nil {
 			return nil, refusal(path, err)
@@ -40,6 +40,9 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 			FreelistType: bbolt.FreelistMapType,
 			NoStatistics: true,
 			OpenFile: func(path string, flag int, mode os.FileMode) (_ *os.File, err error) {
+				if file != nil { // it is locked already: this is for a backup
+					return os.OpenFile(path, flag, mode)
+				}
 				if file, err = openLocked(path, flag&^os.O_CREATE, mode); err != nil {
 					return nil, err
 				}
@@ -63,10 +66,20 @@ func Open(path string, log *slog.Logger) (*Store, error) {
 		queue:   make(chan *write, maxBatch),
 		closing: make(chan struct{}),
 		closed:  make(chan struct{}),
+		commits: func(int) {},
+	}
+	for _, option := range options {
+		option(s)
 	}
 	go s.commitLoop()
 	return s, nil
 }
+
+// Option changes a store that is being opened.
+type Option func(*Store)
+
+// Commits is told of each commit to the file: of how many writers it made durable at once.
+func Commits(report func(writers int)) Option { return func(s *Store) { s.commits = report } }
 
 // regular tells why the file at path cannot be one of ours before it is opened: to open another kind may hang.
 func regular(path string) error {

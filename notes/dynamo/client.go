@@ -68,7 +68,7 @@ type retries struct {
 }
 
 // newStore makes a store whose client sends through [transport].
-func newStore(cfg aws.Config, table string, p patience) *Store {
+func newStore(cfg aws.Config, table string, p patience, options ...func(*dynamodb.Options)) *Store {
 	var tokens awsretry.RateLimiter = ratelimit.None
 	if p.tokens > 0 {
 		tokens = ratelimit.NewTokenRateLimit(p.tokens)
@@ -83,10 +83,10 @@ func newStore(cfg aws.Config, table string, p patience) *Store {
 		return func(o *dynamodb.Options) { o.Retryer = retryer }
 	}
 	r := retries{p, repeat(passing), repeat(ended), repeat(undone)}
-	client := dynamodb.NewFromConfig(cfg, r.passing, func(o *dynamodb.Options) {
+	client := dynamodb.NewFromConfig(cfg, append(options, r.passing, func(o *dynamodb.Options) {
 		o.HTTPClient = newTransport(cfg, p.attempt)
 		o.Logger = logging.Nop{} // what is worth telling is told once, by explain
-	})
+	})...)
 	return &Store{cfg: cfg, client: client, table: table, retries: r}
 }
 

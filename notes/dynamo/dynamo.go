@@ -42,9 +42,9 @@ var _ notes.Store = (*Store)(nil)
 
 // Open returns a store over a table, whose region, credentials and endpoint cfg holds. It makes one bounded read: a table
 // that is not there, or one of another key schema, is an error that says what to do. A DynamoDB that does not answer is
-// only logged, because it may later.
-func Open(ctx context.Context, cfg aws.Config, table string, log *slog.Logger) (*Store, error) {
-	s := newStore(cfg, table, service)
+// only logged, because it may later. Options such as [Units] change the client.
+func Open(ctx context.Context, cfg aws.Config, table string, log *slog.Logger, options ...func(*dynamodb.Options)) (*Store, error) {
+	s := newStore(cfg, table, service, options...)
 	_, err := s.Get(ctx, "readiness", notes.ID{})
 	switch {
 	case errors.Is(err, errNoTable):

@@ -1,0 +1,97 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/portable-notes/notes"
+)
+
+// TestBackup: a copy that is made while 8 writers write is sound and holds every note that was answered before it began.
+func TestBackup(t *testing.T) {
+	folder := t.TempDir()
+	var most atomic.Int64 // writers in one commit
+	store, err := Open(filepath.Join(folder, "notes.db"), slog.New(slog.DiscardHandler), Commits(func(n int) {
+		most.Store(max(most.Load(), int64(n)))
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := notes.NewService(store, time.Now, rand.Reader)
+	ctx, cancel := context.WithCancel(t.Context())
+	var mu sync.Mutex
+	answered := map[notes.ID]bool{}
+	var writers sync.WaitGroup
+	for range 8 {
+		writers.Go(func() {
+			for ctx.Err() == nil {
+				note, _, err := service.Create(t.Context(), "anna", notes.Draft{Title: "x", Content: "y"}, "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				answered[note.ID] = true
+				mu.Unlock()
+			}
+		})
+	}
+	for copies := range 10 {
+		mu.Lock()
+		before := make([]notes.ID, 0, len(answered))
+		for id := range answered {
+			before = append(before, id)
+		}
+		mu.Unlock()
+		var backup bytes.Buffer
+		var size int64
+		if err := store.Backup(t.Context(), func(n int64) io.Writer { size = n; return &backup }); err != nil || int64(backup.Len()) != size || size == 0 {
+			t.Fatalf("%v; %d bytes, said are %d", err, backup.Len(), size)
+		}
+		path := filepath.Join(folder, "copy.db")
+		if err := os.WriteFile(path, backup.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if report, err := Check(path); err != nil || len(report.Findings) > 0 || report.Notes < uint64(len(before)) {
+			t.Fatalf("copy %d: %v, %+v; %d notes were answered before", copies, err, report, len(before))
+		}
+		restored, err := Open(path, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range before {
+			if _, err := restored.Get(t.Context(), "anna", id); err != nil {
+				t.Errorf("a note that was answered before the backup: %v", err)
+			}
+		}
+		if err := restored.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	writers.Wait()
+	if most.Load() < 2 || most.Load() > 8 {
+		t.Errorf("8 writers shared commits of at most %d", most.Load())
+	}
+	gone, cause := context.WithCancelCause(t.Context())
+	cause(errors.New("the client is gone"))
+	if err := store.Backup(gone, func(int64) io.Writer { return io.Discard }); err == nil {
+		t.Error("a backup for nobody is whole")
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Backup(t.Context(), func(int64) io.Writer { return io.Discard }); !errors.Is(err, notes.ErrUnavailable) {
+		t.Errorf("of a closed file: %v", err)
+	}
+}
