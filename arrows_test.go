@@ -17,8 +17,8 @@ const module = "example.com/portable-notes"
 // allowed are the arrows: what each package may import of this project's own. Requests flow one way, from a door to the
 // app, the notes and a store, and nothing calls back up. A package that is not here may import nothing of ours.
 var allowed = map[string][]string{
-	"adapters/lambda":   {"adapters/settings", "app", "app/jwt", "notes", "notes/dynamo"},
-	"adapters/server":   {"adapters/settings", "app", "app/about", "app/jwt", "app/token", "notes", "notes/bolt", "notes/dynamo"},
+	"adapters/lambda":   {"adapters/settings", "app", "app/jwt", "notes", "notes/dynamo", "notes/meter"},
+	"adapters/server":   {"adapters/settings", "app", "app/about", "app/jwt", "app/token", "notes", "notes/bolt", "notes/dynamo", "notes/meter"},
 	"adapters/settings": {"app", "app/token"},
 	"deploy":            {"app/token", "deploy/policy", "deploy/sandbox", "deploy/stack", "notes", "notes/bolt", "notes/dynamo"},
 	"app":               {"notes"},
@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"deploy/stack":      {"app", "app/jwt", "app/token", "deploy/policy", "notes/dynamo"},
 	"notes/bolt":        {"notes"},
 	"notes/dynamo":      {"notes"},
+	"notes/meter":       {"notes"},
 
 	// The suites are imported by tests alone.
 	"app/apptest":             {"app/about"},

@@ -6,6 +6,7 @@
 package app
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -39,7 +40,7 @@ type Options struct {
 	Trace func(*http.Request) string
 
 	// Observe is told of each request that was answered. What it returns stands in the request's line in the log too.
-	Observe func(Seen) []slog.Attr
+	Observe func(context.Context, Seen) []slog.Attr
 
 	// LogKey keys the hash by which the log knows owners: with the same key the same owner has the same hash.
 	LogKey []byte

@@ -68,7 +68,7 @@ const maxToken = 8 << 10
 func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			if err := limited(c, limit, "address", c.RealIP()); err != nil {
+			if err := limited(c, limit, PolicyAddress, c.RealIP()); err != nil {
 				return err
 			}
 			if authenticate == nil {
@@ -100,7 +100,7 @@ func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 				return err
 			}
 			c.Set(callerKey, caller)
-			if err := limited(c, limit, "caller", caller.Owner); err != nil {
+			if err := limited(c, limit, PolicyCaller, caller.Owner); err != nil {
 				return err
 			}
 			needed, name := Read, "notes:read"

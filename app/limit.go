@@ -10,8 +10,14 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Limit counts a request of somebody, an address or an owner, and tells what that leaves.
-type Limit func(who string) Quota
+// Limit counts a request of somebody, and tells what that leaves: of an address (PolicyAddress) or an owner (PolicyCaller).
+type Limit func(policy, who string) Quota
+
+// The policies of a limit.
+const (
+	PolicyAddress = "address"
+	PolicyCaller  = "caller"
+)
 
 // Quota is what is left of somebody's requests.
 type Quota struct {
@@ -28,7 +34,7 @@ func limited(c echo.Context, limit Limit, policy, who string) error {
 	if limit == nil {
 		return nil
 	}
-	quota := limit(who)
+	quota := limit(policy, who)
 	header := c.Response().Header()
 	header.Set("RateLimit-Policy", fmt.Sprintf(`%q;q=%d`, policy, quota.Most))
 	header.Set("RateLimit", fmt.Sprintf(`%q;r=%d;t=%d`, policy, quota.Remaining, seconds(quota.Reset)))

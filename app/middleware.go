@@ -90,7 +90,7 @@ func observe(options Options) echo.MiddlewareFunc {
 				attrs = append(attrs, slog.Any("error", err))
 			}
 			if options.Observe != nil {
-				attrs = append(attrs, options.Observe(seen)...)
+				attrs = append(attrs, options.Observe(r.Context(), seen)...)
 			}
 			log.LogAttrs(r.Context(), level, "request", attrs...)
 			return nil

@@ -56,7 +56,7 @@ func table(t testing.TB) notes.Store {
 func doorOf(store notes.Store, basePath string) (*door, *bytes.Buffer) {
 	var log bytes.Buffer
 	handler := withIDs{slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})}
-	return newDoor(notes.NewService(store, time.Now, rand.Reader), config{basePath: basePath}, nil, slog.New(handler)), &log
+	return newDoor(notes.NewService(store, time.Now, rand.Reader), config{basePath: basePath}, nil, &figures{}, slog.New(handler)), &log
 }
 
 // invoke has a function work on an event as Lambda does.

@@ -26,18 +26,21 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/awslabs/aws-lambda-go-api-proxy/core"
 
 	"example.com/portable-notes/adapters/settings"
 	"example.com/portable-notes/app"
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/dynamo"
+	"example.com/portable-notes/notes/meter"
 )
 
 // config is what the environment says.
 type config struct {
 	table       string
 	auth        settings.Auth
+	logKey      []byte
 	logLevel    slog.Level
 	corsOrigins []string
 	basePath    string
@@ -56,6 +59,8 @@ var all = slices.Concat([]settings.Setting[config]{
 			return
 		}),
 }, settings.AuthSettings(func(c *config) *settings.Auth { return &c.auth }, false), []settings.Setting[config]{
+	settings.New("NOTES_LOG_KEY", "", "secret that keys the hash by which the log knows callers; empty is another one for each instance",
+		func(c *config, v string) (err error) { c.logKey, err = settings.LogKey(v); return }),
 	settings.New("NOTES_LOG_LEVEL", "info", "lowest level that is logged: debug, info, warn or error",
 		func(c *config, v string) (err error) { c.logLevel, err = settings.LogLevel(v); return }),
 	settings.New("NOTES_CORS_ORIGINS", "", "origins whose pages may call, with commas between them, or * for all; empty switches CORS off",
@@ -132,15 +137,16 @@ func run(ctx context.Context, environ []string, getenv func(string) string) (lam
 	if err != nil {
 		return nil, err
 	}
-	store, err := openStore(ctx, c.table, getenv, log)
+	f := &figures{function: getenv("AWS_LAMBDA_FUNCTION_NAME")}
+	store, err := openStore(ctx, c.table, getenv, log, dynamo.Units(f.units))
 	if err != nil {
 		return nil, err
 	}
-	service := notes.NewService(store, time.Now, rand.Reader)
+	service := notes.NewService(meter.New(store, f.begin), time.Now, rand.Reader)
 	// What is used for the first time is slow, and during the start a function has a whole processor, after it perhaps a
 	// fourteenth: so a request goes all the way once.
-	_, _ = newDoor(service, c, nil, slog.New(slog.DiscardHandler)).Invoke(ctx, []byte(warmUp))
-	return newDoor(service, c, authenticate, log), nil
+	_, _ = newDoor(service, c, nil, f, slog.New(slog.DiscardHandler)).Invoke(ctx, []byte(warmUp))
+	return newDoor(service, c, authenticate, f, log), nil
 }
 
 // warmUp is a request for a note that nobody has.
@@ -154,14 +160,14 @@ var roots []byte
 
 // openStore opens the table with a real read, so that the first request finds a connection. AWS's endpoints are trusted by
 // a short list of roots; where that does not do, and for any other endpoint, the system's decide.
-func openStore(ctx context.Context, table string, getenv func(string) string, log *slog.Logger) (*dynamo.Store, error) {
+func openStore(ctx context.Context, table string, getenv func(string) string, log *slog.Logger, options ...func(*dynamodb.Options)) (*dynamo.Store, error) {
 	cfg := awsConfig(getenv)
 	if cfg.BaseEndpoint == nil {
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(roots)
 		lean := cfg
 		lean.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.TLSClientConfig.RootCAs = pool })
-		store, err := dynamo.Open(ctx, lean, table, slog.New(slog.DiscardHandler))
+		store, err := dynamo.Open(ctx, lean, table, slog.New(slog.DiscardHandler), options...)
 		if err != nil {
 			return nil, err
 		}
@@ -174,7 +180,7 @@ func openStore(ctx context.Context, table string, getenv func(string) string, lo
 			return store, nil // it answered, so its certificate is trusted
 		}
 	}
-	return dynamo.Open(ctx, cfg, table, log)
+	return dynamo.Open(ctx, cfg, table, log, options...)
 }
 
 // awsConfig is what Lambda says of region and credentials, and where DynamoDB is, if not at AWS.
@@ -205,9 +211,9 @@ type door struct {
 	log      *slog.Logger
 }
 
-func newDoor(service *notes.Service, c config, authenticate app.Authenticate, log *slog.Logger) *door {
+func newDoor(service *notes.Service, c config, authenticate app.Authenticate, f *figures, log *slog.Logger) *door {
 	web := app.New(service, app.Options{
-		Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout, Authenticate: authenticate,
+		Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout, Authenticate: authenticate, LogKey: c.logKey, Trace: traceID, Observe: f.seen,
 		RequestID: func(r *http.Request) string { return gatewayOf(r.Context()).RequestID },
 	})
 	return &door{proxy: proxyTo(web), basePath: c.basePath, log: log}

@@ -26,18 +26,18 @@ type config struct {
 	drain       time.Duration // between the signal to stop and the closed listener
 	connections int           // at once
 	auth        settings.Auth
+	rate        rate         // of one address, and of one caller
+	proxies     []*net.IPNet // that are believed
+	adminAddr   string       // host:port, or "" for none
+	logKey      []byte
 }
 
 // settings are all that there are, in the order of -h and of the README.
 var all = slices.Concat([]settings.Setting[config]{
 	settings.New("NOTES_ADDR", "127.0.0.1:8080", "address to listen on; :8080 is every address of this machine, port 0 any free one",
 		func(c *config, v string) error {
-			_, port, err := net.SplitHostPort(v)
-			if err == nil {
-				_, err = strconv.ParseUint(port, 10, 16)
-			}
 			c.addr = v
-			return settings.Expect(err == nil, "must be HOST:PORT, such as 127.0.0.1:8080")
+			return settings.Expect(address(v), "must be HOST:PORT, such as 127.0.0.1:8080")
 		}),
 	settings.New("NOTES_STORE", "bolt:notes.db", "where the notes are kept: bolt:FILE, a file that is made if it is not there, or dynamodb:TABLE",
 		func(c *config, v string) error {
@@ -54,6 +54,17 @@ var all = slices.Concat([]settings.Setting[config]{
 			return settings.Expect(c.file+c.table != "", "must be bolt:FILE or dynamodb:TABLE, such as bolt:notes.db or dynamodb:notes")
 		}),
 }, settings.AuthSettings(func(c *config) *settings.Auth { return &c.auth }, true), []settings.Setting[config]{
+	settings.New("NOTES_RATE_LIMIT", "", "requests for notes a second that one address, and one caller, may send: RATE, or RATE:BURST, such as 20:40; empty is no limit",
+		func(c *config, v string) (err error) { c.rate, err = parseRate(v); return }),
+	settings.New("NOTES_TRUSTED_PROXIES", "", "addresses or networks of proxies whose X-Forwarded-For is believed, with commas between them, such as 10.0.0.0/8",
+		func(c *config, v string) (err error) { c.proxies, err = parseProxies(v); return }),
+	settings.New("NOTES_ADMIN_ADDR", "", "address for the operator alone: /metrics for Prometheus and, on a loopback address, /backup, a copy of the notes file; empty is none",
+		func(c *config, v string) error {
+			c.adminAddr = v
+			return settings.Expect(v == "" || address(v), "must be HOST:PORT, such as 127.0.0.1:9090")
+		}),
+	settings.New("NOTES_LOG_KEY", "", "secret that keys the hash by which the log knows callers; empty is another one at each start",
+		func(c *config, v string) (err error) { c.logKey, err = settings.LogKey(v); return }),
 	settings.New("NOTES_LOG_LEVEL", "info", "lowest level that is logged: debug, info, warn or error",
 		func(c *config, v string) (err error) { c.logLevel, err = settings.LogLevel(v); return }),
 	settings.New("NOTES_LOG_FORMAT", "auto", "text, json, or auto: text on a terminal, else json",
@@ -83,6 +94,15 @@ func (c config) mistake() error {
 		err = errors.Join(err, fmt.Errorf("NOTES_ADDR=%s can be reached from outside: set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none if anyone may read and write the notes", c.addr))
 	}
 	return err
+}
+
+// address tells that a text is one to listen on.
+func address(v string) bool {
+	_, port, err := net.SplitHostPort(v)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	return err == nil
 }
 
 // loopback tells that only this machine reaches an address.

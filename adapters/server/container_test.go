@@ -182,7 +182,7 @@ func TestContainer(t *testing.T) {
 
 	t.Run("File", func(t *testing.T) { // the same image keeps its notes in a volume, and starts only once somebody says who may read them
 		image := s.docker("inspect", "--format", "{{.Image}}", s.container("server"))
-		if out, err := exec.Command("docker", "run", "--rm", image).CombinedOutput(); err == nil || !strings.Contains(string(out), "set NOTES_AUTH=token, or NOTES_AUTH=none") {
+		if out, err := exec.Command("docker", "run", "--rm", image).CombinedOutput(); err == nil || !strings.Contains(string(out), "set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none") {
 			t.Errorf("without NOTES_AUTH: %v, %s", err, out)
 		}
 		id := s.docker("run", "-d", "--read-only", "--cap-drop", "ALL", "-e", "NOTES_AUTH=none", "-p", "127.0.0.1:0:8080", image)

@@ -57,7 +57,7 @@ func control(fault string) error {
 	case faultBareGet:
 		server.Handler = bareGet()
 	default:
-		return serve(ctx, c, listener, faulty{store, fault}, nil, log, say)
+		return serve(ctx, c, listener, faulty{store, fault}, newFigures(), nil, log, say)
 	}
 	say("listening on http://%s (stops carelessly)", listener.Addr())
 	go server.Serve(listener)

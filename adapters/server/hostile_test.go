@@ -26,7 +26,11 @@ import (
 type hostile struct {
 	random *rand.Rand
 	ids    []string // of notes that are there
+	bearer string   // a token that is good; "" where nobody is asked for one
 }
+
+// canary is in what a client may send and nobody else may see.
+const canary = "k4n4ry"
 
 func (h *hostile) one(of ...string) string { return of[h.random.IntN(len(of))] }
 
@@ -75,7 +79,7 @@ func (h *hostile) path() string {
 }
 
 func (h *hostile) body() string {
-	body := h.one(`{"title":"x"}`, `{"title":"x","content":"c","tags":["a","b"]}`, `{"content":null}`, `{}`, `null`, `[]`, `""`, "\x00", "",
+	body := h.one(`{"title":"`+canary+`"}`, `{"title":"x","content":"`+canary+`","tags":["a","b"]}`, `{"`+canary+`":1}`, `{"content":null}`, `{}`, `null`, `[]`, `""`, "\x00", "",
 		`{"title":"\u0000"}`, `{"title":"x","content":"\u0000"}`, `{"title":"\ud800"}`, `{"title":"`+"\xc0\xaf"+`"}`, `{"title":"x","title":"y"}`, `{"Title":"x"}`, `{"title":"x","id":"1","version":-1}`,
 		`{"title":1e400}`, `{"title":"x","tags":[[[[]]]]}`, `{"title":"x"}{"title":"x"}`, "\ufeff{}", `{"title":"x","content":"`+strings.Repeat(`\u0001`, 3000)+`"}`)
 	switch h.random.IntN(40) {
@@ -123,6 +127,9 @@ func (h *hostile) request() string {
 		}
 		fmt.Fprintf(&b, "%s: %s\r\n", name, strings.NewReplacer("\r", "", "\n", "").Replace(value))
 	}
+	if h.bearer != "" {
+		b.WriteString(h.secrets())
+	}
 	if h.random.IntN(8) > 0 {
 		b.WriteString("Content-Type: application/json\r\n")
 	}
@@ -144,21 +151,35 @@ func (h *hostile) request() string {
 	return b.String()
 }
 
+// secrets are headers that hold what the log must not, and try to forge a line of it.
+func (h *hostile) secrets() string {
+	b := "Authorization: " + h.one("Bearer "+h.bearer, "Bearer "+h.bearer, "Bearer "+h.bearer, "bearer "+h.bearer, "Bearer "+strings.ReplaceAll(h.mutated(h.bearer), "\r", ""), "Basic "+h.bearer, h.bearer,
+		"Bearer "+h.bearer+", Bearer "+h.bearer, "Bearer eyJhbGciOiJub25lIn0."+canary+".", "Bearer "+strings.Repeat(canary, 500))
+	if h.random.IntN(2) == 0 {
+		b += "\r\n" + h.one("Traceparent", "X-Forwarded-For", "User-Agent", "Idempotency-Key", "Cookie", "X-Amzn-Trace-Id", "Referer", "Tracestate") + ": " +
+			h.one(canary, canary+"\x1b[31m", canary+`","level":"ERROR","msg":"forged"`, "\u2028"+canary, canary+" level=ERROR msg=forged", "%0a"+canary, canary+"\x7f", "\xff"+canary, "00-"+canary+"-00f067aa0ba902b7-01")
+	}
+	if h.random.IntN(3) == 0 { // which stands in the log, if it is visible ASCII
+		b += "\r\nX-Request-Id: " + h.one("chosen", `","level":"ERROR","msg":"forged"`, "a\x1b[31m", "a level=ERROR msg=forged", "\xff", strings.Repeat("i", 200))
+	}
+	return strings.NewReplacer("\r\n", "\r\n", "\n", "", "\r", "").Replace(b) + "\r\n"
+}
+
 // attack sends hostile requests from 8 connections at a time, and counts the answers by status. Those of 500 and more
 // are faults; each is kept with its request.
-func attack(t *testing.T, base string, requests int) (statuses map[int]int, faults []string) {
+func attack(t *testing.T, base, bearer string, requests int) (statuses map[int]int, faults []string) {
 	t.Helper()
 	const workers = 8
 	addr := strings.TrimPrefix(base, "http://")
 	var ids []string
 	for range 50 {
-		ids = append(ids, parse(t, ask(client, "POST", base+"/notes", `{"title":"target"}`).body).ID)
+		ids = append(ids, parse(t, ask(client, "POST", base+"/notes", `{"title":"`+canary+`"}`, "Authorization", "Bearer "+bearer).body).ID)
 	}
 	statuses = map[int]int{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for w := range workers {
-		h := &hostile{random: rand.New(rand.NewPCG(9, uint64(w))), ids: ids}
+		h := &hostile{random: rand.New(rand.NewPCG(9, uint64(w))), ids: ids, bearer: bearer}
 		all.Go(func() {
 			var conn net.Conn
 			var r *bufio.Reader
@@ -256,7 +277,7 @@ func TestProofHostileRequests(t *testing.T) {
 	var files, memory int
 	await(t, "the first connection to be closed", 5*time.Second, func() bool { files = openFiles(t, p.Process.Pid); return files <= 12 })
 	memory = procStatus(t, p.Process.Pid, "VmHWM")
-	statuses, faults := attack(t, p.url, requests)
+	statuses, faults := attack(t, p.url, "", requests)
 	if len(faults) > 0 {
 		t.Errorf("%d faults: %.3000s", len(faults), strings.Join(faults, "\n"))
 	}
@@ -276,7 +297,7 @@ func TestProofHostileRequests(t *testing.T) {
 			t.Errorf("no request was answered with %d: %v", status, statuses)
 		}
 	}
-	_, caught := attack(t, startControl(t, faultFragile, newFile(t)).url, 4000)
+	_, caught := attack(t, startControl(t, faultFragile, newFile(t)).url, "", 4000)
 	if len(caught) == 0 {
 		t.Error("the control, a store that fails on a NUL, was never hit")
 	}
@@ -399,7 +420,7 @@ func TestProofLeaks(t *testing.T) {
 		t.Fatal(err)
 	}
 	go io.Copy(io.Discard, lines)
-	statuses, _ := attack(t, strings.Fields(first)[2], storetest.Amount(1000, 20_000))
+	statuses, _ := attack(t, strings.Fields(first)[2], "", storetest.Amount(1000, 20_000))
 	client.CloseIdleConnections()
 	stop()
 	if err := <-ended; err != nil {

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/mattn/go-isatty"
 
 	"example.com/portable-notes/adapters/settings"
@@ -114,11 +115,12 @@ func start(ctx context.Context, c config, stderr io.Writer) error {
 	if err != nil {
 		return listenError(c.addr, err)
 	}
-	store, closeStore, err := open(ctx, &c, log)
+	f := newFigures()
+	store, closeStore, err := open(ctx, &c, f, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	return errors.Join(serve(ctx, c, listener, store, authenticate, log, say), closeStore())
+	return errors.Join(serve(ctx, c, listener, store, f, authenticate, log, say), closeStore())
 }
 
 // openJWT knows callers by JSON Web Tokens.
@@ -131,9 +133,9 @@ func openJWT(ctx context.Context, issuer, audience string, log *slog.Logger) (ap
 }
 
 // open opens the store that the settings name.
-func open(ctx context.Context, c *config, log *slog.Logger) (notes.Store, func() error, error) {
+func open(ctx context.Context, c *config, f *figures, log *slog.Logger) (notes.Store, func() error, error) {
 	if c.table == "" {
-		store, err := bolt.Open(c.file, log)
+		store, err := bolt.Open(c.file, log, bolt.Commits(f.commit))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -149,21 +151,49 @@ func open(ctx context.Context, c *config, log *slog.Logger) (notes.Store, func()
 	if sdk.Region == "" {
 		return nil, nil, errors.New("no AWS region is set: set AWS_REGION, such as AWS_REGION=eu-central-1")
 	}
-	store, err := dynamo.Open(ctx, sdk, c.table, log)
+	var options []func(*dynamodb.Options)
+	if c.adminAddr != "" {
+		options = append(options, dynamo.Units(f.units))
+	}
+	store, err := dynamo.Open(ctx, sdk, c.table, log, options...)
 	return store, func() error { return nil }, err
 }
 
 // serve serves the notes of a store until ctx ends.
-func serve(ctx context.Context, c config, listener net.Listener, store notes.Store, authenticate app.Authenticate, log *slog.Logger, say func(format string, args ...any)) error {
-	service := notes.NewService(store, time.Now, rand.Reader)
-	web := app.New(service, app.Options{Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout, Authenticate: authenticate})
+func serve(ctx context.Context, c config, listener net.Listener, store notes.Store, f *figures, authenticate app.Authenticate, log *slog.Logger, say func(format string, args ...any)) error {
+	limit, err := newLimit(c.rate)
+	if err != nil {
+		return err
+	}
+	options := app.Options{Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout, Authenticate: authenticate, Limit: limit, Client: addressOf(c.proxies), Trace: traceID, LogKey: c.logKey}
+	var watch watching
+	if c.adminAddr != "" {
+		file, _ := store.(*bolt.Store)
+		url, stop, err := startAdmin(ctx, c.adminAddr, f, file, log)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = stop() }()
+		say("metrics are at %s/metrics", url)
+		watch.add(func(_ context.Context, s app.Seen) { f.seen(s) }, f.begin)
+	}
+	tracing, err := startTracing(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer tracing.end(ctx, log)
+	options.Trace = tracing.traceID
+	watch.add(tracing.seen, tracing.begin)
+	service := notes.NewService(watch.store(store), time.Now, rand.Reader)
+	options.Observe = watch.observe()
+	web := app.New(service, options)
 	build := buildVersion()
 	build.Store, build.Door = "bolt", "server"
 	where := c.file
 	if c.table != "" {
 		build.Store, where = "dynamodb", "the DynamoDB table "+c.table
 	}
-	drain := newDrain(app.Under(c.basePath, web))
+	drain := newDrain(tracing.wrap(app.Under(c.basePath, web)))
 	about.Mount(web, c.basePath, build, func(ctx context.Context) error {
 		return errors.Join(drain.refusal(), service.Ready(ctx))
 	})

@@ -125,7 +125,7 @@ func startProgram(t testing.TB, path, file string, env ...string) *process {
 			p.mu.Lock()
 			fmt.Fprintln(&p.stderr, lines.Text())
 			p.mu.Unlock()
-			if rest, ok := strings.CutPrefix(lines.Text(), "listening on "); ok {
+			if _, rest, ok := strings.Cut(lines.Text(), "listening on "); ok {
 				url, _, _ := strings.Cut(rest, " ")
 				listens <- url
 			}

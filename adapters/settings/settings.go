@@ -4,6 +4,7 @@ package settings
 
 import (
 	"cmp"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,6 +28,9 @@ type Setting[C any] struct {
 	Name, Initial, Meaning string
 	Set                    func(c *C, value string) error // the error says what the value must be
 }
+
+// secrets are settings whose values are never shown.
+var secrets = []string{"NOTES_LOG_KEY"}
 
 // New makes a setting.
 func New[C any](name, initial, meaning string, set func(c *C, value string) error) Setting[C] {
@@ -61,6 +65,9 @@ func Read[C any](environ []string, all []Setting[C]) (C, error) {
 	for _, s := range all {
 		value := cmp.Or(given[s.Name], s.Initial)
 		if err := s.Set(&c, value); err != nil {
+			if slices.Contains(secrets, s.Name) {
+				value = fmt.Sprintf("%d bytes that are not shown", len(value))
+			}
 			mistakes = append(mistakes, fmt.Errorf("%s %w, is %q", s.Name, err, value))
 		}
 	}
@@ -99,6 +106,16 @@ func LogLevel(v string) (slog.Level, error) {
 	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
 	level, ok := levels[v]
 	return level, Expect(ok, "must be debug, info, warn or error")
+}
+
+// LogKey reads the secret that keys the hashes of owners in the log. Where none is given it is a new one.
+func LogKey(v string) ([]byte, error) {
+	if v == "" {
+		key := make([]byte, 32)
+		_, _ = rand.Read(key) // which never fails (crypto/rand)
+		return key, nil
+	}
+	return []byte(v), Expect(len(v) >= 16, "must have at least 16 bytes")
 }
 
 // CORSOrigins reads the origins whose pages may call: none, "*" alone, or exact ones with commas between them.

@@ -1,0 +1,84 @@
+//go:build otel
+
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"example.com/portable-notes/app"
+	"example.com/portable-notes/notes/meter"
+)
+
+func init() { openTracing = otlp }
+
+// otlp sends traces by OTLP over HTTP. The SDK and its exporter read their settings themselves:
+// https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. Spans say no more than the log: no path,
+// no query, no text.
+func otlp(ctx context.Context, version string) (*tracing, error) {
+	if exporter := os.Getenv("OTEL_TRACES_EXPORTER"); exporter != "" && exporter != "otlp" {
+		return nil, errors.New("OTEL_TRACES_EXPORTER must be otlp or none here")
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} {
+		if p := os.Getenv(name); p != "" && p != "http/protobuf" {
+			return nil, errors.New(name + " must be http/protobuf here")
+		}
+	}
+	exporter, err := otlptracehttp.New(ctx)
+	if err != nil {
+		return nil, err
+	}
+	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(semconv.ServiceName("portable-notes"), semconv.ServiceVersion(version)), resource.WithFromEnv())
+	if err != nil {
+		return nil, err
+	}
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
+	tracer := provider.Tracer("example.com/portable-notes/adapters/server")
+	propagator := propagation.TraceContext{}
+	return &tracing{
+		wrap: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				ctx, span := tracer.Start(propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)), "request", trace.WithSpanKind(trace.SpanKindServer))
+				defer span.End()
+				next.ServeHTTP(w, r.WithContext(ctx))
+			})
+		},
+		seen: func(ctx context.Context, s app.Seen) {
+			span := trace.SpanFromContext(ctx)
+			span.SetName(strings.TrimSpace(s.Method + " " + s.Route))
+			span.SetAttributes(semconv.HTTPRequestMethodKey.String(s.Method), semconv.HTTPRoute(s.Route), semconv.HTTPResponseStatusCode(s.Status))
+			if s.Status >= 500 {
+				span.SetStatus(codes.Error, "")
+			}
+		},
+		begin: func(ctx context.Context, operation string) (context.Context, func(meter.Outcome)) {
+			ctx, span := tracer.Start(ctx, "store "+operation, trace.WithSpanKind(trace.SpanKindClient))
+			return ctx, func(o meter.Outcome) {
+				span.SetAttributes(attribute.String("outcome", string(o)))
+				if o != meter.Fine {
+					span.SetStatus(codes.Error, string(o))
+				}
+				span.End()
+			}
+		},
+		traceID: func(r *http.Request) string {
+			if s := trace.SpanContextFromContext(r.Context()); s.HasTraceID() {
+				return s.TraceID().String()
+			}
+			return ""
+		},
+		close: provider.Shutdown,
+	}, nil
+}
