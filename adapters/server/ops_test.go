@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	prometheus "github.com/prometheus/common/model"
 
+	"example.com/portable-notes/app/apptest"
 	"example.com/portable-notes/app/jwt/jwttest"
 	"example.com/portable-notes/app/token"
 	"example.com/portable-notes/notes/bolt"
@@ -389,4 +390,19 @@ func TestProofHostileLog(t *testing.T) {
 		t.Error("the server panicked")
 	}
 	storetest.Proved(t, fmt.Sprintf("%d requests, %v", requests, statuses), "0 secrets, control bytes or forged lines", fmt.Sprintf("%d figures in all", total))
+}
+
+// TestIsolation: through the server, on either store, what is another's is as what is nobody's.
+func TestIsolation(t *testing.T) {
+	for name, env := range map[string][]string{"File": nil, "DynamoDB": onDynamoDB(t)} {
+		t.Run(name, func(t *testing.T) {
+			anna, annas := newToken(t, "anna", "write")
+			ben, bens := newToken(t, "ben", "write")
+			p := startServer(t, newFile(t), append(env, "NOTES_AUTH=token", "NOTES_TOKENS="+annas+","+bens)...)
+			cases, leaks := apptest.Isolation(t, apptest.Guarded{Base: p.url, Send: client.Do, Anna: anna, Ben: ben})
+			if len(leaks) > 0 || cases < 200 {
+				t.Errorf("of %d cases %d leak: %s", cases, len(leaks), strings.Join(leaks, "\n"))
+			}
+		})
+	}
 }
