@@ -31,9 +31,6 @@ type Quota struct {
 // limited holds the policy that is named to a quota, and tells the client of it in the headers of
 // draft-ietf-httpapi-ratelimit-headers-10.
 func limited(c echo.Context, limit Limit, policy, who string) error {
-	if limit == nil {
-		return nil
-	}
 	quota := limit(policy, who)
 	header := c.Response().Header()
 	header.Set("RateLimit-Policy", fmt.Sprintf(`%q;q=%d`, policy, quota.Most))

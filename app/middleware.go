@@ -7,10 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,6 +42,7 @@ func observe(options Options) echo.MiddlewareFunc {
 	if newID == nil {
 		newID = func(*http.Request) string { return "" }
 	}
+	hash := hashed(options.LogKey)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			start := time.Now()
@@ -61,7 +65,7 @@ func observe(options Options) echo.MiddlewareFunc {
 
 			seen := Seen{Method: knownMethod(r.Method), Route: c.Path(), Status: c.Response().Status, Took: time.Since(start)}
 			level := slog.LevelInfo
-			attrs := []slog.Attr{
+			attrs := append(make([]slog.Attr, 0, 16),
 				slog.String("request_id", id),
 				slog.String("method", seen.Method),
 				slog.String("route", seen.Route),
@@ -69,14 +73,14 @@ func observe(options Options) echo.MiddlewareFunc {
 				slog.Int64("bytes", c.Response().Size),
 				slog.Int64("took_us", seen.Took.Microseconds()),
 				slog.String("remote", c.RealIP()),
-			}
+			)
 			if options.Trace != nil {
 				if trace := options.Trace(r); trace != "" {
 					attrs = append(attrs, slog.String("trace_id", trace))
 				}
 			}
 			if caller, ok := c.Get(callerKey).(Caller); ok && options.Authenticate != nil {
-				attrs = append(attrs, slog.String("caller", hashed(options.LogKey, caller.Owner)))
+				attrs = append(attrs, slog.String("caller", hash(caller.Owner)))
 			}
 			if refusal, ok := c.Get(refusedKey).(Refusal); ok {
 				seen.Refused = refusal
@@ -98,11 +102,17 @@ func observe(options Options) echo.MiddlewareFunc {
 	}
 }
 
-// hashed is how the log knows an owner: who reads it can tell callers apart, and not who they are.
-func hashed(key []byte, owner string) string {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte(owner))
-	return hex.EncodeToString(h.Sum(nil)[:8])
+// hashed returns how the log knows an owner: who reads it can tell callers apart, and not who they are.
+func hashed(key []byte) func(owner string) string {
+	idle := sync.Pool{New: func() any { return hmac.New(sha256.New, key) }} // with the key worked in
+	return func(owner string) string {
+		h := idle.Get().(hash.Hash)
+		defer idle.Put(h)
+		h.Reset()
+		_, _ = io.WriteString(h, owner) // a hash does not fail
+		var sum [sha256.Size]byte
+		return hex.EncodeToString(h.Sum(sum[:0])[:8])
+	}
 }
 
 // recovered turns a panic into an error with its stack: for the client a 500, for the log the line of its request.
@@ -133,7 +143,15 @@ func joined(h http.Header, name string) string { return strings.Join(h.Values(na
 
 // visible tells whether s is 1 to limit visible ASCII characters.
 func visible(s string, limit int) bool {
-	return s != "" && len(s) <= limit && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+	if s == "" || len(s) > limit {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // knownMethod keeps what a client made up out of the log.

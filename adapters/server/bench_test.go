@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/portable-notes/app/jwt/jwttest"
 	"example.com/portable-notes/notes/storetest"
 )
 
@@ -25,8 +26,8 @@ type load struct {
 	Errors int     // answers that were no success, and failures of a connection
 }
 
-// wrk loads a URL from one thread. Without a body it sends GET, else POST.
-func wrk(b *testing.B, url string, connections int, during time.Duration, body string) load {
+// wrk loads a URL from one thread. Without a body it sends GET, else POST; with a token, that.
+func wrk(b *testing.B, url string, connections int, during time.Duration, body string, token ...string) load {
 	b.Helper()
 	path, err := exec.LookPath("wrk")
 	if err != nil {
@@ -40,6 +41,9 @@ end
 `
 	if body != "" {
 		lua += fmt.Sprintf("wrk.method, wrk.body = 'POST', %q\nwrk.headers['Content-Type'] = 'application/json'\n", body)
+	}
+	for _, t := range token {
+		lua += fmt.Sprintf("wrk.headers['Authorization'] = %q\n", "Bearer "+t)
 	}
 	if err := os.WriteFile(script, []byte(lua), 0o600); err != nil {
 		b.Fatal(err)
@@ -152,6 +156,38 @@ func BenchmarkGet(b *testing.B) {
 		b.ReportMetric(limit.Rate, "bare-req/s")
 	}
 	b.ReportMetric(median(ratios), "whole/bare")
+}
+
+// BenchmarkAuthentication compares GET /notes/{id} of a caller that is known by a token, and by a JSON Web Token, with that of
+// a server that asks nobody and is sent the same.
+func BenchmarkAuthentication(b *testing.B) {
+	issuer := jwttest.New(b)
+	secret, line := newToken(b, "anna", "write")
+	open := startQuiet(b, built(b), newFile(b))
+	ways := []struct {
+		name, token string
+		*process
+	}{
+		{"token", secret, startQuiet(b, built(b), newFile(b), "NOTES_AUTH=token", "NOTES_TOKENS="+line)},
+		{"jwt", issuer.Token(b, "anna", "notes:write"), startQuiet(b, built(b), newFile(b), "NOTES_AUTH=jwt", "NOTES_JWT_ISSUER="+issuer.URL, "NOTES_JWT_AUDIENCE="+jwttest.Audience)},
+	}
+	made := func(p *process, token string) string {
+		a := ask(client, "POST", p.url+"/notes", body300, "Authorization", "Bearer "+token)
+		return p.url + "/notes/" + parse(b, a.body).ID
+	}
+	free := made(open, "")
+	for _, way := range ways {
+		b.Run(way.name, func(b *testing.B) {
+			guarded := made(way.process, way.token)
+			var ratios []float64
+			for b.Loop() {
+				asked := wrk(b, guarded, 64, 5*time.Second, "", way.token)
+				unasked := wrk(b, free, 64, 5*time.Second, "", way.token)
+				ratios = append(ratios, asked.Rate/unasked.Rate)
+			}
+			b.ReportMetric(median(ratios), "asked/open")
+		})
+	}
 }
 
 // BenchmarkMemory measures the server's memory after 100,000 creates and a minute of load.

@@ -56,7 +56,11 @@ var traceparent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[
 
 // traceID is the trace that a request's sender names (W3C Trace Context, traceparent); "" for none.
 func traceID(r *http.Request) string {
-	if match := traceparent.FindStringSubmatch(r.Header.Get("traceparent")); match != nil {
+	header := r.Header.Get("traceparent")
+	if header == "" {
+		return ""
+	}
+	if match := traceparent.FindStringSubmatch(header); match != nil {
 		return match[1]
 	}
 	return ""
