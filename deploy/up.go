@@ -236,7 +236,7 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 	if err := probe(ctx, c.report, c.report.URL, f.Auth.Kind, f.token, c.writes > 0 || f.check); err != nil {
 		return err
 	}
-	bearer, who := " -H \"Authorization: Bearer $NOTES_TOKEN\"", map[string]string{
+	bearer, who := " -H \"Authorization: Bearer $NOTES_TOKEN\"", map[string]string{ // #nosec G101 -- a place for one
 		"token": "Whoever has a token can read or write its owner's notes.",
 		"jwt":   "Whoever has a token of " + f.Auth.Issuer + " for " + f.Auth.Audience + " with the scope notes:read or notes:write can read or write notes of its own.",
 		"none":  "Anyone who knows this URL can read and write the notes.",

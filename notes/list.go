@@ -151,7 +151,7 @@ func (q Query) cursor(owner string, position ID) string {
 	tags := slices.Compact(slices.Sorted(slices.Values(q.Tags)))
 	for _, field := range append([]string{owner, q.Search}, tags...) {
 		h.Write(binary.AppendUvarint(nil, uint64(len(field))))
-		io.WriteString(h, field)
+		_, _ = io.WriteString(h, field)
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(head)[:cursorSize])
 }

@@ -27,9 +27,9 @@ func (r Record) Sum() [32]byte {
 	h := sha256.New()
 	field := func(s string) {
 		h.Write(binary.AppendUvarint(nil, uint64(len(s))))
-		io.WriteString(h, s)
+		_, _ = io.WriteString(h, s)
 	}
-	number := func(n int64) { h.Write(binary.BigEndian.AppendUint64(nil, uint64(n))) }
+	number := func(n int64) { h.Write(binary.BigEndian.AppendUint64(nil, uint64(n))) } // #nosec G115 -- the bits, of whatever sign
 	field(r.Owner)
 	if n := r.Note; n != nil {
 		field(string(n.ID[:]))

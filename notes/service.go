@@ -86,7 +86,7 @@ func (d Draft) digest() [32]byte {
 	h := sha256.New()
 	for _, field := range append([]string{d.Title, d.Content}, d.Tags...) {
 		h.Write(binary.AppendUvarint(nil, uint64(len(field))))
-		io.WriteString(h, field)
+		_, _ = io.WriteString(h, field)
 	}
 	return [32]byte(h.Sum(nil))
 }

@@ -42,7 +42,7 @@ func Parity(t *testing.T, base string, send Send) int {
 		fmt.Fprintf(&got, "%d %s\n%s\n", i+1, r, p.answer(r))
 	}
 	if *updateParity {
-		if err := os.WriteFile("apptest/parity.golden", []byte(got.String()), 0o644); err != nil {
+		if err := os.WriteFile("apptest/parity.golden", []byte(got.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		transcript = got.String()

@@ -30,7 +30,7 @@ func (s *Sandbox) unpacked(sha *string) (string, *fault) {
 		return bad("the sandbox ends")
 	}
 	folder := filepath.Join(s.folder, url.PathEscape(*sha))
-	if _, err := os.Stat(folder); err == nil {
+	if _, err := os.Stat(folder); err == nil { // #nosec G703 -- a folder of ours, named by a hash
 		return folder, nil
 	}
 	archive, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
@@ -40,24 +40,39 @@ func (s *Sandbox) unpacked(sha *string) (string, *fault) {
 	// A program that is being written cannot be run, and a process that is just being started holds it open for writing.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	for _, file := range archive.File {
-		if err := unpack(folder, file); err != nil {
-			_ = os.RemoveAll(folder)
-			return bad("the zip cannot be unpacked: %v", err)
-		}
+	if err := unpack(folder, archive.File); err != nil {
+		_ = os.RemoveAll(folder) // #nosec G703 -- a folder of ours, named by a hash
+		return bad("the zip cannot be unpacked: %v", err)
 	}
 	return folder, nil
 }
 
-func unpack(folder string, file *zip.File) error {
-	if !filepath.IsLocal(file.Name) {
-		return fmt.Errorf("%q is outside the folder", file.Name)
+// maxUnpacked is the most bytes of a function's code, unpacked (Lambda quotas).
+const maxUnpacked = 262_144_000
+
+// unpack makes a folder of files, none of which can be outside it.
+func unpack(folder string, files []*zip.File) error {
+	if err := os.Mkdir(folder, 0o750); err != nil { // #nosec G703 -- a folder of ours, named by a hash
+		return err
 	}
-	path := filepath.Join(folder, file.Name)
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return err
+	}
+	left := int64(maxUnpacked)
+	for _, file := range files {
+		if err = unpackOne(root, file, &left); err != nil {
+			break
+		}
+	}
+	return errors.Join(err, root.Close())
+}
+
+func unpackOne(root *os.Root, file *zip.File, left *int64) error {
 	if file.FileInfo().IsDir() {
-		return os.MkdirAll(path, 0o755)
+		return root.MkdirAll(filepath.Clean(file.Name), 0o750)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := root.MkdirAll(filepath.Dir(file.Name), 0o750); err != nil {
 		return err
 	}
 	in, err := file.Open()
@@ -65,10 +80,16 @@ func unpack(folder string, file *zip.File) error {
 		return err
 	}
 	defer func() { _ = in.Close() }()
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_EXCL, file.Mode().Perm())
+	out, err := root.OpenFile(file.Name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, file.Mode().Perm())
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	n, err := io.CopyN(out, in, *left+1)
+	if *left -= n; errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if *left < 0 {
+		err = fmt.Errorf("it has more than %d bytes", maxUnpacked)
+	}
 	return errors.Join(err, out.Close())
 }

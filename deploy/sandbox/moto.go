@@ -51,10 +51,10 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 	m := &moto{ended: make(chan struct{})}
 	container := ""
 	if path, err := exec.LookPath("moto_server"); err == nil {
-		m.cmd = exec.Command(path, "-H", "127.0.0.1", "-p", "0")
+		m.cmd = exec.Command(path, "-H", "127.0.0.1", "-p", "0") // #nosec G204 -- moto, and what ends it
 	} else if path, err := exec.LookPath("docker"); err == nil {
 		container = filepath.Base(folder)
-		m.cmd = exec.Command(path, "run", "--rm", "--name", container, "-p", "127.0.0.1:0:5000", "-e", "MOTO_IAM_LOAD_MANAGED_POLICIES=true", image)
+		m.cmd = exec.Command(path, "run", "--rm", "--name", container, "-p", "127.0.0.1:0:5000", "-e", "MOTO_IAM_LOAD_MANAGED_POLICIES=true", image) // #nosec G204 -- moto, and what ends it
 	} else {
 		return nil, ErrNoMoto
 	}
@@ -69,7 +69,7 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 		return nil, fmt.Errorf("moto does not start: %w", err)
 	}
 	_ = in.Close()
-	m.swept = exec.Command("sh", "-c", sweeper, "sweeper", fmt.Sprint(m.cmd.Process.Pid), container, folder)
+	m.swept = exec.Command("sh", "-c", sweeper, "sweeper", fmt.Sprint(m.cmd.Process.Pid), container, folder) // #nosec G204 -- moto, and what ends it
 	m.swept.SysProcAttr = ownGroup()
 	if m.sweep, err = m.swept.StdinPipe(); err == nil {
 		err = m.swept.Start()
@@ -140,13 +140,13 @@ func (m *moto) close() {
 
 // do sends a call to moto as it came.
 func (m *moto) do(ctx context.Context, method, uri string, header http.Header, body []byte) (answer, error) {
-	r, err := http.NewRequestWithContext(ctx, method, m.url+uri, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, m.url+uri, bytes.NewReader(body)) // #nosec G704 -- of moto, which this started
 	if err != nil {
 		return answer{}, err
 	}
 	r.Header = header.Clone()
-	r.Header.Del("Accept-Encoding") // the transport's own, which is undone
-	a, err := http.DefaultClient.Do(r)
+	r.Header.Del("Accept-Encoding")    // the transport's own, which is undone
+	a, err := http.DefaultClient.Do(r) // #nosec G704 -- of moto, which this started
 	if err != nil {
 		return answer{}, err
 	}

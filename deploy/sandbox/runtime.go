@@ -92,13 +92,13 @@ func (e *environment) start() (*runtime, *fault) {
 		return bad("the sandbox runs functions of the runtimes provided.al2023 and provided.al2, this one is of %q", kind)
 	}
 	path := filepath.Join(folder, "bootstrap")
-	if _, err := os.Stat(path); err != nil {
+	if _, err := os.Stat(path); err != nil { // #nosec G703 -- of a folder and a process of ours
 		return bad("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
 	}
 	if e.foreign(path) {
 		return bad("fork/exec /var/task/bootstrap: exec format error")
 	}
-	r := &runtime{cmd: exec.Command(path), idle: make(chan struct{}), events: make(chan *event), ended: make(chan struct{})}
+	r := &runtime{cmd: exec.Command(path), idle: make(chan struct{}), events: make(chan *event), ended: make(chan struct{})} // #nosec G204 G702 -- the function, which is what a sandbox runs
 	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, e.variables(folder), e.say, e.say, mortal()
 	if err := r.cmd.Start(); err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
@@ -195,7 +195,7 @@ func (r *runtime) ending() *fault {
 func (r *runtime) memory() int {
 	var kB int
 	if r != nil {
-		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.cmd.Process.Pid))
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.cmd.Process.Pid)) // #nosec G703 -- of a folder and a process of ours
 		_, peak, _ := bytes.Cut(status, []byte("VmHWM:"))
 		_, _ = fmt.Sscan(string(peak), &kB) // 0 where it has ended
 	}

@@ -52,7 +52,7 @@ func readMeta(file io.ReaderAt, i int64) (meta, error) {
 	}
 	p = p[pageHeader:]
 	sum := fnv.New64a()
-	sum.Write(p[:56])
+	_, _ = sum.Write(p[:56])
 	switch {
 	case le.Uint32(p) != boltMagic:
 		return meta{}, errors.New("it does not begin as a bbolt page")
@@ -83,7 +83,7 @@ func walk(file io.ReaderAt, size int64, report func(format string, args ...any),
 	case m1.txid > m0.txid:
 		newest = m1
 	}
-	if newest.pages > uint64(size)/pageSize {
+	if newest.pages > uint64(size)/pageSize { // #nosec G115 -- a size is not negative
 		return fmt.Errorf("%w: it is cut short to %d bytes, its last commit needs %d pages of %d", errBroken, size, newest.pages, pageSize)
 	}
 	w := &walker{file: file, meta: newest, report: report, visit: visit, used: make([]pageUse, newest.pages)}
@@ -121,7 +121,7 @@ func (w *walker) page(id uint64, use pageUse) (p []byte, ok bool) {
 		return nil, false
 	}
 	head := make([]byte, pageHeader)
-	if _, err := w.file.ReadAt(head, int64(id)*pageSize); err != nil {
+	if _, err := w.file.ReadAt(head, int64(id)*pageSize); err != nil { // #nosec G115 -- below the number of pages
 		w.report("page %d cannot be read: %v", id, err)
 		return nil, false
 	}
@@ -142,7 +142,7 @@ func (w *walker) page(id uint64, use pageUse) (p []byte, ok bool) {
 		w.used[i] = use
 	}
 	p = make([]byte, span*pageSize)
-	if _, err := w.file.ReadAt(p, int64(id)*pageSize); err != nil {
+	if _, err := w.file.ReadAt(p, int64(id)*pageSize); err != nil { // #nosec G115 -- below the number of pages
 		w.report("page %d cannot be read: %v", id, err)
 		return nil, false
 	}

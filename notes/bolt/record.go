@@ -13,7 +13,7 @@ import (
 // apart from those of another whose name begins alike.
 
 func ownerPrefix(owner string) []byte {
-	return append(binary.BigEndian.AppendUint16(nil, uint16(len(owner))), owner...)
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(owner))), owner...) // #nosec G115 -- an owner has at most 512 bytes
 }
 
 func noteKey(owner string, id notes.ID) []byte { return append(ownerPrefix(owner), id[:]...) }
@@ -50,7 +50,7 @@ func unseal(key, value []byte) ([]byte, error) {
 
 func encodeNote(key []byte, n notes.Note) []byte {
 	p := make([]byte, 0, n.TextSize()+64)
-	p = binary.AppendUvarint(p, uint64(n.Version))
+	p = binary.AppendUvarint(p, uint64(n.Version)) // #nosec G115 -- a version is 1 or more
 	p = binary.AppendVarint(p, n.CreatedAt.UnixMicro())
 	p = binary.AppendVarint(p, n.UpdatedAt.UnixMicro())
 	p = appendText(p, n.Title)
@@ -70,7 +70,7 @@ func decodeNote(key, value []byte) (notes.Note, error) {
 	r := reader{rest: p}
 	n := notes.Note{
 		ID:        notes.ID(key[len(key)-16:]),
-		Version:   int64(r.uvarint()),
+		Version:   int64(r.uvarint()), // #nosec G115 -- as it was written
 		CreatedAt: r.time(),
 		UpdatedAt: r.time(),
 		Title:     r.text(),

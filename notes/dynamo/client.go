@@ -41,7 +41,7 @@ var service = patience{
 	attempt: time.Second,
 	tries:   3,
 	pause: awsretry.BackoffDelayerFunc(func(int, error) (time.Duration, error) {
-		return 25*time.Millisecond + rand.N(75*time.Millisecond), nil
+		return 25*time.Millisecond + rand.N(75*time.Millisecond), nil // #nosec G404 -- it spreads retries
 	}),
 	tokens: 500,
 }
@@ -52,7 +52,7 @@ var mover = patience{
 	attempt: 30 * time.Second,
 	tries:   100,
 	pause: awsretry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
-		return rand.N(min(50*time.Millisecond<<min(attempt, 10), 5*time.Second)), nil
+		return rand.N(min(50*time.Millisecond<<min(attempt, 10), 5*time.Second)), nil // #nosec G404 -- it spreads retries
 	}),
 }
 

@@ -267,7 +267,7 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 			ConsistentRead:   aws.Bool(true),
 		}
 		for window := limit; limit > 0; window *= 2 { // which grows, because a page may hold tombstones alone
-			input.Limit = aws.Int32(int32(min(max(window, limit), 1<<20)))
+			input.Limit = aws.Int32(int32(min(max(window, limit), 1<<20))) // #nosec G115 -- at most 1<<20
 			out, err := s.client.Query(ctx, input)
 			if err != nil {
 				yield(notes.Note{}, s.explain("Query", err))
