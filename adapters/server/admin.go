@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"example.com/portable-notes/notes/bolt"
@@ -42,7 +43,7 @@ func admin(listener net.Listener, f *figures, file *bolt.Store, log *slog.Logger
 // withPort is a Host header as an address.
 func withPort(host string) string {
 	if _, _, err := net.SplitHostPort(host); err != nil {
-		return net.JoinHostPort(host, "0")
+		return net.JoinHostPort(strings.Trim(host, "[]"), "0")
 	}
 	return host
 }

@@ -111,3 +111,16 @@ func addressOf(proxies []*net.IPNet) func(*http.Request) string {
 	}
 	return echo.ExtractIPFromXFFHeader(options...)
 }
+
+// local lets requests through that are for this machine by name. On a loopback address with no setting anybody who reaches it
+// may write; a page in a browser on this machine reaches it too, under a name of its own that it has point here (DNS
+// rebinding), and is told apart by that name.
+func local(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !loopback(withPort(r.Host)) {
+			http.Error(w, "this server is for 127.0.0.1 and localhost alone: set NOTES_AUTH to say who may come by another name", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -193,7 +193,11 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 	if c.table != "" {
 		build.Store, where = "dynamodb", "the DynamoDB table "+c.table
 	}
-	drain := newDrain(tracing.wrap(app.Under(c.basePath, web)))
+	handler := tracing.wrap(app.Under(c.basePath, web))
+	if c.auth.Kind == "" {
+		handler = local(handler)
+	}
+	drain := newDrain(handler)
 	about.Mount(web, c.basePath, build, func(ctx context.Context) error {
 		return errors.Join(drain.refusal(), service.Ready(ctx))
 	})

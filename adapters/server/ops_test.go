@@ -406,3 +406,23 @@ func TestIsolation(t *testing.T) {
 		})
 	}
 }
+
+// TestByAnotherName: with no setting the server answers this machine by its own names, and nobody by another.
+func TestByAnotherName(t *testing.T) {
+	p := startServer(t, newFile(t), "NOTES_AUTH=")
+	port := p.url[strings.LastIndex(p.url, ":"):]
+	for _, host := range []string{"localhost" + port, "127.0.0.1", "[::1]" + port, "[::1]", "127.1.2.3"} {
+		if answer, _ := request(t, "POST", p.url+"/notes", `{"title":"x"}`, "Host", host); answer.StatusCode != 201 {
+			t.Errorf("as %s: %d", host, answer.StatusCode)
+		}
+	}
+	for _, host := range []string{"evil.example", "evil.example" + port, "localhost.evil.example", "192.0.2.1", "0.0.0.0" + port, "127.0.0.1.evil.example", "[::ffff:192.0.2.1]"} {
+		if answer, text := request(t, "GET", p.url+"/notes", "", "Host", host); answer.StatusCode != 421 || strings.Contains(text, "notes\":") {
+			t.Errorf("as %s: %d %s", host, answer.StatusCode, text)
+		}
+	}
+	open := startServer(t, newFile(t), "NOTES_AUTH=none")
+	if answer, _ := request(t, "GET", open.url+"/notes", "", "Host", "notes.example"); answer.StatusCode != 200 {
+		t.Errorf("a server that is open on purpose: %d", answer.StatusCode)
+	}
+}

@@ -60,7 +60,7 @@ func TestNoTable(t *testing.T) {
 
 func TestStartSaysWhereItIs(t *testing.T) {
 	file := newFile(t)
-	p := startServer(t, file)
+	p := startServer(t, file, "NOTES_AUTH=")
 	if code, body := get(t, p.url+"/readyz"); code != 200 {
 		t.Errorf("/readyz: %d %s", code, body)
 	}

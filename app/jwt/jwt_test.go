@@ -236,7 +236,16 @@ func TestBadTokens(t *testing.T) {
 	if len(bad) < 40 {
 		t.Errorf("only %d bad tokens", len(bad))
 	}
+	web := app.New(nil, app.Options{Authenticate: v.Caller})
 	for name, c := range bad {
+		r := httptest.NewRequest("GET", "/notes", nil)
+		r.Header.Set("Authorization", "Bearer "+c.token)
+		w := httptest.NewRecorder()
+		web.ServeHTTP(w, r)
+		if w.Code != 401 || !strings.HasPrefix(w.Header().Get("Www-Authenticate"), `Bearer realm="notes", error="invalid_token"`) ||
+			!strings.Contains(w.Body.String(), `"detail":"the token is unknown or has expired"`) && !strings.Contains(w.Body.String(), `"detail":"the header Authorization must be one bearer token`) {
+			t.Errorf("%s: %d %v %s", name, w.Code, w.Header(), w.Body)
+		}
 		caller, err := v.Caller(t.Context(), c.token)
 		var refusal app.Refusal
 		if caller != (app.Caller{}) || !errors.As(err, &refusal) || refusal != c.want {

@@ -69,6 +69,9 @@ func unpack(folder string, files []*zip.File) error {
 }
 
 func unpackOne(root *os.Root, file *zip.File, left *int64) error {
+	if !filepath.IsLocal(file.Name) {
+		return fmt.Errorf("%q is outside the folder", file.Name)
+	}
 	if file.FileInfo().IsDir() {
 		return root.MkdirAll(filepath.Clean(file.Name), 0o750)
 	}
