@@ -107,7 +107,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 // start is the server's life.
 func start(ctx context.Context, c config, stderr io.Writer) error {
 	log, say := logger(c, stderr)
-	authenticate, err := c.auth.Open(ctx, log, openJWT)
+	authenticate, err := c.auth.Open(ctx, log, jwt.Open)
 	if err != nil {
 		return fmt.Errorf("%w, the settings are wrong:\n%w", errUsage, err)
 	}
@@ -121,15 +121,6 @@ func start(ctx context.Context, c config, stderr io.Writer) error {
 		return errors.Join(err, listener.Close())
 	}
 	return errors.Join(serve(ctx, c, listener, store, f, authenticate, log, say), closeStore())
-}
-
-// openJWT knows callers by JSON Web Tokens.
-func openJWT(ctx context.Context, issuer, audience string, log *slog.Logger) (app.Authenticate, error) {
-	verifier, err := jwt.Open(ctx, issuer, audience, log)
-	if err != nil {
-		return nil, err
-	}
-	return verifier.Caller, nil
 }
 
 // open opens the store that the settings name.

@@ -51,9 +51,18 @@ var algorithms = []jose.SignatureAlgorithm{
 // but a JWT. Tokens for other purposes, such as logout+jwt, are none for us (RFC 8725, section 3.11).
 var types = []string{"", "jwt", "at+jwt", "application/at+jwt"}
 
-// Open makes a verifier of an issuer's tokens for an audience, and asks the issuer for its keys. An issuer that cannot be
+// Open returns the way to know callers by an issuer's tokens for an audience, as [New] makes it.
+func Open(ctx context.Context, issuer, audience string, log *slog.Logger) (app.Authenticate, error) {
+	v, err := New(ctx, issuer, audience, log)
+	if err != nil {
+		return nil, err
+	}
+	return v.Caller, nil
+}
+
+// New makes a verifier of an issuer's tokens for an audience, and asks the issuer for its keys. An issuer that cannot be
 // reached is asked again when the first token comes; one that answers otherwise than an issuer is an error.
-func Open(ctx context.Context, issuer, audience string, log *slog.Logger) (*Verifier, error) {
+func New(ctx context.Context, issuer, audience string, log *slog.Logger) (*Verifier, error) {
 	if err := Check(issuer); err != nil {
 		return nil, err
 	}

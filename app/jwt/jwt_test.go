@@ -30,7 +30,7 @@ import (
 func open(t testing.TB, issuer string) (*Verifier, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
-	v, err := Open(t.Context(), issuer, jwttest.Audience, slog.New(slog.NewTextHandler(&log, nil)))
+	v, err := New(t.Context(), issuer, jwttest.Audience, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -412,12 +412,12 @@ func TestOpen(t *testing.T) {
 		"/keys answers no such JSON: ": {discovery: about(s.URL, s.URL+"/keys"), "/keys": `{"keys":1}`},
 	} {
 		answers = served
-		if _, err := Open(t.Context(), s.URL, "notes", slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := New(t.Context(), s.URL, "notes", slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, want %q", err, says)
 		}
 	}
 	answers = map[string]string{discovery: "down"}
-	v, err := Open(t.Context(), s.URL, "notes", slog.New(slog.DiscardHandler))
+	v, err := New(t.Context(), s.URL, "notes", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
