@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -73,7 +72,7 @@ func backup(w http.ResponseWriter, r *http.Request, file *bolt.Store, log *slog.
 func startAdmin(ctx context.Context, addr string, f *figures, file *bolt.Store, log *slog.Logger) (url string, stop func() error, err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return "", nil, fmt.Errorf("NOTES_ADMIN_ADDR: %w", listenError(addr, err))
+		return "", nil, listenError("NOTES_ADMIN_ADDR", addr, err)
 	}
 	server := admin(listener, f, file, log)
 	go func() { _ = server.Serve(listener) }() // which ends with an error always

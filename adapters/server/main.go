@@ -113,7 +113,7 @@ func start(ctx context.Context, c config, stderr io.Writer) error {
 	}
 	listener, err := net.Listen("tcp", c.addr) // first, so that a start that fails here makes no file
 	if err != nil {
-		return listenError(c.addr, err)
+		return listenError("NOTES_ADDR", c.addr, err)
 	}
 	f := newFigures()
 	store, closeStore, err := open(ctx, &c, f, log)
@@ -156,7 +156,7 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 	if err != nil {
 		return err
 	}
-	options := app.Options{Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout, Authenticate: authenticate, Limit: limit, Client: addressOf(c.proxies), Trace: traceID, LogKey: c.logKey}
+	options := app.Options{Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout, Authenticate: authenticate, Limit: limit, Client: addressOf(c.proxies), LogKey: c.logKey}
 	var watch watching
 	if c.adminAddr != "" {
 		file, _ := store.(*bolt.Store)
@@ -180,9 +180,8 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 	web := app.New(service, options)
 	build := buildVersion()
 	build.Store, build.Door = "bolt", "server"
-	where := c.file
 	if c.table != "" {
-		build.Store, where = "dynamodb", "the DynamoDB table "+c.table
+		build.Store = "dynamodb"
 	}
 	handler := tracing.wrap(app.Under(c.basePath, web))
 	if c.auth.Kind == "" {
@@ -192,27 +191,36 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 	about.Mount(web, c.basePath, build, func(ctx context.Context) error {
 		return errors.Join(drain.refusal(), service.Ready(ctx))
 	})
-	url := "http://" + reachable(listener.Addr().String()) + c.basePath
-	say("listening on %s (reference: %s/docs)", url, url)
-	say("notes are kept in %s", where)
-	say("%s", c.auth.Says())
-	bearer := ""
-	if authenticate != nil {
-		bearer = " -H 'Authorization: Bearer TOKEN'" // #nosec G101 -- a place for one
-	}
-	say(`try: curl -s %s/notes -H 'Content-Type: application/json'%s -d '{"title":"Hello"}'`, url, bearer)
+	greet(c, listener.Addr().String(), say)
 	return drain.serve(ctx, listener, c, log)
 }
 
-// listenError says what to do about an address that cannot be had.
-func listenError(addr string, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("address %s is in use: stop who has it, or set NOTES_ADDR to another, such as 127.0.0.1:8081", addr)
+// greet tells a person what was started.
+func greet(c config, addr string, say func(format string, args ...any)) {
+	url := "http://" + reachable(addr) + c.basePath
+	say("listening on %s (reference: %s/docs)", url, url)
+	where := c.file
+	if c.table != "" {
+		where = "the DynamoDB table " + c.table
 	}
-	if errors.Is(err, syscall.EACCES) {
-		return fmt.Errorf("listen on %s: %w: set NOTES_ADDR to a port from 1024 on, or give this user the right", addr, err)
+	say("notes are kept in %s", where)
+	say("%s", c.auth.Says())
+	bearer := ""
+	if c.auth.Kind == "token" || c.auth.Kind == "jwt" {
+		bearer = " -H 'Authorization: Bearer TOKEN'" // #nosec G101 -- a place for one
 	}
-	return fmt.Errorf("listen on %s: %w: set NOTES_ADDR to an address of this machine", addr, err)
+	say(`try: curl -s %s/notes -H 'Content-Type: application/json'%s -d '{"title":"Hello"}'`, url, bearer)
+}
+
+// listenError says what to do about an address that a setting names and that cannot be had.
+func listenError(setting, addr string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("address %s is in use: stop who has it, or set %s to another, such as 127.0.0.1:8081", addr, setting)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("listen on %s: %w: set %s to a port from 1024 on, or give this user the right", addr, err, setting)
+	}
+	return fmt.Errorf("listen on %s: %w: set %s to an address of this machine", addr, err, setting)
 }
 
 // logger makes the log, and the way to say the few lines that are for a person.

@@ -185,7 +185,7 @@ func TestBackupOfAServer(t *testing.T) {
 			t.Errorf("%v: %d", c, answer.StatusCode)
 		}
 	}
-	if code, _, stderr := runs(t, []string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + newFile(t), "NOTES_ADMIN_ADDR=" + strings.TrimPrefix(adminOf(t, p), "http://")}); code != 1 || !strings.Contains(stderr, "NOTES_ADMIN_ADDR: address ") {
+	if code, _, stderr := runs(t, []string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + newFile(t), "NOTES_ADMIN_ADDR=" + strings.TrimPrefix(adminOf(t, p), "http://")}); code != 1 || !strings.Contains(stderr, "set NOTES_ADMIN_ADDR to another") {
 		t.Errorf("an address that is in use: %d %s", code, stderr)
 	}
 }
