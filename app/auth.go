@@ -83,11 +83,11 @@ func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 			}
 			given := joined(c.Request().Header, echo.HeaderAuthorization)
 			scheme, token, _ := strings.Cut(given, " ")
-			if given == "" {
+			if !strings.EqualFold(scheme, "Bearer") {
 				c.Set(refusedKey, noToken)
 				return challenge(unauthenticated("a bearer token is needed: Authorization: Bearer TOKEN"), "")
 			}
-			if !strings.EqualFold(scheme, "Bearer") || !visible(token, maxToken) || strings.Contains(token, ",") {
+			if !visible(token, maxToken) || strings.Contains(token, ",") {
 				c.Set(refusedKey, malformedToken)
 				return challenge(unauthenticated("the header Authorization must be one bearer token: Bearer TOKEN"), `, error="invalid_token"`)
 			}

@@ -96,7 +96,12 @@ func TestAuthentication(t *testing.T) {
 	if got := a.ask("GET", "/notes", "", ""); got.Code != 401 || got.Header().Get("Www-Authenticate") != `Bearer realm="notes"` {
 		t.Errorf("without a token: %d %v", got.Code, got.Header())
 	}
-	for _, bad := range []string{"x", "Bearer", "Bearer ", "Bearer x", "Basic YTpi", "bearer", anna + "x", anna[:len(anna)-1], anna + " ", anna + "," + anna, former, "Token " + anna[7:], "Bearer  " + anna[7:],
+	for _, bad := range []string{"", "x", "Basic YTpi", "Token " + anna[7:], "Bearer\t" + anna[7:]} {
+		if got := a.ask("GET", "/notes", bad, ""); got.Code != 401 || got.Header().Get("Www-Authenticate") != `Bearer realm="notes"` {
+			t.Errorf("with %q: %d %v", bad, got.Code, got.Header())
+		}
+	}
+	for _, bad := range []string{"Bearer", "Bearer ", "Bearer x", "bearer", anna + "x", anna[:len(anna)-1], anna + " ", anna + "," + anna, former, "Bearer  " + anna[7:],
 		"Bearer " + strings.Repeat("x", 9000), "Bearer \x7f", "Bearer " + strings.ToUpper(anna[7:]), "Bearer " + lines[0][strings.Index(lines[0], "sha256:"):]} {
 		for _, c := range [][2]string{{"GET", "/notes"}, {"POST", "/notes"}, {"GET", path}, {"DELETE", path}} {
 			got := a.ask(c[0], c[1], bad, `{"title":"x"}`)

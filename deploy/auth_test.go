@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,7 +17,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	gatewaytypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"example.com/portable-notes/app/jwt/jwttest"
 	"example.com/portable-notes/app/token"
@@ -83,7 +87,7 @@ func TestNothingIsOpenByAccident(t *testing.T) {
 	for _, c := range [][2]string{
 		{"", "say who may use the service"}, {"--auth=open", "--auth must be token, jwt or none"}, {"--auth=jwt", "needs --issuer"}, {"--auth=jwt --issuer=example.com --audience=x", "--issuer must be the issuer's https URL"}, {"--issuer=https://example.com", "go with --auth jwt"},
 		{"--tokens=x", "goes with --auth token"}, {"--auth=none --tokens=x", "goes with --auth token"}, {"--auth=token --tokens=anna", "--tokens: token 1: must be"}, {"--auth=token --audience=x", "go with --auth jwt"},
-		{"--auth=token --tokens=" + strings.Repeat("x", 4000), "has room for 3500"}, {"--auth=none --concurrency=-1", "must be 0 or more"},
+		{"--auth=token --tokens=" + strings.Repeat("x", 4000), "has room for 3500"}, {"--auth=none --concurrency=-1", "must be 0 or more"}, {"--auth=token --tokens=", "--tokens is empty"}, {"--auth=", "--auth is empty"},
 	} {
 		for _, verb := range []string{"up", "plan"} {
 			out, err := deploy(t, append([]string{verb, "--stack", w.name}, strings.Fields(c[0])...)...)
@@ -139,12 +143,79 @@ func TestToken(t *testing.T) {
 	w.is("the former token", "GET", match[1], 401, "unauthenticated")
 	w.is("the new token", "GET", made, 200, `{"notes":[]}`)
 	w.is("which may only read", "POST", made, 403, `"code":"forbidden"`)
-	var told struct{ Token string }
 	w.runs("down", "--stack", w.name, "--delete-data", w.name)
-	if out := w.runs("up", "--stack", w.name, "--zip", w.zip, "--auth", "token", "--json"); json.Unmarshal([]byte(out), &told) != nil || told.Token == "" || strings.Count(out, told.Token) != 1 {
-		t.Errorf("as JSON up says %s", out)
+	cmd := exec.Command(built(t), "up", "--stack", w.name, "--zip", w.zip, "--auth", "token", "--json")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	again := shown.FindStringSubmatch(stderr.String())
+	if err != nil || !json.Valid(stdout.Bytes()) || strings.Contains(stdout.String(), "notes_") || again == nil {
+		t.Fatalf("as JSON up says %s %s, %v", &stdout, &stderr, err)
 	}
-	w.is("the token", "GET", told.Token, 200, `{"notes":[]}`)
+	w.is("the token", "GET", again[1], 200, `{"notes":[]}`)
+}
+
+// TestDriftOfAuth: what somebody changed of who may come is not taken for what is meant, and what a person set beside it stays.
+func TestDriftOfAuth(t *testing.T) {
+	w := enter(t)
+	issuer := jwttest.New(t)
+	zip := w.jwtZip()
+	jwt := []string{"up", "--stack", w.name, "--zip", zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience", jwttest.Audience}
+	w.runs(jwt...)
+	set := func(change func(map[string]string)) {
+		t.Helper()
+		function, err := w.functions().GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(function.Environment.Variables)
+		if _, err := w.functions().UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, Environment: &lambdatypes.Environment{Variables: function.Environment.Variables}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(what string) {
+		t.Helper()
+		_, before := w.calls(0)
+		if out, err := deploy(t, "up", "--stack", w.name, "--zip", zip); err == nil || !strings.Contains(err.Error(), "say with --auth who may use the service") {
+			t.Errorf("%s: %v %s", what, err, out)
+		}
+		if made := w.changed(before); made != nil {
+			t.Errorf("%s: up calls %v", what, made)
+		}
+		w.is(what, "GET", "", 401, `{"message":"Unauthorized"}`)
+	}
+	set(func(v map[string]string) {
+		maps.Copy(v, map[string]string{"NOTES_AUTH": "none", "NOTES_LOG_KEY": "0123456789abcdef-secret", "NOTES_CORS_ORIGINS": "https://example.com"})
+		delete(v, "NOTES_JWT_ISSUER")
+		delete(v, "NOTES_JWT_AUDIENCE")
+	})
+	refused("a function that was opened by hand")
+	out := w.runs(jwt...)
+	if strings.Contains(out, "secret") || !strings.Contains(out, "Environment.Variables.NOTES_AUTH changed") {
+		t.Errorf("up says %s", out)
+	}
+	function, err := w.functions().GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
+	if v := function.Environment.Variables; err != nil || v["NOTES_LOG_KEY"] == "" || v["NOTES_CORS_ORIGINS"] == "" || v["NOTES_AUTH"] != "jwt" {
+		t.Errorf("the function's variables are %v, %v", v, err)
+	}
+	w.runs("up", "--stack", w.name, "--zip", zip, "--auth", "none")
+	w.is("opened on purpose", "GET", "", 200, "notes")
+	api := aws.String(w.api())
+	authorizer, err := w.gateway().CreateAuthorizer(t.Context(), &apigatewayv2.CreateAuthorizerInput{ApiId: api, Name: aws.String("mine"), AuthorizerType: "JWT", IdentitySource: []string{"$request.header.Authorization"},
+		JwtConfiguration: &gatewaytypes.JWTConfiguration{Issuer: &issuer.URL, Audience: []string{"x"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes, err := w.gateway().GetRoutes(t.Context(), &apigatewayv2.GetRoutesInput{ApiId: api})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, route := range routes.Items {
+		if _, err := w.gateway().UpdateRoute(t.Context(), &apigatewayv2.UpdateRouteInput{ApiId: api, RouteId: route.RouteId, AuthorizationType: "JWT", AuthorizerId: authorizer.AuthorizerId}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused("routes that a person guarded")
 }
 
 // TestJWT: API Gateway judges the tokens of an issuer, and the service judges them again; another choice leaves nothing of it.

@@ -31,21 +31,17 @@ token that it makes (--auth token without --tokens) is shown on stderr, once; th
 			var made string
 			if !permitOnly {
 				var err error
-				if made, err = f.choose(stack.Auth{}); err != nil {
+				if made, err = f.choose(cmd.Flags(), stack.Auth{}); err != nil {
 					return err
 				}
+			}
+			if made != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "NOTES_TOKEN=%s\nThat is the token; it is shown only now. The script makes it the only one: --tokens names others.\n", made)
 			}
 			f.Zip = []byte("notes.zip")
 			script := stack.Script(f.Stack, permitOnly)
 			if f.json {
-				told := map[string]string{"script": script}
-				if made != "" {
-					told["token"] = made
-				}
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(told)
-			}
-			if made != "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "NOTES_TOKEN=%s\nThat is the token; it is shown only now.\n", made)
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"script": script})
 			}
 			fmt.Fprint(cmd.OutOrStdout(), script)
 			return nil

@@ -21,7 +21,6 @@ type report struct {
 
 	Lines []reported `json:"steps"`
 	URL   string     `json:"url,omitempty"`
-	Token string     `json:"token,omitempty"` // that was made
 	Notes []string   `json:"notes,omitempty"`
 }
 
@@ -50,11 +49,13 @@ func (r *report) done(what, state string) {
 	}
 }
 
-// secret shows a token that was made, before anything else can fail.
-func (r *report) secret(token string) {
-	if r.Token = token; !r.json {
-		fmt.Fprintf(r.out, "NOTES_TOKEN=%s\nThat is the token; it is shown only now.\n\n", token)
+// secret shows a token that was made, before anything else can fail: as JSON it would come at the end, or never.
+func (r *report) secret(err io.Writer, token string) {
+	to := r.out
+	if r.json {
+		to = err
 	}
+	fmt.Fprintf(to, "NOTES_TOKEN=%s\nThat is the token; it is shown only now.\n\n", token)
 }
 
 // note says something at the end.

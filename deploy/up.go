@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
@@ -60,7 +61,12 @@ func (f *stackFlags) addAuth(flags *pflag.FlagSet) {
 }
 
 // choose completes what is said of who may use the service with what is so already.
-func (f *stackFlags) choose(is stack.Auth) (made string, err error) {
+func (f *stackFlags) choose(flags *pflag.FlagSet, is stack.Auth) (made string, err error) {
+	for _, name := range []string{"auth", "tokens", "issuer", "audience"} {
+		if flag := flags.Lookup(name); flag.Changed && flag.Value.String() == "" { // perhaps a variable that is not set
+			return "", fmt.Errorf("%w: --%s is empty", errUsage, name)
+		}
+	}
 	if f.Auth.Kind == "" {
 		f.Auth.Kind = is.Kind
 	}
@@ -80,15 +86,40 @@ func (f *stackFlags) choose(is stack.Auth) (made string, err error) {
 	return made, nil
 }
 
-// auth is who may use the service that is there.
-func (c *converger) auth(ctx context.Context, s stack.Stack) (stack.Auth, error) {
+// environment are the variables of the function that is there.
+func (c *converger) environment(ctx context.Context, s stack.Stack) (variables map[string]string, err error) {
 	there, _, function, err := c.find(ctx, s.Function())
 	if err != nil || !there {
-		return stack.Auth{}, err
+		return nil, err
 	}
-	var environment map[string]string
-	err = decode(search("Configuration.Environment.Variables || `{}`", function), &environment)
-	return stack.AuthOf(environment), err
+	return variables, decode(search("Configuration.Environment.Variables || `{}`", function), &variables)
+}
+
+// agreed tells whether the API's routes ask for what the function does. Where they do not, somebody has changed one of them, or
+// a change was cut short; and what is meant has to be said.
+func (c *converger) agreed(ctx context.Context, s stack.Stack) error {
+	steps := s.Steps()
+	api := steps[slices.IndexFunc(steps, func(step stack.Step) bool { return step.Ref == "api" })]
+	there, id, _, err := c.find(ctx, api)
+	if err != nil || !there {
+		return err
+	}
+	answer, err := c.do(ctx, &apigatewayv2.GetRoutesInput{ApiId: &id})
+	if err != nil {
+		return err
+	}
+	guarded := s.Auth.Kind == "jwt"
+	for _, key := range texts("Items[?AuthorizationType!=`null` && AuthorizationType!='NONE'].RouteKey", answer) {
+		if !guarded {
+			return fmt.Errorf("%w: the function's NOTES_AUTH is %s, but the route %s has an authorizer: say with --auth who may use the service", errUsage, s.Auth.Kind, key)
+		}
+	}
+	for _, key := range texts("Items[?AuthorizationType!='JWT'].RouteKey", answer) {
+		if guarded && strings.HasPrefix(key, "ANY ") {
+			return fmt.Errorf("%w: the function's NOTES_AUTH is jwt, but the route %s has no authorizer for it: say with --auth who may use the service", errUsage, key)
+		}
+	}
+	return nil
 }
 
 // open checks what is chosen and begins to call AWS.
@@ -150,16 +181,23 @@ environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API 
 			if printPolicy {
 				return printOperatorPolicy(cmd, f.Stack)
 			}
-			is, err := c.auth(cmd.Context(), f.Stack)
+			is, err := c.environment(cmd.Context(), f.Stack)
 			if err != nil {
 				return err
 			}
-			made, err := f.choose(is)
+			said := f.Auth.Kind != ""
+			made, err := f.choose(cmd.Flags(), stack.AuthOf(is))
 			if err != nil {
 				return err
 			}
+			if !said {
+				if err := c.agreed(cmd.Context(), f.Stack); err != nil {
+					return err
+				}
+			}
+			f.Kept = stack.KeptOf(is)
 			if made != "" {
-				c.report.secret(made)
+				c.report.secret(cmd.ErrOrStderr(), made)
 			}
 			err = up(cmd.Context(), c, &f)
 			return errors.Join(c.report.end(), err)

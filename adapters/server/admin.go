@@ -2,41 +2,89 @@ package main
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"example.com/portable-notes/app"
 	"example.com/portable-notes/notes/bolt"
 )
 
-// backupWithin is how long a client may take for a backup: until then the file cannot use pages of it again.
+// backupWithin is how long a client may take for a backup.
 const backupWithin = 30 * time.Minute
 
-// admin serves what is for the operator alone, on an address of its own: /metrics, and where only this machine reaches that
+// operator serves what is for the operator alone, on an address of its own: /metrics, and where only this machine reaches that
 // address /backup, a copy of the notes file, which holds everybody's notes.
-func admin(listener net.Listener, f *figures, file *bolt.Store, log *slog.Logger) *http.Server {
+type operator struct {
+	figures *figures
+	file    *bolt.Store      // nil where the notes are in a table
+	backup  app.Authenticate // who may have a copy
+	guarded bool             // the notes are not everybody's, so a copy is not either
+	addr    string
+	log     *slog.Logger
+	copying sync.Mutex // one at a time: each takes as much room as the file
+}
+
+func (o *operator) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		f.write(w)
+		o.figures.write(w)
 	})
 	mux.HandleFunc("GET /backup", func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case file == nil:
-			http.Error(w, "the notes are in DynamoDB, which makes backups of its own", http.StatusNotFound)
-		case !loopback(listener.Addr().String()) || !loopback(withPort(r.Host)):
-			// A name could be another's, whose page a browser on this machine has open (DNS rebinding).
-			http.Error(w, "a backup is given only on 127.0.0.1 or another loopback address: set NOTES_ADMIN_ADDR to one", http.StatusForbidden)
-		default:
-			backup(w, r, file, log)
+		if status, why := o.refusal(r); why != "" {
+			if status == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", `Bearer realm="backup"`)
+			}
+			http.Error(w, why, status)
+			return
 		}
+		defer o.copying.Unlock()
+		o.send(w, r)
 	})
-	return &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: backupWithin, IdleTimeout: idleTimeout,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	return mux
+}
+
+// refusal tells why a client gets no backup; where it does, the lock is held.
+func (o *operator) refusal(r *http.Request) (status int, why string) {
+	_, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	site := r.Header.Get("Sec-Fetch-Site")
+	switch {
+	case o.file == nil:
+		return http.StatusNotFound, "the notes are in DynamoDB, which makes backups of its own"
+	case !loopback(o.addr) || !loopback(withPort(r.Host)) || r.Header.Get("Origin") != "" || site != "" && site != "none":
+		// A name could be another's, whose page a browser on this machine has open (DNS rebinding).
+		return http.StatusForbidden, "a backup is given only on a loopback address, such as NOTES_ADMIN_ADDR=127.0.0.1:9090, and to no page of a browser"
+	case o.guarded && o.backup == nil:
+		return http.StatusForbidden, "a backup holds everybody's notes: set NOTES_BACKUP_TOKEN to say who may have it"
+	case o.backup != nil:
+		if _, err := o.backup(r.Context(), bearer); err != nil {
+			return http.StatusUnauthorized, "a backup takes the token whose hash is in NOTES_BACKUP_TOKEN: Authorization: Bearer TOKEN"
+		}
+	}
+	if !o.copying.TryLock() {
+		return http.StatusConflict, "another backup is on its way"
+	}
+	return 0, ""
+}
+
+// send makes a backup and sends it. One that does not come whole is cut off before its Content-Length, which clients see.
+func (o *operator) send(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	backup, err := o.file.Backup(r.Context())
+	if err != nil {
+		o.log.ErrorContext(r.Context(), "no backup", "error", err)
+		http.Error(w, "a backup cannot be made for now; the log says why", http.StatusServiceUnavailable)
+		return
+	}
+	defer func() { _ = backup.Close() }()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", `attachment; filename="notes.db"`)
+	http.ServeContent(w, r, "", time.Time{}, backup)
+	o.log.InfoContext(r.Context(), "backup", "took_us", time.Since(start).Microseconds())
 }
 
 // withPort is a Host header as an address.
@@ -47,34 +95,15 @@ func withPort(host string) string {
 	return host
 }
 
-// backup sends the file. One that does not come whole is cut off before its Content-Length, which clients see.
-func backup(w http.ResponseWriter, r *http.Request, file *bolt.Store, log *slog.Logger) {
-	start, size := time.Now(), int64(0)
-	err := file.Backup(r.Context(), func(n int64) io.Writer {
-		size = n
-		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Content-Disposition", `attachment; filename="notes.db"`)
-		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
-		return w
-	})
-	if err != nil {
-		log.ErrorContext(r.Context(), "backup", "error", err)
-		if size == 0 {
-			http.Error(w, "the notes file cannot be read for now", http.StatusServiceUnavailable)
-			return
-		}
-		panic(http.ErrAbortHandler)
-	}
-	log.InfoContext(r.Context(), "backup", "bytes", size, "took_us", time.Since(start).Microseconds())
-}
-
-// startAdmin begins to serve the operator's address, until the context ends.
-func startAdmin(ctx context.Context, addr string, f *figures, file *bolt.Store, log *slog.Logger) (url string, stop func() error, err error) {
+// serve begins to serve an address, until it is stopped.
+func (o *operator) serve(ctx context.Context, addr string) (url string, stop func() error, err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return "", nil, listenError("NOTES_ADMIN_ADDR", addr, err)
 	}
-	server := admin(listener, f, file, log)
+	o.addr = listener.Addr().String()
+	server := &http.Server{Handler: o.handler(), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: backupWithin, IdleTimeout: idleTimeout,
+		ErrorLog: slog.NewLogLogger(o.log.Handler(), slog.LevelDebug)}
 	go func() { _ = server.Serve(listener) }() // which ends with an error always
-	return "http://" + reachable(listener.Addr().String()), server.Close, nil
+	return "http://" + reachable(o.addr), server.Close, nil
 }

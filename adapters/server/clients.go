@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -109,16 +110,25 @@ func addressOf(proxies []*net.IPNet) func(*http.Request) string {
 	for _, proxy := range proxies {
 		options = append(options, echo.TrustIPRange(proxy))
 	}
-	return echo.ExtractIPFromXFFHeader(options...)
+	direct, forwarded := echo.ExtractIPDirect(), echo.ExtractIPFromXFFHeader(options...)
+	return func(r *http.Request) string {
+		addr := forwarded(r)
+		ip := net.ParseIP(addr)
+		if slices.ContainsFunc(proxies, func(proxy *net.IPNet) bool { return proxy.Contains(ip) }) {
+			return direct(r) // a client among the proxies may have written all that there is
+		}
+		return addr
+	}
 }
 
-// local lets requests through that are for this machine by name. On a loopback address with no setting anybody who reaches it
-// may write; a page in a browser on this machine reaches it too, under a name of its own that it has point here (DNS
-// rebinding), and is told apart by that name.
+// local lets requests through that come from this machine. On a loopback address with no setting anybody who reaches it may
+// write. A page in a browser on this machine reaches it too, under a name of its own that it has point here (DNS rebinding),
+// and is told apart by that name; and a proxy hands on what comes from outside, and is told apart by what it adds.
 func local(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !loopback(withPort(r.Host)) {
-			http.Error(w, "this server is for 127.0.0.1 and localhost alone: set NOTES_AUTH to say who may come by another name", http.StatusMisdirectedRequest)
+		proxied := slices.ContainsFunc([]string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}, func(name string) bool { return r.Header[name] != nil })
+		if proxied || !loopback(withPort(r.Host)) {
+			http.Error(w, "this server is for 127.0.0.1 and localhost alone, and for no proxy: set NOTES_AUTH to say who else may come", http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)

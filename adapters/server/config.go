@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"example.com/portable-notes/adapters/settings"
+	"example.com/portable-notes/app"
+	"example.com/portable-notes/app/token"
 )
 
 // config is what the environment says.
@@ -26,9 +28,10 @@ type config struct {
 	drain       time.Duration // between the signal to stop and the closed listener
 	connections int           // at once
 	auth        settings.Auth
-	rate        rate         // of one address, and of one caller
-	proxies     []*net.IPNet // that are believed
-	adminAddr   string       // host:port, or "" for none
+	rate        rate             // of one address, and of one caller
+	proxies     []*net.IPNet     // that are believed
+	adminAddr   string           // host:port, or "" for none
+	backup      app.Authenticate // who may have a backup; nil for nobody in particular
 	logKey      []byte
 }
 
@@ -63,6 +66,18 @@ var all = slices.Concat([]settings.Setting[config]{
 			c.adminAddr = v
 			return settings.Expect(v == "" || address(v), "must be HOST:PORT, such as 127.0.0.1:9090")
 		}),
+	settings.New("NOTES_BACKUP_TOKEN", "", "hash of the bearer token that /backup takes, as -new-token prints it: sha256:HEX; needed for it where NOTES_AUTH is token or jwt",
+		func(c *config, v string) error {
+			if v == "" {
+				return nil
+			}
+			tokens, err := token.Parse("operator read "+v, time.Now)
+			if err != nil {
+				return errors.New("must be sha256: and 64 hexadecimal digits")
+			}
+			c.backup = tokens.Caller
+			return nil
+		}),
 	settings.New("NOTES_LOG_KEY", "", "secret that keys the hash by which the log knows callers; empty is another one at each start",
 		func(c *config, v string) (err error) { c.logKey, err = settings.LogKey(v); return }),
 	settings.New("NOTES_LOG_LEVEL", "info", "lowest level that is logged: debug, info, warn or error",
@@ -90,7 +105,10 @@ var all = slices.Concat([]settings.Setting[config]{
 // mistake is what of the settings does not go together.
 func (c config) mistake() error {
 	err := c.auth.Mistake()
-	if c.auth.Kind == "" && !loopback(c.addr) {
+	switch {
+	case c.auth.Kind == "" && c.proxies != nil:
+		err = errors.Join(err, errors.New("NOTES_TRUSTED_PROXIES is set, so there are clients outside: set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none if anyone may read and write the notes"))
+	case c.auth.Kind == "" && !loopback(c.addr):
 		err = errors.Join(err, fmt.Errorf("NOTES_ADDR=%s can be reached from outside: set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none if anyone may read and write the notes", c.addr))
 	}
 	return err

@@ -160,7 +160,8 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 	var watch watching
 	if c.adminAddr != "" {
 		file, _ := store.(*bolt.Store)
-		url, stop, err := startAdmin(ctx, c.adminAddr, f, file, log)
+		o := &operator{figures: f, file: file, backup: c.backup, guarded: authenticate != nil, log: log}
+		url, stop, err := o.serve(ctx, c.adminAddr)
 		if err != nil {
 			return err
 		}

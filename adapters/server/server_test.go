@@ -94,6 +94,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"NOTES_ADDR=" + addr, elsewhere}, nil, 1, "address " + addr + " is in use: stop who has it, or set NOTES_ADDR"},
 		{[]string{"NOTES_ADDR=:0", elsewhere}, nil, 2, "NOTES_ADDR=:0 can be reached from outside: set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none if anyone may read and write the notes"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", elsewhere}, nil, 2, "NOTES_AUTH=token needs either NOTES_TOKENS or NOTES_TOKENS_FILE"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_TRUSTED_PROXIES=127.0.0.1", elsewhere}, nil, 2, "NOTES_TRUSTED_PROXIES is set, so there are clients outside: set NOTES_AUTH"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_TOKENS=x", elsewhere}, nil, 2, "there are tokens, but NOTES_AUTH is not token"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS=x", elsewhere}, nil, 2, "token 1: must be OWNER read|write sha256:HEX [UNTIL]"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS_FILE=/nowhere/tokens", elsewhere}, nil, 2, "NOTES_TOKENS_FILE: stat /nowhere/tokens: no such file"},

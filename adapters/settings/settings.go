@@ -30,7 +30,7 @@ type Setting[C any] struct {
 }
 
 // secrets are settings whose values are never shown.
-var secrets = []string{"NOTES_LOG_KEY"}
+var secrets = []string{"NOTES_LOG_KEY", "NOTES_BACKUP_TOKEN"}
 
 // New makes a setting.
 func New[C any](name, initial, meaning string, set func(c *C, value string) error) Setting[C] {

@@ -116,7 +116,8 @@ func (v *Verifier) verify(ctx context.Context, token string) (is verified, err e
 		return is, malformed
 	}
 	header := parsed.Headers[0]
-	if kind, _ := header.ExtraHeaders[jose.HeaderType].(string); !slices.Contains(types, strings.ToLower(kind)) {
+	kind, isText := header.ExtraHeaders[jose.HeaderType].(string)
+	if _, given := header.ExtraHeaders[jose.HeaderType]; given && !isText || !slices.Contains(types, strings.ToLower(kind)) {
 		return is, wrongType
 	}
 	key, err := v.keys.find(ctx, header.KeyID) // nothing else of the header names a key

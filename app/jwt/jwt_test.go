@@ -198,6 +198,7 @@ func TestBadTokens(t *testing.T) {
 		"b64 false":                       {raw(`{"alg":"RS256","kid":"`+id+`","b64":false,"crit":["b64"]}`, string(text)) + "." + parts[2], signature},
 		"a logout token":                  {with(map[string]any{"kid": id, "typ": "logout+jwt"}), wrongType},
 		"a security event":                {with(map[string]any{"kid": id, "typ": "secevent+jwt"}), wrongType},
+		"a type that is a list":           {with(map[string]any{"kid": id, "typ": []string{"logout+jwt"}}), wrongType},
 		"another issuer":                  {signed(claims{"iss": "https://example.com"}), wrongIssuer},
 		"issuer and a slash":              {signed(claims{"iss": issuer.URL + "/"}), wrongIssuer},
 		"no issuer":                       {signed(claims{"iss": nil}), wrongIssuer},
@@ -334,6 +335,11 @@ func TestRotation(t *testing.T) {
 	refused(second, unknownKey)
 	at.pass(pause)
 	third := lasting()
+	known(third)
+	issuer.Rotate(t, true)
+	at.pass(overdue) // nobody came for long: the next one waits for the keys
+	refused(third, unknownKey)
+	third = lasting()
 	known(third)
 
 	issuer.Gone(true)

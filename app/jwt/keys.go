@@ -40,7 +40,8 @@ type keys struct {
 }
 
 const (
-	fresh        = 10 * time.Minute // after which keys are asked for again
+	fresh        = 10 * time.Minute // after which keys are asked for again, beside
+	overdue      = 2 * fresh        // after which that is waited for, if the issuer was there the last time
 	stale        = 24 * time.Hour   // after which they are not used any more
 	pause        = 30 * time.Second // between two askings
 	pauseFailed  = 3 * time.Second  // after one that failed
@@ -79,7 +80,7 @@ func (k *keys) find(ctx context.Context, id string) (*jose.JSONWebKey, error) {
 	key, err, due := k.look(id)
 	if due {
 		asked := k.asking.DoChan("", func() (any, error) { return nil, k.ask(context.WithoutCancel(ctx)) })
-		if key != nil {
+		if key != nil && !k.late() {
 			return key, nil // it is asked beside
 		}
 		select {
@@ -90,6 +91,13 @@ func (k *keys) find(ctx context.Context, id string) (*jose.JSONWebKey, error) {
 		key, err, _ = k.look(id)
 	}
 	return key, err
+}
+
+// late tells that the keys are so old that one of them may be gone, though the issuer could tell.
+func (k *keys) late() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failure == nil && k.now().Sub(k.fetched) >= overdue
 }
 
 // look tells what is known of a key, and whether it is time to ask.

@@ -2,8 +2,10 @@ package token
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,32 +17,35 @@ type File struct {
 	path string
 	log  *slog.Logger
 
-	mu      sync.Mutex
-	tokens  *Tokens
-	changed time.Time // of the file that was read
-	size    int64
-	looked  time.Time
+	mu     sync.Mutex
+	tokens *Tokens
+	read   os.FileInfo // of the file that was looked at last; nil where there was none
+	looked time.Time
 }
 
 // look is how often the file is looked at.
 const look = time.Second
 
-// Open reads a file of tokens.
+// Open reads a file of tokens. Its last line must end too: a file that is just being written has no more than a part of it.
 func Open(path string, log *slog.Logger) (*File, error) {
 	f := &File{path: path, log: log}
-	return f, f.read()
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	return f, f.take(info)
 }
 
-func (f *File) read() error {
-	info, err := os.Stat(f.path)
-	if err != nil {
-		return err
-	}
+// take reads the file as it is now.
+func (f *File) take(info os.FileInfo) error {
+	f.read = info
 	text, err := os.ReadFile(f.path)
 	if err != nil {
 		return err
 	}
-	f.changed, f.size = info.ModTime(), info.Size()
+	if len(text) > 0 && !strings.HasSuffix(string(text), "\n") {
+		return errors.New("the file's last line does not end: it may be cut short; end it with a line break")
+	}
 	tokens, err := Parse(string(text), time.Now)
 	if err != nil {
 		return err
@@ -49,21 +54,33 @@ func (f *File) read() error {
 	return nil
 }
 
-// Caller implements app.Authenticate. A file that cannot be read, or holds a mistake, leaves the tokens as they were, and
-// is said once for each change.
+// Caller implements app.Authenticate. A file that is gone, cannot be read, or holds a mistake leaves the tokens as they were,
+// which is said once for each change.
 func (f *File) Caller(ctx context.Context, token string) (app.Caller, error) {
 	f.mu.Lock()
 	if now := time.Now(); now.Sub(f.looked) >= look {
 		f.looked = now
-		if info, err := os.Stat(f.path); err == nil && (!info.ModTime().Equal(f.changed) || info.Size() != f.size) {
-			if err := f.read(); err != nil {
-				f.log.ErrorContext(ctx, "the file of tokens has changed, and is not taken", "error", err)
-			} else {
-				f.log.InfoContext(ctx, "the file of tokens has changed", "tokens", len(f.tokens.known))
-			}
-		}
+		f.reload(ctx)
 	}
 	tokens := f.tokens
 	f.mu.Unlock()
 	return tokens.Caller(ctx, token)
+}
+
+func (f *File) reload(ctx context.Context) {
+	info, err := os.Stat(f.path)
+	was := f.read
+	switch {
+	case err != nil && was == nil, err == nil && was != nil && os.SameFile(info, was) && info.ModTime().Equal(was.ModTime()) && info.Size() == was.Size():
+		return
+	case err != nil:
+		f.read = nil
+	default:
+		err = f.take(info)
+	}
+	if err != nil {
+		f.log.ErrorContext(ctx, "the file of tokens has changed, and is not taken: those that were known stay known", "error", err)
+		return
+	}
+	f.log.InfoContext(ctx, "the file of tokens has changed", "tokens", len(f.tokens.known))
 }

@@ -40,11 +40,18 @@ type entry struct {
 // prefix begins tokens, so that one that was lost somewhere is recognised.
 const prefix = "notes_"
 
-var owner = regexp.MustCompile(`^[^\s,]{1,512}$`)
+var owner = regexp.MustCompile(`^[^\s,]+$`)
+
+// maxOwner is the most bytes of an owner's name (notes.Store).
+const maxOwner = 512
+
+func isOwner(name string) bool {
+	return len(name) <= maxOwner && owner.MatchString(name) && utf8.ValidString(name)
+}
 
 // New makes a token for an owner who may also write, and the line that configures it.
 func New(name string) (token, line string, err error) {
-	if !owner.MatchString(name) || !utf8.ValidString(name) {
+	if !isOwner(name) {
 		return "", "", fmt.Errorf("an owner must be 1 to 512 bytes without spaces and commas, is %q", name)
 	}
 	secret := make([]byte, 32)
@@ -54,25 +61,31 @@ func New(name string) (token, line string, err error) {
 	return token, name + " write sha256:" + hex.EncodeToString(sum[:]), nil
 }
 
-// Parse reads tokens: lines, or commas between them. Empty lines and those that begin with # are skipped. The error names
-// every mistake by its line, and no hash.
+// Parse reads tokens: lines, or commas between them. Empty lines and those that begin with # are skipped, whole. The error
+// names every mistake by the number of its token, and no hash.
 func Parse(text string, now func() time.Time) (*Tokens, error) {
 	t := &Tokens{now: now, known: map[[sha256.Size]byte]entry{}}
 	var mistakes []error
-	for i, line := range strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == ',' }) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
+	n := 0
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(strings.TrimSpace(line), "#") {
 			continue
 		}
-		e, err := parseLine(line)
-		if _, twice := t.known[e.hash]; err == nil && twice {
-			err = errors.New("its hash is there twice")
+		for one := range strings.SplitSeq(line, ",") {
+			if one = strings.TrimSpace(one); one == "" {
+				continue
+			}
+			n++
+			e, err := parseLine(one)
+			if _, twice := t.known[e.hash]; err == nil && twice {
+				err = errors.New("its hash is there twice")
+			}
+			if err != nil {
+				mistakes = append(mistakes, fmt.Errorf("token %d: %w", n, err))
+				continue
+			}
+			t.known[e.hash] = e
 		}
-		if err != nil {
-			mistakes = append(mistakes, fmt.Errorf("token %d: %w", i+1, err))
-			continue
-		}
-		t.known[e.hash] = e
 	}
 	if len(t.known) == 0 && mistakes == nil {
 		mistakes = append(mistakes, errors.New("there is no token: make one with server -new-token OWNER"))
@@ -86,7 +99,7 @@ func parseLine(line string) (e entry, err error) {
 		return e, errors.New("must be OWNER read|write sha256:HEX [UNTIL]")
 	}
 	e.caller = app.Caller{Owner: fields[0], Scope: map[string]app.Scope{"read": app.Read, "write": app.Write}[fields[1]]}
-	if !owner.MatchString(fields[0]) || !utf8.ValidString(fields[0]) {
+	if !isOwner(fields[0]) {
 		return e, errors.New("its owner must be 1 to 512 bytes of UTF-8")
 	}
 	if e.caller.Scope == app.NoScope {

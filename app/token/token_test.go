@@ -2,6 +2,7 @@ package token
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -25,6 +26,8 @@ func TestParse(t *testing.T) {
 		"anna read sha256:" + digits + ",ben read sha256:" + digits: "token 2: its hash is there twice",
 		"anna read sha256:" + digits + " 2027-01-01T00:00:00Z more": "must be OWNER",
 		"anna x sha256:" + digits + "\nben y sha256:" + digits:      "token 2: its scope",
+		"# gone, ben write sha256:" + digits + "\n # and more":      "there is no token",
+		strings.Repeat("é", 300) + " read sha256:" + digits:         "its owner must be",
 		strings.Repeat("x", 513) + " read sha256:" + digits:         "its owner must be",
 	} {
 		_, err := Parse(text, time.Now)
@@ -60,6 +63,10 @@ func TestFile(t *testing.T) {
 		t.Error("a file that is not there is opened")
 	}
 	write(firstLine)
+	if _, err := Open(path, nil); err == nil {
+		t.Error("a line that does not end is taken")
+	}
+	write(firstLine + "\n")
 	var log bytes.Buffer
 	f, err := Open(path, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
@@ -73,17 +80,49 @@ func TestFile(t *testing.T) {
 			t.Errorf("the caller is %q, %v; want %q", caller.Owner, err, owner)
 		}
 	}
+	refused := 0
+	stays := func(what string) {
+		t.Helper()
+		for range 3 {
+			is(first, "anna")
+			is(second, "")
+		}
+		if refused++; strings.Count(log.String(), "is not taken") != refused {
+			t.Errorf("%s: the log says %s", what, &log)
+		}
+	}
 	is(first, "anna")
 	is(second, "")
+	write("nonsense\n")
+	stays("nonsense")
 	write(firstLine + "\n" + secondLine)
-	is(second, "ben")
-	write("nonsense, and longer than what was there before: " + strings.Repeat("x", 300))
-	is(first, "anna")
-	is(second, "ben")
-	if strings.Count(log.String(), "is not taken") != 1 {
-		t.Errorf("the log says %s", &log)
+	stays("cut short")
+	write("")
+	stays("empty")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
 	}
-	write(secondLine)
+	stays("gone")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	stays("a folder")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	write(firstLine + "\n" + secondLine + "\n")
+	is(second, "ben")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := path + ".new" // of the same size and time
+	if err := os.WriteFile(other, []byte(secondLine+"\n"+strings.Repeat("#", len(firstLine))+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Chtimes(other, info.ModTime(), info.ModTime()), os.Rename(other, path)); err != nil {
+		t.Fatal(err)
+	}
 	is(first, "")
 	is(second, "ben")
 }

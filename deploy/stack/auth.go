@@ -70,6 +70,20 @@ func AuthOf(environment map[string]string) Auth {
 	return Auth{environment[authVariable], environment[tokensVariable], environment[issuerVariable], environment[audienceVariable]}
 }
 
+// kept are settings of the function that nothing here sets, and that a person may.
+var kept = []string{"NOTES_LOG_LEVEL", "NOTES_LOG_KEY", "NOTES_CORS_ORIGINS", "NOTES_REQUEST_TIMEOUT"}
+
+// KeptOf are the variables of an environment that stay as they are.
+func KeptOf(environment map[string]string) map[string]string {
+	stay := map[string]string{}
+	for _, name := range kept {
+		if value, ok := environment[name]; ok {
+			stay[name] = value
+		}
+	}
+	return stay
+}
+
 func (a Auth) environment(into map[string]string) {
 	into[authVariable] = a.Kind
 	for name, value := range map[string]string{tokensVariable: a.Tokens, issuerVariable: a.Issuer, audienceVariable: a.Audience} {

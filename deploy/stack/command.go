@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
@@ -222,7 +224,12 @@ func differ(path string, want reflect.Value, got any) (differences []string) {
 			}
 		}
 		return differences
-	case reflect.Slice, reflect.Map:
+	case reflect.Map: // of which the values may be secrets
+		if want.IsNil() {
+			return nil
+		}
+		return changed(path, want, got)
+	case reflect.Slice:
 		if want.IsNil() {
 			return nil
 		}
@@ -239,6 +246,30 @@ func differ(path string, want reflect.Value, got any) (differences []string) {
 	w, g := normal(want.Interface()), normal(got)
 	if w != g {
 		differences = append(differences, path+" "+g+" -> "+w)
+	}
+	return differences
+}
+
+// changed names the keys of a map that are not as they are wanted, and no values.
+func changed(path string, want reflect.Value, got any) (differences []string) {
+	given, _ := got.(map[string]any)
+	names := map[string]string{}
+	for _, key := range want.MapKeys() {
+		value, there := given[key.String()]
+		switch {
+		case !there:
+			names[key.String()] = " added"
+		case normal(value) != normal(want.MapIndex(key).Interface()):
+			names[key.String()] = " changed"
+		}
+	}
+	for key := range given {
+		if !want.MapIndex(reflect.ValueOf(key)).IsValid() {
+			names[key] = " removed"
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(names)) {
+		differences = append(differences, path+"."+key+names[key])
 	}
 	return differences
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,7 +41,9 @@ type Stack struct {
 	Retention    int32  // of both log groups, days: of those that CloudWatch Logs takes
 	Concurrency  int32  // requests at once that are kept for the function of the account's, and its most; 0 for neither
 	Auth         Auth   // who may use it
-	Zip          []byte // the function
+
+	Kept map[string]string // variables of the function that somebody else set, as KeptOf tells them
+	Zip  []byte            // the function
 }
 
 var (
@@ -317,6 +320,7 @@ func (s Stack) Function() Step {
 	name := &s.Name
 	environment := map[string]string{"NOTES_STORE": "dynamodb:" + s.Name}
 	s.Auth.environment(environment)
+	maps.Copy(environment, s.Kept)
 	if s.BasePath != "" {
 		environment["NOTES_BASE_PATH"] = s.BasePath
 	}

@@ -106,8 +106,8 @@ func TestDifferences(t *testing.T) {
 	for answer, says := range map[string]string{
 		`{"FunctionName":"x","MemorySize":256,"Runtime":"provided.al2023","Environment":{"Variables":{"A":"1"},"Error":null},"Timeout":3}`: "[]",
 		`{"MemorySize":512,"Runtime":"provided.al2023","Environment":{"Variables":{"A":"1"}}}`:                                             "[MemorySize 512 -> 256]",
-		`{"MemorySize":256,"Runtime":"go1.x","Environment":{"Variables":{"A":"1","B":"2"}}}`:                                               `[Runtime go1.x -> provided.al2023 Environment.Variables {"A":"1","B":"2"} -> {"A":"1"}]`,
-		`{"MemorySize":256,"Runtime":"provided.al2023"}`:                                                                                   `[Environment.Variables null -> {"A":"1"}]`,
+		`{"MemorySize":256,"Runtime":"go1.x","Environment":{"Variables":{"A":"1","B":"2"}}}`:                                               `[Runtime go1.x -> provided.al2023 Environment.Variables.B removed]`,
+		`{"MemorySize":256,"Runtime":"provided.al2023"}`:                                                                                   `[Environment.Variables.A added]`,
 	} {
 		var got any
 		if err := json.Unmarshal([]byte(answer), &got); err != nil {

@@ -2,42 +2,49 @@ package bolt
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
-
-	"go.etcd.io/bbolt"
+	"os"
+	"path/filepath"
 )
 
-// Backup writes a copy of the file as it is at one moment, while reads and writes go on: a notes file of its own, which -check
-// and [Open] take. It tells how many bytes the copy has before it writes the first, so that who receives it sees whether it
-// came whole. What is written during the backup makes the file grow, because no page that the copy needs is used again before
-// its end.
-func (s *Store) Backup(ctx context.Context, w func(size int64) io.Writer) error {
-	var tx *bbolt.Tx
+// Backup is a copy of the file as it is at one moment: a notes file of its own, which -check and [Open] take. It lies beside
+// the file, without a name, and is gone when it is closed. It is whole before it is returned, because while it is made a write
+// for which the file has to grow waits, and everybody behind it; a reader who takes the copy away slowly keeps nobody waiting.
+func (s *Store) Backup(ctx context.Context) (_ *os.File, err error) {
+	backup, err := os.CreateTemp(filepath.Dir(s.db.Path()), ".notes-backup-*")
+	if err != nil {
+		return nil, fmt.Errorf("no room for a backup: %w", err)
+	}
+	defer func() {
+		if removed := os.Remove(backup.Name()); err == nil {
+			err = removed
+		}
+		if err != nil {
+			err = errors.Join(err, backup.Close())
+		}
+	}()
 	tx, err := s.snapshot()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer done(tx)
-	err = guard(func() error {
-		_, err := tx.WriteTo(until{ctx, w(tx.Size())})
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("the backup is not whole: %w", err)
+	err = guard(func() error { _, err := tx.WriteTo(until{ctx, backup}); return err })
+	if err == nil {
+		_, err = backup.Seek(0, 0)
 	}
-	return nil
+	return backup, err
 }
 
-// until is a writer that fails once a context has ended.
+// until is a file that takes no more once a context has ended.
 type until struct {
 	context.Context
-	io.Writer
+	*os.File
 }
 
 func (u until) Write(b []byte) (int, error) {
-	if err := u.Err(); err != nil {
+	if u.Err() != nil {
 		return 0, context.Cause(u)
 	}
-	return u.Writer.Write(b)
+	return u.File.Write(b)
 }
