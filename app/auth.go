@@ -26,8 +26,8 @@ const (
 	Write
 )
 
-// Authenticate tells who sent a bearer token (RFC 6750). A [Refusal] is a token that nobody has; any other error is one of
-// those that a handler may return.
+// Authenticate tells who sent a bearer token (RFC 6750). A [Refusal] is a token that nobody has; [ErrCannotTell] is one that
+// cannot be judged for now; any other error is a fault.
 type Authenticate func(ctx context.Context, token string) (Caller, error)
 
 // Refusal is why a token is not taken, for logs and figures: one of a few words, none of which a client chose. The client is
@@ -35,6 +35,9 @@ type Authenticate func(ctx context.Context, token string) (Caller, error)
 type Refusal string
 
 func (r Refusal) Error() string { return "the token is refused: " + string(r) }
+
+// ErrCannotTell is for a token that cannot be judged for now: a 503, which says that nothing was changed.
+var ErrCannotTell = errors.New("a token cannot be judged")
 
 // UnknownToken and ExpiredToken are what every way to know tokens may find.
 const (

@@ -107,6 +107,9 @@ func problemOf(err error) problem {
 		return problem{Status: 422, Code: "idempotency_key_reused", Title: "The idempotency key was used for another note",
 			Detail: "a retry must send the same note; a new note needs a new key",
 			Errors: []mistake{{Header: headerIdempotencyKey, Detail: "was used for another note within the last 24 hours"}}}
+	case errors.Is(err, ErrCannotTell):
+		return problem{Status: 503, Code: "unavailable", Title: "The service is unavailable for now",
+			Detail: "tokens cannot be checked for now; nothing was changed; try again"}
 	case errors.Is(err, notes.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return problem{Status: 503, Code: "unavailable", Title: "The service is unavailable for now",
 			Detail: "the notes cannot be reached or written for now; a change may or may not have taken place; try again"}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -74,7 +75,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != len(names) {
-			return fmt.Errorf("%w: %s takes %v, but was given %d arguments", errUsage, cmd.CommandPath(), names, len(args))
+			takes := "no arguments"
+			if len(names) > 0 {
+				takes = strings.Join(names, " and ")
+			}
+			return fmt.Errorf("%w: %s takes %s, but was given %q", errUsage, cmd.CommandPath(), takes, args)
 		}
 		return nil
 	}

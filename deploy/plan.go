@@ -17,26 +17,27 @@ func planCommand() *cobra.Command {
 		Use:   "plan",
 		Short: "print what up would make, as a shell script of aws commands",
 		Long: `Prints what up makes as a shell script that needs the aws CLI and nothing else, and makes nothing. The script can be run
-again; it wants the function's zip as notes.zip where it runs (deploy zip). It asks AWS only whose the credentials are. A
-token that it makes (--auth token without --tokens) is shown on stderr, once; the script has only its hash.`,
+again; it wants the function's zip as notes.zip where it runs (deploy zip). It asks AWS
+whose the credentials are, and what the function that is there is told. A token that it makes is shown on stderr, once; the
+script has only its hash.`,
 		Example: "  deploy plan --auth none > up.sh\n  deploy plan --permit-only\n  deploy plan --permit-only --api a1b2c3d4e5",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if api.api != "" {
 				return planGrants(cmd, api)
 			}
-			if _, err := f.open(cmd); err != nil {
+			c, err := f.open(cmd)
+			if err != nil {
 				return err
 			}
 			var made string
 			if !permitOnly {
-				var err error
-				if made, err = f.choose(cmd.Flags(), stack.Auth{}); err != nil {
+				if made, err = f.decide(cmd, c); err != nil {
 					return err
 				}
 			}
 			if made != "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "NOTES_TOKEN=%s\nThat is the token; it is shown only now. The script makes it the only one: --tokens names others.\n", made)
+				fmt.Fprintf(cmd.ErrOrStderr(), "NOTES_TOKEN=%s\nThat is the token; it is shown only now.\n", made)
 			}
 			f.Zip = []byte("notes.zip")
 			script := stack.Script(f.Stack, permitOnly)

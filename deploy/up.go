@@ -54,7 +54,7 @@ func (f *stackFlags) add(flags *pflag.FlagSet) {
 // addAuth are the flags of the commands that make a stack.
 func (f *stackFlags) addAuth(flags *pflag.FlagSet) {
 	flags.StringVar(&f.Auth.Kind, "auth", "", "who may use the service: token, jwt or none (default: as it is; of a new stack it must be said)")
-	flags.StringVar(&f.Auth.Tokens, "tokens", "", "with --auth token: OWNER read|write sha256:HEX [UNTIL], with commas between them (default: as they are; of a new stack one is made and shown)")
+	flags.StringVar(&f.Auth.Tokens, "tokens", "", "with --auth token: OWNER read|write sha256:HEX [EXPIRES], with commas between them (default: as they are; of a new stack one is made and shown)")
 	flags.StringVar(&f.Auth.Issuer, "issuer", "", "with --auth jwt: the https URL of the OpenID Connect issuer")
 	flags.StringVar(&f.Auth.Audience, "audience", "", "with --auth jwt: whom the issuer's tokens must be for")
 	flags.Int32Var(&f.Concurrency, "concurrency", stack.Burst, "requests at once that are kept for the function of the account's, and its most; 0 for neither")
@@ -95,6 +95,26 @@ func (c *converger) environment(ctx context.Context, s stack.Stack) (variables m
 	return variables, decode(search("Configuration.Environment.Variables || `{}`", function), &variables)
 }
 
+// decide completes what is said with what is there, and refuses what is not clear. It returns a token that was made.
+func (f *stackFlags) decide(cmd *cobra.Command, c *converger) (made string, err error) {
+	is, err := c.environment(cmd.Context(), f.Stack)
+	if err != nil {
+		return "", err
+	}
+	said, before := f.Auth.Kind != "", stack.AuthOf(is)
+	f.Kept = stack.KeptOf(is)
+	if made, err = f.choose(cmd.Flags(), before); err != nil {
+		return "", err
+	}
+	if !said {
+		return made, c.agreed(cmd.Context(), f.Stack)
+	}
+	if before.Kind == "token" && f.Auth.Kind != "token" {
+		c.report.note("The former tokens are forgotten. The notes of their owners stay in the table, where nobody sees them but through tokens of the same names.")
+	}
+	return made, nil
+}
+
 // agreed tells whether the API's routes ask for what the function does. Where they do not, somebody has changed one of them, or
 // a change was cut short; and what is meant has to be said.
 func (c *converger) agreed(ctx context.Context, s stack.Stack) error {
@@ -124,6 +144,11 @@ func (c *converger) agreed(ctx context.Context, s stack.Stack) error {
 
 // open checks what is chosen and begins to call AWS.
 func (f *stackFlags) open(cmd *cobra.Command) (*converger, error) {
+	chosen := f.Stack
+	chosen.Architecture = cmp.Or(chosen.Architecture, "arm64")
+	if err := errors.Join(chosen.Check(), chosen.Auth.Said()); err != nil {
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
 	c, cfg, err := openCloud(cmd.Context())
 	if err != nil {
 		return nil, err
@@ -134,9 +159,6 @@ func (f *stackFlags) open(cmd *cobra.Command) (*converger, error) {
 		}
 	}
 	f.Region = cfg.Region
-	if err := f.Check(); err != nil {
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
-	}
 	if f.Account, f.Partition, err = c.identity(cmd.Context()); err != nil {
 		return nil, err
 	}
@@ -181,21 +203,10 @@ environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API 
 			if printPolicy {
 				return printOperatorPolicy(cmd, f.Stack)
 			}
-			is, err := c.environment(cmd.Context(), f.Stack)
+			made, err := f.decide(cmd, c)
 			if err != nil {
 				return err
 			}
-			said := f.Auth.Kind != ""
-			made, err := f.choose(cmd.Flags(), stack.AuthOf(is))
-			if err != nil {
-				return err
-			}
-			if !said {
-				if err := c.agreed(cmd.Context(), f.Stack); err != nil {
-					return err
-				}
-			}
-			f.Kept = stack.KeptOf(is)
 			if made != "" {
 				c.report.secret(cmd.ErrOrStderr(), made)
 			}

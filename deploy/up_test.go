@@ -985,7 +985,7 @@ func TestForeign(t *testing.T) {
 	if out, err := deploy(t, "up", "--stack", w.name, "--zip", w.zip, "--auth", "none"); err == nil || !strings.Contains(err.Error(), "not of this stack") {
 		t.Errorf("up: %v, %s", err, out)
 	}
-	script := w.runs("plan", "--stack", w.name)
+	script := w.runs("plan", "--stack", w.name, "--auth", "none")
 	for name, run := range map[string]string{"the script": script, "of another account": strings.ReplaceAll(script, sandbox.Account, "999999999999")} {
 		cmd := exec.Command("sh")
 		cmd.Stdin, cmd.Dir = strings.NewReader(run), filepath.Dir(w.zip)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -124,10 +125,11 @@ func addressOf(proxies []*net.IPNet) func(*http.Request) string {
 // local lets requests through that come from this machine. On a loopback address with no setting anybody who reaches it may
 // write. A page in a browser on this machine reaches it too, under a name of its own that it has point here (DNS rebinding),
 // and is told apart by that name; and a proxy hands on what comes from outside, and is told apart by what it adds.
-func local(next http.Handler) http.Handler {
+func local(next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		proxied := slices.ContainsFunc([]string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}, func(name string) bool { return r.Header[name] != nil })
 		if proxied || !loopback(withPort(r.Host)) {
+			log.InfoContext(r.Context(), "a request for another name than localhost, or through a proxy, was refused: NOTES_AUTH is not set", "remote", r.RemoteAddr, "status", http.StatusMisdirectedRequest)
 			http.Error(w, "this server is for 127.0.0.1 and localhost alone, and for no proxy: set NOTES_AUTH to say who else may come", http.StatusMisdirectedRequest)
 			return
 		}

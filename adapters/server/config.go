@@ -104,7 +104,7 @@ var all = slices.Concat([]settings.Setting[config]{
 
 // mistake is what of the settings does not go together.
 func (c config) mistake() error {
-	err := c.auth.Mistake()
+	err := c.auth.Mistake(true)
 	switch {
 	case c.auth.Kind == "" && c.proxies != nil:
 		err = errors.Join(err, errors.New("NOTES_TRUSTED_PROXIES is set, so there are clients outside: set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none if anyone may read and write the notes"))

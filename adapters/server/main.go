@@ -61,7 +61,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		check = &file
 		return nil
 	})
-	newToken := flags.String("new-token", "", "make a bearer token for an `OWNER`, and print it and the line that configures it")
+	var newToken *string
+	flags.Func("new-token", "make a bearer token for an `OWNER`, and print it and the line that configures it", func(owner string) error {
+		newToken = &owner
+		return nil
+	})
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -75,12 +79,12 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		build := buildVersion()
 		fmt.Fprintln(stdout, "portable-notes server", build.Version, build.Commit)
 		return nil
-	case *newToken != "":
+	case newToken != nil:
 		made, line, err := token.New(*newToken)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
-		fmt.Fprintf(stdout, "%s\n\nThat is the token; it is shown only now. It is known to a server that has NOTES_AUTH=token and\nNOTES_TOKENS='%s'\nor that line in NOTES_TOKENS_FILE. \"read\" in place of \"write\" lets it only read; a time such as 2027-01-31T12:00:00Z at the end ends it.\n", made, line)
+		fmt.Fprintf(stdout, "%s\n\nThat is the token; it is shown only now. It is known to a server that has NOTES_AUTH=token and\nNOTES_TOKENS='%s'\nor that line in NOTES_TOKENS_FILE. \"read\" in place of \"write\" lets it only read; an expiry time such as 2027-01-31T12:00:00Z may follow the hash.\n", made, line)
 		return nil
 	case check != nil:
 		return checkFile(*check, stdout)
@@ -167,6 +171,9 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 		}
 		defer func() { _ = stop() }()
 		say("metrics are at %s/metrics", url)
+		if !loopback(c.adminAddr) {
+			log.Warn("NOTES_ADMIN_ADDR can be reached from outside: whoever does sees the metrics; /backup is not served there")
+		}
 		watch.add(func(_ context.Context, s app.Seen) { f.seen(s) }, f.begin)
 	}
 	tracing, err := startTracing(ctx, log)
@@ -186,7 +193,7 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 	}
 	handler := tracing.wrap(app.Under(c.basePath, web))
 	if c.auth.Kind == "" {
-		handler = local(handler)
+		handler = local(handler, log)
 	}
 	drain := newDrain(handler)
 	about.Mount(web, c.basePath, build, func(ctx context.Context) error {
@@ -199,7 +206,11 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 // greet tells a person what was started.
 func greet(c config, addr string, say func(format string, args ...any)) {
 	url := "http://" + reachable(addr) + c.basePath
-	say("listening on %s (reference: %s/docs)", url, url)
+	everywhere := ""
+	if reachable(addr) != addr {
+		everywhere = ", and on every other address of this machine"
+	}
+	say("listening on %s%s (reference: %s/docs)", url, everywhere, url)
 	where := c.file
 	if c.table != "" {
 		where = "the DynamoDB table " + c.table

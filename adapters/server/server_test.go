@@ -64,7 +64,7 @@ func TestStartSaysWhereItIs(t *testing.T) {
 	if code, body := get(t, p.url+"/readyz"); code != 200 {
 		t.Errorf("/readyz: %d %s", code, body)
 	}
-	want := fmt.Sprintf("listening on %s (reference: %[1]s/docs)\nnotes are kept in %s\nanyone who reaches this address can read and write them (NOTES_AUTH=none)\ntry: curl -s %[1]s/notes -H 'Content-Type: application/json' -d '{\"title\":\"Hello\"}'\n", p.url, file)
+	want := fmt.Sprintf("listening on %s (reference: %[1]s/docs)\nnotes are kept in %s\nonly this machine reaches them, and every program on it may read and write them (NOTES_AUTH is not set)\ntry: curl -s %[1]s/notes -H 'Content-Type: application/json' -d '{\"title\":\"Hello\"}'\n", p.url, file)
 	await(t, "the server says\n"+want, 5*time.Second, func() bool { return strings.HasPrefix(p.said(), want) })
 	if code, body := get(t, p.url+"/version"); code != 200 || !strings.Contains(body, `"store":"bolt","door":"server"`) {
 		t.Errorf("/version: %d %s", code, body)
@@ -95,10 +95,11 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"NOTES_ADDR=:0", elsewhere}, nil, 2, "NOTES_ADDR=:0 can be reached from outside: set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none if anyone may read and write the notes"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", elsewhere}, nil, 2, "NOTES_AUTH=token needs either NOTES_TOKENS or NOTES_TOKENS_FILE"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_TRUSTED_PROXIES=127.0.0.1", elsewhere}, nil, 2, "NOTES_TRUSTED_PROXIES is set, so there are clients outside: set NOTES_AUTH"},
-		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_TOKENS=x", elsewhere}, nil, 2, "there are tokens, but NOTES_AUTH is not token"},
-		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS=x", elsewhere}, nil, 2, "token 1: must be OWNER read|write sha256:HEX [UNTIL]"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_TOKENS=x", elsewhere}, nil, 2, "NOTES_TOKENS is set, but NOTES_AUTH is not token: set NOTES_AUTH=token, or remove it"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS=x", elsewhere}, nil, 2, "token 1: must be OWNER read|write sha256:HEX [EXPIRES]"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS_FILE=/nowhere/tokens", elsewhere}, nil, 2, "NOTES_TOKENS_FILE: stat /nowhere/tokens: no such file"},
 		{nil, []string{"-new-token", "a b"}, 2, "an owner must be 1 to 512 bytes"},
+		{nil, []string{"-new-token", ""}, 2, "an owner must be 1 to 512 bytes"},
 		{nil, []string{"-new-token", "anna"}, 0, "NOTES_TOKENS='anna write sha256:"},
 		{[]string{"NOTES_ADDR=192.0.2.1:80", "NOTES_AUTH=none", elsewhere}, nil, 1, "set NOTES_ADDR to an address of this machine"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:/nowhere/notes.db"}, nil, 1, "the folder /nowhere does not exist: create it"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -22,14 +23,18 @@ type tracing struct {
 
 // openTracing reads the standard settings of OpenTelemetry; nil where they ask for nothing. The build tag otel brings it: what it
 // links is a third of the program.
-var openTracing func(ctx context.Context, version string) (*tracing, error)
+var openTracing func(ctx context.Context, version string, log *slog.Logger) (*tracing, error)
 
 // startTracing begins to make spans, if the settings of OpenTelemetry ask for them. Else there is the id alone of the trace that
 // a request's sender names.
 func startTracing(ctx context.Context, log *slog.Logger) (*tracing, error) {
 	switch {
 	case asksForTraces() && openTracing != nil:
-		return openTracing(ctx, buildVersion().Version)
+		t, err := openTracing(ctx, buildVersion().Version, log)
+		if err != nil {
+			return nil, fmt.Errorf("%w, the settings are wrong:\n%w", errUsage, err)
+		}
+		return t, nil
 	case asksForTraces():
 		log.Warn("the settings OTEL_… ask for traces, but this build makes none: build it with -tags otel")
 	}

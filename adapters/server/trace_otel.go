@@ -5,10 +5,14 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
+	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -27,13 +31,20 @@ func init() { openTracing = otlp }
 // otlp sends traces by OTLP over HTTP. The SDK and its exporter read their settings themselves:
 // https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. Spans say no more than the log: no path,
 // no query, no text.
-func otlp(ctx context.Context, version string) (*tracing, error) {
+func otlp(ctx context.Context, version string, log *slog.Logger) (*tracing, error) {
+	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces", "error", err) }))
 	if exporter := os.Getenv("OTEL_TRACES_EXPORTER"); exporter != "" && exporter != "otlp" {
 		return nil, errors.New("OTEL_TRACES_EXPORTER must be otlp or none here")
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} {
 		if p := os.Getenv(name); p != "" && p != "http/protobuf" {
 			return nil, errors.New(name + " must be http/protobuf here")
+		}
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
+		if u, err := url.Parse(os.Getenv(name)); os.Getenv(name) != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+			return nil, errors.New(name + " must be a URL, such as http://127.0.0.1:4318")
 		}
 	}
 	exporter, err := otlptracehttp.New(ctx)
@@ -50,7 +61,9 @@ func otlp(ctx context.Context, version string) (*tracing, error) {
 	return &tracing{
 		wrap: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				ctx, span := tracer.Start(propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)), "request", trace.WithSpanKind(trace.SpanKindServer))
+				ctx := propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+				ctx = trace.ContextWithRemoteSpanContext(ctx, trace.SpanContextFromContext(ctx).WithTraceState(trace.TraceState{})) // which is a text
+				ctx, span := tracer.Start(ctx, "request", trace.WithSpanKind(trace.SpanKindServer))
 				defer span.End()
 				next.ServeHTTP(w, r.WithContext(ctx))
 			})

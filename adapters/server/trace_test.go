@@ -46,7 +46,7 @@ func TestTraces(t *testing.T) {
 	t.Cleanup(server.Close)
 	settings := []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + server.URL, "OTEL_BSP_SCHEDULE_DELAY=10", "OTEL_RESOURCE_ATTRIBUTES=deployment.environment=test"}
 	p := startProgram(t, traced, newFile(t), settings...)
-	made := ask(client, "POST", p.url+"/notes", `{"title":"k4n4ry"}`, "Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	made := ask(client, "POST", p.url+"/notes", `{"title":"k4n4ry"}`, "Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate", "x=k4n4ry")
 	if made.status != 201 {
 		t.Fatalf("%d %s", made.status, made.body)
 	}
@@ -95,9 +95,15 @@ func TestTraces(t *testing.T) {
 	}
 	plain := startServer(t, newFile(t), settings...)
 	await(t, "a warning", 5*time.Second, func() bool { return strings.Contains(plain.said(), "build it with -tags otel") })
-	wrong := exec.Command(traced)
-	wrong.Env = environment(append(settings, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:"+newFile(t))...)
-	if out, err := wrong.CombinedOutput(); err == nil || !strings.Contains(string(out), "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf here") {
-		t.Errorf("with gRPC: %v %s", err, out)
+	for setting, says := range map[string]string{
+		"OTEL_EXPORTER_OTLP_PROTOCOL=grpc":           "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf here",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=127.0.0.1:4318": "OTEL_EXPORTER_OTLP_ENDPOINT must be a URL",
+		"OTEL_TRACES_EXPORTER=zipkin":                "OTEL_TRACES_EXPORTER must be otlp or none here",
+	} {
+		wrong := exec.Command(traced)
+		wrong.Env = environment(append(settings, setting, "NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:"+newFile(t))...)
+		if out, err := wrong.CombinedOutput(); wrong.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), says) {
+			t.Errorf("with %s: %v %s", setting, err, out)
+		}
 	}
 }

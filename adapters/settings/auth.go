@@ -23,14 +23,14 @@ type Auth struct {
 // AuthSettings are the settings of an Auth that is a part of a door's settings. A door without files has no file of tokens.
 func AuthSettings[C any](of func(*C) *Auth, files bool) []Setting[C] {
 	all := []Setting[C]{
-		New("NOTES_AUTH", "", "who may come: none: anyone who reaches the service reads and writes the notes; token: who has one of the tokens below; jwt: who has a token of the issuer below",
+		New("NOTES_AUTH", "", "who may use the service: none: anyone who reaches it reads and writes the notes; token: callers with a token of NOTES_TOKENS or NOTES_TOKENS_FILE; jwt: callers with a token of NOTES_JWT_ISSUER",
 			func(c *C, v string) error {
 				of(c).Kind = v
 				return Expect(slices.Contains([]string{"", "none", "token", "jwt"}, v), "must be none, token or jwt")
 			}),
-		New("NOTES_TOKENS", "", "the tokens that are known, with commas between them: OWNER SCOPE sha256:HEX [UNTIL], the scope read or write; server -new-token OWNER makes one",
+		New("NOTES_TOKENS", "", "the tokens that are known, with commas between them: OWNER SCOPE sha256:HEX [EXPIRES], the scope read or write; server -new-token OWNER makes one",
 			func(c *C, v string) error { of(c).Tokens = v; return nil }),
-		New("NOTES_TOKENS_FILE", "", "a file of such tokens, one a line, that is read again when it changes",
+		New("NOTES_TOKENS_FILE", "", "a file of such tokens, one a line, that is read again when it changes; while it is missing, empty or wrong, those that were read last stay valid",
 			func(c *C, v string) error { of(c).TokensFile = v; return nil }),
 		New("NOTES_JWT_ISSUER", "", "the OpenID Connect issuer whose tokens (JWTs) are taken: its https URL, as the tokens have it in iss",
 			func(c *C, v string) error { of(c).Issuer = v; return nil }),
@@ -43,20 +43,24 @@ func AuthSettings[C any](of func(*C) *Auth, files bool) []Setting[C] {
 	return all
 }
 
-// Mistake is what of it does not go together.
-func (a Auth) Mistake() error {
-	tokens, issuer := a.Tokens+a.TokensFile != "", a.Issuer+a.Audience != ""
-	switch {
-	case tokens && a.Kind != "token":
-		return errors.New("there are tokens, but NOTES_AUTH is not token")
-	case issuer && a.Kind != "jwt":
-		return errors.New("there is NOTES_JWT_ISSUER or NOTES_JWT_AUDIENCE, but NOTES_AUTH is not jwt")
-	case a.Kind == "token" && (a.Tokens == "") == (a.TokensFile == ""):
-		return errors.New("NOTES_AUTH=token needs either NOTES_TOKENS or NOTES_TOKENS_FILE (which a Lambda has not); server -new-token OWNER makes a token")
-	case a.Kind == "jwt" && (a.Issuer == "" || a.Audience == ""):
-		return errors.New("NOTES_AUTH=jwt needs NOTES_JWT_ISSUER and NOTES_JWT_AUDIENCE")
+// Mistake is what of it does not go together, for a door that has files or has none.
+func (a Auth) Mistake(files bool) error {
+	var mistakes []error
+	for _, one := range []struct{ name, value, kind string }{
+		{"NOTES_TOKENS", a.Tokens, "token"}, {"NOTES_TOKENS_FILE", a.TokensFile, "token"}, {"NOTES_JWT_ISSUER", a.Issuer, "jwt"}, {"NOTES_JWT_AUDIENCE", a.Audience, "jwt"},
+	} {
+		switch {
+		case one.value != "" && a.Kind != one.kind:
+			mistakes = append(mistakes, fmt.Errorf("%s is set, but NOTES_AUTH is not %s: set NOTES_AUTH=%[2]s, or remove it", one.name, one.kind))
+		case one.value == "" && a.Kind == "jwt" && one.kind == "jwt":
+			mistakes = append(mistakes, fmt.Errorf("NOTES_AUTH=jwt needs %s", one.name))
+		}
 	}
-	return nil
+	if a.Kind == "token" && (a.Tokens == "") == (a.TokensFile == "") {
+		where := map[bool]string{true: "either NOTES_TOKENS or NOTES_TOKENS_FILE", false: "NOTES_TOKENS"}[files]
+		mistakes = append(mistakes, fmt.Errorf("NOTES_AUTH=token needs %s; server -new-token OWNER makes a token", where))
+	}
+	return errors.Join(mistakes...)
 }
 
 // OpenJWT makes a way to know callers by JSON Web Tokens.
@@ -97,6 +101,9 @@ func (a Auth) Says() string {
 		return "callers are known by their tokens (NOTES_AUTH=token)"
 	case "jwt":
 		return "callers are known by the tokens of " + a.Issuer + " (NOTES_AUTH=jwt)"
+	}
+	if a.Kind == "" {
+		return "only this machine reaches them, and every program on it may read and write them (NOTES_AUTH is not set)"
 	}
 	return "anyone who reaches this address can read and write them (NOTES_AUTH=none)"
 }

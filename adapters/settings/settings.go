@@ -65,10 +65,11 @@ func Read[C any](environ []string, all []Setting[C]) (C, error) {
 	for _, s := range all {
 		value := cmp.Or(given[s.Name], s.Initial)
 		if err := s.Set(&c, value); err != nil {
-			if slices.Contains(secrets, s.Name) {
-				value = fmt.Sprintf("%d bytes that are not shown", len(value))
+			err = fmt.Errorf("%s %w", s.Name, err)
+			if !slices.Contains(secrets, s.Name) {
+				err = fmt.Errorf("%w, is %q", err, value)
 			}
-			mistakes = append(mistakes, fmt.Errorf("%s %w, is %q", s.Name, err, value))
+			mistakes = append(mistakes, err)
 		}
 	}
 	return c, errors.Join(mistakes...)

@@ -24,7 +24,6 @@ import (
 
 	"example.com/portable-notes/app"
 	"example.com/portable-notes/app/jwt/jwttest"
-	"example.com/portable-notes/notes"
 )
 
 func open(t testing.TB, issuer string) (*Verifier, *bytes.Buffer) {
@@ -354,19 +353,19 @@ func TestRotation(t *testing.T) {
 	}
 	requests.Wait()
 	await(t, "a dead issuer is noticed", func() bool { v.keys.mu.Lock(); defer v.keys.mu.Unlock(); return v.keys.failure != nil })
-	if !strings.Contains(log.String(), "cannot be had") {
+	if !strings.Contains(log.String(), "cannot be fetched") {
 		t.Errorf("the log says %s", log)
 	}
 	_, private := issuer.SigningKey()
 	unknown := forge(t, jose.RS256, private, map[string]any{"kid": "new"}, claims{"iss": issuer.URL})
-	if _, err := v.Caller(t.Context(), unknown); !errors.Is(err, notes.ErrUnavailable) {
+	if _, err := v.Caller(t.Context(), unknown); !errors.Is(err, app.ErrCannotTell) {
 		t.Errorf("a key that nobody can tell of: %v", err)
 	}
 	at.pass(stale - fresh - time.Hour)
 	long := lasting()
 	known(long) // by a key that is old, but not too old
 	at.pass(2 * time.Hour)
-	if _, err := v.Caller(t.Context(), long); !errors.Is(err, notes.ErrUnavailable) {
+	if _, err := v.Caller(t.Context(), long); !errors.Is(err, app.ErrCannotTell) {
 		t.Errorf("keys of yesterday are used: %v", err)
 	}
 

@@ -75,7 +75,7 @@ func newKeys(issuer string, log *slog.Logger) *keys {
 	}}
 }
 
-// find returns a key by its id, or nil where the issuer has none of it. app.Unavailable where that cannot be told.
+// find returns a key by its id, or nil where the issuer has none of it. app.ErrCannotTell where that cannot be told.
 func (k *keys) find(ctx context.Context, id string) (*jose.JSONWebKey, error) {
 	key, err, due := k.look(id)
 	if due {
@@ -86,7 +86,7 @@ func (k *keys) find(ctx context.Context, id string) (*jose.JSONWebKey, error) {
 		select {
 		case <-asked:
 		case <-ctx.Done():
-			return nil, app.Unavailable(ctx.Err())
+			return nil, fmt.Errorf("%w: %w", app.ErrCannotTell, ctx.Err())
 		}
 		key, err, _ = k.look(id)
 	}
@@ -110,7 +110,7 @@ func (k *keys) look(id string) (key *jose.JSONWebKey, err error, due bool) {
 		key = k.byID[id]
 	}
 	if key == nil && k.failure != nil {
-		err = app.Unavailable(k.failure)
+		err = fmt.Errorf("%w: %w", app.ErrCannotTell, k.failure)
 	}
 	return key, err, (key == nil || age >= fresh) && !now.Before(k.next)
 }
@@ -123,7 +123,7 @@ func (k *keys) ask(ctx context.Context) error {
 	k.failure = err
 	if err != nil {
 		k.next = k.now().Add(pauseFailed)
-		k.log.WarnContext(ctx, "the keys of the issuer of tokens cannot be had", "error", err)
+		k.log.WarnContext(ctx, "the issuer's keys cannot be fetched", "error", err)
 		return err
 	}
 	byID := map[string]*jose.JSONWebKey{}

@@ -79,8 +79,8 @@ func (f *File) reload(ctx context.Context) {
 		err = f.take(info)
 	}
 	if err != nil {
-		f.log.ErrorContext(ctx, "the file of tokens has changed, and is not taken: those that were known stay known", "error", err)
+		f.log.ErrorContext(ctx, "the file of tokens was rejected; those that were read before stay valid", "file", f.path, "error", err)
 		return
 	}
-	f.log.InfoContext(ctx, "the file of tokens has changed", "tokens", len(f.tokens.known))
+	f.log.InfoContext(ctx, "the file of tokens was read again", "file", f.path, "tokens", len(f.tokens.known))
 }

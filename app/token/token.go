@@ -3,7 +3,7 @@
 // A token is 256 random bits, so its SHA-256 can be kept where settings are kept: nobody finds the token for a hash. Each
 // is configured by a line
 //
-//	OWNER read|write sha256:HEX [UNTIL]
+//	OWNER read|write sha256:HEX [EXPIRES]
 //
 // with the end of its life as in RFC 3339, or without one.
 package token
@@ -96,7 +96,7 @@ func Parse(text string, now func() time.Time) (*Tokens, error) {
 func parseLine(line string) (e entry, err error) {
 	fields := strings.Fields(line)
 	if len(fields) < 3 || len(fields) > 4 {
-		return e, errors.New("must be OWNER read|write sha256:HEX [UNTIL]")
+		return e, errors.New("must be OWNER read|write sha256:HEX [EXPIRES]")
 	}
 	e.caller = app.Caller{Owner: fields[0], Scope: map[string]app.Scope{"read": app.Read, "write": app.Write}[fields[1]]}
 	if !isOwner(fields[0]) {
@@ -113,7 +113,7 @@ func parseLine(line string) (e entry, err error) {
 	e.hash = [sha256.Size]byte(sum)
 	if len(fields) == 4 {
 		if e.until, err = time.Parse(time.RFC3339, fields[3]); err != nil {
-			return e, errors.New("its end must be a time such as 2027-01-31T12:00:00Z")
+			return e, errors.New("its expiry must be a time such as 2027-01-31T12:00:00Z")
 		}
 	}
 	return e, nil

@@ -18,11 +18,11 @@ func TestParse(t *testing.T) {
 	for text, says := range map[string]string{
 		"":                            "there is no token",
 		"# nothing\n":                 "there is no token",
-		"anna":                        "token 1: must be OWNER read|write sha256:HEX [UNTIL]",
+		"anna":                        "token 1: must be OWNER read|write sha256:HEX [EXPIRES]",
 		"anna admin sha256:" + digits: "its scope must be read or write",
 		"anna read " + digits:         "its hash must be sha256: and 64 hexadecimal digits",
 		"anna read sha256:12":         "its hash must be",
-		"anna read sha256:" + digits + " tomorrow":                  "its end must be a time",
+		"anna read sha256:" + digits + " tomorrow":                  "its expiry must be a time",
 		"anna read sha256:" + digits + ",ben read sha256:" + digits: "token 2: its hash is there twice",
 		"anna read sha256:" + digits + " 2027-01-01T00:00:00Z more": "must be OWNER",
 		"anna x sha256:" + digits + "\nben y sha256:" + digits:      "token 2: its scope",
@@ -87,7 +87,7 @@ func TestFile(t *testing.T) {
 			is(first, "anna")
 			is(second, "")
 		}
-		if refused++; strings.Count(log.String(), "is not taken") != refused {
+		if refused++; strings.Count(log.String(), "was rejected") != refused {
 			t.Errorf("%s: the log says %s", what, &log)
 		}
 	}
