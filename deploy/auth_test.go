@@ -23,7 +23,6 @@ import (
 
 	"example.com/portable-notes/app/jwt/jwttest"
 	"example.com/portable-notes/app/token"
-	"example.com/portable-notes/notes/storetest"
 )
 
 // ask asks the stack's API with a token, or without.
@@ -274,29 +273,6 @@ func TestJWT(t *testing.T) {
 		t.Errorf("of the other choice there is left\n%s", state)
 	}
 	w.runs("down", "--stack", w.name)
-}
-
-// TestProofPlanJWT: the script for an issuer makes a stack that up finds complete.
-func TestProofPlanJWT(t *testing.T) {
-	w := enter(t)
-	if _, err := exec.LookPath("aws"); err != nil {
-		storetest.Lacks(t, "the aws CLI", err)
-	}
-	folder := t.TempDir()
-	if err := os.Symlink(w.jwtZip(), filepath.Join(folder, "notes.zip")); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("sh")
-	cmd.Stdin = strings.NewReader(w.runs("plan", "--stack", w.name, "--concurrency", "0", "--auth", "jwt", "--issuer", jwttest.New(t).URL, "--audience", jwttest.Audience))
-	cmd.Dir = folder
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	_, before := w.calls(0)
-	out := w.runs("up", "--stack", w.name, "--concurrency", "0", "--zip", filepath.Join(folder, "notes.zip"))
-	if made := w.changed(before); made != nil || !strings.Contains(out, "strangers are refused") {
-		t.Errorf("up after the script calls %v, and says %s", made, out)
-	}
 }
 
 // TestConcurrency: it is reserved, changed and given back; an account that has no room is told, and served.

@@ -31,10 +31,14 @@ script has only its hash.`,
 				return err
 			}
 			var made string
-			if !permitOnly {
-				if made, err = f.decide(cmd, c); err != nil {
+			if permitOnly { // of the routes that are there
+				is, err := c.environment(cmd.Context(), f.Stack)
+				if err != nil {
 					return err
 				}
+				f.Auth = stack.AuthOf(is)
+			} else if made, err = f.decide(cmd, c); err != nil {
+				return err
 			}
 			if made != "" {
 				fmt.Fprintf(cmd.ErrOrStderr(), "NOTES_TOKEN=%s\nThat is the token; it is shown only now.\n", made)

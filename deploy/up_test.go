@@ -35,6 +35,7 @@ import (
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/google/uuid"
 
+	"example.com/portable-notes/app/jwt/jwttest"
 	"example.com/portable-notes/deploy/policy"
 	"example.com/portable-notes/deploy/sandbox"
 	"example.com/portable-notes/deploy/stack"
@@ -761,16 +762,14 @@ func TestProofPlanScript(t *testing.T) {
 		storetest.Lacks(t, "the aws CLI", err)
 	}
 	folder := t.TempDir()
-	zip, err := os.ReadFile(w.zip)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(folder, "notes.zip"), zip, 0o600)
-	}
-	if err != nil {
+	if err := os.Symlink(w.jwtZip(), filepath.Join(folder, "notes.zip")); err != nil {
 		t.Fatal(err)
 	}
-	plan := func(name string, more ...string) string {
+	issuer := jwttest.New(t) // the choice that takes most
+	choice := []string{"--auth", "jwt", "--issuer", issuer.URL, "--audience", jwttest.Audience}
+	plan := func(more ...string) string {
 		t.Helper()
-		script := w.runs(append([]string{"plan", "--stack", name, "--auth", "none"}, more...)...)
+		script := w.runs(append([]string{"plan", "--stack", w.name}, more...)...)
 		cmd := exec.Command("sh")
 		cmd.Stdin, cmd.Dir = strings.NewReader(script), folder
 		out, err := cmd.CombinedOutput()
@@ -780,33 +779,32 @@ func TestProofPlanScript(t *testing.T) {
 		return string(out)
 	}
 	_, before := w.calls(0)
-	w.runs("plan", "--stack", w.name, "--auth", "none")
-	some, _ := w.calls(before)
-	for _, c := range some {
-		if changing(c.Operation) {
-			t.Errorf("plan calls %s", c.Operation)
-		}
+	w.runs(append([]string{"plan", "--stack", w.name}, choice...)...)
+	if made := w.changed(before); made != nil {
+		t.Errorf("plan calls %v", made)
 	}
-	if out := plan(w.name); !strings.HasSuffix(out, "/dev/notes\n") {
+	if out := plan(choice...); !strings.HasSuffix(out, "/dev/notes\n") {
 		t.Errorf("the script prints %s", out)
 	}
-	w.answers("after the script", 200, `{"notes":[]}`)
+	token := issuer.Token(t, "anna", "notes:write")
+	w.is("after the script", "GET", token, 200, `{"notes":[]}`)
+	w.is("after the script a stranger", "GET", "", 401, "Unauthorized")
 	made := w.state(w.name)
-	if out := w.up(); strings.Contains(out, "created") || strings.Contains(out, "updated") {
+	if out := w.runs("up", "--stack", w.name, "--zip", w.jwtZip()); strings.Contains(out, "created") || strings.Contains(out, "updated") || strings.Contains(out, "removed") {
 		t.Errorf("up after the script says %s", out)
 	}
-	plan(w.name)
+	plan()
 	if got := w.state(w.name); got != made {
 		t.Errorf("the script, run again, makes\n%s\nit made\n%s", got, made)
 	}
-	for _, g := range (stack.Stack{Name: w.name, Partition: "aws", Region: "us-east-1", Account: sandbox.Account, Stage: "dev", Auth: stack.Auth{Kind: "none"}}).Grants(w.api()) {
+	for _, g := range (stack.Stack{Name: w.name, Partition: "aws", Region: "us-east-1", Account: sandbox.Account, Stage: "dev", Auth: stack.Auth{Kind: "jwt"}}).Grants(w.api()) {
 		if _, err := w.functions().RemovePermission(t.Context(), &lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: &g.StatementID}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.answers("without its grants", 500, blank)
-	plan(w.name, "--permit-only")
-	w.answers("after plan --permit-only", 200, `{"notes":[]}`)
+	w.is("without its grants", "GET", token, 500, blank)
+	plan("--permit-only")
+	w.is("after plan --permit-only", "GET", token, 200, `{"notes":[]}`)
 	if got := w.state(w.name); got != made {
 		t.Errorf("plan --permit-only makes\n%s\nit was\n%s", got, made)
 	}

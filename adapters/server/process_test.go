@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -56,7 +57,11 @@ func built(t testing.TB) string {
 		if program.dir, program.err = os.MkdirTemp("", "notes-server-"); program.err != nil {
 			return
 		}
-		if out, err := exec.Command("go", "build", "-o", program.dir, ".").CombinedOutput(); err != nil {
+		build := []string{"build", "-o", program.dir, "."}
+		if os.Getenv("NOTES_TEST_RACE") != "" { // then a race ends the program with 66 (GORACE, exitcode)
+			build = slices.Insert(build, 1, "-race")
+		}
+		if out, err := exec.Command("go", build...).CombinedOutput(); err != nil {
 			program.err = fmt.Errorf("%w: %s", err, out)
 		}
 	})

@@ -50,7 +50,7 @@ func New(t testing.TB) *Issuer {
 	i := &Issuer{}
 	i.Rotate(t, true)
 	var provider http.Handler
-	i.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	i.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if i.gone.Load() {
 			panic(http.ErrAbortHandler)
 		}
@@ -64,7 +64,7 @@ func New(t testing.TB) *Issuer {
 		provider.ServeHTTP(w, r)
 	}))
 	t.Cleanup(i.server.Close)
-	i.URL = i.server.URL
+	i.URL = "http://" + i.server.Listener.Addr().String()
 	example := storage.NewStorage(storage.NewUserStore(i.URL))
 	made, err := op.NewProvider(&op.Config{CryptoKey: sha256.Sum256([]byte("test")), CryptoKeyId: "test", SupportedUILocales: []language.Tag{language.English}},
 		store{Storage: example, issuer: i}, op.StaticIssuer(i.URL), op.WithAllowInsecure())
@@ -72,6 +72,7 @@ func New(t testing.TB) *Issuer {
 		t.Fatal(err)
 	}
 	provider = made
+	i.server.Start()
 	return i
 }
 
