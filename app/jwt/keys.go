@@ -77,31 +77,26 @@ func newKeys(issuer string, log *slog.Logger) *keys {
 
 // find returns a key by its id, or nil where the issuer has none of it. app.ErrCannotTell where that cannot be told.
 func (k *keys) find(ctx context.Context, id string) (*jose.JSONWebKey, error) {
-	key, err, due := k.look(id)
-	if due {
-		asked := k.asking.DoChan("", func() (any, error) { return nil, k.ask(context.WithoutCancel(ctx)) })
-		if key != nil && !k.late() {
-			return key, nil // it is asked beside
-		}
-		select {
-		case <-asked:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: %w", app.ErrCannotTell, ctx.Err())
-		}
-		key, err, _ = k.look(id)
+	key, due, wait, err := k.look(id)
+	if !due {
+		return key, err
 	}
+	asked := k.asking.DoChan("", func() (any, error) { return nil, k.ask(context.WithoutCancel(ctx)) })
+	if !wait {
+		return key, err // it is asked beside
+	}
+	select {
+	case <-asked:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", app.ErrCannotTell, ctx.Err())
+	}
+	key, _, _, err = k.look(id)
 	return key, err
 }
 
-// late tells that the keys are so old that one of them may be gone, though the issuer could tell.
-func (k *keys) late() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.failure == nil && k.now().Sub(k.fetched) >= overdue
-}
-
-// look tells what is known of a key, and whether it is time to ask.
-func (k *keys) look(id string) (key *jose.JSONWebKey, err error, due bool) {
+// look tells what is known of a key, whether it is time to ask, and whether to wait for the answer: where the key is not known, or
+// so old that it may be gone though the issuer could tell.
+func (k *keys) look(id string) (key *jose.JSONWebKey, due, wait bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()
@@ -112,7 +107,8 @@ func (k *keys) look(id string) (key *jose.JSONWebKey, err error, due bool) {
 	if key == nil && k.failure != nil {
 		err = fmt.Errorf("%w: %w", app.ErrCannotTell, k.failure)
 	}
-	return key, err, (key == nil || age >= fresh) && !now.Before(k.next)
+	due = (key == nil || age >= fresh) && !now.Before(k.next)
+	return key, due, key == nil || k.failure == nil && age >= overdue, err
 }
 
 // ask asks the issuer for its keys.
