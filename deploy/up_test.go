@@ -1049,6 +1049,13 @@ func TestLeftBehind(t *testing.T) {
 	w := enter(t)
 	w.up()
 	ctx, api, made := t.Context(), w.api(), w.state(w.name)
+	is, err := w.gateway().GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &api})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for time.Now().Unix() <= is.CreatedDate.Unix() { // of two APIs of one second nobody can tell which is older
+		time.Sleep(10 * time.Millisecond)
+	}
 	if _, err := w.gateway().UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api, Name: aws.String("renamed")}); err != nil {
 		t.Fatal(err)
 	}
