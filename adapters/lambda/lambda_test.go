@@ -18,6 +18,7 @@ import (
 
 	"example.com/portable-notes/adapters/settings"
 	"example.com/portable-notes/app/apptest"
+	"example.com/portable-notes/app/token"
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/bolt"
 	"example.com/portable-notes/notes/dynamo"
@@ -198,4 +199,30 @@ func (b broken) Delete(context.Context, string, notes.ID, time.Time, notes.Condi
 }
 func (b broken) Newest(context.Context, string, notes.ID, int) iter.Seq2[notes.Note, error] {
 	return func(yield func(notes.Note, error) bool) { yield(notes.Note{}, b.err) }
+}
+
+// TestIsolation: through events, on either store, what is another's is as what is nobody's.
+func TestIsolation(t *testing.T) {
+	for name, store := range map[string]notes.Store{"File": file(t), "DynamoDB": table(t)} {
+		t.Run(name, func(t *testing.T) {
+			anna, annas, err := token.New("anna")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ben, bens, err := token.New("ben")
+			if err != nil {
+				t.Fatal(err)
+			}
+			tokens, err := token.Parse(annas+","+bens, time.Now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := gateways["NamedStage"]
+			d := newDoor(notes.NewService(store, time.Now, rand.Reader), config{}, tokens.Caller, &figures{}, slog.New(slog.DiscardHandler))
+			cases, leaks := apptest.Isolation(t, apptest.Guarded{Base: g.base(), Send: g.through(invoke(d)), Anna: anna, Ben: ben})
+			if len(leaks) > 0 || cases < 200 {
+				t.Errorf("of %d cases %d leak: %s", cases, len(leaks), strings.Join(leaks, "\n"))
+			}
+		})
+	}
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"example.com/portable-notes/app"
-	"example.com/portable-notes/app/apptest"
 	"example.com/portable-notes/app/token"
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/meter"
@@ -105,30 +104,4 @@ func TestMetrics(t *testing.T) {
 	is(refused, "refusals", 1.0)
 	is(refused, "refused", string(app.UnknownToken))
 	is(refused, "caller", nil)
-}
-
-// TestIsolation: through events, on either store, what is another's is as what is nobody's.
-func TestIsolation(t *testing.T) {
-	for name, store := range map[string]notes.Store{"File": file(t), "DynamoDB": table(t)} {
-		t.Run(name, func(t *testing.T) {
-			anna, annas, err := token.New("anna")
-			if err != nil {
-				t.Fatal(err)
-			}
-			ben, bens, err := token.New("ben")
-			if err != nil {
-				t.Fatal(err)
-			}
-			tokens, err := token.Parse(annas+","+bens, time.Now)
-			if err != nil {
-				t.Fatal(err)
-			}
-			g := gateways["NamedStage"]
-			d := newDoor(notes.NewService(store, time.Now, rand.Reader), config{}, tokens.Caller, &figures{}, slog.New(slog.DiscardHandler))
-			cases, leaks := apptest.Isolation(t, apptest.Guarded{Base: g.base(), Send: g.through(invoke(d)), Anna: anna, Ben: ben})
-			if len(leaks) > 0 || cases < 200 {
-				t.Errorf("of %d cases %d leak: %s", cases, len(leaks), strings.Join(leaks, "\n"))
-			}
-		})
-	}
 }

@@ -42,20 +42,24 @@ func (o *operator) handler() http.Handler {
 			http.Error(w, why, status)
 			return
 		}
+		if !o.copying.TryLock() {
+			http.Error(w, "another backup is on its way: ask again when it is done", http.StatusConflict)
+			return
+		}
 		defer o.copying.Unlock()
 		o.send(w, r)
 	})
 	return mux
 }
 
-// refusal tells why a client gets no backup; where it does, the lock is held.
+// refusal tells why a client may have no backup; "" where it may.
 func (o *operator) refusal(r *http.Request) (status int, why string) {
 	_, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	site := r.Header.Get("Sec-Fetch-Site")
 	switch {
 	case o.file == nil:
 		return http.StatusNotFound, "the notes are in DynamoDB, which makes backups of its own"
-	case !loopback(o.addr) || !loopback(withPort(r.Host)) || r.Header.Get("Origin") != "" || site != "" && site != "none":
+	case !loopback(o.addr) || !loopback(r.Host) || r.Header.Get("Origin") != "" || site != "" && site != "none":
 		// A name could be another's, whose page a browser on this machine has open (DNS rebinding).
 		return http.StatusForbidden, "a backup is given only on a loopback address, such as NOTES_ADMIN_ADDR=127.0.0.1:9090, and to no page of a browser"
 	case o.guarded && o.backup == nil:
@@ -64,9 +68,6 @@ func (o *operator) refusal(r *http.Request) (status int, why string) {
 		if _, err := o.backup(r.Context(), bearer); err != nil {
 			return http.StatusUnauthorized, "a backup takes the token whose hash is in NOTES_BACKUP_TOKEN: Authorization: Bearer TOKEN"
 		}
-	}
-	if !o.copying.TryLock() {
-		return http.StatusConflict, "another backup is on its way"
 	}
 	return 0, ""
 }
@@ -85,14 +86,6 @@ func (o *operator) send(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Disposition", `attachment; filename="notes.db"`)
 	http.ServeContent(w, r, "", time.Time{}, backup)
 	o.log.InfoContext(r.Context(), "backup", "took_us", time.Since(start).Microseconds())
-}
-
-// withPort is a Host header as an address.
-func withPort(host string) string {
-	if _, _, err := net.SplitHostPort(host); err != nil {
-		return net.JoinHostPort(strings.Trim(host, "[]"), "0")
-	}
-	return host
 }
 
 // serve begins to serve an address, until it is stopped.

@@ -128,7 +128,7 @@ func addressOf(proxies []*net.IPNet) func(*http.Request) string {
 func local(next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		proxied := slices.ContainsFunc([]string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}, func(name string) bool { return r.Header[name] != nil })
-		if proxied || !loopback(withPort(r.Host)) {
+		if proxied || !loopback(r.Host) {
 			log.InfoContext(r.Context(), "a request for another name than localhost, or through a proxy, was refused: NOTES_AUTH is not set", "remote", r.RemoteAddr, "status", http.StatusMisdirectedRequest)
 			http.Error(w, "this server is for 127.0.0.1 and localhost alone, and for no proxy: set NOTES_AUTH to say who else may come", http.StatusMisdirectedRequest)
 			return

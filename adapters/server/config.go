@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,7 +126,7 @@ func address(v string) bool {
 
 // loopback tells that only this machine reaches an address.
 func loopback(addr string) bool {
-	host, _, _ := net.SplitHostPort(addr) // which was checked
+	host := (&url.URL{Host: addr}).Hostname() // with a port, or as a Host header without one
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -101,8 +101,7 @@ func (a Auth) Says() string {
 		return "callers are known by their tokens (NOTES_AUTH=token)"
 	case "jwt":
 		return "callers are known by the tokens of " + a.Issuer + " (NOTES_AUTH=jwt)"
-	}
-	if a.Kind == "" {
+	case "":
 		return "only this machine reaches them, and every program on it may read and write them (NOTES_AUTH is not set)"
 	}
 	return "anyone who reaches this address can read and write them (NOTES_AUTH=none)"

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	prometheus "github.com/prometheus/common/model"
+
+	"example.com/portable-notes/notes/bolt"
+)
+
+// adminOf is the operator's address of a server.
+func adminOf(t testing.TB, p *process) string {
+	t.Helper()
+	said := regexp.MustCompile(`metrics are at (\S+)/metrics`)
+	await(t, "the server says where its metrics are", 5*time.Second, func() bool { return said.MatchString(p.said()) })
+	return said.FindStringSubmatch(p.said())[1]
+}
+
+// metricsOf reads the metrics of a server as Prometheus does: by family, and each figure by its labels.
+func metricsOf(t testing.TB, p *process) map[string]map[string]float64 {
+	t.Helper()
+	answer, text := request(t, "GET", adminOf(t, p)+"/metrics", "")
+	if answer.StatusCode != 200 || !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/plain; version=0.0.4") {
+		t.Fatalf("/metrics: %d %v", answer.StatusCode, answer.Header)
+	}
+	parser := expfmt.NewTextParser(prometheus.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	if err != nil {
+		t.Fatalf("Prometheus does not take the metrics: %v\n%s", err, text)
+	}
+	all := map[string]map[string]float64{}
+	for name, family := range families {
+		all[name] = map[string]float64{}
+		for _, m := range family.Metric {
+			var labels []string
+			for _, l := range m.Label {
+				labels = append(labels, l.GetValue())
+			}
+			value := m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()
+			if family.GetType() == dto.MetricType_HISTOGRAM {
+				value = float64(m.GetHistogram().GetSampleCount())
+			}
+			all[name][strings.Join(labels, " ")] = value
+		}
+	}
+	return all
+}
+
+// TestMetrics: what is counted is what was done, whatever clients send.
+func TestMetrics(t *testing.T) {
+	anna, line := newToken(t, "anna", "write")
+	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS="+line)
+	bearer := []string{"Authorization", "Bearer " + anna}
+	made, _ := request(t, "POST", p.url+"/notes", `{"title":"x"}`, bearer...)
+	note := p.url + made.Header.Get("Location")
+	request(t, "GET", note, "", bearer...)
+	request(t, "GET", note, "", bearer...)
+	request(t, "GET", p.url+"/notes", "", bearer...)
+	request(t, "GET", p.url+"/notes", "")
+	request(t, "GET", p.url+"/notes", "", "Authorization", "Bearer "+anna+"x")
+	request(t, "PROPFIND", p.url+"/notes/"+strings.Repeat("x", 300), "")
+	for i := range 50 {
+		request(t, "GET", fmt.Sprintf("%s/nowhere/%d", p.url, i), "")
+	}
+	got := metricsOf(t, p)
+	for _, c := range []struct {
+		family, labels string
+		want           float64
+	}{
+		{"notes_http_requests_total", "POST /notes 201", 1}, {"notes_http_requests_total", "GET /notes/:id 200", 2}, {"notes_http_requests_total", "GET /notes 401", 2},
+		{"notes_http_requests_total", "GET  404", 50}, {"notes_http_request_duration_seconds", "GET /notes/:id", 2}, {"notes_http_request_duration_seconds", "GET ", 50},
+		{"notes_tokens_refused_total", "none", 1}, {"notes_tokens_refused_total", "unknown", 1}, {"notes_store_calls_total", "create ok", 1}, {"notes_store_calls_total", "get ok", 2},
+		{"notes_store_calls_total", "list ok", 1}, {"notes_store_call_duration_seconds", "get", 2}, {"notes_bolt_commit_writers", "", 1},
+	} {
+		if is, ok := got[c.family][c.labels]; !ok || is != c.want {
+			t.Errorf("%s{%s} is %v, want %v; all are %v", c.family, c.labels, is, c.want, got[c.family])
+		}
+	}
+	for _, family := range []string{"go_goroutines", "process_resident_memory_bytes", "process_cpu_seconds_total"} {
+		if len(got[family]) == 0 {
+			t.Errorf("there is no %s", family)
+		}
+	}
+	if code, _ := get(t, p.url+"/metrics"); code != 404 {
+		t.Errorf("the clients' address serves metrics: %d", code)
+	}
+	p.stop(t, os.Interrupt)
+}
+
+func TestMetricsOnDynamoDB(t *testing.T) {
+	p := startServer(t, newFile(t), append(onDynamoDB(t), "NOTES_ADMIN_ADDR=127.0.0.1:0")...)
+	post(t, p.url+"/notes", `{"title":"x"}`)
+	get(t, p.url+"/notes")
+	got := metricsOf(t, p)["notes_dynamodb_units_total"]
+	if got["write"] != 1 || got["read"] < 1 {
+		t.Errorf("the units are %v", got)
+	}
+	if answer, text := request(t, "GET", adminOf(t, p)+"/backup", ""); answer.StatusCode != 404 || !strings.Contains(text, "DynamoDB") {
+		t.Errorf("/backup: %d %s", answer.StatusCode, text)
+	}
+}
+
+// TestBackupOfAServer: a backup is a notes file, and leaves this machine only by who is on it.
+func TestBackupOfAServer(t *testing.T) {
+	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0")
+	for range 20 {
+		post(t, p.url+"/notes", `{"title":"x"}`)
+	}
+	answer, text := request(t, "GET", adminOf(t, p)+"/backup", "")
+	if answer.StatusCode != 200 || answer.ContentLength != int64(len(text)) {
+		t.Fatalf("%d, %d bytes of %d", answer.StatusCode, len(text), answer.ContentLength)
+	}
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := bolt.Check(copied); err != nil || report.Notes != 20 || len(report.Findings) > 0 {
+		t.Errorf("the copy is %+v, %v", report, err)
+	}
+	for _, host := range []string{"evil.example", "evil.example:9090", "127.0.0.1.evil.example", "192.0.2.1", ""} {
+		if answer, text := request(t, "GET", adminOf(t, p)+"/backup", "", "Host", host); host != "" && (answer.StatusCode != 403 || len(text) > 200) {
+			t.Errorf("for %s: %d %.100s", host, answer.StatusCode, text)
+		}
+	}
+	for _, header := range [][]string{{"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}} {
+		if answer, _ := request(t, "GET", adminOf(t, p)+"/backup", "", header...); answer.StatusCode != 403 {
+			t.Errorf("for a page, %v: %d", header, answer.StatusCode)
+		}
+	}
+	secret, line := newToken(t, "operator", "read")
+	_, hash, _ := strings.Cut(line, " read ")
+	anna, annas := newToken(t, "anna", "write")
+	guarded := []string{"NOTES_ADMIN_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS=" + annas}
+	closed := startServer(t, newFile(t), guarded...)
+	if answer, text := request(t, "GET", adminOf(t, closed)+"/backup", ""); answer.StatusCode != 403 || !strings.Contains(text, "set NOTES_BACKUP_TOKEN") {
+		t.Errorf("where notes have owners: %d %.100s", answer.StatusCode, text)
+	}
+	given := startServer(t, newFile(t), append(guarded, "NOTES_BACKUP_TOKEN="+hash)...)
+	for bearer, want := range map[string]int{"Bearer " + secret: 200, "Bearer " + anna: 401, "Bearer " + secret + "x": 401, "": 401} {
+		if answer, text := request(t, "GET", adminOf(t, given)+"/backup", "", "Authorization", bearer); answer.StatusCode != want || want == 401 && answer.Header.Get("Www-Authenticate") == "" {
+			t.Errorf("with %q: %d %.100s", bearer, answer.StatusCode, text)
+		}
+	}
+	open := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=0.0.0.0:0")
+	if answer, text := request(t, "GET", adminOf(t, open)+"/backup", ""); answer.StatusCode != 403 || !strings.Contains(text, "such as NOTES_ADMIN_ADDR=127.0.0.1:9090") {
+		t.Errorf("from an address that others reach: %d %.100s", answer.StatusCode, text)
+	}
+	for _, c := range [][2]string{{"POST", "/backup"}, {"GET", "/"}, {"GET", "/notes"}, {"POST", "/metrics"}} {
+		if answer, _ := request(t, c[0], adminOf(t, p)+c[1], ""); answer.StatusCode != 404 && answer.StatusCode != 405 {
+			t.Errorf("%v: %d", c, answer.StatusCode)
+		}
+	}
+	if code, _, stderr := runs(t, []string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + newFile(t), "NOTES_ADMIN_ADDR=" + strings.TrimPrefix(adminOf(t, p), "http://")}); code != 1 || !strings.Contains(stderr, "set NOTES_ADMIN_ADDR to another") {
+		t.Errorf("an address that is in use: %d %s", code, stderr)
+	}
+}
+
+// TestSlowBackup: who takes a backup away slowly keeps nobody waiting, and nobody takes two.
+func TestSlowBackup(t *testing.T) {
+	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0")
+	big := `{"title":"x","content":"` + strings.Repeat("c", 250_000) + `"}`
+	for range 60 {
+		post(t, p.url+"/notes", big)
+	}
+	conn, err := net.Dial("tcp", strings.TrimPrefix(adminOf(t, p), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, "GET /backup HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 300)); err != nil { // and no more
+		t.Fatal(err)
+	}
+	if answer, text := request(t, "GET", adminOf(t, p)+"/backup", ""); answer.StatusCode != 409 {
+		t.Errorf("a second backup: %d %.100s", answer.StatusCode, text)
+	}
+	for range 60 { // the file grows
+		if code, body := post(t, p.url+"/notes", big); code != 201 {
+			t.Fatalf("while a backup is taken away: %d %s", code, body)
+		}
+	}
+	if code, _ := get(t, p.url+"/notes?limit=1"); code != 200 {
+		t.Errorf("a read meanwhile: %d", code)
+	}
+	p.stop(t, os.Interrupt)
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/portable-notes/app/apptest"
+	"example.com/portable-notes/app/jwt/jwttest"
+	"example.com/portable-notes/app/token"
+	"example.com/portable-notes/notes/bolt"
+	"example.com/portable-notes/notes/storetest"
+)
+
+// newToken is a token of an owner, and the line that makes it known.
+func newToken(t testing.TB, owner, scope string) (secret, line string) {
+	t.Helper()
+	secret, line, err := token.New(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret, strings.Replace(line, " write ", " "+scope+" ", 1)
+}
+
+// request sends a request with headers, which are pairs, and returns the answer with its body.
+func request(t testing.TB, method, url, body string, headers ...string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+		if headers[i] == "Host" {
+			r.Host = headers[i+1]
+		}
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(text)
+}
+
+// TestJWT: a server that takes an issuer's tokens.
+func TestJWT(t *testing.T) {
+	issuer := jwttest.New(t)
+	with := []string{"NOTES_AUTH=jwt", "NOTES_JWT_ISSUER=" + issuer.URL, "NOTES_JWT_AUDIENCE=" + jwttest.Audience}
+	p := startServer(t, newFile(t), with...)
+	await(t, "the server says who may come", 5*time.Second, func() bool {
+		return strings.Contains(p.said(), "callers are known by the tokens of "+issuer.URL+" (NOTES_AUTH=jwt)")
+	})
+	for scope, want := range map[string][2]int{"notes:read": {200, 403}, "notes:write": {200, 201}, "openid": {403, 403}} {
+		bearer := "Bearer " + issuer.Token(t, "anna", scope)
+		read, _ := request(t, "GET", p.url+"/notes", "", "Authorization", bearer)
+		write, _ := request(t, "POST", p.url+"/notes", `{"title":"x"}`, "Authorization", bearer)
+		if read.StatusCode != want[0] || write.StatusCode != want[1] {
+			t.Errorf("%s: %d and %d, want %v", scope, read.StatusCode, write.StatusCode, want)
+		}
+	}
+	if answer, _ := request(t, "GET", p.url+"/notes", ""); answer.StatusCode != 401 {
+		t.Errorf("a stranger: %d", answer.StatusCode)
+	}
+	dead := httptest.NewServer(nil)
+	dead.Close()
+	// An issuer that is out of reach is no reason not to start, one that is none is.
+	away := startServer(t, newFile(t), "NOTES_AUTH=jwt", "NOTES_JWT_ISSUER="+dead.URL, "NOTES_JWT_AUDIENCE=x")
+	if answer, text := request(t, "GET", away.url+"/notes", "", "Authorization", "Bearer "+issuer.Token(t, "anna", "notes:read")); answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" || strings.Contains(text, "127.0.0.1") {
+		t.Errorf("without the issuer: %d %v %s", answer.StatusCode, answer.Header, text)
+	}
+	for says, env := range map[string][]string{
+		"NOTES_JWT_ISSUER: must be the issuer's https URL": {"NOTES_JWT_ISSUER=http://example.com", "NOTES_JWT_AUDIENCE=x"},
+		"NOTES_JWT_ISSUER: " + away.url:                    {"NOTES_JWT_ISSUER=" + away.url, "NOTES_JWT_AUDIENCE=x"},
+		"NOTES_AUTH=jwt needs NOTES_JWT_AUDIENCE":          {"NOTES_JWT_ISSUER=https://example.com"},
+	} {
+		if code, _, stderr := runs(t, append(env, "NOTES_AUTH=jwt", "NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:"+newFile(t))); code != 2 || !strings.Contains(stderr, says) {
+			t.Errorf("%v: %d %s, want %s", env, code, stderr, says)
+		}
+	}
+}
+
+// TestIsolation: through the server, on either store, what is another's is as what is nobody's.
+func TestIsolation(t *testing.T) {
+	for name, env := range map[string][]string{"File": nil, "DynamoDB": onDynamoDB(t)} {
+		t.Run(name, func(t *testing.T) {
+			anna, annas := newToken(t, "anna", "write")
+			ben, bens := newToken(t, "ben", "write")
+			p := startServer(t, newFile(t), append(env, "NOTES_AUTH=token", "NOTES_TOKENS="+annas+","+bens)...)
+			cases, leaks := apptest.Isolation(t, apptest.Guarded{Base: p.url, Send: client.Do, Anna: anna, Ben: ben})
+			if len(leaks) > 0 || cases < 200 {
+				t.Errorf("of %d cases %d leak: %s", cases, len(leaks), strings.Join(leaks, "\n"))
+			}
+		})
+	}
+}
+
+// TestReadmeSecurity: the chapter fits on a screen, and its commands make a server that a token opens, and a backup.
+func TestReadmeSecurity(t *testing.T) {
+	_, chapter, _ := strings.Cut(readme(t), "\n## Security\n")
+	chapter, file, _ := strings.Cut(chapter, "\n## The file\n")
+	if n := strings.Count(chapter, "\n"); n > 40 || len(chapter) > 4000 {
+		t.Errorf("the chapter has %d lines, %d bytes", n, len(chapter))
+	}
+	_, command, _ := strings.Cut(chapter, "```sh\n")
+	command, _, _ = strings.Cut(command, "\n```")
+	var env []string
+	for _, word := range strings.Fields(command) {
+		if name, value, ok := strings.Cut(word, "="); ok {
+			switch name {
+			case "NOTES_TOKENS_FILE":
+				value = filepath.Join(t.TempDir(), value)
+			case "NOTES_ADMIN_ADDR":
+				value = "127.0.0.1:0"
+			}
+			env = append(env, name+"="+value)
+		}
+	}
+	tokens := env[slices.IndexFunc(env, func(e string) bool { return strings.HasPrefix(e, "NOTES_TOKENS_FILE=") })]
+	_, made, _ := runs(t, nil, "-new-token", "anna")
+	secret, rest, _ := strings.Cut(made, "\n")
+	_, line, _ := strings.Cut(rest, "NOTES_TOKENS='")
+	line, _, _ = strings.Cut(line, "'")
+	backup, known, err := token.New("operator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(strings.TrimPrefix(tokens, "NOTES_TOKENS_FILE="), []byte(line+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startServer(t, newFile(t), append(env, "NOTES_LOG_KEY=0123456789abcdef", "NOTES_BACKUP_TOKEN="+strings.Fields(known)[2])...)
+	if a := ask(client, "POST", p.url+"/notes", `{"title":"x"}`, "Authorization", "Bearer "+secret, "X-Request-Id", "mine"); a.status != 201 {
+		t.Errorf("with the token: %d %s", a.status, a.body)
+	}
+	if a := ask(client, "GET", p.url+"/notes", ""); a.status != 401 {
+		t.Errorf("without: %d", a.status)
+	}
+	_, formula, _ := strings.Cut(chapter, "`printf")
+	formula, _, _ = strings.Cut(formula, "`")
+	if _, err := exec.LookPath("openssl"); err != nil {
+		storetest.Lacks(t, "openssl", err)
+	}
+	cmd := exec.Command("sh", "-c", "printf"+strings.Replace(formula, "OWNER", "anna", 1))
+	cmd.Env = append(os.Environ(), "NOTES_LOG_KEY=0123456789abcdef")
+	out, err := cmd.Output()
+	fields := strings.Fields(string(out))
+	if err != nil || len(fields) == 0 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	await(t, "the hash that the README's command tells", 5*time.Second, func() bool { return strings.Contains(p.said(), "caller="+fields[len(fields)-1][:16]) })
+
+	_, copies, _ := strings.Cut(file, "```sh\n")
+	copies, _, _ = strings.Cut(copies, "\n```")
+	copies = strings.Replace(copies, "127.0.0.1:9090", adminOf(t, p), 1)
+	shell := exec.Command("sh", "-ec", copies)
+	shell.Dir, shell.Env = t.TempDir(), append(os.Environ(), "BACKUP="+backup)
+	if out, err := shell.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	copied := filepath.Join(shell.Dir, "copy.db")
+	if report, err := bolt.Check(copied); err != nil || report.Notes != 1 {
+		t.Errorf("the backup is %+v, %v", report, err)
+	}
+	if info, err := os.Stat(copied); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the backup is of mode %v, %v", info.Mode(), err)
+	}
+}
