@@ -47,7 +47,7 @@ func TestParity(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		apptest.Parity(t, "http://notes.example", apptest.InProcess(app.New(notes.NewService(store, time.Now, rand.Reader), app.Options{})))
+		apptest.Parity(t, "http://notes.example", apptest.InProcess(app.New(notes.NewService(store.Patient(), time.Now, rand.Reader), app.Options{})))
 	})
 }
 
@@ -61,7 +61,7 @@ func TestContract(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := app.New(notes.NewService(store, time.Now, rand.Reader), app.Options{})
+		e := app.New(notes.NewService(store.Patient(), time.Now, rand.Reader), app.Options{})
 		apptest.Run(t, "http://notes.example", apptest.InProcess(e))
 	})
 	t.Run("UnderBasePath", func(t *testing.T) {

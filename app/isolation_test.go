@@ -67,7 +67,7 @@ func TestProofIsolation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stores["table"] = table
+	stores["table"] = table.Patient()
 	total := 0
 	for name, store := range stores {
 		cases, leaks := apptest.Isolation(t, guarded(t, store))

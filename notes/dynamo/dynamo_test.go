@@ -24,9 +24,10 @@ func open(t testing.TB, cfg aws.Config, table string) *dynamo.Store {
 	return store
 }
 
+// TestStore asks what the store does, not how fast: it waits for a DynamoDB Local that has to share its processors.
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) notes.Store {
 		cfg := dynamotest.Config(t)
-		return open(t, cfg, dynamotest.NewTable(t, cfg))
+		return open(t, cfg, dynamotest.NewTable(t, cfg)).Patient()
 	})
 }
