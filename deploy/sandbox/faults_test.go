@@ -76,7 +76,7 @@ func TestMotoInDocker(t *testing.T) {
 cd ` + folder + `
 echo "$@" >>said
 case $1 in
-run) ` + moto + ` -H 127.0.0.1 -p 0 2>&1 | tee moto;;
+run) ` + moto + ` -H 127.0.0.1 -p 0 2>&1 | while read -r line; do echo "$line" >>moto; echo "$line"; done;;
 port) sed -n 's/.*Running on http:..127.0.0.1:/127.0.0.1:/p' moto;;
 esac
 `
@@ -98,6 +98,12 @@ esac
 		if !strings.Contains(string(said), want) {
 			t.Errorf("Docker is not told %q: %s", want, said)
 		}
+	}
+	if err := os.WriteFile(filepath.Join(folder, "docker"), []byte(strings.Replace(program, "sed -n", "true", 1)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(t.Context(), Options{}); err == nil || !strings.Contains(err.Error(), `has no port: docker port says ""`) {
+		t.Errorf("without a port: %v", err)
 	}
 }
 

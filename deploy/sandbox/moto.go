@@ -103,11 +103,14 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 	case p := <-port:
 		if container != "" { // which says the port inside
 			published, err := exec.CommandContext(ctx, "docker", "port", container, "5000").Output()
+			first, _, _ := strings.Cut(string(published), "\n") // one for each address
+			if _, p, _ = strings.Cut(first, ":"); err == nil && p == "" {
+				err = fmt.Errorf("docker port says %q", published)
+			}
 			if err != nil {
 				m.close()
 				return nil, fmt.Errorf("the container of moto has no port: %w", err)
 			}
-			_, p, _ = strings.Cut(strings.TrimSpace(string(bytes.SplitN(published, []byte("\n"), 2)[0])), ":")
 		}
 		m.url = "http://127.0.0.1:" + p
 		return m, nil
