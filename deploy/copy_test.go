@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -15,9 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/uuid"
 
 	"example.com/portable-notes/notes"
@@ -25,103 +21,6 @@ import (
 	"example.com/portable-notes/notes/dynamo"
 	"example.com/portable-notes/notes/dynamo/dynamotest"
 )
-
-func TestMain(m *testing.M) {
-	code := dynamotest.Main(m)
-	if aSandbox.s != nil {
-		aSandbox.s.Close()
-	}
-	if program.folder != "" {
-		_ = os.RemoveAll(program.folder)
-	}
-	os.Exit(code)
-}
-
-// deploy runs the program against DynamoDB Local.
-func deploy(t *testing.T, args ...string) (string, error) {
-	t.Helper()
-	var out bytes.Buffer
-	err := run(t.Context(), args, &out, &out)
-	return out.String(), err
-}
-
-// local points the SDK's settings to DynamoDB Local.
-func local(t *testing.T) aws.Config {
-	t.Helper()
-	cfg := dynamotest.Config(t)
-	for _, entry := range dynamotest.Environment(cfg) {
-		name, value, _ := strings.Cut(entry, "=")
-		t.Setenv(name, value)
-	}
-	return cfg
-}
-
-func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"nothing"}, {"table"}, {"table", "a", "b"}, {"copy", "bolt:a"}, {"copy", "a", "b"}, {"copy", "bolt:", "bolt:x"}, {"copy", "bolt:a", "bolt:a"}, {"--nothing"}, {"copy", "--nothing"}, {"zip", "x"}, {"zip", "--arch", "mips"}} {
-		if out, err := deploy(t, args...); !errors.Is(err, errUsage) {
-			t.Errorf("%v: %v, %s", args, err, out)
-		}
-	}
-	for _, args := range [][]string{{"-h"}, {"table", "-h"}, {"copy", "-h"}, {"zip", "-h"}, {"up", "-h"}, {"down", "-h"}, {"permit", "-h"}, {"plan", "-h"}, {"explain", "-h"}, {"sandbox", "-h"}} {
-		out, err := deploy(t, args...)
-		if err != nil || !strings.Contains(out, "deploy") || len(args) == 2 && !strings.Contains(out, "Examples:") {
-			t.Errorf("%v: %v, %s", args, err, out)
-		}
-	}
-	t.Setenv("AWS_REGION", "")
-	t.Setenv("AWS_DEFAULT_REGION", "")
-	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
-	if _, err := deploy(t, "table", "notes"); err == nil || !strings.Contains(err.Error(), "set AWS_REGION") {
-		t.Errorf("without a region: %v", err)
-	}
-}
-
-func TestTable(t *testing.T) {
-	client := dynamodb.NewFromConfig(local(t))
-	name := "notes-" + uuid.NewString()
-	out, err := deploy(t, "table", name)
-	if err != nil || !regexp.MustCompile(`^table `+name+` +created  [0-9.]+ s\n$`).MatchString(out) {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	out, err = deploy(t, "table", name)
-	if err != nil || !strings.Contains(out, "unchanged") {
-		t.Errorf("again: %v\n%s", err, out)
-	}
-	if _, err := dynamo.Open(t.Context(), dynamotest.Config(t), name, slog.New(slog.DiscardHandler)); err != nil {
-		t.Errorf("the service does not open it: %v", err)
-	}
-	// A run that was killed after the table was created is completed.
-	half := "notes-" + uuid.NewString()
-	if _, err := client.CreateTable(t.Context(), dynamo.Table(half)); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := deploy(t, "table", half); err != nil || !strings.Contains(out, "updated: time to live switched on") {
-		t.Errorf("a half-made table: %v\n%s", err, out)
-	}
-	// Of one that is not as it must be, every difference is named and nothing is changed.
-	foreign := "notes-" + uuid.NewString()
-	input := &dynamodb.CreateTableInput{
-		TableName: &foreign, BillingMode: types.BillingModeProvisioned,
-		ProvisionedThroughput: &types.ProvisionedThroughput{ReadCapacityUnits: aws.Int64(1), WriteCapacityUnits: aws.Int64(1)},
-		AttributeDefinitions:  []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeN}},
-		KeySchema:             []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
-	}
-	if _, err := client.CreateTable(t.Context(), input); err != nil {
-		t.Fatal(err)
-	}
-	out, err = deploy(t, "table", foreign)
-	if err == nil || !strings.Contains(err.Error(), "nothing was changed") {
-		t.Errorf("a foreign table: %v", err)
-	}
-	for _, says := range []string{`KeySchema [{"AttributeName":"id","KeyType":"HASH"}] -> [{"AttributeName":"pk","KeyType":"HASH"},{"AttributeName":"sk","KeyType":"RANGE"}]`, `AttributeDefinitions [] -> [`, "BillingMode PROVISIONED -> PAY_PER_REQUEST"} {
-		if !strings.Contains(fmt.Sprint(err), says) {
-			t.Errorf("does not say %q:\n%s", says, out)
-		}
-	}
-	if ttl, err := client.DescribeTimeToLive(t.Context(), &dynamodb.DescribeTimeToLiveInput{TableName: &foreign}); err != nil || ttl.TimeToLiveDescription.TimeToLiveStatus == types.TimeToLiveStatusEnabled {
-		t.Errorf("the foreign table was changed: %+v, %v", ttl, err)
-	}
-}
 
 // inhabited fills a file with notes of two owners, some changed, some deleted, some made with keys.
 func inhabited(t *testing.T, count int) (path string) {

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"example.com/portable-notes/notes/storetest"
+)
+
+// fault is what happens to the calls of a program.
+type fault struct {
+	proxy *httptest.Server
+	mode  atomic.Value // string
+	at    atomic.Int64 // number of the call that it happens to
+	n     atomic.Int64
+
+	victim atomic.Pointer[os.Process] // the program, where it is one of its own
+}
+
+// runs runs the program, as one of its own where it is to be killed.
+func (f *fault) runs(t *testing.T, mode string, args ...string) error {
+	t.Helper()
+	if mode != "killed" {
+		_, err := deploy(t, args...)
+		return err
+	}
+	cmd := exec.Command(built(t), args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	f.victim.Store(cmd.Process)
+	return cmd.Wait()
+}
+
+// The ways in which a call goes wrong.
+var modes = []string{"error", "throttle", "lost", "killed"}
+
+func newFault(t *testing.T, endpoint string) *fault {
+	target, err := url.Parse(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fault{}
+	f.mode.Store("")
+	forward := httputil.NewSingleHostReverseProxy(target)
+	forward.ErrorLog = log.New(io.Discard, "", 0) // what is cut off is cut off on purpose
+	f.proxy = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, at := f.n.Add(1), f.at.Load()
+		mode := f.mode.Load().(string)
+		switch {
+		case mode == "error" && n == at:
+			w.Header().Set("X-Amzn-Errortype", "AccessDeniedException")
+			w.WriteHeader(403)
+			if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+				_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>on purpose</Message></Error></ErrorResponse>`)
+				break
+			}
+			_, _ = io.WriteString(w, `{"__type":"AccessDeniedException","message":"on purpose"}`)
+		case mode == "throttle" && n == at:
+			w.Header().Set("X-Amzn-Errortype", "ThrottlingException")
+			w.WriteHeader(400)
+			_, _ = io.WriteString(w, `{"__type":"ThrottlingException","message":"Rate exceeded"}`)
+		case mode == "lost" && n == at:
+			forward.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		case mode == "killed" && n == at: // it takes place, and then there is no program any more
+			forward.ServeHTTP(httptest.NewRecorder(), r)
+			_ = f.victim.Load().Kill() // fails only where it has ended
+			panic(http.ErrAbortHandler)
+		default:
+			forward.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(f.proxy.Close)
+	return f
+}
+
+func (f *fault) arm(mode string, at int) {
+	f.mode.Store(mode)
+	f.at.Store(int64(at))
+	f.n.Store(0)
+}
+
+// TestProofKilledAnywhere: whatever goes wrong at whichever call of up and down, running it again ends as if nothing had.
+func TestProofKilledAnywhere(t *testing.T) {
+	w := enter(t)
+	w.up()
+	made := w.state(w.name)
+	w.runs("down", "--stack", w.name, "--delete-data", w.name)
+	gone := w.state(w.name)
+	f := newFault(t, w.URL)
+	w.at(f.proxy.URL, "us-east-1")
+	cases, finished, half := 0, 0, 0
+	for i, mode := range modes {
+		for _, verb := range []string{"up", "down"} {
+			begin, stride := 1, storetest.Amount(2*len(modes), 1)
+			if stride > 1 {
+				begin = 1 + 2*i // every second call meets one of the modes; in a long run each call meets each
+			}
+			for at := begin; ; at += stride {
+				name := fmt.Sprintf("%s-%s%s%d", w.name, mode[:1], verb[:1], at)
+				args := []string{verb, "--stack", name}
+				want := gone
+				if verb == "up" {
+					args, want = append(args, "--zip", w.zip, "--auth", "none"), made
+				} else {
+					f.arm("", 0)
+					w.runs("up", "--stack", name, "--zip", w.zip, "--auth", "none")
+					args = append(args, "--delete-data", name)
+				}
+				f.arm(mode, at)
+				err := f.runs(t, mode, args...)
+				reached := f.n.Load() >= int64(at)
+				f.arm("", 0)
+				if !reached {
+					w.runs("down", "--stack", name, "--delete-data", name)
+					break
+				}
+				cases++
+				if mode == "error" && (err == nil || !strings.Contains(err.Error(), "--print-policy")) {
+					t.Errorf("%s without the rights for call %d says %v", verb, at, err)
+				}
+				if err == nil {
+					finished++
+				} else if w.state(name) != want {
+					half++
+				}
+				w.runs(args...)
+				if got := w.state(name); got != want {
+					t.Errorf("%s with call %d %s (%v), run again, ends as\n%s\nwant\n%s", verb, at, mode, err, got, want)
+				}
+				if verb == "up" {
+					w.runs("down", "--stack", name, "--delete-data", name)
+				}
+			}
+		}
+	}
+	if half == 0 {
+		t.Error("the control, not running it again, leaves nothing half-made")
+	}
+	storetest.Proved(t, fmt.Sprintf("%d faults", cases), fmt.Sprintf("0 wrong ends, %d went on by themselves", finished), fmt.Sprintf("not run again: %d half-made", half))
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/google/uuid"
+
+	"example.com/portable-notes/deploy/policy"
+	"example.com/portable-notes/deploy/sandbox"
+	"example.com/portable-notes/deploy/stack"
+	"example.com/portable-notes/notes/storetest"
+)
+
+// aSandbox is one that the tests share, and a zip of the function.
+var aSandbox struct {
+	sync.Once
+	s   *sandbox.Sandbox
+	zip string
+	err error
+}
+
+// world is the shared sandbox as one test uses it: its stacks have names of their own.
+type world struct {
+	*sandbox.Sandbox
+	t    *testing.T
+	name string
+	zip  string
+	cfg  aws.Config
+}
+
+func enter(t *testing.T) *world {
+	t.Helper()
+	aSandbox.Do(func() {
+		folder := filepath.Dir(built(t))
+		aSandbox.zip = filepath.Join(folder, "notes.zip")
+		var said []byte
+		if said, aSandbox.err = exec.Command(built(t), "zip", "--arch", runtime.GOARCH, "--out", aSandbox.zip).CombinedOutput(); aSandbox.err == nil {
+			aSandbox.s, aSandbox.err = sandbox.Start(context.Background(), sandbox.Options{Settling: 20 * time.Millisecond, PageSize: 2})
+		} else {
+			aSandbox.err = fmt.Errorf("%w: %s", aSandbox.err, said)
+		}
+	})
+	if errors.Is(aSandbox.err, sandbox.ErrNoMoto) {
+		storetest.Lacks(t, "moto", aSandbox.err)
+	}
+	if aSandbox.err != nil {
+		t.Fatal(aSandbox.err)
+	}
+	w := &world{Sandbox: aSandbox.s, t: t, name: "t" + uuid.NewString()[:8], zip: aSandbox.zip}
+	w.at(w.URL, "us-east-1")
+	return w
+}
+
+// at points the settings of the SDK to an endpoint and a region.
+func (w *world) at(endpoint, region string) {
+	w.cfg = aws.Config{Region: region, BaseEndpoint: &w.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}
+	for name, value := range map[string]string{"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"} {
+		w.t.Setenv(name, value)
+	}
+}
+
+// runs runs the program, and ends the test if it fails.
+func (w *world) runs(args ...string) string {
+	w.t.Helper()
+	out, err := deploy(w.t, args...)
+	if err != nil {
+		w.t.Fatalf("deploy %v: %v\n%s", args, err, out)
+	}
+	return out
+}
+
+// up makes the test's stack.
+func (w *world) up(more ...string) string {
+	w.t.Helper()
+	return w.runs(append([]string{"up", "--stack", w.name, "--zip", w.zip, "--auth", "none"}, more...)...)
+}
+
+func (w *world) gateway() *apigatewayv2.Client { return apigatewayv2.NewFromConfig(w.cfg) }
+func (w *world) functions() *lambda.Client     { return lambda.NewFromConfig(w.cfg) }
+func (w *world) roles() *iam.Client            { return iam.NewFromConfig(w.cfg) }
+
+// api is the id of the stack's API.
+func (w *world) api() string {
+	w.t.Helper()
+	c := newCloud(w.cfg)
+	answer, err := c.do(w.t.Context(), &apigatewayv2.GetApisInput{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ids := texts("Items[?Name=='"+w.name+"'].ApiId", answer)
+	if len(ids) != 1 {
+		w.t.Fatalf("the APIs are %v", ids)
+	}
+	return ids[0]
+}
+
+// get asks the stack's API for its notes.
+func (w *world) get() (int, string) {
+	w.t.Helper()
+	a, err := http.Get(w.URL + "/_aws/execute-api/" + w.api() + "/dev/notes")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = a.Body.Close() }()
+	body, err := io.ReadAll(a.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return a.StatusCode, strings.TrimSpace(string(body))
+}
+
+func (w *world) answers(what string, status int, body string) {
+	w.t.Helper()
+	if s, b := w.get(); s != status || b != body {
+		w.t.Errorf("%s: %d %s, want %d %s", what, s, b, status, body)
+	}
+}
+
+// calls are the operator's calls that were made since a number of calls, and how many there are now.
+func (w *world) calls(since int) (some []sandbox.Call, now int) {
+	all := w.Calls()
+	for _, c := range all[since:] {
+		if c.Caller == "" {
+			some = append(some, c)
+		}
+	}
+	return some, len(all)
+}
+
+// state is what is there of a stack, without what differs from one making to the next.
+func (w *world) state(name string) string {
+	w.t.Helper()
+	c := newCloud(w.cfg)
+	ctx := w.t.Context()
+	s := stack.Stack{Name: name, Partition: "aws", Region: w.cfg.Region, Account: sandbox.Account, Stage: "dev", Architecture: "x86_64", Memory: 256, Retention: 14}
+	var all []string
+	show := func(input any, expression string) any {
+		answer, err := c.do(ctx, input)
+		if missing(err) {
+			all = append(all, "not there: "+stack.Command(input))
+			return nil
+		} else if err != nil {
+			w.t.Fatal(err)
+		}
+		found := search(expression, answer)
+		text, err := json.Marshal(found)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		all = append(all, string(text))
+		return found
+	}
+	role := aws.String(s.RoleName())
+	show(&dynamodb.DescribeTableInput{TableName: &name}, "Table.[TableName, TableStatus, DeletionProtectionEnabled, KeySchema]")
+	show(&dynamodb.DescribeTimeToLiveInput{TableName: &name}, "TimeToLiveDescription")
+	show(&dynamodb.DescribeContinuousBackupsInput{TableName: &name}, "ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus")
+	show(&iam.GetRoleInput{RoleName: role}, "Role.[RoleName, AssumeRolePolicyDocument, Tags]")
+	ids := map[string]string{}
+	if id, ok := show(&iam.GetRoleInput{RoleName: role}, "Role.RoleId").(string); ok {
+		ids[id] = "ROLE" // which the function's tag must say too
+	}
+	show(&iam.GetRoleInput{RoleName: aws.String(s.RoleName() + "-other")}, "Role.RoleName")
+	show(&iam.ListRolePoliciesInput{RoleName: role}, "PolicyNames")
+	show(&iam.GetRolePolicyInput{RoleName: role, PolicyName: aws.String("notes")}, "PolicyDocument")
+	for _, group := range []string{s.LogGroup(), s.AccessLogGroup()} {
+		for _, step := range s.Steps() {
+			if step.What == "log group "+group {
+				show(step.Find, "logGroups[].[logGroupName, retentionInDays]")
+			}
+		}
+	}
+	show(&lambda.GetFunctionInput{FunctionName: &name}, "[Configuration.[FunctionName, Role, MemorySize, Timeout, Environment, CodeSha256, Runtime, Handler, Architectures], Tags]")
+	apis, _ := show(&apigatewayv2.GetApisInput{}, "Items[?Name=='"+name+"'].ApiId").([]any)
+	for i, id := range apis {
+		api := aws.String(id.(string))
+		ids[*api] = fmt.Sprint("API", i)
+		for _, list := range []any{&apigatewayv2.GetIntegrationsInput{ApiId: api}, &apigatewayv2.GetRoutesInput{ApiId: api}} {
+			for n, one := range show(list, "sort_by(Items[].{id: RouteId || IntegrationId, key: RouteKey || IntegrationUri, target: Target, version: PayloadFormatVersion}, &key)").([]any) {
+				ids[one.(map[string]any)["id"].(string)] = fmt.Sprint("id", n)
+			}
+		}
+		show(&apigatewayv2.GetStagesInput{ApiId: api}, "Items[].[StageName, AutoDeploy, AccessLogSettings, DefaultRouteSettings, Tags, DeploymentId != null]")
+	}
+	if answer, err := c.do(ctx, &lambda.GetPolicyInput{FunctionName: &name}); err == nil {
+		document, err := policy.Parse([]byte(search("Policy", answer).(string)))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var statements []string
+		for _, one := range document.Statement {
+			statements = append(statements, one.Condition["ArnLike"]["AWS:SourceArn"][0])
+		}
+		slices.Sort(statements)
+		all = append(all, fmt.Sprint(statements))
+	} else if !missing(err) {
+		w.t.Fatal(err)
+	}
+	text := strings.Join(all, "\n")
+	for id, stable := range ids {
+		text = strings.ReplaceAll(text, id, stable)
+	}
+	return strings.ReplaceAll(text, name, "STACK")
+}
+
+const blank = `{"message":"Internal Server Error"}`
+
+func packed(t *testing.T, name string) []byte {
+	t.Helper()
+	return bytes.ReplaceAll(pack(t, "x"), []byte("bootstrap"), []byte(name+strings.Repeat("x", len("bootstrap")-len(name))))
+}
