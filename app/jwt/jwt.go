@@ -47,9 +47,9 @@ var algorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
 }
 
-// types are what the header may say that a token is, in lower case: an access token (RFC 9068, section 2.1), or nothing
-// but a JWT. Tokens for other purposes, such as logout+jwt, are none for us (RFC 8725, section 3.11).
-var types = []string{"", "jwt", "at+jwt", "application/at+jwt"}
+// types are what the header may say that a token is, if it says so, in lower case: an access token (RFC 9068, section 2.1),
+// or nothing but a JWT. Tokens for other purposes, such as logout+jwt, are none for us (RFC 8725, section 3.11).
+var types = []string{"jwt", "at+jwt", "application/at+jwt"}
 
 // Open returns the way to know callers by an issuer's tokens for an audience, as [New] makes it.
 func Open(ctx context.Context, issuer, audience string, log *slog.Logger) (app.Authenticate, error) {
@@ -116,9 +116,10 @@ func (v *Verifier) verify(ctx context.Context, token string) (is verified, err e
 		return is, malformed
 	}
 	header := parsed.Headers[0]
-	kind, isText := header.ExtraHeaders[jose.HeaderType].(string)
-	if _, given := header.ExtraHeaders[jose.HeaderType]; given && !isText || !slices.Contains(types, strings.ToLower(kind)) {
-		return is, wrongType
+	if given, ok := header.ExtraHeaders[jose.HeaderType]; ok {
+		if kind, _ := given.(string); !slices.Contains(types, strings.ToLower(kind)) {
+			return is, wrongType
+		}
 	}
 	key, err := v.keys.find(ctx, header.KeyID) // nothing else of the header names a key
 	if err != nil {
