@@ -54,7 +54,7 @@ func (o *operator) handler() http.Handler {
 
 // refusal tells why a client may have no backup; "" where it may.
 func (o *operator) refusal(r *http.Request) (status int, why string) {
-	_, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	site := r.Header.Get("Sec-Fetch-Site")
 	switch {
 	case o.file == nil:
@@ -65,7 +65,7 @@ func (o *operator) refusal(r *http.Request) (status int, why string) {
 	case o.guarded && o.backup == nil:
 		return http.StatusForbidden, "a backup holds everybody's notes: set NOTES_BACKUP_TOKEN to say who may have it"
 	case o.backup != nil:
-		if _, err := o.backup(r.Context(), bearer); err != nil {
+		if _, err := o.backup(r.Context(), bearer); err != nil || !strings.EqualFold(scheme, "Bearer") {
 			return http.StatusUnauthorized, "a backup takes the token whose hash is in NOTES_BACKUP_TOKEN: Authorization: Bearer TOKEN"
 		}
 	}

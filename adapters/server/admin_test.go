@@ -146,7 +146,7 @@ func TestBackupOfAServer(t *testing.T) {
 		t.Errorf("where notes have owners: %d %.100s", answer.StatusCode, text)
 	}
 	given := startServer(t, newFile(t), append(guarded, "NOTES_BACKUP_TOKEN="+hash)...)
-	for bearer, want := range map[string]int{"Bearer " + secret: 200, "Bearer " + anna: 401, "Bearer " + secret + "x": 401, "": 401} {
+	for bearer, want := range map[string]int{"Bearer " + secret: 200, "Bearer " + anna: 401, "Basic " + secret: 401, "Bearer " + secret + "x": 401, "": 401} {
 		if answer, text := request(t, "GET", adminOf(t, given)+"/backup", "", "Authorization", bearer); answer.StatusCode != want || want == 401 && answer.Header.Get("Www-Authenticate") == "" {
 			t.Errorf("with %q: %d %.100s", bearer, answer.StatusCode, text)
 		}
