@@ -17,9 +17,8 @@ func planCommand() *cobra.Command {
 		Use:   "plan",
 		Short: "print what up would make, as a shell script of aws commands",
 		Long: `Prints what up makes as a shell script that needs the aws CLI and nothing else, and makes nothing. The script can be run
-again; it wants the function's zip as notes.zip where it runs (deploy zip). It asks AWS
-whose the credentials are, and what the function that is there is told. A token that it makes is shown on stderr, once; the
-script has only its hash.`,
+again; it wants the function's zip as notes.zip where it runs (deploy zip). It asks AWS whose the credentials are, and what
+the function that is there is told. A token that it makes is shown on stderr, once; the script has only its hash.`,
 		Example: "  deploy plan --auth none > up.sh\n  deploy plan --permit-only\n  deploy plan --permit-only --api a1b2c3d4e5",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -41,7 +40,7 @@ script has only its hash.`,
 				return err
 			}
 			if made != "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "NOTES_TOKEN=%s\nThat is the token; it is shown only now.\n", made)
+				showToken(cmd.ErrOrStderr(), made)
 			}
 			f.Zip = []byte("notes.zip")
 			script := stack.Script(f.Stack, permitOnly)

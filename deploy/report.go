@@ -49,12 +49,8 @@ func (r *report) done(what, state string) {
 	}
 }
 
-// secret shows a token that was made, before anything else can fail: as JSON it would come at the end, or never.
-func (r *report) secret(err io.Writer, token string) {
-	to := r.out
-	if r.json {
-		to = err
-	}
+// showToken shows a token that was made: before anything else can fail, because nobody can show it again.
+func showToken(to io.Writer, token string) {
 	fmt.Fprintf(to, "NOTES_TOKEN=%s\nThat is the token; it is shown only now.\n\n", token)
 }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
@@ -128,26 +127,26 @@ func (c *converger) agreed(ctx context.Context, s stack.Stack) error {
 	if err != nil {
 		return err
 	}
-	guarded := s.Auth.Kind == "jwt"
-	for _, key := range texts("Items[?AuthorizationType!=`null` && AuthorizationType!='NONE'].RouteKey", answer) {
-		if !guarded {
-			return fmt.Errorf("%w: the function's NOTES_AUTH is %s, but the route %s has an authorizer: say with --auth who may use the service", errUsage, s.Auth.Kind, key)
-		}
+	others, have := "Items[?AuthorizationType!=`null` && AuthorizationType!='NONE'].RouteKey", "an authorizer"
+	if s.Auth.Kind == "jwt" {
+		others, have = "Items[?AuthorizationType!='JWT' && starts_with(RouteKey, 'ANY ')].RouteKey", "no authorizer for it"
 	}
-	for _, key := range texts("Items[?AuthorizationType!='JWT'].RouteKey", answer) {
-		if guarded && strings.HasPrefix(key, "ANY ") {
-			return fmt.Errorf("%w: the function's NOTES_AUTH is jwt, but the route %s has no authorizer for it: say with --auth who may use the service", errUsage, key)
-		}
+	if keys := texts(others, answer); len(keys) > 0 {
+		return fmt.Errorf("%w: the function's NOTES_AUTH is %s, but the route %s has %s: say with --auth who may use the service", errUsage, s.Auth.Kind, keys[0], have)
 	}
 	return nil
 }
 
 // open checks what is chosen and begins to call AWS.
 func (f *stackFlags) open(cmd *cobra.Command) (*converger, error) {
-	chosen := f.Stack
+	chosen := f.Stack // before AWS's settings are read, which may lack a region, so that every mistake is told
 	chosen.Architecture = cmp.Or(chosen.Architecture, "arm64")
-	if err := errors.Join(chosen.Check(), chosen.Auth.Said()); err != nil {
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	mistakes := chosen.Check()
+	if chosen.Auth.Kind != "" { // else the kind is what is there
+		mistakes = errors.Join(mistakes, chosen.Auth.Check())
+	}
+	if mistakes != nil {
+		return nil, fmt.Errorf("%w: %w", errUsage, mistakes)
 	}
 	c, cfg, err := openCloud(cmd.Context())
 	if err != nil {
@@ -208,7 +207,11 @@ environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API 
 				return err
 			}
 			if made != "" {
-				c.report.secret(cmd.ErrOrStderr(), made)
+				to := cmd.OutOrStdout()
+				if f.json { // which comes at the end, or never
+					to = cmd.ErrOrStderr()
+				}
+				showToken(to, made)
 			}
 			err = up(cmd.Context(), c, &f)
 			return errors.Join(c.report.end(), err)

@@ -23,20 +23,11 @@ type Auth struct {
 // maxTokens bounds them: all of a function's environment has 4 KB (Lambda quotas).
 const maxTokens = 3500
 
-// Said tells what is wrong with what is said of it, which may be a part.
-func (a Auth) Said() error {
-	if a.Kind != "" && a.Kind != "token" && a.Kind != "jwt" && a.Kind != "none" {
-		return fmt.Errorf("--auth must be token, jwt or none, is %q", a.Kind)
-	}
-	if a.Kind == "" {
-		return nil
-	}
-	return a.Check()
-}
-
-// Check tells what does not go together.
+// Check tells what is wrong or does not go together. What is missing [Auth.Complete] tells.
 func (a Auth) Check() error {
 	switch {
+	case a.Kind != "" && a.Kind != "token" && a.Kind != "jwt" && a.Kind != "none":
+		return fmt.Errorf("--auth must be token, jwt or none, is %q", a.Kind)
 	case a.Tokens != "" && a.Kind != "token":
 		return errors.New("--tokens goes with --auth token")
 	case a.Issuer+a.Audience != "" && a.Kind != "jwt":
