@@ -17,7 +17,9 @@ type Record struct {
 
 // UsedKey is what a store remembers of an [IdempotencyKey].
 type UsedKey struct {
-	IdempotencyKey
+	Value   string
+	Request [32]byte
+	Expires time.Time
 	ID      ID        // of the note that the key made
 	Created time.Time // when; UTC, whole microseconds
 }

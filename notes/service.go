@@ -7,43 +7,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// KeyLifetime is how long an idempotency key is remembered. Clients are promised 24 hours; the hour above them is for a
-// clock that was set.
+// KeyLifetime is how long an idempotency key is remembered. Clients are promised 24 hours; the hour above them is for
+// servers whose clocks differ.
 const KeyLifetime = 25 * time.Hour
 
 // Service is what can be done with notes. It may be used by many goroutines at once.
 type Service struct {
 	store Store
-	now   func() time.Time
 	rand  io.Reader
-
-	mu   sync.Mutex
-	last time.Time // the latest stamp
+	clock clock
 }
 
-// NewService returns a service over a store. It reads the clock through now and the random bits of ids from rand
-// (crypto/rand.Reader); both must be fit for use by many goroutines at once.
+// NewService returns a service over a store. It reads the clock through now, whose monotonic reading it uses if there is
+// one, and the random bits of ids from rand (crypto/rand.Reader); both must be fit for use by many goroutines at once.
 func NewService(store Store, now func() time.Time, rand io.Reader) *Service {
-	return &Service{store: store, now: now, rand: rand}
-}
-
-// stamp is the time, in whole microseconds, and always later than the stamp before: ids are made from it, and neither
-// two calls in one microsecond nor a clock that was set back may upset their order.
-func (s *Service) stamp() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := s.now().UTC().Truncate(time.Microsecond)
-	if !t.After(s.last) {
-		t = s.last.Add(time.Microsecond)
-	}
-	s.last = t
-	return t
+	return &Service{store: store, rand: rand, clock: newClock(now)}
 }
 
 // mint makes the UUIDv7 of a moment: 48 bits of milliseconds, 12 bits of the fraction below (RFC 9562, section 6.2,
@@ -67,16 +50,21 @@ func (s *Service) Create(ctx context.Context, owner string, draft Draft, key str
 	if err := mistakes.About(ErrInvalidNote); err != nil {
 		return Note{}, false, err
 	}
-	at := s.stamp()
-	id, err := s.mint(at)
+	now := s.clock.moment()
+	id, err := s.mint(now.id)
 	if err != nil {
 		return Note{}, false, err
 	}
 	var once *IdempotencyKey
-	if key != "" {
-		once = &IdempotencyKey{Value: key, Request: draft.digest(), Expires: at.Add(KeyLifetime)}
+	if key != "" { // a clock that jumps must not forget a key early: it lives from the latest time to the earliest
+		once = &IdempotencyKey{
+			Value: key, Request: draft.digest(), Now: now.earliest, Expires: now.latest.Add(KeyLifetime),
+		}
 	}
-	note = Note{ID: id, Title: draft.Title, Content: draft.Content, Tags: draft.Tags, CreatedAt: at, UpdatedAt: at, Version: 1}
+	note = Note{
+		ID: id, Title: draft.Title, Content: draft.Content, Tags: draft.Tags,
+		CreatedAt: now.stamp, UpdatedAt: now.stamp, Version: 1,
+	}
 	made, err := s.store.Create(ctx, owner, note, once)
 	return made, made.ID != id, err
 }
@@ -103,12 +91,12 @@ func (s *Service) Change(ctx context.Context, owner string, id ID, patch Patch, 
 	if err := mistakes.About(ErrInvalidNote); err != nil {
 		return Note{}, err
 	}
-	return s.store.Update(ctx, owner, id, patch, s.stamp(), cond)
+	return s.store.Update(ctx, owner, id, patch, s.clock.moment().stamp, cond)
 }
 
 // Delete removes a note. Errors: ErrNotFound, *PreconditionError, ErrUnavailable.
 func (s *Service) Delete(ctx context.Context, owner string, id ID, cond Condition) error {
-	return s.store.Delete(ctx, owner, id, s.stamp(), cond)
+	return s.store.Delete(ctx, owner, id, s.clock.moment().earliest, cond)
 }
 
 // Ready returns nil where the store answers a read, else ErrUnavailable or what else went wrong. It reads a note that

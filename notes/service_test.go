@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -43,6 +44,11 @@ func (m *memory) Update(_ context.Context, _ string, _ notes.ID, p notes.Patch, 
 	return p.Apply(notes.Note{}), nil
 }
 
+func (m *memory) Delete(_ context.Context, _ string, _ notes.ID, at time.Time, _ notes.Condition) error {
+	m.ats = append(m.ats, at)
+	return nil
+}
+
 func (m *memory) Newest(_ context.Context, _ string, before notes.ID, limit int) iter.Seq2[notes.Note, error] {
 	return func(yield func(notes.Note, error) bool) {
 		for _, n := range slices.Backward(m.kept) {
@@ -64,40 +70,110 @@ func service(m *memory, now func() time.Time) *notes.Service {
 	return notes.NewService(m, now, rand.Reader)
 }
 
+// clocks are a wall clock, which may be set, and the time that has passed, which may not.
+type clocks struct{ wall, steady time.Time }
+
+func (c *clocks) pass(d time.Duration) { c.wall, c.steady = c.wall.Add(d), c.steady.Add(d) }
+
+// clocked returns a service over m that reads its time from clocks, which both begin at epoch.
+func clocked(m *memory) (*notes.Service, *clocks) {
+	c := &clocks{epoch, epoch}
+	s := service(m, func() time.Time { return epoch })
+	notes.SetClock(s, func() (wall, steady time.Time) { return c.wall, c.steady })
+	return s, c
+}
+
+// idTime returns the milliseconds that an id holds.
+func idTime(id notes.ID) int64 {
+	return int64(binary.BigEndian.Uint64(id[:8]) >> 16)
+}
+
 func TestIDsRiseWhateverTheClockDoes(t *testing.T) {
-	clock := epoch
-	step := 0
 	m := &memory{}
-	s := service(m, func() time.Time {
-		switch step++; {
+	s, c := clocked(m)
+	for step := range 1000 {
+		switch {
 		case step%7 == 0:
-			clock = clock.Add(-time.Hour)
+			c.wall = c.wall.Add(-time.Hour)
 		case step%5 == 0:
-			clock = clock.Add(time.Hour)
+			c.wall = c.wall.Add(time.Hour)
 		case step%3 == 0:
-			clock = clock.Add(time.Microsecond)
+			c.pass(time.Microsecond)
 		}
-		return clock
-	})
-	for range 1000 {
 		if _, _, err := s.Create(t.Context(), "o", notes.Draft{Title: "x"}, ""); err != nil {
 			t.Fatal(err)
 		}
-	}
-	for i, n := range m.kept {
+		n := m.kept[len(m.kept)-1]
 		if n.ID.Version() != 7 || n.ID.Variant() != uuid.RFC4122 {
-			t.Fatalf("id %s is no UUIDv7", n.ID)
+			t.Fatalf("id %s is not a UUIDv7", n.ID)
 		}
-		if ms := n.CreatedAt.UnixMilli(); int64(n.ID[0])<<40|int64(n.ID[1])<<32|int64(n.ID[2])<<24|int64(n.ID[3])<<16|int64(n.ID[4])<<8|int64(n.ID[5]) != ms {
-			t.Fatalf("id %s does not hold the milliseconds of %v", n.ID, n.CreatedAt)
+		if idTime(n.ID) < n.CreatedAt.UnixMilli() {
+			t.Fatalf("id %s holds an earlier time than %v", n.ID, n.CreatedAt)
 		}
 		if n.CreatedAt != n.CreatedAt.Truncate(time.Microsecond) || n.CreatedAt.Location() != time.UTC {
 			t.Fatalf("created at %v, want UTC in whole microseconds", n.CreatedAt)
 		}
-		if i > 0 && n.ID.String() <= m.kept[i-1].ID.String() {
-			t.Fatalf("id %s comes after %s", n.ID, m.kept[i-1].ID)
+		if lead := n.CreatedAt.Sub(c.wall); lead < -time.Microsecond || lead > time.Second {
+			t.Fatalf("created at %v by a clock that says %v", n.CreatedAt, c.wall)
+		}
+		if step > 0 && n.ID.String() <= m.kept[step-1].ID.String() {
+			t.Fatalf("id %s comes after %s", n.ID, m.kept[step-1].ID)
 		}
 	}
+}
+
+// TestClockJumps: a clock that is wrong for a moment is wrong for that moment alone.
+func TestClockJumps(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for _, jump := range []struct {
+		name string
+		by   time.Duration
+	}{{"a year forward", year}, {"an hour forward", time.Hour}, {"an hour back", -time.Hour}, {"a year back", -year}} {
+		t.Run(jump.name, func(t *testing.T) {
+			m := &memory{}
+			s, c := clocked(m)
+			create := func(key string) (notes.Note, *notes.IdempotencyKey) {
+				t.Helper()
+				c.pass(time.Second)
+				if _, _, err := s.Create(t.Context(), "o", notes.Draft{Title: "x"}, key); err != nil {
+					t.Fatal(err)
+				}
+				return m.kept[len(m.kept)-1], m.keys[len(m.keys)-1]
+			}
+			_, before := create("before")
+			c.wall = c.wall.Add(jump.by)
+			_, during := create("during")
+			if during.Now.After(before.Expires) {
+				t.Errorf("at the jump the key of a second ago, kept until %v, is judged at %v", before.Expires, during.Now)
+			}
+			c.wall = c.wall.Add(-jump.by)
+			after, key := create("after")
+			if lead := after.CreatedAt.Sub(c.wall); lead < -time.Microsecond || lead > time.Second {
+				t.Errorf("after the jump a note is created at %v, the clock says %v", after.CreatedAt, c.wall)
+			}
+			if key.Now.After(before.Expires) || key.Now.After(during.Expires) {
+				t.Errorf("after the jump keys kept until %v and %v are judged at %v", before.Expires, during.Expires, key.Now)
+			}
+			if ids := m.kept; ids[2].ID.String() <= ids[1].ID.String() || ids[1].ID.String() <= ids[0].ID.String() {
+				t.Errorf("the ids do not rise: %s, %s, %s", ids[0].ID, ids[1].ID, ids[2].ID)
+			}
+			c.pass(26 * time.Hour)
+			if _, key := create("a day later"); !key.Now.After(before.Expires) {
+				t.Errorf("a key kept until %v is not free at %v", before.Expires, key.Now)
+			}
+		})
+	}
+	t.Run("deletes are judged by the earlier clock", func(t *testing.T) {
+		m := &memory{}
+		s, c := clocked(m)
+		c.wall = c.wall.Add(year)
+		if err := s.Delete(t.Context(), "o", uuid.Max, notes.Condition{}); err != nil {
+			t.Fatal(err)
+		}
+		if at := m.ats[0]; at.After(epoch) {
+			t.Errorf("a delete is judged at %v", at)
+		}
+	})
 }
 
 func TestIDsRiseUnderConcurrency(t *testing.T) {
@@ -128,16 +204,32 @@ func TestIDsRiseUnderConcurrency(t *testing.T) {
 }
 
 func TestUpdatesAreStampedInOrder(t *testing.T) {
-	clock := epoch
-	m := &memory{}
-	s := service(m, func() time.Time { clock = clock.Add(-time.Second); return clock })
-	for range 10 {
-		if _, err := s.Change(t.Context(), "o", uuid.Max, notes.Patch{}, notes.Condition{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if !slices.IsSortedFunc(m.ats, func(a, b time.Time) int { return a.Compare(b) }) || m.ats[0].Equal(m.ats[1]) {
-		t.Fatalf("changes are stamped %v", m.ats)
+	for _, test := range []struct {
+		name  string
+		step  time.Duration // of the wall clock, at each change
+		rises bool
+	}{
+		{"the clock stands", 0, true},
+		{"the clock goes", time.Millisecond, true},
+		{"the clock is set back within a second", -50 * time.Millisecond, true},
+		{"the clock is set back by more", -2 * time.Second, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := &memory{}
+			s, c := clocked(m)
+			for i := range 10 {
+				c.wall = c.wall.Add(test.step)
+				if _, err := s.Change(t.Context(), "o", uuid.Max, notes.Patch{}, notes.Condition{}); err != nil {
+					t.Fatal(err)
+				}
+				if i > 0 && m.ats[i].After(m.ats[i-1]) != test.rises {
+					t.Errorf("changes are stamped %v", m.ats)
+				}
+				if lead := m.ats[i].Sub(c.wall); lead < -time.Microsecond || lead > time.Second {
+					t.Errorf("a change is stamped %v by a clock that says %v", m.ats[i], c.wall)
+				}
+			}
+		})
 	}
 }
 
@@ -158,7 +250,7 @@ func TestKeysLiveLongEnough(t *testing.T) {
 		}
 	}
 	for i, k := range m.keys {
-		if k.Value != "key" || k.Expires.Sub(m.kept[i].CreatedAt) < 24*time.Hour {
+		if k.Value != "key" || k.Expires.Sub(k.Now) < 24*time.Hour || k.Expires.Sub(m.kept[i].CreatedAt) < 24*time.Hour {
 			t.Errorf("key %d is %+v", i, k)
 		}
 	}

@@ -29,8 +29,8 @@ import (
 type Store interface {
 	// Create adds a note under its id. ErrExists where the owner has a note of that id.
 	//
-	// With a key that is not nil, Create happens at most once for that owner and key until key.Expires, which is judged
-	// against the note's CreatedAt: the first call keeps the note and remembers the key; each later one with an equal
+	// With a key that is not nil, Create happens at most once for that owner and key until the first call's key.Expires,
+	// which is judged against the key.Now of later calls: the first call keeps the note and remembers the key; each later one with an equal
 	// Request adds nothing and returns the note as the first one made it, whatever became of it; with another Request
 	// it returns ErrKeyReused. Two calls of one key at the same time count as one after the other. A call that fails
 	// may be repeated with the same key and ends in exactly one note. A note that was deleted is never brought back.
@@ -44,7 +44,7 @@ type Store interface {
 	Update(ctx context.Context, owner string, id ID, patch Patch, at time.Time, cond Condition) (Note, error)
 
 	// Delete removes a note. The time is the moment of the call, for stores that have to compare it with the expiry of
-	// an idempotency key. Errors as for Update.
+	// an idempotency key, as key.Now of Create. Errors as for Update.
 	Delete(ctx context.Context, owner string, id ID, at time.Time, cond Condition) error
 
 	// Newest walks the owner's notes whose id is smaller than before, the largest id first, and yields at most limit of
@@ -58,6 +58,7 @@ type Store interface {
 type IdempotencyKey struct {
 	Value   string    // what the client chose: 1 to 255 bytes of UTF-8
 	Request [32]byte  // tells one request from another; equal for equal notes
+	Now     time.Time // of the call: keys that expired before it may be forgotten
 	Expires time.Time // the key is remembered until then, and may be longer
 }
 

@@ -91,7 +91,7 @@ func (tx *txn) recall(owner string, note notes.Note, key *notes.IdempotencyKey) 
 	}
 	o, err := decodeOnce(k, value)
 	switch {
-	case err != nil || note.CreatedAt.After(o.expires):
+	case err != nil || key.Now.After(o.expires):
 		return notes.Note{}, false, err
 	case o.request != key.Request:
 		return notes.Note{}, false, notes.ErrKeyReused
@@ -112,7 +112,7 @@ func (tx *txn) remember(owner string, note notes.Note, key *notes.IdempotencyKey
 	cursor := tx.expiry.Cursor()
 	for range 2 {
 		index, _ := cursor.First()
-		if index == nil || bytes.Compare(index, expiryKey(note.CreatedAt, nil)) >= 0 {
+		if index == nil || bytes.Compare(index, expiryKey(key.Now, nil)) >= 0 {
 			break
 		}
 		index = bytes.Clone(index)

@@ -248,7 +248,7 @@ func TestKeysGoWhenTheyExpire(t *testing.T) {
 	create := func(i int, expires time.Time) {
 		t.Helper()
 		n := notes.Note{ID: uuid.UUID{14: byte(i >> 8), 15: byte(i)}, Title: "x", CreatedAt: at, UpdatedAt: at, Version: 1}
-		if _, err := s.Create(t.Context(), "o", n, &notes.IdempotencyKey{Value: fmt.Sprint(i), Expires: expires}); err != nil {
+		if _, err := s.Create(t.Context(), "o", n, &notes.IdempotencyKey{Value: fmt.Sprint(i), Now: at, Expires: expires}); err != nil {
 			t.Fatal(err)
 		}
 	}

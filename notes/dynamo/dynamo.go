@@ -76,7 +76,8 @@ func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *
 	// First the record of the key, then the note under the id that the record names. Whoever comes later, or again after
 	// it was killed in between, finds the record and does the second step for the first one.
 	o := once{id: note.ID, created: note.CreatedAt, request: key.Request, expires: key.Expires}
-	before, err := s.put(ctx, onceItem(owner, key.Value, o), "attribute_not_exists(pk) OR k < :at", values{":at": micros(note.CreatedAt)}, s.passing)
+	const free = "attribute_not_exists(pk) OR k < :now"
+	before, err := s.put(ctx, onceItem(owner, key.Value, o), free, values{":now": micros(key.Now)}, s.passing)
 	if err != nil {
 		return notes.Note{}, err
 	}

@@ -29,7 +29,7 @@ func newNote(title string) notes.Note {
 }
 
 func key(value string) *notes.IdempotencyKey {
-	return &notes.IdempotencyKey{Value: value, Request: [32]byte{1}, Expires: epoch.Add(25 * time.Hour)}
+	return &notes.IdempotencyKey{Value: value, Request: [32]byte{1}, Now: epoch, Expires: epoch.Add(25 * time.Hour)}
 }
 
 // writes are the ways to write, each on a note of its own; made tells whether the note was made with a key.
@@ -277,9 +277,9 @@ func TestARacerBetweenItsTwoWrites(t *testing.T) {
 		t.Errorf("a later retry gives %s, %v", again.ID, err)
 	}
 	// When the key has expired, nothing of the note is left but what its time to live removes.
-	late := newNote("once")
-	late.CreatedAt = epoch.Add(26 * time.Hour)
-	if again, err := direct.Create(t.Context(), owner, late, &notes.IdempotencyKey{Value: "k", Request: [32]byte{2}, Expires: late.CreatedAt.Add(time.Hour)}); err != nil || again.ID != late.ID {
+	late, now := newNote("once"), epoch.Add(26*time.Hour)
+	other := &notes.IdempotencyKey{Value: "k", Request: [32]byte{2}, Now: now, Expires: now.Add(time.Hour)}
+	if again, err := direct.Create(t.Context(), owner, late, other); err != nil || again.ID != late.ID {
 		t.Errorf("after its expiry the key gives %s, %v", again.ID, err)
 	}
 }

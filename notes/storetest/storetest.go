@@ -585,9 +585,9 @@ func patchesStand(t *testing.T, s *suite) {
 	}
 }
 
-// request makes the key of a request; equal numbers are equal requests.
+// request makes the key of a request at the epoch; equal numbers are equal requests.
 func request(value string, number byte, expires time.Time) *notes.IdempotencyKey {
-	return &notes.IdempotencyKey{Value: value, Request: [32]byte{number}, Expires: expires}
+	return &notes.IdempotencyKey{Value: value, Request: [32]byte{number}, Now: epoch, Expires: expires}
 }
 
 // again asserts that a create with the key returns the note as it was first made, and makes none.
@@ -661,9 +661,9 @@ func keyExpires(t *testing.T, s *suite) {
 	}
 	// The key holds to the microsecond of its expiry, and then is free for any note.
 	at := func(now time.Time, number byte) error {
-		n := s.note("later")
-		n.CreatedAt, n.UpdatedAt = now, now
-		_, err := s.store.Create(s.ctx, owner, n, request("k7", number, now.Add(time.Hour)))
+		key := request("k7", number, now.Add(time.Hour))
+		key.Now = now
+		_, err := s.store.Create(s.ctx, owner, s.note("later"), key)
 		return err
 	}
 	s.is(at(epoch.Add(time.Hour), 2), notes.ErrKeyReused)
@@ -671,16 +671,15 @@ func keyExpires(t *testing.T, s *suite) {
 	s.is(at(epoch.Add(time.Hour+time.Second), 1), notes.ErrKeyReused)
 	// Those that nobody asked for again go in time, and what is new stays.
 	for i := range 2 * keys {
-		n := s.note("much later")
-		n.CreatedAt = epoch.Add(3 * time.Hour)
-		n.UpdatedAt = n.CreatedAt
-		_, err := s.store.Create(s.ctx, owner, n, request(fmt.Sprint("new", i), 1, epoch.Add(4*time.Hour)))
+		key := request(fmt.Sprint("new", i), 1, epoch.Add(4*time.Hour))
+		key.Now = epoch.Add(3 * time.Hour)
+		_, err := s.store.Create(s.ctx, owner, s.note("much later"), key)
 		s.ok(err)
 	}
 	for i := range 2 * keys {
-		n := s.note("another")
-		n.CreatedAt = epoch.Add(3 * time.Hour)
-		_, err := s.store.Create(s.ctx, owner, n, request(fmt.Sprint("new", i), 2, epoch.Add(4*time.Hour)))
+		key := request(fmt.Sprint("new", i), 2, epoch.Add(4*time.Hour))
+		key.Now = epoch.Add(3 * time.Hour)
+		_, err := s.store.Create(s.ctx, owner, s.note("another"), key)
 		s.is(err, notes.ErrKeyReused)
 	}
 }
