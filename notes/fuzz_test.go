@@ -51,7 +51,7 @@ func FuzzCursor(f *testing.F) {
 				t.Fatal(err)
 			}
 			before := m.kept // the service over a list whose first note is the one that the cursor names
-			m.kept = []notes.Note{{ID: notes.ID{}}, {ID: notes.ID(raw[1:17]), Title: search}}
+			m.kept = []notes.Note{{ID: notes.ID{}, Version: 1}, {ID: notes.ID(raw[1:17]), Title: search, Version: 1}}
 			if want := given(notes.Query{Search: search}); want != cursor {
 				t.Errorf("%q is accepted for %q and %q, the service gives %q", cursor, owner, search, want)
 			}

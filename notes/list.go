@@ -27,6 +27,9 @@ const (
 	// escaped, and the work for a filter that matches nothing is bounded.
 	maxExamined     = 1000
 	maxExaminedText = 768 << 10
+
+	// MaxPassed is the number of places of deleted notes that one page passes beside the notes that it examines.
+	MaxPassed = 256
 )
 
 // Query asks for a page of notes.
@@ -91,11 +94,19 @@ func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error)
 	matches := q.matcher()
 	var page Page
 	var last ID
-	examined, text := 0, 0
+	examined, text, passed := 0, 0, 0
 	// One note beyond what the page examines tells whether there is a next page.
 	for note, err := range s.store.Newest(ctx, owner, before, reach+1) {
 		if err != nil {
 			return Page{}, err
+		}
+		if note.Deleted() {
+			last = note.ID
+			if passed++; passed == MaxPassed {
+				page.Next = q.cursor(owner, last)
+				break
+			}
+			continue
 		}
 		size := note.TextSize()
 		if len(page.Notes) == q.Limit || examined == reach || examined > 0 && text+size > maxExaminedText {

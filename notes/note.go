@@ -44,6 +44,9 @@ type Note struct {
 	Version   int64     // 1 at creation, one more at each change
 }
 
+// Deleted reports whether n is not a note but the place of one that was deleted: only its ID is set ([Store.Newest]).
+func (n Note) Deleted() bool { return n.Version == 0 }
+
 // TextSize is the size of the note's text: the UTF-8 bytes of its title, content and tags.
 func (n Note) TextSize() int {
 	size := len(n.Title) + len(n.Content)

@@ -55,7 +55,10 @@ func (m *memory) Newest(_ context.Context, _ string, before notes.ID, limit int)
 			if bytes.Compare(n.ID[:], before[:]) >= 0 {
 				continue
 			}
-			if limit--; limit < 0 {
+			if !n.Deleted() {
+				limit--
+			}
+			if limit < 0 {
 				return
 			}
 			m.read++
@@ -336,6 +339,42 @@ func TestPagesEndAtTheirBounds(t *testing.T) {
 		if p := list(notes.Query{Limit: 100}); len(p.Notes) != want || p.Next == "" {
 			t.Errorf("of %d bytes each a page has %d notes, want %d", size, len(p.Notes), want)
 		}
+	}
+}
+
+// TestPagesPassTheDeleted: a page passes so many places of deleted notes, and the next one goes on behind them.
+func TestPagesPassTheDeleted(t *testing.T) {
+	m := &memory{}
+	s := service(m, func() time.Time { return epoch })
+	var want []notes.ID
+	for i := range 1000 {
+		if _, _, err := s.Create(t.Context(), "o", notes.Draft{Title: "x"}, ""); err != nil {
+			t.Fatal(err)
+		}
+		if n := &m.kept[i]; i == 30 || i == 31 || i == 700 {
+			want = append([]notes.ID{n.ID}, want...)
+		} else {
+			*n = notes.Note{ID: n.ID}
+		}
+	}
+	var got []notes.ID
+	pages := 0
+	for cursor, more := "", true; more; more = cursor != "" {
+		m.read = 0
+		page, err := s.List(t.Context(), "o", notes.Query{Cursor: cursor, Limit: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range page.Notes {
+			got = append(got, n.ID)
+		}
+		if pages++; m.read > notes.MaxPassed+3 {
+			t.Errorf("page %d reads %d places and notes", pages, m.read)
+		}
+		cursor = page.Next
+	}
+	if !slices.Equal(got, want) || pages < 4 || pages > 5 {
+		t.Errorf("%d pages show %v, want %v", pages, got, want)
 	}
 }
 

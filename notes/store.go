@@ -48,9 +48,11 @@ type Store interface {
 	Delete(ctx context.Context, owner string, id ID, at time.Time, cond Condition) error
 
 	// Newest walks the owner's notes whose id is smaller than before, the largest id first, and yields at most limit of
-	// them (at least 1). The first error ends the walk. A note that existed from the beginning of the walk to its end
-	// is yielded exactly once, as it was at some moment in between; one that was created or deleted meanwhile may be
-	// missing. The loop's body must not call the store.
+	// them (at least 1). A store in which deleted notes leave a place that a walk has to read yields the place too, as a
+	// note that has only its ID ([Note.Deleted]). A place does not count towards the limit; after MaxPassed of them the
+	// walk ends, and the caller may begin another below the last. The first error ends the walk. A note that existed
+	// from the beginning of the walk to its end is yielded exactly once, as it was at some moment in between; one that
+	// was created or deleted meanwhile may be missing. The loop's body must not call the store.
 	Newest(ctx context.Context, owner string, before ID, limit int) iter.Seq2[Note, error]
 }
 

@@ -249,7 +249,7 @@ func (s *Store) change(ctx context.Context, owner string, id notes.ID, cond note
 	}
 }
 
-// Newest implements [notes.Store]. It is one query for each megabyte of notes; a tombstone on the way is passed over.
+// Newest implements [notes.Store]. It is one query for each megabyte of notes; a tombstone is the place of a deleted note.
 func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit int) iter.Seq2[notes.Note, error] {
 	return func(yield func(notes.Note, error) bool) {
 		ctx, _, cancel := s.begin(ctx)
@@ -267,8 +267,9 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 			ScanIndexForward: aws.Bool(false),
 			ConsistentRead:   aws.Bool(true),
 		}
-		for window := limit; limit > 0; window *= 2 { // which grows, because a page may hold tombstones alone
-			input.Limit = aws.Int32(int32(min(max(window, limit), 1<<20))) // #nosec G115 -- at most 1<<20
+		places := notes.MaxPassed
+		for window := limit; ; window *= 2 { // which grows, because a page may hold tombstones alone
+			input.Limit = aws.Int32(int32(min(window, limit+places, 1<<20))) // #nosec G115 -- at most 1<<20
 			out, err := s.client.Query(ctx, input)
 			if err != nil {
 				yield(notes.Note{}, s.explain("Query", err))
@@ -277,9 +278,12 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 			for _, it := range out.Items {
 				note, err := item(it).note()
 				if errors.Is(err, notes.ErrNotFound) {
-					continue
+					note.ID, err = item(it).id()
+					places--
+				} else {
+					limit--
 				}
-				if limit--; !yield(note, err) || err != nil || limit == 0 {
+				if !yield(note, err) || err != nil || limit == 0 || places == 0 {
 					return
 				}
 			}

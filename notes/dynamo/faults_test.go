@@ -2,8 +2,10 @@ package dynamo_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -271,7 +273,9 @@ func TestARacerBetweenItsTwoWrites(t *testing.T) {
 		t.Errorf("the deleted note is back: %v", err)
 	}
 	for n, err := range direct.Newest(t.Context(), owner, uuid.Max, 10) {
-		t.Errorf("the list shows %v, %v", n, err)
+		if err != nil || !n.Deleted() {
+			t.Errorf("the list shows %v, %v", n, err)
+		}
 	}
 	if again, err := direct.Create(t.Context(), owner, newNote("once"), key("k")); err != nil || again.ID != n.ID {
 		t.Errorf("a later retry gives %s, %v", again.ID, err)
@@ -316,34 +320,65 @@ func TestALateCreateIsNotRepeated(t *testing.T) {
 	}
 }
 
-// TestTombstonesAreFewCalls: a list that passes many tombstones does not ask for them a page at a time.
-func TestTombstonesAreFewCalls(t *testing.T) {
+// TestProofTombstones: what one page reads of deleted notes is bounded, however many there are: in calls, and in units.
+func TestProofTombstones(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	w := newWire(t, cfg)
 	s := open(t, w.cfg, dynamotest.NewTable(t, cfg))
-	stays := newNote("stays")
-	if _, err := s.Create(t.Context(), owner, stays, nil); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 300 {
-		n := newNote("goes")
-		if _, err := s.Create(t.Context(), owner, n, key(fmt.Sprint(i))); err != nil {
+	service := notes.NewService(s, time.Now, rand.Reader)
+	ctx := t.Context()
+	want := []string{}
+	create := func(title, key string) notes.Note {
+		t.Helper()
+		n, _, err := service.Create(ctx, owner, notes.Draft{Title: title}, key)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Delete(t.Context(), owner, n.ID, epoch, notes.Condition{}); err != nil {
+		return n
+	}
+	for i := range 25 {
+		title := fmt.Sprint("stays ", i)
+		create(title, "")
+		want = append([]string{title}, want...)
+	}
+	deleted := storetest.Amount(700, 4000)
+	for i := range deleted {
+		if err := service.Delete(ctx, owner, create("goes", fmt.Sprint(i)).ID, notes.Condition{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.reset(nil)
-	found := 0
-	for n, err := range s.Newest(t.Context(), owner, uuid.Max, 5) {
-		if found++; err != nil || n.ID != stays.ID {
-			t.Errorf("the list shows %v, %v", n, err)
+	var got []string
+	var mostCalls, pages int
+	var mostUnits, all float64
+	for cursor, more := "", true; more; more = cursor != "" {
+		w.reset(nil)
+		page, err := service.List(ctx, owner, notes.Query{Cursor: cursor})
+		if err != nil {
+			t.Fatal(err)
 		}
+		for _, n := range page.Notes {
+			got = append(got, n.Title)
+		}
+		units := 0.0
+		for _, m := range w.passed() {
+			units += m.units
+		}
+		pages, mostCalls, mostUnits, all = pages+1, max(mostCalls, len(w.passed())), max(mostUnits, units), all+units
+		cursor = page.Next
 	}
-	if calls := len(w.passed()); found != 1 || calls > 8 {
-		t.Errorf("%d notes are found with %d calls", found, calls)
+	if !slices.Equal(got, want) {
+		t.Errorf("the pages show %q, want %q", got, want)
 	}
+	// 277 items of some 110 bytes are 8 units of 4 KB, and each call rounds up.
+	if mostUnits > 12 || mostCalls > 5 {
+		t.Errorf("a page takes up to %v units in %d calls", mostUnits, mostCalls)
+	}
+	if all < mostUnits*1.5 {
+		t.Errorf("all pages take %v units: there are too few deleted notes to show a bound", all)
+	}
+	storetest.Proved(t, fmt.Sprintf("%d deleted notes before a list of 20 of 25", deleted),
+		fmt.Sprintf("a page takes at most %v read units in %d calls", mostUnits, mostCalls),
+		fmt.Sprintf("all %d pages together: %v units", pages, all))
 }
 
 // TestCallsAndUnits: what an operation costs on the wire.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -131,12 +132,15 @@ func (it item) note() (notes.Note, error) {
 		Version: r.number("v"), Title: r.text("t"), Content: r.text("b"), Tags: r.texts("g"),
 		CreatedAt: r.time("c"), UpdatedAt: r.time("u"),
 	}
-	id, err := hex.DecodeString(r.text("sk")[min(len(notePrefix), len(r.text("sk"))):])
-	if err != nil || len(id) != len(n.ID) {
-		r.fail("sk")
-	}
-	copy(n.ID[:], id)
+	n.ID = r.id()
 	return n, r.err
+}
+
+// id returns the id of the note that an item holds, or of the note whose place a tombstone keeps.
+func (it item) id() (notes.ID, error) {
+	r := reader{item: it}
+	id := r.id()
+	return id, r.err
 }
 
 // keyExpires is until when the key is remembered that a note was made with; nil for a note without.
@@ -190,6 +194,16 @@ func (r *reader) number(name string) int64 {
 		r.fail(name)
 	}
 	return n
+}
+
+func (r *reader) id() (id notes.ID) {
+	digits, isNote := strings.CutPrefix(r.text("sk"), notePrefix)
+	b, err := hex.DecodeString(digits)
+	if !isNote || err != nil || len(b) != len(id) {
+		r.fail("sk")
+	}
+	copy(id[:], b)
+	return id
 }
 
 func (r *reader) time(name string) time.Time { return time.UnixMicro(r.number(name)).UTC() }

@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) notes.Store) {
 		{"Ownership", ownership},
 		{"Cancelled", cancelled},
 		{"Newest", newest},
+		{"NewestPassesTheDeleted", newestPassesTheDeleted},
 		{"NewestWhileOthersWrite", newestWhileOthersWrite},
 		{"TenThousand", tenThousand},
 		{"LargeNotes", largeNotes},
@@ -139,7 +140,9 @@ func (s *suite) ids(owner string, before notes.ID, limit int) []notes.ID {
 	var ids []notes.ID
 	for n, err := range s.store.Newest(s.ctx, owner, before, limit) {
 		s.ok(err)
-		ids = append(ids, n.ID)
+		if !n.Deleted() {
+			ids = append(ids, n.ID)
+		}
 	}
 	return ids
 }
@@ -424,6 +427,42 @@ func newest(t *testing.T, s *suite) {
 		break
 	}
 	s.create(s.note("after a walk that was left"))
+}
+
+func newestPassesTheDeleted(t *testing.T, s *suite) {
+	const deleted = 2*notes.MaxPassed + 50
+	oldest := s.create(s.note("oldest"))
+	want := []notes.ID{oldest.ID}
+	for i := range deleted {
+		n := s.note("deleted")
+		_, err := s.store.Create(s.ctx, owner, n, request(fmt.Sprint(i), 1, epoch.Add(time.Hour)))
+		s.ok(err)
+		s.ok(s.store.Delete(s.ctx, owner, n.ID, epoch, notes.Condition{}))
+		if i%200 == 100 {
+			want = append([]notes.ID{s.create(s.note("between")).ID}, want...)
+		}
+	}
+	var got []notes.ID
+	for before, more := uuid.Max, true; more; {
+		more = false
+		passed := 0
+		for n, err := range s.store.Newest(s.ctx, owner, before, 100) {
+			s.ok(err)
+			before = n.ID
+			if !n.Deleted() {
+				got = append(got, n.ID)
+				continue
+			}
+			if n.Title != "" || n.Tags != nil || !n.CreatedAt.IsZero() {
+				t.Fatalf("a place has more than an id: %+v", n)
+			}
+			if passed++; passed > notes.MaxPassed {
+				t.Fatalf("one walk passes more than %d places", notes.MaxPassed)
+			}
+			more = passed == notes.MaxPassed
+		}
+	}
+	s.wantIDs(got, want)
 }
 
 func newestWhileOthersWrite(t *testing.T, s *suite) {
