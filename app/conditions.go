@@ -37,8 +37,9 @@ func preconditionsOf(r *http.Request) (preconditions, error) {
 	return p, nil
 }
 
-// condition is what the preconditions ask of a note that is to be changed.
-func (p preconditions) condition() notes.Condition {
+// condition is what the preconditions ask of a note that is to be changed, and the version that the body names: 0 for
+// none. An If-Match that names no tag holds for no version.
+func (p preconditions) condition(version int64) notes.Condition {
 	var cond notes.Condition
 	if p.match != nil && !p.match.any {
 		cond.OneOf = p.match.strong
@@ -62,44 +63,68 @@ func (p preconditions) read(n notes.Note) (current bool, err error) {
 		(p.noneMatch.any || slices.Contains(p.noneMatch.strong, n.Version) || slices.Contains(p.noneMatch.weak, n.Version)), nil
 }
 
-// entityTags is the value of If-Match or If-None-Match. Tags that are not of this service match no version and are left
-// out.
+// entityTags are the versions that the value of If-Match or If-None-Match names. Tags that are not of this service name
+// no version and are left out.
 type entityTags struct {
 	any          bool // *
 	strong, weak []int64
 }
 
-// parseEntityTags reads "*" or a list of entity tags (RFC 9110, sections 5.6.1, 8.8.3, 13.1.1). Empty elements of a list
-// are allowed, a list without any tag is not.
-func parseEntityTags(s string) (tags entityTags, ok bool) {
-	const space = " \t"
-	if s = strings.Trim(s, space); s == "*" {
-		return entityTags{any: true}, true
-	}
+func parseEntityTags(value string) (tags entityTags, ok bool) {
 	tags.strong = []int64{}
+	tags.any, ok = eachEntityTag(value, func(tag string) {
+		opaque, weak := strings.CutPrefix(tag, "W/")
+		opaque = strings.Trim(opaque, `"`)
+		v, err := strconv.ParseInt(opaque, 10, 64)
+		switch {
+		case err != nil || strconv.FormatInt(v, 10) != opaque:
+		case weak:
+			tags.weak = append(tags.weak, v)
+		default:
+			tags.strong = append(tags.strong, v)
+		}
+	})
+	return tags, ok
+}
+
+// eachEntityTag reads "*" or a list of entity tags (RFC 9110, sections 5.6.1, 8.8.3, 13.1.1), and calls visit for each
+// tag of the list. A list may have empty elements, or no other.
+func eachEntityTag(value string, visit func(tag string)) (any, ok bool) {
+	const space = " \t"
+	s := strings.Trim(value, space)
+	if s == "*" {
+		return true, true
+	}
 	for {
 		s = strings.TrimLeft(s, ", \t")
 		if s == "" {
-			return tags, ok
+			return false, true
 		}
-		rest, weak := strings.CutPrefix(s, "W/")
-		if rest == "" || rest[0] != '"' {
-			return tags, false
+		prefix := len(s) - len(strings.TrimPrefix(s, "W/"))
+		if s[prefix:] == "" || s[prefix] != '"' {
+			return false, false
 		}
-		opaque, after, closed := strings.Cut(rest[1:], `"`)
-		if !closed || strings.ContainsFunc(opaque, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-			return tags, false
+		length := strings.IndexByte(s[prefix+1:], '"')
+		if length < 0 {
+			return false, false
 		}
-		if v, err := strconv.ParseInt(opaque, 10, 64); err == nil && strconv.FormatInt(v, 10) == opaque {
-			if weak {
-				tags.weak = append(tags.weak, v)
-			} else {
-				tags.strong = append(tags.strong, v)
-			}
+		tag := s[:prefix+1+length+1]
+		if strings.ContainsFunc(tag, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			return false, false
 		}
-		ok = true
-		if s = strings.TrimLeft(after, space); s != "" && s[0] != ',' {
-			return tags, false
+		visit(tag)
+		if s = strings.TrimLeft(s[len(tag):], space); s != "" && s[0] != ',' {
+			return false, false
 		}
 	}
+}
+
+// IsCurrent reports whether the If-None-Match of a request names an entity tag: what its client has is current, and 304
+// is the answer to a GET or HEAD (RFC 9110, section 13.1.2). A value that is not well-formed names none.
+func IsCurrent(r *http.Request, etag string) bool {
+	current := false
+	any, ok := eachEntityTag(joined(r.Header, "If-None-Match"), func(tag string) {
+		current = current || strings.TrimPrefix(tag, "W/") == strings.TrimPrefix(etag, "W/")
+	})
+	return ok && (current || any)
 }

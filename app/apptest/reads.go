@@ -155,7 +155,7 @@ func conditionalWrites(s *suite) {
 func preconditionMistakes(s *suite) {
 	id := s.create(`{"title":"one"}`).note().ID
 	for _, value := range []string{
-		`1`, `"1`, `1"`, `"1""2"`, `"1" "2"`, `w/"1"`, `W/ "1"`, `W/1`, `*, "1"`, `"1", *`, `**`, `,`, `"a b"`, `abc`, `'1'`, `"1";`, `W/*`, `"1",x`,
+		`1`, `"1`, `1"`, `"1""2"`, `"1" "2"`, `w/"1"`, `W/ "1"`, `W/1`, `*, "1"`, `"1", *`, `**`, `"a b"`, `abc`, `'1'`, `"1";`, `W/*`, `"1",x`,
 	} {
 		for _, name := range []string{"If-Match", "If-None-Match"} {
 			for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE"} {
@@ -167,6 +167,16 @@ func preconditionMistakes(s *suite) {
 			s.do("GET", "/notes?limit=1", "", with{name, value}).is(200) // on /notes they are ignored
 			s.do("POST", "/notes", `{"title":"x"}`, with{name, value}, asJSON).is(201)
 		}
+	}
+	// A list without a tag is well-formed, and names none.
+	for _, value := range []string{"", ",", " , ,, ", "\t"} {
+		s.do("GET", "/notes/"+id, "", with{"If-None-Match", value}).is(200)
+		s.do("PATCH", "/notes/"+id, `{"title":"x"}`, with{"If-None-Match", value}, asJSON).is(200)
+		s.do("GET", "/notes/"+id, "", with{"If-Match", value}).fails(412, "precondition_failed")
+		for _, method := range []string{"PUT", "PATCH", "DELETE"} {
+			s.do(method, "/notes/"+id, `{"title":"x"}`, with{"If-Match", value}, asJSON).fails(412, "precondition_failed")
+		}
+		s.do("GET", "/notes/"+missingID, "", with{"If-Match", value}).fails(404, "not_found")
 	}
 }
 
