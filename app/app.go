@@ -27,6 +27,15 @@ type Options struct {
 	CORSOrigins []string      // origins whose pages may call, as they are sent, or "*" for all; none switches CORS off
 	Timeout     time.Duration // how long the store may take for one request, once its body is here; 0 is 5 s
 
+	// Admit is asked about each request before anything else. Its error is the answer, such as [Misdirected]; nil admits.
+	Admit func(*http.Request) error
+
+	// MaxInFlight bounds the bytes of request bodies and answers for notes that are in memory at once; one caller (an
+	// owner, or an address where nobody is asked who they are) may have a quarter of it. A request that finds no room
+	// waits for it as long as for the store, and is then answered with 503. 0 sets no bound; else it is at least
+	// [MinInFlight].
+	MaxInFlight int64
+
 	// Authenticate tells who sends a request to the notes; nil for everybody, who are one owner then.
 	Authenticate Authenticate
 
@@ -52,13 +61,10 @@ type Options struct {
 
 // New makes the app.
 func New(service *notes.Service, options Options) *echo.Echo {
-	e := echo.New()
-	e.HTTPErrorHandler = answerError
-	e.IPExtractor = echo.ExtractIPDirect() // no header that a client can send says who it is
-	if options.Client != nil {
-		e.IPExtractor = options.Client
+	if options.Timeout == 0 {
+		options.Timeout = 5 * time.Second
 	}
-	e.Pre(observe(options), recovered, normalize)
+	e := Bare(options)
 	if len(options.CORSOrigins) > 0 {
 		e.Pre(echo.WrapMiddleware(cors.New(cors.Options{
 			AllowedOrigins: options.CORSOrigins,
@@ -68,19 +74,28 @@ func New(service *notes.Service, options Options) *echo.Echo {
 			MaxAge:         600,
 		}).Handler))
 	}
-	if options.Timeout == 0 {
-		options.Timeout = 5 * time.Second
-	}
+	e.Use(limitAddress(options.Limit), identify(options.Authenticate, options.Limit), holdRoom(options))
 	h := handlers{service: service, timeout: options.Timeout}
-	known := identify(options.Authenticate, options.Limit)
-	Get(e, "/notes", known(h.list))
-	e.POST("/notes", known(h.create))
-	Get(e, "/notes/:id", known(h.get))
-	e.PUT("/notes/:id", known(h.replace))
-	e.PATCH("/notes/:id", known(h.patch))
-	e.DELETE("/notes/:id", known(h.remove))
+	Get(e, "/notes", h.list)
+	e.POST("/notes", h.create)
+	Get(e, "/notes/:id", h.get)
+	e.PUT("/notes/:id", h.replace)
+	e.PATCH("/notes/:id", h.patch)
+	e.DELETE("/notes/:id", h.remove)
 	// Echo lets a last parameter run over slashes; with this below it, it ends at the first.
 	e.RouteNotFound("/notes/:id/*", echo.NotFoundHandler)
+	return e
+}
+
+// Bare makes an app without routes, for an adapter's own: it answers errors as problems, names each request, and logs it.
+func Bare(options Options) *echo.Echo {
+	e := echo.New()
+	e.HTTPErrorHandler = answerError
+	e.IPExtractor = echo.ExtractIPDirect() // no header that a client can send says who it is
+	if options.Client != nil {
+		e.IPExtractor = options.Client
+	}
+	e.Pre(observe(options), recovered, admitted(options.Admit), normalize)
 	return e
 }
 

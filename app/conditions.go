@@ -50,6 +50,13 @@ func (p preconditions) condition(version int64) notes.Condition {
 		}
 		cond.NoneOf = append(slices.Clone(p.noneMatch.strong), p.noneMatch.weak...)
 	}
+	if version != 0 {
+		if cond.OneOf == nil || slices.Contains(cond.OneOf, version) {
+			cond.OneOf = []int64{version}
+		} else {
+			cond.OneOf = []int64{}
+		}
+	}
 	return cond
 }
 

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/agext/levenshtein"
 	"github.com/go-json-experiment/json/jsontext"
@@ -21,33 +23,65 @@ import (
 // maxBody is the most bytes that a request's body may have.
 const maxBody = 1 << 20
 
-// readBody reads the body of a request, and refuses one that is declared too large without reading any of it. Of one that
+// bodyOf returns the body of a request, and refuses one that is declared too large without reading any of it. Of one that
 // turns out to be too large nothing more is read: net/http is told so through its own writer.
-func readBody(c echo.Context) ([]byte, error) {
+func bodyOf(c echo.Context) (io.Reader, error) {
 	r := c.Request()
 	if r.ContentLength > maxBody {
 		return nil, tooLarge()
 	}
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil, nil
+	if r.Body == nil {
+		return http.NoBody, nil
 	}
-	body := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
-	_, err := body.ReadFrom(http.MaxBytesReader(c.Response().Writer, r.Body, maxBody))
-	var over *http.MaxBytesError
-	if errors.As(err, &over) {
-		return nil, tooLarge()
-	}
-	if err != nil {
-		return nil, malformed("the body is cut short, or did not come in time")
-	}
-	return body.Bytes(), nil
+	return http.MaxBytesReader(c.Response().Writer, r.Body, maxBody), nil
 }
 
-// readJSON reads a body that must be declared as one of the media types.
-func readJSON(c echo.Context, mediaTypes ...string) ([]byte, error) {
-	body, err := readBody(c)
+// unreadable words an error of reading a body.
+func unreadable(err error) error {
+	var over *http.MaxBytesError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &over):
+		return tooLarge()
+	}
+	return malformed("the body is cut short, or did not come in time")
+}
+
+// skipBody reads the body of a request that needs none, to its end.
+func skipBody(c echo.Context) error {
+	body, err := bodyOf(c)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, body)
+	return unreadable(err)
+}
+
+// readBody reads the body of a request, when there is room for it.
+func readBody(c echo.Context) ([]byte, error) {
+	from, err := bodyOf(c)
 	if err != nil {
 		return nil, err
+	}
+	size := c.Request().ContentLength
+	if size < 0 { // not known before its end
+		size = maxBody
+	}
+	const answer = 512 // what the answer to a write may have beyond its body, most times
+	if err := holdOf(c).resize(c.Request().Context(), size+answer); err != nil {
+		return nil, err
+	}
+	body := bytes.NewBuffer(make([]byte, 0, max(c.Request().ContentLength, 0)+bytes.MinRead))
+	_, err = body.ReadFrom(from)
+	return body.Bytes(), unreadable(err)
+}
+
+// readJSON reads a body that must be declared as one of the media types, and has it decoded.
+func readJSON(c echo.Context, decode func(body []byte) error, mediaTypes ...string) error {
+	body, err := readBody(c)
+	if err != nil {
+		return err
 	}
 	r := c.Request()
 	declared := r.Header.Get("Content-Type")
@@ -55,44 +89,49 @@ func readJSON(c echo.Context, mediaTypes ...string) ([]byte, error) {
 	charset, hasCharset := params["charset"]
 	switch {
 	case declared == "":
-		return nil, unsupported("the request has no Content-Type: send Content-Type: " + mediaTypes[0])
+		return unsupported("the request has no Content-Type: send Content-Type: " + mediaTypes[0])
 	case err != nil || !slices.Contains(mediaTypes, mediaType):
-		return nil, unsupported("Content-Type must be " + strings.Join(mediaTypes, " or "))
+		return unsupported("Content-Type must be " + strings.Join(mediaTypes, " or "))
 	case hasCharset && !strings.EqualFold(charset, "utf-8"):
-		return nil, unsupported("JSON is UTF-8 (RFC 8259): leave the charset out, or say utf-8")
+		return unsupported("JSON is UTF-8 (RFC 8259): leave the charset out, or say utf-8")
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		c.Response().Header().Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
-		return nil, unsupported("the body must be sent as it is, without a Content-Encoding")
+		return unsupported("the body must be sent as it is, without a Content-Encoding")
 	}
-	return body, nil
+	return holdOf(c).decode(r.Context(), len(body), func() error { return decode(body) })
 }
 
-// decodeDraft reads the body of a POST or PUT: a field that is null or absent takes its default.
+// decodeDraft reads the body of a POST: a field that is null or absent takes its default.
 func decodeDraft(body []byte) (notes.Draft, error) {
-	f, err := decode(body)
+	f, err := decode(body, nil)
 	if err != nil {
 		return notes.Draft{}, err
 	}
-	var draft notes.Draft
-	if f.Title != nil {
-		draft.Title = *f.Title
-	}
-	if f.Content != nil {
-		draft.Content = *f.Content
-	}
-	if f.Tags != nil {
-		draft.Tags = *f.Tags
-	}
-	_, mistakes := draft.Normalize()
-	return draft, f.invalid(mistakes)
+	return f.draft()
 }
 
-// decodePatch reads a JSON Merge Patch (RFC 7396): null resets a field to its default.
-func decodePatch(body []byte) (notes.Patch, error) {
-	f, err := decode(body)
+// change is what a PUT or PATCH asks for.
+type change struct {
+	notes.Patch
+	version int64 // that the note must be at; 0 for any
+}
+
+// decodeReplacement reads the body of a PUT of the note with an id: a field that is null or absent takes its default.
+func decodeReplacement(body []byte, id string) (change, error) {
+	f, err := decode(body, &id)
 	if err != nil {
-		return notes.Patch{}, err
+		return change{}, err
+	}
+	draft, err := f.draft()
+	return change{draft.Patch(), f.version}, err
+}
+
+// decodePatch reads a JSON Merge Patch (RFC 7396) of the note with an id: null resets a field to its default.
+func decodePatch(body []byte, id string) (change, error) {
+	f, err := decode(body, &id)
+	if err != nil {
+		return change{}, err
 	}
 	for _, field := range f.null {
 		switch field {
@@ -104,8 +143,8 @@ func decodePatch(body []byte) (notes.Patch, error) {
 			f.Tags = new([]string)
 		}
 	}
-	_, mistakes := f.Normalize()
-	return f.Patch, f.invalid(mistakes)
+	patch, mistakes := f.Normalize()
+	return change{patch, f.version}, f.invalid(mistakes)
 }
 
 // fields is what a body says of a note: the fields that have a value, those that are null, and what is wrong besides
@@ -113,7 +152,24 @@ func decodePatch(body []byte) (notes.Patch, error) {
 type fields struct {
 	notes.Patch
 	null     []string
+	version  int64 // 0 where there is none
 	mistakes notes.Mistakes
+}
+
+// draft is the whole note that the fields make.
+func (f fields) draft() (notes.Draft, error) {
+	var draft notes.Draft
+	if f.Title != nil {
+		draft.Title = *f.Title
+	}
+	if f.Content != nil {
+		draft.Content = *f.Content
+	}
+	if f.Tags != nil {
+		draft.Tags = *f.Tags
+	}
+	draft, mistakes := draft.Normalize()
+	return draft, f.invalid(mistakes)
 }
 
 // invalid joins what is wrong with the body's shape and with its values; of a field, its shape comes first.
@@ -133,8 +189,9 @@ var (
 	serviceFields = []string{"id", "created_at", "updated_at", "version"}
 )
 
-// decode reads one JSON value, strictly: no doubled key, no invalid UTF-8, nothing behind it.
-func decode(body []byte) (f fields, err error) {
+// decode reads one JSON value, strictly: no doubled key, no invalid UTF-8, nothing behind it. Where the note exists, id
+// names it, and the fields of the service may be there, so that a note that was read can be sent back.
+func decode(body []byte, id *string) (f fields, err error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(body))
 	if _, err := d.ReadValue(); err != nil {
 		return f, notJSON(err, "the body is empty; it must be a JSON object")
@@ -154,6 +211,10 @@ func decode(body []byte) (f fields, err error) {
 		pointer := "/" + pointerEscape.Replace(name)
 		kind := d.PeekKind()
 		switch {
+		case id != nil && kind == 'n' && slices.Contains(serviceFields, name): // as if it were not there
+		case id != nil && slices.Contains(serviceFields, name):
+			f.serviceField(name, pointer, kind, d, *id)
+			continue
 		case !slices.Contains(clientFields, name):
 			unknownField(&f.mistakes, name, pointer)
 		case kind == 'n':
@@ -178,6 +239,50 @@ func decode(body []byte) (f fields, err error) {
 		_ = d.SkipValue()
 	}
 	return f, nil
+}
+
+// serviceField takes the value of a field that the service sets. It must fit the note with the id.
+func (f *fields) serviceField(name, pointer string, kind jsontext.Kind, d *jsontext.Decoder, id string) {
+	raw, _ := d.ReadValue() // of a value that was read before
+	text := ""
+	if kind == '"' {
+		unquoted, _ := jsontext.AppendUnquote(nil, raw)
+		text = string(unquoted)
+	}
+	switch name {
+	case "id":
+		if kind != '"' || text != id {
+			f.mistakes.Add(pointer, "must be the id in the URL, or be left out")
+		}
+	case "version":
+		if f.version = wholeNumber(kind, raw); f.version < 1 {
+			f.version = 0
+			f.mistakes.Add(pointer, "must be a whole number of at least 1, or be left out")
+		}
+	default:
+		var t time.Time
+		if kind != '"' || t.UnmarshalText([]byte(strings.ToUpper(text))) != nil { // RFC 3339, section 5.6: case does not matter
+			f.mistakes.Add(pointer, "must be a time as in RFC 3339, or be left out")
+		}
+	}
+}
+
+// wholeNumber returns the value of a JSON number that is whole, in whatever notation, and 0 for every other value. One
+// that an int64 cannot hold becomes the largest: no note is at that version.
+func wholeNumber(kind jsontext.Kind, raw jsontext.Value) int64 {
+	if kind != '0' {
+		return 0
+	}
+	if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
+		return n
+	}
+	switch f, err := strconv.ParseFloat(string(raw), 64); {
+	case math.IsInf(f, 1), err == nil && f >= math.MaxInt64:
+		return math.MaxInt64
+	case err == nil && f == math.Trunc(f) && f > 0:
+		return int64(f)
+	}
+	return 0
 }
 
 var pointerEscape = strings.NewReplacer("~", "~0", "/", "~1") // RFC 6901, section 3

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -55,11 +57,6 @@ func toJSON(n notes.Note) noteJSON {
 	}
 }
 
-type pageJSON struct {
-	Notes      []noteJSON `json:"notes"`
-	NextCursor string     `json:"next_cursor,omitempty"`
-}
-
 // deadline is the context of the calls that one request makes.
 func (h handlers) deadline(c echo.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(c.Request().Context(), h.timeout)
@@ -70,7 +67,8 @@ func (h handlers) create(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	draft, err := draftOf(c)
+	var draft notes.Draft
+	err = readJSON(c, func(body []byte) (err error) { draft, err = decodeDraft(body); return err }, mediaJSON)
 	if err != nil {
 		return err
 	}
@@ -93,7 +91,7 @@ func (h handlers) get(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := readBody(c); err != nil {
+	if err := skipBody(c); err != nil {
 		return err
 	}
 	id, ok := notes.ParseID(c.Param("id"))
@@ -118,29 +116,25 @@ func (h handlers) get(c echo.Context) error {
 }
 
 func (h handlers) replace(c echo.Context) error {
-	return h.change(c, func() (notes.Patch, error) {
-		draft, err := draftOf(c)
-		return draft.Patch(), err
-	})
+	return h.change(c, decodeReplacement, mediaJSON)
 }
 
 func (h handlers) patch(c echo.Context) error {
-	return h.change(c, func() (notes.Patch, error) {
-		body, err := readJSON(c, mediaPatch, mediaJSON)
-		if err != nil {
-			c.Response().Header().Set("Accept-Patch", mediaPatch+", "+mediaJSON) // RFC 5789, section 2.2
-			return notes.Patch{}, err
-		}
-		return decodePatch(body)
-	})
+	err := h.change(c, decodePatch, mediaPatch, mediaJSON)
+	var p *problem
+	if errors.As(err, &p) && p.Status == http.StatusUnsupportedMediaType {
+		c.Response().Header().Set("Accept-Patch", mediaPatch+", "+mediaJSON) // RFC 5789, section 2.2
+	}
+	return err
 }
 
-func (h handlers) change(c echo.Context, patchOf func() (notes.Patch, error)) error {
+func (h handlers) change(c echo.Context, decode func(body []byte, id string) (change, error), mediaTypes ...string) error {
 	pre, err := preconditionsOf(c.Request())
 	if err != nil {
 		return err
 	}
-	patch, err := patchOf()
+	var asked change
+	err = readJSON(c, func(body []byte) (err error) { asked, err = decode(body, c.Param("id")); return err }, mediaTypes...)
 	if err != nil {
 		return err
 	}
@@ -150,7 +144,7 @@ func (h handlers) change(c echo.Context, patchOf func() (notes.Patch, error)) er
 	}
 	ctx, cancel := h.deadline(c)
 	defer cancel()
-	note, err := h.service.Change(ctx, callerOf(c).Owner, id, patch, pre.condition())
+	note, err := h.service.Change(ctx, callerOf(c).Owner, id, asked.Patch, pre.condition(asked.version))
 	if err != nil {
 		return err
 	}
@@ -162,7 +156,7 @@ func (h handlers) remove(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := readBody(c); err != nil {
+	if err := skipBody(c); err != nil {
 		return err
 	}
 	id, ok := notes.ParseID(c.Param("id"))
@@ -171,7 +165,7 @@ func (h handlers) remove(c echo.Context) error {
 	}
 	ctx, cancel := h.deadline(c)
 	defer cancel()
-	if err := h.service.Delete(ctx, callerOf(c).Owner, id, pre.condition()); err != nil {
+	if err := h.service.Delete(ctx, callerOf(c).Owner, id, pre.condition(0)); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -184,22 +178,69 @@ func (h handlers) list(c echo.Context) error {
 	}
 	ctx, cancel := h.deadline(c)
 	defer cancel()
-	page, err := h.service.List(ctx, callerOf(c).Owner, query)
+	page, size, err := h.page(ctx, holdOf(c), callerOf(c).Owner, query)
 	if err != nil {
 		return err
 	}
-	if _, err := readBody(c); err != nil { // after the cursor, which is a part of the query
+	if err := skipBody(c); err != nil { // after the cursor, which is a part of the query
 		return err
-	}
-	answer := pageJSON{Notes: []noteJSON{}, NextCursor: page.Next}
-	for _, note := range page.Notes {
-		answer.Notes = append(answer.Notes, toJSON(note))
 	}
 	if page.Next != "" {
 		params.Set("cursor", page.Next)
 		c.Response().Header().Set(headerLink, "<"+Base(ctx)+"/notes?"+params.Encode()+`>; rel="next"`) // RFC 8288
 	}
-	return respond(c, http.StatusOK, mediaJSON, answer)
+	body, err := encodePage(page, size)
+	if err != nil {
+		return err
+	}
+	return write(c, http.StatusOK, mediaJSON, body)
+}
+
+// page reads a page when there is room for its answer, and returns the most bytes that the answer may have. Where the
+// answer is larger than was thought, the page is read again when there is room for all of it: requests that waited for
+// more while they hold some could wait for each other.
+func (h handlers) page(ctx context.Context, hold *hold, owner string, query notes.Query) (notes.Page, int, error) {
+	for size := listRoom; ; {
+		if err := hold.resize(ctx, int64(size)); err != nil {
+			return notes.Page{}, 0, err
+		}
+		page, err := h.service.List(ctx, owner, query)
+		if err != nil {
+			return notes.Page{}, 0, err
+		}
+		needed := len(`{"notes":[],"next_cursor":""}`) + len(page.Next) + 1
+		for _, note := range page.Notes {
+			needed += encodedSize(note) + 1
+		}
+		if needed <= size || hold.grow(int64(needed)) {
+			return page, needed, hold.resize(ctx, int64(needed))
+		}
+		size = needed
+		_ = hold.resize(ctx, 0) // which only gives back
+	}
+}
+
+// encodePage makes the answer of a listing, of at most size bytes: a buffer that had to grow would exist twice.
+func encodePage(page notes.Page, size int) ([]byte, error) {
+	var body bytes.Buffer
+	body.Grow(size)
+	encoder := newEncoder(&body)
+	body.WriteString(`{"notes":[`)
+	for i, note := range page.Notes {
+		if i > 0 {
+			body.WriteByte(',')
+		}
+		if err := encoder.Encode(toJSON(note)); err != nil {
+			return nil, err
+		}
+		body.Truncate(body.Len() - 1) // the encoder ends each value with a line break
+	}
+	body.WriteByte(']')
+	if page.Next != "" {
+		body.WriteString(`,"next_cursor":"` + page.Next + `"`) // base64url
+	}
+	body.WriteString("}\n")
+	return body.Bytes(), nil
 }
 
 var decimal = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
@@ -258,38 +299,75 @@ func idempotencyKey(r *http.Request) (string, error) {
 	return key, nil
 }
 
-// draftOf reads a body that is a whole note.
-func draftOf(c echo.Context) (notes.Draft, error) {
-	body, err := readJSON(c, mediaJSON)
-	if err != nil {
-		return notes.Draft{}, err
+// encodedSize returns the most bytes that a note may take as JSON.
+func encodedSize(n notes.Note) int {
+	const fixed = 300 // names, id, times and version
+	size := fixed + quotedSize(n.Title) + quotedSize(n.Content)
+	for _, tag := range n.Tags {
+		size += quotedSize(tag) + 1
 	}
-	return decodeDraft(body)
+	return size
+}
+
+// quotedSize returns the most bytes that a text may take as a JSON string: encoding/json writes control characters, and
+// U+2028 and U+2029, as six.
+func quotedSize(s string) int {
+	size := len(s) + 2
+	for i := range len(s) {
+		switch b := s[i]; {
+		case b < ' ':
+			size += 5
+		case b == '"' || b == '\\':
+			size++
+		case b == 0xE2: // begins the two, and others
+			size += 3
+		}
+	}
+	return size
 }
 
 func respondNote(c echo.Context, status int, note notes.Note) error {
-	c.Response().Header().Set(headerETag, etag(note))
-	return respond(c, status, mediaJSON, toJSON(note))
-}
-
-// JSON answers with a value, for a door's own routes.
-func JSON(c echo.Context, status int, value any) error { return respond(c, status, mediaJSON, value) }
-
-// respond writes a JSON answer, or for HEAD only its headers. Text is escaped no more than JSON demands.
-func respond(c echo.Context, status int, mediaType string, value any) error {
-	var body bytes.Buffer
-	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
+	size := encodedSize(note)
+	if err := holdOf(c).resize(c.Request().Context(), int64(size)); err != nil {
 		return err
 	}
+	c.Response().Header().Set(headerETag, etag(note))
+	var body bytes.Buffer
+	body.Grow(size)
+	if err := newEncoder(&body).Encode(toJSON(note)); err != nil {
+		return err
+	}
+	return write(c, status, mediaJSON, body.Bytes())
+}
+
+// JSON answers with a value, for an adapter's own routes.
+func JSON(c echo.Context, status int, value any) error { return respond(c, status, mediaJSON, value) }
+
+// respond answers with a value as JSON.
+func respond(c echo.Context, status int, mediaType string, value any) error {
+	var body bytes.Buffer
+	if err := newEncoder(&body).Encode(value); err != nil {
+		return err
+	}
+	return write(c, status, mediaType, body.Bytes())
+}
+
+// newEncoder makes an encoder that escapes text no more than JSON demands.
+func newEncoder(w io.Writer) *json.Encoder {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder
+}
+
+// write writes an answer, or for HEAD only its headers.
+func write(c echo.Context, status int, mediaType string, body []byte) error {
 	header := c.Response().Header()
 	header.Set("Content-Type", mediaType)
-	header.Set("Content-Length", strconv.Itoa(body.Len()))
+	header.Set("Content-Length", strconv.Itoa(len(body)))
 	c.Response().WriteHeader(status)
 	if c.Request().Method == http.MethodHead {
 		return nil
 	}
-	_, err := c.Response().Write(body.Bytes())
+	_, err := c.Response().Write(body)
 	return err
 }

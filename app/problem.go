@@ -77,6 +77,40 @@ func tooLarge() *problem {
 		Detail: "a body may have at most " + strconv.Itoa(maxBody) + " bytes"}
 }
 
+func noRoom() *problem {
+	return &problem{Status: 503, Code: "unavailable", Title: "The service is unavailable for now",
+		Detail: "too many bodies and answers are on their way at once; a change may or may not have taken place; try again"}
+}
+
+// The problems of an adapter's own routes, and of requests that it does not admit.
+
+// Misdirected is a request that this server is not for (RFC 9110, section 15.5.20).
+func Misdirected(detail string) error {
+	return &problem{Status: 421, Code: "misdirected_request", Title: "The request is not for this server", Detail: detail}
+}
+
+// HeadersTooLarge is a request whose headers are larger than they may be (RFC 6585, section 5).
+func HeadersTooLarge(limit int) error {
+	return &problem{Status: 431, Code: "headers_too_large", Title: "The headers are too large",
+		Detail: fmt.Sprintf("the request line and headers may have at most %d bytes", limit)}
+}
+
+// Unauthenticated is a request whose caller is not known; an answer to it has WWW-Authenticate.
+func Unauthenticated(detail string) error { return unauthenticated(detail) }
+
+// Forbidden is a request that nobody may make like this.
+func Forbidden(detail string) error {
+	return &problem{Status: 403, Code: "forbidden", Title: "This is not allowed", Detail: detail}
+}
+
+// NotFound is a request for what does not exist here.
+func NotFound(detail string) error { return notFound(detail) }
+
+// Conflict is a request that cannot be carried out beside another.
+func Conflict(detail string) error {
+	return &problem{Status: 409, Code: "conflict", Title: "Another request is in the way", Detail: detail}
+}
+
 func unsupported(detail string) *problem {
 	return &problem{Status: 415, Code: "unsupported_media_type", Title: "The body is not declared as JSON", Detail: detail}
 }

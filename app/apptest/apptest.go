@@ -65,6 +65,7 @@ func Run(t *testing.T, base string, send Send) {
 		{"Replace", replace},
 		{"Patch", patch},
 		{"PatchMistakes", patchMistakes},
+		{"SentBack", sentBack},
 		{"Delete", remove},
 		{"ConditionalReads", conditionalReads},
 		{"ConditionalWrites", conditionalWrites},

@@ -118,7 +118,7 @@ func (p *parity) answer(pr probe) string {
 	p.Helper()
 	var body io.Reader
 	if pr.body != "" {
-		body = strings.NewReader(pr.body)
+		body = strings.NewReader(p.fill(pr.body))
 	}
 	r, err := http.NewRequestWithContext(p.Context(), pr.method, p.base+p.fill(pr.path), body)
 	if err != nil {
@@ -234,6 +234,14 @@ func parityRequests() []probe {
 	add("PATCH", "/notes/{1}", `{"content":"patched","tags":null}`, header("Content-Type", "application/merge-patch+json"), header("If-Match", `"1", "2"`))
 	add("PATCH", "/notes/{1}", `{"title":null}`, asJSON)
 	add("PATCH", "/notes/{1}", `{}`, asJSON, header("If-None-Match", `*`))
+	for _, method := range []string{"PUT", "PATCH"} {
+		for _, members := range []string{
+			`"id":"{1}"`, `"id":"{2}"`, `"version":1`, `"version":9e99`, `"version":0.5`, `"created_at":"2026-11-22T09:00:00z"`,
+			`"updated_at":"now"`, `"id":null,"version":null,"created_at":null,"updated_at":null`,
+		} {
+			add(method, "/notes/{1}", `{"title":"sent back",`+members+`}`, asJSON)
+		}
+	}
 	add("DELETE", "/notes/{2}", "", header("If-Match", `"9"`))
 	add("DELETE", "/notes/{2}", "a body that nobody asked for")
 	add("DELETE", "/notes/{2}", "")

@@ -162,8 +162,6 @@ func invalidNote(s *suite) {
 		{`{"title":"x","tags":"a"}`, []string{"/tags"}},
 		{`{"title":"x","tags":{"0":"a"}}`, []string{"/tags"}},
 		{`{"title":"x","tags":["a",1,null,"",["b"]]}`, []string{"/tags/1", "/tags/2", "/tags/3", "/tags/4"}},
-		{`{"title":"x","id":"` + missingID + `"}`, []string{"/id"}},
-		{`{"title":"x","version":1,"created_at":"2026-11-22T09:00:00Z","updated_at":null}`, []string{"/version", "/created_at", "/updated_at"}},
 		{`{"title":"x","Title":"x"}`, []string{"/Title"}},
 		{`{"TITLE":"x"}`, []string{"/TITLE", "/title"}},
 		{`{"title":"x","tag":["a"]}`, []string{"/tag"}},
@@ -178,7 +176,88 @@ func invalidNote(s *suite) {
 		}
 	}
 	s.do("POST", "/notes", `{"title":"x","Content":"y"}`, asJSON).fails(422, "invalid_note").says("Content", "content")
-	s.do("POST", "/notes", `{"title":"x","version":2}`, asJSON).fails(422, "invalid_note").says("set by the service")
+	for _, field := range []string{
+		`"id":"` + missingID + `"`, `"version":1`, `"created_at":"2026-11-22T09:00:00Z"`, `"updated_at":null`, `"version":{}`,
+	} {
+		name, _, _ := strings.Cut(strings.TrimPrefix(field, `"`), `"`)
+		s.do("POST", "/notes", `{"title":"x",`+field+`}`, asJSON).fails(422, "invalid_note", "/"+name).says("set by the service")
+	}
+}
+
+// sentBack: a note that was read can be edited and sent back whole. What the service sets is never applied, and its
+// version is a condition.
+func sentBack(s *suite) {
+	for _, method := range []string{"PUT", "PATCH"} {
+		read := s.create(`{"title":"one","content":"c","tags":["t"]}`).note()
+		url := "/notes/" + read.ID
+		edit := func(changes string) string { // a body like the note's, with other members in their place
+			body := map[string]any{}
+			for _, object := range []string{s.do("GET", url, "").is(200).body, changes} {
+				if err := json.Unmarshal([]byte(object), &body); err != nil {
+					s.Fatal(err)
+				}
+			}
+			out, err := json.Marshal(body)
+			if err != nil {
+				s.Fatal(err)
+			}
+			return string(out)
+		}
+		edited := edit(`{"title":"two"}`)
+		got := s.do(method, url, edited, asJSON).is(200).note()
+		if got.Title != "two" || got.Content != "c" || got.Version != 2 || got.CreatedAt != read.CreatedAt ||
+			got.UpdatedAt <= read.UpdatedAt || got.ID != read.ID {
+			s.Errorf("%s of %s made %+v of %+v", method, edited, got, read)
+		}
+		// It says version 1, and the note is at 2.
+		if a := s.do(method, url, edited, asJSON).fails(412, "precondition_failed"); a.etag() != `"2"` {
+			s.Errorf("%s: the ETag is %s", method, a.etag())
+		}
+		version := got.Version
+		for _, changes := range []string{
+			`{"id":null,"version":null,"created_at":null,"updated_at":null}`,
+			`{"created_at":"1999-12-31T23:59:59+14:00","updated_at":"2999-01-01t00:00:00.123456789z"}`,
+			`{"version":null}`,
+		} {
+			got := s.do(method, url, edit(changes), asJSON).is(200).note()
+			if version++; got.Version != version || got.CreatedAt != read.CreatedAt || strings.HasPrefix(got.UpdatedAt, "2999") {
+				s.Errorf("%s with %s made %+v", method, changes, got)
+			}
+		}
+		for _, notation := range []string{"%d", "%d.0", "%d0e-1"} {
+			body := fmt.Sprintf(`{"title":"x","version":`+notation+`}`, version)
+			s.do(method, url, body, asJSON).is(200)
+			s.do(method, url, body, asJSON).fails(412, "precondition_failed")
+			version++
+		}
+		s.do(method, url, edit(`{"x":1}`), asJSON).fails(422, "invalid_note", "/x")
+		now := fmt.Sprintf(`{"title":"x","version":%d.0}`, version)
+		s.do(method, url, now, asJSON, with{"If-Match", `"1"`}).fails(412, "precondition_failed")
+		s.do(method, url, now, asJSON, with{"If-None-Match", fmt.Sprintf("%q", fmt.Sprint(version))}).fails(412, "precondition_failed")
+		s.do(method, url, `{"title":"x","version":1}`, asJSON, with{"If-Match", fmt.Sprintf("%q", fmt.Sprint(version))}).fails(412, "precondition_failed")
+		s.do(method, url, now, asJSON, with{"If-Match", fmt.Sprintf("%q", fmt.Sprint(version))}).is(200)
+		for _, c := range []struct{ body, where string }{
+			{`{"title":"x","id":"` + missingID + `"}`, "/id"}, {`{"title":"x","id":"` + strings.ToUpper(read.ID) + `"}`, "/id"},
+			{`{"title":"x","id":1}`, "/id"}, {`{"title":"x","id":""}`, "/id"}, {`{"title":"x","id":["` + read.ID + `"]}`, "/id"},
+			{`{"title":"x","version":0}`, "/version"}, {`{"title":"x","version":-1}`, "/version"},
+			{`{"title":"x","version":1.5}`, "/version"}, {`{"title":"x","version":"1"}`, "/version"},
+			{`{"title":"x","version":true}`, "/version"}, {`{"title":"x","version":[1]}`, "/version"},
+			{`{"title":"x","version":1e-7}`, "/version"}, {`{"title":"x","version":-0}`, "/version"},
+			{`{"title":"x","created_at":"yesterday"}`, "/created_at"}, {`{"title":"x","created_at":1}`, "/created_at"},
+			{`{"title":"x","created_at":"2026-02-30T00:00:00Z"}`, "/created_at"},
+			{`{"title":"x","updated_at":"2026-11-22 09:00:00Z"}`, "/updated_at"},
+			{`{"title":"x","updated_at":"2026-11-22T09:00:00"}`, "/updated_at"}, {`{"title":"x","updated_at":{}}`, "/updated_at"},
+		} {
+			s.do(method, url, c.body, asJSON).fails(422, "invalid_note", c.where)
+		}
+		for _, number := range []string{"9007199254740993", "9223372036854775807", "9223372036854775808", "1e300", "1e99999"} {
+			s.do(method, url, `{"title":"x","version":`+number+`}`, asJSON).fails(412, "precondition_failed")
+		}
+		s.do(method, "/notes/"+missingID, `{"title":"x","id":"`+missingID+`","version":1}`, asJSON).fails(404, "not_found")
+		if got := s.do("GET", url, "").is(200).note(); got.Version != version+1 {
+			s.Errorf("%s: refused bodies took the note from version %d to %d", method, version+1, got.Version)
+		}
+	}
 }
 
 // manyMistakes: an answer to bad input does not outgrow the input.

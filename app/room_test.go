@@ -1,0 +1,350 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	mrand "math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/portable-notes/notes"
+)
+
+func TestHold(t *testing.T) {
+	const mib = 1 << 20
+	waited := func(resize func() error) (time.Duration, error) {
+		start := time.Now()
+		err := resize()
+		return time.Since(start), err
+	}
+	for _, test := range []struct {
+		name string
+		run  func(t *testing.T, r *room)
+	}{
+		{"a caller may have a quarter", func(t *testing.T, r *room) {
+			first, second := &hold{room: r, who: "a"}, &hold{room: r, who: "a"}
+			if err := first.resize(t.Context(), 12*mib); err != nil {
+				t.Fatal(err)
+			}
+			if took, err := waited(func() error { return second.resize(t.Context(), mib) }); err == nil || took != time.Second {
+				t.Errorf("more than a quarter: %v after %v", err, took)
+			}
+			if took, err := waited(func() error { return (&hold{room: r, who: "b"}).resize(t.Context(), 12*mib) }); err != nil || took != 0 {
+				t.Errorf("another caller: %v after %v", err, took)
+			}
+			first.release()
+			if took, err := waited(func() error { return second.resize(t.Context(), 12*mib) }); err != nil || took != 0 {
+				t.Errorf("after the release: %v after %v", err, took)
+			}
+		}},
+		{"all together have the whole", func(t *testing.T, r *room) {
+			for _, who := range []string{"a", "b", "c", "d"} {
+				if err := (&hold{room: r, who: who}).resize(t.Context(), 12*mib); err != nil {
+					t.Fatal(err)
+				}
+			}
+			last := &hold{room: r, who: "e"}
+			if took, err := waited(func() error { return last.resize(t.Context(), mib) }); err == nil || took != time.Second {
+				t.Errorf("more than there is: %v after %v", err, took)
+			}
+			last.release()
+		}},
+		{"who waits goes on when there is room", func(t *testing.T, r *room) {
+			h := &hold{room: r, who: "a"}
+			if err := h.resize(t.Context(), 12*mib); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(300*time.Millisecond, func() { _ = h.resize(t.Context(), 11*mib) })
+			took, err := waited(func() error { return (&hold{room: r, who: "a"}).resize(t.Context(), mib) })
+			if err != nil || took != 300*time.Millisecond {
+				t.Errorf("%v after %v", err, took)
+			}
+		}},
+		{"a client that goes waits no longer", func(t *testing.T, r *room) {
+			if err := (&hold{room: r, who: "a"}).resize(t.Context(), 12*mib); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			took, err := waited(func() error { return (&hold{room: r, who: "a"}).resize(ctx, mib) })
+			if err == nil || took != 100*time.Millisecond {
+				t.Errorf("%v after %v", err, took)
+			}
+		}},
+		{"what is small is not counted", func(t *testing.T, r *room) {
+			for range 100_000 {
+				if err := (&hold{room: r, who: "a"}).resize(t.Context(), freeRoom); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
+		{"what is larger than a quarter takes a quarter", func(t *testing.T, r *room) {
+			if err := (&hold{room: r, who: "a"}).resize(t.Context(), 100*mib); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"few large bodies are decoded at once", func(t *testing.T, r *room) {
+			var now, most atomic.Int32
+			var all sync.WaitGroup
+			for range 50 {
+				all.Go(func() {
+					err := (&hold{room: r, who: "a"}).decode(t.Context(), bigBody, func() error {
+						most.Store(max(most.Load(), now.Add(1)))
+						time.Sleep(10 * time.Millisecond) // of the test's own clock
+						now.Add(-1)
+						return nil
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if most.Load() != decoders {
+				t.Errorf("%d are decoded at once, want %d", most.Load(), decoders)
+			}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test.run(t, newRoom(48*mib, time.Second)) })
+		})
+	}
+
+	t.Run("nothing is left of a hold", func(t *testing.T) {
+		r := newRoom(48*mib, time.Millisecond)
+		var all sync.WaitGroup
+		for worker := range 32 {
+			all.Go(func() {
+				random := mrand.New(mrand.NewPCG(1, uint64(worker)))
+				for range 1000 {
+					h := &hold{room: r, who: fmt.Sprint(random.IntN(6))}
+					for range random.IntN(4) {
+						_ = h.resize(t.Context(), random.Int64N(5*mib))
+					}
+					h.release()
+				}
+			})
+		}
+		all.Wait()
+		if len(r.callers) != 0 || !r.all.TryAcquire(48*mib) {
+			t.Errorf("%d callers are remembered, or room is lost", len(r.callers))
+		}
+	})
+}
+
+// heavy is a store whose every list is one of the largest that there are.
+type heavy struct{ notes.Store }
+
+func (heavy) Newest(context.Context, string, notes.ID, int) iter.Seq2[notes.Note, error] {
+	return func(yield func(notes.Note, error) bool) {
+		content := strings.Repeat("\x01", 174_000)
+		for i := range byte(4) {
+			if !yield(notes.Note{ID: notes.ID{i}, Title: "x", Content: content, Version: 1}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// listed is a store that lists notes.
+type listed struct {
+	notes.Store
+	notes []notes.Note
+}
+
+func (l listed) Newest(context.Context, string, notes.ID, int) iter.Seq2[notes.Note, error] {
+	return func(yield func(notes.Note, error) bool) {
+		for _, n := range l.notes {
+			if !yield(n, nil) {
+				return
+			}
+		}
+	}
+}
+
+// slow is a client that does not read its answer until it is told to.
+type slow struct {
+	*httptest.ResponseRecorder
+	reads chan struct{}
+}
+
+func (s slow) Write(b []byte) (int, error) {
+	<-s.reads
+	return s.ResponseRecorder.Write(b)
+}
+
+// TestSlowReaders: clients that do not read their answers take a quarter of the room at most, and others are served.
+func TestSlowReaders(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		inFlight int64
+		answered int // of 40 answers that nobody reads: made, and held in memory
+		status   int // of the next request of the same client
+	}{
+		{"bounded", 48 << 20, 3, 503},
+		{"without a bound", 0, 40, 200}, // the control
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				service := notes.NewService(heavy{}, time.Now, rand.Reader)
+				e := New(service, Options{MaxInFlight: test.inFlight, Timeout: time.Second})
+				ask := func(w http.ResponseWriter, from string) {
+					r := httptest.NewRequest("GET", "/notes", nil)
+					r.RemoteAddr = from
+					e.ServeHTTP(w, r)
+				}
+				reads := make(chan struct{})
+				var made [40]slow
+				var asking sync.WaitGroup
+				for i := range made {
+					made[i] = slow{httptest.NewRecorder(), reads}
+					// Addresses of one customer count as one.
+					asking.Go(func() { ask(made[i], fmt.Sprintf("[2001:db8::%x]:1", i+1)) })
+				}
+				time.Sleep(2 * time.Second) // of the test's own clock: who waits has given up
+				held := 0
+				for i := range made {
+					if length, err := strconv.Atoi(made[i].Header().Get("Content-Length")); err == nil && length > 4_000_000 {
+						held++
+					}
+				}
+				if held != test.answered {
+					t.Errorf("%d answers are held in memory, want %d", held, test.answered)
+				}
+				w := httptest.NewRecorder()
+				if ask(w, "[2001:db8::ffff]:1"); w.Code != test.status || w.Code == 503 && w.Header().Get("Retry-After") == "" {
+					t.Errorf("the same client gets %d %v", w.Code, w.Header())
+				}
+				w = httptest.NewRecorder()
+				if ask(w, "[2001:db9::1]:1"); w.Code != 200 || w.Header().Get("Content-Length") != strconv.Itoa(w.Body.Len()) {
+					t.Errorf("another client gets %d, %d bytes of %s", w.Code, w.Body.Len(), w.Header().Get("Content-Length"))
+				}
+				close(reads)
+				asking.Wait()
+				w = httptest.NewRecorder()
+				if ask(w, "[2001:db8::1]:1"); w.Code != 200 {
+					t.Errorf("when all is read the client gets %d", w.Code)
+				}
+			})
+		})
+	}
+}
+
+// TestBodiesInFlight: bodies that come slowly take a quarter of the room at most.
+func TestBodiesInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(notes.NewService(one{}, time.Now, rand.Reader), Options{MaxInFlight: 24 << 20, Timeout: time.Second})
+		post := func(from string, body io.Reader, length int64) int {
+			r := httptest.NewRequest("POST", "/notes", body)
+			r.Header.Set("Content-Type", "application/json")
+			r.RemoteAddr, r.ContentLength = from, length
+			w := httptest.NewRecorder()
+			e.ServeHTTP(w, r)
+			return w.Code
+		}
+		var sending sync.WaitGroup
+		var senders []*io.PipeWriter
+		for i := range 5 { // of up to 1 MiB each; what has no length may be that large
+			body, sender := io.Pipe()
+			senders = append(senders, sender)
+			length := int64(1 << 20)
+			if i%2 == 0 {
+				length = -1
+			}
+			sending.Go(func() { post("192.0.2.1:1", body, length) })
+		}
+		synctest.Wait()
+		for _, c := range []struct {
+			from   string
+			length int
+			want   int
+		}{{"192.0.2.1:2", 1_047_000, 503}, {"192.0.2.1:3", 20, 422}, {"192.0.2.2:1", 100_000, 422}} {
+			body := `{"title":` + strings.Repeat(" ", c.length) + `""}`
+			if got := post(c.from, strings.NewReader(body), int64(len(body))); got != c.want {
+				t.Errorf("%d bytes from %s: %d, want %d", c.length, c.from, got, c.want)
+			}
+		}
+		for _, sender := range senders {
+			sender.CloseWithError(io.ErrUnexpectedEOF)
+		}
+		sending.Wait()
+		body := `{"title":` + strings.Repeat(" ", 100_000) + `""}`
+		if got := post("192.0.2.1:4", strings.NewReader(body), int64(len(body))); got != 422 {
+			t.Errorf("when the others are gone: %d", got)
+		}
+	})
+}
+
+// TestEncodedSize: no note, and no page, is longer than is reserved for it.
+func TestEncodedSize(t *testing.T) {
+	random := mrand.New(mrand.NewPCG(1, 2))
+	alphabet := []rune("ax \"\\/<>&\x00\x01\b\f\n\r\t\x1f\x7f\u0080é\u2027\u2028\u2029\u202a日\ufffd\U0001f600\U0010ffff")
+	text := func(most int) string {
+		var b strings.Builder
+		for range random.IntN(most) {
+			b.WriteRune(alphabet[random.IntN(len(alphabet))])
+		}
+		return b.String()
+	}
+	last := time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+	for range 300 {
+		page := notes.Page{Next: strings.Repeat("A", random.IntN(2)*36)}
+		for range random.IntN(4) {
+			n := notes.Note{Title: text(200), Content: text(2000), CreatedAt: last, UpdatedAt: last, Version: math.MaxInt64}
+			for range random.IntN(20) {
+				n.Tags = append(n.Tags, text(50))
+			}
+			page.Notes = append(page.Notes, n)
+			var b bytes.Buffer
+			if err := newEncoder(&b).Encode(toJSON(n)); err != nil || b.Len() > encodedSize(n) {
+				t.Fatalf("%d bytes, %d are reserved, %v", b.Len(), encodedSize(n), err)
+			}
+		}
+		_, size, err := handlers{service: notes.NewService(listed{notes: page.Notes}, time.Now, rand.Reader)}.page(t.Context(), nil, "o", notes.Query{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := encodePage(page, size+len(page.Next))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := struct {
+			Notes      []noteJSON `json:"notes"`
+			NextCursor string     `json:"next_cursor,omitempty"`
+		}{[]noteJSON{}, page.Next}
+		for _, n := range page.Notes {
+			want.Notes = append(want.Notes, toJSON(n))
+		}
+		var b bytes.Buffer
+		if err := newEncoder(&b).Encode(want); err != nil || !bytes.Equal(got, b.Bytes()) || !json.Valid(got) {
+			t.Fatalf("the page is %q, want %q, %v", got, b.Bytes(), err)
+		}
+		if len(got) > size+len(page.Next) {
+			t.Fatalf("the page has %d bytes, %d are reserved", len(got), size)
+		}
+	}
+}
+
+func TestNetwork(t *testing.T) {
+	for _, c := range []struct{ addr, want string }{
+		{"2001:db8::1", "2001:db8::/64"}, {"2001:db8::ffff:1", "2001:db8::/64"}, {"2001:db8:0:1::1", "2001:db8:0:1::/64"},
+		{"fe80::1%eth0", "fe80::/64"}, {"192.0.2.1", "192.0.2.1"}, {"::ffff:192.0.2.1", "::ffff:192.0.2.1"}, {"?", "?"},
+	} {
+		if got := network(c.addr); got != c.want {
+			t.Errorf("%s is of %s, want %s", c.addr, got, c.want)
+		}
+	}
+}
