@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -63,44 +65,68 @@ const (
 // callerOf is who sent a request that identify let through.
 func callerOf(c echo.Context) Caller { return c.Get(callerKey).(Caller) }
 
-// maxToken is the most bytes of a token that is looked at.
+// maxToken is the largest token that is looked at, in bytes.
 const maxToken = 8 << 10
 
-// identify lets a request through as its caller's, if neither its address nor its caller sends too many. The answers to
-// others are those of RFC 6750, section 3.
+// BearerToken returns the token of a request's Authorization header (RFC 6750, section 2.1), and the refusal of a header
+// that has none.
+func BearerToken(r *http.Request) (token string, refusal Refusal) {
+	scheme, rest, _ := strings.Cut(joined(r.Header, echo.HeaderAuthorization), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", noToken
+	}
+	token = strings.TrimLeft(rest, " ")
+	if !visible(token, maxToken) || strings.Contains(token, ",") {
+		return "", malformedToken
+	}
+	return token, ""
+}
+
+// Probes are the paths that tell whether the service is up and ready. They are never answered with 429.
+var Probes = []string{"/healthz", "/readyz"}
+
+// limitAddress holds each address to its limit, on every path that is not a probe.
+func limitAddress(limit Limit) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if limit != nil && !slices.Contains(Probes, c.Request().URL.Path) {
+				if err := limited(c, limit, PolicyAddress, network(c.RealIP())); err != nil {
+					return err
+				}
+			}
+			return next(c)
+		}
+	}
+}
+
+// network returns the network of an address whose addresses count as one: an IPv6 customer has a /64 at least (RFC 6177).
+func network(addr string) string {
+	ip, err := netip.ParseAddr(addr)
+	if err != nil || ip.Unmap().Is4() {
+		return addr
+	}
+	prefix, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return addr
+	}
+	return prefix.String()
+}
+
+// identify finds out who sends a request for the notes, on every path under /notes, and lets it through if its caller
+// may do what the method does and does not send too many. The refusals are those of RFC 6750, section 3. OPTIONS tells
+// what a path can do and needs no token.
 func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			if limit != nil {
-				if err := limited(c, limit, PolicyAddress, c.RealIP()); err != nil {
-					return err
-				}
+			r := c.Request()
+			if r.URL.Path != "/notes" && !strings.HasPrefix(r.URL.Path, "/notes/") || r.Method == http.MethodOptions {
+				return next(c)
 			}
 			if authenticate == nil {
 				c.Set(callerKey, everybody)
 				return next(c)
 			}
-			challenge := func(p *problem, attributes string) error {
-				c.Response().Header().Set(echo.HeaderWWWAuthenticate, `Bearer realm="notes"`+attributes)
-				return p
-			}
-			given := joined(c.Request().Header, echo.HeaderAuthorization)
-			scheme, token, _ := strings.Cut(given, " ")
-			if !strings.EqualFold(scheme, "Bearer") {
-				c.Set(refusedKey, noToken)
-				return challenge(unauthenticated("a bearer token is needed: Authorization: Bearer TOKEN"), "")
-			}
-			if !visible(token, maxToken) || strings.Contains(token, ",") {
-				c.Set(refusedKey, malformedToken)
-				return challenge(unauthenticated("the header Authorization must be one bearer token: Bearer TOKEN"), `, error="invalid_token"`)
-			}
-			caller, err := authenticate(c.Request().Context(), token)
-			var refusal Refusal
-			if errors.As(err, &refusal) {
-				const told = "the token is unknown or has expired"
-				c.Set(refusedKey, refusal)
-				return challenge(unauthenticated(told), fmt.Sprintf(`, error="invalid_token", error_description=%q`, told))
-			}
+			caller, err := authenticated(c, authenticate)
 			if err != nil {
 				return err
 			}
@@ -110,16 +136,46 @@ func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 					return err
 				}
 			}
-			needed, name := Read, "notes:read"
-			if method := c.Request().Method; method != http.MethodGet && method != http.MethodHead {
+			needed, name := NoScope, ""
+			switch r.Method {
+			case http.MethodGet, http.MethodHead:
+				needed, name = Read, "notes:read"
+			case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 				needed, name = Write, "notes:write"
 			}
 			if caller.Scope < needed {
-				return challenge(forbidden(name), fmt.Sprintf(`, error="insufficient_scope", scope=%q`, name))
+				return challenge(c, forbidden(name), fmt.Sprintf(`, error="insufficient_scope", scope=%q`, name))
 			}
 			return next(c)
 		}
 	}
+}
+
+func authenticated(c echo.Context, authenticate Authenticate) (Caller, error) {
+	token, refusal := BearerToken(c.Request())
+	switch refusal {
+	case noToken:
+		c.Set(refusedKey, refusal)
+		return Caller{}, challenge(c, unauthenticated("a bearer token is needed: Authorization: Bearer TOKEN"), "")
+	case malformedToken:
+		c.Set(refusedKey, refusal)
+		return Caller{}, challenge(c,
+			unauthenticated("the header Authorization must be one bearer token: Bearer TOKEN"), `, error="invalid_token"`)
+	}
+	caller, err := authenticate(c.Request().Context(), token)
+	if errors.As(err, &refusal) {
+		const told = "the token is unknown or has expired"
+		c.Set(refusedKey, refusal)
+		return Caller{}, challenge(c,
+			unauthenticated(told), fmt.Sprintf(`, error="invalid_token", error_description=%q`, told))
+	}
+	return caller, err
+}
+
+// challenge sets WWW-Authenticate beside a refusal.
+func challenge(c echo.Context, p *problem, attributes string) error {
+	c.Response().Header().Set(echo.HeaderWWWAuthenticate, `Bearer realm="notes"`+attributes)
+	return p
 }
 
 func unauthenticated(detail string) *problem {

@@ -101,7 +101,7 @@ func TestAuthentication(t *testing.T) {
 			t.Errorf("with %q: %d %v", bad, got.Code, got.Header())
 		}
 	}
-	for _, bad := range []string{"Bearer", "Bearer ", "Bearer x", "bearer", anna + "x", anna[:len(anna)-1], anna + " ", anna + "," + anna, former, "Bearer  " + anna[7:],
+	for _, bad := range []string{"Bearer", "Bearer ", "Bearer x", "bearer", anna + "x", anna[:len(anna)-1], anna + " ", anna + "," + anna, former,
 		"Bearer " + strings.Repeat("x", 9000), "Bearer \x7f", "Bearer " + strings.ToUpper(anna[7:]), "Bearer " + lines[0][strings.Index(lines[0], "sha256:"):]} {
 		for _, c := range [][2]string{{"GET", "/notes"}, {"POST", "/notes"}, {"GET", path}, {"DELETE", path}} {
 			got := a.ask(c[0], c[1], bad, `{"title":"x"}`)
@@ -115,5 +115,77 @@ func TestAuthentication(t *testing.T) {
 	w := httptest.NewRecorder()
 	if a.ServeHTTP(w, twice); w.Code != 401 {
 		t.Errorf("with two headers: %d", w.Code)
+	}
+	for _, good := range []string{anna, "bearer " + anna[7:], "Bearer   " + anna[7:]} { // RFC 6750, section 2.1: 1*SP
+		if got := a.ask("GET", "/notes", good, ""); got.Code != 200 {
+			t.Errorf("with %q: %d", good, got.Code)
+		}
+	}
+}
+
+// TestAuthenticationComesFirst: on every path under /notes a caller without a token learns nothing but that.
+func TestAuthenticationComesFirst(t *testing.T) {
+	write, line, err := token.New("anna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, readLine, err := token.New("anna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := token.Parse(line+","+strings.Replace(readLine, "write", "read", 1), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := app.New(service(t), app.Options{Authenticate: tokens.Caller})
+	const id = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
+	for _, c := range []struct {
+		method, path           string
+		nobody, reader, writer int
+	}{
+		{"GET", "/notes", 401, 200, 200},
+		{"GET", "/notes?limit=0", 401, 400, 400},
+		{"GET", "/notes/" + id, 401, 404, 404},
+		{"GET", "/notes/no-id", 401, 404, 404},
+		{"GET", "/notes/", 401, 404, 404},
+		{"GET", "/notes/a/b", 401, 404, 404},
+		{"GET", "/notes/%2e%2e", 401, 404, 404},
+		{"GET", "/%6Eotes", 401, 200, 200},
+		{"GET", "/notes%2Fx", 401, 404, 404},
+		{"HEAD", "/notes", 401, 200, 200},
+		{"POST", "/notes", 401, 403, 415},
+		{"POST", "/notes/" + id, 401, 403, 405},
+		{"POST", "/notes/a/b", 401, 403, 404},
+		{"PUT", "/notes", 401, 403, 405},
+		{"DELETE", "/notes/a/b", 401, 403, 404},
+		{"PATCH", "/notes/" + id, 401, 403, 415},
+		{"TRACE", "/notes", 401, 405, 405},
+		{"FOO", "/notes/" + id, 401, 405, 405},
+		{"FOO", "/notes/a/b", 401, 404, 404},
+		{"OPTIONS", "/notes", 204, 204, 204},
+		{"OPTIONS", "/notes/" + id, 204, 204, 204},
+		{"GET", "/notes2", 404, 404, 404},
+		{"GET", "/Notes", 404, 404, 404},
+		{"POST", "/nothing", 404, 404, 404},
+	} {
+		t.Run(c.method+" "+c.path, func(t *testing.T) {
+			for i, caller := range []struct {
+				token string
+				want  int
+			}{{"", c.nobody}, {read, c.reader}, {write, c.writer}} {
+				r := httptest.NewRequest(c.method, c.path, nil)
+				if caller.token != "" {
+					r.Header.Set("Authorization", "Bearer "+caller.token)
+				}
+				w := httptest.NewRecorder()
+				e.ServeHTTP(w, r)
+				if w.Code != caller.want {
+					t.Errorf("caller %d gets %d %s, want %d", i, w.Code, w.Body, caller.want)
+				}
+				if (w.Code == 401 || w.Code == 403) != (w.Header().Get("WWW-Authenticate") != "") {
+					t.Errorf("caller %d gets %d with %v", i, w.Code, w.Header())
+				}
+			}
+		})
 	}
 }

@@ -123,6 +123,20 @@ var recovered = middleware.RecoverWithConfig(middleware.RecoverConfig{
 	},
 })
 
+// admitted answers requests that an adapter does not admit.
+func admitted(admit func(*http.Request) error) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if admit != nil {
+				if err := admit(c.Request()); err != nil {
+					return err
+				}
+			}
+			return next(c)
+		}
+	}
+}
+
 // normalize gives every door the same request: a header sent more than once is one value, as API Gateway folds it, and
 // paths are routed as decoded, as API Gateway hands them on.
 func normalize(next echo.HandlerFunc) echo.HandlerFunc {
