@@ -6,17 +6,16 @@ package about
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	_ "embed"
-	"mime"
+	"errors"
+	"maps"
 	"net/http"
-	"path"
-	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"github.com/swaggest/swgui/v5/static"
+	"golang.org/x/sync/singleflight"
 
 	"example.com/portable-notes/app"
 )
@@ -34,19 +33,18 @@ type Version struct {
 	Door    string `json:"door"`    // through which the request came: server or lambda
 }
 
-// readyWithin is how long the store may take to prove that it answers.
+// readyWithin is how long the store may take to prove that it answers, and for how long that holds for others who ask.
 const readyWithin = time.Second
 
-// Mount adds the routes. Ready returns nil while requests are welcome and the store answers; base is the path under
-// which clients see the service ("" for none).
-func Mount(e *echo.Echo, base string, version Version, ready func(context.Context) error) {
-	app.Get(e, "/healthz", func(c echo.Context) error {
+// Mount adds the routes. Welcome returns nil while requests are welcome, and ready while the store answers, which is
+// asked at most once a second; base is the path under which clients see the service ("" for none).
+func Mount(e *echo.Echo, base string, version Version, welcome func() error, ready func(context.Context) error) {
+	ready = shared(ready)
+	app.Get(e, app.Probes[0], func(c echo.Context) error {
 		return app.JSON(c, http.StatusOK, map[string]string{"status": "ok"})
 	})
-	app.Get(e, "/readyz", func(c echo.Context) error {
-		ctx, cancel := context.WithTimeout(c.Request().Context(), readyWithin)
-		defer cancel()
-		if err := ready(ctx); err != nil {
+	app.Get(e, app.Probes[1], func(c echo.Context) error {
+		if err := errors.Join(welcome(), ready(c.Request().Context())); err != nil {
 			return app.Unavailable(err)
 		}
 		return app.JSON(c, http.StatusOK, map[string]string{"status": "ready"})
@@ -56,17 +54,46 @@ func Mount(e *echo.Echo, base string, version Version, ready func(context.Contex
 	})
 
 	contract := bytes.Replace(Contract, []byte(`"url": "/"`), []byte(`"url": "`+base+`/"`), 1)
-	app.Get(e, "/openapi.json", constant("application/json", contract))
-	app.Get(e, "/docs", constant("text/html; charset=utf-8", bytes.ReplaceAll(docs, []byte("BASE"), []byte(base))))
-	app.Get(e, "/docs/:asset", asset)
+	app.Get(e, "/openapi.json", newFile("application/json", contract).serve)
+	assets := readAssets()
+	page := bytes.ReplaceAll(docs, []byte("BASE"), []byte(base))
+	for name, asset := range assets {
+		page = bytes.ReplaceAll(page, []byte("/docs/"+name+`"`), []byte("/docs/"+asset.versioned(name)+`"`))
+	}
+	app.Get(e, "/docs", newFile("text/html; charset=utf-8", page).serve)
+	for name, asset := range maps.Clone(assets) {
+		assets[asset.versioned(name)] = asset.forever()
+	}
+	app.Get(e, "/docs/:asset", func(c echo.Context) error {
+		asset, ok := assets[c.Param("asset")]
+		if !ok {
+			return echo.ErrNotFound
+		}
+		return asset.serve(c)
+	})
 	e.RouteNotFound("/docs/:asset/*", echo.NotFoundHandler)
 }
 
-// constant answers with the same bytes always.
-func constant(mediaType string, body []byte) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		c.Response().Header().Set("Content-Length", strconv.Itoa(len(body)))
-		return c.Blob(http.StatusOK, mediaType, body)
+// shared returns a function that asks ready and gives the answer to everybody who asks within the next second.
+func shared(ready func(context.Context) error) func(context.Context) error {
+	type answer struct {
+		at  time.Time
+		err error
+	}
+	var asking singleflight.Group
+	var last atomic.Pointer[answer]
+	return func(ctx context.Context) error {
+		_, err, _ := asking.Do("", func() (any, error) {
+			if known := last.Load(); known != nil && time.Since(known.at) < readyWithin {
+				return nil, known.err
+			}
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyWithin)
+			defer cancel()
+			err := ready(ctx)
+			last.Store(&answer{time.Now(), err})
+			return nil, err
+		})
+		return err
 	}
 }
 
@@ -74,23 +101,3 @@ func constant(mediaType string, body []byte) echo.HandlerFunc {
 //
 //go:embed docs.html
 var docs []byte
-
-// asset serves one of Swagger UI's files. Its module holds most of them compressed.
-func asset(c echo.Context) error {
-	name := c.Param("asset")
-	mediaType := mime.TypeByExtension(path.Ext(name))
-	if file, err := static.FS.Open(name); err == nil && path.Ext(name) == ".png" {
-		defer file.Close()
-		return c.Stream(http.StatusOK, mediaType, file)
-	}
-	file, err := static.FS.Open(name + ".gz")
-	if err != nil {
-		return echo.ErrNotFound
-	}
-	defer file.Close()
-	content, err := gzip.NewReader(file)
-	if err != nil {
-		return err
-	}
-	return c.Stream(http.StatusOK, mediaType, content)
-}

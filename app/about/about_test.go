@@ -2,6 +2,7 @@ package about_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +12,9 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,7 +32,7 @@ import (
 
 func mounted(basePath string, ready func(context.Context) error) *echo.Echo {
 	e := app.New(nil, app.Options{})
-	about.Mount(e, basePath, about.Version{Version: "v1", Commit: "abc", Store: "bolt", Door: "server"}, ready)
+	about.Mount(e, basePath, about.Version{Version: "v1", Commit: "abc", Store: "bolt", Door: "server"}, func() error { return nil }, ready)
 	return e
 }
 
@@ -156,15 +159,10 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 }
 
 func TestProbes(t *testing.T) {
-	broken := errors.New("the table is gone")
-	e := mounted("", func(context.Context) error { return broken })
+	e := mounted("", fine)
 	if answer, body := send(t, e, "GET", "/healthz"); answer.StatusCode != 200 || body != "{\"status\":\"ok\"}\n" {
 		t.Errorf("/healthz: %d %s", answer.StatusCode, body)
 	}
-	if answer, body := send(t, e, "GET", "/readyz"); answer.StatusCode != 503 || strings.Contains(body, "table") || !strings.Contains(body, `"unavailable"`) || answer.Header.Get("Retry-After") == "" {
-		t.Errorf("/readyz: %d %s", answer.StatusCode, body)
-	}
-	broken = nil
 	if answer, body := send(t, e, "GET", "/readyz"); answer.StatusCode != 200 || body != "{\"status\":\"ready\"}\n" {
 		t.Errorf("/readyz: %d %s", answer.StatusCode, body)
 	}
@@ -182,6 +180,47 @@ func TestProbes(t *testing.T) {
 			t.Errorf("GET %s/: %d", path, answer.StatusCode)
 		}
 	}
+}
+
+// TestReadiness: it shows the store, which is read once a second however many ask, and at once that the server stops.
+func TestReadiness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reads int
+		var broken, stopping error
+		e := app.New(nil, app.Options{})
+		about.Mount(e, "", about.Version{}, func() error { return stopping }, func(context.Context) error {
+			reads++
+			time.Sleep(10 * time.Millisecond) // of the test's own clock
+			return broken
+		})
+		ready := func(want, wantReads int) {
+			t.Helper()
+			reads = 0
+			var asking sync.WaitGroup
+			for range 50 {
+				asking.Go(func() {
+					answer, body := send(t, e, "GET", "/readyz")
+					if answer.StatusCode != want || want == 503 && (strings.Contains(body, "table") || answer.Header.Get("Retry-After") == "") {
+						t.Errorf("/readyz: %d %s", answer.StatusCode, body)
+					}
+				})
+			}
+			asking.Wait()
+			if reads != wantReads {
+				t.Errorf("%d reads of the store, want %d", reads, wantReads)
+			}
+		}
+		ready(200, 1)
+		broken = errors.New("the table is gone")
+		ready(200, 0)
+		time.Sleep(time.Second)
+		ready(503, 1)
+		broken = nil
+		time.Sleep(time.Second)
+		ready(200, 1)
+		stopping = errors.New("the server is stopping")
+		ready(503, 0)
+	})
 }
 
 // TestReadinessIsBounded: a store that hangs is not ready after a second.
@@ -228,9 +267,6 @@ func TestTheReferencePageIsWhole(t *testing.T) {
 				t.Errorf("%s: %d %s %s", path, answer.StatusCode, answer.Header.Get("Content-Type"), body)
 			}
 		}
-		if answer, _ := send(t, e, "GET", basePath+"/docs/swagger-ui.css", "Accept-Encoding", "gzip;q=0", "If-None-Match", "*"); answer.StatusCode != 200 || answer.Header.Get("Content-Encoding")+answer.Header.Get("Etag") != "" {
-			t.Errorf("swagger-ui.css: %d %v", answer.StatusCode, answer.Header)
-		}
 		answer, contract := send(t, e, "GET", basePath+"/openapi.json")
 		var parsed struct {
 			OpenAPI string
@@ -241,6 +277,83 @@ func TestTheReferencePageIsWhole(t *testing.T) {
 		}
 		if parsed.OpenAPI != "3.1.0" || len(parsed.Servers) != 1 || parsed.Servers[0].URL != basePath+"/" {
 			t.Errorf("the contract is %+v", parsed)
+		}
+	}
+}
+
+// TestFiles: a file is served as it is stored, is known by its ETag, and under its versioned name may be kept for ever.
+func TestFiles(t *testing.T) {
+	e := mounted("", fine)
+	_, page := send(t, e, "GET", "/docs")
+	versioned := regexp.MustCompile(`/docs/swagger-ui-bundle\.[0-9a-f]+\.js`).FindString(page)
+	if versioned == "" {
+		t.Fatalf("the page names no versioned script: %s", page)
+	}
+	_, plain := send(t, e, "GET", "/docs/swagger-ui-bundle.js")
+	const forever = "public, max-age=31536000, immutable"
+	for _, c := range []struct{ path, cacheControl string }{
+		{"/docs", "private, no-cache"}, {"/openapi.json", "private, no-cache"}, {"/docs/favicon-32x32.png", "private, no-cache"},
+		{"/docs/swagger-ui-bundle.js", "private, no-cache"}, {versioned, forever},
+	} {
+		t.Run(c.path, func(t *testing.T) {
+			etags := map[string]string{}
+			for _, encoding := range []string{"", "gzip", "br, gzip;q=0.5", "*", "gzip;q=0", "identity;q=1, *;q=0", "deflate", "gzip;q=x"} {
+				answer, body := send(t, e, "GET", c.path, "Accept-Encoding", encoding)
+				etag, coding := answer.Header.Get("ETag"), answer.Header.Get("Content-Encoding")
+				if answer.StatusCode != 200 || !strings.HasPrefix(etag, `"`) || answer.Header.Get("Cache-Control") != c.cacheControl ||
+					answer.Header.Get("Content-Length") != strconv.Itoa(len(body)) {
+					t.Errorf("%q: %d with %d bytes, %v", encoding, answer.StatusCode, len(body), answer.Header)
+				}
+				takes := slices.Contains([]string{"gzip", "br, gzip;q=0.5", "*"}, encoding)
+				if compressed := strings.HasSuffix(c.path, ".js"); (coding == "gzip") != (takes && compressed) ||
+					compressed && answer.Header.Get("Vary") != "Accept-Encoding" {
+					t.Errorf("%q: %v", encoding, answer.Header)
+				}
+				if coding == "gzip" {
+					r, err := gzip.NewReader(strings.NewReader(body))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if unpacked, err := io.ReadAll(r); err != nil || string(unpacked) != plain {
+						t.Errorf("%q: %d bytes unpacked are not those of the plain file, %v", encoding, len(unpacked), err)
+					}
+				}
+				if known, seen := etags[coding]; seen && known != etag {
+					t.Errorf("%q: the ETag is %s, and was %s", encoding, etag, known)
+				}
+				etags[coding] = etag
+				head, nothing := send(t, e, "HEAD", c.path, "Accept-Encoding", encoding)
+				head.Header.Set("X-Request-Id", answer.Header.Get("X-Request-Id"))
+				if nothing != "" || !maps.EqualFunc(head.Header, answer.Header, slices.Equal) {
+					t.Errorf("%q: HEAD gives %q, %v, GET %v", encoding, nothing, head.Header, answer.Header)
+				}
+				for _, match := range []struct {
+					value  string
+					status int
+				}{
+					{etag, 304}, {"W/" + etag, 304}, {`"x", ` + etag, 304}, {"*", 304},
+					{`"x"`, 200}, {"", 200}, {strings.Trim(etag, `"`), 200}, {etag[:len(etag)-2] + `"`, 200},
+				} {
+					answer, body := send(t, e, "GET", c.path, "Accept-Encoding", encoding, "If-None-Match", match.value)
+					if answer.StatusCode != match.status || match.status == 304 && (body != "" || answer.Header.Get("ETag") != etag) {
+						t.Errorf("%q: If-None-Match %s gives %d", encoding, match.value, answer.StatusCode)
+					}
+				}
+			}
+			if len(etags) == 2 && etags[""] == etags["gzip"] {
+				t.Errorf("both codings have the ETag %s", etags[""])
+			}
+		})
+	}
+	for _, path := range []string{"/docs", "/docs/oauth2-redirect.html"} {
+		answer, _ := send(t, e, "GET", path)
+		if policy := answer.Header.Get("Content-Security-Policy"); answer.StatusCode != 200 || !strings.Contains(policy, "frame-ancestors 'none'") {
+			t.Errorf("%s: %d with the policy %q", path, answer.StatusCode, policy)
+		}
+	}
+	for _, path := range []string{strings.Replace(versioned, ".js", "0.js", 1), "/docs/swagger-ui-bundle.js.gz", "/docs/..", "/docs/embed.go"} {
+		if answer, _ := send(t, e, "GET", path); answer.StatusCode != 404 {
+			t.Errorf("%s: %d", path, answer.StatusCode)
 		}
 	}
 }

@@ -1,0 +1,131 @@
+package about
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/labstack/echo/v4"
+	"github.com/swaggest/swgui/v5/static"
+
+	"example.com/portable-notes/app"
+)
+
+// file is a file that never changes while the program runs. It is served as it is stored, compressed if it is, and costs
+// no more than the sending of its bytes.
+type file struct {
+	mediaType    string
+	cacheControl string // "" for that of every answer
+	digest       string // of what is stored
+	stored       []byte
+	compressed   bool                   // stored is gzip
+	plain        func() ([]byte, error) // what is stored, decompressed
+}
+
+func newFile(mediaType string, stored []byte) file {
+	sum := sha256.Sum256(stored)
+	return file{
+		mediaType: mediaType,
+		digest:    hex.EncodeToString(sum[:8]),
+		stored:    stored,
+		plain:     func() ([]byte, error) { return stored, nil },
+	}
+}
+
+// readAssets returns the files of Swagger UI by their names. Its module holds most of them compressed.
+func readAssets() map[string]file {
+	assets := map[string]file{}
+	names, _ := fs.Glob(static.FS, "*") // an error of an embedded file would be one of the build
+	for _, stored := range names {
+		content, _ := fs.ReadFile(static.FS, stored)
+		name, compressed := strings.CutSuffix(stored, ".gz")
+		asset := newFile(mime.TypeByExtension(path.Ext(name)), content)
+		if compressed {
+			asset.compressed, asset.plain = true, sync.OnceValues(func() ([]byte, error) { return decompress(content) })
+		}
+		assets[name] = asset
+	}
+	return assets
+}
+
+func decompress(content []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
+
+// versioned returns a name for the file that no other version of it has.
+func (f file) versioned(name string) string {
+	ext := path.Ext(name)
+	return strings.TrimSuffix(name, ext) + "." + f.digest + ext
+}
+
+// forever returns the file for its versioned name: it may be kept without asking again (RFC 8246).
+func (f file) forever() file {
+	f.cacheControl = "public, max-age=31536000, immutable"
+	return f
+}
+
+// serve answers a request for the file.
+func (f file) serve(c echo.Context) error {
+	header := c.Response().Header()
+	header.Set(echo.HeaderContentType, f.mediaType)
+	if f.cacheControl != "" {
+		header.Set("Cache-Control", f.cacheControl)
+	}
+	if strings.HasPrefix(f.mediaType, "text/html") { // shown in no frame, with no base or plug-in of another (CSP Level 3)
+		header.Set("Content-Security-Policy", "frame-ancestors 'none'; base-uri 'none'; object-src 'none'")
+	}
+	body, etag := f.stored, `"`+f.digest+`"`
+	if f.compressed {
+		header.Set(echo.HeaderVary, echo.HeaderAcceptEncoding)
+		if acceptsGzip(c.Request()) {
+			header.Set(echo.HeaderContentEncoding, "gzip")
+			etag = `"` + f.digest + `-gzip"` // strong, so each representation has its own (RFC 9110, section 8.8.3.3)
+		} else {
+			var err error
+			if body, err = f.plain(); err != nil {
+				return err
+			}
+		}
+	}
+	header.Set("ETag", etag)
+	if app.IsCurrent(c.Request(), etag) {
+		header.Del(echo.HeaderContentEncoding)
+		return c.NoContent(http.StatusNotModified)
+	}
+	header.Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
+	c.Response().WriteHeader(http.StatusOK)
+	if c.Request().Method == http.MethodHead {
+		return nil
+	}
+	_, err := c.Response().Write(body)
+	return err
+}
+
+// acceptsGzip reports whether a client takes an answer that is compressed with gzip (RFC 9110, section 12.5.3).
+func acceptsGzip(r *http.Request) bool {
+	accepted := false
+	for element := range strings.SplitSeq(r.Header.Get(echo.HeaderAcceptEncoding), ",") {
+		coding, weight, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(element, " ", "")), ";")
+		q, err := strconv.ParseFloat(strings.TrimPrefix(weight, "q="), 64)
+		switch takes := weight == "" || err == nil && q > 0; coding {
+		case "gzip", "x-gzip":
+			return takes
+		case "*":
+			accepted = takes
+		}
+	}
+	return accepted
+}
