@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -79,7 +80,7 @@ func TestMetrics(t *testing.T) {
 	}{
 		{"notes_http_requests_total", "POST /notes 201", 1}, {"notes_http_requests_total", "GET /notes/:id 200", 2}, {"notes_http_requests_total", "GET /notes 401", 2},
 		{"notes_http_requests_total", "GET  404", 50}, {"notes_http_request_duration_seconds", "GET /notes/:id", 2}, {"notes_http_request_duration_seconds", "GET ", 50},
-		{"notes_tokens_refused_total", "none", 1}, {"notes_tokens_refused_total", "unknown", 1}, {"notes_store_calls_total", "create ok", 1}, {"notes_store_calls_total", "get ok", 2},
+		{"notes_tokens_refused_total", "none", 2}, {"notes_tokens_refused_total", "unknown", 1}, {"notes_store_calls_total", "create ok", 1}, {"notes_store_calls_total", "get ok", 2},
 		{"notes_store_calls_total", "list ok", 1}, {"notes_store_call_duration_seconds", "get", 2}, {"notes_bolt_commit_writers", "", 1},
 	} {
 		if is, ok := got[c.family][c.labels]; !ok || is != c.want {
@@ -128,7 +129,7 @@ func TestBackupOfAServer(t *testing.T) {
 		t.Errorf("the copy is %+v, %v", report, err)
 	}
 	for _, host := range []string{"evil.example", "evil.example:9090", "127.0.0.1.evil.example", "192.0.2.1", ""} {
-		if answer, text := request(t, "GET", adminOf(t, p)+"/backup", "", "Host", host); host != "" && (answer.StatusCode != 403 || len(text) > 200) {
+		if answer, text := request(t, "GET", adminOf(t, p)+"/backup", "", "Host", host); host != "" && (answer.StatusCode != 403 || !isProblem(answer, text, "forbidden")) {
 			t.Errorf("for %s: %d %.100s", host, answer.StatusCode, text)
 		}
 	}
@@ -146,7 +147,7 @@ func TestBackupOfAServer(t *testing.T) {
 		t.Errorf("where notes have owners: %d %.100s", answer.StatusCode, text)
 	}
 	given := startServer(t, newFile(t), append(guarded, "NOTES_BACKUP_TOKEN="+hash)...)
-	for bearer, want := range map[string]int{"Bearer " + secret: 200, "Bearer " + anna: 401, "Basic " + secret: 401, "Bearer " + secret + "x": 401, "": 401} {
+	for bearer, want := range map[string]int{"Bearer " + secret: 200, "bearer   " + secret: 200, "Bearer " + anna: 401, "Basic " + secret: 401, "Bearer " + secret + "x": 401, "": 401} {
 		if answer, text := request(t, "GET", adminOf(t, given)+"/backup", "", "Authorization", bearer); answer.StatusCode != want || want == 401 && answer.Header.Get("Www-Authenticate") == "" {
 			t.Errorf("with %q: %d %.100s", bearer, answer.StatusCode, text)
 		}
@@ -155,13 +156,71 @@ func TestBackupOfAServer(t *testing.T) {
 	if answer, text := request(t, "GET", adminOf(t, open)+"/backup", ""); answer.StatusCode != 403 || !strings.Contains(text, "such as NOTES_ADMIN_ADDR=127.0.0.1:9090") {
 		t.Errorf("from an address that others reach: %d %.100s", answer.StatusCode, text)
 	}
-	for _, c := range [][2]string{{"POST", "/backup"}, {"GET", "/"}, {"GET", "/notes"}, {"POST", "/metrics"}} {
-		if answer, _ := request(t, c[0], adminOf(t, p)+c[1], ""); answer.StatusCode != 404 && answer.StatusCode != 405 {
-			t.Errorf("%v: %d", c, answer.StatusCode)
+	for _, c := range []struct {
+		method, path string
+		status       int
+		code         string
+	}{
+		{"POST", "/backup", 405, "method_not_allowed"}, {"POST", "/metrics", 405, "method_not_allowed"},
+		{"GET", "/", 404, "not_found"}, {"GET", "/notes", 404, "not_found"},
+	} {
+		answer, text := request(t, c.method, adminOf(t, p)+c.path, "")
+		if answer.StatusCode != c.status || !isProblem(answer, text, c.code) {
+			t.Errorf("%+v: %d %s", c, answer.StatusCode, text)
 		}
+	}
+	if answer, text := request(t, "HEAD", adminOf(t, p)+"/metrics", ""); answer.StatusCode != 200 || text != "" {
+		t.Errorf("HEAD of metrics: %d %s", answer.StatusCode, text)
 	}
 	if code, _, stderr := runs(t, []string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + newFile(t), "NOTES_ADMIN_ADDR=" + strings.TrimPrefix(adminOf(t, p), "http://")}); code != 1 || !strings.Contains(stderr, "set NOTES_ADMIN_ADDR to another") {
 		t.Errorf("an address that is in use: %d %s", code, stderr)
+	}
+}
+
+// TestBackupForAProxy: with no setting a proxy gets a backup as little as the notes.
+func TestBackupForAProxy(t *testing.T) {
+	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0", "NOTES_AUTH=")
+	if answer, _ := request(t, "GET", adminOf(t, p)+"/backup", ""); answer.StatusCode != 200 {
+		t.Errorf("this machine gets %d", answer.StatusCode)
+	}
+	for _, name := range []string{"X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip", "X-Forwarded-Proto", "X-Forwarded-Host"} {
+		answer, text := request(t, "GET", adminOf(t, p)+"/backup", "", name, "x")
+		if answer.StatusCode != 421 || !isProblem(answer, text, "misdirected_request") {
+			t.Errorf("with %s: %d %.200s", name, answer.StatusCode, text)
+		}
+	}
+}
+
+// TestBackupIsNeverAMixture: the rest of a copy that was cut off is not taken from another.
+func TestBackupIsNeverAMixture(t *testing.T) {
+	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0")
+	post(t, p.url+"/notes", `{"title":"x"}`)
+	whole, first := request(t, "GET", adminOf(t, p)+"/backup", "")
+	if whole.Header.Get("Accept-Ranges") != "none" {
+		t.Errorf("the headers are %v", whole.Header)
+	}
+	post(t, p.url+"/notes", `{"title":"y"}`)
+	for _, header := range [][]string{
+		{"Range", "bytes=4096-"}, {"Range", "bytes=0-1"}, {"Range", "bytes=-1"}, {"Range", "bytes=99999999-"},
+		{"Range", "bytes=1-", "If-Range", whole.Header.Get("Etag")}, {"Range", "bytes=1-", "If-Range", whole.Header.Get("Last-Modified")},
+	} {
+		answer, text := request(t, "GET", adminOf(t, p)+"/backup", "", header...)
+		if answer.StatusCode != 200 || len(text) < len(first) || text[:16] != first[:16] {
+			t.Errorf("%v: %d with %d bytes, %v", header, answer.StatusCode, len(text), answer.Header)
+		}
+	}
+	if answer, text := request(t, "HEAD", adminOf(t, p)+"/backup", ""); answer.StatusCode != 200 || text != "" {
+		t.Errorf("HEAD: %d %v", answer.StatusCode, answer.Header)
+	}
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	if err := os.WriteFile(copied, []byte(first[:len(first)/2]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	curl := exec.Command("curl", "-sfC", "-", "-o", copied, adminOf(t, p)+"/backup")
+	if err := curl.Run(); err == nil { // it must not go on where the other copy ended
+		if report, err := bolt.Check(copied); err != nil || len(report.Findings) > 0 {
+			t.Errorf("curl -C - makes %+v, %v", report, err)
+		}
 	}
 }
 

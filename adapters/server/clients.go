@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/throttled/throttled/v2"
@@ -42,44 +42,39 @@ func parseRate(v string) (r rate, err error) {
 	return r, nil
 }
 
-// knownAtOnce is of how many addresses and callers is kept what they have left. Who was not seen for longest is forgotten.
-const knownAtOnce = 1 << 16
+// maxTracked is the number of addresses and callers that a limit remembers; the one not seen for longest is forgotten
+// first.
+const maxTracked = 1 << 16
 
-// newLimit makes a limit of a rate; nil for none.
-func newLimit(r rate) (app.Limit, error) {
+// steadily returns a clock that shows the time that has passed since now, whatever the wall clock is set to.
+func steadily(now time.Time) func() time.Time {
+	return func() time.Time { return now.Add(time.Since(now)) } // time.Since is by the monotonic clock
+}
+
+// newLimit makes a limit of a rate, which counts by a clock; nil for none.
+func newLimit(r rate, now func() time.Time) (app.Limit, error) {
 	if r.second == 0 {
 		return nil, nil
 	}
-	store, err := memstore.NewCtx(knownAtOnce)
+	store, err := memstore.New(maxTracked)
 	if err != nil {
 		return nil, err
 	}
-	limiter, err := throttled.NewGCRARateLimiterCtx(store, throttled.RateQuota{MaxRate: throttled.PerSec(r.second), MaxBurst: r.burst - 1})
+	store.SetTimeNow(now)
+	quota := throttled.RateQuota{MaxRate: throttled.PerSec(r.second), MaxBurst: r.burst - 1}
+	limiter, err := throttled.NewGCRARateLimiterCtx(throttled.WrapStoreWithContext(store), quota)
 	if err != nil {
 		return nil, err
 	}
 	limiter.SetMaxCASAttemptsLimit(1000)
 	return func(policy, who string) app.Quota {
-		if policy == app.PolicyAddress {
-			who = network(who)
-		}
 		// An error is a request that lost a thousand races for its own count: one of a flood.
 		refused, is, err := limiter.RateLimitCtx(context.Background(), policy+" "+who, 1)
-		return app.Quota{Refused: refused || err != nil, Most: is.Limit, Remaining: is.Remaining, Reset: is.ResetAfter, Retry: is.RetryAfter}
+		return app.Quota{
+			Refused: refused || err != nil,
+			Most:    is.Limit, Remaining: is.Remaining, Reset: is.ResetAfter, Retry: is.RetryAfter,
+		}
 	}, nil
-}
-
-// network is whom an address belongs to: of IPv6 one customer has a /64 at least (RFC 6177).
-func network(addr string) string {
-	ip, err := netip.ParseAddr(addr)
-	if err != nil || ip.Unmap().Is4() {
-		return addr
-	}
-	prefix, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return addr
-	}
-	return prefix.String()
 }
 
 // parseProxies reads networks with commas between them.
@@ -101,38 +96,66 @@ func parseProxies(v string) (proxies []*net.IPNet, err error) {
 	return proxies, nil
 }
 
-// addressOf tells whom a request comes from: the last address in X-Forwarded-For that no trusted proxy is of, if it comes from
-// one. What anybody else says there is not heeded.
+// addressOf returns how to find the address that a request comes from: behind trusted proxies the last address in
+// X-Forwarded-For that is not one of theirs. Whatever others write there is not heeded. nil for no proxies.
 func addressOf(proxies []*net.IPNet) func(*http.Request) string {
 	if proxies == nil {
 		return nil
 	}
-	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
-	for _, proxy := range proxies {
-		options = append(options, echo.TrustIPRange(proxy))
+	trusted := func(addr netip.Addr) bool {
+		ip := net.IP(addr.AsSlice())
+		return slices.ContainsFunc(proxies, func(proxy *net.IPNet) bool { return proxy.Contains(ip) })
 	}
-	direct, forwarded := echo.ExtractIPDirect(), echo.ExtractIPFromXFFHeader(options...)
+	direct := echo.ExtractIPDirect()
 	return func(r *http.Request) string {
-		addr := forwarded(r)
-		ip := net.ParseIP(addr)
-		if slices.ContainsFunc(proxies, func(proxy *net.IPNet) bool { return proxy.Contains(ip) }) {
-			return direct(r) // a client among the proxies may have written all that there is
+		remote := direct(r)
+		if addr, ok := parseAddress(remote); !ok || !trusted(addr) {
+			return remote
 		}
-		return addr
+		hops := strings.Split(strings.Join(r.Header.Values(echo.HeaderXForwardedFor), ","), ",")
+		for _, hop := range slices.Backward(hops) {
+			addr, ok := parseAddress(hop)
+			if !ok {
+				break // and nothing before it was written by a proxy that is known
+			}
+			if !trusted(addr) {
+				return addr.String()
+			}
+		}
+		return remote // a client among the proxies may have written all of it
 	}
 }
 
-// local lets requests through that come from this machine. On a loopback address with no setting anybody who reaches it may
-// write. A page in a browser on this machine reaches it too, under a name of its own that it has point here (DNS rebinding),
-// and is told apart by that name; and a proxy hands on what comes from outside, and is told apart by what it adds.
-func local(next http.Handler, log *slog.Logger) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		proxied := slices.ContainsFunc([]string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}, func(name string) bool { return r.Header[name] != nil })
-		if proxied || !loopback(r.Host) {
-			log.InfoContext(r.Context(), "a request for another name than localhost, or through a proxy, was refused: NOTES_AUTH is not set", "remote", r.RemoteAddr, "status", http.StatusMisdirectedRequest)
-			http.Error(w, "this server is for 127.0.0.1 and localhost alone, and for no proxy: set NOTES_AUTH to say who else may come", http.StatusMisdirectedRequest)
-			return
+// parseAddress reads an entry of X-Forwarded-For: an address, in brackets if it is of IPv6, and some proxies add a port.
+func parseAddress(s string) (netip.Addr, bool) {
+	s = strings.TrimSpace(s)
+	if addrPort, err := netip.ParseAddrPort(s); err == nil {
+		return addrPort.Addr().Unmap(), true
+	}
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
+	return addr.Unmap(), err == nil
+}
+
+// admit returns what the server admits: requests whose headers are not too large and, where onlyLocal, those that come
+// from this machine. On a loopback address with no setting anybody who reaches it may write. A page in a browser on this
+// machine reaches it too, under a name of its own that it has point here (DNS rebinding), and is told apart by that name;
+// a proxy hands on what comes from outside, and is told apart by the headers that it adds.
+func admit(onlyLocal bool) func(*http.Request) error {
+	return func(r *http.Request) error {
+		if headerSize(r) > headerLimit { // net/http holds only the first request of a connection to it exactly
+			return app.HeadersTooLarge(headerLimit)
 		}
-		next.ServeHTTP(w, r)
-	})
+		if onlyLocal && (proxied(r) || !loopback(r.Host)) {
+			return app.Misdirected(
+				"this server is for 127.0.0.1 and localhost alone, and for no proxy: set NOTES_AUTH to say who else may come")
+		}
+		return nil
+	}
+}
+
+// proxied reports whether a request has a header that proxies add.
+func proxied(r *http.Request) bool {
+	return slices.ContainsFunc(
+		[]string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"},
+		func(name string) bool { return r.Header[name] != nil })
 }

@@ -28,6 +28,7 @@ type config struct {
 	timeout     time.Duration // of the store, for one request
 	drain       time.Duration // between the signal to stop and the closed listener
 	connections int           // at once
+	inFlight    int64         // bytes of bodies and answers, at once
 	auth        settings.Auth
 	rate        rate             // of one address, and of one caller
 	proxies     []*net.IPNet     // that are believed
@@ -101,16 +102,31 @@ var all = slices.Concat([]settings.Setting[config]{
 			c.connections, err = strconv.Atoi(v)
 			return settings.Expect(err == nil && c.connections >= 1 && c.connections <= 1_000_000, "must be a whole number from 1 to 1000000")
 		}),
+	settings.New("NOTES_MAX_IN_FLIGHT", "48", "MiB of request bodies and answers that are in memory at once, a quarter of it "+
+		"for one caller; further ones wait, and get a 503 when that takes too long",
+		func(c *config, v string) error {
+			mebibytes, err := strconv.ParseInt(v, 10, 64)
+			c.inFlight = mebibytes << 20
+			return settings.Expect(err == nil && c.inFlight >= app.MinInFlight && mebibytes <= 1<<20,
+				fmt.Sprintf("must be a whole number of MiB from %d to %d", app.MinInFlight>>20, 1<<20))
+		}),
 })
 
-// mistake is what of the settings does not go together.
+// mistake is what does not go together in the settings.
 func (c config) mistake() error {
 	err := c.auth.Mistake(true)
-	switch {
-	case c.auth.Kind == "" && c.proxies != nil:
-		err = errors.Join(err, errors.New("NOTES_TRUSTED_PROXIES is set, so there are clients outside: set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none if anyone may read and write the notes"))
-	case c.auth.Kind == "" && !loopback(c.addr):
-		err = errors.Join(err, fmt.Errorf("NOTES_ADDR=%s can be reached from outside: set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none if anyone may read and write the notes", c.addr))
+	if c.auth.Kind != "" {
+		return err
+	}
+	const choose = "set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none if anyone may read and write the notes"
+	if c.proxies != nil {
+		err = errors.Join(err, errors.New("NOTES_TRUSTED_PROXIES is set, so there are clients outside: "+choose))
+	}
+	if !loopback(c.addr) {
+		err = errors.Join(err, fmt.Errorf("NOTES_ADDR=%s can be reached from outside: %s", c.addr, choose))
+	}
+	if slices.Contains(c.corsOrigins, "*") {
+		err = errors.Join(err, errors.New("NOTES_CORS_ORIGINS=* lets the pages of every website use the notes: "+choose))
 	}
 	return err
 }
@@ -124,9 +140,10 @@ func address(v string) bool {
 	return err == nil
 }
 
-// loopback tells that only this machine reaches an address.
+// loopback reports whether only this machine reaches an address. The case of a host's name does not matter (RFC 9110,
+// section 4.2.3).
 func loopback(addr string) bool {
 	host := (&url.URL{Host: addr}).Hostname() // with a port, or as a Host header without one
 	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }

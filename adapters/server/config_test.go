@@ -41,7 +41,7 @@ func TestDefaults(t *testing.T) {
 		{"NOTES_SERVICE_HOST=10.0.0.1", "NOTES_SERVICE_PORT=80", "NOTES_SERVICE_PORT_HTTP=80", "NOTES_PORT=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP_ADDR=10.0.0.1"}, // Kubernetes
 	} {
 		got, err := settings.Read(environ, all)
-		want := config{addr: "127.0.0.1:8080", file: "notes.db", logFormat: "auto", timeout: 5 * time.Second, drain: 2 * time.Second, connections: 4096}
+		want := config{addr: "127.0.0.1:8080", file: "notes.db", logFormat: "auto", timeout: 5 * time.Second, drain: 2 * time.Second, connections: 4096, inFlight: 48 << 20}
 		if len(got.logKey) != 32 {
 			t.Errorf("the log's key has %d bytes", len(got.logKey))
 		}
@@ -61,11 +61,11 @@ func TestTableSetting(t *testing.T) {
 func TestEverySetting(t *testing.T) {
 	got, err := settings.Read([]string{
 		"NOTES_ADDR=:0", "NOTES_STORE=bolt:/var/lib/notes: a.db", "NOTES_LOG_LEVEL=error", "NOTES_LOG_FORMAT=text", "NOTES_CORS_ORIGINS=https://a.example, http://b.example:1",
-		"NOTES_BASE_PATH=/a/b", "NOTES_REQUEST_TIMEOUT=25s", "NOTES_DRAIN=0s", "NOTES_MAX_CONNECTIONS=1",
+		"NOTES_BASE_PATH=/a/b", "NOTES_REQUEST_TIMEOUT=25s", "NOTES_DRAIN=0s", "NOTES_MAX_CONNECTIONS=1", "NOTES_MAX_IN_FLIGHT=24",
 		"NOTES_AUTH=token", "NOTES_TOKENS=a", "NOTES_TOKENS_FILE=b", "NOTES_JWT_ISSUER=c", "NOTES_JWT_AUDIENCE=d",
 		"NOTES_RATE_LIMIT=20:40", "NOTES_TRUSTED_PROXIES=10.0.0.0/8, 192.0.2.1,::1", "NOTES_ADMIN_ADDR=127.0.0.1:9090", "NOTES_LOG_KEY=0123456789abcdef",
 	}, all)
-	want := config{addr: ":0", file: "/var/lib/notes: a.db", logLevel: 8, logFormat: "text", corsOrigins: []string{"https://a.example", "http://b.example:1"}, basePath: "/a/b", timeout: 25 * time.Second, connections: 1, auth: settings.Auth{Kind: "token", Tokens: "a", TokensFile: "b", Issuer: "c", Audience: "d"},
+	want := config{addr: ":0", file: "/var/lib/notes: a.db", logLevel: 8, logFormat: "text", corsOrigins: []string{"https://a.example", "http://b.example:1"}, basePath: "/a/b", timeout: 25 * time.Second, connections: 1, inFlight: 24 << 20, auth: settings.Auth{Kind: "token", Tokens: "a", TokensFile: "b", Issuer: "c", Audience: "d"},
 		rate: rate{20, 40}, proxies: []*net.IPNet{{IP: net.IP{10, 0, 0, 0}, Mask: net.CIDRMask(8, 32)}, {IP: net.IP{192, 0, 2, 1}, Mask: net.CIDRMask(32, 32)}, {IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)}},
 		adminAddr: "127.0.0.1:9090", logKey: []byte("0123456789abcdef")}
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -90,6 +90,7 @@ var wrong = []string{
 	"NOTES_REQUEST_TIMEOUT=5", "NOTES_REQUEST_TIMEOUT=0s", "NOTES_REQUEST_TIMEOUT=1h", "NOTES_REQUEST_TIMEOUT=-5s",
 	"NOTES_DRAIN=soon", "NOTES_DRAIN=2m",
 	"NOTES_MAX_CONNECTIONS=0", "NOTES_MAX_CONNECTIONS=many", "NOTES_MAX_CONNECTIONS=1e3", "NOTES_MAX_CONNECTIONS=10000000",
+	"NOTES_MAX_IN_FLIGHT=23", "NOTES_MAX_IN_FLIGHT=-1", "NOTES_MAX_IN_FLIGHT=48MiB", "NOTES_MAX_IN_FLIGHT=9000000000000",
 	"NOTES_ADDRESS=x", "NOTES_PORT=8080", "NOTES_DATABASE=x", "NOTES_=x", "NOTES_stores=x", "NOTES_COLOUR=x",
 }
 

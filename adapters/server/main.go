@@ -156,15 +156,20 @@ func open(ctx context.Context, c *config, f *figures, log *slog.Logger) (notes.S
 
 // serve serves the notes of a store until ctx ends.
 func serve(ctx context.Context, c config, listener net.Listener, store notes.Store, f *figures, authenticate app.Authenticate, log *slog.Logger, say func(format string, args ...any)) error {
-	limit, err := newLimit(c.rate)
+	limit, err := newLimit(c.rate, steadily(time.Now()))
 	if err != nil {
 		return err
 	}
-	options := app.Options{Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout, Authenticate: authenticate, Limit: limit, Client: addressOf(c.proxies), LogKey: c.logKey}
+	options := app.Options{
+		Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout, MaxInFlight: c.inFlight, Admit: admit(c.auth.Kind == ""),
+		Authenticate: authenticate, Limit: limit, Client: addressOf(c.proxies), LogKey: c.logKey,
+	}
 	var watch watching
 	if c.adminAddr != "" {
 		file, _ := store.(*bolt.Store)
-		o := &operator{figures: f, file: file, backup: c.backup, guarded: authenticate != nil, log: log}
+		o := &operator{
+			figures: f, file: file, backup: c.backup, guarded: authenticate != nil, onlyLocal: c.auth.Kind == "", log: log,
+		}
 		url, stop, err := o.serve(ctx, c.adminAddr)
 		if err != nil {
 			return err
@@ -191,14 +196,8 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 	if c.table != "" {
 		build.Store = "dynamodb"
 	}
-	handler := tracing.wrap(app.Under(c.basePath, web))
-	if c.auth.Kind == "" {
-		handler = local(handler, log)
-	}
-	drain := newDrain(handler)
-	about.Mount(web, c.basePath, build, func(ctx context.Context) error {
-		return errors.Join(drain.refusal(), service.Ready(ctx))
-	})
+	drain := newDrain(tracing.wrap(app.Under(c.basePath, web)))
+	about.Mount(web, c.basePath, build, drain.refusal, service.Ready)
 	greet(c, listener.Addr().String(), say)
 	return drain.serve(ctx, listener, c, log)
 }

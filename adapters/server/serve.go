@@ -59,12 +59,18 @@ func (d *drain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d.on.Load() {
 		w.Header().Set("Connection", "close")
 	}
-	if headerSize(r) > headerLimit { // net/http holds only the first request of a connection to it exactly
-		w.Header().Set("Connection", "close")
-		w.WriteHeader(http.StatusRequestHeaderFieldsTooLarge)
-		return
-	}
 	d.handler.ServeHTTP(w, r)
+}
+
+// closeChunked has the connection closed after each request whose body comes in chunks. One that has a Content-Length
+// too may be an attempt to smuggle the next request past a proxy (RFC 9112, section 6.1), and net/http does not show it.
+func closeChunked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TransferEncoding) > 0 {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // headerSize is how many bytes the request line and headers had, give or take white space.
@@ -105,7 +111,7 @@ func (d *drain) settle() {
 // serve answers requests until ctx ends, then drains. It returns nil after a clean stop.
 func (d *drain) serve(ctx context.Context, listener net.Listener, c config, log *slog.Logger) error {
 	server := &http.Server{
-		Handler:           d,
+		Handler:           closeChunked(d),
 		ConnState:         d.track,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,

@@ -95,6 +95,8 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"NOTES_ADDR=:0", elsewhere}, nil, 2, "NOTES_ADDR=:0 can be reached from outside: set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none if anyone may read and write the notes"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", elsewhere}, nil, 2, "NOTES_AUTH=token needs either NOTES_TOKENS or NOTES_TOKENS_FILE"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_TRUSTED_PROXIES=127.0.0.1", elsewhere}, nil, 2, "NOTES_TRUSTED_PROXIES is set, so there are clients outside: set NOTES_AUTH"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_CORS_ORIGINS=*", elsewhere}, nil, 2, "NOTES_CORS_ORIGINS=* lets the pages of every website use the notes: set NOTES_AUTH"},
+		{[]string{"NOTES_ADDR=:0", "NOTES_CORS_ORIGINS=*", elsewhere}, nil, 2, "NOTES_CORS_ORIGINS=* lets"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_TOKENS=x", elsewhere}, nil, 2, "NOTES_TOKENS is set, but NOTES_AUTH is not token: set NOTES_AUTH=token, or remove it"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS=x", elsewhere}, nil, 2, "token 1: must be OWNER read|write sha256:HEX [EXPIRES]"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS_FILE=/nowhere/tokens", elsewhere}, nil, 2, "NOTES_TOKENS_FILE: stat /nowhere/tokens: no such file"},
@@ -266,9 +268,42 @@ func TestHeaderLimitOfALaterRequest(t *testing.T) {
 	for size, want := range map[int]int{10_000: 200, 10_300: 431, 12_000: 431, 20_000: 431} {
 		conn, r := raw(t, p)
 		answerTo(t, conn, r, "GET /notes HTTP/1.1\r\nHost: x\r\n\r\n")
-		if answer := answerTo(t, conn, r, "GET /notes HTTP/1.1\r\nHost: x\r\nX-Filler: "+strings.Repeat("x", size-48)+"\r\n\r\n"); answer.StatusCode != want {
-			t.Errorf("%d bytes of headers are answered with %s, want %d", size, answer.Status, want)
+		if answer := answerTo(t, conn, r, "GET /notes HTTP/1.1\r\nHost: x\r\nX-Filler: "+strings.Repeat("x", size-48)+"\r\n\r\n"); answer.StatusCode != want || size < 12_000 && answer.Header.Get("X-Request-Id") == "" {
+			t.Errorf("%d bytes of headers are answered with %s and %v, want %d", size, answer.Status, answer.Header, want)
 		}
+	}
+}
+
+// TestSmuggling: what follows a request that may hide another is not carried out (RFC 9112, section 6.1).
+func TestSmuggling(t *testing.T) {
+	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0")
+	admin := &process{url: adminOf(t, p)}
+	const body = `{"title":"first"}`
+	chunked := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+	for _, c := range []struct {
+		name    string
+		to      *process
+		request string
+		stays   bool // the connection
+	}{
+		{"a length", p, fmt.Sprintf("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body), true},
+		{"chunks", p, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked, false},
+		{"a length and chunks", p, fmt.Sprintf("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n%s", len(chunked), chunked), false},
+		{"chunks and a length", p, "GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", false},
+		{"a path that nobody serves", p, "POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
+		{"the operator's address", admin, "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conn, r := raw(t, c.to)
+			answer := answerTo(t, conn, r, c.request+"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: smuggled\r\n\r\n")
+			if answer.Close == c.stays {
+				t.Errorf("%s says close: %v", answer.Status, answer.Close)
+			}
+			next, err := http.ReadResponse(r, nil)
+			if (err == nil) != c.stays {
+				t.Errorf("the next request is answered with %v, %v", next, err)
+			}
+		})
 	}
 }
 
