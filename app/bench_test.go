@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"example.com/portable-notes/app"
+	"example.com/portable-notes/app/about"
 	"example.com/portable-notes/notes/dynamo"
 	"example.com/portable-notes/notes/dynamo/dynamotest"
 )
@@ -82,3 +83,52 @@ func BenchmarkGetOnDynamoDB(b *testing.B) {
 	slices.Sort(ratios)
 	b.ReportMetric(ratios[len(ratios)/2], "GET/GetItem")
 }
+
+// BenchmarkRoutes shows the price of each route beside that of GET /notes/{id}, in process, on a file.
+func BenchmarkRoutes(b *testing.B) {
+	service := service(b)
+	e := app.New(service, app.Options{MaxInFlight: 48 << 20})
+	about.Mount(e, "", about.Version{}, func() error { return nil }, service.Ready)
+	var path string
+	for range 20 {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("POST", "/notes", strings.NewReader(`{"title":"x","content":"`+strings.Repeat("c", 250)+`"}`))
+		r.Header.Set("Content-Type", "application/json")
+		e.ServeHTTP(w, r)
+		path = w.Header().Get("Location")
+	}
+	routes := []struct{ name, method, path, encoding string }{
+		{"note", "GET", path, ""}, {"list-of-20", "GET", "/notes", ""}, {"healthz", "GET", "/healthz", ""},
+		{"readyz", "GET", "/readyz", ""}, {"version", "GET", "/version", ""}, {"openapi", "GET", "/openapi.json", ""},
+		{"docs", "GET", "/docs", ""}, {"bundle-HEAD", "HEAD", "/docs/swagger-ui-bundle.js", ""},
+		{"bundle-gzip", "GET", "/docs/swagger-ui-bundle.js", "gzip"}, {"bundle-plain", "GET", "/docs/swagger-ui-bundle.js", ""},
+		{"icon", "GET", "/docs/favicon-32x32.png", ""}, {"nothing", "GET", "/nothing", ""}, {"405", "POST", path, ""},
+		{"OPTIONS", "OPTIONS", "/notes", ""},
+	}
+	ratios := map[string][]float64{}
+	for b.Loop() {
+		took := map[string]float64{}
+		for _, route := range routes {
+			r := httptest.NewRequest(route.method, route.path, nil)
+			r.Header.Set("Accept-Encoding", route.encoding)
+			const calls = 1000
+			begin := time.Now()
+			for range calls {
+				e.ServeHTTP(&discarded{header: http.Header{}}, r.Clone(r.Context()))
+			}
+			took[route.name] = float64(time.Since(begin)) / calls
+			ratios[route.name] = append(ratios[route.name], took[route.name]/took["note"])
+		}
+	}
+	for _, route := range routes {
+		slices.Sort(ratios[route.name])
+		b.ReportMetric(ratios[route.name][len(ratios[route.name])/2], route.name+"/note")
+	}
+}
+
+// discarded is an answer that nobody reads, and that costs nothing to make.
+type discarded struct{ header http.Header }
+
+func (d *discarded) Header() http.Header         { return d.header }
+func (d *discarded) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discarded) WriteHeader(int)             {}

@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/mattn/go-isatty"
@@ -102,6 +103,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	// The heap is a few megabytes, and collected at every doubling that took a fifth of the processor under load.
 	if os.Getenv("GOGC") == "" {
 		defer debug.SetGCPercent(debug.SetGCPercent(200))
+	}
+	// In a container the collector works harder before the memory is used up. GOMEMLIMIT says otherwise, if it is set.
+	if _, err := memlimit.Set(); err != nil && !errors.Is(err, memlimit.ErrNoCgroup) && !errors.Is(err, memlimit.ErrCgroupsNotSupported) {
+		fmt.Fprintln(stderr, "server: the memory of this container is not known:", err)
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // so that a second signal kills

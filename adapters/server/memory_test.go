@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/portable-notes/notes/storetest"
+)
+
+// hog is a caller that wants the memory of a server: it sends much at once, and reads nothing of what it is sent.
+type hog struct {
+	base   string
+	bearer string
+	conns  []net.Conn
+	busy   sync.WaitGroup
+	stop   context.CancelFunc
+}
+
+// besiegeMemory begins to send requests whose bodies or answers are as large as they may be. It goes on until it is ended.
+func besiegeMemory(t *testing.T, base, bearer string, each int) *hog {
+	t.Helper()
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	h := &hog{base: base, bearer: bearer, stop: stop}
+	authorized := []string{"Authorization", "Bearer " + bearer}
+	var largest string
+	for range 4 { // a page of 4.2 MB: each of the characters becomes six
+		answer, body := request(t, "POST", base+"/notes", `{"title":"x","content":"`+strings.Repeat(`\u0001`, 174_000)+`"}`, authorized...)
+		if answer.StatusCode != 201 {
+			t.Fatalf("a large note: %d %.200s", answer.StatusCode, body)
+		}
+		largest = answer.Header.Get("Location")
+	}
+	heads := []string{
+		"GET /notes HTTP/1.1\r\n\r\n",
+		"GET /notes?limit=100 HTTP/1.1\r\n\r\n",
+		"GET " + largest + " HTTP/1.1\r\n\r\n",
+		"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\n\r\n",
+		"POST /notes HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 1048576\r\n\r\n{\"title\":\"",
+		"POST /notes HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n" + strings.Repeat(" ", 60_000),
+	}
+	for _, head := range heads {
+		head = strings.Replace(head, "\r\n", "\r\nHost: x\r\nAuthorization: Bearer "+bearer+"\r\n", 1)
+		for range each {
+			conn, err := net.Dial("tcp", u.Host)
+			if err != nil {
+				continue // the control may be gone
+			}
+			h.conns = append(h.conns, conn)
+			_ = conn.(*net.TCPConn).SetReadBuffer(4096)
+			h.busy.Go(func() { _, _ = io.WriteString(conn, head) })
+		}
+	}
+	bomb := []byte(`{"title":"x","tags":["` + strings.Repeat(`a","`, 200_000) + `"]}`)
+	for range 16 { // bodies that take many times their size to be read
+		h.busy.Go(func() {
+			for ctx.Err() == nil {
+				r, err := http.NewRequestWithContext(ctx, "POST", base+"/notes", bytes.NewReader(bomb))
+				if err != nil {
+					return
+				}
+				r.Header.Set("Content-Type", "application/json")
+				r.Header.Set("Authorization", "Bearer "+bearer)
+				if answer, err := client.Do(r); err == nil {
+					_ = answer.Body.Close()
+				}
+			}
+		})
+	}
+	return h
+}
+
+func (h *hog) end() {
+	h.stop()
+	for _, conn := range h.conns {
+		_ = conn.Close()
+	}
+	h.busy.Wait()
+}
+
+// proveSmallMemory: a container of 256 MB lives through a caller that wants all its memory, and serves another one
+// meanwhile. Without the bound it does not live.
+func proveSmallMemory(t *testing.T, s *stack, image string) {
+	each := storetest.Amount(60, 250)
+	anna, annas := newToken(t, "anna", "write")
+	mallory, mallorys := newToken(t, "mallory", "write")
+	run := func(t *testing.T, settings ...string) (id, base string) {
+		args := []string{
+			"run", "-d", "--read-only", "--cap-drop", "ALL", "--memory", "256m", "--memory-swap", "256m",
+			"-e", "NOTES_AUTH=token", "-e", "NOTES_TOKENS=" + annas + "," + mallorys, "-p", "127.0.0.1:0:8080",
+		}
+		for _, setting := range settings {
+			args = append(args, "-e", setting)
+		}
+		id = s.docker(append(args, image)...)
+		t.Cleanup(func() { s.docker("rm", "-f", "-v", id) })
+		file := &stack{t: t, url: "http://" + s.docker("port", id, "8080/tcp")}
+		file.ready()
+		return id, file.url
+	}
+	state := func(id string) string { return s.docker("inspect", "--format", "{{.State.Running}} {{.State.OOMKilled}}", id) }
+
+	var requests int
+	var used string
+	var slowest time.Duration
+	t.Run("Bounded", func(t *testing.T) {
+		id, base := run(t)
+		h := besiegeMemory(t, base, mallory, each)
+		defer h.end()
+		begin := time.Now()
+		for time.Since(begin) < 15*time.Second {
+			for _, c := range []struct {
+				method, path, body string
+				want               int
+			}{{"POST", "/notes", `{"title":"x","content":"` + strings.Repeat("c", 20_000) + `"}`, 201}, {"GET", "/notes?limit=5", "", 200}} {
+				start := time.Now()
+				answer, text := request(t, c.method, base+c.path, c.body, "Authorization", "Bearer "+anna)
+				slowest = max(slowest, time.Since(start))
+				requests++
+				if answer.StatusCode != c.want || answer.Header.Get("Content-Length") != strconv.Itoa(len(text)) {
+					t.Fatalf("another caller's %s: %d with %d bytes, %v; the container is %s",
+						c.method, answer.StatusCode, len(text), answer.Header, state(id))
+				}
+			}
+		}
+		used = s.docker("stats", "--no-stream", "--format", "{{.MemUsage}}", id)
+		if got := state(id); got != "true false" {
+			t.Errorf("the container is %s (running, killed for its memory)", got)
+		}
+	})
+	died := ""
+	t.Run("Control", func(t *testing.T) {
+		id, base := run(t, "NOTES_MAX_IN_FLIGHT=1048576")
+		h := besiegeMemory(t, base, mallory, each)
+		defer h.end()
+		await(t, "the container without a bound dies", time.Minute, func() bool { return strings.HasPrefix(state(id), "false") })
+		died = state(id)
+	})
+	storetest.Proved(t, fmt.Sprintf("256 MB, %d clients that read nothing or send slowly, 16 that send the worst bodies", each*6),
+		fmt.Sprintf("%s used; %d requests of another caller served, the slowest in %v",
+			used, requests, slowest.Round(time.Millisecond)),
+		"without a bound it is "+died+" (running, killed for its memory)")
+}
