@@ -59,7 +59,7 @@ var all = slices.Concat([]settings.Setting[config]{
 			return settings.Expect(c.file+c.table != "", "must be bolt:FILE or dynamodb:TABLE, such as bolt:notes.db or dynamodb:notes")
 		}),
 }, settings.AuthSettings(func(c *config) *settings.Auth { return &c.auth }, true), []settings.Setting[config]{
-	settings.New("NOTES_RATE_LIMIT", "", "requests for notes a second that one address, and one caller, may send: RATE, or RATE:BURST, such as 20:40; empty is no limit",
+	settings.New("NOTES_RATE_LIMIT", "", "requests a second that one address, and one caller, may send: RATE, or RATE:BURST, such as 20:40; empty is no limit",
 		func(c *config, v string) (err error) { c.rate, err = parseRate(v); return }),
 	settings.New("NOTES_TRUSTED_PROXIES", "", "addresses or networks of proxies whose X-Forwarded-For is believed, with commas between them, such as 10.0.0.0/8",
 		func(c *config, v string) (err error) { c.proxies, err = parseProxies(v); return }),
