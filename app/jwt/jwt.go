@@ -25,7 +25,7 @@ type Verifier struct {
 	issuer, audience string
 	keys             *keys
 	verified         *lru.Cache[[sha256.Size]byte, verified] // by a token's hash
-	now              func() time.Time
+	now              func() instant
 }
 
 // verified is a token that was checked. It is good until it expires or its key goes.
@@ -61,7 +61,8 @@ func Open(ctx context.Context, issuer, audience string, log *slog.Logger) (app.A
 }
 
 // New makes a verifier of an issuer's tokens for an audience, and asks the issuer for its keys. An issuer that cannot be
-// reached is asked again when the first token comes; one that answers otherwise than an issuer is an error.
+// reached is a warning in the log, and is asked again when the first token comes. One that
+// answers otherwise than an issuer is an error.
 func New(ctx context.Context, issuer, audience string, log *slog.Logger) (*Verifier, error) {
 	if err := Check(issuer); err != nil {
 		return nil, err
@@ -70,8 +71,8 @@ func New(ctx context.Context, issuer, audience string, log *slog.Logger) (*Verif
 	if err != nil {
 		return nil, err
 	}
-	v := &Verifier{issuer: issuer, audience: audience, keys: newKeys(issuer, log), verified: cache, now: time.Now}
-	if err := v.keys.ask(ctx); err != nil && !errors.Is(err, errUnreachable) {
+	v := &Verifier{issuer: issuer, audience: audience, keys: newKeys(issuer, log), verified: cache, now: now}
+	if err := v.keys.ask(ctx, v.keys.now()); err != nil && !errors.Is(err, errUnreachable) {
 		return nil, err
 	}
 	return v, nil
@@ -95,10 +96,13 @@ const (
 // answer.
 func (v *Verifier) Caller(ctx context.Context, token string) (app.Caller, error) {
 	sum := sha256.Sum256([]byte(token))
-	if known, ok := v.verified.Get(sum); ok && v.now().Before(known.until) {
+	if known, ok := v.verified.Get(sum); ok && v.now().wall.Before(known.until) {
 		key, err := v.keys.find(ctx, known.key.KeyID)
-		if key == known.key || err != nil {
-			return known.caller, err
+		if err != nil {
+			return app.Caller{}, err
+		}
+		if key == known.key {
+			return known.caller, nil
 		}
 	}
 	known, err := v.verify(ctx, token)
@@ -145,7 +149,9 @@ func (v *Verifier) verify(ctx context.Context, token string) (is verified, err e
 	if claims.Expiry == nil {
 		return is, noExpiry
 	}
-	err = claims.ValidateWithLeeway(jwt.Expected{Issuer: v.issuer, AnyAudience: jwt.Audience{v.audience}, Time: v.now()}, leeway)
+	err = claims.ValidateWithLeeway(jwt.Expected{
+		Issuer: v.issuer, AnyAudience: jwt.Audience{v.audience}, Time: v.now().wall,
+	}, leeway)
 	switch {
 	case errors.Is(err, jwt.ErrInvalidIssuer):
 		return is, wrongIssuer
@@ -156,7 +162,10 @@ func (v *Verifier) verify(ctx context.Context, token string) (is verified, err e
 	case err != nil:
 		return is, notYet
 	}
-	is = verified{key: key, until: claims.Expiry.Time().Add(leeway), caller: app.Caller{Owner: v.issuer + " " + claims.Subject}}
+	is = verified{
+		key: key, until: claims.Expiry.Time().Add(leeway),
+		caller: app.Caller{Owner: v.issuer + " " + claims.Subject},
+	}
 	if claims.Subject == "" || len(is.caller.Owner) > maxOwner || !utf8.ValidString(claims.Subject) {
 		return is, noSubject
 	}

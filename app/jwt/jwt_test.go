@@ -262,20 +262,41 @@ func TestBadTokens(t *testing.T) {
 
 // clock is set by hand.
 type clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu sync.Mutex
+	at instant
 }
 
-func (c *clock) read() time.Time {
+// byHand gives a verifier clocks that stand still.
+func byHand(v *Verifier) *clock {
+	c := &clock{at: now()}
+	v.now, v.keys.now = c.read, c.read
+	return c
+}
+
+func (c *clock) read() instant {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.now
+	return c.at
 }
 
+// pass lets time pass on both clocks.
 func (c *clock) pass(d time.Duration) {
+	c.shift(d)
+	c.tick(d)
+}
+
+// shift moves the wall clock alone: it is set, or time passes in which the machine sleeps.
+func (c *clock) shift(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+	c.at.wall = c.at.wall.Add(d)
+}
+
+// tick moves the monotonic clock alone.
+func (c *clock) tick(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at.mono += d
 }
 
 // await waits until something holds.
@@ -293,8 +314,8 @@ func await(t *testing.T, what string, holds func() bool) {
 func TestRotation(t *testing.T) {
 	issuer := jwttest.New(t)
 	v, log := open(t, issuer.URL)
-	at := &clock{now: time.Now()}
-	v.now, v.keys.now = at.read, at.read
+	at := byHand(v)
+	v.keys.patience = time.Minute // the issuer is slow below; how long a request waits is in TestDeadIssuer
 	refused := func(token string, want app.Refusal) {
 		t.Helper()
 		var refusal app.Refusal
@@ -310,7 +331,9 @@ func TestRotation(t *testing.T) {
 	}
 	lasting := func() string { // of the issuer's key; its own tokens last for minutes
 		id, private := issuer.SigningKey()
-		return forge(t, jose.RS256, private, map[string]any{"kid": id}, claims{"iss": issuer.URL, "sub": "anna", "aud": "notes", "exp": at.read().Add(48 * time.Hour).Unix()})
+		return forge(t, jose.RS256, private, map[string]any{"kid": id}, claims{
+			"iss": issuer.URL, "sub": "anna", "aud": "notes", "exp": at.read().wall.Add(48 * time.Hour).Unix(),
+		})
 	}
 	first := lasting()
 	known(first)
@@ -329,7 +352,11 @@ func TestRotation(t *testing.T) {
 	}
 	at.pass(fresh)
 	known(first) // and they are asked for, beside
-	await(t, "the keys are asked for", func() bool { v.keys.mu.Lock(); defer v.keys.mu.Unlock(); return len(v.keys.byID) == 1 })
+	await(t, "the keys are asked for", func() bool {
+		v.keys.mu.Lock()
+		defer v.keys.mu.Unlock()
+		return len(v.keys.byID) == 1
+	})
 	refused(first, unknownKey)
 	refused(second, unknownKey)
 	at.pass(pause)
@@ -371,7 +398,11 @@ func TestRotation(t *testing.T) {
 
 	issuer.Gone(false)
 	issuer.Slow(300 * time.Millisecond)
-	at.pass(pauseFailed)
+	at.pass(pause)
+	known(long)
+	issuer.Rotate(t, false)
+	long = lasting()
+	at.pass(pause)
 	before = issuer.Asked()
 	for range 100 {
 		requests.Go(func() {
@@ -442,9 +473,7 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	answers = map[string]string{discovery: about(s.URL, s.URL+"/keys"), "/keys": strings.Replace(string(set), `"keys":[`, `"keys":[{"kty":"new"},{"kty":"RSA"},`, 1)}
-	at := &clock{now: time.Now()}
-	at.pass(pauseFailed)
-	v.keys.now = at.read
+	v.keys.patience = time.Minute
 	token := forge(t, jose.ES256, curve, map[string]any{"kid": "curve"}, claims{"iss": s.URL, "sub": "x", "aud": "notes", "exp": time.Now().Unix() + 60})
 	if _, err := v.Caller(t.Context(), token); err != nil {
 		t.Error(err)

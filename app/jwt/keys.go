@@ -17,37 +17,48 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"golang.org/x/sync/singleflight"
 
 	"example.com/portable-notes/app"
 )
 
-// keys are the public keys of an issuer. They are asked for again while the old ones are used; a token that names an
-// unknown key has them asked for at once, but not more often than the pauses below, so that bad tokens cannot make us flood
-// the issuer.
+// keys holds the public keys of an issuer. Their age decides when they are asked for again: after fresh in the
+// background, after overdue by a request that waits for the answer. The background alone is not enough: in a process
+// that is frozen between requests, as a Lambda is, no background attempt may ever end. A token that names an unknown
+// key has the keys asked for at once, but no more often than the pauses below allow, so that bad tokens cannot make us
+// flood the issuer.
 type keys struct {
-	issuer string
-	client *http.Client
-	log    *slog.Logger
-	now    func() time.Time
-	asking singleflight.Group
+	issuer            string
+	client            *http.Client
+	log               *slog.Logger
+	now               func() instant
+	overdue, patience time.Duration // the constants of these names, except in tests
 
 	mu      sync.Mutex
 	byID    map[string]*jose.JSONWebKey
-	fetched time.Time // when the issuer last told them
-	next    time.Time // not asked before
-	failure error     // of the last asking
+	fetched instant  // when the attempt that brought them began
+	failed  instant  // when the last failed attempt ended
+	failure error    // of the last attempt
+	waited  instant  // when a request last began to wait for an issuer that may be down
+	latest  *attempt // nil when it has ended
+}
+
+// attempt is one request to the issuer for its keys.
+type attempt struct {
+	began instant
+	done  chan struct{} // closed at its end
 }
 
 const (
-	fresh        = 10 * time.Minute // after which keys are asked for again, beside
-	overdue      = 2 * fresh        // after which that is waited for, if the issuer was there the last time
-	stale        = 24 * time.Hour   // after which they are not used any more
-	pause        = 30 * time.Second // between two askings
-	pauseFailed  = 3 * time.Second  // after one that failed
-	answerWithin = 3 * time.Second  // each of the issuer's two answers
-	maxAnswer    = 1 << 20          // bytes of one
-	minRSA       = 2048             // bits (RFC 7518, section 3.3)
+	fresh         = 10 * time.Minute // age of keys after which they are asked for in the background
+	overdue       = 2 * fresh        // age after which a request waits for new ones
+	stale         = 24 * time.Hour   // age after which they are not used any more
+	pause         = 30 * time.Second // between attempts, and between requests that wait while the issuer is down
+	pauseFailed   = 3 * time.Second  // after an attempt that failed
+	patience      = time.Second      // how long a request waits while the issuer may be down
+	answerWithin  = 3 * time.Second  // each of the issuer's two answers
+	attemptWithin = 2 * answerWithin // an attempt
+	maxAnswer     = 1 << 20          // bytes of one answer
+	minRSA        = 2048             // bits (RFC 7518, section 3.3)
 )
 
 // errUnreachable is an issuer that does not answer, or says that it cannot.
@@ -69,56 +80,112 @@ func secure(u *url.URL) bool {
 }
 
 func newKeys(issuer string, log *slog.Logger) *keys {
-	return &keys{issuer: issuer, log: log, now: time.Now, client: &http.Client{
-		Timeout:       answerWithin,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	return &keys{
+		issuer: issuer, log: log, now: now, overdue: overdue, patience: patience,
+		client: &http.Client{
+			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true},
+			Timeout:       answerWithin,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
 }
 
-// find returns a key by its id, or nil where the issuer has none of it. app.ErrCannotTell where that cannot be told.
+// find returns a key by its id, or nil if the issuer has none.
+// app.ErrCannotTell if that is unknown for now.
 func (k *keys) find(ctx context.Context, id string) (*jose.JSONWebKey, error) {
-	key, due, wait, err := k.look(id)
-	if !due {
+	key, asked, limit, err := k.look(ctx, id)
+	if asked == nil {
 		return key, err
 	}
-	asked := k.asking.DoChan("", func() (any, error) { return nil, k.ask(context.WithoutCancel(ctx)) })
-	if !wait {
-		return key, err // it is asked beside
-	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	select {
-	case <-asked:
+	case <-asked.done:
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.known(k.now(), id)
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", app.ErrCannotTell, ctx.Err())
+		if key == nil {
+			err = fmt.Errorf("%w: %w", app.ErrCannotTell, ctx.Err())
+		}
+		return key, err
 	}
-	key, _, _, err = k.look(id)
-	return key, err
 }
 
-// look tells what is known of a key, whether it is time to ask, and whether to wait for the answer: where the key is not known, or
-// so old that it may be gone though the issuer could tell.
-func (k *keys) look(id string) (key *jose.JSONWebKey, due, wait bool, err error) {
+// look returns what is known of a key, and starts an attempt if it is time for one. If the caller should wait for an
+// attempt, look returns that and how long to wait.
+func (k *keys) look(ctx context.Context, id string) (
+	key *jose.JSONWebKey, asked *attempt, limit time.Duration, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()
-	age := now.Sub(k.fetched)
-	if age < stale {
+	age := now.since(k.fetched)
+	key, err = k.known(now, id)
+	switch {
+	case key != nil && age < fresh:
+		return key, nil, 0, nil
+	case key == nil && k.failure == nil:
+		return nil, k.join(ctx, now), attemptWithin, err
+	case (key == nil || age >= k.overdue) && now.since(k.waited) >= pause:
+		// It does not join an attempt: one that was frozen may never end, or bring what the issuer said before.
+		k.waited = now
+		return key, k.start(ctx, now), k.patience, err
+	}
+	k.join(ctx, now)
+	return key, nil, 0, err
+}
+
+// known returns a key without asking the issuer. The caller holds the lock.
+func (k *keys) known(now instant, id string) (key *jose.JSONWebKey, err error) {
+	if now.since(k.fetched) < stale {
 		key = k.byID[id]
 	}
 	if key == nil && k.failure != nil {
 		err = fmt.Errorf("%w: %w", app.ErrCannotTell, k.failure)
 	}
-	due = (key == nil || age >= fresh) && !now.Before(k.next)
-	return key, due, key == nil || k.failure == nil && age >= overdue, err
+	return key, err
 }
 
-// ask asks the issuer for its keys.
-func (k *keys) ask(ctx context.Context) error {
+// join returns the attempt that is under way, starts one if none is, or returns nil during a pause. The caller holds
+// the lock.
+func (k *keys) join(ctx context.Context, now instant) *attempt {
+	if k.latest != nil && now.since(k.latest.began) < attemptWithin {
+		return k.latest
+	}
+	if now.since(k.fetched) < pause || k.failure != nil && now.since(k.failed) < pauseFailed {
+		return nil
+	}
+	return k.start(ctx, now)
+}
+
+// start starts an attempt. The caller holds the lock.
+func (k *keys) start(ctx context.Context, now instant) *attempt {
+	a := &attempt{began: now, done: make(chan struct{})}
+	k.latest = a
+	go func() {
+		defer close(a.done)
+		_ = k.ask(context.WithoutCancel(ctx), now) // ask keeps the error
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.latest == a {
+			k.latest = nil
+		}
+	}()
+	return a
+}
+
+// ask asks the issuer for its keys. Their age counts from the moment when the attempt began, since the process may be
+// frozen before the answer is read.
+func (k *keys) ask(ctx context.Context, began instant) error {
 	set, err := k.fetch(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if began.mono < k.fetched.mono {
+		return err // a later attempt was faster
+	}
 	k.failure = err
 	if err != nil {
-		k.next = k.now().Add(pauseFailed)
+		k.failed = k.now()
 		k.log.WarnContext(ctx, "the issuer's keys cannot be fetched", "error", err)
 		return err
 	}
@@ -132,7 +199,7 @@ func (k *keys) ask(ctx context.Context) error {
 			byID[key.KeyID] = known // so that tokens that were verified with it stay so
 		}
 	}
-	k.byID, k.fetched, k.next = byID, k.now(), k.now().Add(pause)
+	k.byID, k.fetched, k.waited = byID, began, instant{}
 	return nil
 }
 
@@ -150,9 +217,10 @@ func same(a, b *jose.JSONWebKey) bool {
 	return ok && public.Equal(b.Key) && a.Algorithm == b.Algorithm
 }
 
-// fetch reads what the issuer says of itself (OpenID Connect Discovery 1.0, section 4), and its keys. Of a kind of key that
-// is unknown here nothing can be said (RFC 7517, section 5).
+// fetch reads what the issuer says of itself (OpenID Connect Discovery 1.0, section 4), and its keys. Of a kind
+// of key that is unknown here nothing can be said (RFC 7517, section 5). No connection stays open: the other end may be gone when a frozen process goes on.
 func (k *keys) fetch(ctx context.Context) (set []jose.JSONWebKey, err error) {
+	defer k.client.CloseIdleConnections()
 	var about struct {
 		Issuer string `json:"issuer"`
 		Keys   string `json:"jwks_uri"`

@@ -33,10 +33,13 @@ const Audience = "notes"
 type Issuer struct {
 	URL string
 
-	server *httptest.Server
-	asked  atomic.Int64 // for keys
-	delay  atomic.Int64 // before an answer, ns
-	gone   atomic.Bool  // connections are cut
+	server  *httptest.Server
+	reached atomic.Int64 // by any request
+	asked   atomic.Int64 // for keys
+	delay   atomic.Int64 // before an answer, ns
+	gone    atomic.Bool  // connections are cut
+	gate    atomic.Pointer[chan struct{}]
+	raw     atomic.Pointer[string] // published in place of the keys
 
 	mu        sync.Mutex
 	signing   key
@@ -51,6 +54,7 @@ func New(t testing.TB) *Issuer {
 	i.Rotate(t, true)
 	var provider http.Handler
 	i.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		i.reached.Add(1)
 		if i.gone.Load() {
 			panic(http.ErrAbortHandler)
 		}
@@ -60,6 +64,16 @@ func New(t testing.TB) *Issuer {
 		select {
 		case <-time.After(time.Duration(i.delay.Load())):
 		case <-r.Context().Done():
+		}
+		if gate := i.gate.Load(); gate != nil {
+			select {
+			case <-*gate:
+			case <-r.Context().Done():
+			}
+		}
+		if raw := i.raw.Load(); raw != nil && strings.HasSuffix(r.URL.Path, "/keys") {
+			_, _ = w.Write([]byte(*raw)) // fails only where the client has gone
+			return
 		}
 		provider.ServeHTTP(w, r)
 	}))
@@ -98,6 +112,31 @@ func (i *Issuer) Slow(by time.Duration) { i.delay.Store(int64(by)) }
 
 // Gone makes the issuer cut every connection, or serve again.
 func (i *Issuer) Gone(gone bool) { i.gone.Store(gone) }
+
+// Cut closes the connections that are open, as those of a frozen process are in time.
+func (i *Issuer) Cut() { i.server.CloseClientConnections() }
+
+// Hold keeps every answer back until release is called.
+func (i *Issuer) Hold() (release func()) {
+	gate := make(chan struct{})
+	i.gate.Store(&gate)
+	return sync.OnceFunc(func() {
+		i.gate.CompareAndSwap(&gate, nil)
+		close(gate)
+	})
+}
+
+// Publish makes the issuer answer with this text where it publishes its keys, until Publish is called with "".
+func (i *Issuer) Publish(text string) {
+	if text == "" {
+		i.raw.Store(nil)
+		return
+	}
+	i.raw.Store(&text)
+}
+
+// Reached returns the number of requests of any kind, answered or not.
+func (i *Issuer) Reached() int64 { return i.reached.Load() }
 
 // Asked is how often the keys were asked for.
 func (i *Issuer) Asked() int64 { return i.asked.Load() }
