@@ -32,6 +32,7 @@ type Verifier struct {
 type verified struct {
 	caller app.Caller
 	key    *jose.JSONWebKey
+	alg    string // of the token
 	until  time.Time
 }
 
@@ -61,7 +62,7 @@ func Open(ctx context.Context, issuer, audience string, log *slog.Logger) (app.A
 }
 
 // New makes a verifier of an issuer's tokens for an audience, and asks the issuer for its keys. An issuer that cannot be
-// reached is a warning in the log, and is asked again when the first token comes. One that
+// reached or publishes no usable key is a warning in the log, and is asked again when the first token comes. One that
 // answers otherwise than an issuer is an error.
 func New(ctx context.Context, issuer, audience string, log *slog.Logger) (*Verifier, error) {
 	if err := Check(issuer); err != nil {
@@ -72,7 +73,8 @@ func New(ctx context.Context, issuer, audience string, log *slog.Logger) (*Verif
 		return nil, err
 	}
 	v := &Verifier{issuer: issuer, audience: audience, keys: newKeys(issuer, log), verified: cache, now: now}
-	if err := v.keys.ask(ctx, v.keys.now()); err != nil && !errors.Is(err, errUnreachable) {
+	err = v.keys.ask(ctx, v.keys.now())
+	if err != nil && !errors.Is(err, errUnreachable) && !errors.Is(err, errNoKeys) {
 		return nil, err
 	}
 	return v, nil
@@ -97,7 +99,7 @@ const (
 func (v *Verifier) Caller(ctx context.Context, token string) (app.Caller, error) {
 	sum := sha256.Sum256([]byte(token))
 	if known, ok := v.verified.Get(sum); ok && v.now().wall.Before(known.until) {
-		key, err := v.keys.find(ctx, known.key.KeyID)
+		key, err := v.keys.find(ctx, known.key.KeyID, known.alg)
 		if err != nil {
 			return app.Caller{}, err
 		}
@@ -125,11 +127,11 @@ func (v *Verifier) verify(ctx context.Context, token string) (is verified, err e
 			return is, wrongType
 		}
 	}
-	key, err := v.keys.find(ctx, header.KeyID) // nothing else of the header names a key
+	key, err := v.keys.find(ctx, header.KeyID, header.Algorithm) // nothing else of the header names a key
 	if err != nil {
 		return is, err
 	}
-	if key == nil || key.Algorithm != "" && key.Algorithm != header.Algorithm {
+	if key == nil {
 		return is, unknownKey
 	}
 	var claims jwt.Claims
@@ -163,7 +165,7 @@ func (v *Verifier) verify(ctx context.Context, token string) (is verified, err e
 		return is, notYet
 	}
 	is = verified{
-		key: key, until: claims.Expiry.Time().Add(leeway),
+		key: key, alg: header.Algorithm, until: claims.Expiry.Time().Add(leeway),
 		caller: app.Caller{Owner: v.issuer + " " + claims.Subject},
 	}
 	if claims.Subject == "" || len(is.caller.Owner) > maxOwner || !utf8.ValidString(claims.Subject) {

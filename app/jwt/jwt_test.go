@@ -355,7 +355,7 @@ func TestRotation(t *testing.T) {
 	await(t, "the keys are asked for", func() bool {
 		v.keys.mu.Lock()
 		defer v.keys.mu.Unlock()
-		return len(v.keys.byID) == 1
+		return len(v.keys.set) == 1
 	})
 	refused(first, unknownKey)
 	refused(second, unknownKey)
@@ -478,8 +478,9 @@ func TestOpen(t *testing.T) {
 	if _, err := v.Caller(t.Context(), token); err != nil {
 		t.Error(err)
 	}
-	if len(v.keys.byID) != 1 {
-		t.Errorf("of the keys these are used: %v", v.keys.byID)
+	used := v.keys.set
+	if len(used) != 2 || len(used[label{"curve", "P-256"}]) != 1 || len(used[label{"", "P-256"}]) != 1 {
+		t.Errorf("of the keys these are used: %v", used)
 	}
 	for _, wrong := range []string{"", "example.com", "http://example.com", "ftp://example.com", "https://example.com?x", "https://a@example.com", "https://", "http://localhost.example.com", "https://example.com/#x"} {
 		if Check(wrong) == nil {

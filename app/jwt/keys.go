@@ -3,6 +3,8 @@ package jwt
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"encoding/json"
 	"errors"
@@ -12,11 +14,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	josejson "github.com/go-jose/go-jose/v4/json"
 
 	"example.com/portable-notes/app"
 )
@@ -34,13 +38,16 @@ type keys struct {
 	overdue, patience time.Duration // the constants of these names, except in tests
 
 	mu      sync.Mutex
-	byID    map[string]*jose.JSONWebKey
-	fetched instant  // when the attempt that brought them began
-	failed  instant  // when the last failed attempt ended
-	failure error    // of the last attempt
-	waited  instant  // when a request last began to wait for an issuer that may be down
-	latest  *attempt // nil when it has ended
+	set     map[label][]*jose.JSONWebKey // usable keys, in the issuer's order
+	fetched instant                      // when the attempt that brought them began
+	failed  instant                      // when the last failed attempt ended
+	failure error                        // of the last attempt
+	waited  instant                      // when a request last began to wait for an issuer that may be down
+	latest  *attempt                     // nil when it has ended
 }
+
+// label is what a token says of its key: the kid, "" for none, and the family that its algorithm needs.
+type label struct{ id, family string }
 
 // attempt is one request to the issuer for its keys.
 type attempt struct {
@@ -63,6 +70,9 @@ const (
 
 // errUnreachable is an issuer that does not answer, or says that it cannot.
 var errUnreachable = errors.New("the issuer cannot be reached")
+
+// errNoKeys is an issuer that publishes no usable key.
+var errNoKeys = errors.New("the issuer publishes no usable key")
 
 // Check tells what is wrong with an issuer's URL.
 func Check(issuer string) error {
@@ -90,10 +100,10 @@ func newKeys(issuer string, log *slog.Logger) *keys {
 	}
 }
 
-// find returns a key by its id, or nil if the issuer has none.
+// find returns the key for a token of this kid ("" for none) and algorithm, or nil if the issuer has none.
 // app.ErrCannotTell if that is unknown for now.
-func (k *keys) find(ctx context.Context, id string) (*jose.JSONWebKey, error) {
-	key, asked, limit, err := k.look(ctx, id)
+func (k *keys) find(ctx context.Context, id, alg string) (*jose.JSONWebKey, error) {
+	key, asked, limit, err := k.look(ctx, id, alg)
 	if asked == nil {
 		return key, err
 	}
@@ -103,7 +113,7 @@ func (k *keys) find(ctx context.Context, id string) (*jose.JSONWebKey, error) {
 	case <-asked.done:
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		return k.known(k.now(), id)
+		return k.known(k.now(), id, alg)
 	case <-ctx.Done():
 		if key == nil {
 			err = fmt.Errorf("%w: %w", app.ErrCannotTell, ctx.Err())
@@ -114,13 +124,13 @@ func (k *keys) find(ctx context.Context, id string) (*jose.JSONWebKey, error) {
 
 // look returns what is known of a key, and starts an attempt if it is time for one. If the caller should wait for an
 // attempt, look returns that and how long to wait.
-func (k *keys) look(ctx context.Context, id string) (
+func (k *keys) look(ctx context.Context, id, alg string) (
 	key *jose.JSONWebKey, asked *attempt, limit time.Duration, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()
 	age := now.since(k.fetched)
-	key, err = k.known(now, id)
+	key, err = k.known(now, id, alg)
 	switch {
 	case key != nil && age < fresh:
 		return key, nil, 0, nil
@@ -136,9 +146,9 @@ func (k *keys) look(ctx context.Context, id string) (
 }
 
 // known returns a key without asking the issuer. The caller holds the lock.
-func (k *keys) known(now instant, id string) (key *jose.JSONWebKey, err error) {
+func (k *keys) known(now instant, id, alg string) (key *jose.JSONWebKey, err error) {
 	if now.since(k.fetched) < stale {
-		key = k.byID[id]
+		key = choose(k.set[label{id, families[alg]}], id, alg)
 	}
 	if key == nil && k.failure != nil {
 		err = fmt.Errorf("%w: %w", app.ErrCannotTell, k.failure)
@@ -177,7 +187,7 @@ func (k *keys) start(ctx context.Context, now instant) *attempt {
 // ask asks the issuer for its keys. Their age counts from the moment when the attempt began, since the process may be
 // frozen before the answer is read.
 func (k *keys) ask(ctx context.Context, began instant) error {
-	set, err := k.fetch(ctx)
+	published, err := k.fetch(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if began.mono < k.fetched.mono {
@@ -189,37 +199,98 @@ func (k *keys) ask(ctx context.Context, began instant) error {
 		k.log.WarnContext(ctx, "the issuer's keys cannot be fetched", "error", err)
 		return err
 	}
-	byID := map[string]*jose.JSONWebKey{}
-	for _, key := range set {
-		if !usable(key) {
+	set := map[label][]*jose.JSONWebKey{}
+	for _, key := range published {
+		name := label{key.KeyID, familyOf(key)}
+		twin := func(other *jose.JSONWebKey) bool { return equal(other, key) && other.Algorithm == key.Algorithm }
+		if slices.ContainsFunc(set[name], twin) {
 			continue
 		}
-		byID[key.KeyID] = &key
-		if known := k.byID[key.KeyID]; known != nil && same(known, &key) {
-			byID[key.KeyID] = known // so that tokens that were verified with it stay so
+		if i := slices.IndexFunc(k.set[name], twin); i >= 0 {
+			key = k.set[name][i] // so that tokens that were verified with it stay so
+		}
+		set[name] = append(set[name], key)
+	}
+	for _, key := range published {
+		if choose(set[label{key.KeyID, familyOf(key)}], key.KeyID, key.Algorithm) == nil {
+			k.log.WarnContext(ctx, "a key of the issuer is not used: tokens cannot tell it from another of its keys",
+				"kid", key.KeyID, "type", familyOf(key))
 		}
 	}
-	k.byID, k.fetched, k.waited = byID, began, instant{}
+	k.set, k.fetched, k.waited = set, began, instant{}
 	return nil
 }
 
-// usable tells that a key has an id and may check signatures.
-func usable(key jose.JSONWebKey) bool {
-	if key.KeyID == "" || key.Use != "" && key.Use != "sig" || !key.IsPublic() || !key.Valid() {
-		return false
+// families are the algorithms of tokens with the family of keys that each needs: RSA, or a curve.
+var families = map[string]string{
+	string(jose.RS256): "RSA", string(jose.RS384): "RSA", string(jose.RS512): "RSA",
+	string(jose.PS256): "RSA", string(jose.PS384): "RSA", string(jose.PS512): "RSA",
+	string(jose.ES256): "P-256", string(jose.ES384): "P-384", string(jose.ES512): "P-521",
+	string(jose.EdDSA): "Ed25519",
+}
+
+// familyOf returns a key's family, or "" for a key that is too weak or not for public signatures.
+func familyOf(key *jose.JSONWebKey) string {
+	switch public := key.Key.(type) {
+	case *rsa.PublicKey:
+		if public.N.BitLen() >= minRSA {
+			return "RSA"
+		}
+	case *ecdsa.PublicKey:
+		return public.Params().Name
+	case ed25519.PublicKey:
+		return "Ed25519"
 	}
-	public, isRSA := key.Key.(*rsa.PublicKey)
-	return !isRSA || public.N.BitLen() >= minRSA
+	return ""
 }
 
-func same(a, b *jose.JSONWebKey) bool {
+// choose returns the one key that checks an algorithm, of the keys with a token's kid and family. It returns nil if
+// none does, or several differ. A key without a kid must be the only one of its family.
+func choose(alike []*jose.JSONWebKey, id, alg string) (found *jose.JSONWebKey) {
+	if id == "" && len(alike) > 1 {
+		return nil
+	}
+	for _, key := range alike {
+		if key.Algorithm != "" && key.Algorithm != alg {
+			continue
+		}
+		if found != nil && !equal(found, key) {
+			return nil
+		}
+		found = key
+	}
+	return found
+}
+
+func equal(a, b *jose.JSONWebKey) bool {
 	public, ok := a.Key.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && public.Equal(b.Key) && a.Algorithm == b.Algorithm
+	return ok && public.Equal(b.Key)
 }
 
-// fetch reads what the issuer says of itself (OpenID Connect Discovery 1.0, section 4), and its keys. Of a kind
-// of key that is unknown here nothing can be said (RFC 7517, section 5). No connection stays open: the other end may be gone when a frozen process goes on.
-func (k *keys) fetch(ctx context.Context) (set []jose.JSONWebKey, err error) {
+// parse reads a key as the issuer publishes it. It returns nil for a key that may not check signatures, or cannot be
+// read: such keys are to be ignored (RFC 7517, section 5).
+func parse(raw json.RawMessage) *jose.JSONWebKey {
+	var key jose.JSONWebKey
+	var more struct {
+		Operations []string `json:"key_ops"`
+	}
+	if key.UnmarshalJSON(raw) != nil || josejson.Unmarshal(raw, &more) != nil || !key.Valid() {
+		return nil
+	}
+	family := familyOf(&key)
+	switch {
+	case family == "",
+		key.Algorithm != "" && families[key.Algorithm] != family,
+		key.Use != "" && key.Use != "sig",
+		more.Operations != nil && !slices.Contains(more.Operations, "verify"):
+		return nil
+	}
+	return &key
+}
+
+// fetch reads what the issuer says of itself (OpenID Connect Discovery 1.0, section 4), and its usable keys, of which
+// there is at least one. No connection stays open: the other end may be gone when a frozen process goes on.
+func (k *keys) fetch(ctx context.Context) (set []*jose.JSONWebKey, err error) {
 	defer k.client.CloseIdleConnections()
 	var about struct {
 		Issuer string `json:"issuer"`
@@ -240,11 +311,14 @@ func (k *keys) fetch(ctx context.Context) (set []jose.JSONWebKey, err error) {
 	if err := k.get(ctx, about.Keys, &published); err != nil {
 		return nil, err
 	}
-	for _, one := range published.Keys {
-		var key jose.JSONWebKey
-		if json.Unmarshal(one, &key) == nil {
+	for _, raw := range published.Keys {
+		if key := parse(raw); key != nil {
 			set = append(set, key)
 		}
+	}
+	if len(set) == 0 {
+		return nil, fmt.Errorf("%w: of the %d at %s none may check signatures",
+			errNoKeys, len(published.Keys), about.Keys)
 	}
 	return set, nil
 }

@@ -2,8 +2,15 @@ package jwt
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -300,4 +307,291 @@ func jwks(t testing.TB, keys ...jose.JSONWebKey) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestPublished: which of the keys that an issuer publishes checks a token.
+func TestPublished(t *testing.T) {
+	rsaKey := func() *rsa.PrivateKey {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	ecKey := func(curve elliptic.Curve) *ecdsa.PrivateKey {
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	anna, ben := rsaKey(), rsaKey()
+	p256, other256 := ecKey(elliptic.P256()), ecKey(elliptic.P256())
+	p384, p521 := ecKey(elliptic.P384()), ecKey(elliptic.P521())
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// jwk returns a key as it is published, with members that replace or follow the usual ones.
+	jwk := func(private crypto.Signer, members string) string {
+		text, err := json.Marshal(jose.JSONWebKey{Key: private.Public()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if members == "" {
+			return string(text)
+		}
+		return strings.TrimSuffix(string(text), "}") + "," + members + "}"
+	}
+	// named returns a key whose kid is k.
+	named := func(private crypto.Signer, members string) string {
+		return jwk(private, strings.TrimSuffix(`"kid":"k",`+members, ","))
+	}
+	issuer := jwttest.New(t)
+	sign := func(kid string, alg jose.SignatureAlgorithm, private crypto.Signer) string {
+		header := map[string]any{}
+		if kid != "" {
+			header["kid"] = kid
+		}
+		return forge(t, alg, private, header, claims{
+			"iss": issuer.URL, "sub": "anna", "aud": jwttest.Audience, "exp": time.Now().Unix() + 300,
+		})
+	}
+	enough := jwk(rsaKey(), `"kid":"other"`) // so that the set is not empty
+	for _, c := range []struct {
+		name  string
+		keys  []string
+		token string
+		want  string
+	}{
+		{"kid", []string{named(anna, "")}, sign("k", jose.RS256, anna), "ok"},
+		{"another kid", []string{named(anna, "")}, sign("x", jose.RS256, anna), "key"},
+		{"another key", []string{named(anna, "")}, sign("k", jose.RS256, ben), "signature"},
+		{"any algorithm of RSA", []string{named(anna, "")}, sign("k", jose.PS512, anna), "ok"},
+		{"only the key's algorithm", []string{named(anna, `"alg":"RS256"`)}, sign("k", jose.PS256, anna), "key"},
+		{"P-384", []string{named(p384, "")}, sign("k", jose.ES384, p384), "ok"},
+		{"P-521", []string{named(p521, "")}, sign("k", jose.ES512, p521), "ok"},
+		{"Ed25519", []string{named(edwards, "")}, sign("k", jose.EdDSA, edwards), "ok"},
+		{"another curve", []string{named(p384, "")}, sign("k", jose.ES256, p256), "key"},
+
+		{"RSA and EC share a kid: RSA", []string{named(anna, ""), named(p256, "")}, sign("k", jose.RS256, anna), "ok"},
+		{"RSA and EC share a kid: EC", []string{named(anna, ""), named(p256, "")}, sign("k", jose.ES256, p256), "ok"},
+		{"EC and RSA share a kid: RSA", []string{named(p256, ""), named(anna, "")}, sign("k", jose.RS256, anna), "ok"},
+		{"EC and RSA share a kid: EC", []string{named(p256, ""), named(anna, "")}, sign("k", jose.ES256, p256), "ok"},
+		{"two curves share a kid", []string{named(p256, ""), named(p384, "")}, sign("k", jose.ES256, p256), "ok"},
+		{"two RSA keys share a kid: first", []string{named(anna, ""), named(ben, "")},
+			sign("k", jose.RS256, anna), "key"},
+		{"two RSA keys share a kid: last", []string{named(anna, ""), named(ben, "")},
+			sign("k", jose.RS256, ben), "key"},
+		{"their algorithms tell them apart", []string{named(anna, `"alg":"RS256"`), named(ben, `"alg":"PS256"`)},
+			sign("k", jose.RS256, anna), "ok"},
+		{"the same key twice", []string{named(anna, ""), named(anna, "")}, sign("k", jose.RS256, anna), "ok"},
+		{"the same key for two algorithms", []string{named(anna, `"alg":"RS256"`), named(anna, `"alg":"PS256"`)},
+			sign("k", jose.PS256, anna), "ok"},
+		{"the other is for encryption", []string{named(anna, ""), named(ben, `"use":"enc"`)},
+			sign("k", jose.RS256, anna), "ok"},
+
+		{"no kid", []string{jwk(anna, "")}, sign("", jose.RS256, anna), "ok"},
+		{"an empty kid", []string{jwk(anna, `"kid":""`)}, sign("", jose.RS256, anna), "ok"},
+		{"no kid, one key of each type", []string{jwk(anna, ""), jwk(p256, ""), jwk(edwards, "")},
+			sign("", jose.ES256, p256), "ok"},
+		{"no kid, beside one with a kid", []string{jwk(anna, ""), named(ben, "")}, sign("", jose.RS256, anna), "ok"},
+		{"no kid, two keys", []string{jwk(anna, ""), jwk(ben, "")}, sign("", jose.RS256, anna), "key"},
+		{"no kid, two keys of one curve", []string{jwk(anna, ""), jwk(p256, ""), jwk(other256, "")},
+			sign("", jose.ES256, other256), "key"},
+		{"no kid, two keys, two algorithms", []string{jwk(anna, `"alg":"RS256"`), jwk(ben, `"alg":"PS256"`)},
+			sign("", jose.RS256, anna), "key"},
+		{"no kid, the other is for encryption", []string{jwk(anna, ""), jwk(ben, `"use":"enc"`)},
+			sign("", jose.RS256, anna), "ok"},
+		{"no kid, the other encrypts by its algorithm", []string{jwk(anna, ""), jwk(ben, `"alg":"RSA-OAEP"`)},
+			sign("", jose.RS256, anna), "ok"},
+		{"a kid, the key has none", []string{jwk(anna, "")}, sign("k", jose.RS256, anna), "key"},
+		{"no kid, the key has one", []string{named(anna, "")}, sign("", jose.RS256, anna), "key"},
+
+		{"use sig", []string{named(anna, `"use":"sig"`)}, sign("k", jose.RS256, anna), "ok"},
+		{"use enc", []string{named(anna, `"use":"enc"`), enough}, sign("k", jose.RS256, anna), "key"},
+		{"another use", []string{named(anna, `"use":"SIG"`), enough}, sign("k", jose.RS256, anna), "key"},
+		{"key_ops verify", []string{named(anna, `"key_ops":["verify"]`)}, sign("k", jose.RS256, anna), "ok"},
+		{"key_ops with verify", []string{named(anna, `"key_ops":["sign","verify"]`)},
+			sign("k", jose.RS256, anna), "ok"},
+		{"key_ops encrypt", []string{named(anna, `"key_ops":["encrypt"]`), enough}, sign("k", jose.RS256, anna), "key"},
+		{"key_ops sign", []string{named(anna, `"key_ops":["sign"]`), enough}, sign("k", jose.RS256, anna), "key"},
+		{"key_ops in another case", []string{named(anna, `"key_ops":["Verify"]`), enough},
+			sign("k", jose.RS256, anna), "key"},
+		{"no key_ops at all", []string{named(anna, `"key_ops":[]`), enough}, sign("k", jose.RS256, anna), "key"},
+		{"key_ops a text", []string{named(anna, `"key_ops":"verify"`), enough}, sign("k", jose.RS256, anna), "key"},
+		{"use sig, key_ops encrypt", []string{named(anna, `"use":"sig","key_ops":["encrypt"]`), enough},
+			sign("k", jose.RS256, anna), "key"},
+		{"use enc, key_ops verify", []string{named(anna, `"use":"enc","key_ops":["verify"]`), enough},
+			sign("k", jose.RS256, anna), "key"},
+		{"an algorithm of another type", []string{named(anna, `"alg":"ES256"`), enough},
+			sign("k", jose.RS256, anna), "key"},
+		{"a name twice", []string{jwk(anna, `"kid":"x","kid":"k"`), enough}, sign("k", jose.RS256, anna), "key"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			issuer.Publish(`{"keys":[` + strings.Join(c.keys, ",") + `]}`)
+			v, log := open(t, issuer.URL)
+			for range 2 { // the second is remembered
+				if got := verdict(t, v, c.token); got != c.want {
+					t.Errorf("%s, want %s; the log: %s", got, c.want, log)
+				}
+			}
+		})
+	}
+
+	t.Run("the log names keys that cannot be told apart", func(t *testing.T) {
+		for _, kid := range []string{"", `"kid":"k"`} {
+			issuer.Publish(`{"keys":[` + jwk(anna, kid) + "," + jwk(ben, kid) + "," + jwk(p256, kid) + `]}`)
+			_, log := open(t, issuer.URL)
+			said := log.String()
+			if strings.Count(said, "cannot tell it from another") != 2 || strings.Contains(said, "P-256") {
+				t.Errorf("%q: %s", kid, said)
+			}
+		}
+	})
+}
+
+// unusable are sets of keys that check no token.
+func unusable(t *testing.T) []struct{ name, text string } {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []struct{ name, text string }{
+		{"empty", `{"keys":[]}`},
+		{"null", `{"keys":null}`},
+		{"no keys", `{}`},
+		{"other types", `{"keys":[{"kty":"new","kid":"a"},{"kty":"RSA","kid":"b"},1,null,[]]}`},
+		{"a secret", jwks(t, jose.JSONWebKey{Key: []byte("0123456789abcdef0123456789abcdef"), KeyID: "a"})},
+		{"encryption", jwks(t, jose.JSONWebKey{Key: private.Public(), KeyID: "key-1", Use: "enc"})},
+		{"a private key", jwks(t, jose.JSONWebKey{Key: private, KeyID: "key-1"})},
+		{"too small", jwks(t, jose.JSONWebKey{Key: small.Public(), KeyID: "key-1"})},
+	}
+}
+
+// TestNoUsableKey: an answer without a usable key is a failure. Keys that are known stay for their time.
+func TestNoUsableKey(t *testing.T) {
+	for _, c := range unusable(t) {
+		t.Run(c.name, func(t *testing.T) {
+			issuer := jwttest.New(t)
+			v, log := open(t, issuer.URL)
+			v.keys.patience = 40 * time.Second
+			at := byHand(v)
+			token := lasting(t, issuer, "")
+			if got := verdict(t, v, token); got != "ok" {
+				t.Fatal(got)
+			}
+			issuer.Publish(c.text)
+			at.pass(overdue)
+			for _, one := range []string{token, lasting(t, issuer, "another")} {
+				if got := verdict(t, v, one); got != "ok" {
+					t.Errorf("an old key: %s", got)
+				}
+			}
+			if !strings.Contains(log.String(), errNoKeys.Error()) {
+				t.Errorf("the log says %s", log)
+			}
+			asked := issuer.Asked()
+			for range 10 {
+				if got := verdict(t, v, token); got != "ok" {
+					t.Errorf("an old key, in the pause: %s", got)
+				}
+			}
+			if issuer.Asked() != asked {
+				t.Error("the issuer was asked in the pause")
+			}
+			at.pass(stale - overdue - time.Second)
+			if got := verdict(t, v, token); got != "ok" {
+				t.Errorf("at the end of their time: %s", got)
+			}
+			v.keys.idle(t)
+			at.pass(pause)
+			if got := verdict(t, v, token); got != "cannot tell" {
+				t.Errorf("after their time: %s", got)
+			}
+			issuer.Publish("")
+			issuer.Rotate(t, true)
+			at.pass(pause)
+			if got := verdict(t, v, token); got != "key" {
+				t.Errorf("a withdrawn key, when the issuer has keys again: %s", got)
+			}
+			if got := verdict(t, v, lasting(t, issuer, "")); got != "ok" {
+				t.Errorf("a new key: %s", got)
+			}
+		})
+		t.Run(c.name+", at the start", func(t *testing.T) {
+			issuer := jwttest.New(t)
+			issuer.Publish(c.text)
+			v, log := open(t, issuer.URL)
+			if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), errNoKeys.Error()) {
+				t.Errorf("the log says %q", log)
+			}
+			v.keys.patience = 40 * time.Second
+			at := byHand(v)
+			token := lasting(t, issuer, "")
+			if got := verdict(t, v, token); got != "cannot tell" {
+				t.Errorf("%s, want cannot tell", got)
+			}
+			issuer.Publish("")
+			at.pass(pause)
+			if got := verdict(t, v, token); got != "ok" {
+				t.Errorf("when the issuer has keys: %s", got)
+			}
+		})
+	}
+}
+
+// TestRemembered: a token that was verified goes when its key goes, or another takes its place.
+func TestRemembered(t *testing.T) {
+	issuer := jwttest.New(t)
+	kid, private := issuer.SigningKey()
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := jose.JSONWebKey{Key: private.Public(), KeyID: kid}
+	for _, c := range []struct {
+		name string
+		keys []jose.JSONWebKey
+		want string
+	}{
+		{"the same", []jose.JSONWebKey{mine}, "ok"},
+		{"beside another type", []jose.JSONWebKey{mine, {Key: curve.Public(), KeyID: kid}}, "ok"},
+		{"beside another kid", []jose.JSONWebKey{{Key: other.Public(), KeyID: "x"}, mine}, "ok"},
+		{"for its algorithm", []jose.JSONWebKey{{Key: private.Public(), KeyID: kid, Algorithm: "RS256"}}, "ok"},
+		{"gone", []jose.JSONWebKey{{Key: other.Public(), KeyID: "x"}}, "key"},
+		{"replaced", []jose.JSONWebKey{{Key: other.Public(), KeyID: kid}}, "signature"},
+		{"replaced by another type", []jose.JSONWebKey{{Key: curve.Public(), KeyID: kid}}, "key"},
+		{"doubtful", []jose.JSONWebKey{mine, {Key: other.Public(), KeyID: kid}}, "key"},
+		{"renamed", []jose.JSONWebKey{{Key: private.Public(), KeyID: "x"}}, "key"},
+		{"without its name", []jose.JSONWebKey{{Key: private.Public()}}, "key"},
+		{"for encryption", []jose.JSONWebKey{
+			{Key: private.Public(), KeyID: kid, Use: "enc"}, {Key: other.Public(), KeyID: "x"},
+		}, "key"},
+		{"for another algorithm", []jose.JSONWebKey{{Key: private.Public(), KeyID: kid, Algorithm: "PS256"}}, "key"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			issuer.Publish(jwks(t, mine))
+			v, _ := open(t, issuer.URL)
+			v.keys.patience = 40 * time.Second
+			at := byHand(v)
+			token := lasting(t, issuer, "")
+			if got := verdict(t, v, token); got != "ok" {
+				t.Fatal(got)
+			}
+			issuer.Publish(jwks(t, c.keys...))
+			at.pass(overdue)
+			if got := verdict(t, v, token); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
 }
