@@ -5,16 +5,17 @@ package jwt
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/go-json-experiment/json/jsontext"
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"example.com/portable-notes/app"
@@ -118,7 +119,7 @@ func (v *Verifier) Caller(ctx context.Context, token string) (app.Caller, error)
 // verify judges a token.
 func (v *Verifier) verify(ctx context.Context, token string) (is verified, err error) {
 	parsed, err := jwt.ParseSigned(token, algorithms)
-	if err != nil || len(parsed.Headers) != 1 {
+	if err != nil || len(parsed.Headers) != 1 || !strictHeader(token) {
 		return is, malformed
 	}
 	header := parsed.Headers[0]
@@ -134,15 +135,16 @@ func (v *Verifier) verify(ctx context.Context, token string) (is verified, err e
 	if key == nil {
 		return is, unknownKey
 	}
+	var payload json.RawMessage
 	var claims jwt.Claims
 	var ours struct {
 		Scope    words  `json:"scope"` // RFC 9068, section 2.2.3
 		SCP      words  `json:"scp"`   // what Microsoft and Okta call it
 		ClientID string `json:"client_id"`
 	}
-	if err := parsed.Claims(key.Key, &claims, &ours); errors.Is(err, jose.ErrCryptoFailure) {
+	if err := parsed.Claims(key.Key, &payload, &claims, &ours); errors.Is(err, jose.ErrCryptoFailure) {
 		return is, signature
-	} else if err != nil {
+	} else if err != nil || !strict(payload) {
 		return is, malformed
 	}
 	if len(claims.Audience) == 0 && ours.ClientID != "" { // as Amazon Cognito's, which API Gateway takes like this too
@@ -168,7 +170,7 @@ func (v *Verifier) verify(ctx context.Context, token string) (is verified, err e
 		key: key, alg: header.Algorithm, until: claims.Expiry.Time().Add(leeway),
 		caller: app.Caller{Owner: v.issuer + " " + claims.Subject},
 	}
-	if claims.Subject == "" || len(is.caller.Owner) > maxOwner || !utf8.ValidString(claims.Subject) {
+	if claims.Subject == "" || len(is.caller.Owner) > maxOwner {
 		return is, noSubject
 	}
 	scopes := append(ours.Scope, ours.SCP...)
@@ -179,6 +181,17 @@ func (v *Verifier) verify(ctx context.Context, token string) (is verified, err e
 		is.caller.Scope = app.Read
 	}
 	return is, nil
+}
+
+// strict reports whether JSON can be read in one way only: it has no name twice, no invalid UTF-8 and no half of a
+// surrogate pair. Decoders replace the latter two by U+FFFD, which would make one subject of many.
+func strict(text []byte) bool { return jsontext.Value(text).IsValid() }
+
+// strictHeader reports whether the header of a token is strict.
+func strictHeader(token string) bool {
+	header, _, _ := strings.Cut(token, ".")
+	text, err := base64.RawURLEncoding.DecodeString(header)
+	return err == nil && strict(text)
 }
 
 // words are a text with spaces between them, or a list.

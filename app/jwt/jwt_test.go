@@ -2,16 +2,19 @@ package jwt
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -124,6 +127,26 @@ func TestBadTokens(t *testing.T) {
 	raw := func(header, payload string) string {
 		return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
 	}
+	// exactly signs a header and a payload byte for byte.
+	exactly := func(header, payload string) string {
+		input := raw(header, payload)
+		sum := sha256.Sum256([]byte(input))
+		sig, err := rsa.SignPKCS1v15(rand.Reader, private, crypto.SHA256, sum[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return input + "." + base64.RawURLEncoding.EncodeToString(sig)
+	}
+	plain := `{"alg":"RS256","kid":"` + id + `"}`
+	rest := fmt.Sprintf(`,"iss":%q,"aud":"notes","exp":%d}`, issuer.URL, now+300)
+	subject := func(text string) string { return exactly(plain, `{"sub":"`+text+`"`+rest) }
+	audience := func(text string) string {
+		return exactly(plain, fmt.Sprintf(`{"iss":%q,"sub":"anna","aud":%s,"exp":%d}`, issuer.URL, text, now+300))
+	}
+	more := func(member string) string { return exactly(plain, `{"sub":"anna",`+member+rest) }
+	header := func(member string) string {
+		return exactly(`{"alg":"RS256","kid":"`+id+`",`+member+`}`, `{"sub":"anna"`+rest)
+	}
 	text, err := json.Marshal(good(nil))
 	if err != nil {
 		t.Fatal(err)
@@ -158,9 +181,27 @@ func TestBadTokens(t *testing.T) {
 		"at+jwt":              with(map[string]any{"kid": id, "typ": "at+jwt"}),
 		"JWT":                 with(map[string]any{"kid": id, "typ": "JWT"}),
 		"jku, signed as ours": with(map[string]any{"kid": id, "jku": steal.URL}),
+		"byte for byte":       subject("anna"),
+		"audience, as bytes":  audience(`["notes"]`),
+		"escapes":             subject(`\u0061nna`),
+		"another claim":       more(`"name":"\ud83d\ude00"`),
+		"another header":      header(`"x":"\ud83d\ude00"`),
 	} {
 		if caller, err := v.Caller(t.Context(), token); err != nil || caller.Owner != issuer.URL+" anna" {
 			t.Errorf("%s: %+v, %v", name, caller, err)
+		}
+	}
+
+	for text, want := range map[string]string{ // subjects that are near the bad ones below
+		`\ufffd`:       "\ufffd",
+		"\ufffd":       "\ufffd",
+		`\ud83d\ude00`: "\U0001f600",
+		`\\ud800`:      `\ud800`,
+		`a\u0000`:      "a\x00", // an owner is any UTF-8 (notes.Store)
+		`\u0007`:       "\a",
+	} {
+		if caller, err := v.Caller(t.Context(), subject(text)); err != nil || caller.Owner != issuer.URL+" "+want {
+			t.Errorf("subject %s: %+q, %v", text, caller.Owner, err)
 		}
 	}
 
@@ -232,6 +273,38 @@ func TestBadTokens(t *testing.T) {
 		"dots":                            {"..", malformed},
 		"padding":                         {parts[0] + "=." + parts[1] + "." + parts[2], malformed},
 		"huge":                            {strings.Repeat("x.", 4096), malformed},
+		"subject: half a pair, high":      {subject(`\ud800`), malformed},
+		"subject: half a pair, low":       {subject(`anna\udfff`), malformed},
+		"subject: a pair turned around":   {subject(`\ude00\ud83d`), malformed},
+		"subject: two high halves":        {subject(`\ud83d\ud83d`), malformed},
+		"subject: a pair with text in it": {subject(`\ud83dx\ude00`), malformed},
+		"subject: byte FF":                {subject("\xff"), malformed},
+		"subject: byte 80":                {subject("anna\x80"), malformed},
+		"subject: overlong":               {subject("\xc0\xaf"), malformed},
+		"subject: surrogate in UTF-8":     {subject("\xed\xa0\x80"), malformed},
+		"subject: cut off":                {subject("\xe2\x82"), malformed},
+		"subject: Latin-1":                {subject("Ren\xe9"), malformed},
+		"subject: a bare NUL":             {subject("a\x00"), malformed},
+		"subject twice":                   {more(`"sub":"ben"`), malformed},
+		"subject twice, escaped":          {more(`"s\u0075b":"ben"`), malformed},
+		"scope twice":                     {more(`"scope":"notes:read","scope":"notes:write"`), malformed},
+		"issuer: half a pair":             {exactly(plain, `{"sub":"anna","iss":"\ud800","exp":1}`), malformed},
+		"audience: half a pair":           {audience(`["notes","\ud800"]`), malformed},
+		"audience: byte FF":               {audience("[\"notes\",\"\xff\"]"), malformed},
+		"client_id: half a pair":          {more(`"client_id":"\ud800"`), malformed},
+		"scope: byte FF":                  {more("\"scope\":\"notes:write \xff\""), malformed},
+		"scp: half a pair":                {more(`"scp":["notes:write","\udc00"]`), malformed},
+		"another claim: half a pair":      {more(`"name":"\ud800"`), malformed},
+		"a claim's name: half a pair":     {more(`"\ud800":1`), malformed},
+		"a name twice, deeper":            {more(`"act":{"sub":"a","sub":"b"}`), malformed},
+		"payload with a mark of order":    {exactly(plain, "\ufeff"+`{"sub":"anna"`+rest), malformed},
+		"payload with more behind it":     {exactly(plain, `{"sub":"anna"`+rest+`{}`), malformed},
+		"header: half a pair":             {header(`"x":"\ud800"`), malformed},
+		"header: byte FF":                 {header("\"x\":\"\xff\""), malformed},
+		"header: a name twice, deeper":    {header(`"x":{"a":1,"a":2}`), malformed},
+		"header: kid twice":               {header(`"kid":"mine"`), malformed},
+		"kid: half a pair":                {exactly(`{"alg":"RS256","kid":"\ud800"}`, string(text)), malformed},
+		"kid: byte FF":                    {exactly("{\"alg\":\"RS256\",\"kid\":\"\xff\"}", string(text)), malformed},
 	}
 	if len(bad) < 40 {
 		t.Errorf("only %d bad tokens", len(bad))

@@ -274,7 +274,7 @@ func parse(raw json.RawMessage) *jose.JSONWebKey {
 	var more struct {
 		Operations []string `json:"key_ops"`
 	}
-	if key.UnmarshalJSON(raw) != nil || josejson.Unmarshal(raw, &more) != nil || !key.Valid() {
+	if !strict(raw) || key.UnmarshalJSON(raw) != nil || josejson.Unmarshal(raw, &more) != nil || !key.Valid() {
 		return nil
 	}
 	family := familyOf(&key)

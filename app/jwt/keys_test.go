@@ -427,6 +427,8 @@ func TestPublished(t *testing.T) {
 		{"an algorithm of another type", []string{named(anna, `"alg":"ES256"`), enough},
 			sign("k", jose.RS256, anna), "key"},
 		{"a name twice", []string{jwk(anna, `"kid":"x","kid":"k"`), enough}, sign("k", jose.RS256, anna), "key"},
+		{"a kid of half a pair", []string{jwk(anna, `"kid":"\ud800"`), enough},
+			sign("\ufffd", jose.RS256, anna), "key"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			issuer.Publish(`{"keys":[` + strings.Join(c.keys, ",") + `]}`)
