@@ -9,8 +9,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
+	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,12 +38,20 @@ var (
 // Store is a [notes.Store] over one file. It is made by [Open].
 type Store struct {
 	db      *bbolt.DB
+	file    *os.File // that db has open
+	path    string   // absolute
 	log     *slog.Logger
 	queue   chan *write
-	closing chan struct{}         // closed by Close: no new writers
-	closed  chan struct{}         // closed when the queue has been served
-	doubt   atomic.Pointer[error] // why no write is taken any more; nil while they are
+	closing chan struct{} // closed by Close: no new writers
+	closed  chan struct{} // closed when the queue has been served
 	commits func(writers int)
+
+	doubt    atomic.Pointer[error] // why no write is taken any more; nil while they are
+	nameless atomic.Bool           // the file was not found under its path the last time
+
+	begin sync.Mutex // held while a reader begins, see snapshot
+	dying sync.Once
+	died  chan struct{} // closed when bbolt cannot be used any more: doubt says why
 }
 
 var _ notes.Store = (*Store)(nil)
@@ -48,16 +59,47 @@ var _ notes.Store = (*Store)(nil)
 // Close serves the writers that wait, then closes the file and lets go of its lock. It is called once.
 func (s *Store) Close() error {
 	close(s.closing)
-	<-s.closed
-	return s.db.Close()
+	select {
+	case <-s.closed:
+	case <-s.died:
+	}
+	select {
+	case <-s.died:
+		return s.file.Close() // bbolt would wait for a lock of its own that nobody releases
+	default:
+		return guard(s.db.Close)
+	}
 }
 
-// Ready tells why the store takes no write any more, if it does not: reads go on, but only a restart helps.
+// Ready returns why the store takes no write, if it does not: after a doubt about the file only a restart helps, and a
+// file that was moved away must come back. Reads go on, unless the file cannot be read at all.
 func (s *Store) Ready(context.Context) error {
 	if doubt := s.doubt.Load(); doubt != nil {
 		return unavailable(*doubt)
 	}
-	return nil
+	return unavailable(s.named())
+}
+
+var errNameless = errors.New("the notes file was removed, renamed or replaced: put it back, or restart the server")
+
+// named returns an error unless the open file is the one under its path: what is written to another is lost at the next
+// start. Each change is logged.
+func (s *Store) named() error {
+	open, err := s.file.Stat()
+	if err == nil {
+		var under os.FileInfo
+		if under, err = os.Stat(s.path); err == nil && os.SameFile(open, under) {
+			if s.nameless.CompareAndSwap(true, false) {
+				s.log.Info("the notes file is in its place again; writes go on", "file", s.path)
+			}
+			return nil
+		}
+	}
+	err = errors.Join(errNameless, err)
+	if s.nameless.CompareAndSwap(false, true) {
+		s.log.Error("the notes file takes no writes", "file", s.path, "error", err)
+	}
+	return err
 }
 
 // Create implements [notes.Store].
@@ -154,7 +196,7 @@ func (s *Store) Get(ctx context.Context, owner string, id notes.ID) (note notes.
 	if err != nil {
 		return notes.Note{}, err
 	}
-	defer done(tx)
+	defer s.done(tx)
 	err = guard(func() (err error) {
 		key := noteKey(owner, id)
 		value := tx.Bucket(notesBucket).Get(key)
@@ -168,12 +210,53 @@ func (s *Store) Get(ctx context.Context, owner string, id notes.ID) (note notes.
 }
 
 // snapshot begins to read the last commit. Who has one calls done with it.
+//
+// Where bbolt faults while it begins, because the pages that name the last commit are gone, it never releases the locks
+// that it holds, and whoever needs them waits for ever. So one reader begins at a time, and after a fault nobody does.
 func (s *Store) snapshot() (tx *bbolt.Tx, err error) {
+	s.begin.Lock()
+	defer s.begin.Unlock()
+	if err := s.dead(); err != nil {
+		return nil, err
+	}
 	err = guard(func() (err error) { tx, err = s.db.Begin(false); return err })
+	if errors.Is(err, errFault) {
+		s.die(err)
+	}
 	return tx, unavailable(err)
 }
 
-func done(tx *bbolt.Tx) { _ = tx.Rollback() } // of a reader, it cannot fail
+// done ends a snapshot. Where another reader begins at the same moment, that takes place beside: bbolt may have that
+// reader wait for a writer, and the writer for the end of this one.
+func (s *Store) done(tx *bbolt.Tx) {
+	rollback := func() { _ = tx.Rollback() } // of a reader, it cannot fail
+	if !s.begin.TryLock() {
+		go rollback()
+		return
+	}
+	defer s.begin.Unlock()
+	if s.dead() == nil {
+		rollback()
+	}
+}
+
+// die ends all use of bbolt, which faulted while it held a lock.
+func (s *Store) die(fault error) {
+	s.dying.Do(func() {
+		s.giveUp(fmt.Errorf("the notes file cannot be read; restore a copy and restart the server: %w", fault))
+		close(s.died)
+	})
+}
+
+// dead returns why bbolt cannot be used any more, if it cannot.
+func (s *Store) dead() error {
+	select {
+	case <-s.died:
+		return unavailable(*s.doubt.Load())
+	default:
+		return nil
+	}
+}
 
 // Update implements [notes.Store].
 func (s *Store) Update(ctx context.Context, owner string, id notes.ID, patch notes.Patch, at time.Time, cond notes.Condition) (notes.Note, error) {
@@ -225,11 +308,13 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 			yield(notes.Note{}, err)
 			return
 		}
-		defer done(tx)
+		defer s.done(tx)
 		prefix := ownerPrefix(owner)
-		cursor := tx.Bucket(notesBucket).Cursor()
+		above := noteKey(owner, before) // what comes must be below
+		var cursor *bbolt.Cursor
 		step := func() (key, value []byte) {
-			if at, _ := cursor.Seek(noteKey(owner, before)); at == nil {
+			cursor = tx.Bucket(notesBucket).Cursor()
+			if at, _ := cursor.Seek(above); at == nil {
 				return cursor.Last()
 			}
 			return cursor.Prev()
@@ -247,6 +332,10 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 					if end = !bytes.HasPrefix(key, prefix); end {
 						return nil
 					}
+					if bytes.Compare(key, above) >= 0 { // the walk would go over a part of the tree again, or without end
+						return fmt.Errorf("%w: its pages are out of order", errFault)
+					}
+					above = append(above[:0], key...)
 					var err error
 					if note, err = decodeNote(key, value); err == nil {
 						return nil

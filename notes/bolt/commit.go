@@ -52,6 +52,8 @@ func (s *Store) submit(ctx context.Context, do func(*txn) (notes.Note, error)) (
 	}
 	select {
 	case s.queue <- w:
+	case <-s.died:
+		return notes.Note{}, s.dead()
 	case <-ctx.Done():
 		return notes.Note{}, unavailable(context.Cause(ctx))
 	case <-s.closing:
@@ -62,6 +64,7 @@ func (s *Store) submit(ctx context.Context, do func(*txn) (notes.Note, error)) (
 		return v.note, v.err
 	case <-ctx.Done():
 	case <-s.closed:
+	case <-s.died:
 	}
 	select { // a verdict that is there counts, whatever else happened
 	case v := <-w.done:
@@ -70,6 +73,9 @@ func (s *Store) submit(ctx context.Context, do func(*txn) (notes.Note, error)) (
 	}
 	if ctx.Err() != nil {
 		return notes.Note{}, unavailable(context.Cause(ctx))
+	}
+	if err := s.dead(); err != nil {
+		return notes.Note{}, err
 	}
 	return notes.Note{}, unavailable(errClosed)
 }
@@ -168,14 +174,18 @@ func (s *Store) try(batch []*write) (verdicts []verdict, failed int, err error) 
 		committed = true
 		return tx.Commit()
 	})
+	if err == nil && committed {
+		s.commits(len(batch))
+		return verdicts, failed, unavailable(s.named())
+	}
 	if err == nil || tx == nil {
-		if err == nil && committed {
-			s.commits(len(batch))
+		if errors.Is(err, errFault) && tx == nil { // it has the lock for writers still
+			s.die(err)
 		}
 		return verdicts, failed, unavailable(err)
 	}
 	if rollback := guard(func() error { _ = tx.Rollback(); return nil }); rollback != nil {
-		s.giveUp(fmt.Errorf("a failed write could not be undone; restart the server: %w", rollback))
+		s.die(fmt.Errorf("a failed write could not be undone: %w", rollback))
 	} else if s.latest() >= id {
 		// The commit reached the file, but perhaps not the disk. To build on it could lose what is acknowledged later.
 		s.giveUp(fmt.Errorf("a commit failed at its last step; restart the server: %w", err))
@@ -185,7 +195,9 @@ func (s *Store) try(batch []*write) (verdicts []verdict, failed int, err error) 
 
 // giveUp ends all writing.
 func (s *Store) giveUp(why error) {
-	s.doubt.Store(&why)
+	if !s.doubt.CompareAndSwap(nil, &why) {
+		return
+	}
 	s.log.Error("the notes file takes no more writes", "error", why)
 }
 
@@ -195,7 +207,7 @@ func (s *Store) latest() int {
 	if err != nil {
 		return 0
 	}
-	defer done(tx)
+	defer s.done(tx)
 	return tx.ID()
 }
 

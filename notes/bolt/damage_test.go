@@ -185,7 +185,7 @@ func answers(t *testing.T, store *bolt.Store, count int, has func(int) bool) (er
 		func() error {
 			n := numbered(5)
 			n.ID = uuid.Max
-			first, err := store.Create(ctx, owner, n, &notes.IdempotencyKey{Value: "key 5", Expires: epoch.Add(24 * time.Hour)})
+			first, err := store.Create(ctx, owner, n, &notes.IdempotencyKey{Value: "key 5", Now: epoch, Expires: epoch.Add(24 * time.Hour)})
 			if err == nil && first.ID != numbered(5).ID {
 				missing++ // the key
 				err = store.Delete(ctx, owner, first.ID, epoch, notes.Condition{})

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"iter"
 
+	"go.etcd.io/bbolt"
+
 	"example.com/portable-notes/notes"
 )
 
@@ -16,10 +18,13 @@ func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
 			yield(notes.Record{}, err)
 			return
 		}
-		defer done(tx)
+		defer s.done(tx)
 		for _, bucket := range [][]byte{keysBucket, notesBucket} {
-			cursor := tx.Bucket(bucket).Cursor()
-			step := cursor.First
+			var cursor *bbolt.Cursor
+			step := func() (key, value []byte) {
+				cursor = tx.Bucket(bucket).Cursor()
+				return cursor.First()
+			}
 			for {
 				var record notes.Record
 				var end bool

@@ -32,9 +32,13 @@ func Open(path string, log *slog.Logger, options ...Option) (*Store, error) {
 	} else if err != nil {
 		return nil, refusal(path, err)
 	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, refusal(path, err)
+	}
 	var db *bbolt.DB
 	var file *os.File
-	err := guard(func() (err error) {
+	err = guard(func() (err error) {
 		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 			Timeout:      lockWait,
 			FreelistType: bbolt.FreelistMapType,
@@ -60,9 +64,13 @@ func Open(path string, log *slog.Logger, options ...Option) (*Store, error) {
 		}
 		return nil, refusal(path, err)
 	}
+	removeLeftovers(absolute, log)
 	s := &Store{
 		db:      db,
+		file:    file,
+		path:    absolute,
 		log:     log,
+		died:    make(chan struct{}),
 		queue:   make(chan *write, maxBatch),
 		closing: make(chan struct{}),
 		closed:  make(chan struct{}),
@@ -173,7 +181,7 @@ func create(path string) error {
 	if dir == "" {
 		dir = "."
 	}
-	temp, err := os.CreateTemp(dir, "."+base+".new-*")
+	temp, err := os.CreateTemp(dir, newPrefix(base)+"*")
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func fill(t *testing.T, count int) (path string) {
 			for n := w; n < count; n += 32 {
 				var key *notes.IdempotencyKey
 				if n%5 == 0 {
-					key = &notes.IdempotencyKey{Value: fmt.Sprint("key ", n), Expires: epoch.Add(24 * time.Hour)}
+					key = &notes.IdempotencyKey{Value: fmt.Sprint("key ", n), Now: epoch, Expires: epoch.Add(24 * time.Hour)}
 				}
 				if _, err := store.Create(t.Context(), owner, numbered(n), key); err != nil {
 					t.Error(err)
@@ -115,7 +115,7 @@ func TestNotesOutliveTheStore(t *testing.T) {
 	if want != -1 {
 		t.Fatalf("%d notes are missing", want+1)
 	}
-	_, err := store.Create(t.Context(), owner, numbered(301), &notes.IdempotencyKey{Value: "key 5", Request: [32]byte{1}, Expires: epoch.Add(24 * time.Hour)})
+	_, err := store.Create(t.Context(), owner, numbered(301), &notes.IdempotencyKey{Value: "key 5", Request: [32]byte{1}, Now: epoch, Expires: epoch.Add(24 * time.Hour)})
 	if !errors.Is(err, notes.ErrKeyReused) {
 		t.Errorf("a key did not outlive the store: %v", err)
 	}

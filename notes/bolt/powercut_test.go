@@ -110,7 +110,7 @@ func scriptKey(i int) *notes.IdempotencyKey {
 	if i/5%2 == 0 {
 		return nil
 	}
-	return &notes.IdempotencyKey{Value: fmt.Sprint("key ", i), Request: [32]byte{byte(i)}, Expires: epochOf(i).Add(25 * time.Hour)}
+	return &notes.IdempotencyKey{Value: fmt.Sprint("key ", i), Request: [32]byte{byte(i)}, Now: epochOf(i), Expires: epochOf(i).Add(25 * time.Hour)}
 }
 
 func step(s notes.Store, w, i int) error {

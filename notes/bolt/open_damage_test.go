@@ -1,0 +1,357 @@
+package bolt_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"example.com/portable-notes/notes"
+	"example.com/portable-notes/notes/bolt"
+	"example.com/portable-notes/notes/storetest"
+)
+
+// unguarded is the variable that has this program read a file as it is harmed, as bbolt alone would.
+const unguarded = "NOTES_TEST_UNGUARDED"
+
+func init() {
+	path := os.Getenv(unguarded)
+	if path == "" {
+		return
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err == nil {
+		err = os.Truncate(path, 8192)
+	}
+	if err == nil {
+		err = db.View(func(tx *bbolt.Tx) error { tx.Bucket([]byte("notes")).Cursor().First(); return nil })
+	}
+	fmt.Println("it lives", err)
+	os.Exit(0)
+}
+
+// rewrite gives the file at path, which a store has open, other content without taking another file for it.
+func rewrite(t *testing.T, path string, content []byte) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Truncate(int64(len(content))); err != nil {
+		t.Fatal(err)
+	}
+	_, err = file.WriteAt(content, 0)
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestProofDamageWhileOpen: whatever becomes of the file while the store has it open, every call returns, nothing is
+// served that was not written, and the process lives.
+func TestProofDamageWhileOpen(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		storetest.Lacks(t, "files that can be cut while they are mapped", errors.New("this is Windows"))
+	}
+	const count = 200
+	path, has := lived(t, count)
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.ReadFile(fill(t, 150))
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(11, 12))
+	noise := make([]byte, len(sound))
+	for i := range noise {
+		noise[i] = byte(random.Uint32())
+	}
+	type damage struct {
+		what    string
+		content []byte
+	}
+	half := len(sound) / 8192 * 4096
+	damages := []damage{
+		{"zeros", make([]byte, len(sound))},
+		{"noise", noise},
+		{"the second half of another file", append(bytes.Clone(sound[:half]), other[min(half, len(other)):]...)},
+		{"zeros behind the meta pages", append(bytes.Clone(sound[:8192]), make([]byte, len(sound)-8192)...)},
+		{"noise behind the meta pages", append(bytes.Clone(sound[:8192]), noise[8192:]...)},
+		{"zeros in the meta pages", append(make([]byte, 8192), sound[8192:]...)},
+		{"noise in the meta pages", append(bytes.Clone(noise[:8192]), sound[8192:]...)},
+	}
+	for _, size := range []int{0, 1, 100, 4095, 4096, 4097, 8191, 8192, 8193, 12288, 20480, half, len(sound) - 4096, len(sound) - 1} {
+		damages = append(damages, damage{fmt.Sprintf("cut to %d bytes", size), sound[:size]})
+	}
+	for seed := range storetest.Amount(150, 1000) {
+		what, content := harm(sound, rand.New(rand.NewPCG(8, uint64(seed))))
+		damages = append(damages, damage{what, content})
+	}
+	var erred, unread, harmless int
+	for _, d := range damages {
+		path := filepath.Join(t.TempDir(), "notes.db")
+		if err := os.WriteFile(path, sound, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		hangs := time.AfterFunc(time.Minute, func() { panic("damage hangs: " + d.what) })
+		store, err := bolt.Open(path, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rewrite(t, path, d.content)
+		errs, _, wrong := answers(t, store, count, has)
+		if wrong != nil {
+			t.Errorf("%s: %v", d.what, wrong)
+		}
+		for _, err := range store.Export(t.Context()) {
+			if err != nil {
+				errs++
+			}
+		}
+		if backup, err := store.Backup(t.Context()); err != nil {
+			errs++
+		} else if err := backup.Close(); err != nil {
+			t.Errorf("%s: %v", d.what, err)
+		}
+		_, readErr := store.Get(t.Context(), owner, numbered(0).ID)
+		ready := store.Ready(t.Context())
+		switch {
+		case errors.Is(readErr, notes.ErrUnavailable) && ready != nil:
+			unread++
+		case errs > 0:
+			erred++
+		default:
+			harmless++
+		}
+		_ = store.Close() // returns; what it may say of such a file does not matter
+		hangs.Stop()
+	}
+	if unread == 0 || erred == 0 || harmless == 0 {
+		t.Errorf("%d files cannot be read, %d have errors, %d do not matter: each should be met", unread, erred, harmless)
+	}
+	control := exec.Command(os.Args[0])
+	control.Env = append(os.Environ(), unguarded+"="+path)
+	out, err := control.CombinedOutput()
+	if err == nil || !bytes.Contains(out, []byte("SIGBUS")) {
+		t.Errorf("the control, bbolt alone, outlives a file that is cut: %v, %.300s", err, out)
+	}
+	storetest.Proved(t, fmt.Sprintf("%d damages to an open file", len(damages)),
+		fmt.Sprintf("%d not readable at all, %d errors of some calls, %d harmless, 0 wrong answers, 0 ends, 0 hangs", unread, erred, harmless),
+		"bbolt alone ends with SIGBUS")
+}
+
+// TestReadersAndDamage: readers and writers at the moment of the damage are all answered.
+func TestReadersAndDamage(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		storetest.Lacks(t, "files that can be cut while they are mapped", errors.New("this is Windows"))
+	}
+	path, _ := lived(t, 100)
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int64{0, 4096, 8192, 16384} {
+		t.Run(fmt.Sprint("cut to ", size), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "notes.db")
+			if err := os.WriteFile(path, sound, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			store, err := bolt.Open(path, quiet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			const callers = 16
+			begun, ended := make(chan struct{}, callers), make(chan int, callers)
+			for caller := range callers {
+				go func() {
+					failed := 0
+					for i := 0; failed < 50; i++ { // until the damage shows
+						var err error
+						switch ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second); {
+						case caller%4 == 0:
+							n := numbered(1000 + caller*100_000 + i)
+							_, err = store.Create(ctx, owner, n, nil)
+							cancel()
+						case caller%4 == 1:
+							for _, err = range store.Newest(ctx, owner, notes.ID{255}, 10) {
+							}
+							cancel()
+						default:
+							_, err = store.Get(ctx, owner, numbered(i%100).ID)
+							cancel()
+						}
+						if errors.Is(err, notes.ErrUnavailable) || err != nil && !errors.Is(err, notes.ErrNotFound) {
+							failed++
+						}
+						if i == 20 {
+							begun <- struct{}{}
+						}
+					}
+					ended <- caller
+				}()
+			}
+			for range callers {
+				<-begun
+			}
+			if err := os.Truncate(path, size); err != nil {
+				t.Fatal(err)
+			}
+			late := time.After(time.Minute)
+			for range callers {
+				select {
+				case <-ended:
+				case <-late:
+					t.Fatal("some callers are never answered")
+				}
+			}
+			closed := make(chan error, 1)
+			go func() { closed <- store.Close() }()
+			select {
+			case <-closed:
+			case <-late:
+				t.Fatal("Close does not return")
+			}
+		})
+	}
+}
+
+// TestFileWithoutItsName: nothing is acknowledged into a file that the next start would not find.
+func TestFileWithoutItsName(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		storetest.Lacks(t, "open files that can be renamed", errors.New("this is Windows"))
+	}
+	for _, c := range []struct {
+		name       string
+		away, back func(path string) error // nil back: it is gone for good
+	}{
+		{"renamed", func(path string) error { return os.Rename(path, path+".away") }, func(path string) error { return os.Rename(path+".away", path) }},
+		{"removed", os.Remove, nil},
+		{"replaced", func(path string) error {
+			return errors.Join(os.Rename(path, path+".away"), os.WriteFile(path, []byte("other"), 0o600))
+		}, func(path string) error { return os.Rename(path+".away", path) }},
+		{"its folder renamed", func(path string) error { return os.Rename(filepath.Dir(path), filepath.Dir(path)+".away") },
+			func(path string) error { return os.Rename(filepath.Dir(path)+".away", filepath.Dir(path)) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "folder", "notes.db")
+			if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			store, err := bolt.Open(path, quiet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			create := func(n int) error { _, err := store.Create(t.Context(), owner, numbered(n), nil); return err }
+			if err := create(1); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.away(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := create(2); !errors.Is(err, notes.ErrUnavailable) {
+				t.Errorf("a create is answered with %v", err)
+			}
+			if err := store.Ready(t.Context()); !errors.Is(err, notes.ErrUnavailable) {
+				t.Errorf("readiness is %v", err)
+			}
+			if _, err := store.Get(t.Context(), owner, numbered(1).ID); err != nil {
+				t.Errorf("a read is answered with %v", err)
+			}
+			if c.back == nil {
+				if err := store.Close(); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err := c.back(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(store.Ready(t.Context()), create(3)); err != nil {
+				t.Errorf("when the file is back: %v", err)
+			}
+			if err := store.Close(); err != nil {
+				t.Fatal(err)
+			}
+			again, err := bolt.Open(path, quiet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer again.Close()
+			for _, n := range []int{1, 3} {
+				if _, err := again.Get(t.Context(), owner, numbered(n).ID); err != nil {
+					t.Errorf("note %d, which was acknowledged: %v", n, err)
+				}
+			}
+		})
+	}
+}
+
+// watched is a context that looks around each time it is asked whether it has ended, as before each write of a backup.
+type watched struct {
+	context.Context
+	look func()
+}
+
+func (w watched) Err() error {
+	w.look()
+	return w.Context.Err()
+}
+
+// TestBackupHasNoName: a process that is killed while it makes a backup leaves nothing.
+func TestBackupHasNoName(t *testing.T) {
+	path, _ := lived(t, 100)
+	store, err := bolt.Open(path, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	looks := 0
+	backup, err := store.Backup(watched{t.Context(), func() {
+		looks++
+		entries, err := os.ReadDir(filepath.Dir(path))
+		if err != nil || runtime.GOOS != "windows" && len(entries) != 1 {
+			t.Errorf("while a backup is made the folder has %v, %v", entries, err)
+		}
+	}})
+	if err != nil || looks < 2 {
+		t.Fatalf("the backup was seen %d times, %v", looks, err)
+	}
+	if err := backup.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLeftovers: what a killed process left is removed at the next start, and nothing else is.
+func TestLeftovers(t *testing.T) {
+	path := fill(t, 3)
+	names := map[string]bool{ // whether it stays
+		".notes.db.backup-123456": false, ".notes.db.new-1": false, ".notes-backup-77": false,
+		".other.db.backup-123456": true, ".notes.db.backup-1x": true, ".notes.db.backup": true, "notes.db.backup-1": true,
+		".notes.db.old-1": true, ".notes-backup-77.db": true,
+	}
+	for name := range names {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store, err := bolt.Open(path, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for name, stays := range names {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(path), name)); (err == nil) != stays {
+			t.Errorf("%s: %v, it should stay: %v", name, err, stays)
+		}
+	}
+}
