@@ -111,7 +111,9 @@ func proveSmallMemory(t *testing.T, s *stack, image string) {
 		file.ready()
 		return id, file.url
 	}
-	state := func(id string) string { return s.docker("inspect", "--format", "{{.State.Running}} {{.State.OOMKilled}}", id) }
+	state := func(id string) string {
+		return s.docker("inspect", "--format", "{{.State.Running}} {{.State.OOMKilled}}", id)
+	}
 
 	var requests int
 	var used string
