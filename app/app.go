@@ -87,7 +87,8 @@ func New(service *notes.Service, options Options) *echo.Echo {
 	return e
 }
 
-// Bare makes an app without routes, for an adapter's own: it answers errors as problems, names each request, and logs it.
+// Bare makes an app without routes, for an adapter's own: it answers errors as problems, names each request, and logs
+// it.
 func Bare(options Options) *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = answerError

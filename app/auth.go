@@ -68,8 +68,8 @@ func callerOf(c echo.Context) Caller { return c.Get(callerKey).(Caller) }
 // maxToken is the largest token that is looked at, in bytes.
 const maxToken = 8 << 10
 
-// BearerToken returns the token of a request's Authorization header (RFC 6750, section 2.1), and the refusal of a header
-// that has none.
+// BearerToken returns the token of a request's Authorization header (RFC 6750, section 2.1), and the refusal of a
+// header that has none.
 func BearerToken(r *http.Request) (token string, refusal Refusal) {
 	scheme, rest, _ := strings.Cut(joined(r.Header, echo.HeaderAuthorization), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -99,7 +99,8 @@ func limitAddress(limit Limit) echo.MiddlewareFunc {
 	}
 }
 
-// network returns the network of an address whose addresses count as one: an IPv6 customer has a /64 at least (RFC 6177).
+// network returns the network of an address whose addresses count as one: an IPv6 customer has a /64 at least (RFC
+// 6177).
 func network(addr string) string {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil || ip.Unmap().Is4() {
@@ -159,8 +160,8 @@ func authenticated(c echo.Context, authenticate Authenticate) (Caller, error) {
 		return Caller{}, challenge(c, unauthenticated("a bearer token is needed: Authorization: Bearer TOKEN"), "")
 	case malformedToken:
 		c.Set(refusedKey, refusal)
-		return Caller{}, challenge(c,
-			unauthenticated("the header Authorization must be one bearer token: Bearer TOKEN"), `, error="invalid_token"`)
+		const told = "the header Authorization must be one bearer token: Bearer TOKEN"
+		return Caller{}, challenge(c, unauthenticated(told), `, error="invalid_token"`)
 	}
 	caller, err := authenticate(c.Request().Context(), token)
 	if errors.As(err, &refusal) {

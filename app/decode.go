@@ -23,8 +23,8 @@ import (
 // maxBody is the most bytes that a request's body may have.
 const maxBody = 1 << 20
 
-// bodyOf returns the body of a request, and refuses one that is declared too large without reading any of it. Of one that
-// turns out to be too large nothing more is read: net/http is told so through its own writer.
+// bodyOf returns the body of a request, and refuses one that is declared too large without reading any of it. Of one
+// that turns out to be too large nothing more is read: net/http is told so through its own writer.
 func bodyOf(c echo.Context) (io.Reader, error) {
 	r := c.Request()
 	if r.ContentLength > maxBody {
@@ -260,8 +260,8 @@ func (f *fields) serviceField(name, pointer string, kind jsontext.Kind, d *jsont
 			f.mistakes.Add(pointer, "must be a whole number of at least 1, or be left out")
 		}
 	default:
-		var t time.Time
-		if kind != '"' || t.UnmarshalText([]byte(strings.ToUpper(text))) != nil { // RFC 3339, section 5.6: case does not matter
+		var t time.Time // RFC 3339, section 5.6: the case of T and Z does not matter
+		if kind != '"' || t.UnmarshalText([]byte(strings.ToUpper(text))) != nil {
 			f.mistakes.Add(pointer, "must be a time as in RFC 3339, or be left out")
 		}
 	}

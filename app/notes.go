@@ -68,8 +68,8 @@ func (h handlers) create(c echo.Context) error {
 		return err
 	}
 	var draft notes.Draft
-	err = readJSON(c, func(body []byte) (err error) { draft, err = decodeDraft(body); return err }, mediaJSON)
-	if err != nil {
+	take := func(body []byte) (err error) { draft, err = decodeDraft(body); return err }
+	if err := readJSON(c, take, mediaJSON); err != nil {
 		return err
 	}
 	ctx, cancel := h.deadline(c)
@@ -128,14 +128,16 @@ func (h handlers) patch(c echo.Context) error {
 	return err
 }
 
-func (h handlers) change(c echo.Context, decode func(body []byte, id string) (change, error), mediaTypes ...string) error {
+func (h handlers) change(
+	c echo.Context, decode func(body []byte, id string) (change, error), mediaTypes ...string,
+) error {
 	pre, err := preconditionsOf(c.Request())
 	if err != nil {
 		return err
 	}
 	var asked change
-	err = readJSON(c, func(body []byte) (err error) { asked, err = decode(body, c.Param("id")); return err }, mediaTypes...)
-	if err != nil {
+	take := func(body []byte) (err error) { asked, err = decode(body, c.Param("id")); return err }
+	if err := readJSON(c, take, mediaTypes...); err != nil {
 		return err
 	}
 	id, ok := notes.ParseID(c.Param("id"))

@@ -79,7 +79,8 @@ func tooLarge() *problem {
 
 func noRoom() *problem {
 	return &problem{Status: 503, Code: "unavailable", Title: "The service is unavailable for now",
-		Detail: "too many bodies and answers are on their way at once; a change may or may not have taken place; try again"}
+		Detail: "too many bodies and answers are on their way at once; " +
+			"a change may or may not have taken place; try again"}
 }
 
 // The problems of an adapter's own routes, and of requests that it does not admit.

@@ -52,7 +52,8 @@ type hold struct {
 	size  int64
 }
 
-// resize gives the hold room for so many bytes in place of what it had. It waits for what it lacks; the error is noRoom.
+// resize gives the hold room for so many bytes in place of what it had. It waits for what it lacks; the error is
+// noRoom.
 func (h *hold) resize(ctx context.Context, size int64) error {
 	if h == nil || size <= freeRoom && h.size == 0 {
 		return nil

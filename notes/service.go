@@ -23,8 +23,9 @@ type Service struct {
 	clock clock
 }
 
-// NewService returns a service over a store. It reads the clock through now, whose monotonic reading it uses if there is
-// one, and the random bits of ids from rand (crypto/rand.Reader); both must be fit for use by many goroutines at once.
+// NewService returns a service over a store. It reads the clock through now, whose monotonic reading it uses if there
+// is one, and the random bits of ids from rand (crypto/rand.Reader); both must be fit for use by many goroutines at
+// once.
 func NewService(store Store, now func() time.Time, rand io.Reader) *Service {
 	return &Service{store: store, rand: rand, clock: newClock(now)}
 }

@@ -29,11 +29,12 @@ import (
 type Store interface {
 	// Create adds a note under its id. ErrExists where the owner has a note of that id.
 	//
-	// With a key that is not nil, Create happens at most once for that owner and key until the first call's key.Expires,
-	// which is judged against the key.Now of later calls: the first call keeps the note and remembers the key; each later one with an equal
-	// Request adds nothing and returns the note as the first one made it, whatever became of it; with another Request
-	// it returns ErrKeyReused. Two calls of one key at the same time count as one after the other. A call that fails
-	// may be repeated with the same key and ends in exactly one note. A note that was deleted is never brought back.
+	// With a key that is not nil, Create happens at most once for that owner and key until the first call's
+	// key.Expires, which is judged against the key.Now of later calls: the first call keeps the note and remembers the
+	// key; each later one with an equal Request adds nothing and returns the note as the first one made it, whatever
+	// became of it; with another Request it returns ErrKeyReused. Two calls of one key at the same time count as one
+	// after the other. A call that fails may be repeated with the same key and ends in exactly one note. A note that
+	// was deleted is never brought back.
 	Create(ctx context.Context, owner string, note Note, key *IdempotencyKey) (Note, error)
 
 	// Get returns a note, or ErrNotFound.

@@ -19,8 +19,8 @@ import (
 // backupWithin is how long a client may take for a backup.
 const backupWithin = 30 * time.Minute
 
-// operator serves what is for the operator alone, on an address of its own: /metrics, and where only this machine reaches
-// that address /backup, a copy of the notes file, which holds everybody's notes.
+// operator serves what is for the operator alone, on an address of its own: /metrics, and where only this machine
+// reaches that address /backup, a copy of the notes file, which holds everybody's notes.
 type operator struct {
 	figures   *figures
 	file      *bolt.Store      // nil where the notes are in a table
@@ -67,7 +67,8 @@ func (o *operator) refusal(c echo.Context) error {
 	case o.file == nil:
 		return app.NotFound("the notes are in DynamoDB, which makes backups of its own")
 	case o.onlyLocal && proxied(r):
-		return app.Misdirected("a backup is for this machine alone, and for no proxy: set NOTES_AUTH to say who else may come")
+		return app.Misdirected("a backup is for this machine alone, and for no proxy: " +
+			"set NOTES_AUTH to say who else may come")
 	case !loopback(o.addr) || !loopback(r.Host) || r.Header.Get("Origin") != "" || site != "" && site != "none":
 		// A name could be another's, whose page a browser on this machine has open (DNS rebinding).
 		return app.Forbidden("a backup is given only on a loopback address, such as NOTES_ADMIN_ADDR=127.0.0.1:9090, " +

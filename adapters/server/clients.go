@@ -126,7 +126,8 @@ func addressOf(proxies []*net.IPNet) func(*http.Request) string {
 	}
 }
 
-// parseAddress reads an entry of X-Forwarded-For: an address, in brackets if it is of IPv6, and some proxies add a port.
+// parseAddress reads an entry of X-Forwarded-For: an address, in brackets if it is of IPv6, and some proxies add a
+// port.
 func parseAddress(s string) (netip.Addr, bool) {
 	s = strings.TrimSpace(s)
 	if addrPort, err := netip.ParseAddrPort(s); err == nil {
@@ -137,17 +138,17 @@ func parseAddress(s string) (netip.Addr, bool) {
 }
 
 // admit returns what the server admits: requests whose headers are not too large and, where onlyLocal, those that come
-// from this machine. On a loopback address with no setting anybody who reaches it may write. A page in a browser on this
-// machine reaches it too, under a name of its own that it has point here (DNS rebinding), and is told apart by that name;
-// a proxy hands on what comes from outside, and is told apart by the headers that it adds.
+// from this machine. On a loopback address with no setting anybody who reaches it may write. A page in a browser on
+// this machine reaches it too, under a name of its own that it has point here (DNS rebinding), and is told apart by
+// that name; a proxy hands on what comes from outside, and is told apart by the headers that it adds.
 func admit(onlyLocal bool) func(*http.Request) error {
 	return func(r *http.Request) error {
 		if headerSize(r) > headerLimit { // net/http holds only the first request of a connection to it exactly
 			return app.HeadersTooLarge(headerLimit)
 		}
 		if onlyLocal && (proxied(r) || !loopback(r.Host)) {
-			return app.Misdirected(
-				"this server is for 127.0.0.1 and localhost alone, and for no proxy: set NOTES_AUTH to say who else may come")
+			return app.Misdirected("this server is for 127.0.0.1 and localhost alone, and for no proxy: " +
+				"set NOTES_AUTH to say who else may come")
 		}
 		return nil
 	}

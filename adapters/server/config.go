@@ -59,7 +59,8 @@ var all = slices.Concat([]settings.Setting[config]{
 			return settings.Expect(c.file+c.table != "", "must be bolt:FILE or dynamodb:TABLE, such as bolt:notes.db or dynamodb:notes")
 		}),
 }, settings.AuthSettings(func(c *config) *settings.Auth { return &c.auth }, true), []settings.Setting[config]{
-	settings.New("NOTES_RATE_LIMIT", "", "requests a second that one address, and one caller, may send: RATE, or RATE:BURST, such as 20:40; empty is no limit",
+	settings.New("NOTES_RATE_LIMIT", "", "requests a second that one address, and one caller, may send: "+
+		"RATE, or RATE:BURST, such as 20:40; empty is no limit",
 		func(c *config, v string) (err error) { c.rate, err = parseRate(v); return }),
 	settings.New("NOTES_TRUSTED_PROXIES", "", "addresses or networks of proxies whose X-Forwarded-For is believed, with commas between them, such as 10.0.0.0/8",
 		func(c *config, v string) (err error) { c.proxies, err = parseProxies(v); return }),
@@ -102,8 +103,8 @@ var all = slices.Concat([]settings.Setting[config]{
 			c.connections, err = strconv.Atoi(v)
 			return settings.Expect(err == nil && c.connections >= 1 && c.connections <= 1_000_000, "must be a whole number from 1 to 1000000")
 		}),
-	settings.New("NOTES_MAX_IN_FLIGHT", "48", "MiB of request bodies and answers that are in memory at once, a quarter of it "+
-		"for one caller; further ones wait, and get a 503 when that takes too long",
+	settings.New("NOTES_MAX_IN_FLIGHT", "48", "MiB of request bodies and answers that are in memory at once, "+
+		"a quarter of it for one caller; further ones wait, and get a 503 when that takes too long",
 		func(c *config, v string) error {
 			mebibytes, err := strconv.ParseInt(v, 10, 64)
 			c.inFlight = mebibytes << 20

@@ -105,7 +105,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		defer debug.SetGCPercent(debug.SetGCPercent(200))
 	}
 	// In a container the collector works harder before the memory is used up. GOMEMLIMIT says otherwise, if it is set.
-	if _, err := memlimit.Set(); err != nil && !errors.Is(err, memlimit.ErrNoCgroup) && !errors.Is(err, memlimit.ErrCgroupsNotSupported) {
+	_, err = memlimit.Set()
+	if err != nil && !errors.Is(err, memlimit.ErrNoCgroup) && !errors.Is(err, memlimit.ErrCgroupsNotSupported) {
 		fmt.Fprintln(stderr, "server: the memory of this container is not known:", err)
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -166,14 +167,15 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 		return err
 	}
 	options := app.Options{
-		Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout, MaxInFlight: c.inFlight, Admit: admit(c.auth.Kind == ""),
-		Authenticate: authenticate, Limit: limit, Client: addressOf(c.proxies), LogKey: c.logKey,
+		Log: log, LogKey: c.logKey, CORSOrigins: c.corsOrigins, Timeout: c.timeout, MaxInFlight: c.inFlight,
+		Admit: admit(c.auth.Kind == ""), Client: addressOf(c.proxies), Authenticate: authenticate, Limit: limit,
 	}
 	var watch watching
 	if c.adminAddr != "" {
 		file, _ := store.(*bolt.Store)
 		o := &operator{
-			figures: f, file: file, backup: c.backup, guarded: authenticate != nil, onlyLocal: c.auth.Kind == "", log: log,
+			figures: f, file: file, backup: c.backup, log: log,
+			guarded: authenticate != nil, onlyLocal: c.auth.Kind == "",
 		}
 		url, stop, err := o.serve(ctx, c.adminAddr)
 		if err != nil {

@@ -63,7 +63,8 @@ func (d *drain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // closeChunked has the connection closed after each request whose body comes in chunks. One that has a Content-Length
-// too may be an attempt to smuggle the next request past a proxy (RFC 9112, section 6.1), and net/http does not show it.
+// too may be an attempt to smuggle the next request past a proxy (RFC 9112, section 6.1), and net/http does not show
+// it.
 func closeChunked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(r.TransferEncoding) > 0 {

@@ -20,8 +20,8 @@ import (
 	"example.com/portable-notes/app"
 )
 
-// file is a file that never changes while the program runs. It is served as it is stored, compressed if it is, and costs
-// no more than the sending of its bytes.
+// file is a file that never changes while the program runs. It is served as it is stored, compressed if it is, and
+// costs no more than the sending of its bytes.
 type file struct {
 	mediaType    string
 	cacheControl string // "" for that of every answer
@@ -84,7 +84,7 @@ func (f file) serve(c echo.Context) error {
 	if f.cacheControl != "" {
 		header.Set("Cache-Control", f.cacheControl)
 	}
-	if strings.HasPrefix(f.mediaType, "text/html") { // shown in no frame, with no base or plug-in of another (CSP Level 3)
+	if strings.HasPrefix(f.mediaType, "text/html") { // CSP Level 3: in no frame, with no base or plug-in of another
 		header.Set("Content-Security-Policy", "frame-ancestors 'none'; base-uri 'none'; object-src 'none'")
 	}
 	body, etag := f.stored, `"`+f.digest+`"`

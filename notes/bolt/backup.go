@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// Backup is a copy of the file as it is at one moment: a notes file of its own, which -check and [Open] take. It lies beside
-// the file, without a name where the system allows that, and is gone when it is closed. It is whole before it is returned,
-// because while it is made a write for which the file has to grow waits, and everybody behind it; a reader who takes the
-// copy away slowly keeps nobody waiting.
+// Backup is a copy of the file as it is at one moment: a notes file of its own, which -check and [Open] take. It lies
+// beside the file, without a name where the system allows that, and is gone when it is closed. It is whole before it is
+// returned, because while it is made a write for which the file has to grow waits, and everybody behind it; a reader
+// who takes the copy away slowly keeps nobody waiting.
 func (s *Store) Backup(ctx context.Context) (_ *Copy, err error) {
 	dir, base := filepath.Split(s.path)
 	backup, err := os.CreateTemp(dir, backupPrefix(base)+"*")

@@ -332,7 +332,7 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 					if end = !bytes.HasPrefix(key, prefix); end {
 						return nil
 					}
-					if bytes.Compare(key, above) >= 0 { // the walk would go over a part of the tree again, or without end
+					if bytes.Compare(key, above) >= 0 { // the walk could go over a part again, or without end
 						return fmt.Errorf("%w: its pages are out of order", errFault)
 					}
 					above = append(above[:0], key...)

@@ -249,7 +249,8 @@ func (s *Store) change(ctx context.Context, owner string, id notes.ID, cond note
 	}
 }
 
-// Newest implements [notes.Store]. It is one query for each megabyte of notes; a tombstone is the place of a deleted note.
+// Newest implements [notes.Store]. It is one query for each megabyte of notes; a tombstone is the place of a deleted
+// note.
 func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit int) iter.Seq2[notes.Note, error] {
 	return func(yield func(notes.Note, error) bool) {
 		ctx, _, cancel := s.begin(ctx)
