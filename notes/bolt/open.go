@@ -201,9 +201,9 @@ func create(path string) error {
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) {
 		err = os.Rename(temp.Name(), path)
 	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if _, other := os.Stat(path); err != nil && other != nil {
 		return err
-	}
+	} // else the file is another's who was faster, and who may have removed ours as a leftover
 	return syncDir(dir)
 }
 
