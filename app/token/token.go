@@ -61,13 +61,31 @@ func New(name string) (token, line string, err error) {
 	return token, name + " write sha256:" + hex.EncodeToString(sum[:]), nil
 }
 
-// Parse reads tokens: lines, or commas between them. Empty lines and those that begin with # are skipped, whole. The error
-// names every mistake by the number of its token, and no hash.
+// maxMistakes is the number of mistakes that an error of Parse names.
+const maxMistakes = 100
+
+// byteOrderMark begins texts that some editors save as UTF-8. It is not white space, so it would become a part of an
+// owner.
+const byteOrderMark = "\ufeff"
+
+// Parse reads tokens: lines, or commas between them. Empty lines and those that begin with # are skipped, whole, and so is
+// a byte order mark. The error names every mistake by the number of its token, up to a hundred of them, and no hash. A
+// text without a token is a mistake too.
 func Parse(text string, now func() time.Time) (*Tokens, error) {
+	t, err := parse(text, now)
+	if err == nil && len(t.known) == 0 {
+		err = errors.New("there is no token: make one with server -new-token OWNER")
+	}
+	return t, err
+}
+
+// parse is Parse for texts that may be without a token.
+func parse(text string, now func() time.Time) (*Tokens, error) {
 	t := &Tokens{now: now, known: map[[sha256.Size]byte]entry{}}
 	var mistakes []error
-	n := 0
+	n, wrong := 0, 0
 	for line := range strings.Lines(text) {
+		line = strings.TrimPrefix(line, byteOrderMark) // of each line, as files may be put one after the other
 		if strings.HasPrefix(strings.TrimSpace(line), "#") {
 			continue
 		}
@@ -81,14 +99,16 @@ func Parse(text string, now func() time.Time) (*Tokens, error) {
 				err = errors.New("its hash is there twice")
 			}
 			if err != nil {
-				mistakes = append(mistakes, fmt.Errorf("token %d: %w", n, err))
+				if wrong++; wrong <= maxMistakes {
+					mistakes = append(mistakes, fmt.Errorf("token %d: %w", n, err))
+				}
 				continue
 			}
 			t.known[e.hash] = e
 		}
 	}
-	if len(t.known) == 0 && mistakes == nil {
-		mistakes = append(mistakes, errors.New("there is no token: make one with server -new-token OWNER"))
+	if wrong > maxMistakes {
+		mistakes = append(mistakes, fmt.Errorf("and %d more", wrong-maxMistakes))
 	}
 	return t, errors.Join(mistakes...)
 }

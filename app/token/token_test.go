@@ -1,11 +1,6 @@
 package token
 
 import (
-	"bytes"
-	"errors"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -42,87 +37,62 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestFile: a file that changes is read again; one that is wrong then leaves the tokens as they were.
-func TestFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tokens")
-	first, firstLine, err := New("anna")
+// TestParseNamesAHundredMistakes: an error is not larger than a person reads, however many mistakes there are.
+func TestParseNamesAHundredMistakes(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		wrong int
+		lines int
+		last  string
+	}{
+		{"a hundred", 100, 100, "token 100: must be OWNER read|write sha256:HEX [EXPIRES]"},
+		{"more", 100_001, 101, "and 99901 more"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Parse(strings.Repeat("x\n", c.wrong), time.Now)
+			if err == nil {
+				t.Fatal("it is taken")
+			}
+			lines := strings.Split(err.Error(), "\n")
+			if len(lines) != c.lines || lines[len(lines)-1] != c.last {
+				t.Errorf("the error has %d lines, the last is %q", len(lines), lines[len(lines)-1])
+			}
+		})
+	}
+}
+
+// TestByteOrderMark: no owner begins with one, wherever the text comes from.
+func TestByteOrderMark(t *testing.T) {
+	anna, annas := newToken(t, "anna")
+	ben, bens := newToken(t, "ben")
+	for _, c := range []struct{ name, text string }{
+		{"control", annas + "\n" + bens + "\n"},
+		{"first line", "\ufeff" + annas + "\n" + bens + "\n"},
+		{"first line, CRLF", "\ufeff" + annas + "\r\n" + bens + "\r\n"},
+		{"comment", "\ufeff# tokens\n" + annas + "\n" + bens + "\n"},
+		{"one file after the other", "\ufeff" + annas + "\n\ufeff" + bens + "\n"},
+		{"commas", "\ufeff" + annas + "," + bens},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tokens, err := Parse(c.text, time.Now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for secret, owner := range map[string]string{anna: "anna", ben: "ben"} {
+				if caller, err := tokens.Caller(t.Context(), secret); err != nil || caller.Owner != owner {
+					t.Errorf("the caller is %q, %v; want %q", caller.Owner, err, owner)
+				}
+			}
+		})
+	}
+}
+
+// newToken returns a token of an owner, and the line that configures it.
+func newToken(t *testing.T, owner string) (secret, line string) {
+	t.Helper()
+	secret, line, err := New(owner)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, secondLine, err := New("ben")
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := Open(path, nil); err == nil {
-		t.Error("a file that is not there is opened")
-	}
-	write(firstLine)
-	if _, err := Open(path, nil); err == nil {
-		t.Error("a line that does not end is taken")
-	}
-	write(firstLine + "\n")
-	var log bytes.Buffer
-	f, err := Open(path, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	is := func(secret, owner string) {
-		t.Helper()
-		f.looked = time.Time{} // as if a second had passed
-		caller, err := f.Caller(t.Context(), secret)
-		if caller.Owner != owner || (err == nil) != (owner != "") {
-			t.Errorf("the caller is %q, %v; want %q", caller.Owner, err, owner)
-		}
-	}
-	refused := 0
-	stays := func(what string) {
-		t.Helper()
-		for range 3 {
-			is(first, "anna")
-			is(second, "")
-		}
-		if refused++; strings.Count(log.String(), "was rejected") != refused {
-			t.Errorf("%s: the log says %s", what, &log)
-		}
-	}
-	is(first, "anna")
-	is(second, "")
-	write("nonsense\n")
-	stays("nonsense")
-	write(firstLine + "\n" + secondLine)
-	stays("cut short")
-	write("")
-	stays("empty")
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	stays("gone")
-	if err := os.Mkdir(path, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	stays("a folder")
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	write(firstLine + "\n" + secondLine + "\n")
-	is(second, "ben")
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := path + ".new" // of the same size and time
-	if err := os.WriteFile(other, []byte(secondLine+"\n"+strings.Repeat("#", len(firstLine))+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.Chtimes(other, info.ModTime(), info.ModTime()), os.Rename(other, path)); err != nil {
-		t.Fatal(err)
-	}
-	is(first, "")
-	is(second, "ben")
+	return secret, line
 }
