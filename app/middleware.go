@@ -42,7 +42,7 @@ func observe(options Options) echo.MiddlewareFunc {
 	if newID == nil {
 		newID = func(*http.Request) string { return "" }
 	}
-	hash := hashed(options.LogKey)
+	hash := HashOwner(options.LogKey)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			start := time.Now()
@@ -102,8 +102,10 @@ func observe(options Options) echo.MiddlewareFunc {
 	}
 }
 
-// hashed returns how the log knows an owner: who reads it can tell callers apart, and not who they are.
-func hashed(key []byte) func(owner string) string {
+// HashOwner returns a function that hashes an owner as the log does: the first 16 hexadecimal digits of the HMAC-SHA-256
+// of its name under key, which is Options.LogKey. Who reads the log can tell callers apart, and not who they are. The
+// function is safe for use by many goroutines.
+func HashOwner(key []byte) func(owner string) string {
 	idle := sync.Pool{New: func() any { return hmac.New(sha256.New, key) }} // with the key worked in
 	return func(owner string) string {
 		h := idle.Get().(hash.Hash)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,7 +18,6 @@ import (
 	"example.com/portable-notes/app/jwt/jwttest"
 	"example.com/portable-notes/app/token"
 	"example.com/portable-notes/notes/bolt"
-	"example.com/portable-notes/notes/storetest"
 )
 
 // newToken is a token of an owner, and the line that makes it known.
@@ -149,31 +150,148 @@ func TestReadmeSecurity(t *testing.T) {
 	}
 	_, formula, _ := strings.Cut(chapter, "`printf")
 	formula, _, _ = strings.Cut(formula, "`")
-	if _, err := exec.LookPath("openssl"); err != nil {
-		storetest.Lacks(t, "openssl", err)
-	}
-	cmd := exec.Command("sh", "-c", "printf"+strings.Replace(formula, "OWNER", "anna", 1))
+	formula = strings.NewReplacer("OWNER", "anna", "./server", built(t)).Replace(formula)
+	cmd := exec.Command("sh", "-c", "printf"+formula)
 	cmd.Env = append(os.Environ(), "NOTES_LOG_KEY=0123456789abcdef")
 	out, err := cmd.Output()
-	fields := strings.Fields(string(out))
-	if err != nil || len(fields) == 0 {
+	hash := strings.TrimSpace(string(out))
+	if err != nil || len(hash) != 16 {
 		t.Fatalf("%v: %s", err, out)
 	}
-	await(t, "the hash that the README's command tells", 5*time.Second, func() bool { return strings.Contains(p.said(), "caller="+fields[len(fields)-1][:16]) })
+	await(t, "the hash that the README's command prints", 5*time.Second, func() bool {
+		return strings.Contains(p.said(), "caller="+hash+"\n")
+	})
 
 	_, copies, _ := strings.Cut(file, "```sh\n")
 	copies, _, _ = strings.Cut(copies, "\n```")
 	copies = strings.Replace(copies, "127.0.0.1:9090", adminOf(t, p), 1)
 	shell := exec.Command("sh", "-ec", copies)
-	shell.Dir, shell.Env = t.TempDir(), append(os.Environ(), "BACKUP="+backup)
+	seen, path := shownArguments(t, "curl")
+	shell.Dir, shell.Env = t.TempDir(), append(os.Environ(), "BACKUP="+backup, path)
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
+	}
+	if arguments := seen(); !strings.Contains(arguments, "copy.db") || strings.Contains(arguments, backup) {
+		t.Errorf("the arguments of curl, which ps shows, are %s", arguments)
 	}
 	copied := filepath.Join(shell.Dir, "copy.db")
 	if report, err := bolt.Check(copied); err != nil || report.Notes != 1 {
 		t.Errorf("the backup is %+v, %v", report, err)
 	}
-	if info, err := os.Stat(copied); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the backup is of mode %v, %v", info.Mode(), err)
+	files, err := os.ReadDir(shell.Dir)
+	if err != nil || len(files) != 2 {
+		t.Errorf("the files are %v, %v", files, err)
+	}
+	for _, file := range files {
+		if info, err := file.Info(); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v, want mode 0600", file.Name(), info, err)
+		}
+	}
+}
+
+// shownArguments puts a program in front of another one of that name. It notes the arguments that it is given, which any
+// user of the machine sees, before it runs the other. The path is an entry of the environment.
+func shownArguments(t *testing.T, name string) (seen func() string, path string) {
+	t.Helper()
+	real, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	notes := filepath.Join(folder, "arguments")
+	script := fmt.Sprintf("#!/bin/sh\nprintf '%%s\\n' \"$@\" >> '%s'\nexec '%s' \"$@\"\n", notes, real)
+	if err := os.WriteFile(filepath.Join(folder, name), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return func() string {
+		text, err := os.ReadFile(notes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}, "PATH=" + folder + string(os.PathListSeparator) + os.Getenv("PATH")
+}
+
+// TestTokensFile: a file that reads well revokes what it no longer names, also when it names nothing; one that does not is
+// counted, and leaves the tokens as they were.
+func TestTokensFile(t *testing.T) {
+	anna, annas := newToken(t, "anna", "write")
+	ben, bens := newToken(t, "ben", "read")
+	path := filepath.Join(t.TempDir(), "tokens")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("# nobody yet\n")
+	p := startServer(t, newFile(t), "NOTES_AUTH=token", "NOTES_TOKENS_FILE="+path, "NOTES_ADMIN_ADDR=127.0.0.1:0")
+	status := func(secret string) int {
+		answer, _ := request(t, "GET", p.url+"/notes", "", "Authorization", "Bearer "+secret)
+		return answer.StatusCode
+	}
+	becomes := func(secret string, want int) {
+		t.Helper()
+		await(t, fmt.Sprintf("an answer of %d", want), 20*time.Second, func() bool { return status(secret) == want })
+	}
+	rejected := func(want float64) {
+		t.Helper()
+		if is, ok := metricsOf(t, p)["notes_tokens_file_rejected_total"][""]; !ok || is != want {
+			t.Errorf("notes_tokens_file_rejected_total is %v, %v, want %v", is, ok, want)
+		}
+	}
+	if got := status(anna); got != 401 || !strings.Contains(p.said(), "level=WARN msg=\"the file of tokens names no token") {
+		t.Errorf("without a token in the file: %d; the log says %s", got, p.said())
+	}
+	rejected(0)
+	write(annas + "\n" + bens + "\n")
+	becomes(anna, 200)
+	becomes(ben, 200)
+	write(annas + "\n")
+	becomes(ben, 401)
+	write("nonsense\n")
+	await(t, "a rejection", 20*time.Second, func() bool {
+		return status(anna) == 200 && strings.Contains(p.said(), "was rejected")
+	})
+	rejected(1)
+	write("")
+	becomes(anna, 401)
+	rejected(1)
+	write(annas + "\n")
+	becomes(anna, 200)
+	becomes(ben, 401)
+	p.stop(t, os.Interrupt)
+}
+
+// TestUnfitTokensFile: a start with a file that holds no text of tokens ends at once, and says what to do.
+func TestUnfitTokensFile(t *testing.T) {
+	folder := t.TempDir()
+	fifo, wide, large := filepath.Join(folder, "fifo"), filepath.Join(folder, "wide"), filepath.Join(folder, "large")
+	for _, err := range []error{
+		syscall.Mkfifo(fifo, 0o600),
+		os.WriteFile(wide, []byte("\xff\xfea\x00\n\x00"), 0o600),
+		os.WriteFile(large, nil, 0o600), os.Truncate(large, 1<<30),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ name, path, says string }{
+		{"FIFO", fifo, "is not a regular file: name a text file"},
+		{"folder", folder, "is not a regular file: name a text file"},
+		{"device", os.DevNull, "is not a regular file: name a text file"},
+		{"UTF-16", wide, "save it as UTF-8"},
+		{"1 GiB", large, "has more than 1 MiB: name a file that holds only tokens"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			env := []string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + newFile(t), "NOTES_AUTH=token"}
+			code, _, stderr := runs(t, append(env, "NOTES_TOKENS_FILE="+c.path))
+			if code != 2 || !strings.Contains(stderr, "NOTES_TOKENS_FILE: "+c.path+" ") || !strings.Contains(stderr, c.says) {
+				t.Errorf("exit code %d, want 2 and %s: %s", code, c.says, stderr)
+			}
+		})
 	}
 }

@@ -113,6 +113,21 @@ var all = slices.Concat([]settings.Setting[config]{
 		}),
 })
 
+// logKey reads NOTES_LOG_KEY alone, which must be set.
+func logKey(environ []string) ([]byte, error) {
+	const name = "NOTES_LOG_KEY"
+	for _, entry := range environ {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok && value != "" {
+			key, err := settings.LogKey(value)
+			if err != nil {
+				err = fmt.Errorf("%s %w", name, err)
+			}
+			return key, err
+		}
+	}
+	return nil, errors.New(name + " is not set: set it to the key of the server whose log it is")
+}
+
 // mistake is what does not go together in the settings.
 func (c config) mistake() error {
 	err := c.auth.Mistake(true)

@@ -117,7 +117,7 @@ func TestAllWrongSettingsTogether(t *testing.T) {
 		}
 	}
 	var stdout, stderr bytes.Buffer
-	err := run(t.Context(), nil, environ, &stdout, &stderr)
+	err := run(t.Context(), nil, environ, nil, &stdout, &stderr)
 	if !errors.Is(err, errUsage) || stdout.Len()+stderr.Len() > 0 {
 		t.Fatalf("error is %v, output %s%s", err, &stdout, &stderr)
 	}
@@ -126,13 +126,13 @@ func TestAllWrongSettingsTogether(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	var stdout bytes.Buffer
-	if err := run(t.Context(), []string{"-h"}, nil, &stdout, nil); !errors.Is(err, flag.ErrHelp) {
+	if err := run(t.Context(), []string{"-h"}, nil, nil, &stdout, nil); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("error is %v", err)
 	}
 	golden(t, "usage.txt", stdout.String())
 	for _, args := range [][]string{{"-x"}, {"serve"}, {"-version=maybe"}, {"-check"}, {"-version", "x"}} {
 		stdout.Reset()
-		if err := run(t.Context(), args, nil, &stdout, nil); !errors.Is(err, errUsage) || stdout.Len() > 0 {
+		if err := run(t.Context(), args, nil, nil, &stdout, nil); !errors.Is(err, errUsage) || stdout.Len() > 0 {
 			t.Errorf("%v: error is %v, output %s", args, err, &stdout)
 		}
 	}

@@ -410,7 +410,8 @@ func TestProofLeaks(t *testing.T) {
 	says, stderr := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, nil, []string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + newFile(t), "NOTES_LOG_FORMAT=text"}, io.Discard, stderr)
+		env := []string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + newFile(t), "NOTES_LOG_FORMAT=text"}
+		err := run(ctx, nil, env, nil, io.Discard, stderr)
 		ended <- err
 		stderr.Close()
 	}()

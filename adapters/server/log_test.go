@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"slices"
@@ -54,6 +57,70 @@ func TestLogOfARequest(t *testing.T) {
 		if got := traceID(&http.Request{Header: http.Header{"Traceparent": {bad}}}); got != "" {
 			t.Errorf("%s is of the trace %s", bad, got)
 		}
+	}
+}
+
+// TestHashOwner: -hash-owner prints the hash by which the log has an owner.
+func TestHashOwner(t *testing.T) {
+	const key = "NOTES_LOG_KEY=0123456789abcdef"
+	hashes := func(t *testing.T, owners string, env ...string) string {
+		t.Helper()
+		var stdout bytes.Buffer
+		if err := run(t.Context(), []string{"-hash-owner"}, env, strings.NewReader(owners), &stdout, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		return stdout.String()
+	}
+	t.Run("as in the log", func(t *testing.T) {
+		anna, annas := newToken(t, "anna", "write")
+		p := startServer(t, newFile(t), "NOTES_AUTH=token", "NOTES_TOKENS="+annas, key)
+		request(t, "GET", p.url+"/notes", "", "Authorization", "Bearer "+anna)
+		logged := func(hash string) bool { return strings.Contains(p.said(), "caller="+hash) }
+		await(t, "anna's hash in the log", 5*time.Second, func() bool { return logged(hashes(t, "anna", key)) })
+		for _, other := range []string{hashes(t, "anna", "NOTES_LOG_KEY=0123456789abcdeF"), hashes(t, "Anna", key)} {
+			if logged(other) {
+				t.Errorf("the log has %s, which is of another key or owner", other)
+			}
+		}
+	})
+	anna, ben := hashes(t, "anna", key), hashes(t, "https://issuer.example ben", key)
+	for _, c := range []struct{ name, owners, want string }{
+		{"a line break at the end", "anna\n", anna},
+		{"CRLF", "anna\r\n", anna},
+		{"byte order mark", "\ufeffanna\r\n", anna},
+		{"two owners", "anna\nhttps://issuer.example ben\n", anna + ben},
+		{"the last line does not end", "anna\nhttps://issuer.example ben", anna + ben},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := hashes(t, c.owners, "NOTES_ADDR=wrong", key); got != c.want || !regexp.MustCompile(`^([0-9a-f]{16}\n)+$`).MatchString(got) {
+				t.Errorf("it prints %q, want %q", got, c.want)
+			}
+		})
+	}
+	for _, c := range []struct {
+		name, owners string
+		env, args    []string
+		says         string
+	}{
+		{"no key", "anna\n", nil, nil, "NOTES_LOG_KEY is not set"},
+		{"an empty key", "anna\n", []string{"NOTES_LOG_KEY="}, nil, "NOTES_LOG_KEY is not set"},
+		{"a short key", "anna\n", []string{"NOTES_LOG_KEY=0123456789abcde"}, nil, "NOTES_LOG_KEY must have at least 16 bytes"},
+		{"no input", "", []string{key}, nil, "standard input is empty"},
+		{"a line break alone", "\n", []string{key}, nil, "line 1 of standard input is empty"},
+		{"an empty line", "anna\n\nben\n", []string{key}, nil, "line 2 of standard input is empty"},
+		{"an owner as an argument", "", []string{key}, []string{"anna"}, "is not expected"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var stdout bytes.Buffer
+			args := append([]string{"-hash-owner"}, c.args...)
+			err := run(t.Context(), args, c.env, strings.NewReader(c.owners), &stdout, io.Discard)
+			if !errors.Is(err, errUsage) || !strings.Contains(err.Error(), c.says) || stdout.Len() > 0 {
+				t.Errorf("%v, want %s; it prints %q", err, c.says, &stdout)
+			}
+			if err != nil && strings.Contains(err.Error(), "0123456789abcde") {
+				t.Errorf("the error shows the key: %v", err)
+			}
+		})
 	}
 }
 

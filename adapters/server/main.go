@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -19,6 +20,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,7 +43,7 @@ import (
 var errUsage = errors.New("this cannot be run")
 
 func main() {
-	switch err := run(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr); {
+	switch err := run(context.Background(), os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr); {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(os.Stderr, "server: %v\n-h lists settings and flags\n", err)
@@ -52,7 +54,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	version := flags.Bool("version", false, "print the version and exit")
@@ -67,6 +69,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		newToken = &owner
 		return nil
 	})
+	hash := flags.Bool("hash-owner", false, "read owners, one a line, from standard input, and print the hash that the log "+
+		"has of each, by NOTES_LOG_KEY; with NOTES_AUTH=jwt an owner is ISSUER SUBJECT")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -87,6 +91,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		}
 		fmt.Fprintf(stdout, "%s\n\nThat is the token; it is shown only now. It is known to a server that has NOTES_AUTH=token and\nNOTES_TOKENS='%s'\nor that line in NOTES_TOKENS_FILE. \"read\" in place of \"write\" lets it only read; an expiry time such as 2027-01-31T12:00:00Z may follow the hash.\n", made, line)
 		return nil
+	case *hash:
+		return hashOwners(environ, stdin, stdout)
 	case check != nil:
 		return checkFile(*check, stdout)
 	}
@@ -117,7 +123,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 // start is the server's life.
 func start(ctx context.Context, c config, stderr io.Writer) error {
 	log, say := logger(c, stderr)
-	authenticate, err := c.auth.Open(ctx, log, jwt.Open)
+	f := newFigures()
+	authenticate, err := c.auth.Open(ctx, log, jwt.Open, token.Rejected(f.tokensRejected))
 	if err != nil {
 		return fmt.Errorf("%w, the settings are wrong:\n%w", errUsage, err)
 	}
@@ -125,7 +132,6 @@ func start(ctx context.Context, c config, stderr io.Writer) error {
 	if err != nil {
 		return listenError("NOTES_ADDR", c.addr, err)
 	}
-	f := newFigures()
 	store, closeStore, err := open(ctx, &c, f, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -273,6 +279,34 @@ func usage(flags *flag.FlagSet, w io.Writer) {
 	fmt.Fprint(w, "\nFor DynamoDB, those of the AWS SDK: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_DYNAMODB, credentials and so on.\n\nFlags:\n")
 	flags.SetOutput(w)
 	flags.PrintDefaults()
+}
+
+// hashOwners prints for each line of owners the hash by which the log has that owner. The key comes from the environment
+// and the owners from a stream, because every user of a machine sees the arguments of its processes.
+func hashOwners(environ []string, owners io.Reader, w io.Writer) error {
+	key, err := logKey(environ)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	hash := app.HashOwner(key)
+	var hashes strings.Builder // printed whole, or not at all
+	n := 0
+	lines := bufio.NewScanner(owners)
+	for lines.Scan() {
+		owner := strings.TrimPrefix(lines.Text(), "\ufeff") // a byte order mark of a file
+		if n++; owner == "" {
+			return fmt.Errorf("%w: line %d of standard input is empty, must be an owner", errUsage, n)
+		}
+		fmt.Fprintln(&hashes, hash(owner))
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("standard input cannot be read: %w", err)
+	}
+	if n == 0 {
+		return fmt.Errorf("%w: standard input is empty, must have an owner on each line", errUsage)
+	}
+	_, err = io.WriteString(w, hashes.String())
+	return err
 }
 
 // checkFile prints what bolt.Check finds.

@@ -21,7 +21,14 @@ type figures struct{ set *metrics.Set }
 
 func init() { metrics.ExposeMetadata(true) }
 
-func newFigures() *figures { return &figures{metrics.NewSet()} }
+func newFigures() *figures {
+	f := &figures{metrics.NewSet()}
+	f.set.NewCounter(tokensFileRejected) // so that an alert sees the first one as a rise from 0
+	return f
+}
+
+// tokensFileRejected counts changes of NOTES_TOKENS_FILE that were rejected.
+const tokensFileRejected = "notes_tokens_file_rejected_total"
 
 // latencies are the bounds of the buckets of durations, in seconds: from a read of the file to the most that a request may
 // take.
@@ -59,6 +66,9 @@ func (f *figures) units(read, write float64) {
 func (f *figures) commit(n int) {
 	f.set.GetOrCreatePrometheusHistogramExt(`notes_bolt_commit_writers`, writers).Update(float64(n))
 }
+
+// tokensRejected counts a file of tokens that was rejected.
+func (f *figures) tokensRejected() { f.set.GetOrCreateCounter(tokensFileRejected).Inc() }
 
 // write shows all, with the process's own.
 func (f *figures) write(w io.Writer) {

@@ -108,6 +108,35 @@ func TestReadme(t *testing.T) {
 	}
 }
 
+// exposing is a command that has a secret in its arguments, which every user of the machine sees.
+var exposing = regexp.MustCompile(`-hmac|-macopt|(-H|--header)[ =]?["']?Authorization|(-e|--env)[ =]?["']?NOTES_\w+=`)
+
+// TestNoSecretInArguments: no command in the documents has a secret in its arguments.
+func TestNoSecretInArguments(t *testing.T) {
+	for _, name := range []string{"README.md", "SECURITY.md"} {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile("../../" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, found := range exposing.FindAllString(string(text), -1) {
+				t.Errorf("a command has %s", found)
+			}
+		})
+	}
+	for _, bad := range []string{
+		`curl -fo copy.db -H "Authorization: Bearer $BACKUP" 127.0.0.1:9090/backup`,
+		`printf %s OWNER | openssl dgst -sha256 -hmac "$NOTES_LOG_KEY"`,
+		`docker run -e NOTES_LOG_KEY=0123456789abcdef server`,
+	} {
+		t.Run("control: "+bad, func(t *testing.T) {
+			if !exposing.MatchString(bad) {
+				t.Error("it is not found out")
+			}
+		})
+	}
+}
+
 // TestReadmeSettings: the README's table is the program's.
 func TestReadmeSettings(t *testing.T) {
 	var table strings.Builder

@@ -30,7 +30,7 @@ func AuthSettings[C any](of func(*C) *Auth, files bool) []Setting[C] {
 			}),
 		New("NOTES_TOKENS", "", "the tokens that are known, with commas between them: OWNER SCOPE sha256:HEX [EXPIRES], the scope read or write; server -new-token OWNER makes one",
 			func(c *C, v string) error { of(c).Tokens = v; return nil }),
-		New("NOTES_TOKENS_FILE", "", "a file of such tokens, one a line, that is read again when it changes; while it is missing, empty or wrong, those that were read last stay valid",
+		New("NOTES_TOKENS_FILE", "", "a file of such tokens, one a line, that is read again when it changes; while it is missing or wrong, those read last stay valid",
 			func(c *C, v string) error { of(c).TokensFile = v; return nil }),
 		New("NOTES_JWT_ISSUER", "", "the OpenID Connect issuer whose tokens (JWTs) are taken: its https URL, as the tokens have it in iss",
 			func(c *C, v string) error { of(c).Issuer = v; return nil }),
@@ -67,8 +67,10 @@ func (a Auth) Mistake(files bool) error {
 type OpenJWT func(ctx context.Context, issuer, audience string, log *slog.Logger) (app.Authenticate, error)
 
 // Open makes the way to know callers; nil where nobody is asked. A door that does not link JSON Web Tokens gives nil for
-// that way.
-func (a Auth) Open(ctx context.Context, log *slog.Logger, jwt OpenJWT) (app.Authenticate, error) {
+// that way. The options are for a file of tokens.
+func (a Auth) Open(
+	ctx context.Context, log *slog.Logger, jwt OpenJWT, options ...token.Option,
+) (app.Authenticate, error) {
 	switch {
 	case a.Kind == "jwt" && jwt == nil:
 		return nil, errors.New("NOTES_AUTH=jwt: this build knows no JSON Web Tokens; build it with deploy zip --jwt, or with -tags jwt")
@@ -79,7 +81,7 @@ func (a Auth) Open(ctx context.Context, log *slog.Logger, jwt OpenJWT) (app.Auth
 		}
 		return authenticate, nil
 	case a.TokensFile != "":
-		file, err := token.Open(a.TokensFile, log)
+		file, err := token.Open(a.TokensFile, log, options...)
 		if err != nil {
 			return nil, fmt.Errorf("NOTES_TOKENS_FILE: %w", err)
 		}
