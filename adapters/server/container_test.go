@@ -191,9 +191,5 @@ func TestContainer(t *testing.T) {
 		file.ready()
 		apptest.Parity(t, file.url, client.Do)
 	})
-	t.Run("SmallMemory", func(t *testing.T) {
-		image := s.docker("inspect", "--format", "{{.Image}}", s.container("server"))
-		proveSmallMemory(t, s, image)
-	})
 	client.CloseIdleConnections()
 }

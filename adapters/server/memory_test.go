@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -91,9 +92,12 @@ func (h *hog) end() {
 	h.busy.Wait()
 }
 
-// proveSmallMemory: a container of 256 MB lives through a caller that wants all its memory, and serves another one
+// TestProofSmallMemory: a container of 256 MB lives through a caller that wants all its memory, and serves another one
 // meanwhile. Without the bound it does not live.
-func proveSmallMemory(t *testing.T, s *stack, image string) {
+func TestProofSmallMemory(t *testing.T) {
+	s := newStack(t)
+	image := s.docker("build", "-q", "--target", "server", "../..")
+	t.Cleanup(func() { _ = exec.Command("docker", "rmi", image).Run() }) // another test may still use it
 	each := storetest.Amount(60, 250)
 	anna, annas := newToken(t, "anna", "write")
 	mallory, mallorys := newToken(t, "mallory", "write")
