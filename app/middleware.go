@@ -102,9 +102,9 @@ func observe(options Options) echo.MiddlewareFunc {
 	}
 }
 
-// HashOwner returns a function that hashes an owner as the log does: the first 16 hexadecimal digits of the HMAC-SHA-256
-// of its name under key, which is Options.LogKey. Who reads the log can tell callers apart, and not who they are. The
-// function is safe for use by many goroutines.
+// HashOwner returns a function that hashes an owner as the log does: the first 16 hexadecimal digits of the
+// HMAC-SHA-256 of the owner's name under key, which is Options.LogKey. The hash tells callers apart, and does not tell
+// who they are. The function is safe for use by many goroutines.
 func HashOwner(key []byte) func(owner string) string {
 	idle := sync.Pool{New: func() any { return hmac.New(sha256.New, key) }} // with the key worked in
 	return func(owner string) string {

@@ -189,8 +189,8 @@ func TestReadmeSecurity(t *testing.T) {
 	}
 }
 
-// shownArguments puts a program in front of another one of that name. It notes the arguments that it is given, which any
-// user of the machine sees, before it runs the other. The path is an entry of the environment.
+// shownArguments puts a program in front of another one of that name. It notes its arguments, which any user of the
+// machine sees, and then runs the other. The path is an entry of the environment.
 func shownArguments(t *testing.T, name string) (seen func() string, path string) {
 	t.Helper()
 	real, err := exec.LookPath(name)
@@ -212,8 +212,8 @@ func shownArguments(t *testing.T, name string) (seen func() string, path string)
 	}, "PATH=" + folder + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
-// TestTokensFile: a file that reads well revokes what it no longer names, also when it names nothing; one that does not is
-// counted, and leaves the tokens as they were.
+// TestTokensFile: a file that reads well revokes what it no longer names, also when it names nothing; one that does not
+// is counted, and leaves the tokens as they were.
 func TestTokensFile(t *testing.T) {
 	anna, annas := newToken(t, "anna", "write")
 	ben, bens := newToken(t, "ben", "read")
@@ -243,7 +243,8 @@ func TestTokensFile(t *testing.T) {
 			t.Errorf("notes_tokens_file_rejected_total is %v, %v, want %v", is, ok, want)
 		}
 	}
-	if got := status(anna); got != 401 || !strings.Contains(p.said(), "level=WARN msg=\"the file of tokens names no token") {
+	warning := "level=WARN msg=\"the file of tokens names no token"
+	if got := status(anna); got != 401 || !strings.Contains(p.said(), warning) {
 		t.Errorf("without a token in the file: %d; the log says %s", got, p.said())
 	}
 	rejected(0)
@@ -289,7 +290,8 @@ func TestUnfitTokensFile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			env := []string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + newFile(t), "NOTES_AUTH=token"}
 			code, _, stderr := runs(t, append(env, "NOTES_TOKENS_FILE="+c.path))
-			if code != 2 || !strings.Contains(stderr, "NOTES_TOKENS_FILE: "+c.path+" ") || !strings.Contains(stderr, c.says) {
+			named := "NOTES_TOKENS_FILE: " + c.path + " "
+			if code != 2 || !strings.Contains(stderr, named) || !strings.Contains(stderr, c.says) {
 				t.Errorf("exit code %d, want 2 and %s: %s", code, c.says, stderr)
 			}
 		})

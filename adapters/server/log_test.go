@@ -66,7 +66,8 @@ func TestHashOwner(t *testing.T) {
 	hashes := func(t *testing.T, owners string, env ...string) string {
 		t.Helper()
 		var stdout bytes.Buffer
-		if err := run(t.Context(), []string{"-hash-owner"}, env, strings.NewReader(owners), &stdout, io.Discard); err != nil {
+		err := run(t.Context(), []string{"-hash-owner"}, env, strings.NewReader(owners), &stdout, io.Discard)
+		if err != nil {
 			t.Fatal(err)
 		}
 		return stdout.String()
@@ -92,7 +93,8 @@ func TestHashOwner(t *testing.T) {
 		{"the last line does not end", "anna\nhttps://issuer.example ben", anna + ben},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := hashes(t, c.owners, "NOTES_ADDR=wrong", key); got != c.want || !regexp.MustCompile(`^([0-9a-f]{16}\n)+$`).MatchString(got) {
+			got := hashes(t, c.owners, "NOTES_ADDR=wrong", key)
+			if got != c.want || !regexp.MustCompile(`^([0-9a-f]{16}\n)+$`).MatchString(got) {
 				t.Errorf("it prints %q, want %q", got, c.want)
 			}
 		})
@@ -104,7 +106,7 @@ func TestHashOwner(t *testing.T) {
 	}{
 		{"no key", "anna\n", nil, nil, "NOTES_LOG_KEY is not set"},
 		{"an empty key", "anna\n", []string{"NOTES_LOG_KEY="}, nil, "NOTES_LOG_KEY is not set"},
-		{"a short key", "anna\n", []string{"NOTES_LOG_KEY=0123456789abcde"}, nil, "NOTES_LOG_KEY must have at least 16 bytes"},
+		{"a short key", "anna\n", []string{"NOTES_LOG_KEY=0123456789abcde"}, nil, "must have at least 16 bytes"},
 		{"no input", "", []string{key}, nil, "standard input is empty"},
 		{"a line break alone", "\n", []string{key}, nil, "line 1 of standard input is empty"},
 		{"an empty line", "anna\n\nben\n", []string{key}, nil, "line 2 of standard input is empty"},

@@ -69,8 +69,8 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		newToken = &owner
 		return nil
 	})
-	hash := flags.Bool("hash-owner", false, "read owners, one a line, from standard input, and print the hash that the log "+
-		"has of each, by NOTES_LOG_KEY; with NOTES_AUTH=jwt an owner is ISSUER SUBJECT")
+	hash := flags.Bool("hash-owner", false, "read owners, one a line, from standard input, and print the hash that "+
+		"stands in the log for each, by NOTES_LOG_KEY; with NOTES_AUTH=jwt an owner is ISSUER SUBJECT")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -281,7 +281,7 @@ func usage(flags *flag.FlagSet, w io.Writer) {
 	flags.PrintDefaults()
 }
 
-// hashOwners prints for each line of owners the hash by which the log has that owner. The key comes from the environment
+// hashOwners prints the hash that stands in the log for each owner, which is a line. The key comes from the environment
 // and the owners from a stream, because every user of a machine sees the arguments of its processes.
 func hashOwners(environ []string, owners io.Reader, w io.Writer) error {
 	key, err := logKey(environ)

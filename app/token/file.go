@@ -52,9 +52,9 @@ type Option func(*File)
 // Rejected has report called once for each change of the file that is rejected after the start.
 func Rejected(report func()) Option { return func(f *File) { f.rejected = report } }
 
-// Open reads a file of tokens. It must be a regular file, or a symbolic link to one, of at most 1 MiB in UTF-8; its lines
-// end with LF or CRLF. The last line must end too, because a file that is being written may hold only a part of it. A file
-// that names no token is opened with a warning, and then every token is refused.
+// Open reads a file of tokens. It must be a regular file, or a symbolic link to one, of at most 1 MiB of UTF-8. Its
+// lines end with LF or CRLF. The last line must end too, because a file that is being written may hold only a part of
+// it. A file that names no token is opened with a warning, and then every token is refused.
 func Open(path string, log *slog.Logger, options ...Option) (*File, error) {
 	f := &File{path: path, log: log, rejected: func() {}}
 	for _, option := range options {
@@ -73,14 +73,14 @@ func Open(path string, log *slog.Logger, options ...Option) (*File, error) {
 	return f, nil
 }
 
-// Caller implements app.Authenticate. It looks at the file at most once a second. One goroutine does so at a time, while
-// the others go on with the tokens that there are. A file that is rejected is logged once for each change.
+// Caller implements app.Authenticate. It looks at the file at most once a second. One goroutine does so at a time; the
+// others go on with the tokens that were read last. A file that is rejected is logged once for each change.
 func (f *File) Caller(ctx context.Context, token string) (app.Caller, error) {
 	f.refresh(ctx)
 	return f.tokens.Load().Caller(ctx, token)
 }
 
-// refresh looks at the file if it is time to, and nobody else does.
+// refresh looks at the file if a second has passed since the last look and no other goroutine is looking.
 func (f *File) refresh(ctx context.Context) {
 	if !f.mu.TryLock() {
 		return
@@ -138,7 +138,7 @@ func unchanged(before, now os.FileInfo) bool {
 		before.ModTime().Equal(now.ModTime())
 }
 
-// parseFile parses the text of a file.
+// parseFile parses the text of a file, which may name no token.
 func parseFile(text string) (*Tokens, error) {
 	if strings.TrimSpace(strings.TrimPrefix(text, byteOrderMark)) != "" && !strings.HasSuffix(text, "\n") {
 		return nil, errors.New("the file's last line does not end: it may be cut short; end it with a line break")
@@ -161,7 +161,7 @@ func read(path string) (string, os.FileInfo, error) {
 
 // readOpened opens a file that was a regular one a moment ago, and reads it. It does not block where that has changed.
 func readOpened(path string) (string, os.FileInfo, error) {
-	// The flag is without effect on regular files, and on systems that lack it.
+	// O_NONBLOCK has no effect on regular files, nor on systems that lack it.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // #nosec G304 -- the file that the operator names
 	if err != nil {
 		return "", nil, err
@@ -187,5 +187,5 @@ func readOpened(path string) (string, os.FileInfo, error) {
 }
 
 func irregular(path string) error {
-	return fmt.Errorf("%s is not a regular file: name a text file, or a symbolic link to one, with a token a line", path)
+	return fmt.Errorf("%s is not a regular file: name a text file with one token a line, or a link to one", path)
 }

@@ -317,8 +317,8 @@ var unfit = []struct {
 	}},
 }
 
-// TestUnfitFile: a file that holds no text of tokens is refused at the start, and later leaves the tokens as they were. It
-// is never waited for, nor read whole.
+// TestUnfitFile: a file that holds no text of tokens is refused at the start, and later leaves the tokens as they were.
+// Nobody waits for it, and it is not read whole.
 func TestUnfitFile(t *testing.T) {
 	secret, line := newToken(t, "anna")
 	for _, c := range unfit {

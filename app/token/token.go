@@ -68,9 +68,9 @@ const maxMistakes = 100
 // owner.
 const byteOrderMark = "\ufeff"
 
-// Parse reads tokens: lines, or commas between them. Empty lines and those that begin with # are skipped, whole, and so is
-// a byte order mark. The error names every mistake by the number of its token, up to a hundred of them, and no hash. A
-// text without a token is a mistake too.
+// Parse reads tokens: lines, or commas between them. Empty lines and those that begin with # are skipped, whole. A byte
+// order mark at the beginning of a line is skipped too. The error names every mistake, or the first hundred, by the
+// number of its token, and no hash. A text without a token is a mistake.
 func Parse(text string, now func() time.Time) (*Tokens, error) {
 	t, err := parse(text, now)
 	if err == nil && len(t.known) == 0 {
