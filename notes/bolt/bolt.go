@@ -199,7 +199,7 @@ func (s *Store) Get(ctx context.Context, owner string, id notes.ID) (note notes.
 	defer s.done(tx)
 	err = guard(func() (err error) {
 		key := noteKey(owner, id)
-		value := tx.Bucket(notesBucket).Get(key)
+		value := treeOf(s.db, tx, notesBucket).get(key)
 		if value == nil {
 			return notes.ErrNotFound
 		}
@@ -311,14 +311,7 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 		defer s.done(tx)
 		prefix := ownerPrefix(owner)
 		above := noteKey(owner, before) // what comes must be below
-		var cursor *bbolt.Cursor
-		step := func() (key, value []byte) {
-			cursor = tx.Bucket(notesBucket).Cursor()
-			if at, _ := cursor.Seek(above); at == nil {
-				return cursor.Last()
-			}
-			return cursor.Prev()
-		}
+		var at *cursor
 		for range limit {
 			var note notes.Note
 			var end bool
@@ -327,13 +320,15 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 					if ctx.Err() != nil {
 						return unavailable(context.Cause(ctx))
 					}
-					key, value := step()
-					step = cursor.Prev
+					if at == nil {
+						at = treeOf(s.db, tx, notesBucket).seek(above)
+					}
+					key, value := at.prev()
 					if end = !bytes.HasPrefix(key, prefix); end {
 						return nil
 					}
 					if bytes.Compare(key, above) >= 0 { // the walk could go over a part again, or without end
-						return fmt.Errorf("%w: its pages are out of order", errFault)
+						return errDisorder
 					}
 					above = append(above[:0], key...)
 					var err error

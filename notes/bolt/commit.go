@@ -28,17 +28,17 @@ type verdict struct {
 
 // txn is the shared transaction as one writer sees it.
 type txn struct {
-	notes, keys, expiry *bbolt.Bucket
-	counts              counts
-	dirty               bool // something was put
+	notes, keys, expiry, meta *bucket
+	counts                    counts
+	dirty                     bool // something was put
 }
 
-func (tx *txn) put(b *bbolt.Bucket, key, value []byte) error {
+func (tx *txn) put(b *bucket, key, value []byte) error {
 	tx.dirty = true
 	return b.Put(key, value)
 }
 
-func (tx *txn) remove(b *bbolt.Bucket, key []byte) error {
+func (tx *txn) remove(b *bucket, key []byte) error {
 	tx.dirty = true
 	return b.Delete(key)
 }
@@ -143,7 +143,7 @@ func (s *Store) try(batch []*write) (verdicts []verdict, failed int, err error) 
 			return err
 		}
 		id = tx.ID()
-		shared, err := begin(tx)
+		shared, err := begin(s.db, tx)
 		if err != nil {
 			return err
 		}
@@ -167,7 +167,7 @@ func (s *Store) try(batch []*write) (verdicts []verdict, failed int, err error) 
 			return tx.Rollback() // all that was judged is durable already
 		}
 		if shared.counts != before {
-			if err := tx.Bucket(metaBucket).Put(countsKey, encodeCounts(countsKey, shared.counts)); err != nil {
+			if err := shared.meta.Put(countsKey, encodeCounts(countsKey, shared.counts)); err != nil {
 				return err
 			}
 		}
@@ -211,16 +211,22 @@ func (s *Store) latest() int {
 	return tx.ID()
 }
 
-func begin(tx *bbolt.Tx) (*txn, error) {
-	shared := &txn{notes: tx.Bucket(notesBucket), keys: tx.Bucket(keysBucket), expiry: tx.Bucket(expiryBucket)}
+func begin(db *bbolt.DB, tx *bbolt.Tx) (*txn, error) {
+	checkFreelist(mapping(db, tx), uint64(tx.ID()-1)) // #nosec G115 -- commits are numbered from 1
+	shared := &txn{
+		notes: bucketOf(db, tx, notesBucket), keys: bucketOf(db, tx, keysBucket),
+		expiry: bucketOf(db, tx, expiryBucket), meta: bucketOf(db, tx, metaBucket),
+	}
 	var err error
-	shared.counts, err = decodeCounts(countsKey, tx.Bucket(metaBucket).Get(countsKey))
+	shared.counts, err = decodeCounts(countsKey, shared.meta.Get(countsKey))
 	return shared, err
 }
 
 var (
 	errClosed = errors.New("the store is closed")
 	errFault  = errors.New("the file cannot be read")
+
+	errDisorder = fmt.Errorf("%w: its pages are out of order", errFault)
 )
 
 // unavailable marks an error as one of the store's, not of the caller's. nil stays nil.

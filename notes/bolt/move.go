@@ -1,11 +1,10 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"iter"
-
-	"go.etcd.io/bbolt"
 
 	"example.com/portable-notes/notes"
 )
@@ -20,11 +19,8 @@ func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
 		}
 		defer s.done(tx)
 		for _, bucket := range [][]byte{keysBucket, notesBucket} {
-			var cursor *bbolt.Cursor
-			step := func() (key, value []byte) {
-				cursor = tx.Bucket(bucket).Cursor()
-				return cursor.First()
-			}
+			var at *cursor
+			var below []byte // the key before
 			for {
 				var record notes.Record
 				var end bool
@@ -32,11 +28,20 @@ func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
 					if ctx.Err() != nil {
 						return unavailable(context.Cause(ctx))
 					}
-					key, value := step()
-					step = cursor.Next
+					var key, value []byte
+					if at == nil {
+						at = treeOf(s.db, tx, bucket).seek(nil)
+						key, value = at.entry()
+					} else {
+						key, value = at.next()
+					}
 					if end = key == nil; end {
 						return nil
 					}
+					if bytes.Compare(key, below) <= 0 { // the walk could go over a part again, or without end
+						return errDisorder
+					}
+					below = append(below[:0], key...)
 					record, err = decodeRecord(string(bucket) == string(keysBucket), key, value)
 					return err
 				})

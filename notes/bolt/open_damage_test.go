@@ -3,6 +3,7 @@ package bolt_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,17 +27,23 @@ import (
 // unguarded is the variable that has this program read a file as it is harmed, as bbolt alone would.
 const unguarded = "NOTES_TEST_UNGUARDED"
 
+// unguardedLoop has it harm the file by loops in place of a cut.
+const unguardedLoop = "NOTES_TEST_UNGUARDED_LOOP"
+
 func init() {
 	path := os.Getenv(unguarded)
 	if path == "" {
 		return
 	}
 	db, err := bbolt.Open(path, 0o600, nil)
-	if err == nil {
+	if err == nil && os.Getenv(unguardedLoop) != "" {
+		debug.SetMaxStack(64 << 20) // as fatal as 1 GB, only sooner
+		err = loopBranches(path)
+	} else if err == nil {
 		err = os.Truncate(path, 8192)
 	}
 	if err == nil {
-		err = db.View(func(tx *bbolt.Tx) error { tx.Bucket([]byte("notes")).Cursor().First(); return nil })
+		err = db.View(func(tx *bbolt.Tx) error { tx.Bucket([]byte("notes")).Get([]byte("x")); return nil })
 	}
 	fmt.Println("it lives", err)
 	os.Exit(0)
@@ -174,6 +182,138 @@ func TestProofDamageWhileOpen(t *testing.T) {
 	storetest.Proved(t, fmt.Sprintf("%d damages to an open file", len(damages)),
 		fmt.Sprintf("%d not readable at all, %d errors of some calls, %d harmless, 0 wrong answers, 0 ends, 0 hangs", unread, erred, harmless),
 		"bbolt alone ends with SIGBUS")
+}
+
+// children changes the pages that the branches of a file point to.
+func children(file []byte, change func(page, i, count int, child uint64) uint64) {
+	le := binary.LittleEndian
+	for _, p := range pages(file, 1) {
+		count := int(le.Uint16(file[p+10:]))
+		for i := range count {
+			at := file[p+16+16*i+8:]
+			le.PutUint64(at, change(p/4096, i, count, le.Uint64(at)))
+		}
+	}
+}
+
+// loopBranches has every branch of the file at path point to itself alone, and leaves the file otherwise as it is.
+func loopBranches(path string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	children(content, func(page, _, _ int, _ uint64) uint64 { return uint64(page) })
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt(content, 0)
+	return errors.Join(err, file.Close())
+}
+
+// TestLoopsWhileOpen: pages that lead bbolt astray without an end are errors, of readers and of writers.
+func TestLoopsWhileOpen(t *testing.T) {
+	if !runsAlone(t) {
+		return
+	}
+	debug.SetMaxStack(64 << 20) // as fatal as 1 GB, only sooner
+	const count = 2000          // a tree of three levels
+	path, has := lived(t, count)
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	le := binary.LittleEndian
+	header := func(kind uint16, change func(page []byte)) func([]byte) {
+		return func(file []byte) {
+			for _, p := range pages(file, kind) {
+				change(file[p:])
+			}
+		}
+	}
+	branches := func(change func(page, i, count int, child uint64) uint64) func([]byte) {
+		return func(file []byte) { children(file, change) }
+	}
+	root := uint64(0) // the branch that no branch points to
+	below := map[uint64]bool{}
+	children(bytes.Clone(sound), func(_, _, _ int, child uint64) uint64 { below[child] = true; return child })
+	for _, p := range pages(sound, 1) {
+		if !below[uint64(p/4096)] {
+			root = uint64(p / 4096)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		harm func(file []byte)
+	}{
+		{"all to themselves", branches(func(page, _, _ int, _ uint64) uint64 { return uint64(page) })},
+		{"first to itself", branches(func(page, i, _ int, child uint64) uint64 {
+			if i == 0 {
+				return uint64(page)
+			}
+			return child
+		})},
+		{"last to itself", branches(func(page, i, count int, child uint64) uint64 {
+			if i == count-1 {
+				return uint64(page)
+			}
+			return child
+		})},
+		{"every second to itself", branches(func(page, i, _ int, child uint64) uint64 {
+			if i%2 == 1 {
+				return uint64(page)
+			}
+			return child
+		})},
+		{"back to the root", branches(func(_, _, _ int, _ uint64) uint64 { return root })},
+		{"all to a meta page", branches(func(_, _, _ int, _ uint64) uint64 { return 1 })},
+		{"all outside", branches(func(_, _, _ int, _ uint64) uint64 { return 1 << 40 })},
+		{"branches without entries", header(1, func(p []byte) { le.PutUint16(p[10:], 0) })},
+		{"leaves without entries", header(2, func(p []byte) { le.PutUint16(p[10:], 0) })},
+		{"leaves of many pages", header(2, func(p []byte) { le.PutUint32(p[12:], 1<<31) })},
+		{"leaves that are branches", header(2, func(p []byte) { p[8] = 1 })},
+		{"a free list without end", header(16, func(p []byte) { le.PutUint16(p[10:], 0xFFFF); le.PutUint64(p[16:], 1<<45) })},
+		{"a free list of many pages", header(16, func(p []byte) { le.PutUint32(p[12:], 1<<31) })},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "notes.db")
+			if err := os.WriteFile(path, sound, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			hangs := time.AfterFunc(2*time.Minute, func() { panic("damage hangs: " + c.name) })
+			defer hangs.Stop()
+			store, err := bolt.Open(path, quiet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			content := bytes.Clone(sound)
+			c.harm(content)
+			rewrite(t, path, content)
+			errs, missing, wrong := answers(t, store, count, has)
+			for _, err := range store.Export(t.Context()) {
+				if err != nil {
+					errs++
+				}
+			}
+			if errs == 0 && missing == 0 || wrong != nil {
+				t.Errorf("%d errors, %d answers lack something, %v", errs, missing, wrong)
+			}
+			if backup, err := store.Backup(t.Context()); err == nil {
+				err = backup.Close()
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			_ = store.Ready(t.Context())
+			_ = store.Close() // returns; what it may say of such a file does not matter
+		})
+	}
+	control := exec.Command(os.Args[0])
+	control.Env = append(os.Environ(), unguarded+"="+path, unguardedLoop+"=1")
+	out, err := control.CombinedOutput()
+	if err == nil || !bytes.Contains(out, []byte("stack overflow")) {
+		t.Errorf("the control, bbolt alone, outlives a loop: %v, %.300s", err, out)
+	}
 }
 
 // TestReadersAndDamage: readers and writers at the moment of the damage are all answered.
