@@ -67,6 +67,9 @@ func removeLeftovers(path string, log *slog.Logger) {
 		return // as for a folder that may be passed through, but not be listed
 	}
 	for _, entry := range entries {
+		if entry.Name() == base || !entry.Type().IsRegular() { // a copy may be opened under the name that it was left with
+			continue
+		}
 		for _, prefix := range []string{backupPrefix(base), newPrefix(base), formerBackupPrefix} {
 			if digits, ok := strings.CutPrefix(entry.Name(), prefix); !ok || strings.Trim(digits, "0123456789") != "" {
 				continue

@@ -495,6 +495,69 @@ func TestBackupHasNoName(t *testing.T) {
 	}
 }
 
+// killedBackup is the variable that names the file of which this program makes a backup, and kills itself meanwhile.
+const killedBackup = "NOTES_TEST_KILLED_BACKUP"
+
+// TestKilledBackup: a process that is killed in the middle of a backup leaves no name beside the notes file.
+func TestKilledBackup(t *testing.T) {
+	if path := os.Getenv(killedBackup); path != "" {
+		store, err := bolt.Open(path, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		looks := 0
+		_, err = store.Backup(watched{t.Context(), func() {
+			if looks++; looks == 2 { // one page is written
+				self, err := os.FindProcess(os.Getpid())
+				if err == nil {
+					err = self.Kill()
+				}
+				t.Error(err)
+				select {}
+			}
+		}})
+		t.Fatal("the backup ends", err)
+	}
+	if runtime.GOOS == "windows" {
+		storetest.Lacks(t, "open files without a name", errors.New("this is Windows"))
+	}
+	path, _ := lived(t, 100)
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestKilledBackup$", "-test.timeout", "5m")
+	child.Env = append(os.Environ(), killedBackup+"="+path)
+	out, err := child.CombinedOutput()
+	if killed := (*exec.ExitError)(nil); !errors.As(err, &killed) || killed.Exited() {
+		t.Fatalf("the process was not killed: %v, %s", err, out)
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("the folder has %v, %v", entries, err)
+	}
+}
+
+// TestOpenUnderALeftoversName: a file that is opened under the name of a leftover is none.
+func TestOpenUnderALeftoversName(t *testing.T) {
+	for _, name := range []string{".notes-backup-77", ".notes.db.backup-123456"} {
+		t.Run(name, func(t *testing.T) {
+			made := fill(t, 3)
+			path := filepath.Join(filepath.Dir(made), name)
+			if err := os.Rename(made, path); err != nil {
+				t.Fatal(err)
+			}
+			store, err := bolt.Open(path, quiet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close()
+			if _, err := os.Stat(path); err != nil {
+				t.Error(err)
+			}
+			if err := store.Ready(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestLeftovers: what a killed process left is removed at the next start, and nothing else is.
 func TestLeftovers(t *testing.T) {
 	path := fill(t, 3)
@@ -508,6 +571,11 @@ func TestLeftovers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	folder := ".notes.db.backup-9"
+	if err := os.Mkdir(filepath.Join(filepath.Dir(path), folder), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	names[folder] = true
 	store, err := bolt.Open(path, quiet)
 	if err != nil {
 		t.Fatal(err)
