@@ -29,7 +29,8 @@ const (
 	freelistPage = 0x10
 	bucketEntry  = 0x01
 
-	maxDepth = 64 // of the tree: far more than a file can need
+	maxDepth = 64                  // of the tree: far more than a file can need
+	maxSpan  = 16 << 20 / pageSize // pages of one page of the tree: bbolt splits all that hold more than four records
 )
 
 var le = binary.LittleEndian
@@ -114,8 +115,9 @@ type walker struct {
 	used   []pageUse
 }
 
-// page reads page id with its overflow and marks it as used. ok is false, and it is reported, where that cannot be.
-func (w *walker) page(id uint64, use pageUse) (p []byte, ok bool) {
+// page reads page id with its overflow, together at most most pages, and marks them as used. ok is false, and it is
+// reported, where that cannot be.
+func (w *walker) page(id, most uint64) (p []byte, ok bool) {
 	if id < 2 || id >= w.meta.pages {
 		w.report("page %d is pointed to, but the file's pages are 2 to %d", id, w.meta.pages-1)
 		return nil, false
@@ -134,12 +136,16 @@ func (w *walker) page(id uint64, use pageUse) (p []byte, ok bool) {
 		w.report("page %d claims %d pages, more than the file has", id, span)
 		return nil, false
 	}
+	if span > most {
+		w.report("page %d claims %d pages, more than any has", id, span)
+		return nil, false
+	}
 	for i := id; i < id+span; i++ {
 		if w.used[i] != unknown {
 			w.report("page %d is used twice", i)
 			return nil, false
 		}
-		w.used[i] = use
+		w.used[i] = inTree
 	}
 	p = make([]byte, span*pageSize)
 	if _, err := w.file.ReadAt(p, int64(id)*pageSize); err != nil { // #nosec G115 -- below the number of pages
@@ -151,7 +157,7 @@ func (w *walker) page(id uint64, use pageUse) (p []byte, ok bool) {
 
 // bucket walks the tree below a root page.
 func (w *walker) bucket(name string, root uint64) {
-	if p, ok := w.page(root, inTree); ok {
+	if p, ok := w.page(root, maxSpan); ok {
 		w.tree(name, fmt.Sprintf("page %d", root), p, nil, nil, 0)
 	}
 }
@@ -210,7 +216,7 @@ func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) {
 			if i+1 < len(entries) {
 				below = entries[i+1].key
 			}
-			if child, ok := w.page(it.child, inTree); ok {
+			if child, ok := w.page(it.child, maxSpan); ok {
 				w.tree(bucket, fmt.Sprintf("page %d", it.child), child, it.key, below, depth+1)
 			}
 		case !it.isBucket:
@@ -231,7 +237,7 @@ func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) {
 
 // free walks the free list, and finds the pages that neither it nor the tree knows.
 func (w *walker) free() {
-	p, ok := w.page(w.meta.freelist, inTree)
+	p, ok := w.page(w.meta.freelist, w.meta.pages*8/pageSize+2) // 8 bytes for each page of the file
 	if !ok {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -316,6 +317,37 @@ func TestOpenDamagedStructure(t *testing.T) {
 	}
 	if _, err := bolt.Check(path); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCheckNeedsLittleMemory: a page that claims most of a large file is a finding, and is not read.
+func TestCheckNeedsLittleMemory(t *testing.T) {
+	const pages, most = 1 << 19, 64 << 20 // of 2 GB, nearly all a hole
+	path := fill(t, 50)
+	edit(t, path, func(file []byte) []byte {
+		le := binary.LittleEndian
+		for _, meta := range [][]byte{file[16:], file[4096+16:]} {
+			le.PutUint64(meta[40:], pages)
+			sum := fnv.New64a()
+			_, _ = sum.Write(meta[:56])
+			le.PutUint64(meta[56:], sum.Sum64())
+			root := le.Uint64(meta[16:])
+			le.PutUint32(file[root*4096+12:], uint32(pages-root-1))
+		}
+		return file
+	})
+	if err := os.Truncate(path, pages*4096); err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	report, err := bolt.Check(path)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(report.Findings) == 0 {
+		t.Errorf("the check finds %+v, %v", report, err)
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > most {
+		t.Errorf("the check allocates %d bytes", used)
 	}
 }
 
