@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.etcd.io/bbolt"
 
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/bolt"
@@ -91,6 +92,68 @@ func BenchmarkDurableCreates(b *testing.B) {
 		b.ReportMetric(base, "appends/s")
 	}
 	b.ReportMetric(median(ratios), "creates/append")
+}
+
+// BenchmarkGet compares reads of the store with those of bbolt alone, of two equal files.
+func BenchmarkGet(b *testing.B) {
+	const count, gets = 10_000, 200_000
+	folder := b.TempDir()
+	store := openBench(b, folder)
+	var writers sync.WaitGroup
+	for w := range int64(64) {
+		writers.Go(func() {
+			for n := w; n < count; n += 64 {
+				if _, err := store.Create(b.Context(), owner, note300(n), nil); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
+	file, err := os.ReadFile(filepath.Join(folder, "notes.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	copied := filepath.Join(folder, "copy.db")
+	if err := os.WriteFile(copied, file, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	db, err := bbolt.Open(copied, 0o600, &bbolt.Options{NoStatistics: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	ids := make([]notes.ID, count)
+	for n := range ids {
+		ids[n] = note300(int64(n)).ID
+	}
+	prefix := append([]byte{0, byte(len(owner))}, owner...)
+	each := func(get func(id notes.ID) bool) float64 {
+		begin := time.Now()
+		for n := range gets {
+			if !get(ids[n*7919%count]) {
+				b.Fatal("a note is missing")
+			}
+		}
+		return time.Since(begin).Seconds() / gets * 1e6
+	}
+	var ratios []float64
+	for b.Loop() {
+		alone := each(func(id notes.ID) (found bool) {
+			err := db.View(func(tx *bbolt.Tx) error {
+				key := append(prefix[:len(prefix):len(prefix)], id[:]...)
+				found = tx.Bucket([]byte("notes")).Get(key) != nil
+				return nil
+			})
+			return found && err == nil
+		})
+		ours := each(func(id notes.ID) bool { _, err := store.Get(b.Context(), owner, id); return err == nil })
+		ratios = append(ratios, ours/alone)
+		b.ReportMetric(alone, "µs/get-of-bbolt")
+		b.ReportMetric(ours, "µs/get")
+	}
+	b.ReportMetric(median(ratios), "get/bbolt")
 }
 
 // BenchmarkNewest20 compares the newest 20 of 100,000 notes with the newest 20 of 1,000.
