@@ -67,7 +67,7 @@ func (d *drain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // it.
 func closeChunked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.TransferEncoding) > 0 {
+		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) { // of HTTP/1.0, net/http hides the chunks too
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
@@ -112,14 +112,16 @@ func (d *drain) settle() {
 // serve answers requests until ctx ends, then drains. It returns nil after a clean stop.
 func (d *drain) serve(ctx context.Context, listener net.Listener, c config, log *slog.Logger) error {
 	server := &http.Server{
-		Handler:           closeChunked(d),
-		ConnState:         d.track,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    headerLimit - netHTTPMargin,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // clients' faults: broken connections
+		Handler: closeChunked(d),
+
+		DisableGeneralOptionsHandler: true, // it would answer OPTIONS * before the handler
+		ConnState:                    d.track,
+		ReadHeaderTimeout:            headerTimeout,
+		ReadTimeout:                  readTimeout,
+		WriteTimeout:                 writeTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               headerLimit - netHTTPMargin,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug), // clients' faults: broken connections
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(netutil.LimitListener(listener, c.connections)) }()
