@@ -100,7 +100,7 @@ func (h handlers) get(c echo.Context) error {
 	}
 	ctx, cancel := h.deadline(c)
 	defer cancel()
-	note, err := h.service.Get(ctx, callerOf(c).Owner, id)
+	note, err := h.note(ctx, holdOf(c), callerOf(c).Owner, id)
 	if err != nil {
 		return err
 	}
@@ -113,6 +113,21 @@ func (h handlers) get(c echo.Context) error {
 		return c.NoContent(http.StatusNotModified)
 	}
 	return respondNote(c, http.StatusOK, note)
+}
+
+// note reads a note for whose answer there is room. Where there is none it is read again later: a note that waited in
+// memory would not be counted.
+func (h handlers) note(ctx context.Context, hold *hold, owner string, id notes.ID) (notes.Note, error) {
+	note, err := h.service.Get(ctx, owner, id)
+	if err != nil || hold.grow(int64(encodedSize(note))) {
+		return note, err
+	}
+	size := encodedSize(note)
+	note = notes.Note{}
+	if err := hold.resize(ctx, int64(size)); err != nil {
+		return note, err
+	}
+	return h.service.Get(ctx, owner, id)
 }
 
 func (h handlers) replace(c echo.Context) error {

@@ -83,7 +83,7 @@ func (h *hold) resize(ctx context.Context, size int64) error {
 
 // grow gives the hold room for so many bytes if that is free, and reports whether it has it.
 func (h *hold) grow(size int64) bool {
-	if h == nil || size <= h.size {
+	if h == nil || size <= h.size || size <= freeRoom && h.size == 0 {
 		return true
 	}
 	if h.share == nil {
