@@ -212,7 +212,9 @@ func (s *Store) latest() int {
 }
 
 func begin(db *bbolt.DB, tx *bbolt.Tx) (*txn, error) {
-	checkFreelist(mapping(db, tx), uint64(tx.ID()-1)) // #nosec G115 -- commits are numbered from 1
+	if pagesOf(db, tx).free == nil { // bbolt will follow the free list when it commits
+		return nil, errFreelist
+	}
 	shared := &txn{
 		notes: bucketOf(db, tx, notesBucket), keys: bucketOf(db, tx, keysBucket),
 		expiry: bucketOf(db, tx, expiryBucket), meta: bucketOf(db, tx, metaBucket),
@@ -226,6 +228,7 @@ var (
 	errClosed = errors.New("the store is closed")
 	errFault  = errors.New("the file cannot be read")
 
+	errFreelist = fmt.Errorf("%w: its free list is damaged", errFault)
 	errDisorder = fmt.Errorf("%w: its pages are out of order", errFault)
 )
 

@@ -241,16 +241,13 @@ func (w *walker) free() {
 	if !ok {
 		return
 	}
-	count, at := uint64(le.Uint16(p[10:])), uint64(pageHeader)
-	if count == 0xFFFF { // then the number stands in the first entry
-		count, at = le.Uint64(p[at:]), at+8
-	}
-	if le.Uint16(p[8:]) != freelistPage || count > (uint64(len(p))-at)/8 {
+	ids := freelist(p)
+	if ids == nil {
 		w.report("page %d is no free list", w.meta.freelist)
 		return
 	}
-	for i := range count {
-		id := le.Uint64(p[at+8*i:])
+	for ; len(ids) > 0; ids = ids[8:] {
+		id := le.Uint64(ids)
 		if id < 2 || id >= w.meta.pages || w.used[id] != unknown {
 			w.report("page %d is on the free list, but it is in use or not there", id)
 			return
@@ -266,4 +263,19 @@ func (w *walker) free() {
 	if lost > 0 {
 		w.report("%w: %d of them, which may have held notes", errLost, lost)
 	}
+}
+
+// freelist returns the ids that a page of free pages holds, 8 bytes each, in order. It returns nil where it is no such page.
+func freelist(page []byte) []byte {
+	if len(page) < pageHeader || le.Uint16(page[8:]) != freelistPage {
+		return nil
+	}
+	count, ids := uint64(le.Uint16(page[10:])), page[pageHeader:]
+	if count == 0xFFFF { // then the number stands in the first entry
+		count, ids = le.Uint64(ids), ids[8:]
+	}
+	if count > uint64(len(ids))/8 {
+		return nil
+	}
+	return ids[:8*count]
 }

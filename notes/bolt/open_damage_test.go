@@ -101,7 +101,7 @@ func TestProofDamageWhileOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := os.ReadFile(fill(t, 150))
+	other, err := os.ReadFile(fillFor(t, "someone else", 150)) // the owner's own records would be as good as these
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +127,22 @@ func TestProofDamageWhileOpen(t *testing.T) {
 	for _, size := range []int{0, 1, 100, 4095, 4096, 4097, 8191, 8192, 8193, 12288, 20480, half, len(sound) - 4096, len(sound) - 1} {
 		damages = append(damages, damage{fmt.Sprintf("cut to %d bytes", size), sound[:size]})
 	}
+	le := binary.LittleEndian
+	firstKey := func(page int) []byte {
+		e := sound[page+16:]
+		return e[le.Uint32(e[4:]):][:le.Uint32(e[8:])]
+	}
+	children(bytes.Clone(sound), func(page, i, _ int, child uint64) uint64 {
+		for _, to := range pages(sound, 2) {
+			if to/4096 != int(child) && bytes.Equal(firstKey(to), firstKey(int(child)*4096)) {
+				content := bytes.Clone(sound)
+				le.PutUint64(content[page*4096+16+16*i+8:], uint64(to/4096))
+				what := fmt.Sprintf("page %d has pointer %d at page %d, an earlier version of page %d", page, i, to/4096, child)
+				damages = append(damages, damage{what, content})
+			}
+		}
+		return child
+	})
 	for seed := range storetest.Amount(150, 1000) {
 		what, content := harm(sound, rand.New(rand.NewPCG(8, uint64(seed))))
 		damages = append(damages, damage{what, content})

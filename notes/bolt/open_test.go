@@ -41,8 +41,13 @@ func numbered(n int) notes.Note {
 	}
 }
 
-// fill makes a file with notes 0 to count-1, every fifth with an idempotency key, and closes it.
+// fill makes a file with the owner's notes 0 to count-1, every fifth with an idempotency key, and closes it.
 func fill(t *testing.T, count int) (path string) {
+	t.Helper()
+	return fillFor(t, owner, count)
+}
+
+func fillFor(t *testing.T, owner string, count int) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "notes.db")
 	store, err := bolt.Open(path, quiet)

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"slices"
 	"sort"
@@ -24,17 +25,39 @@ var (
 
 // tree is the tree of one bucket.
 type tree struct {
-	file []byte // as bbolt has it mapped, up to the last page of the commit
+	pages
 	root node
+}
+
+// pages are the pages of one commit.
+type pages struct {
+	file []byte // as bbolt has it mapped, up to the last page of the commit
+	free []byte // the free list, ids in order of 8 bytes each; nil where it cannot be read
 }
 
 // node is a page of a tree with its overflow pages.
 type node []byte
 
-// mapping returns the pages that a transaction may see. It is valid until the transaction ends.
-func mapping(db *bbolt.DB, tx *bbolt.Tx) []byte {
+// pagesOf returns the pages that a transaction reads. They are valid until the transaction ends.
+func pagesOf(db *bbolt.DB, tx *bbolt.Tx) pages {
 	data := db.Info().Data
-	return unsafe.Slice(*(**byte)(unsafe.Pointer(&data)), tx.Size()) // #nosec G103 -- bbolt tells its address alone
+	p := pages{file: unsafe.Slice(*(**byte)(unsafe.Pointer(&data)), tx.Size())} // #nosec G103 -- bbolt tells its address alone
+	commit := uint64(tx.ID())                                                   // #nosec G115 -- commits are numbered from 1
+	if tx.Writable() {
+		commit-- // a writer builds on the last one
+	}
+	for i := range int64(2) {
+		if m, err := readMeta(bytes.NewReader(p.file), i); err == nil && m.txid == commit {
+			p.free = freelist(pageAt(p.file, m.freelist))
+		}
+	}
+	return p
+}
+
+// isFree reports whether the free list names a page.
+func (p pages) isFree(id uint64) bool {
+	_, found := sort.Find(len(p.free)/8, func(i int) int { return cmp.Compare(id, le.Uint64(p.free[8*i:])) })
+	return found
 }
 
 // treeOf returns the tree of the named bucket.
@@ -42,34 +65,49 @@ func treeOf(db *bbolt.DB, tx *bbolt.Tx, name []byte) tree {
 	top := topOf(db, tx)
 	value := top.get(name)
 	if root := le.Uint64(value); root != 0 {
-		return tree{top.file, nodeAt(top.file, root)}
+		return tree{top.pages, top.node(root)}
 	}
-	return tree{top.file, value[bucketHeader:]} // a small bucket lies within its entry
+	return tree{top.pages, value[bucketHeader:]} // a small bucket lies within its entry
 }
 
 // topOf returns the tree whose entries are the buckets.
 func topOf(db *bbolt.DB, tx *bbolt.Tx) tree {
-	file := mapping(db, tx)
-	return tree{file, nodeAt(file, uint64(tx.Cursor().Bucket().RootPage()))}
+	p := pagesOf(db, tx)
+	return tree{p, p.node(uint64(tx.Cursor().Bucket().RootPage()))}
 }
 
-// pageAt returns a page with its overflow pages.
+// pageAt returns a page with its overflow pages, or nil where page id is none.
 func pageAt(file []byte, id uint64) []byte {
-	pages := uint64(len(file)) / pageSize
-	if id < 2 || id >= pages {
-		panic(errPage)
+	count := uint64(len(file)) / pageSize
+	if id < 2 || id >= count {
+		return nil
 	}
 	p := file[id*pageSize:]
 	span := uint64(le.Uint32(p[12:])) + 1
-	if le.Uint64(p) != id || span > pages-id {
-		panic(errPage)
+	if le.Uint64(p) != id || span > count-id {
+		return nil
 	}
 	return p[:span*pageSize]
 }
 
-func nodeAt(file []byte, id uint64) node {
-	n := node(pageAt(file, id))
+// node returns page id, which must be in use by a tree.
+func (p pages) node(id uint64) node {
+	n := node(pageAt(p.file, id))
+	if n == nil || p.isFree(id) {
+		panic(errPage)
+	}
 	if flags := le.Uint16(n[8:]); flags != leafPage && (flags != branchPage || n.count() == 0) {
+		panic(errPage)
+	}
+	return n
+}
+
+// below returns the page that entry i of a branch points to. Damage to that entry can have it point to another page that
+// is sound. Such a page has other keys than the branch says, or it is an earlier version of the right one, and thus free.
+func (p pages) below(branch node, i int) node {
+	n := p.node(branch.child(i))
+	if n.count() == 0 || bytes.Compare(n.key(0), branch.key(i)) < 0 ||
+		i+1 < branch.count() && bytes.Compare(n.key(n.count()-1), branch.key(i+1)) >= 0 {
 		panic(errPage)
 	}
 	return n
@@ -115,7 +153,7 @@ func (t tree) get(key []byte) []byte {
 		at, exact := n.find(key)
 		switch {
 		case !n.isLeaf():
-			n = nodeAt(t.file, n.child(at))
+			n = t.below(n, at)
 		case exact:
 			return n.value(at)
 		default:
@@ -134,14 +172,13 @@ func (t tree) check(key []byte) {
 			return
 		}
 		at, _ := n.find(key)
-		next := nodeAt(t.file, n.child(at))
+		next := t.below(n, at)
 		passed = append(passed, n.child(at))
 		for _, beside := range []int{at - 1, at + 1} {
 			if beside < 0 || beside >= n.count() {
 				continue
 			}
-			id := n.child(beside)
-			if slices.Contains(passed, id) || nodeAt(t.file, id).isLeaf() != next.isLeaf() {
+			if slices.Contains(passed, n.child(beside)) || t.below(n, beside).isLeaf() != next.isLeaf() {
 				panic(errPage)
 			}
 		}
@@ -150,28 +187,9 @@ func (t tree) check(key []byte) {
 	panic(errDepth)
 }
 
-// checkFreelist panics unless bbolt can free and read the free list of the commit that a writer builds on.
-func checkFreelist(file []byte, commit uint64) {
-	for i := range int64(2) {
-		m, err := readMeta(bytes.NewReader(file), i)
-		if err != nil || m.txid != commit {
-			continue
-		}
-		p := pageAt(file, m.freelist)
-		count, at := uint64(le.Uint16(p[10:])), uint64(pageHeader)
-		if count == 0xFFFF { // then the number stands in the first entry
-			count, at = le.Uint64(p[at:]), at+8
-		}
-		if le.Uint16(p[8:]) == freelistPage && count <= (uint64(len(p))-at)/8 {
-			return
-		}
-	}
-	panic(errPage)
-}
-
 // cursor is a place in a tree: the pages from the root to a leaf, with a place in each.
 type cursor struct {
-	file []byte
+	pages
 	path []place
 }
 
@@ -182,13 +200,13 @@ type place struct {
 
 // seek returns a cursor at the first key that is not below key, which may lie behind the last entry of a leaf.
 func (t tree) seek(key []byte) *cursor {
-	c := &cursor{file: t.file}
+	c := &cursor{pages: t.pages}
 	c.descend(t.root, func(n node) int { at, _ := n.find(key); return at })
 	return c
 }
 
 func (c *cursor) descend(n node, choose func(node) int) {
-	for ; ; n = nodeAt(c.file, n.child(c.path[len(c.path)-1].at)) {
+	for ; ; n = c.below(n, c.path[len(c.path)-1].at) {
 		if len(c.path) == maxDepth {
 			panic(errDepth)
 		}
@@ -215,7 +233,7 @@ func (c *cursor) move(by int, choose func(node) int) (key, value []byte) {
 			continue
 		}
 		if !top.isLeaf() {
-			c.descend(nodeAt(c.file, top.child(top.at)), choose)
+			c.descend(c.below(top.node, top.at), choose)
 		}
 		return c.entry()
 	}
@@ -225,9 +243,6 @@ func (c *cursor) move(by int, choose func(node) int) (key, value []byte) {
 // entry returns the entry at the cursor; the key is nil where the leaf ends before it.
 func (c *cursor) entry() (key, value []byte) {
 	leaf := c.path[len(c.path)-1]
-	if leaf.count() == 0 && len(c.path) > 1 { // the loop over such leaves could have no end
-		panic(errPage)
-	}
 	if leaf.at >= leaf.count() {
 		return nil, nil
 	}
