@@ -69,7 +69,7 @@ func readBody(c echo.Context) ([]byte, error) {
 		size = maxBody
 	}
 	const answer = 512 // what the answer to a write may have beyond its body, most times
-	if err := holdOf(c).resize(c.Request().Context(), size+answer); err != nil {
+	if err := holdOf(c).resize(c.Request().Context(), int(size)+answer); err != nil {
 		return nil, err
 	}
 	body := bytes.NewBuffer(make([]byte, 0, max(c.Request().ContentLength, 0)+bytes.MinRead))

@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -74,6 +76,9 @@ func (h handlers) create(c echo.Context) error {
 	}
 	ctx, cancel := h.deadline(c)
 	defer cancel()
+	if err := holdOf(c).resize(ctx, encodedSize(draft.Patch().Apply(notes.Note{}))); err != nil {
+		return err
+	}
 	note, replayed, err := h.service.Create(ctx, callerOf(c).Owner, draft, key)
 	if err != nil {
 		return err
@@ -115,19 +120,23 @@ func (h handlers) get(c echo.Context) error {
 	return respondNote(c, http.StatusOK, note)
 }
 
-// note reads a note for whose answer there is room. Where there is none it is read again later: a note that waited in
+// note reads a note when there is room for its answer. Where there is none, it is read again later: a note that waited in
 // memory would not be counted.
 func (h handlers) note(ctx context.Context, hold *hold, owner string, id notes.ID) (notes.Note, error) {
-	note, err := h.service.Get(ctx, owner, id)
-	if err != nil || hold.grow(int64(encodedSize(note))) {
-		return note, err
+	for {
+		note, err := h.service.Get(ctx, owner, id)
+		if err != nil {
+			return notes.Note{}, err
+		}
+		size := encodedSize(note)
+		if hold.grow(size) {
+			return note, nil
+		}
+		note = notes.Note{}
+		if err := hold.resize(ctx, size); err != nil {
+			return note, err
+		}
 	}
-	size := encodedSize(note)
-	note = notes.Note{}
-	if err := hold.resize(ctx, int64(size)); err != nil {
-		return note, err
-	}
-	return h.service.Get(ctx, owner, id)
 }
 
 func (h handlers) replace(c echo.Context) error {
@@ -161,11 +170,44 @@ func (h handlers) change(
 	}
 	ctx, cancel := h.deadline(c)
 	defer cancel()
-	note, err := h.service.Change(ctx, callerOf(c).Owner, id, asked.Patch, pre.condition(asked.version))
+	hold, owner := holdOf(c), callerOf(c).Owner
+	if err := h.reserve(ctx, hold, owner, id, asked.Patch); err != nil {
+		return err
+	}
+	note, err := h.service.Change(ctx, owner, id, asked.Patch, pre.condition(asked.version))
 	if err != nil {
 		return err
 	}
+	if err := hold.resize(ctx, encodedSize(note)); err != nil { // another change has made the note larger meanwhile
+		return fmt.Errorf("%w: the note was changed, but there is no room for the answer", notes.ErrUnavailable)
+	}
 	return respondNote(c, http.StatusOK, note)
+}
+
+// reserve makes room for the answer to a change before the change is made. What a patch leaves as it is counts as the
+// most that it can be; where there is no room for that, the note is read to learn its size.
+func (h handlers) reserve(ctx context.Context, hold *hold, owner string, id notes.ID, patch notes.Patch) error {
+	const longest = 6 // bytes of a character in JSON
+	most := encodedSize(patch.Apply(notes.Note{}))
+	if patch.Title == nil {
+		most += longest * notes.MaxTitle
+	}
+	if patch.Content == nil {
+		most += longest * notes.MaxContent
+	}
+	if patch.Tags == nil {
+		most += notes.MaxTags * (longest*notes.MaxTag + len(`"",`))
+	}
+	if hold.grow(most) {
+		return nil
+	}
+	note, err := h.service.Get(ctx, owner, id)
+	if err != nil {
+		return err
+	}
+	size := encodedSize(patch.Apply(note))
+	note = notes.Note{} // it must not wait in memory
+	return hold.resize(ctx, size)
 }
 
 func (h handlers) remove(c echo.Context) error {
@@ -218,7 +260,7 @@ func (h handlers) list(c echo.Context) error {
 // more while they hold some could wait for each other.
 func (h handlers) page(ctx context.Context, hold *hold, owner string, query notes.Query) (notes.Page, int, error) {
 	for size := listRoom; ; {
-		if err := hold.resize(ctx, int64(size)); err != nil {
+		if err := hold.resize(ctx, size); err != nil {
 			return notes.Page{}, 0, err
 		}
 		page, err := h.service.List(ctx, owner, query)
@@ -229,8 +271,8 @@ func (h handlers) page(ctx context.Context, hold *hold, owner string, query note
 		for _, note := range page.Notes {
 			needed += encodedSize(note) + 1
 		}
-		if needed <= size || hold.grow(int64(needed)) {
-			return page, needed, hold.resize(ctx, int64(needed))
+		if needed <= size || hold.grow(needed) {
+			return page, needed, hold.resize(ctx, needed)
 		}
 		size = needed
 		_ = hold.resize(ctx, 0) // which only gives back
@@ -336,21 +378,18 @@ func quotedSize(s string) int {
 			size += 5
 		case b == '"' || b == '\\':
 			size++
-		case b == 0xE2: // begins the two, and others
+		case b == 0xE2 && (strings.HasPrefix(s[i:], "\u2028") || strings.HasPrefix(s[i:], "\u2029")):
 			size += 3
 		}
 	}
 	return size
 }
 
+// respondNote answers with a note, for which there is room.
 func respondNote(c echo.Context, status int, note notes.Note) error {
-	size := encodedSize(note)
-	if err := holdOf(c).resize(c.Request().Context(), int64(size)); err != nil {
-		return err
-	}
 	c.Response().Header().Set(headerETag, etag(note))
 	var body bytes.Buffer
-	body.Grow(size)
+	body.Grow(encodedSize(note))
 	if err := newEncoder(&body).Encode(toJSON(note)); err != nil {
 		return err
 	}

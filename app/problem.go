@@ -77,10 +77,10 @@ func tooLarge() *problem {
 		Detail: "a body may have at most " + strconv.Itoa(maxBody) + " bytes"}
 }
 
-func noRoom() *problem {
-	return &problem{Status: 503, Code: "unavailable", Title: "The service is unavailable for now",
-		Detail: "too many bodies and answers are on their way at once; " +
-			"a change may or may not have taken place; try again"}
+// noRoom is a request that was not carried out, because it waited for room until the cause.
+func noRoom(cause error) error {
+	return fmt.Errorf("%w: %w", &problem{Status: 503, Code: "unavailable", Title: "The service is unavailable for now",
+		Detail: "too many bodies and answers are in memory at once; nothing was changed; try again"}, cause)
 }
 
 // The problems of an adapter's own routes, and of requests that it does not admit.

@@ -22,7 +22,7 @@ const (
 // room bounds the bytes of request bodies and answers that are in memory at once, for all callers and for each one:
 // a client that sends fast and reads slowly, or not at all, must not take the memory of the process.
 type room struct {
-	wait     time.Duration // for room
+	wait     time.Duration // the longest that a request waits for room, in all
 	all      *semaphore.Weighted
 	each     int64
 	decoding *semaphore.Weighted
@@ -50,46 +50,62 @@ type hold struct {
 	who   string
 	share *share // nil until it is needed
 	size  int64
+	wait  time.Duration // that it has left
 }
 
-// resize gives the hold room for so many bytes in place of what it had. It waits for what it lacks; the error is
-// noRoom.
-func (h *hold) resize(ctx context.Context, size int64) error {
-	if h == nil || size <= freeRoom && h.size == 0 {
+func (r *room) hold(who string) *hold { return &hold{room: r, who: who, wait: r.wait} }
+
+// resize gives the hold room for so many bytes in place of what it had. It waits for what it lacks. The error is
+// noRoom; the hold then has what it had.
+func (h *hold) resize(ctx context.Context, bytes int) error {
+	if h.grow(bytes) {
+		if h != nil && h.share != nil {
+			h.shrink(h.counted(bytes))
+		}
 		return nil
 	}
-	if size = min(size, h.each); size <= h.size {
-		h.share.Release(h.size - size)
-		h.all.Release(h.size - size)
-		h.size = size
-		return nil
+	more := h.counted(bytes) - h.size
+	if err := h.acquire(ctx, h.share.Weighted, more); err != nil {
+		return err
 	}
-	if h.grow(size) {
-		return nil
-	}
-	more := size - h.size
-	ctx, cancel := context.WithTimeout(ctx, h.wait)
-	defer cancel()
-	if h.share.Acquire(ctx, more) != nil {
-		return noRoom()
-	}
-	if h.all.Acquire(ctx, more) != nil {
+	if err := h.acquire(ctx, h.all, more); err != nil {
 		h.share.Release(more)
-		return noRoom()
+		return err
 	}
-	h.size = size
+	h.size += more
 	return nil
 }
 
+// acquire waits for a part of a semaphore. All the waits of a hold share its time. The error is noRoom.
+func (h *hold) acquire(ctx context.Context, s *semaphore.Weighted, part int64) error {
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, h.wait)
+	defer cancel()
+	err := s.Acquire(ctx, part)
+	h.wait -= time.Since(begin)
+	if err != nil {
+		return noRoom(context.Cause(ctx))
+	}
+	return nil
+}
+
+// counted returns what so many bytes take of the room: nothing where they are few, and at most what one caller may have.
+func (h *hold) counted(bytes int) int64 {
+	if bytes <= freeRoom {
+		return 0
+	}
+	return min(int64(bytes), h.each)
+}
+
 // grow gives the hold room for so many bytes if that is free, and reports whether it has it.
-func (h *hold) grow(size int64) bool {
-	if h == nil || size <= h.size || size <= freeRoom && h.size == 0 {
+func (h *hold) grow(bytes int) bool {
+	if h == nil || h.counted(bytes) <= h.size {
 		return true
 	}
 	if h.share == nil {
 		h.enter()
 	}
-	more := min(size, h.each) - h.size
+	more := h.counted(bytes) - h.size
 	if !h.share.TryAcquire(more) {
 		return false
 	}
@@ -99,6 +115,15 @@ func (h *hold) grow(size int64) bool {
 	}
 	h.size += more
 	return true
+}
+
+// shrink gives back what is above size.
+func (h *hold) shrink(size int64) {
+	if size < h.size {
+		h.share.Release(h.size - size)
+		h.all.Release(h.size - size)
+		h.size = size
+	}
 }
 
 // enter finds the share of the hold's caller.
@@ -118,8 +143,7 @@ func (h *hold) release() {
 	if h == nil || h.share == nil {
 		return
 	}
-	h.share.Release(h.size)
-	h.all.Release(h.size)
+	h.shrink(0)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.share.holds--; h.share.holds == 0 {
@@ -133,10 +157,8 @@ func (h *hold) decode(ctx context.Context, size int, read func() error) error {
 	if h == nil || size < bigBody {
 		return read()
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.wait)
-	defer cancel()
-	if h.decoding.Acquire(ctx, 1) != nil {
-		return noRoom()
+	if err := h.acquire(ctx, h.decoding, 1); err != nil {
+		return err
 	}
 	defer h.decoding.Release(1)
 	return read()
@@ -156,7 +178,7 @@ func holdRoom(options Options) echo.MiddlewareFunc {
 			} else if caller, known := c.Get(callerKey).(Caller); known {
 				who = caller.Owner
 			}
-			h := &hold{room: r, who: who}
+			h := r.hold(who)
 			defer h.release()
 			c.Set(holdKey, h)
 			return next(c)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -35,14 +36,14 @@ func TestHold(t *testing.T) {
 		run  func(t *testing.T, r *room)
 	}{
 		{"a caller may have a quarter", func(t *testing.T, r *room) {
-			first, second := &hold{room: r, who: "a"}, &hold{room: r, who: "a"}
+			first, second := r.hold("a"), r.hold("a")
 			if err := first.resize(t.Context(), 12*mib); err != nil {
 				t.Fatal(err)
 			}
 			if took, err := waited(func() error { return second.resize(t.Context(), mib) }); err == nil || took != time.Second {
 				t.Errorf("more than a quarter: %v after %v", err, took)
 			}
-			if took, err := waited(func() error { return (&hold{room: r, who: "b"}).resize(t.Context(), 12*mib) }); err != nil || took != 0 {
+			if took, err := waited(func() error { return r.hold("b").resize(t.Context(), 12*mib) }); err != nil || took != 0 {
 				t.Errorf("another caller: %v after %v", err, took)
 			}
 			first.release()
@@ -52,47 +53,60 @@ func TestHold(t *testing.T) {
 		}},
 		{"all together have the whole", func(t *testing.T, r *room) {
 			for _, who := range []string{"a", "b", "c", "d"} {
-				if err := (&hold{room: r, who: who}).resize(t.Context(), 12*mib); err != nil {
+				if err := r.hold(who).resize(t.Context(), 12*mib); err != nil {
 					t.Fatal(err)
 				}
 			}
-			last := &hold{room: r, who: "e"}
+			last := r.hold("e")
 			if took, err := waited(func() error { return last.resize(t.Context(), mib) }); err == nil || took != time.Second {
 				t.Errorf("more than there is: %v after %v", err, took)
 			}
 			last.release()
 		}},
 		{"who waits goes on when there is room", func(t *testing.T, r *room) {
-			h := &hold{room: r, who: "a"}
+			h := r.hold("a")
 			if err := h.resize(t.Context(), 12*mib); err != nil {
 				t.Fatal(err)
 			}
 			time.AfterFunc(300*time.Millisecond, func() { _ = h.resize(t.Context(), 11*mib) })
-			took, err := waited(func() error { return (&hold{room: r, who: "a"}).resize(t.Context(), mib) })
+			took, err := waited(func() error { return r.hold("a").resize(t.Context(), mib) })
 			if err != nil || took != 300*time.Millisecond {
 				t.Errorf("%v after %v", err, took)
 			}
 		}},
 		{"a client that goes waits no longer", func(t *testing.T, r *room) {
-			if err := (&hold{room: r, who: "a"}).resize(t.Context(), 12*mib); err != nil {
+			if err := r.hold("a").resize(t.Context(), 12*mib); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-			defer cancel()
-			took, err := waited(func() error { return (&hold{room: r, who: "a"}).resize(ctx, mib) })
-			if err == nil || took != 100*time.Millisecond {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(100*time.Millisecond, cancel)
+			took, err := waited(func() error { return r.hold("a").resize(ctx, mib) })
+			if !errors.Is(err, context.Canceled) || took != 100*time.Millisecond {
 				t.Errorf("%v after %v", err, took)
+			}
+		}},
+		{"all waits together have their time", func(t *testing.T, r *room) {
+			h, other := r.hold("a"), r.hold("a")
+			if err := errors.Join(h.resize(t.Context(), 6*mib), other.resize(t.Context(), 6*mib)); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(700*time.Millisecond, func() { _ = other.resize(t.Context(), 5*mib) })
+			if took, err := waited(func() error { return h.resize(t.Context(), 7*mib) }); err != nil || took != 700*time.Millisecond {
+				t.Errorf("the first wait: %v after %v", err, took)
+			}
+			if took, err := waited(func() error { return h.resize(t.Context(), 8*mib) }); err == nil || took != 300*time.Millisecond {
+				t.Errorf("the second wait: %v after %v", err, took)
 			}
 		}},
 		{"what is small is not counted", func(t *testing.T, r *room) {
 			for range 100_000 {
-				if err := (&hold{room: r, who: "a"}).resize(t.Context(), freeRoom); err != nil {
+				if err := r.hold("a").resize(t.Context(), freeRoom); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}},
 		{"what is larger than a quarter takes a quarter", func(t *testing.T, r *room) {
-			if err := (&hold{room: r, who: "a"}).resize(t.Context(), 100*mib); err != nil {
+			if err := r.hold("a").resize(t.Context(), 100*mib); err != nil {
 				t.Error(err)
 			}
 		}},
@@ -101,7 +115,7 @@ func TestHold(t *testing.T) {
 			var all sync.WaitGroup
 			for range 50 {
 				all.Go(func() {
-					err := (&hold{room: r, who: "a"}).decode(t.Context(), bigBody, func() error {
+					err := r.hold("a").decode(t.Context(), bigBody, func() error {
 						most.Store(max(most.Load(), now.Add(1)))
 						time.Sleep(10 * time.Millisecond) // of the test's own clock
 						now.Add(-1)
@@ -130,9 +144,9 @@ func TestHold(t *testing.T) {
 			all.Go(func() {
 				random := mrand.New(mrand.NewPCG(1, uint64(worker)))
 				for range 1000 {
-					h := &hold{room: r, who: fmt.Sprint(random.IntN(6))}
+					h := r.hold(fmt.Sprint(random.IntN(6)))
 					for range random.IntN(4) {
-						_ = h.resize(t.Context(), random.Int64N(5*mib))
+						_ = h.resize(t.Context(), random.IntN(5*mib))
 					}
 					h.release()
 				}
@@ -287,6 +301,88 @@ func TestBodiesInFlight(t *testing.T) {
 			t.Errorf("when the others are gone: %d", got)
 		}
 	})
+}
+
+// kept is a store of one note.
+type kept struct {
+	notes.Store
+	note notes.Note
+}
+
+func (k *kept) Get(context.Context, string, notes.ID) (notes.Note, error) { return k.note, nil }
+
+func (k *kept) Create(_ context.Context, _ string, n notes.Note, _ *notes.IdempotencyKey) (notes.Note, error) {
+	k.note = n
+	return n, nil
+}
+
+func (k *kept) Update(
+	_ context.Context, _ string, _ notes.ID, patch notes.Patch, _ time.Time, _ notes.Condition,
+) (notes.Note, error) {
+	k.note = patch.Apply(k.note)
+	k.note.Version++
+	return k.note, nil
+}
+
+// TestNoRoomForTheAnswer: a write for whose answer there is no room does not take place.
+func TestNoRoomForTheAnswer(t *testing.T) {
+	large := strings.Repeat("\x01", 174_000) // 1 MB as JSON
+	id := notes.ID{6: 0x70, 8: 0x80}
+	for _, test := range []struct {
+		name, method, path, body string
+		content                  string // of the note as it is
+		busy                     bool   // whether the room is full
+		status                   int
+	}{
+		{"a patch of a large note", "PATCH", "/notes/" + id.String(), `{"title":"new"}`, large, true, 503},
+		{"a patch of a small note", "PATCH", "/notes/" + id.String(), `{"title":"new"}`, "small", true, 200},
+		{"a patch of a large note when there is room", "PATCH", "/notes/" + id.String(), `{"title":"new"}`, large, false, 200},
+		{"a create whose answer is larger than its body", "POST", "/notes",
+			`{"title":"new","content":"` + strings.Repeat("\u2028", 1300) + `"}`, "", true, 503},
+		{"a create whose answer is small", "POST", "/notes", `{"title":"new","content":"` + strings.Repeat("€", 1100) + `"}`, "", true, 201},
+		{"a replacement whose answer is larger than its body", "PUT", "/notes/" + id.String(),
+			`{"title":"new","content":"` + strings.Repeat("\u2028", 1300) + `"}`, "", true, 503},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &kept{note: notes.Note{ID: id, Title: "old", Content: test.content, Version: 1}}
+				before := store.note
+				e := New(notes.NewService(store, time.Now, rand.Reader), Options{MaxInFlight: 24 << 20, Timeout: time.Second})
+				var sending sync.WaitGroup
+				var senders []*io.PipeWriter
+				send := func(method, path string, body io.Reader, length int64) *httptest.ResponseRecorder {
+					r := httptest.NewRequest(method, path, body)
+					r.Header.Set("Content-Type", "application/json")
+					r.ContentLength = length
+					w := httptest.NewRecorder()
+					e.ServeHTTP(w, r)
+					return w
+				}
+				for range 6 { // the share of a caller
+					if body, sender := io.Pipe(); test.busy {
+						senders = append(senders, sender)
+						sending.Go(func() { send("POST", "/notes", body, maxBody) })
+					}
+				}
+				synctest.Wait()
+				w := send(test.method, test.path, strings.NewReader(test.body), int64(len(test.body)))
+				if w.Code != test.status {
+					t.Errorf("%d %.300s, want %d", w.Code, w.Body, test.status)
+				}
+				if changed := store.note.Title != before.Title; changed != (w.Code < 300) {
+					t.Errorf("%d, and the note is %q at version %d", w.Code, store.note.Title, store.note.Version)
+				}
+				if w.Code == 503 && (w.Header().Get("Location") != "" || w.Header().Get("ETag") != "" ||
+					!strings.Contains(w.Body.String(), "nothing was changed")) {
+					t.Errorf("%v %s", w.Header(), w.Body)
+				}
+				for _, sender := range senders {
+					sender.CloseWithError(io.ErrUnexpectedEOF)
+				}
+				sending.Wait()
+			})
+		})
+	}
 }
 
 // TestEncodedSize: no note, and no page, is longer than is reserved for it.
