@@ -39,7 +39,7 @@ type Options struct {
 	// Authenticate tells who sends a request to the notes; nil for everybody, who are one owner then.
 	Authenticate Authenticate
 
-	// Limit bounds the requests for notes of one address, and of one caller; nil for no bounds.
+	// Limit bounds the requests of one address, but for [Probes], and those of one caller for notes; nil for no bounds.
 	Limit Limit
 
 	// Client is the address that a request comes from, for limits and the log; nil for that of its connection.
@@ -66,7 +66,7 @@ func New(service *notes.Service, options Options) *echo.Echo {
 	}
 	e := Bare(options)
 	if len(options.CORSOrigins) > 0 {
-		e.Pre(echo.WrapMiddleware(cors.New(cors.Options{
+		e.Pre(limitPreflights(options.Limit), echo.WrapMiddleware(cors.New(cors.Options{
 			AllowedOrigins: options.CORSOrigins,
 			AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
 			AllowedHeaders: []string{"Authorization", "Content-Type", "If-Match", "If-None-Match", headerIdempotencyKey, echo.HeaderXRequestID},

@@ -99,6 +99,20 @@ func limitAddress(limit Limit) echo.MiddlewareFunc {
 	}
 }
 
+// limitPreflights holds the preflights of an address to its limit too: CORS answers them before they have a route.
+func limitPreflights(limit Limit) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		limited := limitAddress(limit)(next)
+		return func(c echo.Context) error {
+			r := c.Request()
+			if r.Method == http.MethodOptions && r.Header.Get(echo.HeaderAccessControlRequestMethod) != "" {
+				return limited(c)
+			}
+			return next(c)
+		}
+	}
+}
+
 // network returns the network of an address whose addresses count as one: an IPv6 customer has a /64 at least (RFC
 // 6177).
 func network(addr string) string {
@@ -145,7 +159,7 @@ func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 				needed, name = Write, "notes:write"
 			}
 			if caller.Scope < needed {
-				return challenge(c, forbidden(name), fmt.Sprintf(`, error="insufficient_scope", scope=%q`, name))
+				return challenge(c, Forbidden("this takes a token with the scope "+name), fmt.Sprintf(`, error="insufficient_scope", scope=%q`, name))
 			}
 			return next(c)
 		}
@@ -157,32 +171,24 @@ func authenticated(c echo.Context, authenticate Authenticate) (Caller, error) {
 	switch refusal {
 	case noToken:
 		c.Set(refusedKey, refusal)
-		return Caller{}, challenge(c, unauthenticated("a bearer token is needed: Authorization: Bearer TOKEN"), "")
+		return Caller{}, challenge(c, Unauthenticated("a bearer token is needed: Authorization: Bearer TOKEN"), "")
 	case malformedToken:
 		c.Set(refusedKey, refusal)
 		const told = "the header Authorization must be one bearer token: Bearer TOKEN"
-		return Caller{}, challenge(c, unauthenticated(told), `, error="invalid_token"`)
+		return Caller{}, challenge(c, Unauthenticated(told), `, error="invalid_token"`)
 	}
 	caller, err := authenticate(c.Request().Context(), token)
 	if errors.As(err, &refusal) {
 		const told = "the token is unknown or has expired"
 		c.Set(refusedKey, refusal)
 		return Caller{}, challenge(c,
-			unauthenticated(told), fmt.Sprintf(`, error="invalid_token", error_description=%q`, told))
+			Unauthenticated(told), fmt.Sprintf(`, error="invalid_token", error_description=%q`, told))
 	}
 	return caller, err
 }
 
 // challenge sets WWW-Authenticate beside a refusal.
-func challenge(c echo.Context, p *problem, attributes string) error {
+func challenge(c echo.Context, refusal error, attributes string) error {
 	c.Response().Header().Set(echo.HeaderWWWAuthenticate, `Bearer realm="notes"`+attributes)
-	return p
-}
-
-func unauthenticated(detail string) *problem {
-	return &problem{Status: 401, Code: "unauthenticated", Title: "The caller is not known", Detail: detail}
-}
-
-func forbidden(scope string) *problem {
-	return &problem{Status: 403, Code: "forbidden", Title: "This is not allowed", Detail: "this takes a token with the scope " + scope}
+	return refusal
 }

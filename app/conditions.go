@@ -96,7 +96,7 @@ func parseEntityTags(value string) (tags entityTags, ok bool) {
 
 // eachEntityTag reads "*" or a list of entity tags (RFC 9110, sections 5.6.1, 8.8.3, 13.1.1), and calls visit for each
 // tag of the list. A list may have empty elements, or no other.
-func eachEntityTag(value string, visit func(tag string)) (any, ok bool) {
+func eachEntityTag(value string, visit func(tag string)) (every, ok bool) {
 	const space = " \t"
 	s := strings.Trim(value, space)
 	if s == "*" {
@@ -130,8 +130,8 @@ func eachEntityTag(value string, visit func(tag string)) (any, ok bool) {
 // is the answer to a GET or HEAD (RFC 9110, section 13.1.2). A value that is not well-formed names none.
 func IsCurrent(r *http.Request, etag string) bool {
 	current := false
-	any, ok := eachEntityTag(joined(r.Header, "If-None-Match"), func(tag string) {
+	every, ok := eachEntityTag(joined(r.Header, "If-None-Match"), func(tag string) {
 		current = current || strings.TrimPrefix(tag, "W/") == strings.TrimPrefix(etag, "W/")
 	})
-	return ok && (current || any)
+	return ok && (current || every)
 }

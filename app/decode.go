@@ -187,6 +187,7 @@ func (f fields) invalid(values notes.Mistakes) error {
 var (
 	clientFields  = []string{"title", "content", "tags"}
 	serviceFields = []string{"id", "created_at", "updated_at", "version"}
+	allFields     = slices.Concat(clientFields, serviceFields)
 )
 
 // decode reads one JSON value, strictly: no doubled key, no invalid UTF-8, nothing behind it. Where the note exists, id
@@ -216,7 +217,11 @@ func decode(body []byte, id *string) (f fields, err error) {
 			f.serviceField(name, pointer, kind, d, *id)
 			continue
 		case !slices.Contains(clientFields, name):
-			unknownField(&f.mistakes, name, pointer)
+			known := clientFields
+			if id != nil {
+				known = allFields
+			}
+			unknownField(&f.mistakes, name, pointer, known)
 		case kind == 'n':
 			f.null = append(f.null, name)
 		case name == "tags" && kind == '[':
@@ -260,29 +265,46 @@ func (f *fields) serviceField(name, pointer string, kind jsontext.Kind, d *jsont
 			f.mistakes.Add(pointer, "must be a whole number of at least 1, or be left out")
 		}
 	default:
-		var t time.Time // RFC 3339, section 5.6: the case of T and Z does not matter
-		if kind != '"' || t.UnmarshalText([]byte(strings.ToUpper(text))) != nil {
+		if kind != '"' || !isTime(text) {
 			f.mistakes.Add(pointer, "must be a time as in RFC 3339, or be left out")
 		}
 	}
 }
 
+// isTime reports whether a text is a time as in RFC 3339, section 5.6: the case of T and Z does not matter, and a leap
+// second is the last of a day.
+func isTime(text string) bool {
+	text = strings.ToUpper(text)
+	const minute = len("2006-01-02T15:04")
+	leap := len(text) > minute && strings.HasPrefix(text[minute:], ":60")
+	if leap {
+		text = text[:minute] + ":59" + text[minute+len(":60"):]
+	}
+	var t time.Time
+	err := t.UnmarshalText([]byte(text))
+	return err == nil && (!leap || t.UTC().Format(time.TimeOnly) == "23:59:59")
+}
+
 // wholeNumber returns the value of a JSON number that is whole, in whatever notation, and 0 for every other value. One
 // that an int64 cannot hold becomes the largest: no note is at that version.
 func wholeNumber(kind jsontext.Kind, raw jsontext.Value) int64 {
-	if kind != '0' {
+	if kind != '0' || raw[0] == '-' {
 		return 0
 	}
-	if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
-		return n
-	}
-	switch f, err := strconv.ParseFloat(string(raw), 64); {
-	case math.IsInf(f, 1), err == nil && f >= math.MaxInt64:
+	mantissa, power, _ := strings.Cut(strings.ToLower(string(raw)), "e")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	exponent, _ := strconv.ParseInt(power, 10, 32) // the nearest there is, where it is out of range
+	digits := strings.TrimLeft(whole+fraction, "0")
+	zeros := int(exponent) - len(fraction) + len(digits) // behind the digits, once those at their end are cut off
+	digits = strings.TrimRight(digits, "0")
+	switch zeros -= len(digits); {
+	case digits == "" || zeros < 0:
+		return 0
+	case len(digits)+zeros > 19: // 1e19 is above the largest
 		return math.MaxInt64
-	case err == nil && f == math.Trunc(f) && f > 0:
-		return int64(f)
 	}
-	return 0
+	n, _ := strconv.ParseInt(digits+strings.Repeat("0", zeros), 10, 64) // the largest, where it is out of range
+	return n
 }
 
 var pointerEscape = strings.NewReplacer("~", "~0", "/", "~1") // RFC 6901, section 3
@@ -311,16 +333,16 @@ func token(d *jsontext.Decoder) jsontext.Token {
 	return t
 }
 
-func unknownField(mistakes *notes.Mistakes, name, pointer string) {
+func unknownField(mistakes *notes.Mistakes, name, pointer string, known []string) {
 	const longest = 100
 	switch {
 	case len(*mistakes) > notes.MaxMistakes: // no more are told
 	case slices.Contains(serviceFields, name):
 		mistakes.Add(pointer, "is set by the service and cannot be sent")
 	case len(name) > longest:
-		mistakes.Add("", "has an unknown field whose name has %d bytes; the fields are %s", len(name), strings.Join(clientFields, ", "))
+		mistakes.Add("", "has an unknown field whose name has %d bytes; the fields are %s", len(name), strings.Join(known, ", "))
 	default:
-		mistakes.Add(pointer, "is no field of a note; the nearest is %q", nearest(name, clientFields))
+		mistakes.Add(pointer, "is no field of a note; the nearest is %q", nearest(name, known))
 	}
 }
 

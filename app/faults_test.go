@@ -200,6 +200,20 @@ func TestCORS(t *testing.T) {
 	}
 }
 
+func TestLimitedPreflights(t *testing.T) {
+	asked := 0
+	e := app.New(service(t), app.Options{CORSOrigins: []string{"*"}, Limit: func(policy, _ string) app.Quota {
+		asked++
+		return app.Quota{Refused: policy == app.PolicyAddress && asked > 1, Most: 1}
+	}})
+	for i, want := range []int{204, 429} {
+		answer := send(e, "OPTIONS", "/notes", "", "Origin", "https://a.example", "Access-Control-Request-Method", "POST")
+		if answer.StatusCode != want || asked != i+1 {
+			t.Errorf("preflight %d is answered %d, and counted %d times", i+1, answer.StatusCode, asked)
+		}
+	}
+}
+
 // TestUnder: a base path is taken off where it stands whole, and nowhere else.
 func TestUnder(t *testing.T) {
 	var path, base string

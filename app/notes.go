@@ -252,7 +252,7 @@ func (h handlers) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return write(c, http.StatusOK, mediaJSON, body)
+	return Send(c, http.StatusOK, mediaJSON, body)
 }
 
 // page reads a page when there is room for its answer, and returns the most bytes that the answer may have. Where the
@@ -393,7 +393,7 @@ func respondNote(c echo.Context, status int, note notes.Note) error {
 	if err := newEncoder(&body).Encode(toJSON(note)); err != nil {
 		return err
 	}
-	return write(c, status, mediaJSON, body.Bytes())
+	return Send(c, status, mediaJSON, body.Bytes())
 }
 
 // JSON answers with a value, for an adapter's own routes.
@@ -405,7 +405,7 @@ func respond(c echo.Context, status int, mediaType string, value any) error {
 	if err := newEncoder(&body).Encode(value); err != nil {
 		return err
 	}
-	return write(c, status, mediaType, body.Bytes())
+	return Send(c, status, mediaType, body.Bytes())
 }
 
 // newEncoder makes an encoder that escapes text no more than JSON demands.
@@ -415,8 +415,8 @@ func newEncoder(w io.Writer) *json.Encoder {
 	return encoder
 }
 
-// write writes an answer, or for HEAD only its headers.
-func write(c echo.Context, status int, mediaType string, body []byte) error {
+// Send sends an answer, for HEAD only its headers.
+func Send(c echo.Context, status int, mediaType string, body []byte) error {
 	header := c.Response().Header()
 	header.Set("Content-Type", mediaType)
 	header.Set("Content-Length", strconv.Itoa(len(body)))

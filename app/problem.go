@@ -97,7 +97,9 @@ func HeadersTooLarge(limit int) error {
 }
 
 // Unauthenticated is a request whose caller is not known; an answer to it has WWW-Authenticate.
-func Unauthenticated(detail string) error { return unauthenticated(detail) }
+func Unauthenticated(detail string) error {
+	return &problem{Status: 401, Code: "unauthenticated", Title: "The caller is not known", Detail: detail}
+}
 
 // Forbidden is a request that nobody may make like this.
 func Forbidden(detail string) error {

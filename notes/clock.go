@@ -9,13 +9,16 @@ import (
 const maxLead = time.Second
 
 // clock gives a service its times. The wall clock may be set at any moment; the steady one is the wall clock of the
-// start and the time that has passed since, which nobody sets.
+// start and the time that has passed since, which nobody sets. Where the wall clock has not been set for as long as a key
+// lives, it is believed: a machine may start with a wrong clock.
 type clock struct {
 	read func() (wall, steady time.Time)
 
 	mu      sync.Mutex
-	stamped time.Time // the latest stamp
-	minted  time.Time // the time in the latest id
+	stamped time.Time     // the latest stamp
+	minted  time.Time     // the time in the latest id
+	ahead   time.Duration // that the wall clock was at the last reading
+	set     time.Time     // when the wall clock was set, by the steady one
 }
 
 func newClock(now func() time.Time) clock {
@@ -40,6 +43,15 @@ func (c *clock) moment() moment {
 	defer c.mu.Unlock()
 	wall, steady := c.read()
 	wall, steady = wholeMicroseconds(wall), wholeMicroseconds(steady)
+	if ahead := wall.Sub(steady); ahead != c.ahead {
+		if (ahead - c.ahead).Abs() > maxLead {
+			c.set = steady
+		}
+		c.ahead = ahead
+	}
+	if steady.Sub(c.set) > KeyLifetime {
+		steady = wall
+	}
 	m := moment{stamp: wall, id: wall, earliest: wall, latest: wall}
 	if next := c.stamped.Add(time.Microsecond); next.After(wall) && next.Sub(wall) <= maxLead {
 		m.stamp = next

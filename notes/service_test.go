@@ -166,6 +166,30 @@ func TestClockJumps(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a clock that was behind at the start", func(t *testing.T) {
+		m := &memory{}
+		s, c := clocked(m)
+		c.wall = c.wall.Add(-50 * year)
+		create := func() *notes.IdempotencyKey {
+			if _, _, err := s.Create(t.Context(), "o", notes.Draft{Title: "x"}, "k"); err != nil {
+				t.Fatal(err)
+			}
+			return m.keys[len(m.keys)-1]
+		}
+		create()
+		c.wall = c.wall.Add(50*year + time.Minute)
+		first := create()
+		for range 24 {
+			c.pass(time.Hour)
+			if key := create(); key.Now.After(first.Expires) {
+				t.Errorf("a key kept until %v is judged at %v", first.Expires, key.Now)
+			}
+		}
+		c.pass(2 * time.Hour)
+		if key := create(); !key.Now.After(first.Expires) || !key.Now.Equal(c.wall.Truncate(time.Microsecond)) {
+			t.Errorf("at %v a key kept until %v is judged at %v", c.wall, first.Expires, key.Now)
+		}
+	})
 	t.Run("deletes are judged by the earlier clock", func(t *testing.T) {
 		m := &memory{}
 		s, c := clocked(m)

@@ -80,7 +80,6 @@ func (f file) forever() file {
 // serve answers a request for the file.
 func (f file) serve(c echo.Context) error {
 	header := c.Response().Header()
-	header.Set(echo.HeaderContentType, f.mediaType)
 	if f.cacheControl != "" {
 		header.Set("Cache-Control", f.cacheControl)
 	}
@@ -105,13 +104,7 @@ func (f file) serve(c echo.Context) error {
 		header.Del(echo.HeaderContentEncoding)
 		return c.NoContent(http.StatusNotModified)
 	}
-	header.Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
-	c.Response().WriteHeader(http.StatusOK)
-	if c.Request().Method == http.MethodHead {
-		return nil
-	}
-	_, err := c.Response().Write(body)
-	return err
+	return app.Send(c, http.StatusOK, f.mediaType, body)
 }
 
 // acceptsGzip reports whether a client takes an answer that is compressed with gzip (RFC 9110, section 12.5.3).
