@@ -66,7 +66,10 @@ func New(service *notes.Service, options Options) *echo.Echo {
 	}
 	e := Bare(options)
 	if len(options.CORSOrigins) > 0 {
-		e.Pre(limitPreflights(options.Limit), echo.WrapMiddleware(cors.New(cors.Options{
+		if options.Limit != nil {
+			e.Pre(limitPreflights(options.Limit))
+		}
+		e.Pre(echo.WrapMiddleware(cors.New(cors.Options{
 			AllowedOrigins: options.CORSOrigins,
 			AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
 			AllowedHeaders: []string{"Authorization", "Content-Type", "If-Match", "If-None-Match", headerIdempotencyKey, echo.HeaderXRequestID},
@@ -74,7 +77,13 @@ func New(service *notes.Service, options Options) *echo.Echo {
 			MaxAge:         600,
 		}).Handler))
 	}
-	e.Use(limitAddress(options.Limit), identify(options.Authenticate, options.Limit), holdRoom(options))
+	if options.Limit != nil {
+		e.Use(limitAddress(options.Limit))
+	}
+	e.Use(identify(options.Authenticate, options.Limit))
+	if options.MaxInFlight > 0 {
+		e.Use(holdRoom(options.MaxInFlight, options.Timeout, options.Authenticate != nil))
+	}
 	h := handlers{service: service, timeout: options.Timeout}
 	Get(e, "/notes", h.list)
 	e.POST("/notes", h.create)
@@ -96,7 +105,11 @@ func Bare(options Options) *echo.Echo {
 	if options.Client != nil {
 		e.IPExtractor = options.Client
 	}
-	e.Pre(observe(options), recovered, admitted(options.Admit), normalize)
+	e.Pre(observe(options), recovered)
+	if options.Admit != nil {
+		e.Pre(admitted(options.Admit))
+	}
+	e.Pre(normalize)
 	return e
 }
 

@@ -89,7 +89,7 @@ var Probes = []string{"/healthz", "/readyz"}
 func limitAddress(limit Limit) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			if limit != nil && !slices.Contains(Probes, c.Request().URL.Path) {
+			if !slices.Contains(Probes, c.Request().URL.Path) {
 				if err := limited(c, limit, PolicyAddress, network(c.RealIP())); err != nil {
 					return err
 				}

@@ -129,10 +129,8 @@ var recovered = middleware.RecoverWithConfig(middleware.RecoverConfig{
 func admitted(admit func(*http.Request) error) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			if admit != nil {
-				if err := admit(c.Request()); err != nil {
-					return err
-				}
+			if err := admit(c.Request()); err != nil {
+				return err
 			}
 			return next(c)
 		}

@@ -6,13 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -33,30 +31,6 @@ const (
 type handlers struct {
 	service *notes.Service
 	timeout time.Duration
-}
-
-// noteJSON is a note on the wire.
-type noteJSON struct {
-	ID        string   `json:"id"`
-	Title     string   `json:"title"`
-	Content   string   `json:"content"`
-	Tags      []string `json:"tags"`
-	CreatedAt string   `json:"created_at"`
-	UpdatedAt string   `json:"updated_at"`
-	Version   int64    `json:"version"`
-}
-
-func toJSON(n notes.Note) noteJSON {
-	const microseconds = "2006-01-02T15:04:05.000000Z" // RFC 3339
-	return noteJSON{
-		ID:        n.ID.String(),
-		Title:     n.Title,
-		Content:   n.Content,
-		Tags:      append([]string{}, n.Tags...),
-		CreatedAt: n.CreatedAt.UTC().Format(microseconds),
-		UpdatedAt: n.UpdatedAt.UTC().Format(microseconds),
-		Version:   n.Version,
-	}
 }
 
 // deadline is the context of the calls that one request makes.
@@ -248,11 +222,7 @@ func (h handlers) list(c echo.Context) error {
 		params.Set("cursor", page.Next)
 		c.Response().Header().Set(headerLink, "<"+Base(ctx)+"/notes?"+params.Encode()+`>; rel="next"`) // RFC 8288
 	}
-	body, err := encodePage(page, size)
-	if err != nil {
-		return err
-	}
-	return Send(c, http.StatusOK, mediaJSON, body)
+	return Send(c, http.StatusOK, mediaJSON, appendPage(make([]byte, 0, size), page))
 }
 
 // page reads a page when there is room for its answer, and returns the most bytes that the answer may have. Where the
@@ -267,39 +237,13 @@ func (h handlers) page(ctx context.Context, hold *hold, owner string, query note
 		if err != nil {
 			return notes.Page{}, 0, err
 		}
-		needed := len(`{"notes":[],"next_cursor":""}`) + len(page.Next) + 1
-		for _, note := range page.Notes {
-			needed += encodedSize(note) + 1
-		}
+		needed := encodedPageSize(page)
 		if needed <= size || hold.grow(needed) {
 			return page, needed, hold.resize(ctx, needed)
 		}
 		size = needed
 		_ = hold.resize(ctx, 0) // which only gives back
 	}
-}
-
-// encodePage makes the answer of a listing, of at most size bytes: a buffer that had to grow would exist twice.
-func encodePage(page notes.Page, size int) ([]byte, error) {
-	var body bytes.Buffer
-	body.Grow(size)
-	encoder := newEncoder(&body)
-	body.WriteString(`{"notes":[`)
-	for i, note := range page.Notes {
-		if i > 0 {
-			body.WriteByte(',')
-		}
-		if err := encoder.Encode(toJSON(note)); err != nil {
-			return nil, err
-		}
-		body.Truncate(body.Len() - 1) // the encoder ends each value with a line break
-	}
-	body.WriteByte(']')
-	if page.Next != "" {
-		body.WriteString(`,"next_cursor":"` + page.Next + `"`) // base64url
-	}
-	body.WriteString("}\n")
-	return body.Bytes(), nil
 }
 
 var decimal = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
@@ -358,42 +302,11 @@ func idempotencyKey(r *http.Request) (string, error) {
 	return key, nil
 }
 
-// encodedSize returns the most bytes that a note may take as JSON.
-func encodedSize(n notes.Note) int {
-	const fixed = 300 // names, id, times and version
-	size := fixed + quotedSize(n.Title) + quotedSize(n.Content)
-	for _, tag := range n.Tags {
-		size += quotedSize(tag) + 1
-	}
-	return size
-}
-
-// quotedSize returns the most bytes that a text may take as a JSON string: encoding/json writes control characters, and
-// U+2028 and U+2029, as six.
-func quotedSize(s string) int {
-	size := len(s) + 2
-	for i := range len(s) {
-		switch b := s[i]; {
-		case b < ' ':
-			size += 5
-		case b == '"' || b == '\\':
-			size++
-		case b == 0xE2 && (strings.HasPrefix(s[i:], "\u2028") || strings.HasPrefix(s[i:], "\u2029")):
-			size += 3
-		}
-	}
-	return size
-}
-
 // respondNote answers with a note, for which there is room.
 func respondNote(c echo.Context, status int, note notes.Note) error {
 	c.Response().Header().Set(headerETag, etag(note))
-	var body bytes.Buffer
-	body.Grow(encodedSize(note))
-	if err := newEncoder(&body).Encode(toJSON(note)); err != nil {
-		return err
-	}
-	return Send(c, status, mediaJSON, body.Bytes())
+	body := appendNote(make([]byte, 0, encodedSize(note)), note)
+	return Send(c, status, mediaJSON, append(body, '\n'))
 }
 
 // JSON answers with a value, for an adapter's own routes.
@@ -402,17 +315,12 @@ func JSON(c echo.Context, status int, value any) error { return respond(c, statu
 // respond answers with a value as JSON.
 func respond(c echo.Context, status int, mediaType string, value any) error {
 	var body bytes.Buffer
-	if err := newEncoder(&body).Encode(value); err != nil {
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
 		return err
 	}
 	return Send(c, status, mediaType, body.Bytes())
-}
-
-// newEncoder makes an encoder that escapes text no more than JSON demands.
-func newEncoder(w io.Writer) *json.Encoder {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return encoder
 }
 
 // Send sends an answer, for HEAD only its headers.

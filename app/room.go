@@ -164,18 +164,16 @@ func (h *hold) decode(ctx context.Context, size int, read func() error) error {
 	return read()
 }
 
-// holdRoom gives each request for the notes a hold, which ends with the request.
-func holdRoom(options Options) echo.MiddlewareFunc {
-	if options.MaxInFlight == 0 {
-		return func(next echo.HandlerFunc) echo.HandlerFunc { return next }
-	}
-	r := newRoom(options.MaxInFlight, options.Timeout)
+// holdRoom gives each request for the notes a hold of a room, which ends with the request. The holder is the caller, or
+// the network of the request's address where callers are not known.
+func holdRoom(size int64, wait time.Duration, known bool) echo.MiddlewareFunc {
+	r := newRoom(size, wait)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			who := ""
-			if options.Authenticate == nil {
+			if !known {
 				who = network(c.RealIP())
-			} else if caller, known := c.Get(callerKey).(Caller); known {
+			} else if caller, ok := c.Get(callerKey).(Caller); ok {
 				who = caller.Owner
 			}
 			h := r.hold(who)

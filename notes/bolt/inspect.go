@@ -23,6 +23,8 @@ const (
 	pageHeader    = 16 // id 8, flags 2, count 2, overflow 4
 	elementHeader = 16 // leaf: flags 4, position 4, key size 4, value size 4; branch: position 4, key size 4, page 8
 	bucketHeader  = 16 // root page 8, sequence 8
+	metaFreelist  = 32 // where a meta page has its free list, behind its header
+	metaCommit    = 48 // and the number of its commit
 
 	branchPage   = 0x01
 	leafPage     = 0x02
@@ -63,7 +65,7 @@ func readMeta(file io.ReaderAt, i int64) (meta, error) {
 	case le.Uint64(p[56:]) != sum.Sum64():
 		return meta{}, errors.New("its checksum does not fit")
 	}
-	return meta{root: le.Uint64(p[16:]), freelist: le.Uint64(p[32:]), pages: le.Uint64(p[40:]), txid: le.Uint64(p[48:])}, nil
+	return meta{root: le.Uint64(p[16:]), freelist: le.Uint64(p[metaFreelist:]), pages: le.Uint64(p[40:]), txid: le.Uint64(p[metaCommit:])}, nil
 }
 
 // walk visits every record of the newest commit, in order, with the name of its bucket, and reports all that is wrong

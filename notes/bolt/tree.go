@@ -46,10 +46,9 @@ func pagesOf(db *bbolt.DB, tx *bbolt.Tx) pages {
 	if tx.Writable() {
 		commit-- // a writer builds on the last one
 	}
-	for i := range int64(2) {
-		if m, err := readMeta(bytes.NewReader(p.file), i); err == nil && m.txid == commit {
-			p.free = freelist(pageAt(p.file, m.freelist))
-		}
+	meta := p.file[commit%2*pageSize+pageHeader:]
+	if le.Uint64(meta[metaCommit:]) == commit { // else two commits have followed since the transaction began
+		p.free = freelist(pageAt(p.file, le.Uint64(meta[metaFreelist:])))
 	}
 	return p
 }
