@@ -23,7 +23,7 @@ import (
 	"github.com/jmespath/go-jmespath"
 	"github.com/spf13/cobra"
 
-	"example.com/portable-notes/deploy/stack"
+	"example.com/portable-notes/deploy/call"
 )
 
 // cloud makes calls of AWS that are values: inputs of the SDK.
@@ -154,7 +154,7 @@ func unclear(err error) bool {
 
 // do makes a call, once what passes has passed, and returns its answer as JSON.
 func (c *cloud) do(ctx context.Context, input any) (answer any, err error) {
-	service, operation := stack.Operation(input)
+	service, operation := call.Operation(input)
 	limit := patience
 	if service == "dynamodb" {
 		limit = tableWait
@@ -176,8 +176,8 @@ func changing(operation string) bool {
 
 // call makes a call once; of a list it reads all pages.
 func (c *cloud) call(ctx context.Context, input any) (any, error) {
-	service, operation := stack.Operation(input)
-	command := stack.Command(input)
+	service, operation := call.Operation(input)
+	command := call.Command(input)
 	clients := c.clients
 	if changing(operation) {
 		c.writes++

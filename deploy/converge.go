@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/stack"
 )
 
@@ -22,7 +23,7 @@ type converger struct {
 
 // find tells whether a step's thing is there, and its id.
 func (c *converger) find(ctx context.Context, s stack.Step) (there bool, id string, answer any, err error) {
-	answer, err = c.do(ctx, stack.Resolve(s.Find, c.refs))
+	answer, err = c.do(ctx, call.Resolve(s.Find, c.refs))
 	switch {
 	case missing(err):
 		return false, "", nil, nil
@@ -59,11 +60,11 @@ func (c *converger) step(ctx context.Context, s stack.Step) (state string, err e
 		c.refs[s.Ref] = id
 	}
 	for _, twin := range twins(s, answer) { // once nothing refers to them any more
-		c.twins = append(c.twins, stack.Resolve(s.Twin, with(c.refs, "twin", twin)))
+		c.twins = append(c.twins, call.Resolve(s.Twin, with(c.refs, "twin", twin)))
 	}
 	if s.Fixed != "" && there {
 		fixed, _ := search(s.Fixed, answer).(map[string]any)
-		differences := slices.DeleteFunc(stack.Differences(s.Create, s.Find, fixed), func(d string) bool {
+		differences := slices.DeleteFunc(call.Differences(s.Create, s.Find, fixed), func(d string) bool {
 			name, _, _ := strings.Cut(d, " ")
 			_, told := fixed[name]
 			return !told // it can be set
@@ -90,12 +91,12 @@ func (c *converger) step(ctx context.Context, s stack.Step) (state string, err e
 		return "", err
 	}
 	for _, extra := range s.Extras {
-		list, err := c.do(ctx, stack.Resolve(extra.List, c.refs))
+		list, err := c.do(ctx, call.Resolve(extra.List, c.refs))
 		if err != nil {
 			return "", err
 		}
 		for _, name := range texts(extra.At, list) {
-			if _, err := c.do(ctx, stack.Resolve(extra.Remove, with(c.refs, "extra", name))); err != nil && !missing(err) {
+			if _, err := c.do(ctx, call.Resolve(extra.Remove, with(c.refs, "extra", name))); err != nil && !missing(err) {
 				return "", err
 			}
 			changes = append(changes, name+" removed")
@@ -109,7 +110,7 @@ func (c *converger) step(ctx context.Context, s stack.Step) (state string, err e
 
 // create makes a thing and reads it: another program may have made one too, and of a lost answer only this tells.
 func (c *converger) create(ctx context.Context, s stack.Step) (id string, answer any, err error) {
-	_, failure := c.do(ctx, stack.Resolve(s.Create, c.refs))
+	_, failure := c.do(ctx, call.Resolve(s.Create, c.refs))
 	if failure != nil && !already(failure) && !unclear(failure) {
 		return "", nil, failure
 	}
@@ -140,21 +141,21 @@ func with(refs map[string]string, name, value string) map[string]string {
 
 // set sets one setting if it is not so, and says what it changed. Of a new thing AWS may not have heard everywhere yet.
 func (c *converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]string, error) {
-	got, err := c.do(ctx, stack.Resolve(s.Read, c.refs))
+	got, err := c.do(ctx, call.Resolve(s.Read, c.refs))
 	if code := errorCode(err); s.Optional && (code == "UnknownOperationException" || code == "UnknownOperation") {
 		return nil, nil
 	}
 	if err != nil && !missing(err) {
 		return nil, err
 	}
-	put := stack.Resolve(s.Put, c.refs)
+	put := call.Resolve(s.Put, c.refs)
 	var changes []string
 	if s.Holds != "" {
 		if holds, _ := search(s.Holds, got).(bool); !holds {
 			changes = []string{s.Name}
 		}
 	} else {
-		changes = stack.Differences(put, s.Read, search(s.At, got))
+		changes = call.Differences(put, s.Read, search(s.At, got))
 	}
 	if changes == nil {
 		return nil, nil
@@ -252,7 +253,7 @@ func (c *converger) ours(ctx context.Context, s stack.Step, answer any) error {
 func (c *converger) tags(ctx context.Context, s stack.Step, answer any) (map[string]string, error) {
 	if s.Tags != nil {
 		var err error
-		if answer, err = c.do(ctx, stack.Resolve(s.Tags, c.refs)); err != nil {
+		if answer, err = c.do(ctx, call.Resolve(s.Tags, c.refs)); err != nil {
 			return nil, err
 		}
 	}

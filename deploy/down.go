@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/spf13/cobra"
 
+	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/stack"
 )
 
@@ -80,19 +81,19 @@ func down(ctx context.Context, c *converger, s stack.Stack, data bool) error {
 		}
 		removals := step.Remove
 		for _, twin := range twins(step, answer) {
-			removals = append([]any{stack.Resolve(step.Twin, with(c.refs, "twin", twin))}, removals...)
+			removals = append([]any{call.Resolve(step.Twin, with(c.refs, "twin", twin))}, removals...)
 		}
 		for _, extra := range step.Extras {
-			list, err := c.do(ctx, stack.Resolve(extra.List, c.refs))
+			list, err := c.do(ctx, call.Resolve(extra.List, c.refs))
 			if err != nil {
 				return fmt.Errorf("%s: %w", step.What, err)
 			}
 			for _, name := range texts(extra.At, list) {
-				removals = append([]any{stack.Resolve(extra.Remove, with(c.refs, "extra", name))}, removals...)
+				removals = append([]any{call.Resolve(extra.Remove, with(c.refs, "extra", name))}, removals...)
 			}
 		}
 		for _, removal := range removals {
-			if _, err := c.do(ctx, stack.Resolve(removal, c.refs)); err != nil && !missing(err) {
+			if _, err := c.do(ctx, call.Resolve(removal, c.refs)); err != nil && !missing(err) {
 				return fmt.Errorf("%s: %w", step.What, err)
 			}
 		}

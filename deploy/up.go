@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"example.com/portable-notes/app/token"
+	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/policy"
 	"example.com/portable-notes/deploy/stack"
 )
@@ -362,7 +363,7 @@ func (c *converger) tidy(ctx context.Context, s stack.Stack) error {
 		if _, err := c.do(ctx, removal); err != nil && !missing(err) {
 			return err
 		}
-		_, operation := stack.Operation(removal)
+		_, operation := call.Operation(removal)
 		c.report.done(operation, "done: a lost answer had left one too many")
 	}
 	return nil

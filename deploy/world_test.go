@@ -25,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/google/uuid"
 
+	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/policy"
 	"example.com/portable-notes/deploy/sandbox"
 	"example.com/portable-notes/deploy/stack"
@@ -157,7 +158,7 @@ func (w *world) state(name string) string {
 	show := func(input any, expression string) any {
 		answer, err := c.do(ctx, input)
 		if missing(err) {
-			all = append(all, "not there: "+stack.Command(input))
+			all = append(all, "not there: "+call.Command(input))
 			return nil
 		} else if err != nil {
 			w.t.Fatal(err)

@@ -3,6 +3,8 @@ package stack
 import (
 	"fmt"
 	"strings"
+
+	"example.com/portable-notes/deploy/call"
 )
 
 // Script is a stack as a shell script of aws commands, to be run with the function's zip beside it, again and again. It
@@ -25,25 +27,25 @@ func Script(s Stack, permitOnly bool) string {
 			continue
 		}
 		line("\n# %s", step.What)
-		create := "again " + Command(step.Create)
+		create := "again " + call.Command(step.Create)
 		switch {
 		case step.Pick != "" && step.Ref != "" && step.ID == "":
-			line("%s=$(%s --query %s --output json); %s=$(bare \"$%s\")", step.Ref, Command(step.Find), quote(step.Pick), step.Ref, step.Ref)
+			line("%s=$(%s --query %s --output json); %s=$(bare \"$%s\")", step.Ref, call.Command(step.Find), call.Quote(step.Pick), step.Ref, step.Ref)
 			if permitOnly {
-				line(`[ "$%s" != null ] || { echo %s >&2; exit 1; }`, step.Ref, quote("there is no "+step.What))
+				line(`[ "$%s" != null ] || { echo %s >&2; exit 1; }`, step.Ref, call.Quote("there is no "+step.What))
 				break
 			}
-			line("[ \"$%s\" != null ] || %s=$(%s --query %s --output text)", step.Ref, step.Ref, Command(step.Create), created(step))
+			line("[ \"$%s\" != null ] || %s=$(%s --query %s --output text)", step.Ref, step.Ref, call.Command(step.Create), created(step))
 		case step.Pick != "" && step.Ref == "":
-			line("found=$(%s --query %s --output json)", Command(step.Find), quote(step.Pick))
-			line("if [ \"$found\" = null ]; then %s; else ours %s %s; fi", create, quote(step.What), ownTag(step))
+			line("found=$(%s --query %s --output json)", call.Command(step.Find), call.Quote(step.Pick))
+			line("if [ \"$found\" = null ]; then %s; else ours %s %s; fi", create, call.Quote(step.What), ownTag(step))
 		case step.TagsAt != "":
-			line("if there %s; then ours %s %s; else %s; fi", Command(step.Find), quote(step.What), ownTag(step), create)
+			line("if there %s; then ours %s %s; else %s; fi", call.Command(step.Find), call.Quote(step.What), ownTag(step), create)
 		default:
-			line("there %s || %s", Command(step.Find), create)
+			line("there %s || %s", call.Command(step.Find), create)
 		}
 		if step.ID != "" {
-			line("%s=$(%s --query %s --output text)", step.Ref, Command(step.Find), quote(step.Pick))
+			line("%s=$(%s --query %s --output text)", step.Ref, call.Command(step.Find), call.Quote(step.Pick))
 		}
 		if step.Wait != "" && !permitOnly {
 			line("%s", step.Wait)
@@ -52,11 +54,11 @@ func Script(s Stack, permitOnly bool) string {
 			if permitOnly {
 				break
 			}
-			command := "again " + Command(setting.Put)
+			command := "again " + call.Command(setting.Put)
 			if setting.Refused != "" {
-				line(`said=$(%s 2>&1) || case $said in *%s*) echo %s >&2;; *) echo "$said" >&2; exit 1;; esac`, Command(setting.Put), setting.Refused, quote(setting.Else))
+				line(`said=$(%s 2>&1) || case $said in *%s*) echo %s >&2;; *) echo "$said" >&2; exit 1;; esac`, call.Command(setting.Put), setting.Refused, call.Quote(setting.Else))
 			} else if setting.Holds != "" {
-				line("[ \"$(%s --query %s --output text)\" = True ] || %s", Command(setting.Read), quote(setting.Holds), command)
+				line("[ \"$(%s --query %s --output text)\" = True ] || %s", call.Command(setting.Read), call.Quote(setting.Holds), command)
 			} else {
 				line("%s", command)
 			}
@@ -67,7 +69,7 @@ func Script(s Stack, permitOnly bool) string {
 		if step.Ref == "api" {
 			for _, g := range s.Grants("${api}") {
 				line("\n# grant for %s", g.For)
-				line("sid=%s$(printf '%%s\\n%%s\\n%%s\\n%%s' %s '' %s %s | sha256sum | cut -c1-16)", statementPrefix, quote(g.Function), quote(g.SourceARN), g.Account)
+				line("sid=%s$(printf '%%s\\n%%s\\n%%s\\n%%s' %s '' %s %s | sha256sum | cut -c1-16)", statementPrefix, call.Quote(g.Function), call.Quote(g.SourceARN), g.Account)
 				g.StatementID = "${sid}"
 				line("%s", Granting(g))
 			}
@@ -107,24 +109,24 @@ func ownTag(s Step) string {
 		read = s.Find
 	}
 	at := s.TagsAt + `.\"` + StackTag + `\"`
-	if service, _ := Operation(read); service == "iam" || service == "dynamodb" { // whose tags are lists
+	if service, _ := call.Operation(read); service == "iam" || service == "dynamodb" { // whose tags are lists
 		at = s.TagsAt + "[?Key=='" + StackTag + "'].Value | [0]"
 	}
-	return `"$(` + Command(read) + ` --query "` + at + `" --output text)"`
+	return `"$(` + call.Command(read) + ` --query "` + at + `" --output text)"`
 }
 
 // Granting is the command that makes a grant, unless it is there.
 func Granting(g Grant) string {
-	policy := "aws lambda get-policy --function-name " + quote(g.Function)
+	policy := "aws lambda get-policy --function-name " + call.Quote(g.Function)
 	if g.Qualifier != "" {
-		policy += " --qualifier " + quote(g.Qualifier)
+		policy += " --qualifier " + call.Quote(g.Qualifier)
 	}
-	return fmt.Sprintf("%s --query Policy --output text 2>/dev/null | grep -q %s || %s >/dev/null", policy, quote(g.StatementID), Command(g.Input()))
+	return fmt.Sprintf("%s --query Policy --output text 2>/dev/null | grep -q %s || %s >/dev/null", policy, call.Quote(g.StatementID), call.Command(g.Input()))
 }
 
 // created is the name of the id in what a step's call answers.
 func created(s Step) string {
-	_, operation := Operation(s.Create)
+	_, operation := call.Operation(s.Create)
 	return strings.TrimPrefix(operation, "Create") + "Id"
 }
 

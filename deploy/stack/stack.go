@@ -24,6 +24,7 @@ import (
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"example.com/portable-notes/app"
+	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/policy"
 	"example.com/portable-notes/notes/dynamo"
 )
@@ -245,7 +246,7 @@ func Table(table string) Step {
 		Fixed:  "Table.{KeySchema: KeySchema, AttributeDefinitions: sort_by(AttributeDefinitions[?AttributeName=='pk' || AttributeName=='sk'], &AttributeName), BillingMode: BillingModeSummary.BillingMode || 'PROVISIONED'}",
 		Going:  "Table.TableStatus=='DELETING'",
 		Ready:  "Table.TableStatus=='ACTIVE'",
-		Wait:   "aws dynamodb wait table-exists --table-name " + quote(table),
+		Wait:   "aws dynamodb wait table-exists --table-name " + call.Quote(table),
 		Settings: []Setting{
 			{Name: "deletion protection switched on", Read: &dynamodb.DescribeTableInput{TableName: name}, Holds: "Table.DeletionProtectionEnabled",
 				Put: &dynamodb.UpdateTableInput{TableName: name, DeletionProtectionEnabled: aws.Bool(true)}},
@@ -338,7 +339,7 @@ func (s Stack) Function() Step {
 		Settled: "Configuration.State!='Pending' && Configuration.LastUpdateStatus!='InProgress'",
 		Ready:   "Configuration.State=='Active' && Configuration.LastUpdateStatus=='Successful'",
 		Reason:  "Configuration.[State, StateReason, LastUpdateStatusReason]",
-		Wait:    "aws lambda wait function-active-v2 --function-name " + quote(s.Name) + "; aws lambda wait function-updated-v2 --function-name " + quote(s.Name),
+		Wait:    "aws lambda wait function-active-v2 --function-name " + call.Quote(s.Name) + "; aws lambda wait function-updated-v2 --function-name " + call.Quote(s.Name),
 		Settings: []Setting{
 			{Read: find, At: "Configuration", Put: &lambda.UpdateFunctionConfigurationInput{FunctionName: name, Role: aws.String(s.RoleARN()), Runtime: runtime, Handler: aws.String(handler), Timeout: aws.Int32(timeout), MemorySize: &s.Memory,
 				Environment: &lambdatypes.Environment{Variables: environment}}},

@@ -1,4 +1,6 @@
-package stack
+// Package call has an AWS call as a value: an input of the AWS SDK. It tells the operation and the aws command that equals
+// it, puts references in, and compares what the input asks for with what AWS answers. Nothing here calls AWS.
+package call
 
 import (
 	"crypto/sha256"
@@ -43,7 +45,7 @@ func Command(input any) string {
 			}
 			words = append(words, flag)
 		case reflect.String, reflect.Int32, reflect.Float64:
-			words = append(words, flag, quote(fmt.Sprint(value)))
+			words = append(words, flag, Quote(fmt.Sprint(value)))
 		case reflect.Slice:
 			switch value.Type().Elem().Kind() {
 			case reflect.Uint8:
@@ -51,17 +53,17 @@ func Command(input any) string {
 			case reflect.String:
 				words = append(words, flag)
 				for i := range value.Len() {
-					words = append(words, quote(value.Index(i).String()))
+					words = append(words, Quote(value.Index(i).String()))
 				}
 			default:
-				words = append(words, flag, quote(shown(value.Interface())))
+				words = append(words, flag, Quote(shown(value.Interface())))
 			}
 		default:
 			if value.Kind() == reflect.Pointer && value.Elem().FieldByName("ZipFile").IsValid() {
 				words = append(words, "--zip-file", ZipFile)
 				continue
 			}
-			words = append(words, flag, quote(shown(value.Interface())))
+			words = append(words, flag, Quote(shown(value.Interface())))
 		}
 	}
 	return strings.Join(words, " ")
@@ -114,7 +116,7 @@ func pruned(value any) any {
 var reference = regexp.MustCompile(`\$\{[a-z_0-9]+\}`)
 
 // quote makes a text one word of a shell. References stay variables.
-func quote(text string) string {
+func Quote(text string) string {
 	if !reference.MatchString(text) && (!strings.Contains(text, "'") || strings.ContainsAny(text, "$`\\\"!")) {
 		return shellescape.Quote(text)
 	}
