@@ -13,14 +13,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/spf13/cobra"
 
+	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
-	"example.com/portable-notes/deploy/stack"
 )
 
 // permitter gives an API the grants that it needs on functions, and takes back ours that it does not need any more.
 type permitter struct {
 	*cloud
-	api    policy.API
+	api    gateway.API
 	stages []string // nil for all
 	report *report
 	strict bool // a statement that is not ours, and opens the API, is an error
@@ -44,7 +44,7 @@ func (p *permitter) policyOf(ctx context.Context, function, qualifier string) (d
 	return document, revision, err
 }
 
-func (p *permitter) arn(g stack.Grant) string {
+func (p *permitter) arn(g gateway.Grant) string {
 	arn := fmt.Sprintf("arn:%s:lambda:%s:%s:function:%s", p.api.Partition, p.api.Region, p.api.Account, g.Function)
 	if g.Qualifier != "" {
 		arn += ":" + g.Qualifier
@@ -53,15 +53,15 @@ func (p *permitter) arn(g stack.Grant) string {
 }
 
 // add adds the grants that are missing, and tells how many there are then. A function that is not there has none.
-func (p *permitter) add(ctx context.Context, grants []stack.Grant) (there int, err error) {
+func (p *permitter) add(ctx context.Context, grants []gateway.Grant) (there int, err error) {
 	for on, some := range byResource(grants) {
 		document, _, err := p.policyOf(ctx, on[0], on[1])
 		if err != nil {
 			return there, err
 		}
-		var lacking []stack.Grant
+		var lacking []gateway.Grant
 		for _, g := range some {
-			if by := stack.Covered(document, g, p.arn(g)); by == g.StatementID {
+			if by := gateway.Covered(document, g, p.arn(g)); by == g.StatementID {
 				p.report.done("grant for "+g.For, "unchanged")
 			} else if by != "" {
 				p.report.done("grant for "+g.For, "unchanged: statement "+by+", which is not ours, opens it")
@@ -71,7 +71,7 @@ func (p *permitter) add(ctx context.Context, grants []stack.Grant) (there int, e
 			}
 			there++
 		}
-		if size := stack.Size(document, lacking, p.arn); lacking != nil && size > policy.MaxPolicy {
+		if size := gateway.Size(document, lacking, p.arn); lacking != nil && size > policy.MaxPolicy {
 			return there, fmt.Errorf("the policy of %s would have %d bytes, more than the %d that Lambda takes: use --scope stage or --scope api, or remove statements of others; nothing was written", p.arn(some[0]), size, policy.MaxPolicy)
 		}
 		for _, g := range lacking {
@@ -89,7 +89,7 @@ func (p *permitter) add(ctx context.Context, grants []stack.Grant) (there int, e
 }
 
 // grant makes one grant. A conflict also tells that somebody else wrote at the same time, so the policy is read again.
-func (p *permitter) grant(ctx context.Context, g stack.Grant) error {
+func (p *permitter) grant(ctx context.Context, g gateway.Grant) error {
 	return again(ctx, patience, func() error {
 		_, err := p.call(ctx, g.Input())
 		if err == nil {
@@ -106,15 +106,15 @@ func (p *permitter) grant(ctx context.Context, g stack.Grant) error {
 		switch {
 		case i < 0:
 			return later{err}
-		case stack.Covered(policy.Document{Statement: document.Statement[i : i+1]}, g, p.arn(g)) != "":
+		case gateway.Covered(policy.Document{Statement: document.Statement[i : i+1]}, g, p.arn(g)) != "":
 			return nil
 		}
 		return fmt.Errorf("statement %s of %s is ours by its id, but grants something else: remove it with aws lambda remove-permission --function-name %s --statement-id %s, then run this again", g.StatementID, p.arn(g), g.Function, g.StatementID)
 	})
 }
 
-func byResource(grants []stack.Grant) map[[2]string][]stack.Grant {
-	all := map[[2]string][]stack.Grant{}
+func byResource(grants []gateway.Grant) map[[2]string][]gateway.Grant {
+	all := map[[2]string][]gateway.Grant{}
 	for _, g := range grants {
 		on := [2]string{g.Function, g.Qualifier}
 		all[on] = append(all[on], g)
@@ -124,12 +124,12 @@ func byResource(grants []stack.Grant) map[[2]string][]stack.Grant {
 
 // prune removes our statements that no route needs: of this API, and of APIs that are not there any more. What cannot be
 // told for sure is kept.
-func (p *permitter) prune(ctx context.Context, function, qualifier string, needed []stack.Grant) error {
+func (p *permitter) prune(ctx context.Context, function, qualifier string, needed []gateway.Grant) error {
 	document, _, err := p.policyOf(ctx, function, qualifier)
 	if err != nil {
 		return err
 	}
-	stale, elsewhere := stack.Stale(document, p.api, p.stages, needed)
+	stale, elsewhere := gateway.Stale(document, p.api, p.stages, needed)
 	for key, statements := range elsewhere {
 		region, id, _ := strings.Cut(key, " ")
 		there := p.cloud
@@ -150,7 +150,7 @@ func (p *permitter) prune(ctx context.Context, function, qualifier string, neede
 	}
 	var others []string
 	for _, s := range document.Statement {
-		if !stack.Ours(s.Sid) {
+		if !gateway.Ours(s.Sid) {
 			others = append(others, s.Sid)
 		}
 	}
@@ -185,7 +185,7 @@ func (p *permitter) remove(ctx context.Context, function, qualifier, sid string)
 }
 
 // facts reads what an API has.
-func (p *permitter) facts(ctx context.Context) (f stack.Facts, err error) {
+func (p *permitter) facts(ctx context.Context) (f gateway.Facts, err error) {
 	f.API = p.api
 	id := &p.api.ID
 	for _, list := range []struct {
@@ -232,21 +232,21 @@ type apiFlags struct {
 }
 
 // openAPI begins a command about one API, and reads what that has.
-func openAPI(cmd *cobra.Command, f apiFlags) (*permitter, stack.Facts, error) {
+func openAPI(cmd *cobra.Command, f apiFlags) (*permitter, gateway.Facts, error) {
 	if f.api == "" {
-		return nil, stack.Facts{}, fmt.Errorf("%w: --api says which HTTP API; aws apigatewayv2 get-apis lists them", errUsage)
+		return nil, gateway.Facts{}, fmt.Errorf("%w: --api says which HTTP API; aws apigatewayv2 get-apis lists them", errUsage)
 	}
 	c, cfg, err := openCloud(cmd.Context())
 	if err != nil {
-		return nil, stack.Facts{}, err
+		return nil, gateway.Facts{}, err
 	}
 	account, partition, err := c.identity(cmd.Context())
 	if err != nil {
-		return nil, stack.Facts{}, err
+		return nil, gateway.Facts{}, err
 	}
 	r := newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
 	c.tell(cmd, f.verbose)
-	p := &permitter{cloud: c, api: policy.API{Partition: partition, Region: cfg.Region, Account: account, ID: f.api}, stages: f.stages, report: r, strict: f.strict}
+	p := &permitter{cloud: c, api: gateway.API{Partition: partition, Region: cfg.Region, Account: account, ID: f.api}, stages: f.stages, report: r, strict: f.strict}
 	facts, err := p.facts(cmd.Context())
 	return p, facts, err
 }
@@ -263,8 +263,8 @@ left alone. A route that no grant can help is listed with the reason.`,
 		Example: "  deploy permit --api a1b2c3d4e5\n  deploy permit --api a1b2c3d4e5 --function my-fn --stage dev",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			scope := stack.Scope(f.scope)
-			if !slices.Contains([]stack.Scope{stack.RouteScope, stack.StageScope, stack.APIScope}, scope) {
+			scope := gateway.Scope(f.scope)
+			if !slices.Contains([]gateway.Scope{gateway.RouteScope, gateway.StageScope, gateway.APIScope}, scope) {
 				return fmt.Errorf("%w: --scope must be route, stage or api, is %q", errUsage, f.scope)
 			}
 			p, facts, err := openAPI(cmd, f)
@@ -276,7 +276,7 @@ left alone. A route that no grant can help is listed with the reason.`,
 					return fmt.Errorf("the API has no stage %s", stage)
 				}
 			}
-			grants, unhelped := stack.Grants(facts, f.function, p.stages, scope)
+			grants, unhelped := gateway.Grants(facts, f.function, p.stages, scope)
 			for _, u := range unhelped {
 				p.report.done("route "+u.Route, "not helped: "+u.Why)
 			}
@@ -330,7 +330,7 @@ route that only one reading lets in is said to be unsure.`,
 			}
 			for _, s := range facts.Stages {
 				for _, r := range facts.Routes {
-					p.report.done(*s.StageName+" "+*r.RouteKey, covers(args[0], p.api, *s.StageName, *r.RouteKey))
+					p.report.done(*s.StageName+" "+*r.RouteKey, gateway.Covers(args[0], p.api, *s.StageName, *r.RouteKey))
 				}
 			}
 			return p.report.end()
@@ -339,40 +339,4 @@ route that only one reading lets in is said to be unsure.`,
 	cmd.Flags().StringVar(&f.api, "api", "", "id of the HTTP API")
 	outputFlags(cmd, &f.json, &f.verbose)
 	return cmd
-}
-
-// covers tells whether a pattern lets a route in, whatever values its variables and its method have.
-func covers(pattern string, api policy.API, stage, key string) string {
-	verb, template, _ := strings.Cut(key, " ")
-	methods := []string{verb}
-	if verb == "ANY" {
-		methods = []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
-	}
-	let, all := 0, 0
-	for _, method := range methods {
-		for _, presented := range api.Presented(stage, key, method, exampleOf(template)) {
-			all++
-			if policy.ARNLike(pattern, presented) {
-				let++
-			}
-		}
-	}
-	switch let {
-	case 0:
-		return "not let in"
-	case all:
-		return "let in"
-	}
-	return fmt.Sprintf("unsure: %d of %d methods and readings are let in", let, all)
-}
-
-// exampleOf is a path that a template matches, with values that no pattern names.
-func exampleOf(template string) string {
-	parts := strings.Split(template, "/")
-	for i, part := range parts {
-		if strings.HasPrefix(part, "{") {
-			parts[i] = "0f1e2d3c"
-		}
-	}
-	return strings.Join(parts, "/")
 }

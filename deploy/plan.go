@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/stack"
 )
 
@@ -66,7 +67,7 @@ func planGrants(cmd *cobra.Command, f apiFlags) error {
 	if err != nil {
 		return err
 	}
-	grants, unhelped := stack.Grants(facts, f.function, nil, stack.RouteScope)
+	grants, unhelped := gateway.Grants(facts, f.function, nil, gateway.RouteScope)
 	for _, u := range unhelped {
 		fmt.Fprintf(cmd.OutOrStdout(), "# %s: %s\n", u.Route, u.Why)
 	}

@@ -19,7 +19,7 @@ import (
 
 	"example.com/portable-notes/app/token"
 	"example.com/portable-notes/deploy/call"
-	"example.com/portable-notes/deploy/policy"
+	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/stack"
 )
 
@@ -244,7 +244,7 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 	c.report.done("build for "+f.Architecture, fmt.Sprintf("%d bytes", len(f.Zip)))
 	s := f.Stack
 	p := &permitter{cloud: c.cloud, stages: []string{s.Stage}, report: c.report, strict: f.strict}
-	var grants []stack.Grant
+	var grants []gateway.Grant
 	var before string // the deployment that the stage serves
 	for _, step := range s.Steps() {
 		if step.What == s.Function().What {
@@ -261,7 +261,7 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 			if before, _, err = c.deployment(ctx, s); err != nil {
 				return err
 			}
-			p.api = policy.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: c.refs["api"]}
+			p.api = gateway.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: c.refs["api"]}
 			grants = s.Grants(c.refs["api"])
 			if _, err := p.add(ctx, grants); err != nil {
 				return err

@@ -297,3 +297,6 @@ func (r Request) value(key string) (string, bool) {
 	}
 	return "", false
 }
+
+// MaxPolicy is the most bytes of a function's policy (Lambda quotas).
+const MaxPolicy = 20_480

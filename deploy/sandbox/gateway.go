@@ -18,9 +18,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 
-	"golang.org/x/net/http/httpguts"
+	"example.com/portable-notes/deploy/gateway"
 
-	"example.com/portable-notes/deploy/policy"
+	"golang.org/x/net/http/httpguts"
 )
 
 // Limits of HTTP APIs ("Quotas for configuring and running an HTTP API").
@@ -175,7 +175,7 @@ func (x *exchange) serve() (*http.Response, error) {
 	if size > maxHeaders {
 		return nil, &problem{status: 431, message: "Request Header Fields Too Large"}
 	}
-	x.route, x.values = selectRoute(x.routes.routes, x.r.Method, x.path)
+	x.route, x.values = gateway.SelectRoute(x.routes.routes, x.r.Method, x.path)
 	if answer := x.preflight(); answer != nil {
 		return answer, nil
 	}
@@ -198,65 +198,9 @@ func (x *exchange) serve() (*http.Response, error) {
 	return x.integrate()
 }
 
-// selectRoute selects a route as HTTP APIs do ("Routing API requests", API Gateway developer guide): one that matches the
-// whole path, else the longest greedy one, else $default; literal parts before variables, and a method before ANY.
-func selectRoute(routes []types.Route, method, path string) (*types.Route, map[string]string) {
-	var best *types.Route
-	var bestRank string
-	var bestValues map[string]string
-	for i := range routes {
-		rank, values, ok := matchRoute(*routes[i].RouteKey, method, path)
-		if ok && (best == nil || rank > bestRank) {
-			best, bestRank, bestValues = &routes[i], rank, values
-		}
-	}
-	return best, bestValues
-}
-
-// matchRoute matches a route key. The better match has the greater rank: for each part of the path 3 where it is literal,
-// 2 for a variable, 1 for a greedy one, and at the end whether the method is named.
-func matchRoute(key, method, path string) (rank string, values map[string]string, ok bool) {
-	verb, template, found := strings.Cut(key, " ")
-	if !found {
-		return "", nil, key == "$default"
-	}
-	if verb != "ANY" && verb != method {
-		return "", nil, false
-	}
-	greedy := "9" // a match of the whole path is better than any greedy one
-	values = map[string]string{}
-	parts, given := strings.Split(template, "/"), strings.Split(path, "/")
-	for i, part := range parts {
-		name, variable := strings.CutPrefix(strings.TrimSuffix(part, "}"), "{")
-		plus, isGreedy := strings.CutSuffix(name, "+")
-		switch {
-		case i >= len(given):
-			return "", nil, false
-		case variable && isGreedy:
-			if values[plus] = strings.Join(given[i:], "/"); values[plus] == "" {
-				return "", nil, false
-			}
-			greedy, rank, given = "1", rank+"1", given[:i+1]
-		case variable && given[i] != "":
-			values[name], rank = given[i], rank+"2"
-		case part == given[i]:
-			rank += "3"
-		default:
-			return "", nil, false
-		}
-	}
-	if len(parts) != len(given) {
-		return "", nil, false
-	}
-	if verb != "ANY" {
-		rank += "1"
-	}
-	return greedy + rank, values, true
-}
-
 // lambdaOf is the function that a URI names, once the stage's variables are put in.
-func (x *exchange) lambdaOf(uri *string) (policy.Target, error) {
-	t, err := policy.ParseURI(*orEmpty(uri), x.stage.StageVariables)
+func (x *exchange) lambdaOf(uri *string) (gateway.Target, error) {
+	t, err := gateway.ParseURI(*orEmpty(uri), x.stage.StageVariables)
 	if err == nil && t.Account != Account {
 		err = fmt.Errorf("its function is of account %q", t.Account)
 	}
@@ -305,11 +249,11 @@ func (x *exchange) integrate() (*http.Response, error) {
 func (x *exchange) mayInvoke(what, arn string, credentials *string, sources []string) error {
 	why := ""
 	if credentials != nil && *credentials != "" {
-		if why = x.s.assumable(x.r.Context(), *credentials, "apigateway.amazonaws.com"); why == "" {
+		if why = x.s.assumable(x.r.Context(), *credentials, gateway.Principal); why == "" {
 			why = x.s.judge(x.r.Context(), *credentials, Call{Service: "lambda", Operation: "InvokeFunction", Region: x.region, Caller: *credentials, Resources: []string{arn}})
 		}
 	} else {
-		why = x.s.mayInvoke(arn, "apigateway.amazonaws.com", sources)
+		why = x.s.mayInvoke(arn, gateway.Principal, sources)
 	}
 	if why == "" {
 		return nil
@@ -319,7 +263,7 @@ func (x *exchange) mayInvoke(what, arn string, credentials *string, sources []st
 }
 
 // within invokes a function and waits for a time. What the function does goes on after it.
-func (x *exchange) within(limit time.Duration, f policy.Target, payload []byte) (outcome, error) {
+func (x *exchange) within(limit time.Duration, f gateway.Target, payload []byte) (outcome, error) {
 	type ended struct {
 		o   outcome
 		err error
@@ -356,8 +300,8 @@ func lambdaError(payload []byte) string {
 }
 
 // policyAPI is the API as policies name it.
-func (x *exchange) policyAPI() policy.API {
-	return policy.API{Partition: partition(x.region), Region: x.region, Account: Account, ID: *x.api.ApiId}
+func (x *exchange) policyAPI() gateway.API {
+	return gateway.API{Partition: partition(x.region), Region: x.region, Account: Account, ID: *x.api.ApiId}
 }
 
 // domain is the host that a function sees.

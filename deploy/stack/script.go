@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"example.com/portable-notes/deploy/call"
+	"example.com/portable-notes/deploy/gateway"
 )
 
 // Script is a stack as a shell script of aws commands, to be run with the function's zip beside it, again and again. It
@@ -69,7 +70,7 @@ func Script(s Stack, permitOnly bool) string {
 		if step.Ref == "api" {
 			for _, g := range s.Grants("${api}") {
 				line("\n# grant for %s", g.For)
-				line("sid=%s$(printf '%%s\\n%%s\\n%%s\\n%%s' %s '' %s %s | sha256sum | cut -c1-16)", statementPrefix, call.Quote(g.Function), call.Quote(g.SourceARN), g.Account)
+				line("sid=%s$(printf '%%s\\n%%s\\n%%s\\n%%s' %s '' %s %s | sha256sum | cut -c1-16)", gateway.StatementPrefix, call.Quote(g.Function), call.Quote(g.SourceARN), g.Account)
 				g.StatementID = "${sid}"
 				line("%s", Granting(g))
 			}
@@ -116,7 +117,7 @@ func ownTag(s Step) string {
 }
 
 // Granting is the command that makes a grant, unless it is there.
-func Granting(g Grant) string {
+func Granting(g gateway.Grant) string {
 	policy := "aws lambda get-policy --function-name " + call.Quote(g.Function)
 	if g.Qualifier != "" {
 		policy += " --qualifier " + call.Quote(g.Qualifier)

@@ -25,6 +25,7 @@ import (
 
 	"example.com/portable-notes/app"
 	"example.com/portable-notes/deploy/call"
+	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
 	"example.com/portable-notes/notes/dynamo"
 )
@@ -431,4 +432,13 @@ func (s Stack) stage() Step {
 		Settings: []Setting{{Read: find, Put: &apigatewayv2.UpdateStageInput{ApiId: api, StageName: name, AutoDeploy: aws.Bool(true), AccessLogSettings: log, DefaultRouteSettings: limits}}},
 		Extras:   []Extra{{List: find, At: "keys(RouteSettings || `{}`)", Remove: &apigatewayv2.DeleteRouteSettingsInput{ApiId: api, StageName: name, RouteKey: aws.String("${extra}")}}, s.otherAuthorizers()},
 	}
+}
+
+// Grants are those of the stack itself, on an API of which the id is known, or ${api}.
+func (s Stack) Grants(api string) (grants []gateway.Grant) {
+	a := gateway.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: api}
+	for _, key := range s.Routes() {
+		grants = append(grants, gateway.NewGrant(a, s.Name, "", s.Stage+" "+key, a.Pattern(s.Stage, key)))
+	}
+	return grants
 }

@@ -1,4 +1,4 @@
-package stack
+package gateway
 
 import (
 	"crypto/sha256"
@@ -41,34 +41,34 @@ type Grant struct {
 // Input is the call that makes the grant. It carries no RevisionId: before the first statement there is none.
 func (g Grant) Input() *lambda.AddPermissionInput {
 	in := &lambda.AddPermissionInput{FunctionName: &g.Function, StatementId: &g.StatementID, Action: aws.String("lambda:InvokeFunction"),
-		Principal: aws.String(gateway), SourceArn: &g.SourceARN, SourceAccount: &g.Account}
+		Principal: aws.String(Principal), SourceArn: &g.SourceARN, SourceAccount: &g.Account}
 	if g.Qualifier != "" {
 		in.Qualifier = &g.Qualifier
 	}
 	return in
 }
 
-// gateway is API Gateway as a principal, in every partition (IAM, AWS service principals).
-const gateway = "apigateway.amazonaws.com"
+// Principal is API Gateway as a principal, in every partition (IAM, AWS service principals).
+const Principal = "apigateway.amazonaws.com"
 
-// statementPrefix begins the ids of our statements.
-const statementPrefix = "notes-"
+// StatementPrefix begins the ids of our statements.
+const StatementPrefix = "notes-"
 
-var ownStatement = regexp.MustCompile(`^` + statementPrefix + `[0-9a-f]{16}$`)
+var ownStatement = regexp.MustCompile(`^` + StatementPrefix + `[0-9a-f]{16}$`)
 
 // Ours tells by its id whether a statement is one of ours.
 func Ours(sid string) bool { return ownStatement.MatchString(sid) }
 
-// grant is a grant for one source ARN. Its statement's id is a hash of all that it opens, so that the same grant always has
+// NewGrant returns the grant for one source ARN. Its statement's id is a hash of all that it opens, so that the same grant always has
 // the same id, and another one never.
-func grant(api policy.API, function, qualifier, what, source string) Grant {
+func NewGrant(api API, function, qualifier, what, source string) Grant {
 	sum := sha256.Sum256([]byte(strings.Join([]string{function, qualifier, source, api.Account}, "\n")))
-	return Grant{function, qualifier, what, source, api.Account, statementPrefix + hex.EncodeToString(sum[:8])}
+	return Grant{function, qualifier, what, source, api.Account, StatementPrefix + hex.EncodeToString(sum[:8])}
 }
 
 // Facts are what an API has, as API Gateway tells it.
 type Facts struct {
-	API          policy.API
+	API          API
 	Routes       []types.Route
 	Integrations []types.Integration
 	Stages       []types.Stage
@@ -91,11 +91,11 @@ func Grants(f Facts, function string, stages []string, scope Scope) (grants []Gr
 		if stages != nil && !slices.Contains(stages, name) {
 			continue
 		}
-		target := func(uri, credentials *string) (policy.Target, error) {
+		target := func(uri, credentials *string) (Target, error) {
 			if aws.ToString(credentials) != "" {
-				return policy.Target{}, fmt.Errorf("it is invoked with the role %s, whose policy decides", *credentials)
+				return Target{}, fmt.Errorf("it is invoked with the role %s, whose policy decides", *credentials)
 			}
-			t, err := policy.ParseURI(aws.ToString(uri), stage.StageVariables)
+			t, err := ParseURI(aws.ToString(uri), stage.StageVariables)
 			switch {
 			case err != nil:
 				return t, err
@@ -131,7 +131,7 @@ func Grants(f Facts, function string, stages []string, scope Scope) (grants []Gr
 			case APIScope:
 				what, source = "all stages and routes", f.API.Pattern("*", "*")
 			}
-			add(grant(f.API, t.Function, t.Qualifier, what, source))
+			add(NewGrant(f.API, t.Function, t.Qualifier, what, source))
 		}
 		for _, a := range f.Authorizers {
 			if a.AuthorizerType != types.AuthorizerTypeRequest {
@@ -139,7 +139,7 @@ func Grants(f Facts, function string, stages []string, scope Scope) (grants []Gr
 			}
 			what := "authorizer " + aws.ToString(a.Name)
 			if t, err := target(a.AuthorizerUri, a.AuthorizerCredentialsArn); err == nil {
-				add(grant(f.API, t.Function, t.Qualifier, what, f.API.Authorizer(*a.AuthorizerId)))
+				add(NewGrant(f.API, t.Function, t.Qualifier, what, f.API.Authorizer(*a.AuthorizerId)))
 			} else if function == "" || t.Function == function {
 				unhelped = append(unhelped, Unhelped{what, err.Error()})
 			}
@@ -156,7 +156,7 @@ func Covered(p policy.Document, g Grant, resource string) string {
 			continue // it goes once no route needs it
 		}
 		one := policy.Document{Statement: policy.Statements{s}}
-		decision := one.Judge(policy.Request{Principal: policy.Caller{Service: gateway}, Action: "lambda:InvokeFunction", Resource: resource,
+		decision := one.Judge(policy.Request{Principal: policy.Caller{Service: Principal}, Action: "lambda:InvokeFunction", Resource: resource,
 			Context: map[string]string{"AWS:SourceArn": g.SourceARN, "AWS:SourceAccount": g.Account}})
 		if decision.Allowed {
 			return s.Sid
@@ -168,7 +168,7 @@ func Covered(p policy.Document, g Grant, resource string) string {
 // Stale are our statements of a policy that belong to an API and to stages that are handled (nil for all) and that no grant
 // of those needed is; and those that belong to other APIs of this account and region, which are only stale if their API is
 // not there any more. Whose they are is told by their id; those of others are never named.
-func Stale(p policy.Document, api policy.API, stages []string, needed []Grant) (stale []policy.Statement, elsewhere map[string][]policy.Statement) {
+func Stale(p policy.Document, api API, stages []string, needed []Grant) (stale []policy.Statement, elsewhere map[string][]policy.Statement) {
 	elsewhere = map[string][]policy.Statement{}
 	for _, s := range p.Statement {
 		if !Ours(s.Sid) || slices.ContainsFunc(needed, func(g Grant) bool { return g.StatementID == s.Sid }) {
@@ -198,7 +198,7 @@ func Stale(p policy.Document, api policy.API, stages []string, needed []Grant) (
 // Size is about how many bytes a policy has once grants are added to it.
 func Size(p policy.Document, grants []Grant, arn func(Grant) string) int {
 	for _, g := range grants {
-		p.Statement = append(p.Statement, policy.Statement{Sid: g.StatementID, Effect: "Allow", Principal: &policy.Principal{Names: map[string]policy.Strings{"Service": {gateway}}},
+		p.Statement = append(p.Statement, policy.Statement{Sid: g.StatementID, Effect: "Allow", Principal: &policy.Principal{Names: map[string]policy.Strings{"Service": {Principal}}},
 			Action: policy.Strings{"lambda:InvokeFunction"}, Resource: policy.Strings{arn(g)},
 			Condition: policy.Conditions{"StringEquals": {"AWS:SourceAccount": {g.Account}}, "ArnLike": {"AWS:SourceArn": {g.SourceARN}}}})
 	}
@@ -207,13 +207,4 @@ func Size(p policy.Document, grants []Grant, arn func(Grant) string) int {
 		panic(err) // of texts
 	}
 	return len(text)
-}
-
-// Grants are those of the stack itself, on an API of which the id is known, or ${api}.
-func (s Stack) Grants(api string) (grants []Grant) {
-	a := policy.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: api}
-	for _, key := range s.Routes() {
-		grants = append(grants, grant(a, s.Name, "", s.Stage+" "+key, a.Pattern(s.Stage, key)))
-	}
-	return grants
 }

@@ -1,4 +1,7 @@
-package policy
+// Package gateway has an HTTP API of API Gateway as a value: its routes and which of them a request selects, the source
+// ARNs that it presents when it invokes a function, the grants that it needs, and what a pattern of a source ARN lets in.
+// Nothing here calls AWS.
+package gateway
 
 import (
 	"fmt"
@@ -87,6 +90,3 @@ func ParseURI(uri string, variables map[string]string) (Target, error) {
 	}
 	return Target{m[1], m[2], m[3], m[4]}, nil
 }
-
-// MaxPolicy is the most bytes of a function's policy (Lambda quotas).
-const MaxPolicy = 20_480

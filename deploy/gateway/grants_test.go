@@ -1,4 +1,4 @@
-package stack
+package gateway
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-var api = policy.API{Partition: "aws", Region: "eu-central-1", Account: "123456789012", ID: "a1b2c3d4e5"}
+var api = API{Partition: "aws", Region: "eu-central-1", Account: "123456789012", ID: "a1b2c3d4e5"}
 
 // statement is one as Lambda keeps it.
 func statement(sid, source string) policy.Statement {
@@ -18,7 +18,7 @@ func statement(sid, source string) policy.Statement {
 // TestStale: only statements of ours, of the API and of handled stages, that no route needs are stale; those of other APIs
 // of the account are named for a closer look; all others are nobody's business here.
 func TestStale(t *testing.T) {
-	needed := grant(api, "notes", "", "", api.Pattern("dev", "GET /notes"))
+	needed := NewGrant(api, "notes", "", "", api.Pattern("dev", "GET /notes"))
 	base := "arn:aws:execute-api:eu-central-1:123456789012:a1b2c3d4e5/"
 	ours := func(n int) string { return fmt.Sprintf("notes-%016x", n) }
 	document := policy.Document{Statement: policy.Statements{
@@ -59,12 +59,12 @@ func TestStale(t *testing.T) {
 
 // TestGrantIDs: a grant has one id for ever, and another grant another one.
 func TestGrantIDs(t *testing.T) {
-	first := grant(api, "notes", "", "", api.Pattern("dev", "ANY /notes"))
+	first := NewGrant(api, "notes", "", "", api.Pattern("dev", "ANY /notes"))
 	if first.StatementID != "notes-4561f1dddd1d3d49" {
 		t.Errorf("the id is %s: statements that were made before are not known any more", first.StatementID)
 	}
 	seen := map[string]bool{first.StatementID: true}
-	for _, g := range []Grant{grant(api, "notes", "live", "", first.SourceARN), grant(api, "other", "", "", first.SourceARN), grant(api, "notes", "", "", first.SourceARN+"x")} {
+	for _, g := range []Grant{NewGrant(api, "notes", "live", "", first.SourceARN), NewGrant(api, "other", "", "", first.SourceARN), NewGrant(api, "notes", "", "", first.SourceARN+"x")} {
 		if seen[g.StatementID] || !Ours(g.StatementID) {
 			t.Errorf("the id %s is used twice, or not ours", g.StatementID)
 		}
