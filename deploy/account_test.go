@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/google/uuid"
 
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/stack"
 )
 
@@ -39,11 +40,11 @@ func TestOnAWS(t *testing.T) {
 	if again := run("up", "--stack", name, "--auth", "none"); strings.Contains(again, "created") || strings.Contains(again, "updated") {
 		t.Error("up again changes something")
 	}
-	cfg, err := awsConfig(t.Context())
+	cfg, err := cloud.LoadConfig(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	account, partition, err := newCloud(cfg).identity(t.Context())
+	account, partition, err := cloud.New(cfg).Identity(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 
 	"example.com/portable-notes/app/jwt/jwttest"
 	"example.com/portable-notes/app/token"
+	"example.com/portable-notes/deploy/cloud"
 )
 
 // ask asks the stack's API with a token, or without.
@@ -60,7 +61,7 @@ func (w *world) is(what, method, token string, want int, says string) {
 func (w *world) changed(since int) (calls []string) {
 	some, _ := w.calls(since)
 	for _, c := range some {
-		if changing(c.Operation) {
+		if cloud.IsWrite(c.Operation) {
 			calls = append(calls, c.Operation)
 		}
 	}

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"example.com/portable-notes/deploy/call"
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/stack"
 )
 
 // converger makes what a stack's steps say.
 type converger struct {
-	*cloud
+	*cloud.Cloud
 	refs   map[string]string
 	twins  []any // calls that remove what a lost answer left behind
 	report *report
@@ -23,16 +24,16 @@ type converger struct {
 
 // find tells whether a step's thing is there, and its id.
 func (c *converger) find(ctx context.Context, s stack.Step) (there bool, id string, answer any, err error) {
-	answer, err = c.do(ctx, call.Resolve(s.Find, c.refs))
+	answer, err = c.Do(ctx, call.Resolve(s.Find, c.refs))
 	switch {
-	case missing(err):
+	case cloud.IsNotFound(err):
 		return false, "", nil, nil
 	case err != nil:
 		return false, "", nil, err
 	case s.Pick == "":
 		return true, "", answer, nil
 	}
-	id, there = search(s.Pick, answer).(string)
+	id, there = cloud.Search(s.Pick, answer).(string)
 	return there, id, answer, nil
 }
 
@@ -63,7 +64,7 @@ func (c *converger) step(ctx context.Context, s stack.Step) (state string, err e
 		c.twins = append(c.twins, call.Resolve(s.Twin, with(c.refs, "twin", twin)))
 	}
 	if s.Fixed != "" && there {
-		fixed, _ := search(s.Fixed, answer).(map[string]any)
+		fixed, _ := cloud.Search(s.Fixed, answer).(map[string]any)
 		differences := slices.DeleteFunc(call.Differences(s.Create, s.Find, fixed), func(d string) bool {
 			name, _, _ := strings.Cut(d, " ")
 			_, told := fixed[name]
@@ -91,12 +92,12 @@ func (c *converger) step(ctx context.Context, s stack.Step) (state string, err e
 		return "", err
 	}
 	for _, extra := range s.Extras {
-		list, err := c.do(ctx, call.Resolve(extra.List, c.refs))
+		list, err := c.Do(ctx, call.Resolve(extra.List, c.refs))
 		if err != nil {
 			return "", err
 		}
-		for _, name := range texts(extra.At, list) {
-			if _, err := c.do(ctx, call.Resolve(extra.Remove, with(c.refs, "extra", name))); err != nil && !missing(err) {
+		for _, name := range cloud.Texts(extra.At, list) {
+			if _, err := c.Do(ctx, call.Resolve(extra.Remove, with(c.refs, "extra", name))); err != nil && !cloud.IsNotFound(err) {
 				return "", err
 			}
 			changes = append(changes, name+" removed")
@@ -110,17 +111,17 @@ func (c *converger) step(ctx context.Context, s stack.Step) (state string, err e
 
 // create makes a thing and reads it: another program may have made one too, and of a lost answer only this tells.
 func (c *converger) create(ctx context.Context, s stack.Step) (id string, answer any, err error) {
-	_, failure := c.do(ctx, call.Resolve(s.Create, c.refs))
-	if failure != nil && !already(failure) && !unclear(failure) {
+	_, failure := c.Do(ctx, call.Resolve(s.Create, c.refs))
+	if failure != nil && !cloud.IsExists(failure) && !cloud.IsAmbiguous(failure) {
 		return "", nil, failure
 	}
-	err = again(ctx, tagWait, func() error {
-		clear(c.read)
+	err = cloud.Retry(ctx, tagWait, func() error {
+		c.Forget()
 		var there bool
 		if there, id, answer, err = c.find(ctx, s); err == nil && !there {
 			err = cmp.Or(failure, errors.New("it is not there after it was created; run this again"))
-			if !unclear(failure) {
-				err = later{err}
+			if !cloud.IsAmbiguous(failure) {
+				err = cloud.Later(err)
 			}
 		}
 		return err
@@ -141,29 +142,29 @@ func with(refs map[string]string, name, value string) map[string]string {
 
 // set sets one setting if it is not so, and says what it changed. Of a new thing AWS may not have heard everywhere yet.
 func (c *converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]string, error) {
-	got, err := c.do(ctx, call.Resolve(s.Read, c.refs))
-	if code := errorCode(err); s.Optional && (code == "UnknownOperationException" || code == "UnknownOperation") {
+	got, err := c.Do(ctx, call.Resolve(s.Read, c.refs))
+	if code := cloud.Code(err); s.Optional && (code == "UnknownOperationException" || code == "UnknownOperation") {
 		return nil, nil
 	}
-	if err != nil && !missing(err) {
+	if err != nil && !cloud.IsNotFound(err) {
 		return nil, err
 	}
 	put := call.Resolve(s.Put, c.refs)
 	var changes []string
 	if s.Holds != "" {
-		if holds, _ := search(s.Holds, got).(bool); !holds {
+		if holds, _ := cloud.Search(s.Holds, got).(bool); !holds {
 			changes = []string{s.Name}
 		}
 	} else {
-		changes = call.Differences(put, s.Read, search(s.At, got))
+		changes = call.Differences(put, s.Read, cloud.Search(s.At, got))
 	}
 	if changes == nil {
 		return nil, nil
 	}
-	err = again(ctx, tagWait, func() error {
-		_, err := c.do(ctx, put)
-		if fresh && missing(err) {
-			return later{err}
+	err = cloud.Retry(ctx, tagWait, func() error {
+		_, err := c.Do(ctx, put)
+		if fresh && cloud.IsNotFound(err) {
+			return cloud.Later(err)
 		}
 		return err
 	})
@@ -181,7 +182,7 @@ func (c *converger) settled(ctx context.Context, s stack.Step) error {
 		return nil
 	}
 	return c.await(ctx, s, func(there bool, answer any) bool {
-		settled, _ := search(holds, answer).(bool)
+		settled, _ := cloud.Search(holds, answer).(bool)
 		return settled || !there
 	})
 }
@@ -195,8 +196,8 @@ func (c *converger) ready(ctx context.Context, s stack.Step) error {
 	if err != nil {
 		return err
 	}
-	if ready, _ := search(s.Ready, answer).(bool); !there || !ready {
-		return fmt.Errorf("it is not usable: %v; run this again, and if it stays so remove it", search(s.Reason, answer))
+	if ready, _ := cloud.Search(s.Ready, answer).(bool); !there || !ready {
+		return fmt.Errorf("it is not usable: %v; run this again, and if it stays so remove it", cloud.Search(s.Reason, answer))
 	}
 	return nil
 }
@@ -204,7 +205,7 @@ func (c *converger) ready(ctx context.Context, s stack.Step) error {
 // gone waits for the end of what is just being deleted, and tells whether the thing is there then.
 func (c *converger) gone(ctx context.Context, s stack.Step) (there bool, err error) {
 	err = c.await(ctx, s, func(is bool, answer any) bool {
-		going, _ := search(s.Going, answer).(bool)
+		going, _ := cloud.Search(s.Going, answer).(bool)
 		there = is
 		return !is || !going
 	})
@@ -213,14 +214,14 @@ func (c *converger) gone(ctx context.Context, s stack.Step) (there bool, err err
 
 // await reads a thing again until it is as it must be.
 func (c *converger) await(ctx context.Context, s stack.Step, done func(there bool, answer any) bool) error {
-	return again(ctx, activeWait, func() error {
+	return cloud.Retry(ctx, cloud.ActiveWait, func() error {
 		there, _, answer, err := c.find(ctx, s)
 		if err != nil || done(there, answer) {
 			return err
 		}
-		clear(c.read)
+		c.Forget()
 		c.report.waits(s.What + ", at which AWS is at work")
-		return later{fmt.Errorf("AWS is still at work on it after %v: %v; run this again", activeWait, search(s.Reason, answer))}
+		return cloud.Later(fmt.Errorf("AWS is still at work on it after %v: %v; run this again", cloud.ActiveWait, cloud.Search(s.Reason, answer)))
 	})
 }
 
@@ -232,18 +233,18 @@ func (c *converger) ours(ctx context.Context, s stack.Step, answer any) error {
 	if s.TagsAt == "" {
 		return nil // Pick has told
 	}
-	return again(ctx, tagWait, func() error {
+	return cloud.Retry(ctx, tagWait, func() error {
 		tags, err := c.tags(ctx, s, answer)
 		if err != nil || c.own(tags) {
 			return err
 		}
-		if reason := search("TagsError.Message", answer); reason != nil {
+		if reason := cloud.Search("TagsError.Message", answer); reason != nil {
 			return fmt.Errorf("whose it is cannot be told: these credentials may not read its tags (lambda:ListTags): %v", reason)
 		}
-		err = fmt.Errorf("it is there, but not of this stack: it lacks the tags %s=%s and %s=%s. Choose another name for the stack with --stack; nothing of it was changed", stack.StackTag, c.refs["stack"], stack.RegionTag, c.cfg.Region)
+		err = fmt.Errorf("it is there, but not of this stack: it lacks the tags %s=%s and %s=%s. Choose another name for the stack with --stack; nothing of it was changed", stack.StackTag, c.refs["stack"], stack.RegionTag, c.Region())
 		if len(tags) == 0 && s.Tags != nil { // they may come late
-			clear(c.read)
-			return later{err}
+			c.Forget()
+			return cloud.Later(err)
 		}
 		return err
 	})
@@ -253,15 +254,15 @@ func (c *converger) ours(ctx context.Context, s stack.Step, answer any) error {
 func (c *converger) tags(ctx context.Context, s stack.Step, answer any) (map[string]string, error) {
 	if s.Tags != nil {
 		var err error
-		if answer, err = c.do(ctx, call.Resolve(s.Tags, c.refs)); err != nil {
+		if answer, err = c.Do(ctx, call.Resolve(s.Tags, c.refs)); err != nil {
 			return nil, err
 		}
 	}
-	return tagsOf(search(s.TagsAt, answer)), nil
+	return tagsOf(cloud.Search(s.TagsAt, answer)), nil
 }
 
 func (c *converger) own(tags map[string]string) bool {
-	return tags[stack.StackTag] == c.refs["stack"] && tags[stack.RegionTag] == c.cfg.Region
+	return tags[stack.StackTag] == c.refs["stack"] && tags[stack.RegionTag] == c.Region()
 }
 
 // tagsOf are tags, which are a map or a list of keys and values.

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/bolt"
 	"example.com/portable-notes/notes/dynamo"
@@ -79,7 +80,7 @@ func openHouse(ctx context.Context, name string, mustExist bool) (house, func() 
 		}
 		return store, store.Close, nil
 	case kind == "dynamodb" && place != "":
-		cfg, err := awsConfig(ctx)
+		cfg, err := cloud.LoadConfig(ctx)
 		if err != nil {
 			return nil, nil, err
 		}

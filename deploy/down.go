@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"example.com/portable-notes/deploy/call"
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/stack"
 )
 
@@ -84,16 +85,16 @@ func down(ctx context.Context, c *converger, s stack.Stack, data bool) error {
 			removals = append([]any{call.Resolve(step.Twin, with(c.refs, "twin", twin))}, removals...)
 		}
 		for _, extra := range step.Extras {
-			list, err := c.do(ctx, call.Resolve(extra.List, c.refs))
+			list, err := c.Do(ctx, call.Resolve(extra.List, c.refs))
 			if err != nil {
 				return fmt.Errorf("%s: %w", step.What, err)
 			}
-			for _, name := range texts(extra.At, list) {
+			for _, name := range cloud.Texts(extra.At, list) {
 				removals = append([]any{call.Resolve(extra.Remove, with(c.refs, "extra", name))}, removals...)
 			}
 		}
 		for _, removal := range removals {
-			if _, err := c.do(ctx, call.Resolve(removal, c.refs)); err != nil && !missing(err) {
+			if _, err := c.Do(ctx, call.Resolve(removal, c.refs)); err != nil && !cloud.IsNotFound(err) {
 				return fmt.Errorf("%s: %w", step.What, err)
 			}
 		}
@@ -105,11 +106,11 @@ func down(ctx context.Context, c *converger, s stack.Stack, data bool) error {
 // others are the access log groups of other stages that the stack had.
 func others(ctx context.Context, c *converger, s stack.Stack) (steps []stack.Step, err error) {
 	prefix := stack.AccessLogPrefix + s.Name + "-"
-	list, err := c.do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &prefix})
+	list, err := c.Do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &prefix})
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range texts("logGroups[].logGroupName", list) {
+	for _, name := range cloud.Texts("logGroups[].logGroupName", list) {
 		of := s
 		if of.Stage = strings.TrimPrefix(name, prefix); of.Stage == strings.TrimPrefix(s.Stage, "$") {
 			continue
@@ -136,5 +137,5 @@ func twins(s stack.Step, answer any) []string {
 	if s.Twins == "" {
 		return nil
 	}
-	return texts(s.Twins, answer)
+	return cloud.Texts(s.Twins, answer)
 }

@@ -14,9 +14,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/smithy-go/logging"
 	"github.com/spf13/cobra"
 )
 
@@ -83,17 +80,4 @@ func exactly(names ...string) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-// awsConfig reads the settings of the AWS SDK: environment, profiles, roles.
-func awsConfig(ctx context.Context) (aws.Config, error) {
-	cfg, err := awsconfig.LoadDefaultConfig(ctx)
-	if err != nil {
-		return cfg, fmt.Errorf("the AWS settings cannot be read: %w", err)
-	}
-	if cfg.Region == "" {
-		return cfg, errors.New("no AWS region is set: set AWS_REGION, such as AWS_REGION=eu-central-1, or a profile")
-	}
-	cfg.Logger = logging.Nop{} // errors are returned
-	return cfg, nil
 }

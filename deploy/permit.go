@@ -10,16 +10,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/spf13/cobra"
 
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
 )
 
 // permitter gives an API the grants that it needs on functions, and takes back ours that it does not need any more.
 type permitter struct {
-	*cloud
+	*cloud.Cloud
 	api    gateway.API
 	stages []string // nil for all
 	report *report
@@ -32,14 +32,14 @@ func (p *permitter) policyOf(ctx context.Context, function, qualifier string) (d
 	if qualifier != "" {
 		in.Qualifier = &qualifier
 	}
-	answer, err := p.do(ctx, in)
-	if missing(err) { // the policy; or the function, of which AddPermission will tell
+	answer, err := p.Do(ctx, in)
+	if cloud.IsNotFound(err) { // the policy; or the function, of which AddPermission will tell
 		return document, "", nil
 	} else if err != nil {
 		return document, "", err
 	}
-	text, _ := search("Policy", answer).(string)
-	revision, _ = search("RevisionId", answer).(string)
+	text, _ := cloud.Search("Policy", answer).(string)
+	revision, _ = cloud.Search("RevisionId", answer).(string)
 	document, err = policy.Parse([]byte(text))
 	return document, revision, err
 }
@@ -75,7 +75,7 @@ func (p *permitter) add(ctx context.Context, grants []gateway.Grant) (there int,
 			return there, fmt.Errorf("the policy of %s would have %d bytes, more than the %d that Lambda takes: use --scope stage or --scope api, or remove statements of others; nothing was written", p.arn(some[0]), size, policy.MaxPolicy)
 		}
 		for _, g := range lacking {
-			if err := p.grant(ctx, g); missing(err) {
+			if err := p.grant(ctx, g); cloud.IsNotFound(err) {
 				p.report.done("grant for "+g.For, "not helped: there is no function "+p.arn(g))
 				continue
 			} else if err != nil {
@@ -90,13 +90,13 @@ func (p *permitter) add(ctx context.Context, grants []gateway.Grant) (there int,
 
 // grant makes one grant. A conflict also tells that somebody else wrote at the same time, so the policy is read again.
 func (p *permitter) grant(ctx context.Context, g gateway.Grant) error {
-	return again(ctx, patience, func() error {
-		_, err := p.call(ctx, g.Input())
+	return cloud.Retry(ctx, cloud.Patience, func() error {
+		_, err := p.Call(ctx, g.Input())
 		if err == nil {
 			return nil
 		}
-		if errorCode(err) != "ResourceConflictException" && !unclear(err) {
-			return explained(err)
+		if cloud.Code(err) != "ResourceConflictException" && !cloud.IsAmbiguous(err) {
+			return cloud.Explained(err)
 		}
 		document, _, err2 := p.policyOf(ctx, g.Function, g.Qualifier)
 		if err2 != nil {
@@ -105,7 +105,7 @@ func (p *permitter) grant(ctx context.Context, g gateway.Grant) error {
 		i := slices.IndexFunc(document.Statement, func(s policy.Statement) bool { return s.Sid == g.StatementID })
 		switch {
 		case i < 0:
-			return later{err}
+			return cloud.Later(err)
 		case gateway.Covered(policy.Document{Statement: document.Statement[i : i+1]}, g, p.arn(g)) != "":
 			return nil
 		}
@@ -132,13 +132,11 @@ func (p *permitter) prune(ctx context.Context, function, qualifier string, neede
 	stale, elsewhere := gateway.Stale(document, p.api, p.stages, needed)
 	for key, statements := range elsewhere {
 		region, id, _ := strings.Cut(key, " ")
-		there := p.cloud
-		if region != p.cfg.Region {
-			cfg := p.cfg.Copy()
-			cfg.Region = region
-			there = newCloud(cfg)
+		there := p.Cloud
+		if region != p.Region() {
+			there = p.In(region)
 		}
-		if _, err := there.do(ctx, &apigatewayv2.GetApiInput{ApiId: &id}); errorCode(err) == "NotFoundException" {
+		if _, err := there.Do(ctx, &apigatewayv2.GetApiInput{ApiId: &id}); cloud.Code(err) == "NotFoundException" {
 			stale = append(stale, statements...)
 		}
 	}
@@ -165,7 +163,7 @@ func (p *permitter) prune(ctx context.Context, function, qualifier string, neede
 
 // remove removes a statement of the policy as it is now. Where somebody else wrote in between, the policy is read again.
 func (p *permitter) remove(ctx context.Context, function, qualifier, sid string) error {
-	return again(ctx, patience, func() error {
+	return cloud.Retry(ctx, cloud.Patience, func() error {
 		_, revision, err := p.policyOf(ctx, function, qualifier)
 		if err != nil {
 			return err
@@ -174,13 +172,13 @@ func (p *permitter) remove(ctx context.Context, function, qualifier, sid string)
 		if qualifier != "" {
 			in.Qualifier = &qualifier
 		}
-		switch _, err = p.call(ctx, in); {
-		case err == nil || missing(err):
+		switch _, err = p.Call(ctx, in); {
+		case err == nil || cloud.IsNotFound(err):
 			return nil
-		case errorCode(err) == "PreconditionFailedException":
-			return later{err}
+		case cloud.Code(err) == "PreconditionFailedException":
+			return cloud.Later(err)
 		}
-		return explained(err)
+		return cloud.Explained(err)
 	})
 }
 
@@ -195,32 +193,18 @@ func (p *permitter) facts(ctx context.Context) (f gateway.Facts, err error) {
 		{&apigatewayv2.GetRoutesInput{ApiId: id}, &f.Routes}, {&apigatewayv2.GetIntegrationsInput{ApiId: id}, &f.Integrations},
 		{&apigatewayv2.GetStagesInput{ApiId: id}, &f.Stages}, {&apigatewayv2.GetAuthorizersInput{ApiId: id}, &f.Authorizers},
 	} {
-		answer, err := p.do(ctx, list.input)
-		if missing(err) {
-			return f, fmt.Errorf("there is no HTTP API %s in %s: aws apigatewayv2 get-apis lists those that are there", *id, p.cfg.Region)
+		answer, err := p.Do(ctx, list.input)
+		if cloud.IsNotFound(err) {
+			return f, fmt.Errorf("there is no HTTP API %s in %s: aws apigatewayv2 get-apis lists those that are there", *id, p.Region())
 		}
 		if err == nil {
-			err = decode(search("Items", answer), list.into)
+			err = cloud.Decode(cloud.Search("Items", answer), list.into)
 		}
 		if err != nil {
 			return f, err
 		}
 	}
 	return f, nil
-}
-
-// identity is the account and the partition that the credentials are of.
-func (c *cloud) identity(ctx context.Context) (account, partition string, err error) {
-	answer, err := c.do(ctx, &sts.GetCallerIdentityInput{})
-	if err != nil {
-		return "", "", err
-	}
-	account, _ = search("Account", answer).(string)
-	arn, _ := search("Arn", answer).(string)
-	if parts := strings.Split(arn, ":"); len(parts) > 1 {
-		partition = parts[1]
-	}
-	return account, partition, nil
 }
 
 // apiFlags are those of the commands about one API.
@@ -236,17 +220,17 @@ func openAPI(cmd *cobra.Command, f apiFlags) (*permitter, gateway.Facts, error) 
 	if f.api == "" {
 		return nil, gateway.Facts{}, fmt.Errorf("%w: --api says which HTTP API; aws apigatewayv2 get-apis lists them", errUsage)
 	}
-	c, cfg, err := openCloud(cmd.Context())
+	c, cfg, err := cloud.Open(cmd.Context())
 	if err != nil {
 		return nil, gateway.Facts{}, err
 	}
-	account, partition, err := c.identity(cmd.Context())
+	account, partition, err := c.Identity(cmd.Context())
 	if err != nil {
 		return nil, gateway.Facts{}, err
 	}
 	r := newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
-	c.tell(cmd, f.verbose)
-	p := &permitter{cloud: c, api: gateway.API{Partition: partition, Region: cfg.Region, Account: account, ID: f.api}, stages: f.stages, report: r, strict: f.strict}
+	tell(c, cmd, f.verbose)
+	p := &permitter{Cloud: c, api: gateway.API{Partition: partition, Region: cfg.Region, Account: account, ID: f.api}, stages: f.stages, report: r, strict: f.strict}
 	facts, err := p.facts(cmd.Context())
 	return p, facts, err
 }
@@ -302,6 +286,13 @@ left alone. A route that no grant can help is listed with the reason.`,
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail if the policy has statements that are not ours")
 	outputFlags(cmd, &f.json, &f.verbose)
 	return cmd
+}
+
+// tell says each change on standard error, if that is asked for.
+func tell(c *cloud.Cloud, cmd *cobra.Command, verbose bool) {
+	if verbose {
+		c.Said = func(command string) { fmt.Fprintln(cmd.ErrOrStderr(), command) }
+	}
 }
 
 // outputFlags are those of every command that makes something on AWS.

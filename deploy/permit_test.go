@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/policy"
 	"example.com/portable-notes/deploy/sandbox"
 )
@@ -131,11 +132,11 @@ func TestPermit(t *testing.T) {
 		t.Errorf("permit with a wide statement says %s", out)
 	}
 	// Without a route its grant goes.
-	all, err := newCloud(w.cfg).do(ctx, &apigatewayv2.GetRoutesInput{ApiId: api})
+	all, err := cloud.New(w.cfg).Do(ctx, &apigatewayv2.GetRoutesInput{ApiId: api})
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := texts("Items[?RouteKey=='$default'].RouteId", all)[0]
+	id := cloud.Texts("Items[?RouteKey=='$default'].RouteId", all)[0]
 	if _, err := gateway.DeleteRoute(ctx, &apigatewayv2.DeleteRouteInput{ApiId: api, RouteId: &id}); err != nil {
 		t.Fatal(err)
 	}

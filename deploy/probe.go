@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"example.com/portable-notes/deploy/cloud"
 )
 
 // probePatience is how long the live check waits for the API to answer as it must: names, grants and deployments of AWS
@@ -27,7 +29,7 @@ func probe(ctx context.Context, r *report, url, auth, token string, write bool) 
 	ask := func(method, path, body string, want int) (string, error) {
 		var content []byte
 		tries := 0
-		err := again(ctx, probePatience, func() error {
+		err := cloud.Retry(ctx, probePatience, func() error {
 			tries++
 			request, err := http.NewRequestWithContext(ctx, method, url+path, strings.NewReader(body))
 			if err != nil {
@@ -43,7 +45,7 @@ func probe(ctx context.Context, r *report, url, auth, token string, write bool) 
 			answer, err := client.Do(request)
 			if err != nil {
 				r.waits("the API, which does not answer")
-				return later{fmt.Errorf("%s %s: %w", method, url+path, err)}
+				return cloud.Later(fmt.Errorf("%s %s: %w", method, url+path, err))
 			}
 			defer answer.Body.Close()
 			content, _ = io.ReadAll(io.LimitReader(answer.Body, 1<<20))                                  // what there is of it
@@ -54,7 +56,7 @@ func probe(ctx context.Context, r *report, url, auth, token string, write bool) 
 			err = fmt.Errorf("%s %s must answer %d, its last answer is %d %.300s", method, url+path, want, answer.StatusCode, bytes.TrimSpace(content))
 			if slices.Contains([]int{401, 403, 404, 500, 503}, answer.StatusCode) {
 				r.waits(fmt.Sprintf("the API, which answers %d", answer.StatusCode))
-				return later{err}
+				return cloud.Later(err)
 			}
 			return err
 		})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/stack"
 )
 
@@ -20,12 +21,12 @@ names, and changes nothing; no data is ever touched.`,
 		Example: "  deploy table notes\n  AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 deploy table notes",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := awsConfig(cmd.Context())
+			cfg, err := cloud.LoadConfig(cmd.Context())
 			if err != nil {
 				return err
 			}
-			c := &converger{cloud: newCloud(cfg), report: newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), asJSON)}
-			c.tell(cmd, verbose)
+			c := &converger{Cloud: cloud.New(cfg), report: newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), asJSON)}
+			tell(c.Cloud, cmd, verbose)
 			table := stack.Table(args[0])
 			state, err := c.step(cmd.Context(), table)
 			if err != nil {

@@ -19,18 +19,10 @@ import (
 
 	"example.com/portable-notes/app/token"
 	"example.com/portable-notes/deploy/call"
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/stack"
 )
-
-// decode makes values of an answer.
-func decode(answer, into any) error {
-	text, err := json.Marshal(answer)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(text, into)
-}
 
 // stackFlags are those of the commands about a stack.
 type stackFlags struct {
@@ -92,7 +84,7 @@ func (c *converger) environment(ctx context.Context, s stack.Stack) (variables m
 	if err != nil || !there {
 		return nil, err
 	}
-	return variables, decode(search("Configuration.Environment.Variables || `{}`", function), &variables)
+	return variables, cloud.Decode(cloud.Search("Configuration.Environment.Variables || `{}`", function), &variables)
 }
 
 // decide completes what is said with what is there, and refuses what is not clear. It returns a token that was made.
@@ -124,7 +116,7 @@ func (c *converger) agreed(ctx context.Context, s stack.Stack) error {
 	if err != nil || !there {
 		return err
 	}
-	answer, err := c.do(ctx, &apigatewayv2.GetRoutesInput{ApiId: &id})
+	answer, err := c.Do(ctx, &apigatewayv2.GetRoutesInput{ApiId: &id})
 	if err != nil {
 		return err
 	}
@@ -132,7 +124,7 @@ func (c *converger) agreed(ctx context.Context, s stack.Stack) error {
 	if s.Auth.Kind == "jwt" {
 		others, have = "Items[?AuthorizationType!='JWT' && starts_with(RouteKey, 'ANY ')].RouteKey", "no authorizer for it"
 	}
-	if keys := texts(others, answer); len(keys) > 0 {
+	if keys := cloud.Texts(others, answer); len(keys) > 0 {
 		return fmt.Errorf("%w: the function's NOTES_AUTH is %s, but the route %s has %s: say with --auth who may use the service", errUsage, s.Auth.Kind, keys[0], have)
 	}
 	return nil
@@ -149,21 +141,21 @@ func (f *stackFlags) open(cmd *cobra.Command) (*converger, error) {
 	if mistakes != nil {
 		return nil, fmt.Errorf("%w: %w", errUsage, mistakes)
 	}
-	c, cfg, err := openCloud(cmd.Context())
+	c, cfg, err := cloud.Open(cmd.Context())
 	if err != nil {
 		return nil, err
 	}
 	if f.Architecture == "" {
-		if f.Architecture = "arm64"; isLocal(cfg.BaseEndpoint) && runtime.GOARCH == "amd64" {
+		if f.Architecture = "arm64"; cloud.IsLocal(cfg.BaseEndpoint) && runtime.GOARCH == "amd64" {
 			f.Architecture = "x86_64"
 		}
 	}
 	f.Region = cfg.Region
-	if f.Account, f.Partition, err = c.identity(cmd.Context()); err != nil {
+	if f.Account, f.Partition, err = c.Identity(cmd.Context()); err != nil {
 		return nil, err
 	}
-	c.tell(cmd, f.verbose)
-	return &converger{cloud: c, refs: map[string]string{"stack": f.Name}, report: newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)}, nil
+	tell(c, cmd, f.verbose)
+	return &converger{Cloud: c, refs: map[string]string{"stack": f.Name}, report: newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)}, nil
 }
 
 // pack builds the function, or reads its zip.
@@ -243,7 +235,7 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 	}
 	c.report.done("build for "+f.Architecture, fmt.Sprintf("%d bytes", len(f.Zip)))
 	s := f.Stack
-	p := &permitter{cloud: c.cloud, stages: []string{s.Stage}, report: c.report, strict: f.strict}
+	p := &permitter{Cloud: c.Cloud, stages: []string{s.Stage}, report: c.report, strict: f.strict}
 	var grants []gateway.Grant
 	var before string // the deployment that the stage serves
 	for _, step := range s.Steps() {
@@ -277,16 +269,16 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 	if err := c.deployed(ctx, s, before); err != nil {
 		return err
 	}
-	answer, err := c.do(ctx, &apigatewayv2.GetApiInput{ApiId: aws.String(c.refs["api"])})
+	answer, err := c.Do(ctx, &apigatewayv2.GetApiInput{ApiId: aws.String(c.refs["api"])})
 	if err != nil {
 		return err
 	}
-	endpoint, _ := search("ApiEndpoint", answer).(string)
+	endpoint, _ := cloud.Search("ApiEndpoint", answer).(string)
 	c.report.URL = endpoint
 	if s.Stage != "$default" {
 		c.report.URL += "/" + s.Stage
 	}
-	if err := probe(ctx, c.report, c.report.URL, f.Auth.Kind, f.token, c.writes > 0 || f.check); err != nil {
+	if err := probe(ctx, c.report, c.report.URL, f.Auth.Kind, f.token, c.Writes() > 0 || f.check); err != nil {
 		return err
 	}
 	bearer, who := " -H \"Authorization: Bearer $NOTES_TOKEN\"", map[string]string{ // #nosec G101 -- a place for one
@@ -312,7 +304,7 @@ func (c *converger) rebind(ctx context.Context, s stack.Stack) error {
 	if err := c.ours(ctx, step, function); err != nil {
 		return err
 	}
-	if tagsOf(search(step.TagsAt, function))[stack.RoleTag] == c.refs["role_id"] {
+	if tagsOf(cloud.Search(step.TagsAt, function))[stack.RoleTag] == c.refs["role_id"] {
 		return nil
 	}
 	other, otherARN := s.OtherRole()
@@ -323,17 +315,17 @@ func (c *converger) rebind(ctx context.Context, s stack.Stack) error {
 		if err := c.settled(ctx, step); err != nil {
 			return err
 		}
-		if _, err := c.do(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &s.Name, Role: &arn}); err != nil {
+		if _, err := c.Do(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &s.Name, Role: &arn}); err != nil {
 			return err
 		}
 	}
 	if err := c.settled(ctx, step); err != nil {
 		return err
 	}
-	if _, err := c.do(ctx, other.Remove[0]); err != nil && !missing(err) {
+	if _, err := c.Do(ctx, other.Remove[0]); err != nil && !cloud.IsNotFound(err) {
 		return err
 	}
-	if _, err := c.do(ctx, &lambda.TagResourceInput{Resource: aws.String(s.FunctionARN()), Tags: map[string]string{stack.RoleTag: c.refs["role_id"]}}); err != nil {
+	if _, err := c.Do(ctx, &lambda.TagResourceInput{Resource: aws.String(s.FunctionARN()), Tags: map[string]string{stack.RoleTag: c.refs["role_id"]}}); err != nil {
 		return err
 	}
 	c.report.done(step.What, "updated: its role was deleted and made again")
@@ -343,24 +335,24 @@ func (c *converger) rebind(ctx context.Context, s stack.Stack) error {
 // tidy removes routes that are not the service's, and twins.
 func (c *converger) tidy(ctx context.Context, s stack.Stack) error {
 	api := aws.String(c.refs["api"])
-	answer, err := c.do(ctx, &apigatewayv2.GetRoutesInput{ApiId: api})
+	answer, err := c.Do(ctx, &apigatewayv2.GetRoutesInput{ApiId: api})
 	if err != nil {
 		return err
 	}
 	var routes []types.Route
-	if err := decode(search("Items", answer), &routes); err != nil {
+	if err := cloud.Decode(cloud.Search("Items", answer), &routes); err != nil {
 		return err
 	}
 	for _, route := range routes {
 		if !slices.Contains(s.Routes(), *route.RouteKey) {
-			if _, err := c.do(ctx, &apigatewayv2.DeleteRouteInput{ApiId: api, RouteId: route.RouteId}); err != nil && !missing(err) {
+			if _, err := c.Do(ctx, &apigatewayv2.DeleteRouteInput{ApiId: api, RouteId: route.RouteId}); err != nil && !cloud.IsNotFound(err) {
 				return err
 			}
 			c.report.done("route "+*route.RouteKey, "removed: it is not the service's")
 		}
 	}
 	for _, removal := range c.twins {
-		if _, err := c.do(ctx, removal); err != nil && !missing(err) {
+		if _, err := c.Do(ctx, removal); err != nil && !cloud.IsNotFound(err) {
 			return err
 		}
 		_, operation := call.Operation(removal)
@@ -371,27 +363,27 @@ func (c *converger) tidy(ctx context.Context, s stack.Stack) error {
 
 // deployment is the id of the deployment that the stage serves, "" for none, and what API Gateway says of the last one.
 func (c *converger) deployment(ctx context.Context, s stack.Stack) (id, message string, err error) {
-	answer, err := c.do(ctx, &apigatewayv2.GetStageInput{ApiId: aws.String(c.refs["api"]), StageName: &s.Stage})
-	if err != nil && !missing(err) {
+	answer, err := c.Do(ctx, &apigatewayv2.GetStageInput{ApiId: aws.String(c.refs["api"]), StageName: &s.Stage})
+	if err != nil && !cloud.IsNotFound(err) {
 		return "", "", err
 	}
-	message, _ = search("LastDeploymentStatusMessage", answer).(string)
-	id, _ = search("DeploymentId", answer).(string)
+	message, _ = cloud.Search("LastDeploymentStatusMessage", answer).(string)
+	id, _ = cloud.Search("DeploymentId", answer).(string)
 	return id, message, nil
 }
 
 // deployed waits until the stage serves what was made: another deployment than before, if something of the API was.
 func (c *converger) deployed(ctx context.Context, s stack.Stack, before string) error {
-	if c.deploys == 0 {
+	if c.Deploys() == 0 {
 		return nil
 	}
-	return again(ctx, patience, func() error {
-		clear(c.read)
+	return cloud.Retry(ctx, cloud.Patience, func() error {
+		c.Forget()
 		id, message, err := c.deployment(ctx, s)
 		if err != nil || id != "" && id != before {
 			return err
 		}
 		c.report.waits("the stage's deployment")
-		return later{fmt.Errorf("the stage %s still serves its former deployment %q after %v; API Gateway says %q. Run this again", s.Stage, before, patience, message)}
+		return cloud.Later(fmt.Errorf("the stage %s still serves its former deployment %q after %v; API Gateway says %q. Run this again", s.Stage, before, cloud.Patience, message))
 	})
 }

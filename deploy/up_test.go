@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/sandbox"
 	"example.com/portable-notes/deploy/stack"
 )
@@ -85,7 +86,7 @@ func TestUpAgain(t *testing.T) {
 	t.Logf("%d calls from nothing; %v with nothing to do", len(made), time.Since(begin))
 	again, _ := w.calls(now)
 	for _, c := range again {
-		if changing(c.Operation) {
+		if cloud.IsWrite(c.Operation) {
 			t.Errorf("with nothing to do up calls %s:%s", c.Service, c.Operation)
 		}
 	}
@@ -340,9 +341,9 @@ func TestLeftBehind(t *testing.T) {
 	}
 	w.up("--stage", "prod")
 	w.runs("down", "--stack", w.name)
-	c := newCloud(w.cfg)
-	groups, err := c.do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String(stack.AccessLogPrefix + w.name)})
-	if left := texts("logGroups[].logGroupName", groups); err != nil || len(left) > 0 {
+	c := cloud.New(w.cfg)
+	groups, err := c.Do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String(stack.AccessLogPrefix + w.name)})
+	if left := cloud.Texts("logGroups[].logGroupName", groups); err != nil || len(left) > 0 {
 		t.Errorf("down leaves %v, %v", left, err)
 	}
 }

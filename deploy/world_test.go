@@ -26,6 +26,7 @@ import (
 	"github.com/google/uuid"
 
 	"example.com/portable-notes/deploy/call"
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/policy"
 	"example.com/portable-notes/deploy/sandbox"
 	"example.com/portable-notes/deploy/stack"
@@ -103,12 +104,12 @@ func (w *world) roles() *iam.Client            { return iam.NewFromConfig(w.cfg)
 // api is the id of the stack's API.
 func (w *world) api() string {
 	w.t.Helper()
-	c := newCloud(w.cfg)
-	answer, err := c.do(w.t.Context(), &apigatewayv2.GetApisInput{})
+	c := cloud.New(w.cfg)
+	answer, err := c.Do(w.t.Context(), &apigatewayv2.GetApisInput{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ids := texts("Items[?Name=='"+w.name+"'].ApiId", answer)
+	ids := cloud.Texts("Items[?Name=='"+w.name+"'].ApiId", answer)
 	if len(ids) != 1 {
 		w.t.Fatalf("the APIs are %v", ids)
 	}
@@ -151,19 +152,19 @@ func (w *world) calls(since int) (some []sandbox.Call, now int) {
 // state is what is there of a stack, without what differs from one making to the next.
 func (w *world) state(name string) string {
 	w.t.Helper()
-	c := newCloud(w.cfg)
+	c := cloud.New(w.cfg)
 	ctx := w.t.Context()
 	s := stack.Stack{Name: name, Partition: "aws", Region: w.cfg.Region, Account: sandbox.Account, Stage: "dev", Architecture: "x86_64", Memory: 256, Retention: 14}
 	var all []string
 	show := func(input any, expression string) any {
-		answer, err := c.do(ctx, input)
-		if missing(err) {
+		answer, err := c.Do(ctx, input)
+		if cloud.IsNotFound(err) {
 			all = append(all, "not there: "+call.Command(input))
 			return nil
 		} else if err != nil {
 			w.t.Fatal(err)
 		}
-		found := search(expression, answer)
+		found := cloud.Search(expression, answer)
 		text, err := json.Marshal(found)
 		if err != nil {
 			w.t.Fatal(err)
@@ -202,8 +203,8 @@ func (w *world) state(name string) string {
 		}
 		show(&apigatewayv2.GetStagesInput{ApiId: api}, "Items[].[StageName, AutoDeploy, AccessLogSettings, DefaultRouteSettings, Tags, DeploymentId != null]")
 	}
-	if answer, err := c.do(ctx, &lambda.GetPolicyInput{FunctionName: &name}); err == nil {
-		document, err := policy.Parse([]byte(search("Policy", answer).(string)))
+	if answer, err := c.Do(ctx, &lambda.GetPolicyInput{FunctionName: &name}); err == nil {
+		document, err := policy.Parse([]byte(cloud.Search("Policy", answer).(string)))
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -213,7 +214,7 @@ func (w *world) state(name string) string {
 		}
 		slices.Sort(statements)
 		all = append(all, fmt.Sprint(statements))
-	} else if !missing(err) {
+	} else if !cloud.IsNotFound(err) {
 		w.t.Fatal(err)
 	}
 	text := strings.Join(all, "\n")

@@ -1,4 +1,4 @@
-package main
+package cloud
 
 import (
 	"context"
@@ -13,9 +13,12 @@ type later struct{ error }
 
 func (l later) Unwrap() error { return l.error }
 
-// again tries something that fails with a [later] once more, after growing pauses, for at most a time. The error of the
+// Later marks an error as one that may end by itself, for [Retry].
+func Later(err error) error { return later{err} }
+
+// Retry tries something that fails with [Later] once more, after growing pauses, for at most a time. The error of the
 // last try is returned, also where ctx has ended.
-func again(ctx context.Context, limit time.Duration, try func() error) error {
+func Retry(ctx context.Context, limit time.Duration, try func() error) error {
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.MaxInterval = 100*time.Millisecond, 5*time.Second
 	var last error

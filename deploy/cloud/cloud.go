@@ -1,0 +1,143 @@
+// Package cloud carries calls of AWS out: it has the clients and the retries, reads lists whole, and says what to do about
+// an error.
+package cloud
+
+import (
+	"context"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"example.com/portable-notes/deploy/call"
+)
+
+// Cloud makes calls of AWS that are values: inputs of the SDK.
+type Cloud struct {
+	cfg     aws.Config
+	clients map[string]reflect.Value // by the service's package
+	once    map[string]reflect.Value // the same, which send a call once only
+	read    map[string]any           // what was read since the last change
+	writes  int
+	deploys int
+
+	Said func(command string) // is told each call that changes something, as a command; nil for nobody
+}
+
+// Patience is how long what passes is waited for: IAM's roles become known within a minute (IAM user guide, eventual
+// consistency), stages are deployed within seconds. A table, and its recovery, may take some minutes.
+const (
+	Patience   = 90 * time.Second
+	tableWait  = 5 * time.Minute
+	ActiveWait = 5 * time.Minute // of functions
+)
+
+// New returns a cloud for settings of the AWS SDK.
+func New(cfg aws.Config) *Cloud {
+	clients := func(cfg aws.Config) map[string]reflect.Value {
+		all := map[string]reflect.Value{}
+		for _, client := range []any{apigatewayv2.NewFromConfig(cfg), cloudwatchlogs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg), iam.NewFromConfig(cfg), lambda.NewFromConfig(cfg), sts.NewFromConfig(cfg)} {
+			path := reflect.TypeOf(client).Elem().PkgPath()
+			all[path[strings.LastIndex(path, "/")+1:]] = reflect.ValueOf(client)
+		}
+		return all
+	}
+	once := cfg.Copy()
+	once.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	many := cfg.Copy()
+	many.Retryer = func() aws.Retryer { return retry.AddWithMaxAttempts(retry.NewStandard(), 6) }
+	return &Cloud{cfg: cfg, clients: clients(many), once: clients(once), read: map[string]any{}}
+}
+
+// Do makes a call, once what passes has passed, and returns its answer as JSON.
+func (c *Cloud) Do(ctx context.Context, input any) (answer any, err error) {
+	service, operation := call.Operation(input)
+	limit := Patience
+	if service == "dynamodb" {
+		limit = tableWait
+	}
+	err = Retry(ctx, limit, func() (err error) {
+		answer, err = c.Call(ctx, input)
+		if err != nil && IsTransient(err) && !(strings.HasPrefix(operation, "Create") && IsExists(err)) {
+			return Later(err)
+		}
+		return err
+	})
+	return answer, Explained(err)
+}
+
+// IsWrite reports whether an operation changes something. Those that do not begin with Get, List or Describe.
+func IsWrite(operation string) bool {
+	return !strings.HasPrefix(operation, "Get") && !strings.HasPrefix(operation, "List") && !strings.HasPrefix(operation, "Describe")
+}
+
+// Call makes a call once; of a list it reads all pages.
+func (c *Cloud) Call(ctx context.Context, input any) (any, error) {
+	service, operation := call.Operation(input)
+	command := call.Command(input)
+	clients := c.clients
+	if IsWrite(operation) {
+		c.writes++
+		if service == "apigatewayv2" && (strings.HasSuffix(operation, "Route") || strings.HasSuffix(operation, "Integration")) {
+			c.deploys++
+		}
+		clear(c.read)
+		if c.Said != nil {
+			c.Said(command)
+		}
+		if operation == "CreateApi" || operation == "CreateIntegration" { // a second one would be a twin
+			clients = c.once
+		}
+	} else if known, ok := c.read[command]; ok {
+		return known, nil
+	}
+	method := clients[service].MethodByName(operation)
+	var all any
+	for in := reflect.ValueOf(input); ; {
+		results := method.Call([]reflect.Value{reflect.ValueOf(ctx), in})
+		if err, _ := results[1].Interface().(error); err != nil {
+			return nil, err
+		}
+		page := generic(results[0].Interface(), service)
+		all = merged(all, page)
+		next := results[0].Elem().FieldByName("NextToken")
+		if !next.IsValid() || next.IsNil() || !in.Elem().FieldByName("NextToken").IsValid() {
+			break
+		}
+		again := reflect.New(in.Type().Elem())
+		again.Elem().Set(in.Elem())
+		again.Elem().FieldByName("NextToken").Set(next)
+		in = again
+	}
+	if !IsWrite(operation) {
+		c.read[command] = all
+	}
+	return all, nil
+}
+
+// Forget forgets what was read, so that it is read again.
+func (c *Cloud) Forget() { clear(c.read) }
+
+// Writes returns how many calls changed something.
+func (c *Cloud) Writes() int { return c.writes }
+
+// Deploys returns how many of the writes make API Gateway deploy a stage that deploys automatically.
+func (c *Cloud) Deploys() int { return c.deploys }
+
+// Region returns the region of the calls.
+func (c *Cloud) Region() string { return c.cfg.Region }
+
+// In returns a cloud for another region.
+func (c *Cloud) In(region string) *Cloud {
+	cfg := c.cfg.Copy()
+	cfg.Region = region
+	return New(cfg)
+}
