@@ -11,6 +11,7 @@ import (
 
 	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/report"
 	"example.com/portable-notes/deploy/stack"
 )
 
@@ -19,7 +20,7 @@ type converger struct {
 	*cloud.Cloud
 	refs   map[string]string
 	twins  []any // calls that remove what a lost answer left behind
-	report *report
+	report *report.Report
 }
 
 // find tells whether a step's thing is there, and its id.
@@ -169,7 +170,7 @@ func (c *converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]str
 		return err
 	})
 	if s.Refused != "" && err != nil && strings.Contains(err.Error(), s.Refused) {
-		c.report.note("%s", s.Else)
+		c.report.Note("%s", s.Else)
 		return nil, nil
 	}
 	return changes, err
@@ -220,7 +221,7 @@ func (c *converger) await(ctx context.Context, s stack.Step, done func(there boo
 			return err
 		}
 		c.Forget()
-		c.report.waits(s.What + ", at which AWS is at work")
+		c.report.Waits(s.What + ", at which AWS is at work")
 		return cloud.Later(fmt.Errorf("AWS is still at work on it after %v: %v; run this again", cloud.ActiveWait, cloud.Search(s.Reason, answer)))
 	})
 }

@@ -33,7 +33,7 @@ stack, by its tags, is not touched. The table with its notes stays, unless --del
 			if err != nil {
 				return err
 			}
-			return errors.Join(down(cmd.Context(), c, f.Stack, data != ""), c.report.end())
+			return errors.Join(down(cmd.Context(), c, f.Stack, data != ""), c.report.End())
 		},
 	}
 	f.add(cmd.Flags())
@@ -64,13 +64,13 @@ func down(ctx context.Context, c *converger, s stack.Stack, data bool) error {
 		}
 		if step.Data && !data {
 			if there {
-				c.report.done(step.What, "stays, with its notes; --delete-data "+s.Name+" removes it")
+				c.report.Done(step.What, "stays, with its notes; --delete-data "+s.Name+" removes it")
 			}
 			continue
 		}
 		if !there {
 			if i >= len(steps)-len(s.Steps()) {
-				c.report.done(step.What, "is not there")
+				c.report.Done(step.What, "is not there")
 			}
 			continue
 		}
@@ -98,7 +98,7 @@ func down(ctx context.Context, c *converger, s stack.Stack, data bool) error {
 				return fmt.Errorf("%s: %w", step.What, err)
 			}
 		}
-		c.report.done(step.What, "removed")
+		c.report.Done(step.What, "removed")
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
+	"example.com/portable-notes/deploy/report"
 )
 
 // permitter gives an API the grants that it needs on functions, and takes back ours that it does not need any more.
@@ -22,7 +23,7 @@ type permitter struct {
 	*cloud.Cloud
 	api    gateway.API
 	stages []string // nil for all
-	report *report
+	report *report.Report
 	strict bool // a statement that is not ours, and opens the API, is an error
 }
 
@@ -62,9 +63,9 @@ func (p *permitter) add(ctx context.Context, grants []gateway.Grant) (there int,
 		var lacking []gateway.Grant
 		for _, g := range some {
 			if by := gateway.Covered(document, g, p.arn(g)); by == g.StatementID {
-				p.report.done("grant for "+g.For, "unchanged")
+				p.report.Done("grant for "+g.For, "unchanged")
 			} else if by != "" {
-				p.report.done("grant for "+g.For, "unchanged: statement "+by+", which is not ours, opens it")
+				p.report.Done("grant for "+g.For, "unchanged: statement "+by+", which is not ours, opens it")
 			} else {
 				lacking = append(lacking, g)
 				continue
@@ -76,13 +77,13 @@ func (p *permitter) add(ctx context.Context, grants []gateway.Grant) (there int,
 		}
 		for _, g := range lacking {
 			if err := p.grant(ctx, g); cloud.IsNotFound(err) {
-				p.report.done("grant for "+g.For, "not helped: there is no function "+p.arn(g))
+				p.report.Done("grant for "+g.For, "not helped: there is no function "+p.arn(g))
 				continue
 			} else if err != nil {
 				return there, err
 			}
 			there++
-			p.report.done("grant for "+g.For, "created")
+			p.report.Done("grant for "+g.For, "created")
 		}
 	}
 	return there, nil
@@ -144,7 +145,7 @@ func (p *permitter) prune(ctx context.Context, function, qualifier string, neede
 		if err := p.remove(ctx, function, qualifier, statement.Sid); err != nil {
 			return fmt.Errorf("statement %s, which no route needs, is not removed (run this again): %w", statement.Sid, err)
 		}
-		p.report.done("grant "+statement.Sid, "removed: no route needs it")
+		p.report.Done("grant "+statement.Sid, "removed: no route needs it")
 	}
 	var others []string
 	for _, s := range document.Statement {
@@ -156,7 +157,7 @@ func (p *permitter) prune(ctx context.Context, function, qualifier string, neede
 		if p.strict {
 			return fmt.Errorf("the policy of function %s has statements that are not ours: %v; --strict makes that an error", function, others)
 		}
-		p.report.note("the policy of function %s also has statements that are not ours, and were left alone: %v", function, others)
+		p.report.Note("the policy of function %s also has statements that are not ours, and were left alone: %v", function, others)
 	}
 	return nil
 }
@@ -228,7 +229,7 @@ func openAPI(cmd *cobra.Command, f apiFlags) (*permitter, gateway.Facts, error) 
 	if err != nil {
 		return nil, gateway.Facts{}, err
 	}
-	r := newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
+	r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
 	tell(c, cmd, f.verbose)
 	p := &permitter{Cloud: c, api: gateway.API{Partition: partition, Region: cfg.Region, Account: account, ID: f.api}, stages: f.stages, report: r, strict: f.strict}
 	facts, err := p.facts(cmd.Context())
@@ -262,21 +263,21 @@ left alone. A route that no grant can help is listed with the reason.`,
 			}
 			grants, unhelped := gateway.Grants(facts, f.function, p.stages, scope)
 			for _, u := range unhelped {
-				p.report.done("route "+u.Route, "not helped: "+u.Why)
+				p.report.Done("route "+u.Route, "not helped: "+u.Why)
 			}
 			there, err := p.add(cmd.Context(), grants)
 			if err != nil {
-				return errors.Join(p.report.end(), err)
+				return errors.Join(p.report.End(), err)
 			}
 			if there == 0 {
-				return errors.Join(p.report.end(), fmt.Errorf("no route of API %s is one that a grant can help; nothing was written", f.api))
+				return errors.Join(p.report.End(), fmt.Errorf("no route of API %s is one that a grant can help; nothing was written", f.api))
 			}
 			for on := range byResource(grants) {
 				if err := p.prune(cmd.Context(), on[0], on[1], grants); err != nil {
-					return errors.Join(p.report.end(), err)
+					return errors.Join(p.report.End(), err)
 				}
 			}
-			return p.report.end()
+			return p.report.End()
 		},
 	}
 	cmd.Flags().StringVar(&f.api, "api", "", "id of the HTTP API")
@@ -317,14 +318,14 @@ route that only one reading lets in is said to be unsure.`,
 				return err
 			}
 			if parts := strings.SplitN(args[0], ":", 6); len(parts) == 6 && parts[4] == "" {
-				p.report.note("the pattern names no account, so it lets nothing in: it must hold %s", p.api.Account)
+				p.report.Note("the pattern names no account, so it lets nothing in: it must hold %s", p.api.Account)
 			}
 			for _, s := range facts.Stages {
 				for _, r := range facts.Routes {
-					p.report.done(*s.StageName+" "+*r.RouteKey, gateway.Covers(args[0], p.api, *s.StageName, *r.RouteKey))
+					p.report.Done(*s.StageName+" "+*r.RouteKey, gateway.Covers(args[0], p.api, *s.StageName, *r.RouteKey))
 				}
 			}
-			return p.report.end()
+			return p.report.End()
 		},
 	}
 	cmd.Flags().StringVar(&f.api, "api", "", "id of the HTTP API")

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/report"
 )
 
 // probePatience is how long the live check waits for the API to answer as it must: names, grants and deployments of AWS
@@ -23,7 +24,7 @@ const probePatience = 60 * time.Second
 // probe asks the API through its public URL: where the service knows its callers, whether it refuses a stranger; then it
 // lists the notes, and where it may write it makes, reads, changes, lists and removes one note. Without a token that can
 // only be seen to work as far as the refusal.
-func probe(ctx context.Context, r *report, url, auth, token string, write bool) error {
+func probe(ctx context.Context, r *report.Report, url, auth, token string, write bool) error {
 	client := &http.Client{Timeout: 15 * time.Second}
 	key := uuid.NewString() // one for all tries: an answer that was lost leaves no note behind
 	ask := func(method, path, body string, want int) (string, error) {
@@ -44,7 +45,7 @@ func probe(ctx context.Context, r *report, url, auth, token string, write bool) 
 			}
 			answer, err := client.Do(request)
 			if err != nil {
-				r.waits("the API, which does not answer")
+				r.Waits("the API, which does not answer")
 				return cloud.Later(fmt.Errorf("%s %s: %w", method, url+path, err))
 			}
 			defer answer.Body.Close()
@@ -55,7 +56,7 @@ func probe(ctx context.Context, r *report, url, auth, token string, write bool) 
 			}
 			err = fmt.Errorf("%s %s must answer %d, its last answer is %d %.300s", method, url+path, want, answer.StatusCode, bytes.TrimSpace(content))
 			if slices.Contains([]int{401, 403, 404, 500, 503}, answer.StatusCode) {
-				r.waits(fmt.Sprintf("the API, which answers %d", answer.StatusCode))
+				r.Waits(fmt.Sprintf("the API, which answers %d", answer.StatusCode))
 				return cloud.Later(err)
 			}
 			return err
@@ -77,7 +78,7 @@ func probe(ctx context.Context, r *report, url, auth, token string, write bool) 
 			return fmt.Errorf("GET %s/notes is refused, but not by the service: %.300s", url, refusal)
 		}
 		if token = stranger; token == "" {
-			r.done("live check", "strangers are refused; with a token in NOTES_TOKEN more is tried")
+			r.Done("live check", "strangers are refused; with a token in NOTES_TOKEN more is tried")
 			return nil
 		}
 	}
@@ -85,7 +86,7 @@ func probe(ctx context.Context, r *report, url, auth, token string, write bool) 
 		return err
 	}
 	if !write {
-		r.done("live check", "the notes can be read")
+		r.Done("live check", "the notes can be read")
 		return nil
 	}
 	made, err := ask("POST", "/notes", `{"title":"made by deploy to try the service","tags":["deploy-check"]}`, 201)
@@ -107,6 +108,6 @@ func probe(ctx context.Context, r *report, url, auth, token string, write bool) 
 			return err
 		}
 	}
-	r.done("live check", "a note was made, read, changed, listed and removed")
+	r.Done("live check", "a note was made, read, changed, listed and removed")
 	return nil
 }

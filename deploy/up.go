@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -21,6 +22,7 @@ import (
 	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/gateway"
+	"example.com/portable-notes/deploy/report"
 	"example.com/portable-notes/deploy/stack"
 )
 
@@ -102,7 +104,7 @@ func (f *stackFlags) decide(cmd *cobra.Command, c *converger) (made string, err 
 		return made, c.agreed(cmd.Context(), f.Stack)
 	}
 	if before.Kind == "token" && f.Auth.Kind != "token" {
-		c.report.note("The former tokens are forgotten. The notes of their owners stay in the table, where nobody sees them but through tokens of the same names.")
+		c.report.Note("The former tokens are forgotten. The notes of their owners stay in the table, where nobody sees them but through tokens of the same names.")
 	}
 	return made, nil
 }
@@ -155,7 +157,7 @@ func (f *stackFlags) open(cmd *cobra.Command) (*converger, error) {
 		return nil, err
 	}
 	tell(c, cmd, f.verbose)
-	return &converger{Cloud: c, refs: map[string]string{"stack": f.Name}, report: newReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)}, nil
+	return &converger{Cloud: c, refs: map[string]string{"stack": f.Name}, report: report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)}, nil
 }
 
 // pack builds the function, or reads its zip.
@@ -207,7 +209,7 @@ environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API 
 				showToken(to, made)
 			}
 			err = up(cmd.Context(), c, &f)
-			return errors.Join(c.report.end(), err)
+			return errors.Join(c.report.End(), err)
 		},
 	}
 	f.add(cmd.Flags())
@@ -233,7 +235,7 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 	if err := f.pack(ctx); err != nil {
 		return err
 	}
-	c.report.done("build for "+f.Architecture, fmt.Sprintf("%d bytes", len(f.Zip)))
+	c.report.Done("build for "+f.Architecture, fmt.Sprintf("%d bytes", len(f.Zip)))
 	s := f.Stack
 	p := &permitter{Cloud: c.Cloud, stages: []string{s.Stage}, report: c.report, strict: f.strict}
 	var grants []gateway.Grant
@@ -248,7 +250,7 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.What, err)
 		}
-		c.report.done(step.What, state)
+		c.report.Done(step.What, state)
 		if step.Ref == "api" { // the grants, before there is a route that needs them
 			if before, _, err = c.deployment(ctx, s); err != nil {
 				return err
@@ -289,7 +291,7 @@ func up(ctx context.Context, c *converger, f *stackFlags) error {
 	if f.Auth.Kind == "none" {
 		bearer = ""
 	}
-	c.report.note("\n%s/notes\ncurl -s %s/notes%s\n%s", c.report.URL, c.report.URL, bearer, who)
+	c.report.Note("\n%s/notes\ncurl -s %s/notes%s\n%s", c.report.URL, c.report.URL, bearer, who)
 	return nil
 }
 
@@ -328,7 +330,7 @@ func (c *converger) rebind(ctx context.Context, s stack.Stack) error {
 	if _, err := c.Do(ctx, &lambda.TagResourceInput{Resource: aws.String(s.FunctionARN()), Tags: map[string]string{stack.RoleTag: c.refs["role_id"]}}); err != nil {
 		return err
 	}
-	c.report.done(step.What, "updated: its role was deleted and made again")
+	c.report.Done(step.What, "updated: its role was deleted and made again")
 	return nil
 }
 
@@ -348,7 +350,7 @@ func (c *converger) tidy(ctx context.Context, s stack.Stack) error {
 			if _, err := c.Do(ctx, &apigatewayv2.DeleteRouteInput{ApiId: api, RouteId: route.RouteId}); err != nil && !cloud.IsNotFound(err) {
 				return err
 			}
-			c.report.done("route "+*route.RouteKey, "removed: it is not the service's")
+			c.report.Done("route "+*route.RouteKey, "removed: it is not the service's")
 		}
 	}
 	for _, removal := range c.twins {
@@ -356,7 +358,7 @@ func (c *converger) tidy(ctx context.Context, s stack.Stack) error {
 			return err
 		}
 		_, operation := call.Operation(removal)
-		c.report.done(operation, "done: a lost answer had left one too many")
+		c.report.Done(operation, "done: a lost answer had left one too many")
 	}
 	return nil
 }
@@ -383,7 +385,12 @@ func (c *converger) deployed(ctx context.Context, s stack.Stack, before string) 
 		if err != nil || id != "" && id != before {
 			return err
 		}
-		c.report.waits("the stage's deployment")
+		c.report.Waits("the stage's deployment")
 		return cloud.Later(fmt.Errorf("the stage %s still serves its former deployment %q after %v; API Gateway says %q. Run this again", s.Stage, before, cloud.Patience, message))
 	})
+}
+
+// showToken shows a token that was made: before anything else can fail, because nobody can show it again.
+func showToken(to io.Writer, token string) {
+	fmt.Fprintf(to, "NOTES_TOKEN=%s\nThat is the token; it is shown only now.\n\n", token)
 }

@@ -1,4 +1,5 @@
-package main
+// Package report says what a command does: a line for each thing as it is done, or everything as JSON at the end.
+package report
 
 import (
 	"encoding/json"
@@ -10,8 +11,8 @@ import (
 	"github.com/mattn/go-isatty"
 )
 
-// report says what a command does, as it does it: a line for each thing, or everything as JSON at the end.
-type report struct {
+// Report is what one command says.
+type Report struct {
 	out      io.Writer
 	progress io.Writer // of what is awaited; nil where nobody looks
 	json     bool
@@ -30,16 +31,17 @@ type reported struct {
 	Seconds float64 `json:"seconds"`
 }
 
-func newReport(out, err io.Writer, asJSON bool) *report {
-	r := &report{out: out, json: asJSON, began: time.Now()}
+// New returns a report that writes to out. What is awaited is shown on err where that is a terminal.
+func New(out, err io.Writer, asJSON bool) *Report {
+	r := &Report{out: out, json: asJSON, began: time.Now()}
 	if f, ok := err.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
 		r.progress = err
 	}
 	return r
 }
 
-// done says what became of a thing.
-func (r *report) done(what, state string) {
+// Done says what became of a thing.
+func (r *Report) Done(what, state string) {
 	took := time.Since(r.began)
 	r.began = time.Now()
 	r.Lines = append(r.Lines, reported{what, state, took.Round(time.Millisecond).Seconds()})
@@ -49,33 +51,28 @@ func (r *report) done(what, state string) {
 	}
 }
 
-// showToken shows a token that was made: before anything else can fail, because nobody can show it again.
-func showToken(to io.Writer, token string) {
-	fmt.Fprintf(to, "NOTES_TOKEN=%s\nThat is the token; it is shown only now.\n\n", token)
-}
-
-// note says something at the end.
-func (r *report) note(format string, values ...any) {
+// Note says something at the end.
+func (r *Report) Note(format string, values ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, values...))
 }
 
-// waits shows what is awaited, on a terminal.
-func (r *report) waits(what string) {
+// Waits shows what is awaited, on a terminal.
+func (r *Report) Waits(what string) {
 	if r.progress != nil && !r.json {
 		r.waited = true
 		fmt.Fprintf(r.progress, "\r\x1b[K%s …", what)
 	}
 }
 
-func (r *report) clear() {
+func (r *Report) clear() {
 	if r.waited {
 		fmt.Fprint(r.progress, "\r\x1b[K")
 		r.waited = false
 	}
 }
 
-// end says the notes, or all as JSON.
-func (r *report) end() error {
+// End says the notes, or all as JSON.
+func (r *Report) End() error {
 	r.clear()
 	if r.json {
 		e := json.NewEncoder(r.out)
