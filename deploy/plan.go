@@ -32,7 +32,7 @@ the function that is there is told. A token that it makes is shown on stderr, on
 			}
 			var made string
 			if permitOnly { // of the routes that are there
-				is, err := c.environment(cmd.Context(), f.Stack)
+				is, err := c.Environment(cmd.Context(), f.Stack)
 				if err != nil {
 					return err
 				}
@@ -63,11 +63,11 @@ the function that is there is told. A token that it makes is shown on stderr, on
 
 // planGrants prints the commands that give an API the grants that it needs.
 func planGrants(cmd *cobra.Command, f apiFlags) error {
-	_, facts, err := openAPI(cmd, f)
+	_, has, err := openAPI(cmd, f)
 	if err != nil {
 		return err
 	}
-	grants, unhelped := gateway.Grants(facts, f.function, nil, gateway.RouteScope)
+	grants, unhelped := gateway.Grants(has, f.function, nil, gateway.RouteScope)
 	for _, u := range unhelped {
 		fmt.Fprintf(cmd.OutOrStdout(), "# %s: %s\n", u.Route, u.Why)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/converge"
 	"example.com/portable-notes/deploy/report"
 	"example.com/portable-notes/deploy/stack"
 )
@@ -26,15 +27,15 @@ names, and changes nothing; no data is ever touched.`,
 			if err != nil {
 				return err
 			}
-			c := &converger{Cloud: cloud.New(cfg), report: report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), asJSON)}
+			c := converge.New(cloud.New(cfg), "", report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), asJSON))
 			tell(c.Cloud, cmd, verbose)
 			table := stack.Table(args[0])
-			state, err := c.step(cmd.Context(), table)
+			state, err := c.Step(cmd.Context(), table)
 			if err != nil {
 				return fmt.Errorf("%s: %w", table.What, err)
 			}
-			c.report.Done(table.What, state)
-			return errors.Join(c.report.End(), err)
+			c.Report.Done(table.What, state)
+			return errors.Join(c.Report.End(), err)
 		},
 	}
 	outputFlags(cmd, &asJSON, &verbose)

@@ -1,4 +1,5 @@
-package main
+// Package converge brings what is on AWS to what it must be: it alone changes something there.
+package converge
 
 import (
 	"cmp"
@@ -9,22 +10,32 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+
 	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/report"
 	"example.com/portable-notes/deploy/stack"
 )
 
-// converger makes what a stack's steps say.
-type converger struct {
+// ErrDisagree is a function and an API of one stack that are set up for different callers.
+var ErrDisagree = errors.New("it is not clear who may use the service")
+
+// New returns a converger for a stack, or for a single thing where the name is "".
+func New(c *cloud.Cloud, stack string, r *report.Report) *Converger {
+	return &Converger{Cloud: c, Report: r, refs: map[string]string{"stack": stack}}
+}
+
+// Converger makes what a stack's steps say.
+type Converger struct {
 	*cloud.Cloud
 	refs   map[string]string
 	twins  []any // calls that remove what a lost answer left behind
-	report *report.Report
+	Report *report.Report
 }
 
 // find tells whether a step's thing is there, and its id.
-func (c *converger) find(ctx context.Context, s stack.Step) (there bool, id string, answer any, err error) {
+func (c *Converger) find(ctx context.Context, s stack.Step) (there bool, id string, answer any, err error) {
 	answer, err = c.Do(ctx, call.Resolve(s.Find, c.refs))
 	switch {
 	case cloud.IsNotFound(err):
@@ -38,8 +49,8 @@ func (c *converger) find(ctx context.Context, s stack.Step) (there bool, id stri
 	return there, id, answer, nil
 }
 
-// step brings one thing to what it must be.
-func (c *converger) step(ctx context.Context, s stack.Step) (state string, err error) {
+// Step brings one thing to what it must be.
+func (c *Converger) Step(ctx context.Context, s stack.Step) (state string, err error) {
 	there, id, answer, err := c.find(ctx, s)
 	if err != nil {
 		return "", err
@@ -111,7 +122,7 @@ func (c *converger) step(ctx context.Context, s stack.Step) (state string, err e
 }
 
 // create makes a thing and reads it: another program may have made one too, and of a lost answer only this tells.
-func (c *converger) create(ctx context.Context, s stack.Step) (id string, answer any, err error) {
+func (c *Converger) create(ctx context.Context, s stack.Step) (id string, answer any, err error) {
 	_, failure := c.Do(ctx, call.Resolve(s.Create, c.refs))
 	if failure != nil && !cloud.IsExists(failure) && !cloud.IsAmbiguous(failure) {
 		return "", nil, failure
@@ -142,7 +153,7 @@ func with(refs map[string]string, name, value string) map[string]string {
 }
 
 // set sets one setting if it is not so, and says what it changed. Of a new thing AWS may not have heard everywhere yet.
-func (c *converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]string, error) {
+func (c *Converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]string, error) {
 	got, err := c.Do(ctx, call.Resolve(s.Read, c.refs))
 	if code := cloud.Code(err); s.Optional && (code == "UnknownOperationException" || code == "UnknownOperation") {
 		return nil, nil
@@ -170,14 +181,14 @@ func (c *converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]str
 		return err
 	})
 	if s.Refused != "" && err != nil && strings.Contains(err.Error(), s.Refused) {
-		c.report.Note("%s", s.Else)
+		c.Report.Note("%s", s.Else)
 		return nil, nil
 	}
 	return changes, err
 }
 
 // settled waits until AWS is not at work on a thing any more.
-func (c *converger) settled(ctx context.Context, s stack.Step) error {
+func (c *Converger) settled(ctx context.Context, s stack.Step) error {
 	holds := cmp.Or(s.Settled, s.Ready)
 	if holds == "" {
 		return nil
@@ -189,7 +200,7 @@ func (c *converger) settled(ctx context.Context, s stack.Step) error {
 }
 
 // ready tells that others can build on a thing.
-func (c *converger) ready(ctx context.Context, s stack.Step) error {
+func (c *Converger) ready(ctx context.Context, s stack.Step) error {
 	if s.Ready == "" {
 		return nil
 	}
@@ -204,7 +215,7 @@ func (c *converger) ready(ctx context.Context, s stack.Step) error {
 }
 
 // gone waits for the end of what is just being deleted, and tells whether the thing is there then.
-func (c *converger) gone(ctx context.Context, s stack.Step) (there bool, err error) {
+func (c *Converger) gone(ctx context.Context, s stack.Step) (there bool, err error) {
 	err = c.await(ctx, s, func(is bool, answer any) bool {
 		going, _ := cloud.Search(s.Going, answer).(bool)
 		there = is
@@ -214,14 +225,14 @@ func (c *converger) gone(ctx context.Context, s stack.Step) (there bool, err err
 }
 
 // await reads a thing again until it is as it must be.
-func (c *converger) await(ctx context.Context, s stack.Step, done func(there bool, answer any) bool) error {
+func (c *Converger) await(ctx context.Context, s stack.Step, done func(there bool, answer any) bool) error {
 	return cloud.Retry(ctx, cloud.ActiveWait, func() error {
 		there, _, answer, err := c.find(ctx, s)
 		if err != nil || done(there, answer) {
 			return err
 		}
 		c.Forget()
-		c.report.Waits(s.What + ", at which AWS is at work")
+		c.Report.Waits(s.What + ", at which AWS is at work")
 		return cloud.Later(fmt.Errorf("AWS is still at work on it after %v: %v; run this again", cloud.ActiveWait, cloud.Search(s.Reason, answer)))
 	})
 }
@@ -230,7 +241,7 @@ func (c *converger) await(ctx context.Context, s stack.Step, done func(there boo
 const tagWait = 30 * time.Second
 
 // ours tells by its tags that a thing is of this stack. What is not ours is not touched.
-func (c *converger) ours(ctx context.Context, s stack.Step, answer any) error {
+func (c *Converger) ours(ctx context.Context, s stack.Step, answer any) error {
 	if s.TagsAt == "" {
 		return nil // Pick has told
 	}
@@ -252,7 +263,7 @@ func (c *converger) ours(ctx context.Context, s stack.Step, answer any) error {
 }
 
 // tags are those of a step's thing.
-func (c *converger) tags(ctx context.Context, s stack.Step, answer any) (map[string]string, error) {
+func (c *Converger) tags(ctx context.Context, s stack.Step, answer any) (map[string]string, error) {
 	if s.Tags != nil {
 		var err error
 		if answer, err = c.Do(ctx, call.Resolve(s.Tags, c.refs)); err != nil {
@@ -262,7 +273,7 @@ func (c *converger) tags(ctx context.Context, s stack.Step, answer any) (map[str
 	return tagsOf(cloud.Search(s.TagsAt, answer)), nil
 }
 
-func (c *converger) own(tags map[string]string) bool {
+func (c *Converger) own(tags map[string]string) bool {
 	return tags[stack.StackTag] == c.refs["stack"] && tags[stack.RegionTag] == c.Region()
 }
 
@@ -282,4 +293,43 @@ func tagsOf(value any) map[string]string {
 		}
 	}
 	return tags
+}
+
+func twins(s stack.Step, answer any) []string {
+	if s.Twins == "" {
+		return nil
+	}
+	return cloud.Texts(s.Twins, answer)
+}
+
+// Environment are the variables of the function that is there.
+func (c *Converger) Environment(ctx context.Context, s stack.Stack) (variables map[string]string, err error) {
+	there, _, function, err := c.find(ctx, s.Function())
+	if err != nil || !there {
+		return nil, err
+	}
+	return variables, cloud.Decode(cloud.Search("Configuration.Environment.Variables || `{}`", function), &variables)
+}
+
+// Agreed tells whether the API's routes ask for what the function does. Where they do not, somebody has changed one of them, or
+// a change was cut short; and what is meant has to be said.
+func (c *Converger) Agreed(ctx context.Context, s stack.Stack) error {
+	steps := s.Steps()
+	api := steps[slices.IndexFunc(steps, func(step stack.Step) bool { return step.Ref == "api" })]
+	there, id, _, err := c.find(ctx, api)
+	if err != nil || !there {
+		return err
+	}
+	answer, err := c.Do(ctx, &apigatewayv2.GetRoutesInput{ApiId: &id})
+	if err != nil {
+		return err
+	}
+	others, have := "Items[?AuthorizationType!=`null` && AuthorizationType!='NONE'].RouteKey", "an authorizer"
+	if s.Auth.Kind == "jwt" {
+		others, have = "Items[?AuthorizationType!='JWT' && starts_with(RouteKey, 'ANY ')].RouteKey", "no authorizer for it"
+	}
+	if keys := cloud.Texts(others, answer); len(keys) > 0 {
+		return fmt.Errorf("%w: the function's NOTES_AUTH is %s, but the route %s has %s: say with --auth who may use the service", ErrDisagree, s.Auth.Kind, keys[0], have)
+	}
+	return nil
 }

@@ -1,0 +1,105 @@
+package converge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+
+	"example.com/portable-notes/deploy/call"
+	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/stack"
+)
+
+// Down removes a stack. What is gone already is no failure.
+func (c *Converger) Down(ctx context.Context, s stack.Stack, data bool) error {
+	steps := s.Steps()
+	other, _ := s.OtherRole()
+	steps = append([]stack.Step{other}, steps...)
+	groups, err := c.others(ctx, s)
+	if err != nil {
+		return fmt.Errorf("access logs of other stages: %w", err)
+	}
+	for _, group := range groups {
+		steps = append([]stack.Step{group}, steps...)
+	}
+	for i, step := range slices.Backward(steps) {
+		if step.Remove == nil {
+			continue // it goes with its API
+		}
+		there, id, answer, err := c.find(ctx, step)
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.What, err)
+		}
+		if step.Data && !data {
+			if there {
+				c.Report.Done(step.What, "stays, with its notes; --delete-data "+s.Name+" removes it")
+			}
+			continue
+		}
+		if !there {
+			if i >= len(steps)-len(s.Steps()) {
+				c.Report.Done(step.What, "is not there")
+			}
+			continue
+		}
+		if err := c.ours(ctx, step, answer); err != nil {
+			return fmt.Errorf("%s: %w", step.What, err)
+		}
+		if step.Ref != "" {
+			c.refs[step.Ref] = id
+		}
+		removals := step.Remove
+		for _, twin := range twins(step, answer) {
+			removals = append([]any{call.Resolve(step.Twin, with(c.refs, "twin", twin))}, removals...)
+		}
+		for _, extra := range step.Extras {
+			list, err := c.Do(ctx, call.Resolve(extra.List, c.refs))
+			if err != nil {
+				return fmt.Errorf("%s: %w", step.What, err)
+			}
+			for _, name := range cloud.Texts(extra.At, list) {
+				removals = append([]any{call.Resolve(extra.Remove, with(c.refs, "extra", name))}, removals...)
+			}
+		}
+		for _, removal := range removals {
+			if _, err := c.Do(ctx, call.Resolve(removal, c.refs)); err != nil && !cloud.IsNotFound(err) {
+				return fmt.Errorf("%s: %w", step.What, err)
+			}
+		}
+		c.Report.Done(step.What, "removed")
+	}
+	return nil
+}
+
+// others are the access log groups of other stages that the stack had.
+func (c *Converger) others(ctx context.Context, s stack.Stack) (steps []stack.Step, err error) {
+	prefix := stack.AccessLogPrefix + s.Name + "-"
+	list, err := c.Do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &prefix})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range cloud.Texts("logGroups[].logGroupName", list) {
+		of := s
+		if of.Stage = strings.TrimPrefix(name, prefix); of.Stage == strings.TrimPrefix(s.Stage, "$") {
+			continue
+		}
+		for _, step := range of.Steps() {
+			if step.What != "log group "+name {
+				continue
+			}
+			_, _, answer, err := c.find(ctx, step)
+			if err != nil {
+				return nil, err
+			}
+			if tags, err := c.tags(ctx, step, answer); err != nil {
+				return nil, err
+			} else if c.own(tags) {
+				steps = append(steps, step)
+			}
+		}
+	}
+	return steps, nil
+}

@@ -1,0 +1,57 @@
+// Package facts reads what a judgement needs: from AWS. It changes nothing.
+package facts
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/gateway"
+	"example.com/portable-notes/deploy/policy"
+)
+
+// API reads what an HTTP API has.
+func API(ctx context.Context, c *cloud.Cloud, api gateway.API) (f gateway.Facts, err error) {
+	f.API = api
+	id := &api.ID
+	for _, list := range []struct {
+		input any
+		into  any
+	}{
+		{&apigatewayv2.GetRoutesInput{ApiId: id}, &f.Routes}, {&apigatewayv2.GetIntegrationsInput{ApiId: id}, &f.Integrations},
+		{&apigatewayv2.GetStagesInput{ApiId: id}, &f.Stages}, {&apigatewayv2.GetAuthorizersInput{ApiId: id}, &f.Authorizers},
+	} {
+		answer, err := c.Do(ctx, list.input)
+		if cloud.IsNotFound(err) {
+			return f, fmt.Errorf("there is no HTTP API %s in %s: aws apigatewayv2 get-apis lists those that are there", *id, c.Region())
+		}
+		if err == nil {
+			err = cloud.Decode(cloud.Search("Items", answer), list.into)
+		}
+		if err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// Policy reads the policy of a function, or of one of its versions or aliases.
+func Policy(ctx context.Context, c *cloud.Cloud, function, qualifier string) (document policy.Document, revision string, err error) {
+	in := &lambda.GetPolicyInput{FunctionName: &function}
+	if qualifier != "" {
+		in.Qualifier = &qualifier
+	}
+	answer, err := c.Do(ctx, in)
+	if cloud.IsNotFound(err) { // the policy; or the function, of which AddPermission will tell
+		return document, "", nil
+	} else if err != nil {
+		return document, "", err
+	}
+	text, _ := cloud.Search("Policy", answer).(string)
+	revision, _ = cloud.Search("RevisionId", answer).(string)
+	document, err = policy.Parse([]byte(text))
+	return document, revision, err
+}
