@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"example.com/portable-notes/deploy/transfer"
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/bolt"
 	"example.com/portable-notes/notes/dynamo"
@@ -127,15 +128,14 @@ func TestCopyIsCutShort(t *testing.T) {
 	for _, after := range []int64{1, 30, 120, 200} {
 		ctx, cancel := context.WithCancel(t.Context())
 		var out bytes.Buffer
-		short := &cutShort{house: to, cut: cancel}
+		short := &cutShort{Store: to, cut: cancel}
 		short.left.Store(after)
-		m := mover{from: from, to: short, out: &out}
-		if err := m.move(ctx); err == nil || !strings.Contains(err.Error(), "run it again") {
+		if err := transfer.Run(ctx, from, short, false, &out); err == nil || !strings.Contains(err.Error(), "run it again") {
 			t.Errorf("cut after %d records: %v\n%s", after, err, &out)
 		}
 	}
 	var out bytes.Buffer
-	if err := (&mover{from: from, to: to, out: &out}).move(t.Context()); err != nil || !strings.Contains(out.String(), "from  notes 250, idempotency keys 100,") {
+	if err := transfer.Run(t.Context(), from, to, false, &out); err != nil || !strings.Contains(out.String(), "from  notes 250, idempotency keys 100,") {
 		t.Errorf("%v\n%s", err, &out)
 	}
 	if err := from.Close(); err != nil {
@@ -145,7 +145,7 @@ func TestCopyIsCutShort(t *testing.T) {
 
 // cutShort is a store that takes so many records and then cuts the copy short.
 type cutShort struct {
-	house
+	transfer.Store
 	left atomic.Int64
 	cut  func()
 }
@@ -154,7 +154,7 @@ func (c *cutShort) Import(ctx context.Context, r notes.Record) error {
 	if c.left.Add(-1) < 0 {
 		c.cut()
 	}
-	return c.house.Import(ctx, r)
+	return c.Store.Import(ctx, r)
 }
 
 // TestCopyRefusesAnInhabitedTarget, unless it is told to keep what is there.

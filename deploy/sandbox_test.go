@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/portable-notes/deploy/pack"
 	"example.com/portable-notes/deploy/sandbox"
 	"example.com/portable-notes/notes/storetest"
 )
@@ -217,7 +218,7 @@ messages /aws/lambda/notes
 rm $deny
 `
 	slow := filepath.Join(t.TempDir(), "slow.zip")
-	if err := os.WriteFile(slow, pack(t, "#!/bin/sh\ncurl -s -o /dev/null http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next\nexec sleep 60\n"), 0o644); err != nil {
+	if err := os.WriteFile(slow, zipped(t, "#!/bin/sh\ncurl -s -o /dev/null http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next\nexec sleep 60\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	arch := map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]
@@ -247,10 +248,10 @@ rm $deny
 	}
 }
 
-// pack is a zip with a bootstrap.
-func pack(t testing.TB, program string) []byte {
+// zipped is a zip with a bootstrap.
+func zipped(t testing.TB, program string) []byte {
 	t.Helper()
-	packed, err := zipOf([]byte(program))
+	packed, err := pack.Zip([]byte(program))
 	if err != nil {
 		t.Fatal(err)
 	}

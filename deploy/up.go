@@ -16,6 +16,7 @@ import (
 	"example.com/portable-notes/app/token"
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/converge"
+	"example.com/portable-notes/deploy/pack"
 	"example.com/portable-notes/deploy/report"
 	"example.com/portable-notes/deploy/stack"
 )
@@ -125,17 +126,17 @@ func (f *stackFlags) open(cmd *cobra.Command) (*converge.Converger, error) {
 	return converge.New(c, f.Name, report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)), nil
 }
 
-// pack builds the function, or reads its zip.
-func (f *stackFlags) pack(ctx context.Context) (err error) {
+// build builds the function, or reads its zip.
+func (f *stackFlags) build(ctx context.Context) (err error) {
 	arch := stack.GOARCH(f.Architecture)
 	if f.zip == "" {
-		f.Zip, err = buildZip(ctx, arch, f.Auth.Kind == "jwt")
+		f.Zip, err = pack.Build(ctx, arch, f.Auth.Kind == "jwt")
 		return err
 	}
 	if f.Zip, err = os.ReadFile(f.zip); err != nil {
 		return fmt.Errorf("--zip: %w", err)
 	}
-	return checkZip(f.Zip, arch)
+	return pack.Check(f.Zip, arch)
 }
 
 func upCommand() *cobra.Command {
@@ -173,7 +174,7 @@ environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API 
 				}
 				showToken(to, made)
 			}
-			if err = f.pack(cmd.Context()); err == nil {
+			if err = f.build(cmd.Context()); err == nil {
 				c.Report.Done("build for "+f.Architecture, fmt.Sprintf("%d bytes", len(f.Zip)))
 				err = c.Up(cmd.Context(), f.Stack, converge.Options{Check: f.check, Strict: f.strict, Token: f.token})
 			}

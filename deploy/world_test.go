@@ -228,5 +228,5 @@ const blank = `{"message":"Internal Server Error"}`
 
 func packed(t *testing.T, name string) []byte {
 	t.Helper()
-	return bytes.ReplaceAll(pack(t, "x"), []byte("bootstrap"), []byte(name+strings.Repeat("x", len("bootstrap")-len(name))))
+	return bytes.ReplaceAll(zipped(t, "x"), []byte("bootstrap"), []byte(name+strings.Repeat("x", len("bootstrap")-len(name))))
 }

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"example.com/portable-notes/deploy/pack"
 )
 
 // TestZip: the file is what provided.al2023 wants, within bounds that a package which makes text/template reachable would
@@ -63,7 +65,7 @@ func TestZipIsReproducible(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Chdir(folder)
-		packed, err := buildZip(t.Context(), "amd64", false)
+		packed, err := pack.Build(t.Context(), "amd64", false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,14 +78,14 @@ func TestZipIsReproducible(t *testing.T) {
 		t.Error("two folders, and other settings of the Go tool, give two zips")
 	}
 	t.Chdir(t.TempDir())
-	if _, err := buildZip(t.Context(), "amd64", false); err == nil {
+	if _, err := pack.Build(t.Context(), "amd64", false); err == nil {
 		t.Error("a folder without the source gives a zip")
 	}
 	t.Setenv("PATH", "")
 	if _, err := exec.LookPath("go"); err == nil {
 		t.Fatal("go is still there")
 	}
-	if _, err := buildZip(t.Context(), "amd64", false); err == nil || !bytes.Contains([]byte(err.Error()), []byte("install Go")) {
+	if _, err := pack.Build(t.Context(), "amd64", false); err == nil || !bytes.Contains([]byte(err.Error()), []byte("install Go")) {
 		t.Errorf("without Go: %v", err)
 	}
 }

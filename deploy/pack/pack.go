@@ -1,0 +1,95 @@
+// Package pack builds the Lambda function and packs it as Lambda wants it.
+package pack
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+)
+
+// Architectures are those of Lambda, by the names that Go has for them.
+var Architectures = []string{"arm64", "amd64"}
+
+const functionPackage = "example.com/portable-notes/adapters/lambda"
+
+// Build builds the function for a processor, with JSON Web Tokens or without, and packs it. It needs the Go tool, and a
+// folder of this module to be the current one.
+func Build(ctx context.Context, arch string, jwt bool) ([]byte, error) {
+	if _, err := exec.LookPath("go"); err != nil {
+		return nil, fmt.Errorf("the Go tool is not there: install Go 1.26 (https://go.dev/dl): %w", err)
+	}
+	folder, err := os.MkdirTemp("", "notes-build-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	binary := filepath.Join(folder, "bootstrap")
+	tags := "lambda.norpc" // leaves net/rpc out, and with it a third of the program
+	if jwt {
+		tags += ",jwt"
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", "-s -w", "-o", binary, functionPackage) // #nosec G204 -- go build
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0",
+		// and nothing of this machine's settings: a processor level that Lambda's lacks would not even start
+		"GOFLAGS=-trimpath", "GOWORK=off", "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFIPS140=off")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("the function does not build: run this in a clone of portable-notes: %w\n%s", err, bytes.TrimSpace(out))
+	}
+	program, err := os.ReadFile(binary) // #nosec G304 -- what was just built
+	if err != nil {
+		return nil, err
+	}
+	return Zip(program)
+}
+
+// Zip packs a program as the runtime provided.al2023 wants it.
+func Zip(program []byte) ([]byte, error) {
+	var packed bytes.Buffer
+	w := zip.NewWriter(&packed)
+	header := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate} // without a time, so that it is always the same
+	header.SetMode(0o755)
+	entry, err := w.CreateHeader(header)
+	if err == nil {
+		_, err = entry.Write(program)
+	}
+	if err := errors.Join(err, w.Close()); err != nil {
+		return nil, err
+	}
+	return packed.Bytes(), nil
+}
+
+// Check says what is wrong with a zip for the runtime provided.al2023.
+func Check(packed []byte, arch string) error {
+	archive, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
+	if err != nil {
+		return fmt.Errorf("--zip: it is no zip: %w", err)
+	}
+	i := slices.IndexFunc(archive.File, func(f *zip.File) bool { return f.Name == "bootstrap" })
+	if i < 0 {
+		return errors.New("--zip: it has no file bootstrap, which is what the runtime provided.al2023 starts: deploy zip makes one")
+	}
+	if archive.File[i].Mode()&0o111 == 0 {
+		return errors.New("--zip: its bootstrap cannot be executed: chmod 755 it before it is packed")
+	}
+	file, err := archive.File[i].Open()
+	if err != nil {
+		return fmt.Errorf("--zip: %w", err)
+	}
+	program, err := io.ReadAll(file)
+	if err != nil {
+		return fmt.Errorf("--zip: %w", err)
+	}
+	want := map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64}[arch]
+	if binary, err := elf.NewFile(bytes.NewReader(program)); err == nil && binary.Machine != want {
+		return fmt.Errorf("--zip: its bootstrap is for %v, the function for %v: set --arch, or build it for the other", binary.Machine, want)
+	}
+	return nil
+}
