@@ -178,24 +178,6 @@ func (d Document) Judge(r Request) Decision {
 	return decision
 }
 
-// JudgeRole judges what a role may do: one of its policies must allow it, the boundary, if there is one, too, and none of
-// them may deny it.
-func JudgeRole(identity []Document, boundary *Document, r Request) Decision {
-	var all Document
-	for _, d := range identity {
-		all.Statement = append(all.Statement, d.Statement...)
-	}
-	decision := all.Judge(r)
-	if boundary != nil {
-		limit := boundary.Judge(r)
-		decision.Allowed = decision.Allowed && limit.Allowed
-		decision.Denied = decision.Denied || limit.Denied
-		decision.Unclear = decision.Unclear || limit.Unclear
-		decision.Reasons = append(decision.Reasons, limit.Reasons...)
-	}
-	return decision
-}
-
 // matches judges one statement.
 func (s Statement) matches(r Request) Reason {
 	no := func(field string, want any, got string) Reason {

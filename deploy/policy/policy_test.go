@@ -148,7 +148,7 @@ func TestRoles(t *testing.T) {
 		"denied by boundary":  {[]policy.Document{all}, &deny, "dynamodb:Query", false, true},
 		"a boundary alone":    {nil, &all, "dynamodb:Query", false, false},
 	} {
-		if d := policy.JudgeRole(c.identity, c.boundary, request(c.action)); d.Allowed != c.allowed || d.Denied != c.denied {
+		if d, _ := (policy.Role{Identity: c.identity, Boundary: c.boundary}).Judge(request(c.action)); d.Allowed != c.allowed || d.Denied != c.denied {
 			t.Errorf("%s: %+v", name, d)
 		}
 	}
@@ -220,5 +220,32 @@ func TestParse(t *testing.T) {
 	again, err := policy.Parse(text)
 	if err != nil || fmt.Sprint(again) == "" || !again.Judge(invoking(prefix+"dev/GET/notes")).Allowed {
 		t.Errorf("%s: %+v, %v", text, again, err)
+	}
+}
+
+func TestAssume(t *testing.T) {
+	// percent-encoded, as IAM gives it
+	trust, err := policy.ParseEscaped(`%7B%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Principal%22%3A%7B%22Service%22%3A` +
+		`%22lambda.amazonaws.com%22%7D%2C%22Action%22%3A%22sts%3AAssumeRole%22%2C%22Condition%22%3A%7B%22StringEquals%22%3A` +
+		`%7B%22AWS%3ASourceAccount%22%3A%22123456789012%22%7D%7D%7D%7D`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, service, account string
+		want                   bool
+	}{
+		{"the service", "lambda.amazonaws.com", "123456789012", true},
+		{"another service", "ec2.amazonaws.com", "123456789012", false},
+		{"another account", "lambda.amazonaws.com", "210987654321", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if d := (policy.Role{Trust: trust}).Assume(c.service, c.account); d.Allowed != c.want {
+				t.Errorf("%+v", d)
+			}
+		})
+	}
+	if _, err := policy.ParseEscaped("%zz"); err == nil {
+		t.Error("what is not percent-encoded is taken")
 	}
 }

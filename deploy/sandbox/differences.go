@@ -309,7 +309,7 @@ func simulate(s *Sandbox, c *call) answer {
 	var members strings.Builder
 	for _, action := range values("ActionNames.member.") {
 		for _, on := range resources {
-			d := policy.JudgeRole(r.identity, r.boundary, policy.Request{Principal: policy.Caller{ARN: source, Account: Account}, Action: action, Resource: on})
+			d, _ := r.Judge(policy.Request{Principal: policy.Caller{ARN: source, Account: Account}, Action: action, Resource: on})
 			says := "implicitDeny"
 			if d.Denied || d.Unclear {
 				says = "explicitDeny"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,10 +15,8 @@ import (
 
 // role is a role of IAM, with all that says what it may do.
 type role struct {
-	id       string // which differs from that of a former role of the name
-	trust    policy.Document
-	identity []policy.Document
-	boundary *policy.Document
+	policy.Role
+	id string // which differs from that of a former role of the name
 }
 
 // session is a function's session with its role.
@@ -42,7 +39,7 @@ func (s *Sandbox) readRole(ctx context.Context, arn string) (*role, error) {
 			return nil, err
 		}
 		r := &role{id: *got.Role.RoleId}
-		if r.trust, err = parse(got.Role.AssumeRolePolicyDocument); err != nil {
+		if r.Trust, err = policy.ParseEscaped(*got.Role.AssumeRolePolicyDocument); err != nil {
 			return nil, err
 		}
 		inline, err := s.iam().ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: name, MaxItems: aws.Int32(1000)})
@@ -54,11 +51,11 @@ func (s *Sandbox) readRole(ctx context.Context, arn string) (*role, error) {
 			if err != nil {
 				return nil, err
 			}
-			document, err := parse(got.PolicyDocument)
+			document, err := policy.ParseEscaped(*got.PolicyDocument)
 			if err != nil {
 				return nil, err
 			}
-			r.identity = append(r.identity, document)
+			r.Identity = append(r.Identity, document)
 		}
 		attached, err := s.iam().ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{RoleName: name, MaxItems: aws.Int32(1000)})
 		if err != nil {
@@ -69,14 +66,14 @@ func (s *Sandbox) readRole(ctx context.Context, arn string) (*role, error) {
 			if err != nil {
 				return nil, err
 			}
-			r.identity = append(r.identity, document)
+			r.Identity = append(r.Identity, document)
 		}
 		if b := got.Role.PermissionsBoundary; b != nil {
 			document, err := s.managed(ctx, *b.PermissionsBoundaryArn)
 			if err != nil {
 				return nil, err
 			}
-			r.boundary = &document
+			r.Boundary = &document
 		}
 		return r, nil
 	})
@@ -92,16 +89,7 @@ func (s *Sandbox) managed(ctx context.Context, arn string) (policy.Document, err
 	if err != nil {
 		return policy.Document{}, err
 	}
-	return parse(v.PolicyVersion.Document)
-}
-
-// parse reads a policy as IAM gives it: percent-encoded.
-func parse(text *string) (policy.Document, error) {
-	decoded, err := url.PathUnescape(*text)
-	if err != nil {
-		return policy.Document{}, err
-	}
-	return policy.Parse([]byte(decoded))
+	return policy.ParseEscaped(*v.PolicyVersion.Document)
 }
 
 // assumable judges whether a service may assume a role. It returns why it may not.
@@ -110,7 +98,7 @@ func (s *Sandbox) assumable(ctx context.Context, arn, service string) string {
 	if err != nil {
 		return fmt.Sprintf("the role %s cannot be read: %v", arn, err)
 	}
-	if d := r.trust.Judge(policy.Request{Principal: policy.Caller{Service: service}, Action: "sts:AssumeRole", Context: map[string]string{"AWS:SourceAccount": Account}}); !d.Allowed {
+	if d := r.Assume(service, Account); !d.Allowed {
 		return fmt.Sprintf("the trust policy of %s does not let %s assume it", arn, service)
 	}
 	return ""
@@ -129,9 +117,10 @@ func (s *Sandbox) judge(ctx context.Context, arn string, c Call) string {
 	for _, on := range c.Resources {
 		request := policy.Request{Principal: policy.Caller{ARN: c.Caller, Account: Account}, Action: c.Action(), Resource: on,
 			Context: map[string]string{"aws:PrincipalArn": arn, "aws:PrincipalAccount": Account, "aws:RequestedRegion": c.Region, "aws:SecureTransport": "true"}}
-		kind, decision := "an identity-based policy", policy.JudgeRole(r.identity, nil, request)
-		if decision.Allowed && r.boundary != nil {
-			kind, decision = "a permissions boundary", r.boundary.Judge(request)
+		kind := "an identity-based policy"
+		decision, beyond := r.Judge(request)
+		if beyond {
+			kind = "a permissions boundary"
 		}
 		if decision.Allowed {
 			continue
