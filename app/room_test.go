@@ -173,22 +173,6 @@ func (heavy) Newest(context.Context, string, notes.ID, int) iter.Seq2[notes.Note
 	}
 }
 
-// listed is a store that lists notes.
-type listed struct {
-	notes.Store
-	notes []notes.Note
-}
-
-func (l listed) Newest(context.Context, string, notes.ID, int) iter.Seq2[notes.Note, error] {
-	return func(yield func(notes.Note, error) bool) {
-		for _, n := range l.notes {
-			if !yield(n, nil) {
-				return
-			}
-		}
-	}
-}
-
 // slow is a client that does not read its answer until it is told to.
 type slow struct {
 	*httptest.ResponseRecorder
