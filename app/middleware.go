@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -188,6 +189,18 @@ func WithBase(ctx context.Context, base string) context.Context {
 func Base(ctx context.Context) string {
 	base, _ := ctx.Value(baseKey{}).(string)
 	return base
+}
+
+// basePath is a path that needs no escaping, or nothing.
+var basePath = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$`)
+
+// CheckBase returns what is wrong with a base path for [Under]; "" is one.
+func CheckBase(base string) error {
+	if !basePath.MatchString(base) || strings.HasPrefix(base+"/", "/notes/") {
+		return errors.New("must be segments of letters, digits and . _ ~ -, each after a slash, such as /api, " +
+			"and the first not notes")
+	}
+	return nil
 }
 
 // Under serves a handler whose clients see it under a base path such as /api: it takes the base off the paths of

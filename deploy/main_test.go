@@ -98,7 +98,7 @@ func TestBadInput(t *testing.T) {
 		"a bad processor":    {[]string{"--arch", "mips"}, "", "arm64 or x86_64"},
 		"a bad memory size":  {[]string{"--memory", "100"}, "", "128 to 10240 MB"},
 		"a bad retention":    {[]string{"--retention", "8"}, "", "not 8"},
-		"a bad base path":    {[]string{"--base-path", "api"}, "", "must begin with /"},
+		"a bad base path":    {[]string{"--base-path", "api"}, "", "each after a slash"},
 		"no such zip":        {[]string{"--zip", "/no/such/file"}, "", "--zip"},
 		"no zip":             {[]string{"--zip", write("x.zip", []byte("x"))}, "", "it is no zip"},
 		"no bootstrap":       {[]string{"--zip", write("y.zip", packed(t, "main"))}, "", "no file bootstrap"},

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/agext/levenshtein"
+
+	"example.com/portable-notes/app"
 )
 
 // Prefix is what the names of all our variables begin with. Those below testPrefix are for the tests alone.
@@ -139,12 +141,8 @@ func CORSOrigins(v string) (origins []string, err error) {
 	return origins, nil
 }
 
-// basePath is a path that needs no escaping, or nothing.
-var basePath = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$`)
-
 // BasePath reads the path under which clients see the service: "" or one that begins with a slash and does not end with
 // one.
 func BasePath(v string) (string, error) {
-	return v, Expect(basePath.MatchString(v) && !strings.HasPrefix(v+"/", "/notes/"),
-		"must be segments of letters, digits and . _ ~ -, each after a slash, such as /api, and the first not notes")
+	return v, app.CheckBase(v)
 }

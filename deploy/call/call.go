@@ -235,6 +235,9 @@ func differ(path string, want reflect.Value, got any) (differences []string) {
 		if want.IsNil() {
 			return nil
 		}
+		if want.Type().Elem().Kind() == reflect.String { // AWS keeps such lists as sets, and leaves an empty one out
+			want, got = reflect.ValueOf(sorted(want.Interface())), sorted(got)
+		}
 	case reflect.String:
 		if want.String() == "" {
 			return nil
@@ -250,6 +253,18 @@ func differ(path string, want reflect.Value, got any) (differences []string) {
 		differences = append(differences, path+" "+g+" -> "+w)
 	}
 	return differences
+}
+
+// sorted returns the texts of a list in order; the list may be absent.
+func sorted(list any) []string {
+	texts := []string{}
+	if v := reflect.ValueOf(list); v.Kind() == reflect.Slice {
+		for i := range v.Len() {
+			texts = append(texts, fmt.Sprint(v.Index(i).Interface()))
+		}
+	}
+	slices.Sort(texts)
+	return texts
 }
 
 // changed names the keys of a map that are not as they are wanted, and no values.

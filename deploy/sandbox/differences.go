@@ -53,6 +53,7 @@ var differences = []difference{
 	{"apigateway:GetApis apigateway:GetRoutes apigateway:GetIntegrations apigateway:GetStages apigateway:GetDeployments apigateway:GetAuthorizers", "MaxResults and NextToken are ignored", "pages", "API Gateway V2 API reference", paged},
 	{"apigateway:DeleteApi apigateway:DeleteRoute apigateway:DeleteIntegration apigateway:DeleteAuthorizer", "what is not there is deleted too, and what a route refers to", "404 and 409", "API Gateway V2 API reference, DeleteIntegration; hashicorp/terraform-provider-aws#37732", deleteWhatIsFree},
 	{"apigateway:CreateRoute apigateway:UpdateRoute", "a second route with one key is taken, and one without", "409 and 400", "API Gateway V2 API reference, CreateRoute", routeKeyOnce},
+	{"apigateway:CreateRoute apigateway:UpdateRoute", "scopes without a JWT authorizer are taken", "400", "aws/aws-cdk#27576", scopesNeedJWT},
 	{"apigateway:CreateRoute apigateway:UpdateRoute apigateway:DeleteRoute apigateway:CreateIntegration apigateway:UpdateIntegration apigateway:DeleteIntegration apigateway:CreateAuthorizer apigateway:UpdateAuthorizer apigateway:DeleteAuthorizer apigateway:UpdateApi apigateway:DeleteCorsConfiguration", "nothing is deployed", "stages with AutoDeploy serve the change, others once it is deployed", "API Gateway developer guide, stages for HTTP APIs", deployAfter},
 	{"apigateway:CreateAuthorizer apigateway:DeleteAuthorizer", "-", "GetAuthorizers lists them", "API Gateway V2 API reference", noteAuthorizer},
 	{"apigateway:GetAuthorizers", "500", "a list", "API Gateway V2 API reference", own(withAPI(getAuthorizers))},
@@ -418,6 +419,30 @@ func routeKeyOnce(s *Sandbox, c *call, next func() answer) answer {
 				return c.refuse(http.StatusConflict, "ConflictException", "Route with key %s already exists for this API", in.RouteKey)
 			}
 		}
+	}
+	return next()
+}
+
+func scopesNeedJWT(s *Sandbox, c *call, next func() answer) answer {
+	var in struct {
+		AuthorizationType   types.AuthorizationType
+		AuthorizationScopes []string
+	}
+	c.decode(&in)
+	api, id := c.PathValue("api"), c.PathValue("id")
+	if id != "" { // what an update does not name stays
+		is, err := s.apis(c.Region).GetRoute(c.Context(), &apigatewayv2.GetRouteInput{ApiId: &api, RouteId: &id})
+		if err != nil {
+			return next() // moto says what is wrong
+		}
+		in.AuthorizationType = cmp.Or(in.AuthorizationType, is.AuthorizationType)
+		if in.AuthorizationScopes == nil {
+			in.AuthorizationScopes = is.AuthorizationScopes
+		}
+	}
+	if len(in.AuthorizationScopes) > 0 && in.AuthorizationType != types.AuthorizationTypeJwt {
+		return c.refuse(http.StatusBadRequest, "BadRequestException", "Invalid Route authorization type specified. "+
+			"Authorization Scopes are only valid for COGNITO_USER_POOLS and JWT authorization types")
 	}
 	return next()
 }

@@ -18,6 +18,7 @@ func Script(s Stack, permitOnly bool) string {
 	if !permitOnly {
 		line("# It wants the function beside it: %s", s.zipCommand())
 	}
+	line("# It needs the aws CLI, 1.29 or 2.13 or later, and sha256sum, shasum or openssl.")
 	line("set -eu")
 	line("stack=%s", s.Name)
 	line("export AWS_REGION=%s AWS_DEFAULT_REGION=%s AWS_PAGER=", s.Region, s.Region)
@@ -57,9 +58,11 @@ func Script(s Stack, permitOnly bool) string {
 			}
 			command := "again " + call.Command(setting.Put)
 			if setting.Refused != "" {
-				line(`said=$(%s 2>&1) || case $said in *%s*) echo %s >&2;; *) echo "$said" >&2; exit 1;; esac`, call.Command(setting.Put), setting.Refused, call.Quote(setting.Else))
-			} else if setting.Holds != "" {
-				line("[ \"$(%s --query %s --output text)\" = True ] || %s", call.Command(setting.Read), call.Quote(setting.Holds), command)
+				command = "tolerate " + call.Quote(setting.Refused) + " " + call.Quote(setting.Else) + " " + call.Command(setting.Put)
+			}
+			if setting.Holds != "" {
+				line("[ \"$(%s --query %s --output text)\" = True ] || %s",
+					call.Command(setting.Read), call.Quote(setting.Holds), command)
 			} else {
 				line("%s", command)
 			}
@@ -70,7 +73,7 @@ func Script(s Stack, permitOnly bool) string {
 		if step.Ref == "api" {
 			for _, g := range s.Grants("${api}") {
 				line("\n# grant for %s", g.For)
-				line("sid=%s$(printf '%%s\\n%%s\\n%%s\\n%%s' %s '' %s %s | sha256sum | cut -c1-16)", gateway.StatementPrefix, call.Quote(g.Function), call.Quote(g.SourceARN), g.Account)
+				line("sid=%s$(printf '%%s\\n%%s\\n%%s\\n%%s' %s '' %s %s | sum256)", gateway.StatementPrefix, call.Quote(g.Function), call.Quote(g.SourceARN), g.Account)
 				g.StatementID = "${sid}"
 				line("%s", Granting(g))
 			}
@@ -86,14 +89,28 @@ func Script(s Stack, permitOnly bool) string {
 	return out.String()
 }
 
+// cliVersion is of 2023, when the aws CLI has all that the script uses.
+const cliVersion = "the script needs the aws CLI of version 1.29 or 2.13, or a later one"
+
 // helpers are the script's functions. What fails for another reason than that something is not there ends the script.
-const helpers = `again() { # IAM and Lambda take their time
+const helpers = `refusal=
+again() { # IAM and Lambda take their time
   for pause in 1 2 4 8 16 32 0; do
     if said=$("$@" 2>&1); then return; fi
-    case $said in *AccessDenied*|*ExpiredToken*|*UnrecognizedClient*|*ValidationException*) break;; esac
+    if [ "$refusal" ]; then case $said in *"$refusal"*) echo "$meaning" >&2; return;; esac; fi
+    case $said in
+    *AccessDenied*|*ExpiredToken*|*UnrecognizedClient*|*ValidationException*) break;;
+    *'Unknown options'*|*'nvalid choice'*|*'Unknown parameter'*)
+      echo "$(aws --version 2>&1) is too old: ` + cliVersion + `" >&2; break;;
+    esac
     sleep $pause
   done
   echo "$said" >&2; exit 1
+}
+tolerate() { # what is refused with the words $1 is no failure, but means $2
+  refusal=$1 meaning=$2; shift 2
+  again "$@"
+  refusal=
 }
 there() {
   if said=$("$@" 2>&1); then return; fi
@@ -101,7 +118,14 @@ there() {
   echo "$said" >&2; exit 1
 }
 ours() { [ "$2" = "$stack" ] || { echo "$1 is there, but not of the stack $stack" >&2; exit 1; }; }
-bare() { bare=${1#\"}; echo "${bare%\"}"; }`
+bare() { bare=${1#\"}; echo "${bare%\"}"; }
+sum256() { # the first 16 digits of the SHA-256 of what it reads
+  if command -v sha256sum >/dev/null; then sum=$(sha256sum)
+  elif command -v shasum >/dev/null; then sum=$(shasum -a 256)
+  else sum=$(openssl dgst -sha256 -r) || sum=
+  fi
+  case $sum in ????????????????*) echo "$sum" | cut -c1-16;; *) echo "no sha256sum, shasum or openssl is there" >&2; return 1;; esac
+}`
 
 // ownTag reads the tag that tells whose a step's thing is.
 func ownTag(s Step) string {

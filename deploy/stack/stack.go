@@ -70,8 +70,8 @@ func (s Stack) Check() error {
 	if s.Memory < 128 || s.Memory > 10_240 {
 		mistakes = append(mistakes, fmt.Errorf("the memory must be 128 to 10240 MB, is %d", s.Memory))
 	}
-	if s.BasePath != "" && (!strings.HasPrefix(s.BasePath, "/") || strings.HasSuffix(s.BasePath, "/")) {
-		mistakes = append(mistakes, fmt.Errorf("the base path must begin with / and not end with one, is %q", s.BasePath))
+	if err := app.CheckBase(s.BasePath); err != nil {
+		mistakes = append(mistakes, fmt.Errorf("the base path %w, is %q", err, s.BasePath))
 	}
 	if !slices.Contains(retention, s.Retention) {
 		mistakes = append(mistakes, fmt.Errorf("CloudWatch Logs keeps logs for one of %v days, not %d", retention, s.Retention))
@@ -252,7 +252,9 @@ func Table(table string) Step {
 			{Name: "deletion protection switched on", Read: &dynamodb.DescribeTableInput{TableName: name}, Holds: "Table.DeletionProtectionEnabled",
 				Put: &dynamodb.UpdateTableInput{TableName: name, DeletionProtectionEnabled: aws.Bool(true)}},
 			{Name: "time to live switched on", Read: &dynamodb.DescribeTimeToLiveInput{TableName: name}, Holds: "contains(['ENABLED', 'ENABLING'], TimeToLiveDescription.TimeToLiveStatus) && TimeToLiveDescription.AttributeName=='" + dynamo.TTLAttribute + "'",
-				Put: &dynamodb.UpdateTimeToLiveInput{TableName: name, TimeToLiveSpecification: &dynamodbtypes.TimeToLiveSpecification{AttributeName: aws.String(dynamo.TTLAttribute), Enabled: aws.Bool(true)}}},
+				Put:     &dynamodb.UpdateTimeToLiveInput{TableName: name, TimeToLiveSpecification: &dynamodbtypes.TimeToLiveSpecification{AttributeName: aws.String(dynamo.TTLAttribute), Enabled: aws.Bool(true)}},
+				Refused: "within a fixed interval", // of an hour (DynamoDB developer guide, "Enable Time to Live")
+				Else:    "time to live is off, and AWS switches it at most once an hour: run this again in an hour, or notes' traces and idempotency keys are never removed"},
 			{Name: "point-in-time recovery switched on", Optional: true, Read: &dynamodb.DescribeContinuousBackupsInput{TableName: name}, Holds: "ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus=='ENABLED'",
 				Put: &dynamodb.UpdateContinuousBackupsInput{TableName: name, PointInTimeRecoverySpecification: &dynamodbtypes.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(true)}}},
 		},
@@ -398,7 +400,7 @@ func (s Stack) integration() Step {
 func (s Stack) route(key, ref string) Step {
 	api, id, target := aws.String("${api}"), aws.String("${"+ref+"}"), aws.String("integrations/${integration}")
 	create := &apigatewayv2.CreateRouteInput{ApiId: api, RouteKey: &key, Target: target}
-	put := &apigatewayv2.UpdateRouteInput{ApiId: api, RouteId: id, Target: target, AuthorizationType: gatewaytypes.AuthorizationTypeNone, AuthorizerId: aws.String("")}
+	put := &apigatewayv2.UpdateRouteInput{ApiId: api, RouteId: id, Target: target, AuthorizationType: gatewaytypes.AuthorizationTypeNone, AuthorizerId: aws.String(""), AuthorizationScopes: []string{}}
 	if s.Auth.Kind == "jwt" && !strings.HasPrefix(key, "OPTIONS ") {
 		create.AuthorizationType, create.AuthorizerId, create.AuthorizationScopes = gatewaytypes.AuthorizationTypeJwt, aws.String("${authorizer}"), scopes
 		put.AuthorizationType, put.AuthorizerId, put.AuthorizationScopes = create.AuthorizationType, create.AuthorizerId, create.AuthorizationScopes
