@@ -85,10 +85,6 @@ func (c *Cloud) Call(ctx context.Context, input any) (any, error) {
 	command := call.Command(input)
 	clients := c.clients
 	if IsWrite(operation) {
-		c.writes++
-		if service == "apigatewayv2" && (strings.HasSuffix(operation, "Route") || strings.HasSuffix(operation, "Integration")) {
-			c.deploys++
-		}
 		clear(c.read)
 		if c.Said != nil {
 			c.Said(command)
@@ -99,28 +95,55 @@ func (c *Cloud) Call(ctx context.Context, input any) (any, error) {
 	} else if known, ok := c.read[command]; ok {
 		return known, nil
 	}
-	method := clients[service].MethodByName(operation)
-	var all any
-	for in := reflect.ValueOf(input); ; {
-		results := method.Call([]reflect.Value{reflect.ValueOf(ctx), in})
+	all, err := pages(ctx, clients[service].MethodByName(operation), reflect.ValueOf(input), service)
+	switch {
+	case !IsWrite(operation) && err == nil:
+		c.read[command] = all
+	case IsWrite(operation) && (err == nil || IsAmbiguous(err)): // what AWS refuses is not written
+		c.writes++
+		if service == "apigatewayv2" && (strings.HasSuffix(operation, "Route") || strings.HasSuffix(operation, "Integration")) {
+			c.deploys++
+		}
+	}
+	return all, err
+}
+
+// pages makes a call, and makes it again for each further page of its answer.
+func pages(ctx context.Context, method, input reflect.Value, service string) (all any, err error) {
+	for {
+		results := method.Call([]reflect.Value{reflect.ValueOf(ctx), input})
 		if err, _ := results[1].Interface().(error); err != nil {
 			return nil, err
 		}
-		page := generic(results[0].Interface(), service)
-		all = merged(all, page)
-		next := results[0].Elem().FieldByName("NextToken")
-		if !next.IsValid() || next.IsNil() || !in.Elem().FieldByName("NextToken").IsValid() {
-			break
+		all = merged(all, generic(results[0].Interface(), service))
+		next, more := following(input.Elem(), results[0].Elem())
+		if !more {
+			return all, nil
 		}
-		again := reflect.New(in.Type().Elem())
-		again.Elem().Set(in.Elem())
-		again.Elem().FieldByName("NextToken").Set(next)
-		in = again
+		input = next
 	}
-	if !IsWrite(operation) {
-		c.read[command] = all
+}
+
+// pagings are the ways in which answers say that there is more: the field of the answer that tells where to go on, and
+// the field of the input that takes it.
+var pagings = []struct{ told, taken string }{
+	{"NextToken", "NextToken"}, {"NextMarker", "Marker"}, {"Marker", "Marker"},
+	{"LastEvaluatedTableName", "ExclusiveStartTableName"},
+}
+
+// following returns the input for the page after an answer, and reports whether there is one.
+func following(input, answer reflect.Value) (next reflect.Value, more bool) {
+	for _, p := range pagings {
+		told, taken := answer.FieldByName(p.told), input.FieldByName(p.taken)
+		if !told.IsValid() || !taken.IsValid() || told.IsNil() || told.Elem().String() == "" {
+			continue
+		}
+		next = reflect.New(input.Type())
+		next.Elem().Set(input)
+		next.Elem().FieldByName(p.taken).Set(told)
+		return next, true
 	}
-	return all, nil
+	return next, false
 }
 
 // Forget forgets what was read, so that it is read again.
