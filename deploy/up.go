@@ -46,6 +46,7 @@ func (f *stackFlags) addAuth(flags *pflag.FlagSet) {
 	flags.StringVar(&f.Auth.Tokens, "tokens", "", "with --auth token: OWNER read|write sha256:HEX [EXPIRES], with commas between them (default: as they are; of a new stack one is made and shown)")
 	flags.StringVar(&f.Auth.Issuer, "issuer", "", "with --auth jwt: the https URL of the OpenID Connect issuer")
 	flags.StringVar(&f.Auth.Audience, "audience", "", "with --auth jwt: whom the issuer's tokens must be for")
+	flags.StringVar(&f.Endpoint, "endpoint", "", "on opens the API's default endpoint, which somebody has closed (default: as it is)")
 	flags.Int32Var(&f.Concurrency, "concurrency", stack.Burst, "requests at once that are kept for the function of the account's, and its most; 0 for neither")
 }
 

@@ -95,6 +95,25 @@ func TestUpAgain(t *testing.T) {
 	}
 }
 
+// TestClosedEndpoint: a default endpoint that somebody closed stays closed, unless it is to be opened.
+func TestClosedEndpoint(t *testing.T) {
+	w := enter(t)
+	w.up()
+	api := w.api()
+	if _, err := w.gateway().UpdateApi(t.Context(), &apigatewayv2.UpdateApiInput{ApiId: &api, DisableExecuteApiEndpoint: aws.Bool(true)}); err != nil {
+		t.Fatal(err)
+	}
+	w.answers("closed", 404, `{"message":"Not Found"}`)
+	if out := w.up(); !strings.Contains(out, "default endpoint is closed") || strings.Contains(out, "live check") || strings.Contains(out, "updated") {
+		t.Errorf("up says %s", out)
+	}
+	w.answers("after up", 404, `{"message":"Not Found"}`)
+	if out := w.up("--endpoint", "on"); !strings.Contains(out, "updated: DisableExecuteApiEndpoint true -> false") || !strings.Contains(out, "live check") {
+		t.Errorf("up --endpoint on says %s", out)
+	}
+	w.answers("opened", 200, `{"notes":[]}`)
+}
+
 // TestDrift: what a person changed by hand is shown and put right; what is not ours on the function's policy is only said.
 func TestDrift(t *testing.T) {
 	w := enter(t)

@@ -35,6 +35,9 @@ func LoadConfig(ctx context.Context) (aws.Config, error) {
 		return cfg, errors.New("no AWS region is set: set AWS_REGION, such as AWS_REGION=eu-central-1, or a profile")
 	}
 	cfg.Logger = logging.Nop{} // errors are returned
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return cfg, Explained(fmt.Errorf("%w: %w", errNoCredentials, err))
+	}
 	return cfg, nil
 }
 

@@ -3,18 +3,21 @@ package cloud
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/smithy-go"
 )
 
-// IsNotFound tells whether what is called about is not there.
+// IsNotFound reports whether err says that the resource of a call does not exist.
 func IsNotFound(err error) bool {
 	return slices.Contains([]string{"NoSuchEntity", "NotFoundException", "ResourceNotFoundException", "ResourceNotFound", "TableNotFoundException", "NoSuchEntityException"}, Code(err))
 }
 
-// IsExists tells whether what is created is there: by another program, or by a call whose answer was lost.
+// IsExists reports whether err says that what was to be created exists: another program made it, or a call whose answer was
+// lost.
 func IsExists(err error) bool {
 	switch code, text := Code(err), fmt.Sprint(err); code {
 	case "EntityAlreadyExists", "EntityAlreadyExistsException", "ResourceAlreadyExistsException", "ResourceInUseException":
@@ -25,7 +28,7 @@ func IsExists(err error) bool {
 	return false
 }
 
-// IsTransient tells whether a failure ends by itself: AWS has not heard of something yet, or is at work on it.
+// IsTransient reports whether a failure ends by itself: AWS has not heard of something yet, or is at work on it.
 func IsTransient(err error) bool {
 	switch code, text := Code(err), fmt.Sprint(err); code {
 	case "InvalidParameterValueException":
@@ -44,6 +47,7 @@ func IsTransient(err error) bool {
 	return false
 }
 
+// Code returns the code of an error of AWS, or "".
 func Code(err error) string {
 	var e smithy.APIError
 	if errors.As(err, &e) {
@@ -52,35 +56,69 @@ func Code(err error) string {
 	return ""
 }
 
-// IsAmbiguous tells whether a call may have taken place although it failed: no answer of the service says that it did not.
+// IsAmbiguous reports whether a call may have taken place although it failed: no answer of the service says that it did
+// not.
 func IsAmbiguous(err error) bool {
 	var e smithy.APIError
 	return err != nil && (!errors.As(err, &e) || e.ErrorFault() == smithy.FaultServer)
 }
 
-// Explained says in one sentence what is wrong and what to do about it, for the failures that people meet.
+// errNoCredentials is where the SDK finds no credentials.
+var errNoCredentials = errors.New("there are no credentials")
+
+// advice is what to do about errors that people meet. The first row that fits is given.
+var advice = []struct {
+	name string
+	fits func(error) bool
+	says string
+}{
+	{"expired", code("ExpiredToken", "ExpiredTokenException"),
+		"the credentials have expired: get new ones (aws sso login, or aws configure)"},
+	{"unknown", code("InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException", "SignatureDoesNotMatch"),
+		"AWS does not know these credentials, or the clock is wrong: try aws sts get-caller-identity"},
+	{"no access log", saying("BadRequestException", "Insufficient permissions to enable logging"),
+		"the access log of the stage needs the log delivery rights that deploy up --print-policy prints, " +
+			"and room in the region's CloudWatch Logs resource policy"},
+	{"may not", code("AccessDenied", "AccessDeniedException"),
+		"these credentials may not do this: deploy up --print-policy prints what is needed"},
+	{"no host", isNoHost,
+		"AWS has no such address: is the region (AWS_REGION) spelt right, and is there a network?"},
+	{"single sign-on", isSignedOut, "the session of the single sign-on has ended: aws sso login"},
+	{"no credentials", func(err error) bool { return errors.Is(err, errNoCredentials) },
+		"no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
+}
+
+func code(codes ...string) func(error) bool {
+	return func(err error) bool { return slices.Contains(codes, Code(err)) }
+}
+
+// saying fits errors of a code that AWS uses for several things, which only its words tell apart.
+func saying(code, words string) func(error) bool {
+	return func(err error) bool {
+		var e smithy.APIError
+		return errors.As(err, &e) && e.ErrorCode() == code && strings.Contains(e.ErrorMessage(), words)
+	}
+}
+
+func isNoHost(err error) bool {
+	var lookup *net.DNSError
+	return errors.As(err, &lookup) && lookup.IsNotFound
+}
+
+func isSignedOut(err error) bool {
+	var token *ssocreds.InvalidTokenError
+	return errors.As(err, &token) || Code(err) == "UnauthorizedException" // of SSO's GetRoleCredentials
+}
+
+// Explained returns an error that also says what to do about it, for the failures that people meet.
 func Explained(err error) error {
 	if err == nil {
 		return nil
 	}
-	advice := ""
-	switch code := Code(err); {
-	case code == "ExpiredToken" || code == "ExpiredTokenException":
-		advice = "the credentials have expired: get new ones (aws sso login, or aws configure)"
-	case code == "InvalidClientTokenId" || code == "UnrecognizedClientException" || code == "InvalidSignatureException" || code == "SignatureDoesNotMatch":
-		advice = "AWS does not know these credentials, or the clock is wrong: try aws sts get-caller-identity"
-	case code == "AccessDenied" || code == "AccessDeniedException":
-		advice = "these credentials may not do this: deploy up --print-policy prints what is needed"
-	case strings.Contains(err.Error(), "no such host"):
-		advice = "AWS has no such address: is the region (AWS_REGION) spelt right, and is there a network?"
-	case strings.Contains(err.Error(), "SSO") || strings.Contains(err.Error(), "sso"):
-		advice = "the session of the single sign-on has ended: aws sso login"
-	case strings.Contains(err.Error(), "Insufficient permissions to enable logging"):
-		advice = "the access log of the stage needs the log delivery rights that deploy up --print-policy prints, and room in the region's CloudWatch Logs resource policy"
-	case strings.Contains(err.Error(), "get credentials") || strings.Contains(err.Error(), "failed to refresh cached credentials"):
-		advice = "no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-	default:
-		return err
+	for _, row := range advice {
+		if row.fits(err) {
+			return fmt.Errorf("%s: %w", row.says, err)
+		}
 	}
-	return fmt.Errorf("%s: %w", advice, err)
+	return err
 }

@@ -68,7 +68,9 @@ func (c *Converger) Up(ctx context.Context, s stack.Stack, o Options) error {
 	if s.Stage != "$default" {
 		c.Report.URL += "/" + s.Stage
 	}
-	if err := probe(ctx, c.Report, c.Report.URL, s.Auth.Kind, o.Token, c.Writes() > 0 || o.Check); err != nil {
+	if closed, _ := cloud.Search("DisableExecuteApiEndpoint", answer).(bool); closed {
+		c.Report.Note("The API's default endpoint is closed, so nothing was tried there. --endpoint on opens it.")
+	} else if err := probe(ctx, c.Report, c.Report.URL, s.Auth.Kind, o.Token, c.Writes() > 0 || o.Check); err != nil {
 		return err
 	}
 	bearer, who := " -H \"Authorization: Bearer $NOTES_TOKEN\"", map[string]string{ // #nosec G101 -- a place for one

@@ -43,6 +43,7 @@ type Stack struct {
 	Retention    int32  // of both log groups, days: of those that CloudWatch Logs takes
 	Concurrency  int32  // requests at once that are kept for the function of the account's, and its most; 0 for neither
 	Auth         Auth   // who may use it
+	Endpoint     string // on: the API's default endpoint is opened; "": it is left as it is, in a new API open
 
 	Kept map[string]string // variables of the function that somebody else set, as KeptOf tells them
 	Zip  []byte            // the function
@@ -75,6 +76,9 @@ func (s Stack) Check() error {
 	}
 	if !slices.Contains(retention, s.Retention) {
 		mistakes = append(mistakes, fmt.Errorf("CloudWatch Logs keeps logs for one of %v days, not %d", retention, s.Retention))
+	}
+	if s.Endpoint != "" && s.Endpoint != "on" {
+		mistakes = append(mistakes, fmt.Errorf("the endpoint can be on, or be left as it is, is %q", s.Endpoint))
 	}
 	if s.Concurrency < 0 {
 		mistakes = append(mistakes, fmt.Errorf("the concurrency must be 0 or more, is %d", s.Concurrency))
@@ -368,6 +372,10 @@ func (s Stack) api() Step {
 	ours := fmt.Sprintf("Items[?Tags.\"%s\"=='%s' && Tags.\"%s\"=='%s'] | sort_by(@, &join('', [CreatedDate, ApiId]))[].ApiId", StackTag, s.Name, RegionTag, s.Region)
 	id := aws.String("${api}")
 	find := &apigatewayv2.GetApisInput{}
+	update := &apigatewayv2.UpdateApiInput{ApiId: id, Name: &s.Name}
+	if s.Endpoint == "on" {
+		update.DisableExecuteApiEndpoint = aws.Bool(false)
+	}
 	return Step{
 		What:     "HTTP API " + s.Name,
 		Find:     find,
@@ -376,7 +384,7 @@ func (s Stack) api() Step {
 		Create:   &apigatewayv2.CreateApiInput{Name: &s.Name, ProtocolType: gatewaytypes.ProtocolTypeHttp, Tags: s.Tags()},
 		Twins:    ours + " | [1:]",
 		Twin:     &apigatewayv2.DeleteApiInput{ApiId: aws.String("${twin}")},
-		Settings: []Setting{{Read: &apigatewayv2.GetApiInput{ApiId: id}, Put: &apigatewayv2.UpdateApiInput{ApiId: id, Name: &s.Name, DisableExecuteApiEndpoint: aws.Bool(false)}}},
+		Settings: []Setting{{Read: &apigatewayv2.GetApiInput{ApiId: id}, Put: update}},
 		Remove:   []any{&apigatewayv2.DeleteApiInput{ApiId: id}},
 	}
 }
