@@ -28,7 +28,7 @@ stack, by its tags, is not touched. The table with its notes stays, unless --del
 			return errors.Join(c.Down(cmd.Context(), f.Stack, data != ""), c.Report.End())
 		},
 	}
-	f.add(cmd.Flags())
+	f.addIdentity(cmd.Flags())
 	cmd.Flags().StringVar(&data, "delete-data", "", "also remove the table with all notes: the stack's name, as a confirmation")
 	outputFlags(cmd, &f.json, &f.verbose)
 	return cmd

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"example.com/portable-notes/deploy/facts"
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/stack"
 )
@@ -23,7 +24,14 @@ the function that is there is told. A token that it makes is shown on stderr, on
 		Example: "  deploy plan --auth none > up.sh\n  deploy plan --permit-only\n  deploy plan --permit-only --api a1b2c3d4e5",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if api.api != "" {
+			switch {
+			case api.api != "" && !permitOnly:
+				return fmt.Errorf("%w: --api goes with --permit-only: of another API only the grants can be printed", errUsage)
+			case api.api != "" && f.json:
+				return fmt.Errorf("%w: --json is for the whole script: leave it out with --api", errUsage)
+			case api.api == "" && api.function != "":
+				return fmt.Errorf("%w: --function goes with --api", errUsage)
+			case api.api != "":
 				return planGrants(cmd, api)
 			}
 			c, err := f.open(cmd)
@@ -32,11 +40,11 @@ the function that is there is told. A token that it makes is shown on stderr, on
 			}
 			var made string
 			if permitOnly { // of the routes that are there
-				is, err := c.Environment(cmd.Context(), f.Stack)
+				is, err := facts.Function(cmd.Context(), c.Cloud, f.Name, f.LogGroup())
 				if err != nil {
 					return err
 				}
-				f.Auth = stack.AuthOf(is)
+				f.Auth = stack.AuthOf(is.Environment)
 			} else if made, err = f.decide(cmd, c); err != nil {
 				return err
 			}
@@ -52,8 +60,8 @@ the function that is there is told. A token that it makes is shown on stderr, on
 			return nil
 		},
 	}
-	f.add(cmd.Flags())
-	f.addAuth(cmd.Flags())
+	f.addIdentity(cmd.Flags())
+	f.addSettings(cmd.Flags())
 	cmd.Flags().BoolVar(&permitOnly, "permit-only", false, "only the grants: the command without which the API answers 500")
 	cmd.Flags().StringVar(&api.api, "api", "", "with --permit-only: of this HTTP API, however it was deployed")
 	cmd.Flags().StringVar(&api.function, "function", "", "with --api: only this function, by its name")

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,40 +14,6 @@ import (
 	"example.com/portable-notes/deploy/stack"
 	"example.com/portable-notes/notes/storetest"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-// TestScripts: what is printed for each partition is what was looked at.
-func TestScripts(t *testing.T) {
-	for _, c := range []struct {
-		golden, region, partition string
-		auth                      stack.Auth
-	}{
-		{"aws", "eu-central-1", "aws", stack.Auth{Kind: "none"}},
-		{"aws-cn", "cn-north-1", "aws-cn", stack.Auth{Kind: "token", Tokens: "anna read sha256:" + strings.Repeat("0", 64)}},
-		{"aws-us-gov", "us-gov-west-1", "aws-us-gov", stack.Auth{Kind: "jwt", Issuer: "https://example.com/", Audience: "notes"}},
-	} {
-		s := stack.Stack{Name: "notes-dev", Partition: c.partition, Region: c.region, Account: "123456789012", Stage: "dev", Architecture: "arm64", Memory: 256, Retention: 14, Concurrency: 100, Zip: []byte("x"), Auth: c.auth}
-		document, err := json.MarshalIndent(s.OperatorPolicy(), "", "  ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := stack.Script(s, false) + "\n# The operator's policy\n" + string(document) + "\n"
-		golden := filepath.Join("testdata", c.golden+".golden")
-		if *update {
-			if err := errors.Join(os.MkdirAll("testdata", 0o755), os.WriteFile(golden, []byte(got), 0o644)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got != string(want) {
-			t.Errorf("%s is not what is in %s; if it is meant to be, run go test ./deploy -run TestScripts -update", c.golden, golden)
-		}
-	}
-}
 
 // TestProofPlanScript: the script that plan prints makes a stack that up finds complete, also when it is run again; and it finds
 // one that up made complete.

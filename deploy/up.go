@@ -16,6 +16,7 @@ import (
 	"example.com/portable-notes/app/token"
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/converge"
+	"example.com/portable-notes/deploy/facts"
 	"example.com/portable-notes/deploy/pack"
 	"example.com/portable-notes/deploy/report"
 	"example.com/portable-notes/deploy/stack"
@@ -30,24 +31,52 @@ type stackFlags struct {
 	token         string // that the live check sends
 }
 
-func (f *stackFlags) add(flags *pflag.FlagSet) {
+// addIdentity adds what tells which stack a command is about.
+func (f *stackFlags) addIdentity(flags *pflag.FlagSet) {
 	flags.StringVar(&f.Name, "stack", "notes-dev", "name of the stack, its table, function and API")
 	flags.StringVar(&f.Stage, "stage", "dev", "stage of the API")
-	flags.StringVar(&f.Architecture, "arch", "", "processor of the function: arm64 or x86_64 (default arm64; on this machine's sandbox, this machine's)")
-	flags.Int32Var(&f.Memory, "memory", 256, "memory of the function, MB")
-	flags.StringVar(&f.BasePath, "base-path", "", "base path of a custom domain, such as /api")
-	flags.Int32Var(&f.Retention, "retention", 14, "days for which logs are kept")
-	flags.StringVar(&f.zip, "zip", "", "zip of the function (default: it is built)")
+	f.Memory, f.Retention = 256, 14
 }
 
-// addAuth are the flags of the commands that make a stack.
-func (f *stackFlags) addAuth(flags *pflag.FlagSet) {
-	flags.StringVar(&f.Auth.Kind, "auth", "", "who may use the service: token, jwt or none (default: as it is; of a new stack it must be said)")
-	flags.StringVar(&f.Auth.Tokens, "tokens", "", "with --auth token: OWNER read|write sha256:HEX [EXPIRES], with commas between them (default: as they are; of a new stack one is made and shown)")
+// addSettings adds the settings of a stack. What a later command is not told stays as it is.
+func (f *stackFlags) addSettings(flags *pflag.FlagSet) {
+	flags.StringVar(&f.Architecture, "arch", "", "processor of the function: arm64 or x86_64 (default of a new stack: arm64; "+
+		"in the sandbox this machine's)")
+	flags.Int32Var(&f.Memory, "memory", f.Memory, "memory of the function, MB")
+	flags.StringVar(&f.BasePath, "base-path", "", "base path of a custom domain, such as /api")
+	flags.Int32Var(&f.Retention, "retention", f.Retention, "days for which logs are kept")
+	flags.Int32Var(&f.Concurrency, "concurrency", stack.Burst, "reserved concurrency, which is also the function's maximum; "+
+		"0 reserves none, and is to be said each time")
+	flags.StringVar(&f.Auth.Kind, "auth", "", "who may use the service: token, jwt or none (of a new stack it must be said)")
+	flags.StringVar(&f.Auth.Tokens, "tokens", "", "with --auth token: OWNER read|write sha256:HEX [EXPIRES], with commas "+
+		"between them (default of a new stack: one is made and shown)")
 	flags.StringVar(&f.Auth.Issuer, "issuer", "", "with --auth jwt: the https URL of the OpenID Connect issuer")
 	flags.StringVar(&f.Auth.Audience, "audience", "", "with --auth jwt: whom the issuer's tokens must be for")
-	flags.StringVar(&f.Endpoint, "endpoint", "", "on opens the API's default endpoint, which somebody has closed (default: as it is)")
-	flags.Int32Var(&f.Concurrency, "concurrency", stack.Burst, "requests at once that are kept for the function of the account's, and its most; 0 for neither")
+	flags.StringVar(&f.Endpoint, "endpoint", "", "on opens the API's default endpoint, which somebody has closed")
+}
+
+// keep leaves each setting that is not told as it is, and says which of the others will change.
+func (f *stackFlags) keep(flags *pflag.FlagSet, is facts.Deployed, r *report.Report) {
+	if !is.Exists {
+		return
+	}
+	for _, s := range []struct {
+		flag     string
+		now, new any
+		stay     func()
+	}{
+		{"arch", is.Architecture, f.Architecture, func() { f.Architecture = is.Architecture }},
+		{"memory", is.Memory, f.Memory, func() { f.Memory = is.Memory }},
+		{"base-path", is.Environment[stack.BasePathVariable], f.BasePath, func() { f.BasePath = is.Environment[stack.BasePathVariable] }},
+		{"retention", is.Retention, f.Retention, func() { f.Retention = cmp.Or(is.Retention, f.Retention) }},
+		{"concurrency", is.Concurrency, f.Concurrency, func() { f.Concurrency = cmp.Or(is.Concurrency, f.Concurrency) }},
+	} {
+		if !flags.Changed(s.flag) {
+			s.stay()
+		} else if s.now != s.new {
+			r.Done("setting "+s.flag, fmt.Sprintf("will change from %v to %v", s.now, s.new))
+		}
+	}
 }
 
 // choose completes what is said of who may use the service with what is so already.
@@ -78,12 +107,13 @@ func (f *stackFlags) choose(flags *pflag.FlagSet, is stack.Auth) (made string, e
 
 // decide completes what is said with what is there, and refuses what is not clear. It returns a token that was made.
 func (f *stackFlags) decide(cmd *cobra.Command, c *converge.Converger) (made string, err error) {
-	is, err := c.Environment(cmd.Context(), f.Stack)
+	is, err := facts.Function(cmd.Context(), c.Cloud, f.Name, f.LogGroup())
 	if err != nil {
 		return "", err
 	}
-	said, before := f.Auth.Kind != "", stack.AuthOf(is)
-	f.Kept = stack.KeptOf(is)
+	f.keep(cmd.Flags(), is, c.Report)
+	said, before := f.Auth.Kind != "", stack.AuthOf(is.Environment)
+	f.Kept = stack.KeptOf(is.Environment)
 	if made, err = f.choose(cmd.Flags(), before); err != nil {
 		return "", err
 	}
@@ -182,8 +212,9 @@ environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API 
 			return errors.Join(c.Report.End(), err)
 		},
 	}
-	f.add(cmd.Flags())
-	f.addAuth(cmd.Flags())
+	f.addIdentity(cmd.Flags())
+	f.addSettings(cmd.Flags())
+	cmd.Flags().StringVar(&f.zip, "zip", "", "zip of the function (default: it is built)")
 	cmd.Flags().BoolVar(&f.check, "check", false, "also try the API with a note that is made and removed, where nothing was changed")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail if the function's policy has statements that are not ours")
 	cmd.Flags().BoolVar(&printPolicy, "print-policy", false, "print the rights that this takes, as an IAM policy, and do nothing")

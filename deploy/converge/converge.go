@@ -302,15 +302,6 @@ func twins(s stack.Step, answer any) []string {
 	return cloud.Texts(s.Twins, answer)
 }
 
-// Environment are the variables of the function that is there.
-func (c *Converger) Environment(ctx context.Context, s stack.Stack) (variables map[string]string, err error) {
-	there, _, function, err := c.find(ctx, s.Function())
-	if err != nil || !there {
-		return nil, err
-	}
-	return variables, cloud.Decode(cloud.Search("Configuration.Environment.Variables || `{}`", function), &variables)
-}
-
 // Agreed tells whether the API's routes ask for what the function does. Where they do not, somebody has changed one of them, or
 // a change was cut short; and what is meant has to be said.
 func (c *Converger) Agreed(ctx context.Context, s stack.Stack) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"example.com/portable-notes/deploy/cloud"
@@ -54,4 +55,41 @@ func Policy(ctx context.Context, c *cloud.Cloud, function, qualifier string) (do
 	revision, _ = cloud.Search("RevisionId", answer).(string)
 	document, err = policy.Parse([]byte(text))
 	return document, revision, err
+}
+
+// Deployed is a function as it is deployed.
+type Deployed struct {
+	Exists       bool
+	Environment  map[string]string
+	Memory       int32  // MB
+	Architecture string // arm64 or x86_64
+	Concurrency  int32  // reserved concurrency; 0 where none is reserved
+	Retention    int32  // of its log group, days; 0 where logs are kept for ever, or the group does not exist
+}
+
+// Function reads how a function is deployed.
+func Function(ctx context.Context, c *cloud.Cloud, name, logGroup string) (d Deployed, err error) {
+	answer, err := c.Do(ctx, &lambda.GetFunctionInput{FunctionName: &name})
+	if cloud.IsNotFound(err) {
+		return d, nil
+	} else if err != nil {
+		return d, err
+	}
+	const configuration = "Configuration.{Environment: Environment.Variables, Memory: MemorySize, Architecture: Architectures[0]}"
+	if err := cloud.Decode(cloud.Search(configuration, answer), &d); err != nil {
+		return d, err
+	}
+	d.Exists = true
+	if answer, err = c.Do(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &name}); err != nil {
+		return d, err
+	}
+	if err := cloud.Decode(cloud.Search("{Concurrency: ReservedConcurrentExecutions || `0`}", answer), &d); err != nil {
+		return d, err
+	}
+	answer, err = c.Do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &logGroup})
+	if err != nil {
+		return d, err
+	}
+	retention := "{Retention: logGroups[?logGroupName=='" + logGroup + "'].retentionInDays | [0] || `0`}"
+	return d, cloud.Decode(cloud.Search(retention, answer), &d)
 }

@@ -63,6 +63,8 @@ const (
 	tokensVariable   = "NOTES_TOKENS"
 	issuerVariable   = "NOTES_JWT_ISSUER"
 	audienceVariable = "NOTES_JWT_AUDIENCE"
+
+	BasePathVariable = "NOTES_BASE_PATH"
 )
 
 // AuthOf reads it from a function's environment.

@@ -1,6 +1,8 @@
 package stack
 
 import (
+	"encoding/json"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,5 +90,56 @@ func TestScriptHelpers(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// TestScripts: what is printed for each partition is what was looked at.
+func TestScripts(t *testing.T) {
+	for _, c := range []struct {
+		golden, region, partition string
+		auth                      Auth
+	}{
+		{"aws", "eu-central-1", "aws", Auth{Kind: "none"}},
+		{"aws-cn", "cn-north-1", "aws-cn", Auth{Kind: "token", Tokens: "anna read sha256:" + strings.Repeat("0", 64)}},
+		{"aws-us-gov", "us-gov-west-1", "aws-us-gov", Auth{Kind: "jwt", Issuer: "https://example.com/", Audience: "notes"}},
+	} {
+		t.Run(c.golden, func(t *testing.T) {
+			s := example
+			s.Partition, s.Region, s.Auth = c.partition, c.region, c.auth
+			document, err := json.MarshalIndent(s.OperatorPolicy(), "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := Script(s, false) + "\n# The operator's policy\n" + string(document) + "\n"
+			golden := filepath.Join("testdata", c.golden+".golden")
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("it is not what is in %s; if it is meant to be, run go test ./deploy/stack -update", golden)
+			}
+		})
+	}
+}
+
+// TestGrantsAlone: the script of the grants makes nothing else.
+func TestGrantsAlone(t *testing.T) {
+	script := Script(example, true)
+	for _, line := range strings.Split(script, "\n") {
+		if strings.Contains(line, "aws ") && !strings.HasPrefix(line, "#") &&
+			!strings.Contains(line, "get-") && !strings.Contains(line, "add-permission") && !strings.Contains(line, "--version") {
+			t.Errorf("it has %s", line)
+		}
+	}
+	if strings.Count(script, "add-permission") != 2 || strings.Contains(script, "notes.zip") {
+		t.Errorf("it is %s", script)
 	}
 }

@@ -330,7 +330,7 @@ func (s Stack) Function() Step {
 	s.Auth.environment(environment)
 	maps.Copy(environment, s.Kept)
 	if s.BasePath != "" {
-		environment["NOTES_BASE_PATH"] = s.BasePath
+		environment[BasePathVariable] = s.BasePath
 	}
 	architectures := []lambdatypes.Architecture{lambdatypes.Architecture(s.Architecture)}
 	find := &lambda.GetFunctionInput{FunctionName: name}

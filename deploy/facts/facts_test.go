@@ -1,0 +1,132 @@
+package facts
+
+import (
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/gateway"
+)
+
+// served returns a cloud that answers each call by the end of its path, or its target; a call that has no answer is of
+// what does not exist.
+func served(t *testing.T, answers map[string]string) *cloud.Cloud {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for end, answer := range answers {
+			if strings.HasSuffix(r.URL.Path+r.Header.Get("X-Amz-Target"), end) {
+				_, _ = io.WriteString(w, answer)
+				return
+			}
+		}
+		w.Header().Set("X-Amzn-Errortype", map[bool]string{true: "NotFoundException", false: "ResourceNotFoundException"}[strings.HasPrefix(r.URL.Path, "/v2/")])
+		w.WriteHeader(404)
+		_, _ = io.WriteString(w, "{}")
+	}))
+	t.Cleanup(server.Close)
+	return cloud.New(aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL,
+		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
+}
+
+func TestFunction(t *testing.T) {
+	whole := map[string]string{
+		"/functions/notes": `{"Configuration":{"MemorySize":512,"Architectures":["arm64"],"Environment":{"Variables":{"NOTES_AUTH":"none"}}}}`,
+		"/concurrency":     `{"ReservedConcurrentExecutions":7}`,
+		"DescribeLogGroups": `{"logGroups":[{"logGroupName":"/aws/lambda/notes-dev","retentionInDays":1},` +
+			`{"logGroupName":"/aws/lambda/notes","retentionInDays":30}]}`,
+	}
+	bare := map[string]string{
+		"/functions/notes": `{"Configuration":{"MemorySize":128,"Architectures":["x86_64"]}}`, "/concurrency": `{}`, "DescribeLogGroups": `{"logGroups":[]}`,
+	}
+	for _, c := range []struct {
+		name    string
+		answers map[string]string
+		want    Deployed
+	}{
+		{"with all that it may have", whole, Deployed{Exists: true, Environment: map[string]string{"NOTES_AUTH": "none"},
+			Memory: 512, Architecture: "arm64", Concurrency: 7, Retention: 30}},
+		{"with as little as it may have", bare, Deployed{Exists: true, Memory: 128, Architecture: "x86_64"}},
+		{"that does not exist", nil, Deployed{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Function(t.Context(), served(t, c.answers), "notes", "/aws/lambda/notes")
+			if err != nil || !reflect.DeepEqual(got, c.want) {
+				t.Errorf("%+v, %v, want %+v", got, err, c.want)
+			}
+		})
+	}
+}
+
+// TestUnread: a read that fails is an error, and nothing is taken for what was not read.
+func TestUnread(t *testing.T) {
+	answers := map[string]string{"/functions/notes": `{"Configuration":{}}`, "/concurrency": `{}`, "DescribeLogGroups": `{}`}
+	for _, lacks := range []string{"/concurrency", "DescribeLogGroups"} {
+		t.Run(lacks, func(t *testing.T) {
+			some := maps.Clone(answers)
+			delete(some, lacks)
+			if got, err := Function(t.Context(), served(t, some), "notes", "/aws/lambda/notes"); err == nil {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+	t.Run("no JSON", func(t *testing.T) {
+		broken := map[string]string{"/functions/notes": `{`, "/routes": `{`, "/policy": `{`}
+		c := served(t, broken)
+		if got, err := Function(t.Context(), c, "notes", "/aws/lambda/notes"); err == nil {
+			t.Errorf("%+v", got)
+		}
+		if got, err := API(t.Context(), c, gateway.API{ID: "a1"}); err == nil {
+			t.Errorf("%+v", got)
+		}
+		if got, _, err := Policy(t.Context(), c, "notes", ""); err == nil {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+func TestAPI(t *testing.T) {
+	api := gateway.API{Partition: "aws", Region: "us-east-1", Account: "123456789012", ID: "a1"}
+	got, err := API(t.Context(), served(t, map[string]string{
+		"/routes": `{"items":[{"routeId":"r","routeKey":"GET /notes"}]}`, "/integrations": `{"items":[{"integrationId":"i"}]}`,
+		"/stages": `{"items":[{"stageName":"dev","stageVariables":{"a":"b"}}]}`, "/authorizers": `{"items":[{"authorizerId":"x"}]}`,
+	}), api)
+	if err != nil || *got.Routes[0].RouteKey != "GET /notes" || *got.Integrations[0].IntegrationId != "i" ||
+		got.Stages[0].StageVariables["a"] != "b" || *got.Authorizers[0].AuthorizerId != "x" || got.API != api {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := API(t.Context(), served(t, nil), api); err == nil || !strings.Contains(err.Error(), "there is no HTTP API a1 in us-east-1") {
+		t.Errorf("of an API that does not exist: %v", err)
+	}
+}
+
+func TestPolicy(t *testing.T) {
+	for _, c := range []struct {
+		name, qualifier, answer string
+		statements              int
+		revision                string
+		fails                   bool
+	}{
+		{"a policy", "live", `{"Policy":"{\"Statement\":[{\"Sid\":\"a\",\"Effect\":\"Allow\",\"Action\":\"*\",\"Principal\":\"*\"}]}","RevisionId":"r"}`, 1, "r", false},
+		{"no policy", "", "", 0, "", false},
+		{"what is no policy", "", `{"Policy":"x"}`, 0, "", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			answers := map[string]string{}
+			if c.answer != "" {
+				answers["/policy"] = c.answer
+			}
+			document, revision, err := Policy(t.Context(), served(t, answers), "notes", c.qualifier)
+			if (err != nil) != c.fails || len(document.Statement) != c.statements || revision != c.revision {
+				t.Errorf("%+v, %q, %v", document, revision, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,122 @@
+package stack
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"example.com/portable-notes/deploy/call"
+)
+
+// example is a stack as a person makes one.
+var example = Stack{
+	Name: "notes-dev", Partition: "aws", Region: "eu-central-1", Account: "123456789012", Stage: "dev", Architecture: "arm64",
+	Memory: 256, Retention: 14, Concurrency: 100, Zip: []byte("x"), Auth: Auth{Kind: "none"},
+}
+
+// TestCheck: every mistake is named, with what is right.
+func TestCheck(t *testing.T) {
+	if err := example.Check(); err != nil {
+		t.Errorf("the example: %v", err)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*Stack)
+		says   string
+	}{
+		{"a short name", func(s *Stack) { s.Name = "a" }, "3 to 40 letters"},
+		{"a stage with a slash", func(s *Stack) { s.Stage = "a/b" }, "the stage must be"},
+		{"a processor", func(s *Stack) { s.Architecture = "mips" }, "arm64 or x86_64"},
+		{"little memory", func(s *Stack) { s.Memory = 127 }, "128 to 10240 MB"},
+		{"much memory", func(s *Stack) { s.Memory = 10_241 }, "128 to 10240 MB"},
+		{"days", func(s *Stack) { s.Retention = 8 }, "not 8"},
+		{"concurrency", func(s *Stack) { s.Concurrency = -1 }, "0 or more"},
+		{"endpoint", func(s *Stack) { s.Endpoint = "off" }, "the endpoint can be on"},
+		{"base path of the notes", func(s *Stack) { s.BasePath = "/notes" }, "the first not notes"},
+		{"base path with a space", func(s *Stack) { s.BasePath = "/a b" }, "the base path must be"},
+		{"base path with an empty segment", func(s *Stack) { s.BasePath = "/a//b" }, "the base path must be"},
+		{"base path with a query", func(s *Stack) { s.BasePath = "/a?b" }, "the base path must be"},
+		{"base path with an umlaut", func(s *Stack) { s.BasePath = "/ü" }, "the base path must be"},
+		{"base path without a slash", func(s *Stack) { s.BasePath = "api" }, "the base path must be"},
+		{"base path that ends with a slash", func(s *Stack) { s.BasePath = "/api/" }, "the base path must be"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := example
+			c.change(&s)
+			if err := s.Check(); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v, want %q", err, c.says)
+			}
+		})
+	}
+	if err := (Stack{}).Check(); err == nil || strings.Count(err.Error(), "\n") != 4 {
+		t.Errorf("not every mistake of an empty stack is named: %v", err)
+	}
+}
+
+// TestAuth: what does not go together, or is missing, is refused.
+func TestAuth(t *testing.T) {
+	for _, c := range []struct {
+		auth            Auth
+		check, complete string
+	}{
+		{Auth{Kind: "none"}, "", ""},
+		{Auth{}, "", "say who may use the service"},
+		{Auth{Kind: "open"}, "must be token, jwt or none", ""},
+		{Auth{Kind: "jwt"}, "", "needs --issuer"},
+		{Auth{Kind: "jwt", Issuer: "https://a.example/", Audience: "x"}, "", ""},
+		{Auth{Kind: "jwt", Issuer: "a.example", Audience: "x"}, "--issuer must be", ""},
+		{Auth{Kind: "none", Issuer: "https://a.example/"}, "go with --auth jwt", ""},
+		{Auth{Kind: "none", Tokens: "x"}, "goes with --auth token", ""},
+		{Auth{Kind: "token", Tokens: "anna"}, "--tokens: token 1", ""},
+		{Auth{Kind: "token", Tokens: strings.Repeat("x", 4000)}, "has room for 3500", ""},
+	} {
+		t.Run(fmt.Sprintf("%+.60v", c.auth), func(t *testing.T) {
+			for _, one := range []struct {
+				err  error
+				says string
+			}{{c.auth.Check(), c.check}, {c.auth.Complete(), c.complete}} {
+				if (one.err == nil) != (one.says == "") || one.err != nil && !strings.Contains(one.err.Error(), one.says) {
+					t.Errorf("%v, want %q", one.err, one.says)
+				}
+			}
+			environment := map[string]string{"NOTES_LOG_LEVEL": "warn", "OTHER": "x"}
+			c.auth.environment(environment)
+			if got := AuthOf(environment); got != c.auth {
+				t.Errorf("the environment gives back %+v", got)
+			}
+			if kept := KeptOf(environment); len(kept) != 1 || kept["NOTES_LOG_LEVEL"] != "warn" {
+				t.Errorf("kept are %v", kept)
+			}
+		})
+	}
+}
+
+// TestRights: whoever has the printed policy may make every call of every step.
+func TestRights(t *testing.T) {
+	jwt := example
+	jwt.Auth = Auth{Kind: "jwt", Issuer: "https://a.example/", Audience: "x"}
+	other, _ := example.OtherRole()
+	none := example
+	none.Concurrency = 0
+	for _, step := range append(append(append(example.Steps(), jwt.Steps()...), none.Function()), other) {
+		calls := []any{step.Find, step.Tags, step.Create, step.Twin}
+		calls = append(calls, step.Remove...)
+		for _, s := range step.Settings {
+			calls = append(calls, s.Read, s.Put)
+		}
+		for _, e := range step.Extras {
+			calls = append(calls, e.List, e.Remove)
+		}
+		for _, c := range calls {
+			if c == nil {
+				continue
+			}
+			service, operation := call.Operation(c)
+			service = map[string]string{"cloudwatchlogs": "logs", "apigatewayv2": "apigateway"}[service] + map[string]string{
+				"iam": "iam", "lambda": "lambda", "dynamodb": "dynamodb"}[service]
+			if _, known := rights[service+":"+operation]; !known {
+				t.Errorf("%s: %s:%s takes no right", step.What, service, operation)
+			}
+		}
+	}
+}
