@@ -257,7 +257,7 @@ func TestJWT(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.gateway().UpdateRoute(t.Context(), &apigatewayv2.UpdateRouteInput{ApiId: aws.String(w.api()), RouteId: routes.Items[0].RouteId, AuthorizationType: "NONE"}); err != nil {
+	if _, err := w.gateway().UpdateRoute(t.Context(), &apigatewayv2.UpdateRouteInput{ApiId: aws.String(w.api()), RouteId: routes.Items[0].RouteId, AuthorizationType: "NONE", AuthorizationScopes: []string{}}); err != nil {
 		t.Fatal(err)
 	}
 	if out := w.runs(args...); !strings.Contains(out, "AuthorizationType NONE -> JWT") {
