@@ -51,6 +51,12 @@ var allowed = map[string][]string{
 // suites may be imported by every test and by nothing else.
 var suites = []string{"app/apptest", "app/jwt/jwttest", "notes/dynamo/dynamotest", "notes/storetest"}
 
+// pure are the packages that only compute. They import nothing of forbidden.
+var (
+	pure      = []string{"deploy/call", "deploy/gateway", "deploy/policy"}
+	forbidden = []string{"context", "net/http", "os", module + "/deploy/cloud"}
+)
+
 func TestArrows(t *testing.T) {
 	list := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
 	out, err := list.Output()
@@ -74,6 +80,9 @@ func TestArrows(t *testing.T) {
 		}
 		seen[from] = true
 		for _, imported := range p.Imports {
+			if slices.Contains(pure, from) && slices.Contains(forbidden, imported) {
+				t.Errorf("%s imports %s, and is to compute only", from, imported)
+			}
 			to, ours := strings.CutPrefix(imported, module+"/")
 			if ours && (!slices.Contains(allowed[from], to) || slices.Contains(suites, to) && !slices.Contains(suites, from)) {
 				t.Errorf("%s imports %s, which the layout does not allow: see allowed in arrows_test.go", from, to)

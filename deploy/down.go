@@ -1,10 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"example.com/portable-notes/deploy/report"
 )
 
 func downCommand() *cobra.Command {
@@ -21,11 +22,12 @@ stack, by its tags, is not touched. The table with its notes stays, unless --del
 			if data != "" && data != f.Name {
 				return fmt.Errorf("%w: --delete-data must repeat the stack's name, %s, is %q", errUsage, f.Name, data)
 			}
-			c, err := f.open(cmd)
+			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
+			c, err := f.open(cmd, r)
 			if err != nil {
-				return err
+				return r.End(err)
 			}
-			return errors.Join(c.Down(cmd.Context(), f.Stack, data != ""), c.Report.End())
+			return r.End(c.Down(cmd.Context(), f.Stack, data != ""))
 		},
 	}
 	f.addIdentity(cmd.Flags())

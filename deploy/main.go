@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -46,6 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root := &cobra.Command{
 		Use:           "deploy",
 		Short:         "puts the notes service on AWS, heals HTTP APIs, and moves notes",
+		Version:       buildVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -53,7 +55,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.AddCommand(tableCommand(), copyCommand(), zipCommand(), sandboxCommand(), upCommand(), downCommand(), permitCommand(), explainCommand(), planCommand())
+	for _, group := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"diagnose", "Diagnose and heal any HTTP API:", []*cobra.Command{permitCommand(), explainCommand()}},
+		{"aws", "The service on AWS:", []*cobra.Command{upCommand(), planCommand(), downCommand(), zipCommand()}},
+		{"notes", "Its notes:", []*cobra.Command{tableCommand(), copyCommand()}},
+		{"rehearse", "Rehearse without an account:", []*cobra.Command{sandboxCommand()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
+		for _, command := range group.commands {
+			command.GroupID = group.id
+			root.AddCommand(command)
+		}
+	}
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return fmt.Errorf("%w: there is no command %q", errUsage, args[0])
@@ -66,6 +82,29 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("interrupted; run it again, it goes on from what is there: %w", err)
 	}
 	return err
+}
+
+// version and commit are set by the linker where the Go tool cannot tell them, as in a container's build.
+var version, commit string
+
+// buildVersion returns what the linker was told of this build, or the Go tool recorded.
+func buildVersion() string {
+	if version != "" {
+		return strings.TrimSpace(version + " " + commit)
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
+}
+
+// choices completes a flag with the values that it may have.
+func choices(cmd *cobra.Command, flag string, values ...string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic(err) // of a flag that the command lacks
+	}
 }
 
 // exactly takes so many arguments, which it names.

@@ -61,6 +61,30 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%v: %v, %s", args, err, out)
 		}
 	}
+	for _, c := range []struct {
+		args []string
+		says []string
+	}{
+		{[]string{"--version"}, []string{"deploy version "}},
+		{[]string{"-h"}, []string{"Diagnose and heal any HTTP API:", "The service on AWS:", "Its notes:", "Rehearse without an account:", "completion"}},
+		{[]string{"__complete", "up", "--auth", ""}, []string{"token\njwt\nnone\n"}},
+		{[]string{"__complete", "zip", "--arch", "a"}, []string{"arm64\namd64\n"}},
+		{[]string{"__complete", "permit", "--scope", ""}, []string{"route\nstage\napi\n"}},
+		{[]string{"completion", "bash"}, []string{"bash completion"}},
+		{[]string{"plan", "--api", "a1"}, []string{"--api goes with --permit-only"}},
+		{[]string{"plan", "--permit-only", "--function", "f"}, []string{"--function goes with --api"}},
+		{[]string{"down", "--memory", "512"}, []string{"unknown flag: --memory"}},
+		{[]string{"explain", "foo", "--api", "a1"}, []string{"is not the pattern of an ARN"}},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			out, err := deploy(t, c.args...)
+			for _, text := range c.says {
+				if !strings.Contains(out+fmt.Sprint(err), text) {
+					t.Errorf("%q is not in %s, %v", text, out, err)
+				}
+			}
+		})
+	}
 	t.Setenv("AWS_REGION", "")
 	t.Setenv("AWS_DEFAULT_REGION", "")
 	t.Setenv("AWS_CONFIG_FILE", os.DevNull)

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/spf13/cobra"
 
@@ -25,7 +25,7 @@ type apiFlags struct {
 }
 
 // openAPI begins a command about one API, and reads what that has.
-func openAPI(cmd *cobra.Command, f apiFlags) (*converge.Permitter, gateway.Facts, error) {
+func openAPI(cmd *cobra.Command, f apiFlags, r *report.Report) (*converge.Permitter, gateway.Facts, error) {
 	if f.api == "" {
 		return nil, gateway.Facts{}, fmt.Errorf("%w: --api says which HTTP API; aws apigatewayv2 get-apis lists them", errUsage)
 	}
@@ -37,7 +37,6 @@ func openAPI(cmd *cobra.Command, f apiFlags) (*converge.Permitter, gateway.Facts
 	if err != nil {
 		return nil, gateway.Facts{}, err
 	}
-	r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
 	tell(c, cmd, f.verbose)
 	p := &converge.Permitter{Cloud: c, API: gateway.API{Partition: partition, Region: cfg.Region, Account: account, ID: f.api}, Stages: f.stages, Report: r, Strict: f.strict}
 	has, err := facts.API(cmd.Context(), c, p.API)
@@ -60,41 +59,48 @@ left alone. A route that no grant can help is listed with the reason.`,
 			if !slices.Contains([]gateway.Scope{gateway.RouteScope, gateway.StageScope, gateway.APIScope}, scope) {
 				return fmt.Errorf("%w: --scope must be route, stage or api, is %q", errUsage, f.scope)
 			}
-			p, has, err := openAPI(cmd, f)
-			if err != nil {
-				return err
-			}
-			for _, stage := range f.stages {
-				if !slices.ContainsFunc(has.Stages, func(s types.Stage) bool { return *s.StageName == stage }) {
-					return fmt.Errorf("the API has no stage %s", stage)
-				}
-			}
-			grants, unhelped := gateway.Grants(has, f.function, p.Stages, scope)
-			for _, u := range unhelped {
-				p.Report.Done("route "+u.Route, "not helped: "+u.Why)
-			}
-			there, err := p.Add(cmd.Context(), grants)
-			if err != nil {
-				return errors.Join(p.Report.End(), err)
-			}
-			if there == 0 {
-				return errors.Join(p.Report.End(), fmt.Errorf("no route of API %s is one that a grant can help; nothing was written", f.api))
-			}
-			for on := range converge.ByFunction(grants) {
-				if err := p.Prune(cmd.Context(), on[0], on[1], grants); err != nil {
-					return errors.Join(p.Report.End(), err)
-				}
-			}
-			return p.Report.End()
+			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
+			return r.End(permit(cmd, f, r))
 		},
 	}
 	cmd.Flags().StringVar(&f.api, "api", "", "id of the HTTP API")
 	cmd.Flags().StringVar(&f.function, "function", "", "only this function, by its name")
 	cmd.Flags().StringSliceVar(&f.stages, "stage", nil, "only this stage; may be given again")
 	cmd.Flags().StringVar(&f.scope, "scope", "route", "what one statement opens: route, stage or api; wider ones keep a policy small")
+	choices(cmd, "scope", "route", "stage", "api")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail if the policy has statements that are not ours")
 	outputFlags(cmd, &f.json, &f.verbose)
 	return cmd
+}
+
+// permit gives an API the grants that it needs.
+func permit(cmd *cobra.Command, f apiFlags, r *report.Report) error {
+	p, has, err := openAPI(cmd, f, r)
+	if err != nil {
+		return err
+	}
+	for _, stage := range f.stages {
+		if !slices.ContainsFunc(has.Stages, func(s types.Stage) bool { return *s.StageName == stage }) {
+			return fmt.Errorf("the API has no stage %s", stage)
+		}
+	}
+	grants, unhelped := gateway.Grants(has, f.function, f.stages, gateway.Scope(f.scope))
+	for _, u := range unhelped {
+		r.Done("route "+u.Route, report.Unhelped, u.Why)
+	}
+	there, err := p.Add(cmd.Context(), grants)
+	if err != nil {
+		return err
+	}
+	if there == 0 {
+		return fmt.Errorf("no route of API %s is one that a grant can help; nothing was written", f.api)
+	}
+	for _, some := range converge.ByFunction(grants) {
+		if err := p.Prune(cmd.Context(), some[0].Function, some[0].Qualifier, grants); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tell says each change on standard error, if that is asked for.
@@ -121,22 +127,50 @@ route that only one reading lets in is said to be unsure.`,
 		Example: "  deploy explain 'arn:aws:execute-api:eu-central-1:123456789012:a1b2c3d4e5/*/GET/notes' --api a1b2c3d4e5",
 		Args:    exactly("ARN-PATTERN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, has, err := openAPI(cmd, f)
-			if err != nil {
-				return err
+			pattern := args[0]
+			parts := strings.SplitN(pattern, ":", 6)
+			if pattern != "*" && (len(parts) < 6 || parts[0] != "arn") {
+				return fmt.Errorf("%w: %q is not the pattern of an ARN: arn:PARTITION:execute-api:REGION:ACCOUNT:API-ID/STAGE/…", errUsage, pattern)
 			}
-			if parts := strings.SplitN(args[0], ":", 6); len(parts) == 6 && parts[4] == "" {
-				p.Report.Note("the pattern names no account, so it lets nothing in: it must hold %s", p.API.Account)
+			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
+			if pattern != "*" && parts[4] == "" {
+				r.Note("the pattern names no account, so it lets nothing in: put the account's number between the colons")
 			}
-			for _, s := range has.Stages {
-				for _, r := range has.Routes {
-					p.Report.Done(*s.StageName+" "+*r.RouteKey, gateway.Covers(args[0], p.API, *s.StageName, *r.RouteKey))
-				}
-			}
-			return p.Report.End()
+			return r.End(explain(cmd, f, pattern, r))
 		},
 	}
 	cmd.Flags().StringVar(&f.api, "api", "", "id of the HTTP API")
 	outputFlags(cmd, &f.json, &f.verbose)
 	return cmd
+}
+
+// explain says which routes and authorizers of an API a pattern lets in.
+func explain(cmd *cobra.Command, f apiFlags, pattern string, r *report.Report) error {
+	p, has, err := openAPI(cmd, f, r)
+	if err != nil {
+		return err
+	}
+	for _, s := range has.Stages {
+		for _, route := range has.Routes {
+			said(r, *s.StageName+" "+*route.RouteKey, gateway.Cover(pattern, p.API.Possible(*s.StageName, *route.RouteKey)))
+		}
+	}
+	for _, a := range has.Authorizers {
+		if a.AuthorizerType == types.AuthorizerTypeRequest { // the others invoke no function
+			said(r, "authorizer "+aws.ToString(a.Name), gateway.Cover(pattern, []string{p.API.Authorizer(*a.AuthorizerId)}))
+		}
+	}
+	return nil
+}
+
+// said says whether a route is let in, and of one that is so only at times, when it is not.
+func said(r *report.Report, what string, c gateway.Coverage) {
+	switch {
+	case len(c.Out) == 0:
+		r.Done(what, report.Allowed, "")
+	case len(c.In) == 0:
+		r.Done(what, report.Refused, "")
+	default:
+		r.Done(what, report.Unsure, "not where API Gateway presents "+strings.Join(c.Out, " or "))
+	}
 }

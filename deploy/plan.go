@@ -3,11 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"example.com/portable-notes/deploy/facts"
 	"example.com/portable-notes/deploy/gateway"
+	"example.com/portable-notes/deploy/report"
 	"example.com/portable-notes/deploy/stack"
 )
 
@@ -34,7 +36,7 @@ the function that is there is told. A token that it makes is shown on stderr, on
 			case api.api != "":
 				return planGrants(cmd, api)
 			}
-			c, err := f.open(cmd)
+			c, err := f.open(cmd, report.New(io.Discard, io.Discard, false))
 			if err != nil {
 				return err
 			}
@@ -61,7 +63,7 @@ the function that is there is told. A token that it makes is shown on stderr, on
 		},
 	}
 	f.addIdentity(cmd.Flags())
-	f.addSettings(cmd.Flags())
+	f.addSettings(cmd)
 	cmd.Flags().BoolVar(&permitOnly, "permit-only", false, "only the grants: the command without which the API answers 500")
 	cmd.Flags().StringVar(&api.api, "api", "", "with --permit-only: of this HTTP API, however it was deployed")
 	cmd.Flags().StringVar(&api.function, "function", "", "with --api: only this function, by its name")
@@ -71,7 +73,7 @@ the function that is there is told. A token that it makes is shown on stderr, on
 
 // planGrants prints the commands that give an API the grants that it needs.
 func planGrants(cmd *cobra.Command, f apiFlags) error {
-	_, has, err := openAPI(cmd, f)
+	_, has, err := openAPI(cmd, f, report.New(io.Discard, io.Discard, false))
 	if err != nil {
 		return err
 	}

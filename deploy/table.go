@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -23,19 +22,20 @@ names, and changes nothing; no data is ever touched.`,
 		Example: "  deploy table notes\n  AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 deploy table notes",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), asJSON)
 			cfg, err := cloud.LoadConfig(cmd.Context())
 			if err != nil {
-				return err
+				return r.End(err)
 			}
-			c := converge.New(cloud.New(cfg), "", report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), asJSON))
+			c := converge.New(cloud.New(cfg), "", r)
 			tell(c.Cloud, cmd, verbose)
 			table := stack.Table(args[0])
-			state, err := c.Step(cmd.Context(), table)
+			state, detail, err := c.Step(cmd.Context(), table)
 			if err != nil {
-				return fmt.Errorf("%s: %w", table.What, err)
+				return r.End(fmt.Errorf("%s: %w", table.What, err))
 			}
-			c.Report.Done(table.What, state)
-			return errors.Join(c.Report.End(), err)
+			r.Done(table.What, state, detail)
+			return r.End(nil)
 		},
 	}
 	outputFlags(cmd, &asJSON, &verbose)

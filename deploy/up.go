@@ -39,7 +39,8 @@ func (f *stackFlags) addIdentity(flags *pflag.FlagSet) {
 }
 
 // addSettings adds the settings of a stack. What a later command is not told stays as it is.
-func (f *stackFlags) addSettings(flags *pflag.FlagSet) {
+func (f *stackFlags) addSettings(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringVar(&f.Architecture, "arch", "", "processor of the function: arm64 or x86_64 (default of a new stack: arm64; "+
 		"in the sandbox this machine's)")
 	flags.Int32Var(&f.Memory, "memory", f.Memory, "memory of the function, MB")
@@ -53,6 +54,9 @@ func (f *stackFlags) addSettings(flags *pflag.FlagSet) {
 	flags.StringVar(&f.Auth.Issuer, "issuer", "", "with --auth jwt: the https URL of the OpenID Connect issuer")
 	flags.StringVar(&f.Auth.Audience, "audience", "", "with --auth jwt: whom the issuer's tokens must be for")
 	flags.StringVar(&f.Endpoint, "endpoint", "", "on opens the API's default endpoint, which somebody has closed")
+	choices(cmd, "arch", "arm64", "x86_64")
+	choices(cmd, "auth", "token", "jwt", "none")
+	choices(cmd, "endpoint", "on")
 }
 
 // keep leaves each setting that is not told as it is, and says which of the others will change.
@@ -74,7 +78,7 @@ func (f *stackFlags) keep(flags *pflag.FlagSet, is facts.Deployed, r *report.Rep
 		if !flags.Changed(s.flag) {
 			s.stay()
 		} else if s.now != s.new {
-			r.Done("setting "+s.flag, fmt.Sprintf("will change from %v to %v", s.now, s.new))
+			r.Done("setting "+s.flag, report.Changing, fmt.Sprintf("from %v to %v", s.now, s.new))
 		}
 	}
 }
@@ -130,7 +134,7 @@ func (f *stackFlags) decide(cmd *cobra.Command, c *converge.Converger) (made str
 }
 
 // open checks what is chosen and begins to call AWS.
-func (f *stackFlags) open(cmd *cobra.Command) (*converge.Converger, error) {
+func (f *stackFlags) open(cmd *cobra.Command, r *report.Report) (*converge.Converger, error) {
 	chosen := f.Stack // before AWS's settings are read, which may lack a region, so that every mistake is told
 	chosen.Architecture = cmp.Or(chosen.Architecture, "arm64")
 	mistakes := chosen.Check()
@@ -154,7 +158,7 @@ func (f *stackFlags) open(cmd *cobra.Command) (*converge.Converger, error) {
 		return nil, err
 	}
 	tell(c, cmd, f.verbose)
-	return converge.New(c, f.Name, report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)), nil
+	return converge.New(c, f.Name, r), nil
 }
 
 // build builds the function, or reads its zip.
@@ -187,33 +191,34 @@ environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API 
 		Example: "  deploy up --auth token\n  deploy up --stack notes-prod --stage prod --auth jwt --issuer https://example.eu.auth0.com/ --audience notes",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.open(cmd)
+			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json && !printPolicy)
+			c, err := f.open(cmd, r)
 			if err != nil {
-				return err
+				return r.End(err)
 			}
 			if printPolicy {
 				return printOperatorPolicy(cmd, f.Stack)
 			}
 			made, err := f.decide(cmd, c)
 			if err != nil {
-				return err
+				return r.End(err)
 			}
 			if made != "" {
 				to := cmd.OutOrStdout()
-				if f.json { // which comes at the end, or never
+				if f.json { // which comes at the end
 					to = cmd.ErrOrStderr()
 				}
 				showToken(to, made)
 			}
-			if err = f.build(cmd.Context()); err == nil {
-				c.Report.Done("build for "+f.Architecture, fmt.Sprintf("%d bytes", len(f.Zip)))
-				err = c.Up(cmd.Context(), f.Stack, converge.Options{Check: f.check, Strict: f.strict, Token: f.token})
+			if err := f.build(cmd.Context()); err != nil {
+				return r.End(err)
 			}
-			return errors.Join(c.Report.End(), err)
+			r.Done("build for "+f.Architecture, report.OK, fmt.Sprintf("%d bytes", len(f.Zip)))
+			return r.End(c.Up(cmd.Context(), f.Stack, converge.Options{Check: f.check, Strict: f.strict, Token: f.token}))
 		},
 	}
 	f.addIdentity(cmd.Flags())
-	f.addSettings(cmd.Flags())
+	f.addSettings(cmd)
 	cmd.Flags().StringVar(&f.zip, "zip", "", "zip of the function (default: it is built)")
 	cmd.Flags().BoolVar(&f.check, "check", false, "also try the API with a note that is made and removed, where nothing was changed")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail if the function's policy has statements that are not ours")

@@ -100,14 +100,14 @@ func TestSettingsStay(t *testing.T) {
 	w := enter(t)
 	w.up("--memory", "512", "--retention", "30", "--base-path", "/api", "--concurrency", "7")
 	made := w.state(w.name)
-	if out := w.up(); strings.Contains(out, "updated") || strings.Contains(out, "will change") {
+	if out := w.up(); strings.Contains(out, "updated") || strings.Contains(out, "changing") {
 		t.Errorf("up says %s", out)
 	}
 	if got := w.state(w.name); got != made {
 		t.Errorf("up changes\n%s\nto\n%s", made, got)
 	}
 	out := w.up("--memory", "256", "--retention", "30")
-	said, done := strings.Index(out, "will change from 512 to 256"), strings.Index(out, "updated: MemorySize 512 -> 256")
+	said, done := strings.Index(out, "changing: from 512 to 256"), strings.Index(out, "updated: MemorySize 512 -> 256")
 	if said < 0 || done < said || strings.Contains(out, "retention") {
 		t.Errorf("up --memory says %s", out)
 	}

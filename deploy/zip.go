@@ -37,6 +37,7 @@ exec bit set. The same source gives the same bytes, in whatever folder it lies.`
 		},
 	}
 	cmd.Flags().StringVar(&arch, "arch", "arm64", "processor: arm64 or amd64 (x86-64)")
+	choices(cmd, "arch", pack.Architectures...)
 	cmd.Flags().BoolVar(&jwt, "jwt", false, "with JSON Web Tokens, for NOTES_AUTH=jwt; without, the function is smaller")
 	cmd.Flags().StringVar(&out, "out", "notes.zip", "file to write")
 	return cmd

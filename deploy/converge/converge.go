@@ -50,24 +50,24 @@ func (c *Converger) find(ctx context.Context, s stack.Step) (there bool, id stri
 }
 
 // Step brings one thing to what it must be.
-func (c *Converger) Step(ctx context.Context, s stack.Step) (state string, err error) {
+func (c *Converger) Step(ctx context.Context, s stack.Step) (state report.State, detail string, err error) {
 	there, id, answer, err := c.find(ctx, s)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if there && s.Going != "" {
 		if there, err = c.gone(ctx, s); err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
-	state = "unchanged"
+	state = report.Unchanged
 	if !there {
-		state = "created"
+		state = report.Created
 		if id, answer, err = c.create(ctx, s); err != nil {
-			return "", err
+			return "", "", err
 		}
 	} else if err := c.ours(ctx, s, answer); err != nil {
-		return "", err
+		return "", "", err
 	}
 	if s.Ref != "" {
 		c.refs[s.Ref] = id
@@ -83,11 +83,11 @@ func (c *Converger) Step(ctx context.Context, s stack.Step) (state string, err e
 			return !told // it can be set
 		})
 		if len(differences) > 0 {
-			return "", fmt.Errorf("it is not as the service needs it; nothing was changed. Change what is named here, or choose another name: %s", strings.Join(differences, "; "))
+			return "", "", fmt.Errorf("it is not as the service needs it; nothing was changed. Change what is named here, or choose another name: %s", strings.Join(differences, "; "))
 		}
 	}
 	if err := c.settled(ctx, s); err != nil {
-		return "", err
+		return "", "", err
 	}
 	var changes []string
 	for _, setting := range s.Settings {
@@ -96,29 +96,29 @@ func (c *Converger) Step(ctx context.Context, s stack.Step) (state string, err e
 			err = c.settled(ctx, s)
 		}
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		changes = append(changes, change...)
 	}
 	if err := c.ready(ctx, s); err != nil {
-		return "", err
+		return "", "", err
 	}
 	for _, extra := range s.Extras {
 		list, err := c.Do(ctx, call.Resolve(extra.List, c.refs))
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		for _, name := range cloud.Texts(extra.At, list) {
 			if _, err := c.Do(ctx, call.Resolve(extra.Remove, with(c.refs, "extra", name))); err != nil && !cloud.IsNotFound(err) {
-				return "", err
+				return "", "", err
 			}
 			changes = append(changes, name+" removed")
 		}
 	}
-	if state == "unchanged" && changes != nil {
-		state = "updated: " + strings.Join(changes, "; ")
+	if state == report.Unchanged && changes != nil {
+		return report.Updated, strings.Join(changes, "; "), nil
 	}
-	return state, nil
+	return state, "", nil
 }
 
 // create makes a thing and reads it: another program may have made one too, and of a lost answer only this tells.

@@ -10,6 +10,7 @@ import (
 
 	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/report"
 	"example.com/portable-notes/deploy/stack"
 )
 
@@ -35,13 +36,13 @@ func (c *Converger) Down(ctx context.Context, s stack.Stack, data bool) error {
 		}
 		if step.Data && !data {
 			if there {
-				c.Report.Done(step.What, "stays, with its notes; --delete-data "+s.Name+" removes it")
+				c.Report.Done(step.What, report.Kept, "it stays, with its notes; --delete-data "+s.Name+" removes it")
 			}
 			continue
 		}
 		if !there {
 			if i >= len(steps)-len(s.Steps()) {
-				c.Report.Done(step.What, "is not there")
+				c.Report.Done(step.What, report.Missing, "")
 			}
 			continue
 		}
@@ -69,7 +70,7 @@ func (c *Converger) Down(ctx context.Context, s stack.Stack, data bool) error {
 				return fmt.Errorf("%s: %w", step.What, err)
 			}
 		}
-		c.Report.Done(step.What, "removed")
+		c.Report.Done(step.What, report.Removed, "")
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -36,17 +37,17 @@ func (p *Permitter) arn(g gateway.Grant) string {
 
 // Add adds the grants that are missing, and tells how many there are then. A function that is not there has none.
 func (p *Permitter) Add(ctx context.Context, grants []gateway.Grant) (there int, err error) {
-	for on, some := range ByFunction(grants) {
-		document, _, err := facts.Policy(ctx, p.Cloud, on[0], on[1])
+	for _, some := range ByFunction(grants) {
+		document, _, err := facts.Policy(ctx, p.Cloud, some[0].Function, some[0].Qualifier)
 		if err != nil {
 			return there, err
 		}
 		var lacking []gateway.Grant
 		for _, g := range some {
 			if by := gateway.Covered(document, g, p.arn(g)); by == g.StatementID {
-				p.Report.Done("grant for "+g.For, "unchanged")
+				p.Report.Done("grant for "+g.For, report.Unchanged, "")
 			} else if by != "" {
-				p.Report.Done("grant for "+g.For, "unchanged: statement "+by+", which is not ours, opens it")
+				p.Report.Done("grant for "+g.For, report.Unchanged, "statement "+by+", which is not ours, opens it")
 			} else {
 				lacking = append(lacking, g)
 				continue
@@ -58,13 +59,13 @@ func (p *Permitter) Add(ctx context.Context, grants []gateway.Grant) (there int,
 		}
 		for _, g := range lacking {
 			if err := p.grant(ctx, g); cloud.IsNotFound(err) {
-				p.Report.Done("grant for "+g.For, "not helped: there is no function "+p.arn(g))
+				p.Report.Done("grant for "+g.For, report.Unhelped, "there is no function "+p.arn(g))
 				continue
 			} else if err != nil {
 				return there, err
 			}
 			there++
-			p.Report.Done("grant for "+g.For, "created")
+			p.Report.Done("grant for "+g.For, report.Created, "")
 		}
 	}
 	return there, nil
@@ -95,14 +96,19 @@ func (p *Permitter) grant(ctx context.Context, g gateway.Grant) error {
 	})
 }
 
-// ByFunction groups grants by the function and its qualifier, whose policy they are in.
-func ByFunction(grants []gateway.Grant) map[[2]string][]gateway.Grant {
-	all := map[[2]string][]gateway.Grant{}
+// ByFunction groups grants by the function and the qualifier in whose policy they are, in the order of the grants.
+func ByFunction(grants []gateway.Grant) (groups [][]gateway.Grant) {
 	for _, g := range grants {
-		on := [2]string{g.Function, g.Qualifier}
-		all[on] = append(all[on], g)
+		i := slices.IndexFunc(groups, func(group []gateway.Grant) bool {
+			return group[0].Function == g.Function && group[0].Qualifier == g.Qualifier
+		})
+		if i < 0 {
+			groups = append(groups, []gateway.Grant{g})
+		} else {
+			groups[i] = append(groups[i], g)
+		}
 	}
-	return all
+	return groups
 }
 
 // Prune removes our statements that no route needs: of this API, and of APIs that are not there any more. What cannot be
@@ -113,21 +119,21 @@ func (p *Permitter) Prune(ctx context.Context, function, qualifier string, neede
 		return err
 	}
 	stale, elsewhere := gateway.Stale(document, p.API, p.Stages, needed)
-	for key, statements := range elsewhere {
+	for _, key := range slices.Sorted(maps.Keys(elsewhere)) {
 		region, id, _ := strings.Cut(key, " ")
 		there := p.Cloud
 		if region != p.Region() {
 			there = p.In(region)
 		}
 		if _, err := there.Do(ctx, &apigatewayv2.GetApiInput{ApiId: &id}); cloud.Code(err) == "NotFoundException" {
-			stale = append(stale, statements...)
+			stale = append(stale, elsewhere[key]...)
 		}
 	}
 	for _, statement := range stale {
 		if err := p.remove(ctx, function, qualifier, statement.Sid); err != nil {
 			return fmt.Errorf("statement %s, which no route needs, is not removed (run this again): %w", statement.Sid, err)
 		}
-		p.Report.Done("grant "+statement.Sid, "removed: no route needs it")
+		p.Report.Done("grant "+statement.Sid, report.Removed, "no route needs it")
 	}
 	var others []string
 	for _, s := range document.Statement {

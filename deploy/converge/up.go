@@ -13,6 +13,7 @@ import (
 	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/gateway"
+	"example.com/portable-notes/deploy/report"
 	"example.com/portable-notes/deploy/stack"
 )
 
@@ -34,11 +35,11 @@ func (c *Converger) Up(ctx context.Context, s stack.Stack, o Options) error {
 				return fmt.Errorf("%s: %w", step.What, err)
 			}
 		}
-		state, err := c.Step(ctx, step)
+		state, detail, err := c.Step(ctx, step)
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.What, err)
 		}
-		c.Report.Done(step.What, state)
+		c.Report.Done(step.What, state, detail)
 		if step.Ref == "api" { // the grants, before there is a route that needs them
 			if before, _, err = c.deployment(ctx, s); err != nil {
 				return err
@@ -100,7 +101,7 @@ func (c *Converger) rebind(ctx context.Context, s stack.Stack) error {
 		return nil
 	}
 	other, otherARN := s.OtherRole()
-	if _, err := c.Step(ctx, other); err != nil {
+	if _, _, err := c.Step(ctx, other); err != nil {
 		return err
 	}
 	for _, arn := range []string{otherARN, s.RoleARN()} {
@@ -120,7 +121,7 @@ func (c *Converger) rebind(ctx context.Context, s stack.Stack) error {
 	if _, err := c.Do(ctx, &lambda.TagResourceInput{Resource: aws.String(s.FunctionARN()), Tags: map[string]string{stack.RoleTag: c.refs["role_id"]}}); err != nil {
 		return err
 	}
-	c.Report.Done(step.What, "updated: its role was deleted and made again")
+	c.Report.Done(step.What, report.Updated, "its role was deleted and made again")
 	return nil
 }
 
@@ -140,7 +141,7 @@ func (c *Converger) tidy(ctx context.Context, s stack.Stack) error {
 			if _, err := c.Do(ctx, &apigatewayv2.DeleteRouteInput{ApiId: api, RouteId: route.RouteId}); err != nil && !cloud.IsNotFound(err) {
 				return err
 			}
-			c.Report.Done("route "+*route.RouteKey, "removed: it is not the service's")
+			c.Report.Done("route "+*route.RouteKey, report.Removed, "it is not the service's")
 		}
 	}
 	for _, removal := range c.twins {
@@ -148,7 +149,7 @@ func (c *Converger) tidy(ctx context.Context, s stack.Stack) error {
 			return err
 		}
 		_, operation := call.Operation(removal)
-		c.Report.Done(operation, "done: a lost answer had left one too many")
+		c.Report.Done(operation, report.OK, "a lost answer had left one too many")
 	}
 	return nil
 }

@@ -1,35 +1,38 @@
 package gateway
 
 import (
-	"fmt"
 	"strings"
 
 	"example.com/portable-notes/deploy/policy"
 )
 
-// Covers tells whether a pattern lets a route in, whatever values its variables and its method have.
-func Covers(pattern string, api API, stage, key string) string {
-	verb, template, _ := strings.Cut(key, " ")
-	methods := []string{verb}
-	if verb == "ANY" {
-		methods = []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
-	}
-	let, all := 0, 0
-	for _, method := range methods {
-		for _, presented := range api.Presented(stage, key, method, exampleOf(template)) {
-			all++
-			if policy.ARNLike(pattern, presented) {
-				let++
-			}
+// Coverage is which of some source ARNs a pattern lets in.
+type Coverage struct{ In, Out []string }
+
+// Cover judges a pattern of a source ARN as the policy of a function does.
+func Cover(pattern string, presented []string) (c Coverage) {
+	for _, arn := range presented {
+		if policy.ARNLike(pattern, arn) {
+			c.In = append(c.In, arn)
+		} else {
+			c.Out = append(c.Out, arn)
 		}
 	}
-	switch let {
-	case 0:
-		return "not let in"
-	case all:
-		return "let in"
+	return c
+}
+
+// Possible returns the source ARNs that API Gateway may present for a route, see [API.Presented]: of ANY for each method,
+// and with an example for each path variable.
+func (a API) Possible(stage, routeKey string) (all []string) {
+	method, template, _ := strings.Cut(routeKey, " ")
+	methods := []string{method}
+	if method == "ANY" {
+		methods = []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 	}
-	return fmt.Sprintf("unsure: %d of %d methods and readings are let in", let, all)
+	for _, m := range methods {
+		all = append(all, a.Presented(stage, routeKey, m, exampleOf(template))...)
+	}
+	return all
 }
 
 // exampleOf is a path that a template matches, with values that no pattern names.

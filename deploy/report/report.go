@@ -3,6 +3,7 @@ package report
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,7 +12,30 @@ import (
 	"github.com/mattn/go-isatty"
 )
 
-// Report is what one command says.
+// State is what became of a thing, in one word that programs can rely on.
+type State string
+
+// The states.
+const (
+	Created   State = "created"
+	Updated   State = "updated"
+	Unchanged State = "unchanged"
+	Removed   State = "removed"
+	Kept      State = "kept"     // though it could be removed
+	Missing   State = "missing"  // there was nothing to remove
+	Unhelped  State = "unhelped" // no grant can help it
+	Changing  State = "changing" // it will be updated
+	OK        State = "ok"       // it was built, or tried, and is as it must be
+
+	Allowed State = "allowed"
+	Refused State = "refused"
+	Unsure  State = "unsure" // AWS does not document which of the two it is
+)
+
+// format is the version of the JSON of a report.
+const format = 1
+
+// Report is what one command says. Its JSON has the fields below.
 type Report struct {
 	out      io.Writer
 	progress io.Writer // of what is awaited; nil where nobody looks
@@ -20,35 +44,46 @@ type Report struct {
 	began  time.Time
 	waited bool
 
-	Lines []reported `json:"steps"`
-	URL   string     `json:"url,omitempty"`
-	Notes []string   `json:"notes,omitempty"`
+	Version int      `json:"version"`
+	Steps   []step   `json:"steps"`
+	URL     string   `json:"url,omitempty"`
+	Notes   []string `json:"notes,omitempty"`
+	Error   string   `json:"error,omitempty"`
 }
 
-type reported struct {
+type step struct {
 	What    string  `json:"what"`
-	State   string  `json:"state"` // created, updated: …, unchanged, removed, …
+	State   State   `json:"state"`
+	Detail  string  `json:"detail,omitempty"`
 	Seconds float64 `json:"seconds"`
 }
 
 // New returns a report that writes to out. What is awaited is shown on err where that is a terminal.
 func New(out, err io.Writer, asJSON bool) *Report {
-	r := &Report{out: out, json: asJSON, began: time.Now()}
+	r := &Report{out: out, json: asJSON, began: time.Now(), Version: format, Steps: []step{}}
 	if f, ok := err.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
 		r.progress = err
 	}
 	return r
 }
 
-// Done says what became of a thing.
-func (r *Report) Done(what, state string) {
-	took := time.Since(r.began)
+// Done says what became of a thing. The detail is for people; "" is none.
+func (r *Report) Done(what string, state State, detail string) {
+	took := time.Since(r.began).Round(100 * time.Millisecond)
+	r.Steps = append(r.Steps, step{what, state, detail, time.Since(r.began).Round(time.Millisecond).Seconds()})
 	r.began = time.Now()
-	r.Lines = append(r.Lines, reported{what, state, took.Round(time.Millisecond).Seconds()})
 	r.clear()
-	if !r.json {
-		fmt.Fprintf(r.out, "%-48s %s  %.1f s\n", what, state, took.Seconds())
+	if r.json {
+		return
 	}
+	line := fmt.Sprintf("%-48s %s", what, state)
+	if detail != "" {
+		line += ": " + detail
+	}
+	if took > 0 {
+		line += fmt.Sprintf("  %.1f s", took.Seconds())
+	}
+	fmt.Fprintln(r.out, line)
 }
 
 // Note says something at the end.
@@ -71,16 +106,20 @@ func (r *Report) clear() {
 	}
 }
 
-// End says the notes, or all as JSON.
-func (r *Report) End() error {
+// End says the notes, or all as JSON, at the end of a command that ended with err. It returns err.
+func (r *Report) End(err error) error {
 	r.clear()
 	if r.json {
+		if err != nil {
+			r.Error = err.Error()
+		}
 		e := json.NewEncoder(r.out)
 		e.SetIndent("", "  ")
-		return e.Encode(r)
+		e.SetEscapeHTML(false)
+		return errors.Join(err, e.Encode(r))
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintln(r.out, note)
 	}
-	return nil
+	return err
 }
