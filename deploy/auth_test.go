@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -274,6 +275,18 @@ func TestJWT(t *testing.T) {
 		t.Errorf("of the other choice there is left\n%s", state)
 	}
 	w.runs("down", "--stack", w.name)
+}
+
+// TestIssuerKeys: an issuer of which API Gateway would take no token is refused before anything is made.
+func TestIssuerKeys(t *testing.T) {
+	w := enter(t)
+	issuer := jwttest.New(t)
+	issuer.Publish(`{"keys":[]}`)
+	_, before := w.calls(0)
+	out, err := deploy(t, "up", "--stack", w.name, "--zip", w.zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience", "notes")
+	if !errors.Is(err, errUsage) || w.changed(before) != nil {
+		t.Errorf("%v, %s", err, out)
+	}
 }
 
 // TestConcurrency: it is reserved, changed and given back; an account that has no room is told, and served.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"example.com/portable-notes/app/jwt"
 	"example.com/portable-notes/app/token"
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/converge"
@@ -203,6 +204,11 @@ environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API 
 			if err != nil {
 				return r.End(err)
 			}
+			if f.Auth.Kind == "jwt" {
+				if err := checkIssuer(cmd.Context(), f.Auth.Issuer, r); err != nil {
+					return r.End(err)
+				}
+			}
 			if made != "" {
 				to := cmd.OutOrStdout()
 				if f.json { // which comes at the end
@@ -225,6 +231,21 @@ environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API 
 	cmd.Flags().BoolVar(&printPolicy, "print-policy", false, "print the rights that this takes, as an IAM policy, and do nothing")
 	outputFlags(cmd, &f.json, &f.verbose)
 	return cmd
+}
+
+// checkIssuer refuses an issuer of which API Gateway would take no token. One that does not answer may do so later.
+func checkIssuer(ctx context.Context, issuer string, r *report.Report) error {
+	serves, err := facts.ServesAuthorizer(ctx, issuer)
+	switch {
+	case errors.Is(err, jwt.ErrUnreachable):
+		r.Note("The issuer could not be asked for its keys, so it is not known whether API Gateway takes its tokens: %v", err)
+	case err != nil:
+		return fmt.Errorf("%w: --issuer: %w", errUsage, err)
+	case !serves:
+		return fmt.Errorf("%w: API Gateway takes tokens that are signed with RSA keys that have a kid, and the issuer %s "+
+			"publishes none: have it sign with RS256, or use --auth token", errUsage, issuer)
+	}
+	return nil
 }
 
 // printOperatorPolicy prints what whoever runs this needs to be allowed.

@@ -75,7 +75,7 @@ func New(ctx context.Context, issuer, audience string, log *slog.Logger) (*Verif
 	}
 	v := &Verifier{issuer: issuer, audience: audience, keys: newKeys(issuer, log), verified: cache, now: now}
 	err = v.keys.ask(ctx, v.keys.now())
-	if err != nil && !errors.Is(err, errUnreachable) && !errors.Is(err, errNoKeys) {
+	if err != nil && !errors.Is(err, ErrUnreachable) && !errors.Is(err, errNoKeys) {
 		return nil, err
 	}
 	return v, nil

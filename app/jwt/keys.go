@@ -68,11 +68,27 @@ const (
 	minRSA        = 2048             // bits (RFC 7518, section 3.3)
 )
 
-// errUnreachable is an issuer that does not answer, or says that it cannot.
-var errUnreachable = errors.New("the issuer cannot be reached")
+// ErrUnreachable is an issuer that does not answer, or says that it cannot.
+var ErrUnreachable = errors.New("the issuer cannot be reached")
 
 // errNoKeys is an issuer that publishes no usable key.
 var errNoKeys = errors.New("the issuer publishes no usable key")
+
+// Key is a public key of an issuer, as a token names it.
+type Key struct {
+	ID   string // kid, or ""
+	Type string // RSA, P-256, P-384, P-521 or Ed25519
+}
+
+// Published asks an issuer for the keys that may check signatures. The error is [ErrUnreachable] where the issuer does not
+// answer, and another one where its answers are of no use.
+func Published(ctx context.Context, issuer string) (all []Key, err error) {
+	keys, err := newKeys(issuer, slog.New(slog.DiscardHandler)).fetch(ctx)
+	for _, key := range keys {
+		all = append(all, Key{key.KeyID, familyOf(key)})
+	}
+	return all, err
+}
 
 // Check tells what is wrong with an issuer's URL.
 func Check(issuer string) error {
@@ -330,20 +346,20 @@ func (k *keys) get(ctx context.Context, from string, into any) error {
 	}
 	answer, err := k.client.Do(r)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUnreachable, err)
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
 		err := fmt.Errorf("%s answers %s", from, answer.Status)
 		if answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests {
-			err = fmt.Errorf("%w: %w", errUnreachable, err)
+			err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
 		return err
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", errUnreachable, err)
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	case len(body) > maxAnswer:
 		return fmt.Errorf("%s answers more than %d bytes", from, maxAnswer)
 	}

@@ -4,11 +4,13 @@ package facts
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
+	"example.com/portable-notes/app/jwt"
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
@@ -55,6 +57,14 @@ func Policy(ctx context.Context, c *cloud.Cloud, function, qualifier string) (do
 	revision, _ = cloud.Search("RevisionId", answer).(string)
 	document, err = policy.Parse([]byte(text))
 	return document, revision, err
+}
+
+// ServesAuthorizer reports whether API Gateway's JWT authorizer can check tokens of an issuer. It takes RSA keys that have a
+// kid, and no others ("Control access to HTTP APIs with JWT authorizers", API Gateway developer guide). The error is
+// [jwt.ErrUnreachable] where the issuer does not answer.
+func ServesAuthorizer(ctx context.Context, issuer string) (bool, error) {
+	keys, err := jwt.Published(ctx, issuer)
+	return slices.ContainsFunc(keys, func(k jwt.Key) bool { return k.Type == "RSA" && k.ID != "" }), err
 }
 
 // Deployed is a function as it is deployed.

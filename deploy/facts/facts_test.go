@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
+	"example.com/portable-notes/app/jwt"
+	"example.com/portable-notes/app/jwt/jwttest"
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/gateway"
 )
@@ -128,5 +131,25 @@ func TestPolicy(t *testing.T) {
 				t.Errorf("%+v, %q, %v", document, revision, err)
 			}
 		})
+	}
+}
+
+func TestServesAuthorizer(t *testing.T) {
+	issuer := jwttest.New(t)
+	const p256 = `"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"`
+	if serves, err := ServesAuthorizer(t.Context(), issuer.URL); err != nil || !serves {
+		t.Errorf("RSA with a kid: %v, %v", serves, err)
+	}
+	issuer.Publish(`{"keys":[{` + p256 + `,"kid":"a"}]}`) // RFC 7515, appendix A.3
+	if serves, err := ServesAuthorizer(t.Context(), issuer.URL); err != nil || serves {
+		t.Errorf("ES256: %v, %v", serves, err)
+	}
+	issuer.Publish(`{"keys":[]}`)
+	if serves, err := ServesAuthorizer(t.Context(), issuer.URL); err == nil || errors.Is(err, jwt.ErrUnreachable) || serves {
+		t.Errorf("no key: %v, %v", serves, err)
+	}
+	issuer.Gone(true)
+	if serves, err := ServesAuthorizer(t.Context(), issuer.URL); !errors.Is(err, jwt.ErrUnreachable) || serves {
+		t.Errorf("no answer: %v, %v", serves, err)
 	}
 }
