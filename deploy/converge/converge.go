@@ -34,27 +34,36 @@ type Converger struct {
 	Report *report.Report
 }
 
-// find tells whether a step's thing is there, and its id.
-func (c *Converger) find(ctx context.Context, s stack.Step) (there bool, id string, answer any, err error) {
-	answer, err = c.Do(ctx, call.Resolve(s.Find, c.refs))
+// found is what AWS says of a step's thing.
+type found struct {
+	exists bool
+	id     string // what the step's Pick selects
+	answer any    // of the step's Find
+}
+
+// find reads whether a step's thing exists, and what it is like.
+func (c *Converger) find(ctx context.Context, s stack.Step) (f found, err error) {
+	f.answer, err = c.Do(ctx, call.Resolve(s.Find, c.refs))
 	switch {
 	case cloud.IsNotFound(err):
-		return false, "", nil, nil
+		return found{}, nil
 	case err != nil:
-		return false, "", nil, err
+		return found{}, err
 	case s.Pick == "":
-		return true, "", answer, nil
+		f.exists = true
+		return f, nil
 	}
-	id, there = cloud.Search(s.Pick, answer).(string)
-	return there, id, answer, nil
+	f.id, f.exists = cloud.Search(s.Pick, f.answer).(string)
+	return f, nil
 }
 
 // Step brings one thing to what it must be.
 func (c *Converger) Step(ctx context.Context, s stack.Step) (state report.State, detail string, err error) {
-	there, id, answer, err := c.find(ctx, s)
+	is, err := c.find(ctx, s)
 	if err != nil {
 		return "", "", err
 	}
+	there := is.exists
 	if there && s.Going != "" {
 		if there, err = c.gone(ctx, s); err != nil {
 			return "", "", err
@@ -63,20 +72,20 @@ func (c *Converger) Step(ctx context.Context, s stack.Step) (state report.State,
 	state = report.Unchanged
 	if !there {
 		state = report.Created
-		if id, answer, err = c.create(ctx, s); err != nil {
+		if is, err = c.create(ctx, s); err != nil {
 			return "", "", err
 		}
-	} else if err := c.ours(ctx, s, answer); err != nil {
+	} else if err := c.ours(ctx, s, is.answer); err != nil {
 		return "", "", err
 	}
 	if s.Ref != "" {
-		c.refs[s.Ref] = id
+		c.refs[s.Ref] = is.id
 	}
-	for _, twin := range twins(s, answer) { // once nothing refers to them any more
+	for _, twin := range twins(s, is.answer) { // once nothing refers to them any more
 		c.twins = append(c.twins, call.Resolve(s.Twin, with(c.refs, "twin", twin)))
 	}
 	if s.Fixed != "" && there {
-		fixed, _ := cloud.Search(s.Fixed, answer).(map[string]any)
+		fixed, _ := cloud.Search(s.Fixed, is.answer).(map[string]any)
 		differences := slices.DeleteFunc(call.Differences(s.Create, s.Find, fixed), func(d string) bool {
 			name, _, _ := strings.Cut(d, " ")
 			_, told := fixed[name]
@@ -122,15 +131,14 @@ func (c *Converger) Step(ctx context.Context, s stack.Step) (state report.State,
 }
 
 // create makes a thing and reads it: another program may have made one too, and of a lost answer only this tells.
-func (c *Converger) create(ctx context.Context, s stack.Step) (id string, answer any, err error) {
+func (c *Converger) create(ctx context.Context, s stack.Step) (is found, err error) {
 	_, failure := c.Do(ctx, call.Resolve(s.Create, c.refs))
 	if failure != nil && !cloud.IsExists(failure) && !cloud.IsAmbiguous(failure) {
-		return "", nil, failure
+		return found{}, failure
 	}
 	err = cloud.Retry(ctx, tagWait, func() error {
 		c.Forget()
-		var there bool
-		if there, id, answer, err = c.find(ctx, s); err == nil && !there {
+		if is, err = c.find(ctx, s); err == nil && !is.exists {
 			err = cmp.Or(failure, errors.New("it is not there after it was created; run this again"))
 			if !cloud.IsAmbiguous(failure) {
 				err = cloud.Later(err)
@@ -139,9 +147,9 @@ func (c *Converger) create(ctx context.Context, s stack.Step) (id string, answer
 		return err
 	})
 	if err == nil && failure != nil { // perhaps somebody else made it
-		err = c.ours(ctx, s, answer)
+		err = c.ours(ctx, s, is.answer)
 	}
-	return id, answer, err
+	return is, err
 }
 
 func with(refs map[string]string, name, value string) map[string]string {
@@ -193,9 +201,9 @@ func (c *Converger) settled(ctx context.Context, s stack.Step) error {
 	if holds == "" {
 		return nil
 	}
-	return c.await(ctx, s, func(there bool, answer any) bool {
-		settled, _ := cloud.Search(holds, answer).(bool)
-		return settled || !there
+	return c.await(ctx, s, func(is found) bool {
+		settled, _ := cloud.Search(holds, is.answer).(bool)
+		return settled || !is.exists
 	})
 }
 
@@ -204,36 +212,36 @@ func (c *Converger) ready(ctx context.Context, s stack.Step) error {
 	if s.Ready == "" {
 		return nil
 	}
-	there, _, answer, err := c.find(ctx, s)
+	is, err := c.find(ctx, s)
 	if err != nil {
 		return err
 	}
-	if ready, _ := cloud.Search(s.Ready, answer).(bool); !there || !ready {
-		return fmt.Errorf("it is not usable: %v; run this again, and if it stays so remove it", cloud.Search(s.Reason, answer))
+	if ready, _ := cloud.Search(s.Ready, is.answer).(bool); !is.exists || !ready {
+		return fmt.Errorf("it is not usable: %v; run this again, and if it stays so remove it", cloud.Search(s.Reason, is.answer))
 	}
 	return nil
 }
 
-// gone waits for the end of what is just being deleted, and tells whether the thing is there then.
-func (c *Converger) gone(ctx context.Context, s stack.Step) (there bool, err error) {
-	err = c.await(ctx, s, func(is bool, answer any) bool {
-		going, _ := cloud.Search(s.Going, answer).(bool)
-		there = is
-		return !is || !going
+// gone waits for the end of what is just being deleted, and reports whether the thing exists then.
+func (c *Converger) gone(ctx context.Context, s stack.Step) (exists bool, err error) {
+	err = c.await(ctx, s, func(is found) bool {
+		going, _ := cloud.Search(s.Going, is.answer).(bool)
+		exists = is.exists
+		return !is.exists || !going
 	})
-	return there, err
+	return exists, err
 }
 
 // await reads a thing again until it is as it must be.
-func (c *Converger) await(ctx context.Context, s stack.Step, done func(there bool, answer any) bool) error {
+func (c *Converger) await(ctx context.Context, s stack.Step, done func(found) bool) error {
 	return cloud.Retry(ctx, cloud.ActiveWait, func() error {
-		there, _, answer, err := c.find(ctx, s)
-		if err != nil || done(there, answer) {
+		is, err := c.find(ctx, s)
+		if err != nil || done(is) {
 			return err
 		}
 		c.Forget()
 		c.Report.Waits(s.What + ", at which AWS is at work")
-		return cloud.Later(fmt.Errorf("AWS is still at work on it after %v: %v; run this again", cloud.ActiveWait, cloud.Search(s.Reason, answer)))
+		return cloud.Later(fmt.Errorf("AWS is still at work on it after %v: %v; run this again", cloud.ActiveWait, cloud.Search(s.Reason, is.answer)))
 	})
 }
 
@@ -302,16 +310,14 @@ func twins(s stack.Step, answer any) []string {
 	return cloud.Texts(s.Twins, answer)
 }
 
-// Agreed tells whether the API's routes ask for what the function does. Where they do not, somebody has changed one of them, or
-// a change was cut short; and what is meant has to be said.
+// Agreed returns [ErrDisagree] where the API's routes do not ask for what the function does: somebody has changed one of
+// them, or a change was cut short. What is meant has to be said then.
 func (c *Converger) Agreed(ctx context.Context, s stack.Stack) error {
-	steps := s.Steps()
-	api := steps[slices.IndexFunc(steps, func(step stack.Step) bool { return step.Ref == "api" })]
-	there, id, _, err := c.find(ctx, api)
-	if err != nil || !there {
+	api, err := c.find(ctx, s.API())
+	if err != nil || !api.exists {
 		return err
 	}
-	answer, err := c.Do(ctx, &apigatewayv2.GetRoutesInput{ApiId: &id})
+	answer, err := c.Do(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api.id})
 	if err != nil {
 		return err
 	}

@@ -30,30 +30,30 @@ func (c *Converger) Down(ctx context.Context, s stack.Stack, data bool) error {
 		if step.Remove == nil {
 			continue // it goes with its API
 		}
-		there, id, answer, err := c.find(ctx, step)
+		is, err := c.find(ctx, step)
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.What, err)
 		}
 		if step.Data && !data {
-			if there {
+			if is.exists {
 				c.Report.Done(step.What, report.Kept, "it stays, with its notes; --delete-data "+s.Name+" removes it")
 			}
 			continue
 		}
-		if !there {
+		if !is.exists {
 			if i >= len(steps)-len(s.Steps()) {
 				c.Report.Done(step.What, report.Missing, "")
 			}
 			continue
 		}
-		if err := c.ours(ctx, step, answer); err != nil {
+		if err := c.ours(ctx, step, is.answer); err != nil {
 			return fmt.Errorf("%s: %w", step.What, err)
 		}
 		if step.Ref != "" {
-			c.refs[step.Ref] = id
+			c.refs[step.Ref] = is.id
 		}
 		removals := step.Remove
-		for _, twin := range twins(step, answer) {
+		for _, twin := range twins(step, is.answer) {
 			removals = append([]any{call.Resolve(step.Twin, with(c.refs, "twin", twin))}, removals...)
 		}
 		for _, extra := range step.Extras {
@@ -87,23 +87,19 @@ func (c *Converger) others(ctx context.Context, s stack.Stack) (steps []stack.St
 		if of.Stage = strings.TrimPrefix(name, prefix); of.Stage == strings.TrimPrefix(s.Stage, "$") {
 			continue
 		}
-		for _, step := range of.Steps() {
-			if step.What != "log group "+name {
-				continue
-			}
-			_, _, answer, err := c.find(ctx, step)
-			if err != nil {
-				return nil, err
-			}
-			tags, err := c.tags(ctx, step, answer)
-			switch {
-			case cloud.Code(err) == "AccessDeniedException": // the rights that up prints are for this stage's group
-				c.Report.Note("log group %s was left alone: these credentials may not read whose it is", name)
-			case err != nil:
-				return nil, err
-			case c.own(tags):
-				steps = append(steps, step)
-			}
+		step := of.AccessLogs()
+		is, err := c.find(ctx, step)
+		if err != nil {
+			return nil, err
+		}
+		tags, err := c.tags(ctx, step, is.answer)
+		switch {
+		case cloud.Code(err) == "AccessDeniedException": // the rights that up prints are for this stage's group
+			c.Report.Note("log group %s was left alone: these credentials may not read whose it is", name)
+		case err != nil:
+			return nil, err
+		case c.own(tags):
+			steps = append(steps, step)
 		}
 	}
 	return steps, nil

@@ -26,63 +26,107 @@ type Options struct {
 
 // Up makes a stack what it must be.
 func (c *Converger) Up(ctx context.Context, s stack.Stack, o Options) error {
-	p := &Permitter{Cloud: c.Cloud, Stages: []string{s.Stage}, Report: c.Report, Strict: o.Strict}
-	var grants []gateway.Grant
-	var before string // the deployment that the stage serves
-	for _, step := range s.Steps() {
-		if step.What == s.Function().What {
-			if err := c.rebind(ctx, s); err != nil {
-				return fmt.Errorf("%s: %w", step.What, err)
-			}
+	u := &up{Converger: c, stack: s, options: o}
+	for _, phase := range []func(context.Context) error{
+		u.foundation, u.function, u.api, u.grants, u.entrance, u.leftovers, u.deployed, u.live,
+	} {
+		if err := phase(ctx); err != nil {
+			return err
 		}
-		state, detail, err := c.Step(ctx, step)
+	}
+	return nil
+}
+
+// up is a stack on its way to what it must be.
+type up struct {
+	*Converger
+	stack   stack.Stack
+	options Options
+
+	permitter *Permitter
+	needed    []gateway.Grant
+	served    string // the deployment that the stage served before
+}
+
+// steps brings some things to what they must be.
+func (u *up) steps(ctx context.Context, steps ...stack.Step) error {
+	for _, step := range steps {
+		state, detail, err := u.Step(ctx, step)
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.What, err)
 		}
-		c.Report.Done(step.What, state, detail)
-		if step.Ref == "api" { // the grants, before there is a route that needs them
-			if before, _, err = c.deployment(ctx, s); err != nil {
-				return err
-			}
-			p.API = gateway.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: c.refs["api"]}
-			grants = s.Grants(c.refs["api"])
-			if _, err := p.Add(ctx, grants); err != nil {
-				return err
-			}
-		}
+		u.Report.Done(step.What, state, detail)
 	}
-	if err := c.tidy(ctx, s); err != nil {
+	return nil
+}
+
+func (u *up) foundation(ctx context.Context) error { return u.steps(ctx, u.stack.Foundation()...) }
+
+func (u *up) function(ctx context.Context) error {
+	step := u.stack.Function()
+	if err := u.rebind(ctx, u.stack); err != nil {
+		return fmt.Errorf("%s: %w", step.What, err)
+	}
+	return u.steps(ctx, step)
+}
+
+// api makes the API, and remembers which deployment its stage serves before anything of it changes.
+func (u *up) api(ctx context.Context) (err error) {
+	if err := u.steps(ctx, u.stack.API()); err != nil {
 		return err
 	}
-	if err := p.Prune(ctx, s.Name, "", grants); err != nil {
+	u.served, _, err = u.deployment(ctx, u.stack)
+	return err
+}
+
+// grants lets the API invoke the function before there is a route that needs it.
+func (u *up) grants(ctx context.Context) error {
+	s, id := u.stack, u.refs["api"]
+	u.needed = s.Grants(id)
+	u.permitter = &Permitter{
+		Cloud: u.Cloud, API: gateway.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: id},
+		Stages: []string{s.Stage}, Report: u.Report, Strict: u.options.Strict,
+	}
+	_, err := u.permitter.Add(ctx, u.needed)
+	return err
+}
+
+func (u *up) entrance(ctx context.Context) error { return u.steps(ctx, u.stack.Entrance()...) }
+
+// leftovers removes routes, twins and grants that the stack does not have.
+func (u *up) leftovers(ctx context.Context) error {
+	if err := u.tidy(ctx, u.stack); err != nil {
 		return err
 	}
-	if err := c.deployed(ctx, s, before); err != nil {
-		return err
-	}
-	answer, err := c.Do(ctx, &apigatewayv2.GetApiInput{ApiId: aws.String(c.refs["api"])})
+	return u.permitter.Prune(ctx, u.stack.Name, "", u.needed)
+}
+
+// live tries the API through its URL, and says how to use it.
+func (u *up) live(ctx context.Context) error {
+	s := u.stack
+	answer, err := u.Do(ctx, &apigatewayv2.GetApiInput{ApiId: aws.String(u.refs["api"])})
 	if err != nil {
 		return err
 	}
-	endpoint, _ := cloud.Search("ApiEndpoint", answer).(string)
-	c.Report.URL = endpoint
+	u.Report.URL, _ = cloud.Search("ApiEndpoint", answer).(string)
 	if s.Stage != "$default" {
-		c.Report.URL += "/" + s.Stage
+		u.Report.URL += "/" + s.Stage
 	}
 	if closed, _ := cloud.Search("DisableExecuteApiEndpoint", answer).(bool); closed {
-		c.Report.Note("The API's default endpoint is closed, so nothing was tried there. --endpoint on opens it.")
-	} else if err := probe(ctx, c.Report, c.Report.URL, s.Auth.Kind, o.Token, c.Writes() > 0 || o.Check); err != nil {
+		u.Report.Note("The API's default endpoint is closed, so nothing was tried there. --endpoint on opens it.")
+	} else if err := probe(ctx, u.Report, u.Report.URL, s.Auth.Kind, u.options.Token, u.Writes() > 0 || u.options.Check); err != nil {
 		return err
 	}
 	bearer, who := " -H \"Authorization: Bearer $NOTES_TOKEN\"", map[string]string{ // #nosec G101 -- a place for one
 		"token": "Whoever has a token can read or write its owner's notes.",
-		"jwt":   "Whoever has a token of " + s.Auth.Issuer + " for " + s.Auth.Audience + " with the scope notes:read or notes:write can read or write notes of its own.",
-		"none":  "Anyone who knows this URL can read and write the notes.",
+		"jwt": "Whoever has a token of " + s.Auth.Issuer + " for " + s.Auth.Audience +
+			" with the scope notes:read or notes:write can read or write notes of its own.",
+		"none": "Anyone who knows this URL can read and write the notes.",
 	}[s.Auth.Kind]
 	if s.Auth.Kind == "none" {
 		bearer = ""
 	}
-	c.Report.Note("\n%s/notes\ncurl -s %s/notes%s\n%s", c.Report.URL, c.Report.URL, bearer, who)
+	u.Report.Note("\n%s/notes\ncurl -s %s/notes%s\n%s", u.Report.URL, u.Report.URL, bearer, who)
 	return nil
 }
 
@@ -90,14 +134,14 @@ func (c *Converger) Up(ctx context.Context, s stack.Stack, o Options) error {
 // only for another one (Lambda developer guide, execution role). Which role it was given, a tag of the function tells.
 func (c *Converger) rebind(ctx context.Context, s stack.Stack) error {
 	step := s.Function()
-	there, _, function, err := c.find(ctx, step)
-	if err != nil || !there {
+	function, err := c.find(ctx, step)
+	if err != nil || !function.exists {
 		return err
 	}
-	if err := c.ours(ctx, step, function); err != nil {
+	if err := c.ours(ctx, step, function.answer); err != nil {
 		return err
 	}
-	if tagsOf(cloud.Search(step.TagsAt, function))[stack.RoleTag] == c.refs["role_id"] {
+	if tagsOf(cloud.Search(step.TagsAt, function.answer))[stack.RoleTag] == c.refs["role_id"] {
 		return nil
 	}
 	other, otherARN := s.OtherRole()
@@ -166,17 +210,18 @@ func (c *Converger) deployment(ctx context.Context, s stack.Stack) (id, message 
 }
 
 // deployed waits until the stage serves what was made: another deployment than before, if something of the API was.
-func (c *Converger) deployed(ctx context.Context, s stack.Stack, before string) error {
-	if c.Deploys() == 0 {
+func (u *up) deployed(ctx context.Context) error {
+	if u.Deploys() == 0 {
 		return nil
 	}
 	return cloud.Retry(ctx, cloud.Patience, func() error {
-		c.Forget()
-		id, message, err := c.deployment(ctx, s)
-		if err != nil || id != "" && id != before {
+		u.Forget()
+		id, message, err := u.deployment(ctx, u.stack)
+		if err != nil || id != "" && id != u.served {
 			return err
 		}
-		c.Report.Waits("the stage's deployment")
-		return cloud.Later(fmt.Errorf("the stage %s still serves its former deployment %q after %v; API Gateway says %q. Run this again", s.Stage, before, cloud.Patience, message))
+		u.Report.Waits("the stage's deployment")
+		return cloud.Later(fmt.Errorf("the stage %s still serves its former deployment %q after %v; API Gateway says %q. Run this again",
+			u.stack.Stage, u.served, cloud.Patience, message))
 	})
 }

@@ -173,28 +173,47 @@ func trust() *string {
 // AccessLog is the format of the stage's access log.
 const AccessLog = `{"requestId":"$context.requestId","time":"$context.requestTime","method":"$context.httpMethod","path":"$context.path","route":"$context.routeKey","status":"$context.status","latency":"$context.responseLatency","integrationStatus":"$context.integrationStatus","integrationError":"$context.integrationErrorMessage"}`
 
-// Step is one thing of a stack. Inputs may hold ${ref} of an earlier step.
+// Step is one thing of a stack: the calls that find, make, compare and remove it, as values. An expression is JMESPath over
+// the answer of the call that is named. An input may hold ${ref}, the id of an earlier step. For example, a log group:
+//
+//	Step{
+//		What:     "log group /aws/lambda/notes",
+//		Find:     &cloudwatchlogs.DescribeLogGroupsInput{…},           // answers all groups whose names begin so
+//		Pick:     "logGroups[?logGroupName=='/aws/lambda/notes'] | [0].logGroupName", // null: it does not exist
+//		Tags:     &cloudwatchlogs.ListTagsForResourceInput{…},         // they tell whose it is
+//		TagsAt:   "tags",
+//		Create:   &cloudwatchlogs.CreateLogGroupInput{…},
+//		Settings: []Setting{{Read: …, At: …, Put: &cloudwatchlogs.PutRetentionPolicyInput{…}}},
+//		Remove:   []any{&cloudwatchlogs.DeleteLogGroupInput{…}},
+//	}
 type Step struct {
-	What     string // for people
-	Find     any    // the call that tells whether it is there: it fails with a "not found", or Pick tells nothing
-	Pick     string // JMESPath of the thing's id, in all pages of what Find tells; "" where the call alone tells
-	Twins    string // JMESPath of the ids of further ones, which a lost answer left behind
-	Twin     any    // the call that removes one, ${twin}
-	Ref      string // the name of the id for other steps
-	Tags     any    // the call that reads the tags; nil where Find tells them
-	TagsAt   string // JMESPath of them in that
+	// Identity
+	What string // for people
+	Find any    // the call that reads it; it does not exist where the call fails with "not found", or Pick is null
+	Pick string // expression for its id in Find; "" where the call alone tells
+	Ref  string // name of the id for later steps; "" where none needs it
+
+	// Owner
+	Tags   any    // the call that reads its tags; nil where Find does
+	TagsAt string // expression for them; "" where Pick looks at them already
+
+	// State
 	Create   any
-	ID       string // JMESPath of the id in what Create answers
-	Settled  string // JMESPath of what Find tells that holds once AWS is not at work on it any more; "" for Ready
-	Ready    string // JMESPath of what Find tells that must hold then; "" for nothing
-	Reason   string // JMESPath of why Ready does not hold
-	Going    string // JMESPath of whether it is just being deleted
-	Wait     string // the same for a shell
-	Settings []Setting
-	Remove   []any // the calls that remove it
-	Extras   []Extra
-	Fixed    string // JMESPath of what Create sets and nothing changes, in what Find tells
-	Data     bool   // it holds notes, and goes only if that is asked for
+	ID       string    // expression for the id in Find, where it is not in what Create answers
+	Fixed    string    // expression in Find for what Create sets and nothing can change
+	Settings []Setting // what can be changed
+	Extras   []Extra   // what must not be there
+	Going    string    // expression in Find: it is being deleted
+	Settled  string    // expression in Find: AWS is not at work on it; "" for Ready
+	Ready    string    // expression in Find: later steps can build on it; "" for nothing
+	Reason   string    // expression in Find for why it is not ready
+	Wait     string    // the command of a shell that waits for Ready
+
+	// Undo
+	Remove []any  // the calls that remove it; nil where it goes with its API
+	Data   bool   // it holds notes, and is removed only if that is asked for
+	Twins  string // expression in Find for the ids of further ones, which lost answers left behind
+	Twin   any    // the call that removes one, ${twin}
 }
 
 // Setting is how something must be.
@@ -217,10 +236,20 @@ type Extra struct {
 	Remove any    // the call that removes one, ${extra}
 }
 
-// Steps are what a stack is, in the order in which it is made. Grants stand between the API and its integration, so that no
-// route is ever there without its grant.
+// Steps are what a stack is, in the order in which it is made.
 func (s Stack) Steps() []Step {
-	steps := []Step{s.table(), s.role(), s.logGroup(s.LogGroup()), s.logGroup(s.AccessLogGroup()), s.Function(), s.api(), s.integration()}
+	return slices.Concat(s.Foundation(), []Step{s.Function(), s.API()}, s.Entrance())
+}
+
+// Foundation is what the function stands on: the table, the role and the log groups.
+func (s Stack) Foundation() []Step {
+	return []Step{s.table(), s.role(), s.logGroup(s.LogGroup()), s.AccessLogs()}
+}
+
+// Entrance is what leads requests from the API to the function. The grants come before it, so that no route is ever there
+// without its grant.
+func (s Stack) Entrance() []Step {
+	steps := []Step{s.integration()}
 	if s.Auth.Kind == "jwt" {
 		steps = append(steps, s.authorizer())
 	}
@@ -229,6 +258,9 @@ func (s Stack) Steps() []Step {
 	}
 	return append(steps, s.stage())
 }
+
+// AccessLogs is the step of the log group of the stage's access log.
+func (s Stack) AccessLogs() Step { return s.logGroup(s.AccessLogGroup()) }
 
 func (s Stack) table() Step {
 	step := Table(s.Name)
@@ -368,7 +400,8 @@ func (s Stack) concurrency() Setting {
 		Refused: "UnreservedConcurrentExecution", Else: "no concurrency is reserved: this account's quota leaves no room; --concurrency 0 asks for none"}
 }
 
-func (s Stack) api() Step {
+// API is the step of the HTTP API.
+func (s Stack) API() Step {
 	ours := fmt.Sprintf("Items[?Tags.\"%s\"=='%s' && Tags.\"%s\"=='%s'] | sort_by(@, &join('', [CreatedDate, ApiId]))[].ApiId", StackTag, s.Name, RegionTag, s.Region)
 	id := aws.String("${api}")
 	find := &apigatewayv2.GetApisInput{}
