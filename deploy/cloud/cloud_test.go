@@ -121,3 +121,23 @@ func TestWrites(t *testing.T) {
 		})
 	}
 }
+
+func TestIsLocal(t *testing.T) {
+	for _, c := range []struct {
+		endpoint string
+		want     bool
+	}{
+		{"http://127.0.0.1:4600", true}, {"http://127.1.2.3", true}, {"http://[::1]:4600", true}, {"http://LOCALHOST:1", true},
+		{"http://[::ffff:127.0.0.1]:1", true}, {"http://127.example.com", false}, {"https://iam.amazonaws.com", false},
+		{"http://localhost.example.com", false}, {"http://10.0.0.1", false}, {"", false}, {"http://%zz", false},
+	} {
+		t.Run(c.endpoint, func(t *testing.T) {
+			if got := IsLocal(&c.endpoint); got != c.want {
+				t.Errorf("%v", got)
+			}
+		})
+	}
+	if IsLocal(nil) {
+		t.Error("AWS's own endpoint is on this machine")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -57,13 +58,17 @@ func (c *Cloud) checkEndpoints() error {
 	return fmt.Errorf("the endpoints of %v are of this machine, those of %v are not, so the stack would be half here and half there: unset AWS_ENDPOINT_URL_… of the ones, or set AWS_ENDPOINT_URL for all (they may also stand in ~/.aws/config)", here[true], here[false])
 }
 
-// IsLocal tells whether an endpoint is of this machine, as the sandbox's is.
+// IsLocal reports whether an endpoint is on this machine, as the sandbox's is; nil is not.
 func IsLocal(endpoint *string) bool {
 	if endpoint == nil {
 		return false
 	}
 	u, err := url.Parse(*endpoint)
-	return err == nil && (u.Hostname() == "localhost" || strings.HasPrefix(u.Hostname(), "127.") || u.Hostname() == "::1")
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return strings.EqualFold(u.Hostname(), "localhost") || err == nil && ip.Unmap().IsLoopback()
 }
 
 // Identity is the account and the partition that the credentials are of.
