@@ -184,7 +184,7 @@ func upCommand() *cobra.Command {
 		Long: `Puts the service on AWS: a DynamoDB table, an execution role with the rights that it needs and no others, log groups, the
 function, an HTTP API, and the grants that let the API invoke the function. It reads what is there and changes only what
 differs: run again it changes nothing, and after it was cut short it goes on. There is no file of state; what belongs to a
-stack is known by its name and its tags.
+stack is known by its name and its tags. A setting that a later up is not told stays as it is.
 
 Who may use a new service must be said: --auth token makes a token and shows it, once; only its hash is kept, in the function's
 environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API Gateway judges first and the service again.
