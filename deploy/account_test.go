@@ -15,8 +15,9 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// TestOnAWS makes a stack on a real account, breaks and heals it, and takes it down. It is asked for by NOTES_TEST_AWS=1
-// alone, with credentials and a region set; it costs some cents at most, for a table, a function and an API of a minute.
+// TestOnAWS makes a stack on a real account, breaks and heals it, and takes it down. It is asked for by
+// NOTES_TEST_AWS=1 alone, with credentials and a region set; it costs some cents at most, for a table, a function and
+// an API of a minute.
 func TestOnAWS(t *testing.T) {
 	if os.Getenv("NOTES_TEST_AWS") != "1" {
 		t.Skip("NOTES_TEST_AWS=1 is not set: this test spends a little money on a real AWS account")

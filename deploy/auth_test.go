@@ -160,7 +160,8 @@ func TestToken(t *testing.T) {
 	w.is("the token", "GET", again[1], 200, `{"notes":[]}`)
 }
 
-// TestDriftOfAuth: what somebody changed of who may come is not taken for what is meant, and what a person set beside it stays.
+// TestDriftOfAuth: what somebody changed of who may come is not taken for what is meant, and what a person set beside
+// it stays.
 func TestDriftOfAuth(t *testing.T) {
 	w := enter(t)
 	issuer := jwttest.New(t)
@@ -223,7 +224,8 @@ func TestDriftOfAuth(t *testing.T) {
 	refused("routes that a person guarded")
 }
 
-// TestJWT: API Gateway judges the tokens of an issuer, and the service judges them again; another choice leaves nothing of it.
+// TestJWT: API Gateway judges the tokens of an issuer, and the service judges them again; another choice leaves nothing
+// of it.
 func TestJWT(t *testing.T) {
 	w := enter(t)
 	issuer := jwttest.New(t)

@@ -91,7 +91,8 @@ func (f *fault) arm(mode string, at int) {
 	f.n.Store(0)
 }
 
-// TestProofKilledAnywhere: whatever goes wrong at whichever call of up and down, running it again ends as if nothing had.
+// TestProofKilledAnywhere: whatever goes wrong at whichever call of up and down, running it again ends as if nothing
+// had.
 func TestProofKilledAnywhere(t *testing.T) {
 	w := enter(t)
 	w.up()

@@ -1,5 +1,5 @@
-// Command deploy is the operator's program: it puts the service on AWS, lets any HTTP API invoke its functions, and moves
-// notes from one store to another. The service itself has none of the rights that this takes.
+// Command deploy is the operator's program: it puts the service on AWS, lets any HTTP API invoke its functions, and
+// moves notes from one store to another. The service itself has none of the rights that this takes.
 //
 // Mistakes in the arguments exit with 2, other failures with 1.
 package main

@@ -93,8 +93,8 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestBadInput: each mistake is one clear sentence that says what to do, and nothing half-made that a second run does not
-// heal.
+// TestBadInput: each mistake is one clear sentence that says what to do, and nothing half-made that a second run does
+// not heal.
 func TestBadInput(t *testing.T) {
 	w := enter(t)
 	folder := t.TempDir()

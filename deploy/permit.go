@@ -27,7 +27,8 @@ type apiFlags struct {
 // openAPI begins a command about one API, and reads what that has.
 func openAPI(cmd *cobra.Command, f apiFlags, r *report.Report) (*converge.Permitter, gateway.Facts, error) {
 	if f.api == "" {
-		return nil, gateway.Facts{}, fmt.Errorf("%w: --api says which HTTP API; aws apigatewayv2 get-apis lists them", errUsage)
+		return nil, gateway.Facts{}, fmt.Errorf("%w: --api says which HTTP API; aws apigatewayv2 get-apis lists them",
+			errUsage)
 	}
 	c, cfg, err := cloud.Open(cmd.Context())
 	if err != nil {
@@ -38,7 +39,8 @@ func openAPI(cmd *cobra.Command, f apiFlags, r *report.Report) (*converge.Permit
 		return nil, gateway.Facts{}, err
 	}
 	tell(c, cmd, f.verbose)
-	p := &converge.Permitter{Cloud: c, API: gateway.API{Partition: partition, Region: cfg.Region, Account: account, ID: f.api}, Stages: f.stages, Report: r, Strict: f.strict}
+	api := gateway.API{Partition: partition, Region: cfg.Region, Account: account, ID: f.api}
+	p := &converge.Permitter{Cloud: c, API: api, Stages: f.stages, Report: r, Strict: f.strict}
 	has, err := facts.API(cmd.Context(), c, p.API)
 	return p, has, err
 }
@@ -66,7 +68,8 @@ left alone. A route that no grant can help is listed with the reason.`,
 	cmd.Flags().StringVar(&f.api, "api", "", "id of the HTTP API")
 	cmd.Flags().StringVar(&f.function, "function", "", "only this function, by its name")
 	cmd.Flags().StringSliceVar(&f.stages, "stage", nil, "only this stage; may be given again")
-	cmd.Flags().StringVar(&f.scope, "scope", "route", "what one statement opens: route, stage or api; wider ones keep a policy small")
+	cmd.Flags().StringVar(&f.scope, "scope", "route",
+		"what one statement opens: route, stage or api; wider ones keep a policy small")
 	choices(cmd, "scope", "route", "stage", "api")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail if the policy has statements that are not ours")
 	outputFlags(cmd, &f.json, &f.verbose)
@@ -130,7 +133,8 @@ route that only one reading lets in is said to be unsure.`,
 			pattern := args[0]
 			parts := strings.SplitN(pattern, ":", 6)
 			if pattern != "*" && (len(parts) < 6 || parts[0] != "arn") {
-				return fmt.Errorf("%w: %q is not the pattern of an ARN: arn:PARTITION:execute-api:REGION:ACCOUNT:API-ID/STAGE/…", errUsage, pattern)
+				return fmt.Errorf("%w: %q is not the pattern of an ARN: "+
+					"arn:PARTITION:execute-api:REGION:ACCOUNT:API-ID/STAGE/…", errUsage, pattern)
 			}
 			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
 			if pattern != "*" && parts[4] == "" {
@@ -152,12 +156,14 @@ func explain(cmd *cobra.Command, f apiFlags, pattern string, r *report.Report) e
 	}
 	for _, s := range has.Stages {
 		for _, route := range has.Routes {
-			said(r, *s.StageName+" "+*route.RouteKey, gateway.Cover(pattern, p.API.Possible(*s.StageName, *route.RouteKey)))
+			possible := p.API.Possible(*s.StageName, *route.RouteKey)
+			said(r, *s.StageName+" "+*route.RouteKey, gateway.Cover(pattern, possible))
 		}
 	}
 	for _, a := range has.Authorizers {
 		if a.AuthorizerType == types.AuthorizerTypeRequest { // the others invoke no function
-			said(r, "authorizer "+aws.ToString(a.Name), gateway.Cover(pattern, []string{p.API.Authorizer(*a.AuthorizerId)}))
+			possible := []string{p.API.Authorizer(*a.AuthorizerId)}
+			said(r, "authorizer "+aws.ToString(a.Name), gateway.Cover(pattern, possible))
 		}
 	}
 	return nil

@@ -15,8 +15,8 @@ import (
 	"example.com/portable-notes/deploy/sandbox"
 )
 
-// TestPermit: it heals an API that others made, opens what its routes need and nothing else, and leaves what is not ours
-// alone; what it cannot help it lists.
+// TestPermit: it heals an API that others made, opens what its routes need and nothing else, and leaves what is not
+// ours alone; what it cannot help it lists.
 func TestPermit(t *testing.T) {
 	w := enter(t)
 	w.up()

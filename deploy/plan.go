@@ -28,7 +28,8 @@ the function that is there is told. A token that it makes is shown on stderr, on
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case api.api != "" && !permitOnly:
-				return fmt.Errorf("%w: --api goes with --permit-only: of another API only the grants can be printed", errUsage)
+				return fmt.Errorf("%w: --api goes with --permit-only: of another API only the grants can be printed",
+					errUsage)
 			case api.api != "" && f.json:
 				return fmt.Errorf("%w: --json is for the whole script: leave it out with --api", errUsage)
 			case api.api == "" && api.function != "":
@@ -64,7 +65,8 @@ the function that is there is told. A token that it makes is shown on stderr, on
 	}
 	f.addIdentity(cmd.Flags())
 	f.addSettings(cmd)
-	cmd.Flags().BoolVar(&permitOnly, "permit-only", false, "only the grants: the command without which the API answers 500")
+	cmd.Flags().BoolVar(&permitOnly, "permit-only", false,
+		"only the grants: the command without which the API answers 500")
 	cmd.Flags().StringVar(&api.api, "api", "", "with --permit-only: of this HTTP API, however it was deployed")
 	cmd.Flags().StringVar(&api.function, "function", "", "with --api: only this function, by its name")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the script as a text in JSON")

@@ -15,8 +15,8 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// TestProofPlanScript: the script that plan prints makes a stack that up finds complete, also when it is run again; and it finds
-// one that up made complete.
+// TestProofPlanScript: the script that plan prints makes a stack that up finds complete, also when it is run again; and
+// it finds one that up made complete.
 func TestProofPlanScript(t *testing.T) {
 	w := enter(t)
 	if _, err := exec.LookPath("aws"); err != nil {

@@ -103,8 +103,8 @@ func TestProofReadmeStory(t *testing.T) {
 	}
 }
 
-// TestProofReadmeOnAWS: the chapter's commands make the service, print it, and remove it; and they heal an API that others
-// made, which gives the blank 500.
+// TestProofReadmeOnAWS: the chapter's commands make the service, print it, and remove it; and they heal an API that
+// others made, which gives the blank 500.
 func TestProofReadmeOnAWS(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -159,8 +159,8 @@ curl -s -w ' gone %{http_code}\n' $url
 	}
 }
 
-// TestProofArticle: the story that this program exists for, word for word, with the aws CLI alone; and then each line of its
-// table of errors.
+// TestProofArticle: the story that this program exists for, word for word, with the aws CLI alone; and then each line
+// of its table of errors.
 func TestProofArticle(t *testing.T) {
 	zip := function(t)
 	const script = `
@@ -341,7 +341,8 @@ kill -9 $PPID`)
 // emulator is AWS's own runtime emulator, at the version that these tests were written for.
 const emulator = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@v0.0.0-20261030222936-bef5c4ba774d"
 
-// TestProofAsTheEmulator: the same bootstrap answers the same events alike in the sandbox and under AWS's own runtime emulator.
+// TestProofAsTheEmulator: the same bootstrap answers the same events alike in the sandbox and under AWS's own runtime
+// emulator.
 func TestProofAsTheEmulator(t *testing.T) {
 	tools := t.TempDir()
 	install := exec.Command("go", "install", emulator)

@@ -42,16 +42,18 @@ func (f *stackFlags) addIdentity(flags *pflag.FlagSet) {
 // addSettings adds the settings of a stack. What a later command is not told stays as it is.
 func (f *stackFlags) addSettings(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.Architecture, "arch", "", "processor of the function: arm64 or x86_64 (default of a new stack: arm64; "+
-		"in the sandbox this machine's)")
+	flags.StringVar(&f.Architecture, "arch", "",
+		"processor of the function: arm64 or x86_64 (default of a new stack: arm64; in the sandbox this machine's)")
 	flags.Int32Var(&f.Memory, "memory", f.Memory, "memory of the function, MB")
 	flags.StringVar(&f.BasePath, "base-path", "", "base path of a custom domain, such as /api")
 	flags.Int32Var(&f.Retention, "retention", f.Retention, "days for which logs are kept")
-	flags.Int32Var(&f.Concurrency, "concurrency", stack.Burst, "reserved concurrency, which is also the function's maximum; "+
-		"0 reserves none, and is to be said each time")
-	flags.StringVar(&f.Auth.Kind, "auth", "", "who may use the service: token, jwt or none (of a new stack it must be said)")
-	flags.StringVar(&f.Auth.Tokens, "tokens", "", "with --auth token: OWNER read|write sha256:HEX [EXPIRES], with commas "+
-		"between them (default of a new stack: one is made and shown)")
+	flags.Int32Var(&f.Concurrency, "concurrency", stack.Burst,
+		"reserved concurrency, which is also the function's maximum; 0 reserves none, and is to be said each time")
+	flags.StringVar(&f.Auth.Kind, "auth", "",
+		"who may use the service: token, jwt or none (of a new stack it must be said)")
+	flags.StringVar(&f.Auth.Tokens, "tokens", "",
+		"with --auth token: OWNER read|write sha256:HEX [EXPIRES], with commas between them "+
+			"(default of a new stack: one is made and shown)")
 	flags.StringVar(&f.Auth.Issuer, "issuer", "", "with --auth jwt: the https URL of the OpenID Connect issuer")
 	flags.StringVar(&f.Auth.Audience, "audience", "", "with --auth jwt: whom the issuer's tokens must be for")
 	flags.StringVar(&f.Endpoint, "endpoint", "", "on opens the API's default endpoint, which somebody has closed")
@@ -65,6 +67,7 @@ func (f *stackFlags) keep(flags *pflag.FlagSet, is facts.Deployed, r *report.Rep
 	if !is.Exists {
 		return
 	}
+	base := is.Environment[stack.BasePathVariable]
 	for _, s := range []struct {
 		flag     string
 		now, new any
@@ -72,9 +75,10 @@ func (f *stackFlags) keep(flags *pflag.FlagSet, is facts.Deployed, r *report.Rep
 	}{
 		{"arch", is.Architecture, f.Architecture, func() { f.Architecture = is.Architecture }},
 		{"memory", is.Memory, f.Memory, func() { f.Memory = is.Memory }},
-		{"base-path", is.Environment[stack.BasePathVariable], f.BasePath, func() { f.BasePath = is.Environment[stack.BasePathVariable] }},
+		{"base-path", base, f.BasePath, func() { f.BasePath = base }},
 		{"retention", is.Retention, f.Retention, func() { f.Retention = cmp.Or(is.Retention, f.Retention) }},
-		{"concurrency", is.Concurrency, f.Concurrency, func() { f.Concurrency = cmp.Or(is.Concurrency, f.Concurrency) }},
+		{"concurrency", is.Concurrency, f.Concurrency,
+			func() { f.Concurrency = cmp.Or(is.Concurrency, f.Concurrency) }},
 	} {
 		if !flags.Changed(s.flag) {
 			s.stay()
@@ -129,7 +133,8 @@ func (f *stackFlags) decide(cmd *cobra.Command, c *converge.Converger) (made str
 		return made, err
 	}
 	if before.Kind == "token" && f.Auth.Kind != "token" {
-		c.Report.Note("The former tokens are forgotten. The notes of their owners stay in the table, where nobody sees them but through tokens of the same names.")
+		c.Report.Note("The former tokens are forgotten. The notes of their owners stay in the table, " +
+			"where nobody sees them but through tokens of the same names.")
 	}
 	return made, nil
 }
@@ -189,8 +194,9 @@ stack is known by its name and its tags. A setting that a later up is not told s
 Who may use a new service must be said: --auth token makes a token and shows it, once; only its hash is kept, in the function's
 environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API Gateway judges first and the service again.
 --auth none lets in anyone who knows the URL. The live check sends the token in NOTES_TOKEN, if there is one.`,
-		Example: "  deploy up --auth token\n  deploy up --stack notes-prod --stage prod --auth jwt --issuer https://example.eu.auth0.com/ --audience notes",
-		Args:    exactly(),
+		Example: "  deploy up --auth token\n  deploy up --stack notes-prod --stage prod --auth jwt " +
+			"--issuer https://example.eu.auth0.com/ --audience notes",
+		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json && !printPolicy)
 			c, err := f.open(cmd, r)
@@ -220,15 +226,18 @@ environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API 
 				return r.End(err)
 			}
 			r.Done("build for "+f.Architecture, report.OK, fmt.Sprintf("%d bytes", len(f.Zip)))
-			return r.End(c.Up(cmd.Context(), f.Stack, converge.Options{Check: f.check, Strict: f.strict, Token: f.token}))
+			options := converge.Options{Check: f.check, Strict: f.strict, Token: f.token}
+			return r.End(c.Up(cmd.Context(), f.Stack, options))
 		},
 	}
 	f.addIdentity(cmd.Flags())
 	f.addSettings(cmd)
 	cmd.Flags().StringVar(&f.zip, "zip", "", "zip of the function (default: it is built)")
-	cmd.Flags().BoolVar(&f.check, "check", false, "also try the API with a note that is made and removed, where nothing was changed")
+	cmd.Flags().BoolVar(&f.check, "check", false,
+		"also try the API with a note that is made and removed, where nothing was changed")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail if the function's policy has statements that are not ours")
-	cmd.Flags().BoolVar(&printPolicy, "print-policy", false, "print the rights that this takes, as an IAM policy, and do nothing")
+	cmd.Flags().BoolVar(&printPolicy, "print-policy", false,
+		"print the rights that this takes, as an IAM policy, and do nothing")
 	outputFlags(cmd, &f.json, &f.verbose)
 	return cmd
 }
@@ -238,12 +247,13 @@ func checkIssuer(ctx context.Context, issuer string, r *report.Report) error {
 	serves, err := facts.ServesAuthorizer(ctx, issuer)
 	switch {
 	case errors.Is(err, jwt.ErrUnreachable):
-		r.Note("The issuer could not be asked for its keys, so it is not known whether API Gateway takes its tokens: %v", err)
+		r.Note("The issuer could not be asked for its keys, so it is not known whether API Gateway takes its tokens: %v",
+			err)
 	case err != nil:
 		return fmt.Errorf("%w: --issuer: %w", errUsage, err)
 	case !serves:
-		return fmt.Errorf("%w: API Gateway takes tokens that are signed with RSA keys that have a kid, and the issuer %s "+
-			"publishes none: have it sign with RS256, or use --auth token", errUsage, issuer)
+		return fmt.Errorf("%w: API Gateway takes tokens that are signed with RSA keys that have a kid, and the "+
+			"issuer %s publishes none: have it sign with RS256, or use --auth token", errUsage, issuer)
 	}
 	return nil
 }

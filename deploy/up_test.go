@@ -25,8 +25,8 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// TestUpBreakHeal: the stack answers; without its grants it gives the blank 500 while the function works; permit heals it;
-// an API that was made again is healed by up, which also removes what no route needs any more.
+// TestUpBreakHeal: the stack answers; without its grants it gives the blank 500 while the function works; permit heals
+// it; an API that was made again is healed by up, which also removes what no route needs any more.
 func TestUpBreakHeal(t *testing.T) {
 	w := enter(t)
 	out := w.up()
@@ -132,7 +132,8 @@ func TestClosedEndpoint(t *testing.T) {
 	w.answers("opened", 200, `{"notes":[]}`)
 }
 
-// TestDrift: what a person changed by hand is shown and put right; what is not ours on the function's policy is only said.
+// TestDrift: what a person changed by hand is shown and put right; what is not ours on the function's policy is only
+// said.
 func TestDrift(t *testing.T) {
 	w := enter(t)
 	w.up()
@@ -325,8 +326,8 @@ func TestForeignAPI(t *testing.T) {
 	}
 }
 
-// TestLeftBehind: what an accident left behind is found again: a renamed API, a second integration in use, a stage without
-// routes, log groups of other stages.
+// TestLeftBehind: what an accident left behind is found again: a renamed API, a second integration in use, a stage
+// without routes, log groups of other stages.
 func TestLeftBehind(t *testing.T) {
 	w := enter(t)
 	w.up()

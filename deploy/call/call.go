@@ -1,5 +1,5 @@
-// Package call has an AWS call as a value: an input of the AWS SDK. It tells the operation and the aws command that equals
-// it, puts references in, and compares what the input asks for with what AWS answers. Nothing here calls AWS.
+// Package call has an AWS call as a value: an input of the AWS SDK. It tells the operation and the aws command that
+// equals it, puts references in, and compares what the input asks for with what AWS answers. Nothing here calls AWS.
 package call
 
 import (
@@ -196,13 +196,15 @@ func Differences(want, read any, got any) (differences []string) {
 	w, about := reflect.ValueOf(want).Elem(), reflect.ValueOf(read).Elem()
 	for i := range w.NumField() {
 		name := w.Type().Field(i).Name
-		if !w.Type().Field(i).IsExported() || about.FieldByName(name).IsValid() || name == "Tags" { // tags tell whose a thing is
+		if !w.Type().Field(i).IsExported() || about.FieldByName(name).IsValid() ||
+			name == "Tags" { // which tell whose a thing is
 			continue
 		}
 		given, _ := got.(map[string]any)
 		if packed, ok := w.Field(i).Interface().([]byte); ok && packed != nil {
 			sum := sha256.Sum256(packed)
-			differences = append(differences, differ("CodeSha256", reflect.ValueOf(base64.StdEncoding.EncodeToString(sum[:])), member(given, "CodeSha256"))...)
+			digest := reflect.ValueOf(base64.StdEncoding.EncodeToString(sum[:]))
+			differences = append(differences, differ("CodeSha256", digest, member(given, "CodeSha256"))...)
 			continue
 		}
 		differences = append(differences, differ(name, w.Field(i), member(given, name))...)
@@ -222,7 +224,8 @@ func differ(path string, want reflect.Value, got any) (differences []string) {
 		given, _ := got.(map[string]any)
 		for i := range want.NumField() {
 			if field := want.Type().Field(i); field.IsExported() {
-				differences = append(differences, differ(path+"."+field.Name, want.Field(i), member(given, field.Name))...)
+				of := path + "." + field.Name
+				differences = append(differences, differ(of, want.Field(i), member(given, field.Name))...)
 			}
 		}
 		return differences

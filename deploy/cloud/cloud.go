@@ -1,10 +1,11 @@
-// Package cloud carries calls of AWS out: it has the clients and the retries, reads lists whole, and says what to do about
-// an error.
+// Package cloud carries calls of AWS out: it has the clients and the retries, reads lists whole, and says what to do
+// about an error.
 package cloud
 
 import (
 	"context"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +45,10 @@ const (
 func New(cfg aws.Config) *Cloud {
 	clients := func(cfg aws.Config) map[string]reflect.Value {
 		all := map[string]reflect.Value{}
-		for _, client := range []any{apigatewayv2.NewFromConfig(cfg), cloudwatchlogs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg), iam.NewFromConfig(cfg), lambda.NewFromConfig(cfg), sts.NewFromConfig(cfg)} {
+		for _, client := range []any{
+			apigatewayv2.NewFromConfig(cfg), cloudwatchlogs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg),
+			iam.NewFromConfig(cfg), lambda.NewFromConfig(cfg), sts.NewFromConfig(cfg),
+		} {
 			path := reflect.TypeOf(client).Elem().PkgPath()
 			all[path[strings.LastIndex(path, "/")+1:]] = reflect.ValueOf(client)
 		}
@@ -76,7 +80,9 @@ func (c *Cloud) Do(ctx context.Context, input any) (answer any, err error) {
 
 // IsWrite reports whether an operation changes something. Those that do not begin with Get, List or Describe.
 func IsWrite(operation string) bool {
-	return !strings.HasPrefix(operation, "Get") && !strings.HasPrefix(operation, "List") && !strings.HasPrefix(operation, "Describe")
+	return !slices.ContainsFunc([]string{"Get", "List", "Describe"}, func(prefix string) bool {
+		return strings.HasPrefix(operation, prefix)
+	})
 }
 
 // Call makes a call once; of a list it reads all pages.
@@ -101,7 +107,8 @@ func (c *Cloud) Call(ctx context.Context, input any) (any, error) {
 		c.read[command] = all
 	case IsWrite(operation) && (err == nil || IsAmbiguous(err)): // what AWS refuses is not written
 		c.writes++
-		if service == "apigatewayv2" && (strings.HasSuffix(operation, "Route") || strings.HasSuffix(operation, "Integration")) {
+		ofRoutes := strings.HasSuffix(operation, "Route") || strings.HasSuffix(operation, "Integration")
+		if service == "apigatewayv2" && ofRoutes {
 			c.deploys++
 		}
 	}

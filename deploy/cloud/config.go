@@ -42,8 +42,8 @@ func LoadConfig(ctx context.Context) (aws.Config, error) {
 	return cfg, nil
 }
 
-// checkEndpoints refuses settings, of the environment or of a profile, by which some calls would go to this machine and others to
-// AWS.
+// checkEndpoints refuses settings, of the environment or of a profile, by which some calls would go to this machine and
+// others to AWS.
 func (c *Cloud) checkEndpoints() error {
 	here := map[bool][]string{}
 	for name, client := range c.clients {
@@ -55,7 +55,9 @@ func (c *Cloud) checkEndpoints() error {
 	if len(here[true]) == 0 || len(here[false]) == 0 {
 		return nil
 	}
-	return fmt.Errorf("the endpoints of %v are of this machine, those of %v are not, so the stack would be half here and half there: unset AWS_ENDPOINT_URL_… of the ones, or set AWS_ENDPOINT_URL for all (they may also stand in ~/.aws/config)", here[true], here[false])
+	return fmt.Errorf("the endpoints of %v are of this machine, those of %v are not, so the stack would be half here and "+
+		"half there: unset AWS_ENDPOINT_URL_… of the ones, or set AWS_ENDPOINT_URL for all (they may also stand in "+
+		"~/.aws/config)", here[true], here[false])
 }
 
 // IsLocal reports whether an endpoint is on this machine, as the sandbox's is; nil is not.

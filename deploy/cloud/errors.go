@@ -13,14 +13,18 @@ import (
 
 // IsNotFound reports whether err says that the resource of a call does not exist.
 func IsNotFound(err error) bool {
-	return slices.Contains([]string{"NoSuchEntity", "NotFoundException", "ResourceNotFoundException", "ResourceNotFound", "TableNotFoundException", "NoSuchEntityException"}, Code(err))
+	return slices.Contains([]string{
+		"NoSuchEntity", "NoSuchEntityException", "NotFoundException", "ResourceNotFound", "ResourceNotFoundException",
+		"TableNotFoundException",
+	}, Code(err))
 }
 
-// IsExists reports whether err says that what was to be created exists: another program made it, or a call whose answer was
-// lost.
+// IsExists reports whether err says that what was to be created exists: another program made it, or a call whose answer
+// was lost.
 func IsExists(err error) bool {
 	switch code, text := Code(err), fmt.Sprint(err); code {
-	case "EntityAlreadyExists", "EntityAlreadyExistsException", "ResourceAlreadyExistsException", "ResourceInUseException":
+	case "EntityAlreadyExists", "EntityAlreadyExistsException", "ResourceAlreadyExistsException",
+		"ResourceInUseException":
 		return true
 	case "ConflictException", "ResourceConflictException":
 		return strings.Contains(text, "already exist")
@@ -32,7 +36,8 @@ func IsExists(err error) bool {
 func IsTransient(err error) bool {
 	switch code, text := Code(err), fmt.Sprint(err); code {
 	case "InvalidParameterValueException":
-		return strings.Contains(text, "cannot be assumed by Lambda") || strings.Contains(text, "does not refer to a valid principal") // of a role that is new
+		return strings.Contains(text, "cannot be assumed by Lambda") || // of a role that is new
+			strings.Contains(text, "does not refer to a valid principal")
 	case "NotFoundException":
 		return strings.Contains(text, "log delivery") // of a stage that is new
 	case "TooManyRequestsException", "ThrottlingException", "Throttling":
@@ -41,7 +46,8 @@ func IsTransient(err error) bool {
 		return !strings.Contains(text, "already exist")
 	case "ConflictException":
 		return strings.Contains(strings.ToLower(text), "concurrent")
-	case "ContinuousBackupsUnavailableException", "ConcurrentModification", "ConcurrentModificationException", "OperationAbortedException", "ResourceInUseException", "DeleteConflict", "DeleteConflictException":
+	case "ContinuousBackupsUnavailableException", "ConcurrentModification", "ConcurrentModificationException",
+		"OperationAbortedException", "ResourceInUseException", "DeleteConflict", "DeleteConflictException":
 		return true
 	}
 	return false
@@ -74,7 +80,8 @@ var advice = []struct {
 }{
 	{"expired", code("ExpiredToken", "ExpiredTokenException"),
 		"the credentials have expired: get new ones (aws sso login, or aws configure)"},
-	{"unknown", code("InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException", "SignatureDoesNotMatch"),
+	{"unknown",
+		code("InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException", "SignatureDoesNotMatch"),
 		"AWS does not know these credentials, or the clock is wrong: try aws sts get-caller-identity"},
 	{"no access log", saying("BadRequestException", "Insufficient permissions to enable logging"),
 		"the access log of the stage needs the log delivery rights that deploy up --print-policy prints, " +

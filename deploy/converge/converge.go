@@ -92,7 +92,8 @@ func (c *Converger) Step(ctx context.Context, s stack.Step) (state report.State,
 			return !told // it can be set
 		})
 		if len(differences) > 0 {
-			return "", "", fmt.Errorf("it is not as the service needs it; nothing was changed. Change what is named here, or choose another name: %s", strings.Join(differences, "; "))
+			return "", "", fmt.Errorf("it is not as the service needs it; nothing was changed. "+
+				"Change what is named here, or choose another name: %s", strings.Join(differences, "; "))
 		}
 	}
 	if err := c.settled(ctx, s); err != nil {
@@ -118,7 +119,8 @@ func (c *Converger) Step(ctx context.Context, s stack.Step) (state report.State,
 			return "", "", err
 		}
 		for _, name := range cloud.Texts(extra.At, list) {
-			if _, err := c.Do(ctx, call.Resolve(extra.Remove, with(c.refs, "extra", name))); err != nil && !cloud.IsNotFound(err) {
+			_, err := c.Do(ctx, call.Resolve(extra.Remove, with(c.refs, "extra", name)))
+			if err != nil && !cloud.IsNotFound(err) {
 				return "", "", err
 			}
 			changes = append(changes, name+" removed")
@@ -217,7 +219,8 @@ func (c *Converger) ready(ctx context.Context, s stack.Step) error {
 		return err
 	}
 	if ready, _ := cloud.Search(s.Ready, is.answer).(bool); !is.exists || !ready {
-		return fmt.Errorf("it is not usable: %v; run this again, and if it stays so remove it", cloud.Search(s.Reason, is.answer))
+		return fmt.Errorf("it is not usable: %v; run this again, and if it stays so remove it",
+			cloud.Search(s.Reason, is.answer))
 	}
 	return nil
 }
@@ -241,7 +244,8 @@ func (c *Converger) await(ctx context.Context, s stack.Step, done func(found) bo
 		}
 		c.Forget()
 		c.Report.Waits(s.What + ", at which AWS is at work")
-		return cloud.Later(fmt.Errorf("AWS is still at work on it after %v: %v; run this again", cloud.ActiveWait, cloud.Search(s.Reason, is.answer)))
+		return cloud.Later(fmt.Errorf("AWS is still at work on it after %v: %v; run this again",
+			cloud.ActiveWait, cloud.Search(s.Reason, is.answer)))
 	})
 }
 
@@ -259,9 +263,12 @@ func (c *Converger) ours(ctx context.Context, s stack.Step, answer any) error {
 			return err
 		}
 		if reason := cloud.Search("TagsError.Message", answer); reason != nil {
-			return fmt.Errorf("whose it is cannot be told: these credentials may not read its tags (lambda:ListTags): %v", reason)
+			return fmt.Errorf("whose it is cannot be told: these credentials may not read its tags (lambda:ListTags): %v",
+				reason)
 		}
-		err = fmt.Errorf("it is there, but not of this stack: it lacks the tags %s=%s and %s=%s. Choose another name for the stack with --stack; nothing of it was changed", stack.StackTag, c.refs["stack"], stack.RegionTag, c.Region())
+		err = fmt.Errorf("it is there, but not of this stack: it lacks the tags %s=%s and %s=%s. "+
+			"Choose another name for the stack with --stack; nothing of it was changed",
+			stack.StackTag, c.refs["stack"], stack.RegionTag, c.Region())
 		if len(tags) == 0 && s.Tags != nil { // they may come late
 			c.Forget()
 			return cloud.Later(err)
@@ -310,8 +317,8 @@ func twins(s stack.Step, answer any) []string {
 	return cloud.Texts(s.Twins, answer)
 }
 
-// Agreed returns [ErrDisagree] where the API's routes do not ask for what the function does: somebody has changed one of
-// them, or a change was cut short. What is meant has to be said then.
+// Agreed returns [ErrDisagree] where the API's routes do not ask for what the function does: somebody has changed one
+// of them, or a change was cut short. What is meant has to be said then.
 func (c *Converger) Agreed(ctx context.Context, s stack.Stack) error {
 	api, err := c.find(ctx, s.API())
 	if err != nil || !api.exists {
@@ -323,10 +330,12 @@ func (c *Converger) Agreed(ctx context.Context, s stack.Stack) error {
 	}
 	others, have := "Items[?AuthorizationType!=`null` && AuthorizationType!='NONE'].RouteKey", "an authorizer"
 	if s.Auth.Kind == "jwt" {
-		others, have = "Items[?AuthorizationType!='JWT' && starts_with(RouteKey, 'ANY ')].RouteKey", "no authorizer for it"
+		others = "Items[?AuthorizationType!='JWT' && starts_with(RouteKey, 'ANY ')].RouteKey"
+		have = "no authorizer for it"
 	}
 	if keys := cloud.Texts(others, answer); len(keys) > 0 {
-		return fmt.Errorf("%w: the function's NOTES_AUTH is %s, but the route %s has %s: say with --auth who may use the service", ErrDisagree, s.Auth.Kind, keys[0], have)
+		return fmt.Errorf("%w: the function's NOTES_AUTH is %s, but the route %s has %s: say with --auth who may use the service",
+			ErrDisagree, s.Auth.Kind, keys[0], have)
 	}
 	return nil
 }

@@ -16,8 +16,8 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// TestOthers: of the log groups with names like the stack's, those of its former stages go; a group that may not be read
-// is left alone and named.
+// TestOthers: of the log groups with names like the stack's, those of its former stages go; a group that may not be
+// read is left alone and named.
 func TestOthers(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

@@ -21,9 +21,9 @@ import (
 // take seconds to be known everywhere.
 const probePatience = 60 * time.Second
 
-// probe asks the API through its public URL: where the service knows its callers, whether it refuses a stranger; then it
-// lists the notes, and where it may write it makes, reads, changes, lists and removes one note. Without a token that can
-// only be seen to work as far as the refusal.
+// probe asks the API through its public URL: where the service knows its callers, whether it refuses a stranger; then
+// it lists the notes, and where it may write it makes, reads, changes, lists and removes one note. Without a token that
+// can only be seen to work as far as the refusal.
 func probe(ctx context.Context, r *report.Report, url, auth, token string, write bool) error {
 	client := &http.Client{Timeout: 15 * time.Second}
 	key := uuid.NewString() // one for all tries: an answer that was lost leaves no note behind
@@ -49,12 +49,14 @@ func probe(ctx context.Context, r *report.Report, url, auth, token string, write
 				return cloud.Later(fmt.Errorf("%s %s: %w", method, url+path, err))
 			}
 			defer answer.Body.Close()
-			content, _ = io.ReadAll(io.LimitReader(answer.Body, 1<<20))                                  // what there is of it
-			gone := method == http.MethodDelete && tries > 1 && answer.StatusCode == http.StatusNotFound // by a try whose answer was lost
+			content, _ = io.ReadAll(io.LimitReader(answer.Body, 1<<20)) // what there is of it
+			// A try whose answer was lost may have removed it.
+			gone := method == http.MethodDelete && tries > 1 && answer.StatusCode == http.StatusNotFound
 			if answer.StatusCode == want || gone {
 				return nil
 			}
-			err = fmt.Errorf("%s %s must answer %d, its last answer is %d %.300s", method, url+path, want, answer.StatusCode, bytes.TrimSpace(content))
+			err = fmt.Errorf("%s %s must answer %d, its last answer is %d %.300s",
+				method, url+path, want, answer.StatusCode, bytes.TrimSpace(content))
 			if slices.Contains([]int{401, 403, 404, 500, 503}, answer.StatusCode) {
 				r.Waits(fmt.Sprintf("the API, which answers %d", answer.StatusCode))
 				return cloud.Later(err)

@@ -12,7 +12,8 @@ import (
 	"example.com/portable-notes/deploy/report"
 )
 
-// TestProbe: the live check awaits what passes on AWS, names the last answer of what does not, and leaves no note behind.
+// TestProbe: the live check awaits what passes on AWS, names the last answer of what does not, and leaves no note
+// behind.
 func TestProbe(t *testing.T) {
 	answers := []int{500, 503, 404, 403, 200, 201, 200, 200, 200, 503, 404}
 	n := 0

@@ -55,7 +55,9 @@ func (p *Permitter) Add(ctx context.Context, grants []gateway.Grant) (there int,
 			there++
 		}
 		if size := gateway.Size(document, lacking, p.arn); lacking != nil && size > policy.MaxPolicy {
-			return there, fmt.Errorf("the policy of %s would have %d bytes, more than the %d that Lambda takes: use --scope stage or --scope api, or remove statements of others; nothing was written", p.arn(some[0]), size, policy.MaxPolicy)
+			return there, fmt.Errorf("the policy of %s would have %d bytes, more than the %d that Lambda takes: "+
+				"use --scope stage or --scope api, or remove statements of others; nothing was written",
+				p.arn(some[0]), size, policy.MaxPolicy)
 		}
 		for _, g := range lacking {
 			if err := p.grant(ctx, g); cloud.IsNotFound(err) {
@@ -92,7 +94,9 @@ func (p *Permitter) grant(ctx context.Context, g gateway.Grant) error {
 		case gateway.Covered(policy.Document{Statement: document.Statement[i : i+1]}, g, p.arn(g)) != "":
 			return nil
 		}
-		return fmt.Errorf("statement %s of %s is ours by its id, but grants something else: remove it with aws lambda remove-permission --function-name %s --statement-id %s, then run this again", g.StatementID, p.arn(g), g.Function, g.StatementID)
+		return fmt.Errorf("statement %s of %s is ours by its id, but grants something else: remove it with "+
+			"aws lambda remove-permission --function-name %s --statement-id %s, then run this again",
+			g.StatementID, p.arn(g), g.Function, g.StatementID)
 	})
 }
 
@@ -111,8 +115,8 @@ func ByFunction(grants []gateway.Grant) (groups [][]gateway.Grant) {
 	return groups
 }
 
-// Prune removes our statements that no route needs: of this API, and of APIs that are not there any more. What cannot be
-// told for sure is kept.
+// Prune removes our statements that no route needs: of this API, and of APIs that are not there any more. What cannot
+// be told for sure is kept.
 func (p *Permitter) Prune(ctx context.Context, function, qualifier string, needed []gateway.Grant) error {
 	document, _, err := facts.Policy(ctx, p.Cloud, function, qualifier)
 	if err != nil {
@@ -131,7 +135,8 @@ func (p *Permitter) Prune(ctx context.Context, function, qualifier string, neede
 	}
 	for _, statement := range stale {
 		if err := p.remove(ctx, function, qualifier, statement.Sid); err != nil {
-			return fmt.Errorf("statement %s, which no route needs, is not removed (run this again): %w", statement.Sid, err)
+			return fmt.Errorf("statement %s, which no route needs, is not removed (run this again): %w",
+				statement.Sid, err)
 		}
 		p.Report.Done("grant "+statement.Sid, report.Removed, "no route needs it")
 	}
@@ -143,14 +148,17 @@ func (p *Permitter) Prune(ctx context.Context, function, qualifier string, neede
 	}
 	if others != nil {
 		if p.Strict {
-			return fmt.Errorf("the policy of function %s has statements that are not ours: %v; --strict makes that an error", function, others)
+			return fmt.Errorf("the policy of function %s has statements that are not ours: %v; --strict makes that an error",
+				function, others)
 		}
-		p.Report.Note("the policy of function %s also has statements that are not ours, and were left alone: %v", function, others)
+		p.Report.Note("the policy of function %s also has statements that are not ours, and were left alone: %v",
+			function, others)
 	}
 	return nil
 }
 
-// remove removes a statement of the policy as it is now. Where somebody else wrote in between, the policy is read again.
+// remove removes a statement of the policy as it is now. Where somebody else wrote in between, the policy is read
+// again.
 func (p *Permitter) remove(ctx context.Context, function, qualifier, sid string) error {
 	return cloud.Retry(ctx, cloud.Patience, func() error {
 		_, revision, err := facts.Policy(ctx, p.Cloud, function, qualifier)

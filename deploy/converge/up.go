@@ -114,8 +114,11 @@ func (u *up) live(ctx context.Context) error {
 	}
 	if closed, _ := cloud.Search("DisableExecuteApiEndpoint", answer).(bool); closed {
 		u.Report.Note("The API's default endpoint is closed, so nothing was tried there. --endpoint on opens it.")
-	} else if err := probe(ctx, u.Report, u.Report.URL, s.Auth.Kind, u.options.Token, u.Writes() > 0 || u.options.Check); err != nil {
-		return err
+	} else {
+		write := u.Writes() > 0 || u.options.Check
+		if err := probe(ctx, u.Report, u.Report.URL, s.Auth.Kind, u.options.Token, write); err != nil {
+			return err
+		}
 	}
 	bearer, who := " -H \"Authorization: Bearer $NOTES_TOKEN\"", map[string]string{ // #nosec G101 -- a place for one
 		"token": "Whoever has a token can read or write its owner's notes.",
@@ -130,8 +133,9 @@ func (u *up) live(ctx context.Context) error {
 	return nil
 }
 
-// rebind heals a function whose role was deleted and made again: Lambda still holds on to the former role, and lets go of it
-// only for another one (Lambda developer guide, execution role). Which role it was given, a tag of the function tells.
+// rebind heals a function whose role was deleted and made again: Lambda still holds on to the former role, and lets go
+// of it only for another one (Lambda developer guide, execution role). Which role it was given, a tag of the function
+// tells.
 func (c *Converger) rebind(ctx context.Context, s stack.Stack) error {
 	step := s.Function()
 	function, err := c.find(ctx, step)
@@ -162,7 +166,8 @@ func (c *Converger) rebind(ctx context.Context, s stack.Stack) error {
 	if _, err := c.Do(ctx, other.Remove[0]); err != nil && !cloud.IsNotFound(err) {
 		return err
 	}
-	if _, err := c.Do(ctx, &lambda.TagResourceInput{Resource: aws.String(s.FunctionARN()), Tags: map[string]string{stack.RoleTag: c.refs["role_id"]}}); err != nil {
+	tag := map[string]string{stack.RoleTag: c.refs["role_id"]}
+	if _, err := c.Do(ctx, &lambda.TagResourceInput{Resource: aws.String(s.FunctionARN()), Tags: tag}); err != nil {
 		return err
 	}
 	c.Report.Done(step.What, report.Updated, "its role was deleted and made again")
@@ -182,7 +187,8 @@ func (c *Converger) tidy(ctx context.Context, s stack.Stack) error {
 	}
 	for _, route := range routes {
 		if !slices.Contains(s.Routes(), *route.RouteKey) {
-			if _, err := c.Do(ctx, &apigatewayv2.DeleteRouteInput{ApiId: api, RouteId: route.RouteId}); err != nil && !cloud.IsNotFound(err) {
+			_, err := c.Do(ctx, &apigatewayv2.DeleteRouteInput{ApiId: api, RouteId: route.RouteId})
+			if err != nil && !cloud.IsNotFound(err) {
 				return err
 			}
 			c.Report.Done("route "+*route.RouteKey, report.Removed, "it is not the service's")
@@ -221,7 +227,7 @@ func (u *up) deployed(ctx context.Context) error {
 			return err
 		}
 		u.Report.Waits("the stage's deployment")
-		return cloud.Later(fmt.Errorf("the stage %s still serves its former deployment %q after %v; API Gateway says %q. Run this again",
-			u.stack.Stage, u.served, cloud.Patience, message))
+		return cloud.Later(fmt.Errorf("the stage %s still serves its former deployment %q after %v; "+
+			"API Gateway says %q. Run this again", u.stack.Stage, u.served, cloud.Patience, message))
 	})
 }

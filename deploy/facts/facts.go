@@ -24,12 +24,15 @@ func API(ctx context.Context, c *cloud.Cloud, api gateway.API) (f gateway.Facts,
 		input any
 		into  any
 	}{
-		{&apigatewayv2.GetRoutesInput{ApiId: id}, &f.Routes}, {&apigatewayv2.GetIntegrationsInput{ApiId: id}, &f.Integrations},
-		{&apigatewayv2.GetStagesInput{ApiId: id}, &f.Stages}, {&apigatewayv2.GetAuthorizersInput{ApiId: id}, &f.Authorizers},
+		{&apigatewayv2.GetRoutesInput{ApiId: id}, &f.Routes},
+		{&apigatewayv2.GetIntegrationsInput{ApiId: id}, &f.Integrations},
+		{&apigatewayv2.GetStagesInput{ApiId: id}, &f.Stages},
+		{&apigatewayv2.GetAuthorizersInput{ApiId: id}, &f.Authorizers},
 	} {
 		answer, err := c.Do(ctx, list.input)
 		if cloud.IsNotFound(err) {
-			return f, fmt.Errorf("there is no HTTP API %s in %s: aws apigatewayv2 get-apis lists those that are there", *id, c.Region())
+			return f, fmt.Errorf("there is no HTTP API %s in %s: aws apigatewayv2 get-apis lists those that are there",
+				*id, c.Region())
 		}
 		if err == nil {
 			err = cloud.Decode(cloud.Search("Items", answer), list.into)
@@ -42,7 +45,8 @@ func API(ctx context.Context, c *cloud.Cloud, api gateway.API) (f gateway.Facts,
 }
 
 // Policy reads the policy of a function, or of one of its versions or aliases.
-func Policy(ctx context.Context, c *cloud.Cloud, function, qualifier string) (document policy.Document, revision string, err error) {
+func Policy(ctx context.Context, c *cloud.Cloud, function, qualifier string) (
+	document policy.Document, revision string, err error) {
 	in := &lambda.GetPolicyInput{FunctionName: &function}
 	if qualifier != "" {
 		in.Qualifier = &qualifier
@@ -59,9 +63,9 @@ func Policy(ctx context.Context, c *cloud.Cloud, function, qualifier string) (do
 	return document, revision, err
 }
 
-// ServesAuthorizer reports whether API Gateway's JWT authorizer can check tokens of an issuer. It takes RSA keys that have a
-// kid, and no others ("Control access to HTTP APIs with JWT authorizers", API Gateway developer guide). The error is
-// [jwt.ErrUnreachable] where the issuer does not answer.
+// ServesAuthorizer reports whether API Gateway's JWT authorizer can check tokens of an issuer. It takes RSA keys that
+// have a kid, and no others ("Control access to HTTP APIs with JWT authorizers", API Gateway developer guide). The
+// error is [jwt.ErrUnreachable] where the issuer does not answer.
 func ServesAuthorizer(ctx context.Context, issuer string) (bool, error) {
 	keys, err := jwt.Published(ctx, issuer)
 	return slices.ContainsFunc(keys, func(k jwt.Key) bool { return k.Type == "RSA" && k.ID != "" }), err
@@ -85,7 +89,8 @@ func Function(ctx context.Context, c *cloud.Cloud, name, logGroup string) (d Dep
 	} else if err != nil {
 		return d, err
 	}
-	const configuration = "Configuration.{Environment: Environment.Variables, Memory: MemorySize, Architecture: Architectures[0]}"
+	const configuration = "Configuration." +
+		"{Environment: Environment.Variables, Memory: MemorySize, Architecture: Architectures[0]}"
 	if err := cloud.Decode(cloud.Search(configuration, answer), &d); err != nil {
 		return d, err
 	}

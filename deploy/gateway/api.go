@@ -1,6 +1,6 @@
 // Package gateway has an HTTP API of API Gateway as a value: its routes and which of them a request selects, the source
-// ARNs that it presents when it invokes a function, the grants that it needs, and what a pattern of a source ARN lets in.
-// Nothing here calls AWS.
+// ARNs that it presents when it invokes a function, the grants that it needs, and what a pattern of a source ARN lets
+// in. Nothing here calls AWS.
 package gateway
 
 import (
@@ -30,8 +30,8 @@ var variable = regexp.MustCompile(`\{[^{}/]+\}`)
 
 // Pattern is the narrowest pattern of a source ARN that lets one route of one stage in: the method of the route, * for
 // ANY; its path, * for each variable; and for the route $default, which has no method, the stage and that word. It is
-// right under every reading of what API Gateway presents, see [API.Presented]. A * also spans slashes, so a pattern with
-// one lets in other routes of the same API and stage whose path ends alike.
+// right under every reading of what API Gateway presents, see [API.Presented]. A * also spans slashes, so a pattern
+// with one lets in other routes of the same API and stage whose path ends alike.
 func (a API) Pattern(stage, routeKey string) string {
 	method, path, found := strings.Cut(routeKey, " ")
 	if !found {
@@ -66,12 +66,13 @@ func (a API) Presented(stage, routeKey, method, path string) []string {
 // Target is a Lambda function as an integration or an authorizer names it.
 type Target struct{ Region, Account, Function, Qualifier string }
 
-var functionURI = regexp.MustCompile(`^(?:arn:[^:]+:apigateway:[^:]+:lambda:path/2015-03-31/functions/)?arn:[^:]+:lambda:([^:]+):([^:]*):function:([^:/]+)(?::([^:/]+))?(?:/invocations)?$`)
+var functionURI = regexp.MustCompile(`^(?:arn:[^:]+:apigateway:[^:]+:lambda:path/2015-03-31/functions/)?` +
+	`arn:[^:]+:lambda:([^:]+):([^:]*):function:([^:/]+)(?::([^:/]+))?(?:/invocations)?$`)
 
 var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
 
-// ParseURI reads the URI of an integration or an authorizer: the ARN of a function, with a qualifier or not, or that in the
-// form of API Gateway's ARNs, in which a stage's variables may stand for parts. It says what is wrong else.
+// ParseURI reads the URI of an integration or an authorizer: the ARN of a function, with a qualifier or not, or that in
+// the form of API Gateway's ARNs, in which a stage's variables may stand for parts. It says what is wrong else.
 func ParseURI(uri string, variables map[string]string) (Target, error) {
 	unset := ""
 	full := stageVariable.ReplaceAllStringFunc(uri, func(v string) string {

@@ -21,8 +21,8 @@ func Cover(pattern string, presented []string) (c Coverage) {
 	return c
 }
 
-// Possible returns the source ARNs that API Gateway may present for a route, see [API.Presented]: of ANY for each method,
-// and with an example for each path variable.
+// Possible returns the source ARNs that API Gateway may present for a route, see [API.Presented]: of ANY for each
+// method, and with an example for each path variable.
 func (a API) Possible(stage, routeKey string) (all []string) {
 	method, template, _ := strings.Cut(routeKey, " ")
 	methods := []string{method}

@@ -40,8 +40,10 @@ type Grant struct {
 
 // Input is the call that makes the grant. It carries no RevisionId: before the first statement there is none.
 func (g Grant) Input() *lambda.AddPermissionInput {
-	in := &lambda.AddPermissionInput{FunctionName: &g.Function, StatementId: &g.StatementID, Action: aws.String("lambda:InvokeFunction"),
-		Principal: aws.String(Principal), SourceArn: &g.SourceARN, SourceAccount: &g.Account}
+	in := &lambda.AddPermissionInput{
+		FunctionName: &g.Function, StatementId: &g.StatementID, Action: aws.String(invoke), Principal: aws.String(Principal),
+		SourceArn: &g.SourceARN, SourceAccount: &g.Account,
+	}
 	if g.Qualifier != "" {
 		in.Qualifier = &g.Qualifier
 	}
@@ -51,6 +53,9 @@ func (g Grant) Input() *lambda.AddPermissionInput {
 // Principal is API Gateway as a principal, in every partition (IAM, AWS service principals).
 const Principal = "apigateway.amazonaws.com"
 
+// invoke is the action that a grant allows.
+const invoke = "lambda:InvokeFunction"
+
 // StatementPrefix begins the ids of our statements.
 const StatementPrefix = "notes-"
 
@@ -59,8 +64,8 @@ var ownStatement = regexp.MustCompile(`^` + StatementPrefix + `[0-9a-f]{16}$`)
 // Ours tells by its id whether a statement is one of ours.
 func Ours(sid string) bool { return ownStatement.MatchString(sid) }
 
-// NewGrant returns the grant for one source ARN. Its statement's id is a hash of all that it opens, so that the same grant always has
-// the same id, and another one never.
+// NewGrant returns the grant for one source ARN. Its statement's id is a hash of all that it opens, so that the same
+// grant always has the same id, and another one never.
 func NewGrant(api API, function, qualifier, what, source string) Grant {
 	sum := sha256.Sum256([]byte(strings.Join([]string{function, qualifier, source, api.Account}, "\n")))
 	return Grant{function, qualifier, what, source, api.Account, StatementPrefix + hex.EncodeToString(sum[:8])}
@@ -78,8 +83,8 @@ type Facts struct {
 // Unhelped is a route that no grant can help, and why.
 type Unhelped struct{ Route, Why string }
 
-// Grants are those that an API needs on a function ("" for every function that it invokes), on some stages (nil for all);
-// and the routes that they cannot help.
+// Grants are those that an API needs on a function ("" for every function that it invokes), on some stages (nil for
+// all); and the routes that they cannot help.
 func Grants(f Facts, function string, stages []string, scope Scope) (grants []Grant, unhelped []Unhelped) {
 	add := func(g Grant) {
 		if !slices.ContainsFunc(grants, func(h Grant) bool { return h.StatementID == g.StatementID }) {
@@ -100,11 +105,13 @@ func Grants(f Facts, function string, stages []string, scope Scope) (grants []Gr
 			case err != nil:
 				return t, err
 			case t.Account != f.API.Account:
-				return t, fmt.Errorf("its function is of account %q: run this with that account's credentials", t.Account)
+				return t, fmt.Errorf("its function is of account %q: run this with that account's credentials",
+					t.Account)
 			case t.Region != f.API.Region:
 				return t, fmt.Errorf("its function is in %s: run this with AWS_REGION=%s", t.Region, t.Region)
 			case t.Qualifier == "$LATEST":
-				return t, errors.New("it names $LATEST, which can have no policy: name the function without it, or an alias")
+				return t, errors.New("it names $LATEST, which can have no policy: " +
+					"name the function without it, or an alias")
 			case function != "" && t.Function != function:
 				return t, fmt.Errorf("it invokes another function, %s", t.Function)
 			}
@@ -148,16 +155,18 @@ func Grants(f Facts, function string, stages []string, scope Scope) (grants []Gr
 	return grants, unhelped
 }
 
-// Covered is the id of a statement that opens what a grant opens; "" for none. A pattern is covered by one that it fits,
-// and by nothing that has further conditions.
+// Covered is the id of a statement that opens what a grant opens; "" for none. A pattern is covered by one that it
+// fits, and by nothing that has further conditions.
 func Covered(p policy.Document, g Grant, resource string) string {
 	for _, s := range p.Statement {
 		if Ours(s.Sid) && s.Sid != g.StatementID {
 			continue // it goes once no route needs it
 		}
 		one := policy.Document{Statement: policy.Statements{s}}
-		decision := one.Judge(policy.Request{Principal: policy.Caller{Service: Principal}, Action: "lambda:InvokeFunction", Resource: resource,
-			Context: map[string]string{"AWS:SourceArn": g.SourceARN, "AWS:SourceAccount": g.Account}})
+		decision := one.Judge(policy.Request{
+			Principal: policy.Caller{Service: Principal}, Action: invoke, Resource: resource,
+			Context: map[string]string{"AWS:SourceArn": g.SourceARN, "AWS:SourceAccount": g.Account},
+		})
 		if decision.Allowed {
 			return s.Sid
 		}
@@ -165,10 +174,11 @@ func Covered(p policy.Document, g Grant, resource string) string {
 	return ""
 }
 
-// Stale are our statements of a policy that belong to an API and to stages that are handled (nil for all) and that no grant
-// of those needed is; and those that belong to other APIs of this account and region, which are only stale if their API is
-// not there any more. Whose they are is told by their id; those of others are never named.
-func Stale(p policy.Document, api API, stages []string, needed []Grant) (stale []policy.Statement, elsewhere map[string][]policy.Statement) {
+// Stale are our statements of a policy that belong to an API and to stages that are handled (nil for all) and that no
+// grant of those needed is; and those that belong to other APIs of this account and region, which are only stale if
+// their API is not there any more. Whose they are is told by their id; those of others are never named.
+func Stale(p policy.Document, api API, stages []string, needed []Grant) (
+	stale []policy.Statement, elsewhere map[string][]policy.Statement) {
 	elsewhere = map[string][]policy.Statement{}
 	for _, s := range p.Statement {
 		if !Ours(s.Sid) || slices.ContainsFunc(needed, func(g Grant) bool { return g.StatementID == s.Sid }) {
@@ -198,9 +208,14 @@ func Stale(p policy.Document, api API, stages []string, needed []Grant) (stale [
 // Size is about how many bytes a policy has once grants are added to it.
 func Size(p policy.Document, grants []Grant, arn func(Grant) string) int {
 	for _, g := range grants {
-		p.Statement = append(p.Statement, policy.Statement{Sid: g.StatementID, Effect: "Allow", Principal: &policy.Principal{Names: map[string]policy.Strings{"Service": {Principal}}},
-			Action: policy.Strings{"lambda:InvokeFunction"}, Resource: policy.Strings{arn(g)},
-			Condition: policy.Conditions{"StringEquals": {"AWS:SourceAccount": {g.Account}}, "ArnLike": {"AWS:SourceArn": {g.SourceARN}}}})
+		p.Statement = append(p.Statement, policy.Statement{
+			Sid: g.StatementID, Effect: "Allow",
+			Principal: &policy.Principal{Names: map[string]policy.Strings{"Service": {Principal}}},
+			Action:    policy.Strings{invoke}, Resource: policy.Strings{arn(g)},
+			Condition: policy.Conditions{
+				"StringEquals": {"AWS:SourceAccount": {g.Account}}, "ArnLike": {"AWS:SourceArn": {g.SourceARN}},
+			},
+		})
 	}
 	text, err := json.Marshal(p)
 	if err != nil {

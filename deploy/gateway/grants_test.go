@@ -15,8 +15,8 @@ func statement(sid, source string) policy.Statement {
 	return policy.Statement{Sid: sid, Effect: "Allow", Condition: policy.Conditions{"ArnLike": {"AWS:SourceArn": {source}}}}
 }
 
-// TestStale: only statements of ours, of the API and of handled stages, that no route needs are stale; those of other APIs
-// of the account are named for a closer look; all others are nobody's business here.
+// TestStale: only statements of ours, of the API and of handled stages, that no route needs are stale; those of other
+// APIs of the account are named for a closer look; all others are nobody's business here.
 func TestStale(t *testing.T) {
 	needed := NewGrant(api, "notes", "", "", api.Pattern("dev", "GET /notes"))
 	base := "arn:aws:execute-api:eu-central-1:123456789012:a1b2c3d4e5/"

@@ -6,8 +6,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 )
 
-// SelectRoute selects a route as HTTP APIs do ("Routing API requests", API Gateway developer guide): one that matches the
-// whole path, else the longest greedy one, else $default; literal parts before variables, and a method before ANY.
+// SelectRoute selects a route as HTTP APIs do ("Routing API requests", API Gateway developer guide): one that matches
+// the whole path, else the longest greedy one, else $default; literal parts before variables, and a method before ANY.
 func SelectRoute(routes []types.Route, method, path string) (*types.Route, map[string]string) {
 	var best *types.Route
 	var bestRank string
@@ -21,8 +21,8 @@ func SelectRoute(routes []types.Route, method, path string) (*types.Route, map[s
 	return best, bestValues
 }
 
-// matchRoute matches a route key. The better match has the greater rank: for each part of the path 3 where it is literal,
-// 2 for a variable, 1 for a greedy one, and at the end whether the method is named.
+// matchRoute matches a route key. The better match has the greater rank: for each part of the path 3 where it is
+// literal, 2 for a variable, 1 for a greedy one, and at the end whether the method is named.
 func matchRoute(key, method, path string) (rank string, values map[string]string, ok bool) {
 	verb, template, found := strings.Cut(key, " ")
 	if !found {

@@ -9,7 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 )
 
-// TestSelectRoute: the examples of "Routing API requests" in the API Gateway developer guide, and what it says around them.
+// TestSelectRoute: the examples of "Routing API requests" in the API Gateway developer guide, and what it says around
+// them.
 func TestSelectRoute(t *testing.T) {
 	keys := []string{"GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "$default", "ANY /pets/dog/1", "GET /", "POST /notes/{id}", "GET /notes/{id}/{part}", "GET /notes/all/{part}"}
 	var routes []types.Route

@@ -36,12 +36,14 @@ func Build(ctx context.Context, arch string, jwt bool) ([]byte, error) {
 	if jwt {
 		tags += ",jwt"
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", "-s -w", "-o", binary, functionPackage) // #nosec G204 -- go build
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, // #nosec G204 -- go build
+		"-ldflags", "-s -w", "-o", binary, functionPackage)
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0",
 		// and nothing of this machine's settings: a processor level that Lambda's lacks would not even start
 		"GOFLAGS=-trimpath", "GOWORK=off", "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFIPS140=off")
 	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("the function does not build: run this in a clone of portable-notes: %w\n%s", err, bytes.TrimSpace(out))
+		return nil, fmt.Errorf("the function does not build: run this in a clone of portable-notes: %w\n%s",
+			err, bytes.TrimSpace(out))
 	}
 	program, err := os.ReadFile(binary) // #nosec G304 -- what was just built
 	if err != nil {
@@ -74,7 +76,8 @@ func Check(packed []byte, arch string) error {
 	}
 	i := slices.IndexFunc(archive.File, func(f *zip.File) bool { return f.Name == "bootstrap" })
 	if i < 0 {
-		return errors.New("--zip: it has no file bootstrap, which is what the runtime provided.al2023 starts: deploy zip makes one")
+		return errors.New("--zip: it has no file bootstrap, which is what the runtime provided.al2023 starts: " +
+			"deploy zip makes one")
 	}
 	if archive.File[i].Mode()&0o111 == 0 {
 		return errors.New("--zip: its bootstrap cannot be executed: chmod 755 it before it is packed")
@@ -89,7 +92,8 @@ func Check(packed []byte, arch string) error {
 	}
 	want := map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64}[arch]
 	if binary, err := elf.NewFile(bytes.NewReader(program)); err == nil && binary.Machine != want {
-		return fmt.Errorf("--zip: its bootstrap is for %v, the function for %v: set --arch, or build it for the other", binary.Machine, want)
+		return fmt.Errorf("--zip: its bootstrap is for %v, the function for %v: set --arch, or build it for the other",
+			binary.Machine, want)
 	}
 	return nil
 }

@@ -45,8 +45,8 @@ func ARNLike(pattern, value string) bool {
 	return true
 }
 
-// holds judges one condition: any of its values is enough, or for one that negates, none may fit. A key that the request
-// does not have fits nothing, unless the operator ends with IfExists.
+// holds judges one condition: any of its values is enough, or for one that negates, none may fit. A key that the
+// request does not have fits nothing, unless the operator ends with IfExists.
 func holds(operator string, values Strings, got string, there bool) bool {
 	name, ifExists := strings.CutSuffix(operator, "IfExists")
 	if name == "Null" {

@@ -1,10 +1,10 @@
 // Package policy judges who may do what, as AWS's policies say it: purely, with the reason as a value.
 //
 // It knows what the policies of a Lambda behind an API Gateway use: resource policies of functions, trust and identity
-// policies and permissions boundaries of roles, their wildcards and their condition operators. How a request is judged is
-// in "Policy evaluation logic" and "IAM JSON policy elements" of the IAM user guide. A statement that holds what it does
-// not know (another operator, a policy variable) never allows; where it would deny, the decision is unclear, and not to
-// allow.
+// policies and permissions boundaries of roles, their wildcards and their condition operators. How a request is judged
+// is in "Policy evaluation logic" and "IAM JSON policy elements" of the IAM user guide. A statement that holds what it
+// does not know (another operator, a policy variable) never allows; where it would deny, the decision is unclear, and
+// not to allow.
 package policy
 
 import (
@@ -149,7 +149,8 @@ func (r Reason) String() string {
 	if r.Holds {
 		return fmt.Sprintf("statement %q (%s) matches", r.Sid, r.Effect)
 	}
-	return fmt.Sprintf("statement %q (%s) does not match: %s is %s, the request has %s", r.Sid, r.Effect, r.Field, r.Want, r.Got)
+	return fmt.Sprintf("statement %q (%s) does not match: %s is %s, the request has %s",
+		r.Sid, r.Effect, r.Field, r.Want, r.Got)
 }
 
 // Decision is what a policy says of a request.
@@ -184,7 +185,8 @@ func (s Statement) matches(r Request) Reason {
 		return Reason{Sid: s.Sid, Effect: s.Effect, Field: field, Want: fmt.Sprint(want), Got: got, Known: true}
 	}
 	unknown := func(field string, want any) Reason {
-		return Reason{Sid: s.Sid, Effect: s.Effect, Field: field, Want: fmt.Sprint(want), Got: "no value for it that is known here"}
+		const got = "no value for it that is known here"
+		return Reason{Sid: s.Sid, Effect: s.Effect, Field: field, Want: fmt.Sprint(want), Got: got}
 	}
 	like := func(patterns Strings, value string, fold bool) bool {
 		return slices.ContainsFunc(patterns, func(p string) bool {
@@ -245,15 +247,16 @@ func (c Caller) String() string {
 	return c.ARN
 }
 
-// includes tells whether a caller is one of those named. An account stands for all in it, but for no service; a role for
-// its sessions.
+// includes tells whether a caller is one of those named. An account stands for all in it, but for no service; a role
+// for its sessions.
 func (p *Principal) includes(c Caller) bool {
 	if p.Everybody || c.Service != "" && slices.Contains(p.Names["Service"], c.Service) {
 		return true
 	}
 	return slices.ContainsFunc(p.Names["AWS"], func(name string) bool {
 		return name == "*" || c.ARN != "" && (name == c.ARN || name == roleOf(c.ARN)) ||
-			c.Service == "" && c.Account != "" && (name == c.Account || strings.HasPrefix(name, "arn:") && strings.HasSuffix(name, ":iam::"+c.Account+":root"))
+			c.Service == "" && c.Account != "" && (name == c.Account ||
+				strings.HasPrefix(name, "arn:") && strings.HasSuffix(name, ":iam::"+c.Account+":root"))
 	})
 }
 

@@ -37,7 +37,8 @@ func (s *Sandbox) unpacked(sha *string) (string, *fault) {
 	if err != nil {
 		return bad("the zip cannot be read: %v", err)
 	}
-	// A program that is being written cannot be run, and a process that is just being started holds it open for writing.
+	// A program that is being written cannot be run, and a process that is just being started holds it open for
+	// writing.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	if err := unpack(folder, archive.File); err != nil {

@@ -22,8 +22,8 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// difference is a way in which moto is not AWS, and what the sandbox answers there. Of several for one operation the first
-// is the outermost; next goes on to the others and then to moto.
+// difference is a way in which moto is not AWS, and what the sandbox answers there. Of several for one operation the
+// first is the outermost; next goes on to the others and then to moto.
 type difference struct {
 	operations string // service:Operation, several with spaces between
 	moto, aws  string // what either does
@@ -470,7 +470,8 @@ func deleteWhatIsFree(s *Sandbox, c *call, next func() answer) answer {
 	return next()
 }
 
-// reserved are the variables that a function cannot set ("Defined runtime environment variables", Lambda developer guide).
+// reserved are the variables that a function cannot set ("Defined runtime environment variables", Lambda developer
+// guide).
 var reserved = []string{"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION",
 	"AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT"}
 

@@ -146,7 +146,8 @@ func TestCorrections(t *testing.T) {
 	}
 }
 
-// TestQuickCreate: an API made with a target has a route and a default stage, and no grant: the trap of the command line.
+// TestQuickCreate: an API made with a target has a route and a default stage, and no grant: the trap of the command
+// line.
 func TestQuickCreate(t *testing.T) {
 	w := open(t)
 	arn := w.function(bootstrap(t))
@@ -156,7 +157,8 @@ func TestQuickCreate(t *testing.T) {
 	w.ask(api, "GET", "/x", "").is(t, "granted", 200, "/x")
 }
 
-// TestSlowAWS: pages, roles that are too young, functions that are not yet there: what takes time on AWS can be had here.
+// TestSlowAWS: pages, roles that are too young, functions that are not yet there: what takes time on AWS can be had
+// here.
 func TestSlowAWS(t *testing.T) {
 	w := enter(t, start(t, Options{PageSize: 2, RoleDelay: time.Second, Settling: 2 * time.Second}))
 	ctx := t.Context()

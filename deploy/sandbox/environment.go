@@ -95,8 +95,8 @@ func (e *environment) end() {
 	e.pool.s.mu.Unlock()
 }
 
-// mark begins a line of the output that tells how far it was read, not what the function said. A line break goes before it,
-// for what the function has not ended with one.
+// mark begins a line of the output that tells how far it was read, not what the function said. A line break goes before
+// it, for what the function has not ended with one.
 const mark = "\x1e"
 
 // keyPrefix begins the access keys of functions' sessions.

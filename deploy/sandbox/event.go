@@ -152,8 +152,8 @@ func orNull[M ~map[string]V, V any](m M) any {
 	return m
 }
 
-// cors sets the headers of an API with a CORS configuration, in place of the function's own ("Configuring CORS for an HTTP
-// API").
+// cors sets the headers of an API with a CORS configuration, in place of the function's own ("Configuring CORS for an
+// HTTP API").
 func (x *exchange) cors(header http.Header) {
 	c := x.corsHeaders()
 	if c == nil {
@@ -199,8 +199,8 @@ func (x *exchange) corsHeaders() http.Header {
 	return header
 }
 
-// preflight answers a preflight request of an API with a CORS configuration, whatever the routes are, but for a route of
-// its own.
+// preflight answers a preflight request of an API with a CORS configuration, whatever the routes are, but for a route
+// of its own.
 func (x *exchange) preflight() *http.Response {
 	if x.api.CorsConfiguration == nil || x.r.Method != http.MethodOptions || x.r.Header.Get("Origin") == "" || x.r.Header.Get("Access-Control-Request-Method") == "" {
 		return nil

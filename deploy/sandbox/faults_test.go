@@ -107,8 +107,8 @@ esac
 	}
 }
 
-// TestNothingOutlives: processes of a function that was changed or deleted, and what they started, end with the sandbox at
-// the latest.
+// TestNothingOutlives: processes of a function that was changed or deleted, and what they started, end with the sandbox
+// at the latest.
 func TestNothingOutlives(t *testing.T) {
 	s := start(t, Options{Settling: time.Millisecond})
 	w := enter(t, s)

@@ -31,8 +31,8 @@ const (
 	authorizerTimeout  = 10 * time.Second
 )
 
-// apiHost is the API and the region of a host of the form API-ID.execute-api.REGION.amazonaws.com; of a shorter one, such
-// as API-ID.execute-api.localhost, the region is the sandbox's.
+// apiHost is the API and the region of a host of the form API-ID.execute-api.REGION.amazonaws.com; of a shorter one,
+// such as API-ID.execute-api.localhost, the region is the sandbox's.
 func apiHost(host, region string) (id, in string, ok bool) {
 	parts := strings.Split(strings.Split(host, ":")[0], ".")
 	if len(parts) < 3 || parts[1] != "execute-api" {
@@ -81,7 +81,8 @@ func failed(format string, values ...any) *problem {
 // mayNotCall is what API Gateway says, in the access log alone, where it may not invoke a function.
 const mayNotCall = "The IAM role configured on the %s or API Gateway doesn't have permissions to call the %s. Check the permissions and try again."
 
-// serveAPI answers a request to an HTTP API. A client under the sandbox's own address may also write $default for a stage.
+// serveAPI answers a request to an HTTP API. A client under the sandbox's own address may also write $default for a
+// stage.
 func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, region, id, escaped string, own bool) {
 	x := &exchange{s: s, r: r, region: region, id: requestID(), began: time.Now(), log: map[string]string{}}
 	header := http.Header{"Apigw-Requestid": {x.id}}
@@ -244,8 +245,8 @@ func (x *exchange) integrate() (*http.Response, error) {
 	return answerOf(o.payload, v2)
 }
 
-// mayInvoke judges whether API Gateway may invoke a function: by the role that the integration or authorizer names, or by
-// the function's policy.
+// mayInvoke judges whether API Gateway may invoke a function: by the role that the integration or authorizer names, or
+// by the function's policy.
 func (x *exchange) mayInvoke(what, arn string, credentials *string, sources []string) error {
 	why := ""
 	if credentials != nil && *credentials != "" {

@@ -18,8 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// patterns are what follows the API's id in source ARNs of tools, and what each opens of: GET /notes and GET /notes/{id}
-// on the stage dev, GET /notes/{id} and $default on the stage $default, GET / on dev, and an authorizer.
+// patterns are what follows the API's id in source ARNs of tools, and what each opens of: GET /notes and GET
+// /notes/{id} on the stage dev, GET /notes/{id} and $default on the stage $default, GET / on dev, and an authorizer.
 var patterns = []struct {
 	pattern, opens string
 }{
@@ -77,7 +77,8 @@ func TestWhatGrantsOpen(t *testing.T) {
 		}
 		did[*lambda.RemovePermissionOutput](t)(w.functions.RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: aws.String("test")}))
 	}
-	// A pattern with braces fits one of the readings of what AWS presents, so it is refused, and the log says which not.
+	// A pattern with braces fits one of the readings of what AWS presents, so it is refused, and the log says which
+	// not.
 	w.grant(api, "*/GET/notes/{id}")
 	w.ask(api, "GET", "/dev/notes/1", "").is(t, "braces", 500, internal)
 	if want := "does not allow the source ARN arn:aws:execute-api:us-east-1:" + Account + ":" + api + "/dev/GET/notes/1"; !strings.Contains(shared.log.String(), want) {
@@ -128,7 +129,8 @@ func TestWrongStatements(t *testing.T) {
 	}
 }
 
-// TestQualifiers: a statement opens what names the same of function, version and alias as the integration, and no other.
+// TestQualifiers: a statement opens what names the same of function, version and alias as the integration, and no
+// other.
 func TestQualifiers(t *testing.T) {
 	w := open(t)
 	ctx, arn := t.Context(), w.function(bootstrap(t))
@@ -272,7 +274,8 @@ func TestEvents(t *testing.T) {
 		return e
 	}
 
-	// Payload format 2.0: the event that API Gateway sent for this request, as AWS's own library keeps it for its tests.
+	// Payload format 2.0: the event that API Gateway sent for this request, as AWS's own library keeps it for its
+	// tests.
 	got := event("GET", "/$default/echo", "", "User-Agent", "curl/7.58.0", "Accept", "*/*", "Accept-Encoding", "identity")
 	folder, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/aws/aws-lambda-go").Output()
 	if err != nil {

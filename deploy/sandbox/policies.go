@@ -38,8 +38,8 @@ func partition(region string) string {
 	return "aws"
 }
 
-// function is the name and the qualifier that a call of Lambda is about: a path may hold the name or the ARN, in full or
-// from the account on, with a qualifier, which may be a parameter too.
+// function is the name and the qualifier that a call of Lambda is about: a path may hold the name or the ARN, in full
+// or from the account on, with a qualifier, which may be a parameter too.
 func (c *call) function() (name, qualifier string) {
 	name, qualifier = splitFunction(c.PathValue("function"))
 	if q := c.URL.Query().Get("Qualifier"); q != "" {
@@ -204,8 +204,8 @@ func (s *Sandbox) dropPolicies(region, name, qualifier string) {
 	}
 }
 
-// mayInvoke judges whether a service may invoke a function, by the policy of just that function, version or alias, under
-// each of the source ARNs that the service may present. It returns why it may not.
+// mayInvoke judges whether a service may invoke a function, by the policy of just that function, version or alias,
+// under each of the source ARNs that the service may present. It returns why it may not.
 func (s *Sandbox) mayInvoke(arn, principal string, sources []string) string {
 	s.mu.Lock()
 	p := s.policies[resource{strings.Split(arn, ":")[3], arn}]

@@ -1,9 +1,10 @@
 // Package sandbox is enough of AWS on one machine to deploy, break and heal an HTTP API, with no account.
 //
-// What is configured is kept by moto (https://docs.getmoto.org), to which calls of AWS's services pass through; what moto
-// lacks or does otherwise than AWS is one table, [Differences]. Requests to an HTTP API are answered here as API Gateway
-// would answer them: a route is selected, API Gateway's right to invoke the function is judged by the function's own
-// policy, and the function's bootstrap runs under the Lambda Runtime API with its role's rights and no others.
+// What is configured is kept by moto (https://docs.getmoto.org), to which calls of AWS's services pass through; what
+// moto lacks or does otherwise than AWS is one table, [Differences]. Requests to an HTTP API are answered here as API
+// Gateway would answer them: a route is selected, API Gateway's right to invoke the function is judged by the
+// function's own policy, and the function's bootstrap runs under the Lambda Runtime API with its role's rights and no
+// others.
 //
 // It has no latency, no quotas but the few that it names in errors, no VPC and no KMS; functions have the rights of
 // whoever runs it on the machine; signatures are not checked. It listens on loopback only.

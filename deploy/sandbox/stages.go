@@ -20,8 +20,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// apiState is what the sandbox keeps of an API: stages and deployments, which moto lacks, and the ids of its authorizers,
-// which moto cannot list.
+// apiState is what the sandbox keeps of an API: stages and deployments, which moto lacks, and the ids of its
+// authorizers, which moto cannot list.
 type apiState struct {
 	region      string
 	stages      map[string]*stage

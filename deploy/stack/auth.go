@@ -95,7 +95,8 @@ func (a Auth) environment(into map[string]string) {
 	}
 }
 
-// scopes are those of which a token needs one before API Gateway lets it through; which of them for what, the app tells.
+// scopes are those of which a token needs one before API Gateway lets it through; which of them for what, the app
+// tells.
 var scopes = []string{"notes:read", "notes:write"}
 
 // authorizerName is the name of the API's one authorizer.

@@ -15,8 +15,9 @@ type right struct {
 }
 
 // rights are the actions of IAM that each operation takes, from the service authorization reference of each service:
-// https://docs.aws.amazon.com/service-authorization/latest/reference/. Actions that are no operations are among them: tags
-// that come with a creation have rights of their own, and iam:PassRole is asked for where a function is given a role.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/. Actions that are no operations are among them:
+// tags that come with a creation have rights of their own, and iam:PassRole is asked for where a function is given a
+// role.
 var rights = map[string]right{
 	"dynamodb:CreateTable":               {"dynamodb:CreateTable dynamodb:TagResource", "table"},
 	"dynamodb:DescribeTable":             {"dynamodb:DescribeTable", "table"},
@@ -106,8 +107,8 @@ func (s Stack) OperatorPolicy() policy.Document {
 	}
 	actions := map[string]policy.Strings{
 		"tags": {"apigateway:PUT", "apigateway:POST"}, // of tags that come with a creation
-		// The access log of a stage is a log delivery, which API Gateway sets up with the caller's rights ("Configuring logging
-		// for HTTP APIs").
+		// The access log of a stage is a log delivery, which API Gateway sets up with the caller's rights ("Configuring
+		// logging for HTTP APIs").
 		"any": {"logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery"},
 	}
 	for _, r := range rights {

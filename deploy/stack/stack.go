@@ -1,6 +1,6 @@
-// Package stack is what the notes service is on AWS, as values: names, policies, and the calls that find, make, compare and
-// remove each thing. Nothing here calls AWS. The program that deploys carries the values out; the script that a person can
-// run instead prints them.
+// Package stack is what the notes service is on AWS, as values: names, policies, and the calls that find, make, compare
+// and remove each thing. Nothing here calls AWS. The program that deploys carries the values out; the script that a
+// person can run instead prints them.
 package stack
 
 import (
@@ -55,8 +55,8 @@ var (
 	retention = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 )
 
-// Check names every mistake in what is chosen. The limits are those of AWS: a table has 3 to 255 characters, a role at most
-// 64 with the region in its name.
+// Check names every mistake in what is chosen. The limits are those of AWS: a table has 3 to 255 characters, a role at
+// most 64 with the region in its name.
 func (s Stack) Check() error {
 	var mistakes []error
 	if !stackName.MatchString(s.Name) {
@@ -156,8 +156,8 @@ func document(statements ...policy.Statement) *string {
 // Actions are what the service calls of DynamoDB.
 var Actions = policy.Strings{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Query"}
 
-// permissions are the execution role's: the service's calls on its one table, and Lambda's of its own log group, which is
-// there already.
+// permissions are the execution role's: the service's calls on its one table, and Lambda's of its own log group, which
+// is there already.
 func (s Stack) permissions() *string {
 	return document(
 		policy.Statement{Sid: "Notes", Effect: "Allow", Action: Actions, Resource: policy.Strings{s.TableARN()}},
@@ -246,8 +246,8 @@ func (s Stack) Foundation() []Step {
 	return []Step{s.table(), s.role(), s.logGroup(s.LogGroup()), s.AccessLogs()}
 }
 
-// Entrance is what leads requests from the API to the function. The grants come before it, so that no route is ever there
-// without its grant.
+// Entrance is what leads requests from the API to the function. The grants come before it, so that no route is ever
+// there without its grant.
 func (s Stack) Entrance() []Step {
 	steps := []Step{s.integration()}
 	if s.Auth.Kind == "jwt" {
@@ -389,8 +389,8 @@ func (s Stack) Function() Step {
 	}
 }
 
-// concurrency is what is reserved for the function: the most that it costs, and what others cannot take from it. An account
-// must keep 100 unreserved, or 10 (Lambda developer guide, "Configuring reserved concurrency").
+// concurrency is what is reserved for the function: the most that it costs, and what others cannot take from it. An
+// account must keep 100 unreserved, or 10 (Lambda developer guide, "Configuring reserved concurrency").
 func (s Stack) concurrency() Setting {
 	read := &lambda.GetFunctionConcurrencyInput{FunctionName: &s.Name}
 	if s.Concurrency == 0 {
@@ -456,8 +456,8 @@ func (s Stack) route(key, ref string) Step {
 	}
 }
 
-// Rate and Burst are the stage's throttling: requests a second, and how many at once. Both are set: one alone would make the
-// other 0, and every answer 429 (hashicorp/terraform-provider-aws#43307).
+// Rate and Burst are the stage's throttling: requests a second, and how many at once. Both are set: one alone would
+// make the other 0, and every answer 429 (hashicorp/terraform-provider-aws#43307).
 const (
 	Rate  = 50
 	Burst = 100

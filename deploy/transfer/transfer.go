@@ -36,8 +36,8 @@ type mover struct {
 // writersAtOnce is how many records are on their way at a time.
 const writersAtOnce = 32
 
-// Run copies all that from holds to to, and compares the two. It writes its progress to out. It refuses a target that holds
-// notes, or versions of notes, that from does not have; with merge they stay as they are.
+// Run copies all that from holds to to, and compares the two. It writes its progress to out. It refuses a target that
+// holds notes, or versions of notes, that from does not have; with merge they stay as they are.
 func Run(ctx context.Context, from, to Store, merge bool, out io.Writer) error {
 	m := &mover{from: from, to: to, merge: merge, out: out, cutoff: time.Now().Add(time.Hour)}
 	if err := m.refuse(ctx); err != nil {
