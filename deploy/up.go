@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -180,6 +181,10 @@ func (f *stackFlags) build(ctx context.Context) (err error) {
 	return pack.Check(f.Zip, arch)
 }
 
+// settle is the time after which up trusts that what it read exists. AWS tells of no time; within some seconds what was
+// removed is not read any more.
+var settle = 3 * time.Second
+
 func upCommand() *cobra.Command {
 	var f stackFlags
 	var printPolicy bool
@@ -226,7 +231,7 @@ environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API 
 				return r.End(err)
 			}
 			r.Done("build for "+f.Architecture, report.OK, fmt.Sprintf("%d bytes", len(f.Zip)))
-			options := converge.Options{Check: f.check, Strict: f.strict, Token: f.token}
+			options := converge.Options{Check: f.check, Strict: f.strict, Token: f.token, Settle: settle}
 			return r.End(c.Up(cmd.Context(), f.Stack, options))
 		},
 	}

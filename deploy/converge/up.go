@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
@@ -22,15 +23,21 @@ type Options struct {
 	Check  bool   // the live check also writes where nothing was changed
 	Strict bool   // a statement of the function's policy that is not ours is an error
 	Token  string // that the live check sends; "" for none
+
+	// Settle is the time after its begin at which Up looks once more whether what it found exists: where it made a part of
+	// the stack, the rest may have been removed a moment before, and still have been read.
+	Settle time.Duration
 }
 
 // Up makes a stack what it must be.
 func (c *Converger) Up(ctx context.Context, s stack.Stack, o Options) error {
-	u := &up{Converger: c, stack: s, options: o}
+	u := &up{Converger: c, stack: s, options: o, began: time.Now()}
 	for _, phase := range []func(context.Context) error{
-		u.foundation, u.function, u.api, u.grants, u.entrance, u.leftovers, u.deployed, u.live,
+		u.foundation, u.confirm, u.function, u.api, u.grants, u.entrance, u.leftovers, u.deployed, u.confirm, u.live,
 	} {
-		if err := phase(ctx); err != nil {
+		if err := phase(ctx); cloud.Code(err) != "" {
+			return fmt.Errorf("%w; if something of the stack was removed a moment ago, run this again", err)
+		} else if err != nil {
 			return err
 		}
 	}
@@ -43,6 +50,9 @@ type up struct {
 	stack   stack.Stack
 	options Options
 
+	began     time.Time
+	unchanged []stack.Step
+	created   int
 	permitter *Permitter
 	needed    []gateway.Grant
 	served    string // the deployment that the stage served before
@@ -51,20 +61,66 @@ type up struct {
 // steps brings some things to what they must be.
 func (u *up) steps(ctx context.Context, steps ...stack.Step) error {
 	for _, step := range steps {
-		state, detail, err := u.Step(ctx, step)
+		var state report.State
+		var detail string
+		err := u.found(ctx, func() (err error) { state, detail, err = u.Step(ctx, step); return err })
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.What, err)
 		}
 		u.Report.Done(step.What, state, detail)
+		switch state {
+		case report.Created:
+			u.created++
+		case report.Unchanged, report.Updated:
+			u.unchanged = append(u.unchanged, step)
+		}
 	}
 	return nil
+}
+
+// confirm makes what seemed to exist, and does not.
+func (u *up) confirm(ctx context.Context) error {
+	if u.created == 0 || len(u.unchanged) == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(time.Until(u.began.Add(u.options.Settle))):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	u.Forget()
+	unchanged := u.unchanged
+	u.unchanged = nil
+	for _, step := range unchanged {
+		if is, err := u.find(ctx, step); err != nil {
+			return fmt.Errorf("%s: %w", step.What, err)
+		} else if !is.exists {
+			if err := u.steps(ctx, step); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// found does something again that fails because a thing does not exist: what was just removed may still be read, and what
+// was just made may not.
+func (u *up) found(ctx context.Context, do func() error) error {
+	return cloud.Retry(ctx, cloud.Patience, func() error {
+		err := do()
+		if cloud.IsNotFound(err) {
+			u.Forget()
+			return cloud.Later(err)
+		}
+		return err
+	})
 }
 
 func (u *up) foundation(ctx context.Context) error { return u.steps(ctx, u.stack.Foundation()...) }
 
 func (u *up) function(ctx context.Context) error {
 	step := u.stack.Function()
-	if err := u.rebind(ctx, u.stack); err != nil {
+	if err := u.found(ctx, func() error { return u.rebind(ctx, u.stack) }); err != nil {
 		return fmt.Errorf("%s: %w", step.What, err)
 	}
 	return u.steps(ctx, step)
@@ -152,18 +208,13 @@ func (c *Converger) rebind(ctx context.Context, s stack.Stack) error {
 	if _, _, err := c.Step(ctx, other); err != nil {
 		return err
 	}
-	for _, arn := range []string{otherARN, s.RoleARN()} {
-		if err := c.settled(ctx, step); err != nil {
-			return err
-		}
-		if _, err := c.Do(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &s.Name, Role: &arn}); err != nil {
-			return err
+	err = c.swap(ctx, s, otherARN)
+	if err == nil || cloud.IsNotFound(err) { // the function may have been removed a moment ago
+		if _, gone := c.Do(ctx, other.Remove[0]); gone != nil && !cloud.IsNotFound(gone) {
+			return gone
 		}
 	}
-	if err := c.settled(ctx, step); err != nil {
-		return err
-	}
-	if _, err := c.Do(ctx, other.Remove[0]); err != nil && !cloud.IsNotFound(err) {
+	if err != nil {
 		return err
 	}
 	tag := map[string]string{stack.RoleTag: c.refs["role_id"]}
@@ -172,6 +223,20 @@ func (c *Converger) rebind(ctx context.Context, s stack.Stack) error {
 	}
 	c.Report.Done(step.What, report.Updated, "its role was deleted and made again")
 	return nil
+}
+
+// swap gives the function another role, and then its own again.
+func (c *Converger) swap(ctx context.Context, s stack.Stack, otherARN string) error {
+	for _, arn := range []string{otherARN, s.RoleARN()} {
+		if err := c.settled(ctx, s.Function()); err != nil {
+			return err
+		}
+		in := &lambda.UpdateFunctionConfigurationInput{FunctionName: &s.Name, Role: &arn}
+		if _, err := c.Do(ctx, in); err != nil {
+			return err
+		}
+	}
+	return c.settled(ctx, s.Function())
 }
 
 // tidy removes routes that are not the service's, and twins.
