@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	gatewaytypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
@@ -315,4 +316,36 @@ func TestConcurrency(t *testing.T) {
 	if out := w.up("--concurrency", "950"); reserved() != 0 || !strings.Contains(out, "this account's quota leaves no room") || !strings.Contains(out, "/dev/notes") {
 		t.Errorf("reserved are %d; up says %s", reserved(), out)
 	}
+}
+
+// TestBoundary: the role has the boundary that was told, and keeps it.
+func TestBoundary(t *testing.T) {
+	w := enter(t)
+	made, err := w.roles().CreatePolicy(t.Context(), &iam.CreatePolicyInput{PolicyName: aws.String(w.name + "-bound"),
+		PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := *made.Policy.Arn
+	has := func() string {
+		role, err := w.roles().GetRole(t.Context(), &iam.GetRoleInput{RoleName: aws.String(w.name + "-us-east-1")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if role.Role.PermissionsBoundary == nil {
+			return ""
+		}
+		return *role.Role.PermissionsBoundary.PermissionsBoundaryArn
+	}
+	w.up()
+	if got := has(); got != "" {
+		t.Errorf("without --boundary the role has %s", got)
+	}
+	if out := w.up("--boundary", bound); has() != bound || !strings.Contains(out, "setting boundary") {
+		t.Errorf("the role has %q; up says %s", has(), out)
+	}
+	if out := w.up(); has() != bound || strings.Contains(out, "updated") {
+		t.Errorf("a later up leaves %q, and says %s", has(), out)
+	}
+	w.answers("under the boundary", 200, `{"notes":[]}`)
 }

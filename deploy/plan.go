@@ -43,7 +43,7 @@ the function that is there is told. A token that it makes is shown on stderr, on
 			}
 			var made string
 			if permitOnly { // of the routes that are there
-				is, err := facts.Function(cmd.Context(), c.Cloud, f.Name, f.LogGroup())
+				is, err := facts.Function(cmd.Context(), c.Cloud, f.Name, f.LogGroup(), f.RoleName())
 				if err != nil {
 					return err
 				}

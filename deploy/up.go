@@ -57,6 +57,8 @@ func (f *stackFlags) addSettings(cmd *cobra.Command) {
 			"(default of a new stack: one is made and shown)")
 	flags.StringVar(&f.Auth.Issuer, "issuer", "", "with --auth jwt: the https URL of the OpenID Connect issuer")
 	flags.StringVar(&f.Auth.Audience, "audience", "", "with --auth jwt: whom the issuer's tokens must be for")
+	flags.StringVar(&f.Boundary, "boundary", "",
+		"ARN of a managed policy that is the permissions boundary of the function's role")
 	flags.StringVar(&f.Endpoint, "endpoint", "", "on opens the API's default endpoint, which somebody has closed")
 	choices(cmd, "arch", "arm64", "x86_64")
 	choices(cmd, "auth", "token", "jwt", "none")
@@ -77,6 +79,7 @@ func (f *stackFlags) keep(flags *pflag.FlagSet, is facts.Deployed, r *report.Rep
 		{"arch", is.Architecture, f.Architecture, func() { f.Architecture = is.Architecture }},
 		{"memory", is.Memory, f.Memory, func() { f.Memory = is.Memory }},
 		{"base-path", base, f.BasePath, func() { f.BasePath = base }},
+		{"boundary", is.Boundary, f.Boundary, func() { f.Boundary = is.Boundary }},
 		{"retention", is.Retention, f.Retention, func() { f.Retention = cmp.Or(is.Retention, f.Retention) }},
 		{"concurrency", is.Concurrency, f.Concurrency,
 			func() { f.Concurrency = cmp.Or(is.Concurrency, f.Concurrency) }},
@@ -117,7 +120,7 @@ func (f *stackFlags) choose(flags *pflag.FlagSet, is stack.Auth) (made string, e
 
 // decide completes what is said with what is there, and refuses what is not clear. It returns a token that was made.
 func (f *stackFlags) decide(cmd *cobra.Command, c *converge.Converger) (made string, err error) {
-	is, err := facts.Function(cmd.Context(), c.Cloud, f.Name, f.LogGroup())
+	is, err := facts.Function(cmd.Context(), c.Cloud, f.Name, f.LogGroup(), f.RoleName())
 	if err != nil {
 		return "", err
 	}
@@ -267,8 +270,14 @@ func checkIssuer(ctx context.Context, issuer string, r *report.Report) error {
 func printOperatorPolicy(cmd *cobra.Command, s stack.Stack) error {
 	e := json.NewEncoder(cmd.OutOrStdout())
 	e.SetIndent("", "  ")
-	fmt.Fprintln(cmd.ErrOrStderr(), `This covers each call that up, down and permit make, as AWS's reference says. No test without an account proves what AWS
-asks for behind the calls: the log delivery of the access log, the service's role of the first API, and tags.`)
+	fmt.Fprintln(cmd.ErrOrStderr(), `This covers each call that up, down and permit make, as AWS's reference says. No test
+without an account proves what AWS asks for behind the calls: the log delivery of the access log, the service's role of the
+first API, and tags. It cannot be narrowed that API Gateway's actions reach every HTTP API of the region, because the id of
+a new API is not known before, and that the log deliveries are the account's.`)
+	if s.Boundary == "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), `Whoever may write a role's policy and pass the role may do what a policy can say. With
+--boundary ARN the role has a permissions boundary, and this policy is for a role that has it.`)
+	}
 	return e.Encode(s.OperatorPolicy())
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"example.com/portable-notes/app/jwt"
@@ -79,10 +80,11 @@ type Deployed struct {
 	Architecture string // arm64 or x86_64
 	Concurrency  int32  // reserved concurrency; 0 where none is reserved
 	Retention    int32  // of its log group, days; 0 where logs are kept for ever, or the group does not exist
+	Boundary     string // ARN of the permissions boundary of the role; "" where it has none, or does not exist
 }
 
-// Function reads how a function is deployed.
-func Function(ctx context.Context, c *cloud.Cloud, name, logGroup string) (d Deployed, err error) {
+// Function reads how a function is deployed, with its log group and its role.
+func Function(ctx context.Context, c *cloud.Cloud, name, logGroup, role string) (d Deployed, err error) {
 	answer, err := c.Do(ctx, &lambda.GetFunctionInput{FunctionName: &name})
 	if cloud.IsNotFound(err) {
 		return d, nil
@@ -106,5 +108,15 @@ func Function(ctx context.Context, c *cloud.Cloud, name, logGroup string) (d Dep
 		return d, err
 	}
 	retention := "{Retention: logGroups[?logGroupName=='" + logGroup + "'].retentionInDays | [0] || `0`}"
-	return d, cloud.Decode(cloud.Search(retention, answer), &d)
+	if err := cloud.Decode(cloud.Search(retention, answer), &d); err != nil {
+		return d, err
+	}
+	answer, err = c.Do(ctx, &iam.GetRoleInput{RoleName: &role})
+	if cloud.IsNotFound(err) {
+		return d, nil
+	} else if err != nil {
+		return d, err
+	}
+	d.Boundary, _ = cloud.Search("Role.PermissionsBoundary.PermissionsBoundaryArn", answer).(string)
+	return d, nil
 }

@@ -25,10 +25,15 @@ func served(t *testing.T, answers map[string]string) *cloud.Cloud {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for end, answer := range answers {
-			if strings.HasSuffix(r.URL.Path+r.Header.Get("X-Amz-Target"), end) {
+			if strings.HasSuffix(r.URL.Path+r.Header.Get("X-Amz-Target")+r.PostFormValue("Action"), end) {
 				_, _ = io.WriteString(w, answer)
 				return
 			}
+		}
+		if r.PostFormValue("Action") != "" {
+			w.WriteHeader(404)
+			_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>NoSuchEntity</Code></Error></ErrorResponse>`)
+			return
 		}
 		w.Header().Set("X-Amzn-Errortype", map[bool]string{true: "NotFoundException", false: "ResourceNotFoundException"}[strings.HasPrefix(r.URL.Path, "/v2/")])
 		w.WriteHeader(404)
@@ -45,6 +50,8 @@ func TestFunction(t *testing.T) {
 		"/concurrency":     `{"ReservedConcurrentExecutions":7}`,
 		"DescribeLogGroups": `{"logGroups":[{"logGroupName":"/aws/lambda/notes-dev","retentionInDays":1},` +
 			`{"logGroupName":"/aws/lambda/notes","retentionInDays":30}]}`,
+		"GetRole": `<R><GetRoleResult><Role><PermissionsBoundary><PermissionsBoundaryArn>arn:x</PermissionsBoundaryArn>` +
+			`</PermissionsBoundary></Role></GetRoleResult></R>`,
 	}
 	bare := map[string]string{
 		"/functions/notes": `{"Configuration":{"MemorySize":128,"Architectures":["x86_64"]}}`, "/concurrency": `{}`, "DescribeLogGroups": `{"logGroups":[]}`,
@@ -55,12 +62,12 @@ func TestFunction(t *testing.T) {
 		want    Deployed
 	}{
 		{"with all that it may have", whole, Deployed{Exists: true, Environment: map[string]string{"NOTES_AUTH": "none"},
-			Memory: 512, Architecture: "arm64", Concurrency: 7, Retention: 30}},
+			Memory: 512, Architecture: "arm64", Concurrency: 7, Retention: 30, Boundary: "arn:x"}},
 		{"with as little as it may have", bare, Deployed{Exists: true, Memory: 128, Architecture: "x86_64"}},
 		{"that does not exist", nil, Deployed{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Function(t.Context(), served(t, c.answers), "notes", "/aws/lambda/notes")
+			got, err := Function(t.Context(), served(t, c.answers), "notes", "/aws/lambda/notes", "notes-role")
 			if err != nil || !reflect.DeepEqual(got, c.want) {
 				t.Errorf("%+v, %v, want %+v", got, err, c.want)
 			}
@@ -75,7 +82,7 @@ func TestUnread(t *testing.T) {
 		t.Run(lacks, func(t *testing.T) {
 			some := maps.Clone(answers)
 			delete(some, lacks)
-			if got, err := Function(t.Context(), served(t, some), "notes", "/aws/lambda/notes"); err == nil {
+			if got, err := Function(t.Context(), served(t, some), "notes", "/aws/lambda/notes", "notes-role"); err == nil {
 				t.Errorf("%+v", got)
 			}
 		})
@@ -83,7 +90,7 @@ func TestUnread(t *testing.T) {
 	t.Run("no JSON", func(t *testing.T) {
 		broken := map[string]string{"/functions/notes": `{`, "/routes": `{`, "/policy": `{`}
 		c := served(t, broken)
-		if got, err := Function(t.Context(), c, "notes", "/aws/lambda/notes"); err == nil {
+		if got, err := Function(t.Context(), c, "notes", "/aws/lambda/notes", "notes-role"); err == nil {
 			t.Errorf("%+v", got)
 		}
 		if got, err := API(t.Context(), c, gateway.API{ID: "a1"}); err == nil {

@@ -40,6 +40,8 @@ var rights = map[string]right{
 	"iam:DetachRolePolicy":         {"iam:DetachRolePolicy", "role"},
 	"iam:DeleteRole":               {"iam:DeleteRole", "role"},
 
+	"iam:PutRolePermissionsBoundary": {"iam:PutRolePermissionsBoundary", "role"},
+
 	"logs:DescribeLogGroups":   {"logs:DescribeLogGroups", "any"},
 	"logs:CreateLogGroup":      {"logs:CreateLogGroup logs:TagResource", "groups"},
 	"logs:ListTagsForResource": {"logs:ListTagsForResource", "groups"},
@@ -119,6 +121,15 @@ func (s Stack) OperatorPolicy() policy.Document {
 		}
 	}
 	document := policy.Document{Version: "2012-10-17"}
+	if s.Boundary == "" {
+		actions["role"] = slices.DeleteFunc(actions["role"], func(a string) bool { return a == "iam:PutRolePermissionsBoundary" })
+	} else { // then these are for roles that have it alone
+		actions["role"] = slices.DeleteFunc(actions["role"], func(a string) bool { return slices.Contains(boundable, a) })
+		document.Statement = append(document.Statement, policy.Statement{
+			Sid: "BoundedRole", Effect: "Allow", Action: boundable, Resource: resources["role"],
+			Condition: policy.Conditions{"StringEquals": {"iam:PermissionsBoundary": {s.Boundary}}},
+		})
+	}
 	for _, kind := range slices.Sorted(maps.Keys(actions)) {
 		slices.Sort(actions[kind])
 		document.Statement = append(document.Statement, policy.Statement{Sid: strings.ToUpper(kind[:1]) + kind[1:], Effect: "Allow", Action: actions[kind], Resource: resources[kind]})
@@ -127,6 +138,12 @@ func (s Stack) OperatorPolicy() policy.Document {
 		policy.Statement{Sid: "PassRole", Effect: "Allow", Action: policy.Strings{"iam:PassRole"}, Resource: resources["role"], Condition: policy.Conditions{"StringEquals": {"iam:PassedToService": {"lambda.amazonaws.com"}}}},
 		policy.Statement{Sid: "FirstAPIOfAnAccount", Effect: "Allow", Action: policy.Strings{"iam:CreateServiceLinkedRole"}, Resource: policy.Strings{arn + "iam::" + s.Account + ":role/aws-service-role/ops.apigateway.amazonaws.com/*"}},
 	)}
+}
+
+// boundable are the actions on a role that can be allowed under a boundary alone (condition key iam:PermissionsBoundary,
+// "Actions, resources, and condition keys for AWS Identity and Access Management").
+var boundable = policy.Strings{
+	"iam:CreateRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy",
 }
 
 // otherRole ends the name of the role that a function has for a moment, so that Lambda lets go of a former one.

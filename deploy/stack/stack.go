@@ -47,10 +47,13 @@ type Stack struct {
 
 	Kept map[string]string // variables of the function that somebody else set, as KeptOf tells them
 	Zip  []byte            // the function
+
+	Boundary string // ARN of the permissions boundary of the role; "" leaves it as it is
 }
 
 var (
 	stackName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]{2,39}$`)
+	boundary  = regexp.MustCompile(`^arn:[a-z-]+:iam::([0-9]{12}|aws):policy/[\w+=,.@/-]+$`)
 	stageName = regexp.MustCompile(`^(\$default|[a-zA-Z0-9_-]{1,64})$`)
 	retention = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 )
@@ -76,6 +79,10 @@ func (s Stack) Check() error {
 	}
 	if !slices.Contains(retention, s.Retention) {
 		mistakes = append(mistakes, fmt.Errorf("CloudWatch Logs keeps logs for one of %v days, not %d", retention, s.Retention))
+	}
+	if s.Boundary != "" && !boundary.MatchString(s.Boundary) {
+		mistakes = append(mistakes, fmt.Errorf("the boundary must be the ARN of a managed policy, such as "+
+			"arn:aws:iam::123456789012:policy/NAME, is %q", s.Boundary))
 	}
 	if s.Endpoint != "" && s.Endpoint != "on" {
 		mistakes = append(mistakes, fmt.Errorf("the endpoint can be on, or be left as it is, is %q", s.Endpoint))
@@ -304,7 +311,7 @@ const rolePolicy = "notes"
 
 func (s Stack) role() Step {
 	name, own := aws.String(s.RoleName()), aws.String(rolePolicy)
-	return Step{
+	step := Step{
 		What:   "execution role " + s.RoleName(),
 		Find:   &iam.GetRoleInput{RoleName: name},
 		Pick:   "Role.RoleId",
@@ -322,6 +329,15 @@ func (s Stack) role() Step {
 		},
 		Remove: []any{&iam.DeleteRolePolicyInput{RoleName: name, PolicyName: own}, &iam.DeleteRoleInput{RoleName: name}},
 	}
+	if s.Boundary != "" { // before the role's own policy: whoever may write that only under a boundary can do so then
+		step.Create.(*iam.CreateRoleInput).PermissionsBoundary = &s.Boundary
+		step.Settings = append([]Setting{{
+			Read: &iam.GetRoleInput{RoleName: name},
+			At:   "{PermissionsBoundary: Role.PermissionsBoundary.PermissionsBoundaryArn}",
+			Put:  &iam.PutRolePermissionsBoundaryInput{RoleName: name, PermissionsBoundary: &s.Boundary},
+		}}, step.Settings...)
+	}
+	return step
 }
 
 func (s Stack) roleTags() []iamtypes.Tag {
@@ -331,11 +347,15 @@ func (s Stack) roleTags() []iamtypes.Tag {
 // OtherRole is the step of a role that the function has for a moment, so that Lambda lets go of a former one.
 func (s Stack) OtherRole() (step Step, arn string) {
 	name := aws.String(s.RoleName() + otherRole)
+	create := &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: trust(), Tags: s.roleTags()}
+	if s.Boundary != "" {
+		create.PermissionsBoundary = &s.Boundary
+	}
 	return Step{
 		What:   "role " + *name,
 		Find:   &iam.GetRoleInput{RoleName: name},
 		TagsAt: "Role.Tags",
-		Create: &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: trust(), Tags: s.roleTags()},
+		Create: create,
 		Remove: []any{&iam.DeleteRoleInput{RoleName: name}},
 	}, s.RoleARN() + otherRole
 }

@@ -2,10 +2,14 @@ package stack
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
 	"example.com/portable-notes/deploy/call"
+	"example.com/portable-notes/deploy/policy"
 )
 
 // example is a stack as a person makes one.
@@ -31,6 +35,7 @@ func TestCheck(t *testing.T) {
 		{"much memory", func(s *Stack) { s.Memory = 10_241 }, "128 to 10240 MB"},
 		{"days", func(s *Stack) { s.Retention = 8 }, "not 8"},
 		{"concurrency", func(s *Stack) { s.Concurrency = -1 }, "0 or more"},
+		{"boundary", func(s *Stack) { s.Boundary = "policy/x" }, "the ARN of a managed policy"},
 		{"endpoint", func(s *Stack) { s.Endpoint = "off" }, "the endpoint can be on"},
 		{"base path of the notes", func(s *Stack) { s.BasePath = "/notes" }, "the first not notes"},
 		{"base path with a space", func(s *Stack) { s.BasePath = "/a b" }, "the base path must be"},
@@ -98,7 +103,8 @@ func TestRights(t *testing.T) {
 	other, _ := example.OtherRole()
 	none := example
 	none.Concurrency = 0
-	for _, step := range append(append(append(example.Steps(), jwt.Steps()...), none.Function()), other) {
+	none.Boundary = "arn:aws:iam::123456789012:policy/bound"
+	for _, step := range slices.Concat(example.Steps(), jwt.Steps(), none.Steps(), []Step{other}) {
 		calls := []any{step.Find, step.Tags, step.Create, step.Twin}
 		calls = append(calls, step.Remove...)
 		for _, s := range step.Settings {
@@ -118,5 +124,33 @@ func TestRights(t *testing.T) {
 				t.Errorf("%s: %s:%s takes no right", step.What, service, operation)
 			}
 		}
+	}
+}
+
+// TestBoundary: with a boundary every role that is made has it, and who may make or fill one may do so only under it.
+func TestBoundary(t *testing.T) {
+	s := example
+	s.Boundary = "arn:aws:iam::123456789012:policy/bound"
+	other, _ := s.OtherRole()
+	for _, step := range []Step{s.role(), other} {
+		if in := step.Create.(*iam.CreateRoleInput); in.PermissionsBoundary == nil || *in.PermissionsBoundary != s.Boundary {
+			t.Errorf("%s is made with %v", step.What, in.PermissionsBoundary)
+		}
+	}
+	decide := func(s Stack, action string, context map[string]string) bool {
+		return s.OperatorPolicy().Judge(policy.Request{Action: action, Resource: s.RoleARN(), Context: context}).Allowed
+	}
+	under := map[string]string{"iam:PermissionsBoundary": s.Boundary}
+	for _, action := range []string{"iam:CreateRole", "iam:PutRolePolicy"} {
+		if !decide(s, action, under) || decide(s, action, nil) || !decide(example, action, nil) {
+			t.Errorf("%s: under the boundary %v, without %v, of a stack without one %v", action,
+				decide(s, action, under), decide(s, action, nil), decide(example, action, nil))
+		}
+	}
+	if !decide(s, "iam:PutRolePermissionsBoundary", under) || decide(example, "iam:PutRolePermissionsBoundary", under) {
+		t.Error("a boundary can be put where none is asked for, or cannot where one is")
+	}
+	if !decide(s, "iam:GetRole", nil) || !decide(s, "iam:DeleteRole", nil) {
+		t.Error("the role cannot be read or deleted")
 	}
 }
