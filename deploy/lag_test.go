@@ -132,7 +132,7 @@ func TestLaggingReads(t *testing.T) {
 			up := []string{"up", "--stack", w.name, "--zip", w.zip, "--auth", "none"}
 			down := []string{"down", "--stack", w.name, "--delete-data", w.name}
 			goes(up...)
-			for range 2 {
+			for range storetest.Amount(1, 3) {
 				goes(down...)
 				goes(up...)
 			}
