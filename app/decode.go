@@ -58,6 +58,10 @@ func skipBody(c echo.Context) error {
 	return unreadable(err)
 }
 
+// answerRoom is the most bytes that the answer to a POST or PUT may have beyond its body: who has room for a body has
+// it for the answer, and does not wait for more while it holds some.
+const answerRoom = 512
+
 // readBody reads the body of a request, when there is room for it.
 func readBody(c echo.Context) ([]byte, error) {
 	from, err := bodyOf(c)
@@ -68,8 +72,7 @@ func readBody(c echo.Context) ([]byte, error) {
 	if size < 0 { // not known before its end
 		size = maxBody
 	}
-	const answer = 512 // what the answer to a write may have beyond its body, most times
-	if err := holdOf(c).resize(c.Request().Context(), int(size)+answer); err != nil {
+	if err := holdOf(c).resize(c.Request().Context(), int(size)+answerRoom); err != nil {
 		return nil, err
 	}
 	body := bytes.NewBuffer(make([]byte, 0, max(c.Request().ContentLength, 0)+bytes.MinRead))
@@ -272,7 +275,7 @@ func (f *fields) serviceField(name, pointer string, kind jsontext.Kind, d *jsont
 }
 
 // isTime reports whether a text is a time as in RFC 3339, section 5.6: the case of T and Z does not matter, and a leap
-// second is the last of a day.
+// second is the last of a day of UTC.
 func isTime(text string) bool {
 	text = strings.ToUpper(text)
 	const minute = len("2006-01-02T15:04")
@@ -293,11 +296,12 @@ func wholeNumber(kind jsontext.Kind, raw jsontext.Value) int64 {
 	}
 	mantissa, power, _ := strings.Cut(strings.ToLower(string(raw)), "e")
 	whole, fraction, _ := strings.Cut(mantissa, ".")
-	exponent, _ := strconv.ParseInt(power, 10, 32) // the nearest there is, where it is out of range
+	exponent, _ := strconv.ParseInt(power, 10, 24) // the nearest there is, where it is out of range: more than a body has
 	digits := strings.TrimLeft(whole+fraction, "0")
-	zeros := int(exponent) - len(fraction) + len(digits) // behind the digits, once those at their end are cut off
+	zeros := int(exponent) - len(fraction) + len(digits)
 	digits = strings.TrimRight(digits, "0")
-	switch zeros -= len(digits); {
+	zeros -= len(digits) // behind the digits that are left
+	switch {
 	case digits == "" || zeros < 0:
 		return 0
 	case len(digits)+zeros > 19: // 1e19 is above the largest

@@ -76,16 +76,16 @@ func appendText(b []byte, s string) []byte {
 	return b
 }
 
-// quotedSize returns the most bytes that a text may take as a JSON string.
+// quotedSize returns the bytes that a text in UTF-8 takes as a JSON string.
 func quotedSize(s string) int {
 	const control = len(`\u0000`)
 	size := len(s) + len(`""`)
 	for i := range len(s) {
 		switch b := s[i]; {
+		case b == '"', b == '\\', b == '\b', b == '\t', b == '\n', b == '\f', b == '\r':
+			size++
 		case b < ' ':
 			size += control - 1
-		case b == '"' || b == '\\':
-			size++
 		}
 	}
 	return size

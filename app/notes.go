@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -153,7 +154,8 @@ func (h handlers) change(
 		return err
 	}
 	if err := hold.resize(ctx, encodedSize(note)); err != nil { // another change has made the note larger meanwhile
-		return fmt.Errorf("%w: the note was changed, but there is no room for the answer", notes.ErrUnavailable)
+		why := cmp.Or(context.Cause(c.Request().Context()), context.DeadlineExceeded)
+		return fmt.Errorf("%w: the note was changed, but there is no room for the answer: %w", notes.ErrUnavailable, why)
 	}
 	return respondNote(c, http.StatusOK, note)
 }

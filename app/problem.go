@@ -77,7 +77,7 @@ func tooLarge() *problem {
 		Detail: "a body may have at most " + strconv.Itoa(maxBody) + " bytes"}
 }
 
-// noRoom is a request that was not carried out, because it waited for room until the cause.
+// noRoom is a request that was not carried out: it found no room before the cause ended its wait.
 func noRoom(cause error) error {
 	return fmt.Errorf("%w: %w", &problem{Status: 503, Code: "unavailable", Title: "The service is unavailable for now",
 		Detail: "too many bodies and answers are in memory at once; nothing was changed; try again"}, cause)

@@ -50,7 +50,7 @@ type hold struct {
 	who   string
 	share *share // nil until it is needed
 	size  int64
-	wait  time.Duration // that it has left
+	wait  time.Duration // how long it may still wait
 }
 
 func (r *room) hold(who string) *hold { return &hold{room: r, who: who, wait: r.wait} }

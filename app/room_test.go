@@ -369,6 +369,23 @@ func TestNoRoomForTheAnswer(t *testing.T) {
 	}
 }
 
+// TestCreatesDoNotWaitForEachOther: a create that has room for its body needs no more for its answer, however much of
+// its text is escaped.
+func TestCreatesDoNotWaitForEachOther(t *testing.T) {
+	for _, text := range []string{`\n`, `\r\n`, `\t`, `\u0001`, `\"`, `\\`, "€", "\u2028", "x", "a b\\n"} {
+		t.Run(text, func(t *testing.T) {
+			body := `{"title":"x","content":"` + strings.Repeat(text, 150_000/len(text)) + `"}`
+			draft, err := decodeDraft([]byte(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if size := encodedSize(draft.Patch().Apply(notes.Note{})); size > len(body)+answerRoom {
+				t.Errorf("the answer takes %d bytes, the body has %d", size, len(body))
+			}
+		})
+	}
+}
+
 // TestEncodedSize: no note, and no page, is longer than is reserved for it.
 func TestEncodedSize(t *testing.T) {
 	random := mrand.New(mrand.NewPCG(1, 2))
@@ -389,6 +406,9 @@ func TestEncodedSize(t *testing.T) {
 				n.Tags = append(n.Tags, text(50))
 			}
 			page.Notes = append(page.Notes, n)
+			if quoted := len(appendText(nil, n.Content)); quoted != quotedSize(n.Content) {
+				t.Fatalf("%q has %d bytes, %d are reserved", n.Content, quoted, quotedSize(n.Content))
+			}
 			if b := append(appendNote(nil, n), '\n'); len(b) > encodedSize(n) {
 				t.Fatalf("%d bytes, %d are reserved", len(b), encodedSize(n))
 			}

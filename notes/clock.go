@@ -17,8 +17,9 @@ type clock struct {
 	mu      sync.Mutex
 	stamped time.Time     // the latest stamp
 	minted  time.Time     // the time in the latest id
-	ahead   time.Duration // that the wall clock was at the last reading
-	set     time.Time     // when the wall clock was set, by the steady one
+	base    time.Duration // that the steady clock is moved by, once the wall clock is believed
+	ahead   time.Duration // how far the wall clock was ahead of the steady one at the last reading
+	set     time.Time     // when the wall clock was last set, by the steady clock as it is read
 }
 
 func newClock(now func() time.Time) clock {
@@ -41,16 +42,16 @@ type moment struct {
 func (c *clock) moment() moment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	wall, steady := c.read()
-	wall, steady = wholeMicroseconds(wall), wholeMicroseconds(steady)
-	if ahead := wall.Sub(steady); ahead != c.ahead {
-		if (ahead - c.ahead).Abs() > maxLead {
-			c.set = steady
-		}
-		c.ahead = ahead
+	wall, read := c.read()
+	wall, read = wholeMicroseconds(wall), wholeMicroseconds(read)
+	steady := read.Add(c.base)
+	ahead := wall.Sub(steady)
+	if (ahead - c.ahead).Abs() > maxLead {
+		c.set = read
 	}
-	if steady.Sub(c.set) > KeyLifetime {
-		steady = wall
+	c.ahead = ahead
+	if read.Sub(c.set) > KeyLifetime { // the wall clock is believed
+		c.base, c.ahead, steady = c.base+ahead, 0, wall
 	}
 	m := moment{stamp: wall, id: wall, earliest: wall, latest: wall}
 	if next := c.stamped.Add(time.Microsecond); next.After(wall) && next.Sub(wall) <= maxLead {

@@ -190,6 +190,35 @@ func TestClockJumps(t *testing.T) {
 			t.Errorf("at %v a key kept until %v is judged at %v", c.wall, first.Expires, key.Now)
 		}
 	})
+	t.Run("a clock that was ahead at the start", func(t *testing.T) {
+		const day = 24 * time.Hour
+		m := &memory{}
+		s, c := clocked(m)
+		create := func() *notes.IdempotencyKey {
+			c.pass(time.Minute)
+			if _, _, err := s.Create(t.Context(), "o", notes.Draft{Title: "x"}, "k"); err != nil {
+				t.Fatal(err)
+			}
+			return m.keys[len(m.keys)-1]
+		}
+		create()
+		c.wall = c.wall.Add(-3 * day) // it is put right
+		create()
+		c.pass(30 * time.Hour) // and believed
+		create()
+		key := create()
+		if late := key.Expires.Sub(c.wall); late > day+time.Hour+time.Second {
+			t.Errorf("a key is kept for %v", late)
+		}
+		c.wall = c.wall.Add(2 * day) // it jumps
+		if during := create(); during.Now.After(key.Expires) {
+			t.Errorf("a key of a minute ago, kept until %v, is judged at %v", key.Expires, during.Now)
+		}
+		c.wall = c.wall.Add(-2 * day)
+		if after := create(); after.Now.After(key.Expires) {
+			t.Errorf("a key of two minutes ago, kept until %v, is judged at %v", key.Expires, after.Now)
+		}
+	})
 	t.Run("deletes are judged by the earlier clock", func(t *testing.T) {
 		m := &memory{}
 		s, c := clocked(m)

@@ -25,6 +25,8 @@ const (
 	bucketHeader  = 16 // root page 8, sequence 8
 	metaFreelist  = 32 // where a meta page has its free list, behind its header
 	metaCommit    = 48 // and the number of its commit
+	metaSum       = 56 // and the checksum of what is before, FNV-1a
+	metaSize      = 64
 
 	branchPage   = 0x01
 	leafPage     = 0x02
@@ -47,25 +49,30 @@ type meta struct {
 
 // readMeta reads the meta page i, 0 or 1.
 func readMeta(file io.ReaderAt, i int64) (meta, error) {
-	p := make([]byte, pageHeader+64)
+	p := make([]byte, pageHeader+metaSize)
 	if _, err := file.ReadAt(p, i*pageSize); err == io.EOF {
 		return meta{}, errors.New("the file ends before it")
 	} else if err != nil {
 		return meta{}, err
 	}
 	p = p[pageHeader:]
-	sum := fnv.New64a()
-	_, _ = sum.Write(p[:56])
 	switch {
 	case le.Uint32(p) != boltMagic:
 		return meta{}, errors.New("it does not begin as a bbolt page")
 	case le.Uint32(p[4:]) != boltVersion || le.Uint32(p[8:]) != pageSize:
 		return meta{}, fmt.Errorf("its layout is version %d with pages of %d bytes, not version %d with %d",
 			le.Uint32(p[4:]), le.Uint32(p[8:]), boltVersion, pageSize)
-	case le.Uint64(p[56:]) != sum.Sum64():
+	case !fits(p):
 		return meta{}, errors.New("its checksum does not fit")
 	}
 	return meta{root: le.Uint64(p[16:]), freelist: le.Uint64(p[metaFreelist:]), pages: le.Uint64(p[40:]), txid: le.Uint64(p[metaCommit:])}, nil
+}
+
+// fits reports whether the checksum of a meta page's content fits.
+func fits(meta []byte) bool {
+	sum := fnv.New64a()
+	_, _ = sum.Write(meta[:metaSum]) // a hash does not fail
+	return le.Uint64(meta[metaSum:]) == sum.Sum64()
 }
 
 // walk visits every record of the newest commit, in order, with the name of its bucket, and reports all that is wrong

@@ -32,7 +32,7 @@ type tree struct {
 // pages are the pages of one commit.
 type pages struct {
 	file []byte // as bbolt has it mapped, up to the last page of the commit
-	free []byte // the free list, ids in order of 8 bytes each; nil where it cannot be read
+	free []byte // the free list, ids in order of 8 bytes each; nil where it is not known
 }
 
 // node is a page of a tree with its overflow pages.
@@ -46,8 +46,9 @@ func pagesOf(db *bbolt.DB, tx *bbolt.Tx) pages {
 	if tx.Writable() {
 		commit-- // a writer builds on the last one
 	}
-	meta := p.file[commit%2*pageSize+pageHeader:]
-	if le.Uint64(meta[metaCommit:]) == commit { // else two commits have followed since the transaction began
+	// A commit may be writing the page just now: only of a copy whose checksum fits it is known whose free list it names.
+	meta := bytes.Clone(p.file[commit%2*pageSize+pageHeader:][:metaSize])
+	if le.Uint64(meta[metaCommit:]) == commit && fits(meta) { // else two commits have followed since the transaction began
 		p.free = freelist(pageAt(p.file, le.Uint64(meta[metaFreelist:])))
 	}
 	return p
@@ -102,7 +103,8 @@ func (p pages) node(id uint64) node {
 }
 
 // below returns the page that entry i of a branch points to. Damage to that entry can have it point to another page that
-// is sound. Such a page has other keys than the branch says, or it is an earlier version of the right one, and thus free.
+// is sound. Such a page has other keys than the branch says, or it is an earlier version of the right one, and thus free:
+// a reader that goes on for longer than two commits has no free list to tell by.
 func (p pages) below(branch node, i int) node {
 	n := p.node(branch.child(i))
 	if n.count() == 0 || bytes.Compare(n.key(0), branch.key(i)) < 0 ||
