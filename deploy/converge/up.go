@@ -143,7 +143,10 @@ func (u *up) grants(ctx context.Context) error {
 		Cloud: u.Cloud, API: gateway.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: id},
 		Stages: []string{s.Stage}, Report: u.Report, Strict: u.options.Strict,
 	}
-	_, err := u.permitter.Add(ctx, u.needed)
+	granted, err := u.permitter.Add(ctx, u.needed)
+	if err == nil && granted < len(u.needed) { // a route without its grant would answer 500
+		return fmt.Errorf("the function %s is gone: run this again", s.Name)
+	}
 	return err
 }
 
