@@ -90,6 +90,7 @@ func TestNothingIsOpenByAccident(t *testing.T) {
 		{"", "say who may use the service"}, {"--auth=open", "--auth must be token, jwt or none"}, {"--auth=jwt", "needs --issuer"}, {"--auth=jwt --issuer=example.com --audience=x", "--issuer must be the issuer's https URL"}, {"--issuer=https://example.com", "go with --auth jwt"},
 		{"--tokens=x", "goes with --auth token"}, {"--auth=none --tokens=x", "goes with --auth token"}, {"--auth=token --tokens=anna", "--tokens: token 1: must be"}, {"--auth=token --audience=x", "go with --auth jwt"},
 		{"--auth=token --tokens=" + strings.Repeat("x", 4000), "has room for 3500"}, {"--auth=none --concurrency=-1", "must be 0 or more"}, {"--auth=token --tokens=", "--tokens is empty"}, {"--auth=", "--auth is empty"},
+		{"--auth=none --boundary=", "--boundary is empty"},
 	} {
 		for _, verb := range []string{"up", "plan"} {
 			out, err := deploy(t, append([]string{verb, "--stack", w.name}, strings.Fields(c[0])...)...)
@@ -280,7 +281,7 @@ func TestJWT(t *testing.T) {
 	w.runs("down", "--stack", w.name)
 }
 
-// TestIssuerKeys: an issuer of which API Gateway would take no token is refused before anything is made.
+// TestIssuerKeys: up refuses an issuer whose tokens API Gateway cannot check, and makes nothing.
 func TestIssuerKeys(t *testing.T) {
 	w := enter(t)
 	issuer := jwttest.New(t)

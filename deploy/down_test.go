@@ -13,7 +13,7 @@ func TestDown(t *testing.T) {
 	if out := w.runs("down", "--stack", w.name); !strings.Contains(out, "stays, with its notes") {
 		t.Errorf("down says %s", out)
 	}
-	if out := w.runs("down", "--stack", w.name); strings.Count(out, " missing\n") != 5 {
+	if out := w.runs("down", "--stack", w.name); strings.Count(out, " missing") != 5 {
 		t.Errorf("down again says %s", out)
 	}
 	w.up()

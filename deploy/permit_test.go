@@ -148,7 +148,7 @@ func TestPermit(t *testing.T) {
 			t.Errorf("%v: %s", args, out)
 		}
 	}
-	if out := w.runs("explain", "arn:aws:execute-api:us-east-1:"+sandbox.Account+":"+*api+"/dev/GET/notes", "--api", *api); strings.Count(out, " allowed\n") != 1 {
+	if out := w.runs("explain", "arn:aws:execute-api:us-east-1:"+sandbox.Account+":"+*api+"/dev/GET/notes", "--api", *api); strings.Count(out, " allowed") != 1 {
 		t.Errorf("explain says %s", out)
 	}
 }

@@ -94,7 +94,7 @@ func (f *stackFlags) keep(flags *pflag.FlagSet, is facts.Deployed, r *report.Rep
 
 // choose completes what is said of who may use the service with what is so already.
 func (f *stackFlags) choose(flags *pflag.FlagSet, is stack.Auth) (made string, err error) {
-	for _, name := range []string{"auth", "tokens", "issuer", "audience"} {
+	for _, name := range []string{"auth", "tokens", "issuer", "audience", "boundary"} {
 		if flag := flags.Lookup(name); flag.Changed && flag.Value.String() == "" { // perhaps a variable that is not set
 			return "", fmt.Errorf("%w: --%s is empty", errUsage, name)
 		}

@@ -110,7 +110,8 @@ func TestProofSmallMemory(t *testing.T) {
 	s := newStack(t)
 	image := s.docker("build", "-q", "--target", "server", "../..")
 	t.Cleanup(func() { _ = exec.Command("docker", "rmi", image).Run() }) // another test may still use it
-	const each = 60                                                      // so that all together are fewer than the connections that a server takes
+	// Of each kind so many that all together are fewer than the connections that a server takes.
+	const each = 60
 	within := time.Duration(storetest.Amount(15, 120)) * time.Second
 	anna, annas := newToken(t, "anna", "write")
 	mallory, mallorys := newToken(t, "mallory", "write")

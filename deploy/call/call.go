@@ -115,7 +115,7 @@ func pruned(value any) any {
 // reference is an id that an earlier call tells.
 var reference = regexp.MustCompile(`\$\{[a-z_0-9]+\}`)
 
-// quote makes a text one word of a shell. References stay variables.
+// Quote makes a text one word of a shell. References stay variables.
 func Quote(text string) string {
 	if !reference.MatchString(text) && (!strings.Contains(text, "'") || strings.ContainsAny(text, "$`\\\"!")) {
 		return shellescape.Quote(text)

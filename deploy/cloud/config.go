@@ -15,8 +15,8 @@ import (
 	"github.com/aws/smithy-go/logging"
 )
 
-// Open reads the settings of the AWS SDK and returns a cloud for them. It refuses endpoints of which some are on this
-// machine and some are not.
+// Open reads the settings of the AWS SDK and returns a cloud for them. It is an error if some endpoints are on this machine
+// and others are not.
 func Open(ctx context.Context) (*Cloud, aws.Config, error) {
 	cfg, err := LoadConfig(ctx)
 	if err != nil {

@@ -53,7 +53,7 @@ func Policy(ctx context.Context, c *cloud.Cloud, function, qualifier string) (
 		in.Qualifier = &qualifier
 	}
 	answer, err := c.Do(ctx, in)
-	if cloud.IsNotFound(err) { // the policy; or the function, of which AddPermission will tell
+	if cloud.IsNotFound(err) { // no policy, or no function: then AddPermission fails
 		return document, "", nil
 	} else if err != nil {
 		return document, "", err

@@ -247,8 +247,8 @@ func (c Caller) String() string {
 	return c.ARN
 }
 
-// includes tells whether a caller is one of those named. An account stands for all in it, but for no service; a role
-// for its sessions.
+// includes reports whether a caller is among those that are named. An account stands for its users and roles, not for
+// services; a role stands for its sessions.
 func (p *Principal) includes(c Caller) bool {
 	if p.Everybody || c.Service != "" && slices.Contains(p.Names["Service"], c.Service) {
 		return true

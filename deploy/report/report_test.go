@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -27,15 +28,17 @@ func TestReport(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer
-			r := New(&out, &out, c.json)
-			r.Done("a", Created, "")
-			r.Waits("nobody looks")
-			r.began = r.began.Add(-2 * time.Second)
-			r.Done("b", Updated, "<x>")
-			r.Note("A note of %d.", 1)
-			if err := r.End(c.err); !errors.Is(err, c.err) {
-				t.Errorf("it ends with %v", err)
-			}
+			synctest.Test(t, func(t *testing.T) { // whose clock only the sleep moves
+				r := New(&out, &out, c.json)
+				r.Done("a", Created, "")
+				r.Waits("nobody looks")
+				time.Sleep(2 * time.Second)
+				r.Done("b", Updated, "<x>")
+				r.Note("A note of %d.", 1)
+				if err := r.End(c.err); !errors.Is(err, c.err) {
+					t.Errorf("it ends with %v", err)
+				}
+			})
 			got := out.String()
 			if c.json {
 				got = strings.NewReplacer("\n", "", "  ", "", ": ", ":").Replace(got)

@@ -114,8 +114,8 @@ func (e *environment) start() (*runtime, *fault) {
 	return r, nil
 }
 
-// foreign tells whether a program is for another architecture than the function's, which decides on Lambda, whatever
-// this machine can run.
+// foreign reports whether a program is for another architecture than the function is configured for. Lambda goes by the
+// configuration, whatever this machine can run.
 func (e *environment) foreign(path string) bool {
 	program, err := elf.Open(path)
 	if err != nil {

@@ -95,8 +95,7 @@ func (a Auth) environment(into map[string]string) {
 	}
 }
 
-// scopes are those of which a token needs one before API Gateway lets it through; which of them for what, the app
-// tells.
+// scopes are what API Gateway asks for: a token must have one of them. The app decides which one a request needs.
 var scopes = []string{"notes:read", "notes:write"}
 
 // authorizerName is the name of the API's one authorizer.

@@ -253,8 +253,8 @@ func (s Stack) Foundation() []Step {
 	return []Step{s.table(), s.role(), s.logGroup(s.LogGroup()), s.AccessLogs()}
 }
 
-// Entrance is what leads requests from the API to the function. The grants come before it, so that no route is ever
-// there without its grant.
+// Entrance returns the steps that lead requests from the API to the function. The grants are made before them, so that a
+// route never exists without its grant.
 func (s Stack) Entrance() []Step {
 	steps := []Step{s.integration()}
 	if s.Auth.Kind == "jwt" {
@@ -497,7 +497,7 @@ func (s Stack) stage() Step {
 	}
 }
 
-// Grants are those of the stack itself, on an API of which the id is known, or ${api}.
+// Grants returns the grants that the stack's API needs. api is its id, or ${api} where the id is not known yet.
 func (s Stack) Grants(api string) (grants []gateway.Grant) {
 	a := gateway.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: api}
 	for _, key := range s.Routes() {
