@@ -159,7 +159,8 @@ func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 				needed, name = Write, "notes:write"
 			}
 			if caller.Scope < needed {
-				return challenge(c, Forbidden("this takes a token with the scope "+name), fmt.Sprintf(`, error="insufficient_scope", scope=%q`, name))
+				return challenge(c, Forbidden("this takes a token with the scope "+name),
+					fmt.Sprintf(`, error="insufficient_scope", scope=%q`, name))
 			}
 			return next(c)
 		}

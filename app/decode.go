@@ -296,7 +296,7 @@ func wholeNumber(kind jsontext.Kind, raw jsontext.Value) int64 {
 	}
 	mantissa, power, _ := strings.Cut(strings.ToLower(string(raw)), "e")
 	whole, fraction, _ := strings.Cut(mantissa, ".")
-	exponent, _ := strconv.ParseInt(power, 10, 24) // the nearest there is, where it is out of range: more than a body has
+	exponent, _ := strconv.ParseInt(power, 10, 24) // where it is out of range the nearest, which is more than a body has
 	digits := strings.TrimLeft(whole+fraction, "0")
 	zeros := int(exponent) - len(fraction) + len(digits)
 	digits = strings.TrimRight(digits, "0")
@@ -344,7 +344,8 @@ func unknownField(mistakes *notes.Mistakes, name, pointer string, known []string
 	case slices.Contains(serviceFields, name):
 		mistakes.Add(pointer, "is set by the service and cannot be sent")
 	case len(name) > longest:
-		mistakes.Add("", "has an unknown field whose name has %d bytes; the fields are %s", len(name), strings.Join(known, ", "))
+		mistakes.Add("", "has an unknown field whose name has %d bytes; the fields are %s",
+			len(name), strings.Join(known, ", "))
 	default:
 		mistakes.Add(pointer, "is no field of a note; the nearest is %q", nearest(name, known))
 	}

@@ -95,8 +95,8 @@ func (h handlers) get(c echo.Context) error {
 	return respondNote(c, http.StatusOK, note)
 }
 
-// note reads a note when there is room for its answer. Where there is none, it is read again later: a note that waited in
-// memory would not be counted.
+// note reads a note when there is room for its answer. Where there is none, it is read again later: a note that waited
+// in memory would not be counted.
 func (h handlers) note(ctx context.Context, hold *hold, owner string, id notes.ID) (notes.Note, error) {
 	for {
 		note, err := h.service.Get(ctx, owner, id)
@@ -155,7 +155,8 @@ func (h handlers) change(
 	}
 	if err := hold.resize(ctx, encodedSize(note)); err != nil { // another change has made the note larger meanwhile
 		why := cmp.Or(context.Cause(c.Request().Context()), context.DeadlineExceeded)
-		return fmt.Errorf("%w: the note was changed, but there is no room for the answer: %w", notes.ErrUnavailable, why)
+		return fmt.Errorf("%w: the note was changed, but there is no room for the answer: %w",
+			notes.ErrUnavailable, why)
 	}
 	return respondNote(c, http.StatusOK, note)
 }

@@ -89,7 +89,8 @@ func (h *hold) acquire(ctx context.Context, s *semaphore.Weighted, part int64) e
 	return nil
 }
 
-// counted returns what so many bytes take of the room: nothing where they are few, and at most what one caller may have.
+// counted returns what so many bytes take of the room: nothing where they are few, and at most what one caller may
+// have.
 func (h *hold) counted(bytes int) int64 {
 	if bytes <= freeRoom {
 		return 0

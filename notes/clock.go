@@ -9,8 +9,8 @@ import (
 const maxLead = time.Second
 
 // clock gives a service its times. The wall clock may be set at any moment; the steady one is the wall clock of the
-// start and the time that has passed since, which nobody sets. Where the wall clock has not been set for as long as a key
-// lives, it is believed: a machine may start with a wrong clock.
+// start and the time that has passed since, which nobody sets. Where the wall clock has not been set for as long as a
+// key lives, it is believed: a machine may start with a wrong clock.
 type clock struct {
 	read func() (wall, steady time.Time)
 

@@ -26,7 +26,8 @@ type hog struct {
 	stop         context.CancelFunc
 }
 
-// besiegeMemory begins to send requests whose bodies or answers are as large as they may be. It goes on until it is ended.
+// besiegeMemory begins to send requests whose bodies or answers are as large as they may be. It goes on until it is
+// ended.
 func besiegeMemory(t *testing.T, base, bearer string, each int) *hog {
 	t.Helper()
 	u, err := url.Parse(base)
@@ -38,7 +39,8 @@ func besiegeMemory(t *testing.T, base, bearer string, each int) *hog {
 	authorized := []string{"Authorization", "Bearer " + bearer}
 	var largest string
 	for range 4 { // a page of 4.2 MB: each of the characters becomes six
-		answer, body := request(t, "POST", base+"/notes", `{"title":"x","content":"`+strings.Repeat(`\u0001`, 174_000)+`"}`, authorized...)
+		note := `{"title":"x","content":"` + strings.Repeat(`\u0001`, 174_000) + `"}`
+		answer, body := request(t, "POST", base+"/notes", note, authorized...)
 		if answer.StatusCode != 201 {
 			t.Fatalf("a large note: %d %.200s", answer.StatusCode, body)
 		}
@@ -56,8 +58,10 @@ func besiegeMemory(t *testing.T, base, bearer string, each int) *hog {
 		{8 * each, "GET " + largest + " HTTP/1.1", ""},
 		{each, "GET /docs/swagger-ui-bundle.js HTTP/1.1", ""},
 		{4 * each, "POST /notes HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 1048576", almost},
-		{each, "POST /notes HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked", "100000\r\n" + almost},
-		{each, "PATCH " + largest + " HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(patch)), patch},
+		{each, "POST /notes HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked",
+			"100000\r\n" + almost},
+		{each, "PATCH " + largest + " HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: " +
+			strconv.Itoa(len(patch)), patch},
 	} {
 		h.clients += r.clients
 		for range r.clients {
@@ -167,10 +171,12 @@ func TestProofSmallMemory(t *testing.T) {
 		id, base := run(t, "NOTES_MAX_IN_FLIGHT=1048576")
 		h := besiegeMemory(t, base, mallory, each)
 		defer h.end()
-		await(t, "the container without a bound dies", time.Minute, func() bool { return strings.HasPrefix(state(id), "false") })
+		await(t, "the container without a bound dies", time.Minute,
+			func() bool { return strings.HasPrefix(state(id), "false") })
 		died = state(id)
 	})
-	storetest.Proved(t, fmt.Sprintf("256 MB, %d clients that read nothing or send slowly, 16 that send the worst bodies", clients),
+	storetest.Proved(t,
+		fmt.Sprintf("256 MB, %d clients that read nothing or send slowly, 16 that send the worst bodies", clients),
 		fmt.Sprintf("%s used; within %v %d requests of another caller served, the slowest in %v",
 			used, within, requests, slowest.Round(time.Millisecond)),
 		"without a bound it is "+died+" (running, killed for its memory)")

@@ -41,14 +41,15 @@ type node []byte
 // pagesOf returns the pages that a transaction reads. They are valid until the transaction ends.
 func pagesOf(db *bbolt.DB, tx *bbolt.Tx) pages {
 	data := db.Info().Data
-	p := pages{file: unsafe.Slice(*(**byte)(unsafe.Pointer(&data)), tx.Size())} // #nosec G103 -- bbolt tells its address alone
-	commit := uint64(tx.ID())                                                   // #nosec G115 -- commits are numbered from 1
+	begin := *(**byte)(unsafe.Pointer(&data)) // #nosec G103 -- bbolt tells its address alone
+	p := pages{file: unsafe.Slice(begin, tx.Size())}
+	commit := uint64(tx.ID()) // #nosec G115 -- commits are numbered from 1
 	if tx.Writable() {
 		commit-- // a writer builds on the last one
 	}
-	// A commit may be writing the page just now: only of a copy whose checksum fits it is known whose free list it names.
+	// A commit may be writing the page just now, so it is copied, and the copy is believed if its checksum fits.
 	meta := bytes.Clone(p.file[commit%2*pageSize+pageHeader:][:metaSize])
-	if le.Uint64(meta[metaCommit:]) == commit && fits(meta) { // else two commits have followed since the transaction began
+	if le.Uint64(meta[metaCommit:]) == commit && fits(meta) { // else two commits have followed since the begin
 		p.free = freelist(pageAt(p.file, le.Uint64(meta[metaFreelist:])))
 	}
 	return p
@@ -102,9 +103,9 @@ func (p pages) node(id uint64) node {
 	return n
 }
 
-// below returns the page that entry i of a branch points to. Damage to that entry can have it point to another page that
-// is sound. Such a page has other keys than the branch says, or it is an earlier version of the right one, and thus free:
-// a reader that goes on for longer than two commits has no free list to tell by.
+// below returns the page that entry i of a branch points to. Damage to that entry can have it point to another page
+// that is sound. Such a page has other keys than the branch says, or it is an earlier version of the right one, and
+// thus free: a reader that goes on for longer than two commits has no free list to tell by.
 func (p pages) below(branch node, i int) node {
 	n := p.node(branch.child(i))
 	if n.count() == 0 || bytes.Compare(n.key(0), branch.key(i)) < 0 ||
