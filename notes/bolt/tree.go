@@ -41,8 +41,8 @@ type node []byte
 // pagesOf returns the pages that a transaction reads. They are valid until the transaction ends.
 func pagesOf(db *bbolt.DB, tx *bbolt.Tx) pages {
 	data := db.Info().Data
-	begin := *(**byte)(unsafe.Pointer(&data)) // #nosec G103 -- bbolt tells its address alone
-	p := pages{file: unsafe.Slice(begin, tx.Size())}
+	file := unsafe.Slice(*(**byte)(unsafe.Pointer(&data)), tx.Size()) // #nosec G103 -- bbolt tells its address alone
+	p := pages{file: file}
 	commit := uint64(tx.ID()) // #nosec G115 -- commits are numbered from 1
 	if tx.Writable() {
 		commit-- // a writer builds on the last one
