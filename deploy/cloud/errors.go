@@ -13,6 +13,9 @@ import (
 
 // IsNotFound reports whether err says that the resource of a call does not exist.
 func IsNotFound(err error) bool {
+	if isNoBoundary(err) {
+		return false
+	}
 	return slices.Contains([]string{
 		"NoSuchEntity", "NoSuchEntityException", "NotFoundException", "ResourceNotFound", "ResourceNotFoundException",
 		"TableNotFoundException",
@@ -86,6 +89,7 @@ var advice = []struct {
 	{"no access log", saying("BadRequestException", "Insufficient permissions to enable logging"),
 		"the access log of the stage needs the log delivery rights that deploy up --print-policy prints, " +
 			"and room in the region's CloudWatch Logs resource policy"},
+	{"no boundary", isNoBoundary, "there is no policy that could be the boundary: is its ARN (--boundary) spelt right?"},
 	{"may not", code("AccessDenied", "AccessDeniedException"),
 		"these credentials may not do this: deploy up --print-policy prints what is needed"},
 	{"no host", isNoHost,
@@ -105,6 +109,11 @@ func saying(code, words string) func(error) bool {
 		var e smithy.APIError
 		return errors.As(err, &e) && e.ErrorCode() == code && strings.Contains(e.ErrorMessage(), words)
 	}
+}
+
+// isNoBoundary reports whether IAM does not know a policy that a role is to have as its boundary.
+func isNoBoundary(err error) bool {
+	return saying("NoSuchEntity", "is not attachable")(err) || saying("NoSuchEntityException", "is not attachable")(err)
 }
 
 func isNoHost(err error) bool {

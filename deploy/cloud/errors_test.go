@@ -25,6 +25,8 @@ func TestAdvice(t *testing.T) {
 		{api("SignatureDoesNotMatch", ""), "unknown"}, {api("InvalidSignatureException", ""), "unknown"},
 		{api("BadRequestException", "Insufficient permissions to enable logging"), "no access log"},
 		{api("BadRequestException", "other"), ""},
+		{api("NoSuchEntity", "Policy arn:aws:iam::1:policy/x does not exist or is not attachable."), "no boundary"},
+		{api("NoSuchEntity", "The role with name x cannot be found."), ""},
 		{api("AccessDenied", ""), "may not"}, {api("AccessDeniedException", ""), "may not"},
 		{fmt.Errorf("dial: %w", &net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}), "no host"},
 		{fmt.Errorf("dial: %w", &net.DNSError{Err: "timeout", Name: "x", IsTimeout: true}), ""},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -67,8 +68,12 @@ func New(out, err io.Writer, asJSON bool) *Report {
 	return r
 }
 
-// Done says what became of a thing. The detail is for people; "" is none.
+// Done says what became of a thing. The detail is for people; "" is none. That a thing is unchanged is not said where
+// something was said of it before.
 func (r *Report) Done(what string, state State, detail string) {
+	if state == Unchanged && slices.ContainsFunc(r.Steps, func(s step) bool { return s.What == what }) {
+		return
+	}
 	took := time.Since(r.began).Round(100 * time.Millisecond)
 	r.Steps = append(r.Steps, step{what, state, detail, time.Since(r.began).Round(time.Millisecond).Seconds()})
 	r.began = time.Now()
