@@ -19,10 +19,10 @@ stack, by its tags, is not touched. The table with its notes stays, unless --del
 		Example: "  deploy down\n  deploy down --stack notes-dev --delete-data notes-dev",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if data != "" && data != f.Name {
-				return fmt.Errorf("%w: --delete-data must repeat the stack's name, %s, is %q", errUsage, f.Name, data)
-			}
 			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
+			if data != "" && data != f.Name {
+				return r.End(fmt.Errorf("%w: --delete-data must repeat the stack's name, %s, is %q", errUsage, f.Name, data))
+			}
 			c, err := f.open(cmd, r)
 			if err != nil {
 				return r.End(err)

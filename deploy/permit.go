@@ -9,11 +9,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/spf13/cobra"
 
+	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/converge"
 	"example.com/portable-notes/deploy/facts"
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/report"
+	"example.com/portable-notes/deploy/stack"
 )
 
 // apiFlags are those of the commands about one API.
@@ -57,10 +59,6 @@ left alone. A route that no grant can help is listed with the reason.`,
 		Example: "  deploy permit --api a1b2c3d4e5\n  deploy permit --api a1b2c3d4e5 --function my-fn --stage dev",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			scope := gateway.Scope(f.scope)
-			if !slices.Contains([]gateway.Scope{gateway.RouteScope, gateway.StageScope, gateway.APIScope}, scope) {
-				return fmt.Errorf("%w: --scope must be route, stage or api, is %q", errUsage, f.scope)
-			}
 			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
 			return r.End(permit(cmd, f, r))
 		},
@@ -78,6 +76,10 @@ left alone. A route that no grant can help is listed with the reason.`,
 
 // permit gives an API the grants that it needs.
 func permit(cmd *cobra.Command, f apiFlags, r *report.Report) error {
+	scope := gateway.Scope(f.scope)
+	if !slices.Contains([]gateway.Scope{gateway.RouteScope, gateway.StageScope, gateway.APIScope}, scope) {
+		return fmt.Errorf("%w: --scope must be route, stage or api, is %q", errUsage, f.scope)
+	}
 	p, has, err := openAPI(cmd, f, r)
 	if err != nil {
 		return err
@@ -87,7 +89,7 @@ func permit(cmd *cobra.Command, f apiFlags, r *report.Report) error {
 			return fmt.Errorf("the API has no stage %s", stage)
 		}
 	}
-	grants, unhelped := gateway.Grants(has, f.function, f.stages, gateway.Scope(f.scope))
+	grants, unhelped := gateway.Grants(has, f.function, f.stages, scope)
 	for _, u := range unhelped {
 		r.Done("route "+u.Route, report.Unhelped, u.Why)
 	}
@@ -106,10 +108,10 @@ func permit(cmd *cobra.Command, f apiFlags, r *report.Report) error {
 	return nil
 }
 
-// tell says each change on standard error, if that is asked for.
+// tell says each change as a command on standard error, if that is asked for. A secret of the function's is not shown.
 func tell(c *cloud.Cloud, cmd *cobra.Command, verbose bool) {
 	if verbose {
-		c.Said = func(command string) { fmt.Fprintln(cmd.ErrOrStderr(), command) }
+		c.Said = func(input any) { fmt.Fprintln(cmd.ErrOrStderr(), call.Command(stack.WithoutSecrets(input))) }
 	}
 }
 
@@ -130,17 +132,8 @@ route that only one reading lets in is said to be unsure.`,
 		Example: "  deploy explain 'arn:aws:execute-api:eu-central-1:123456789012:a1b2c3d4e5/*/GET/notes' --api a1b2c3d4e5",
 		Args:    exactly("ARN-PATTERN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			pattern := args[0]
-			parts := strings.SplitN(pattern, ":", 6)
-			if pattern != "*" && (len(parts) < 6 || parts[0] != "arn") {
-				return fmt.Errorf("%w: %q is not the pattern of an ARN: "+
-					"arn:PARTITION:execute-api:REGION:ACCOUNT:API-ID/STAGE/…", errUsage, pattern)
-			}
 			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
-			if pattern != "*" && parts[4] == "" {
-				r.Note("the pattern names no account, so it lets nothing in: put the account's number between the colons")
-			}
-			return r.End(explain(cmd, f, pattern, r))
+			return r.End(explain(cmd, f, args[0], r))
 		},
 	}
 	cmd.Flags().StringVar(&f.api, "api", "", "id of the HTTP API")
@@ -150,6 +143,14 @@ route that only one reading lets in is said to be unsure.`,
 
 // explain says which routes and authorizers of an API a pattern lets in.
 func explain(cmd *cobra.Command, f apiFlags, pattern string, r *report.Report) error {
+	parts := strings.SplitN(pattern, ":", 6)
+	if pattern != "*" && (len(parts) < 6 || parts[0] != "arn") {
+		return fmt.Errorf("%w: %q is not the pattern of an ARN: "+
+			"arn:PARTITION:execute-api:REGION:ACCOUNT:API-ID/STAGE/…", errUsage, pattern)
+	}
+	if pattern != "*" && parts[4] == "" {
+		r.Note("the pattern names no account, so it lets nothing in: put the account's number between the colons")
+	}
 	p, has, err := openAPI(cmd, f, r)
 	if err != nil {
 		return err

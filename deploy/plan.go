@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"example.com/portable-notes/deploy/facts"
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/report"
 	"example.com/portable-notes/deploy/stack"
@@ -21,8 +20,10 @@ func planCommand() *cobra.Command {
 		Use:   "plan",
 		Short: "print what up would make, as a shell script of aws commands",
 		Long: `Prints what up makes as a shell script that needs the aws CLI and nothing else, and makes nothing. The script can be run
-again; it wants the function's zip as notes.zip where it runs (deploy zip). It asks AWS whose the credentials are, and what
-the function that is there is told. A token that it makes is shown on stderr, once; the script has only its hash.`,
+again; it wants the function's zip as notes.zip where it runs (deploy zip). Of AWS it asks only whose the credentials are.
+What it is not told stays as it is where the script runs, but for the processor and who may use the service: these it must
+be told. A token that it makes is shown on stderr, once; the script has only its hash, and leaves a function that has tokens
+those that it has.`,
 		Example: "  deploy plan --auth none > up.sh\n  deploy plan --permit-only\n  deploy plan --permit-only --api a1b2c3d4e5",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,22 +38,21 @@ the function that is there is told. A token that it makes is shown on stderr, on
 			case api.api != "":
 				return planGrants(cmd, api)
 			}
-			c, err := f.open(cmd, report.New(io.Discard, io.Discard, false))
-			if err != nil {
+			r := report.New(cmd.ErrOrStderr(), io.Discard, false)
+			if _, err := f.open(cmd, r); err != nil {
 				return err
 			}
-			var made string
-			if permitOnly { // of the routes that are there
-				is, err := facts.Function(cmd.Context(), c.Cloud, f.Name, f.LogGroup(), f.RoleName())
-				if err != nil {
+			if !permitOnly {
+				made, err := f.choose(cmd.Flags(), stack.Auth{})
+				if err == nil && f.Auth.Kind == "jwt" {
+					err = checkIssuer(cmd.Context(), f.Auth.Issuer, false, r)
+				}
+				if err := r.End(err); err != nil {
 					return err
 				}
-				f.Auth = stack.AuthOf(is.Environment)
-			} else if made, err = f.decide(cmd, c); err != nil {
-				return err
-			}
-			if made != "" {
-				showToken(cmd.ErrOrStderr(), made)
+				if made != "" {
+					showToken(cmd.ErrOrStderr(), made)
+				}
 			}
 			f.Zip = []byte("notes.zip")
 			script := stack.Script(f.Stack, permitOnly)
@@ -66,7 +66,7 @@ the function that is there is told. A token that it makes is shown on stderr, on
 	f.addIdentity(cmd.Flags())
 	f.addSettings(cmd)
 	cmd.Flags().BoolVar(&permitOnly, "permit-only", false,
-		"only the grants: the command without which the API answers 500")
+		"only the grants: the command without which the API answers 500 (those of OPTIONS routes with --auth jwt)")
 	cmd.Flags().StringVar(&api.api, "api", "", "with --permit-only: of this HTTP API, however it was deployed")
 	cmd.Flags().StringVar(&api.function, "function", "", "with --api: only this function, by its name")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the script as a text in JSON")

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"example.com/portable-notes/app/jwt/jwttest"
 	"example.com/portable-notes/deploy/sandbox"
@@ -54,7 +57,18 @@ func TestProofPlanScript(t *testing.T) {
 	if out := w.runs("up", "--stack", w.name, "--zip", w.jwtZip()); strings.Contains(out, "created") || strings.Contains(out, "updated") || strings.Contains(out, "removed") {
 		t.Errorf("up after the script says %s", out)
 	}
-	plan()
+	change := &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, MemorySize: aws.Int32(512),
+		Environment: &lambdatypes.Environment{Variables: map[string]string{"NOTES_LOG_KEY": `a "secret" of ${HOME} and '`}}}
+	is, err := w.functions().GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(change.Environment.Variables, is.Environment.Variables)
+	if _, err := w.functions().UpdateFunctionConfiguration(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	made = w.state(w.name)
+	plan(choice...)
 	if got := w.state(w.name); got != made {
 		t.Errorf("the script, run again, makes\n%s\nit made\n%s", got, made)
 	}
@@ -64,7 +78,7 @@ func TestProofPlanScript(t *testing.T) {
 		}
 	}
 	w.is("without its grants", "GET", token, 500, blank)
-	plan("--permit-only")
+	plan("--permit-only", "--auth", "jwt")
 	w.is("after plan --permit-only", "GET", token, 200, `{"notes":[]}`)
 	if got := w.state(w.name); got != made {
 		t.Errorf("plan --permit-only makes\n%s\nit was\n%s", got, made)

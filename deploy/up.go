@@ -37,24 +37,23 @@ type stackFlags struct {
 func (f *stackFlags) addIdentity(flags *pflag.FlagSet) {
 	flags.StringVar(&f.Name, "stack", "notes-dev", "name of the stack, its table, function and API")
 	flags.StringVar(&f.Stage, "stage", "dev", "stage of the API")
-	f.Memory, f.Retention = 256, 14
 }
 
 // addSettings adds the settings of a stack. What a later command is not told stays as it is.
 func (f *stackFlags) addSettings(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.Architecture, "arch", "",
-		"processor of the function: arm64 or x86_64 (default of a new stack: arm64; in the sandbox this machine's)")
-	flags.Int32Var(&f.Memory, "memory", f.Memory, "memory of the function, MB")
-	flags.StringVar(&f.BasePath, "base-path", "", "base path of a custom domain, such as /api")
-	flags.Int32Var(&f.Retention, "retention", f.Retention, "days for which logs are kept")
-	flags.Int32Var(&f.Concurrency, "concurrency", stack.Burst,
-		"reserved concurrency, which is also the function's maximum; 0 reserves none, and is to be said each time")
+		"processor of the function: arm64 or x86_64 (a new function: arm64; in the sandbox this machine's)")
+	flags.Var(optional[int32]{&f.Memory, number}, "memory", "memory of the function, MB (a new function: 256)")
+	flags.Var(optional[string]{&f.BasePath, text}, "base-path", "base path of a custom domain, such as /api")
+	flags.Var(optional[int32]{&f.Retention, number}, "retention", "days for which logs are kept (new log groups: 14)")
+	flags.Var(optional[int32]{&f.Concurrency, number}, "concurrency", fmt.Sprintf(
+		"reserved concurrency, which is also the function's maximum; 0 reserves none (a new function: %d)", stack.Burst))
 	flags.StringVar(&f.Auth.Kind, "auth", "",
 		"who may use the service: token, jwt or none (of a new stack it must be said)")
 	flags.StringVar(&f.Auth.Tokens, "tokens", "",
 		"with --auth token: OWNER read|write sha256:HEX [EXPIRES], with commas between them "+
-			"(default of a new stack: one is made and shown)")
+			"(a new stack: one is made and shown)")
 	flags.StringVar(&f.Auth.Issuer, "issuer", "", "with --auth jwt: the https URL of the OpenID Connect issuer")
 	flags.StringVar(&f.Auth.Audience, "audience", "", "with --auth jwt: whom the issuer's tokens must be for")
 	flags.StringVar(&f.Boundary, "boundary", "",
@@ -65,31 +64,39 @@ func (f *stackFlags) addSettings(cmd *cobra.Command) {
 	choices(cmd, "endpoint", "on")
 }
 
-// keep leaves each setting that is not told as it is, and says which of the others will change.
-func (f *stackFlags) keep(flags *pflag.FlagSet, is facts.Deployed, r *report.Report) {
-	if !is.Exists {
-		return
+// decide completes what is said with what is there, refuses what is not clear, and says what will change. made is a
+// token that it made, or "".
+func (f *stackFlags) decide(cmd *cobra.Command, c *converge.Converger) (made string, err error) {
+	ctx := cmd.Context()
+	exists, err := c.Owned(ctx, f.Function())
+	if err != nil {
+		return "", err
 	}
-	base := is.Environment[stack.BasePathVariable]
-	for _, s := range []struct {
-		flag     string
-		now, new any
-		stay     func()
-	}{
-		{"arch", is.Architecture, f.Architecture, func() { f.Architecture = is.Architecture }},
-		{"memory", is.Memory, f.Memory, func() { f.Memory = is.Memory }},
-		{"base-path", base, f.BasePath, func() { f.BasePath = base }},
-		{"boundary", is.Boundary, f.Boundary, func() { f.Boundary = is.Boundary }},
-		{"retention", is.Retention, f.Retention, func() { f.Retention = cmp.Or(is.Retention, f.Retention) }},
-		{"concurrency", is.Concurrency, f.Concurrency,
-			func() { f.Concurrency = cmp.Or(is.Concurrency, f.Concurrency) }},
-	} {
-		if !flags.Changed(s.flag) {
-			s.stay()
-		} else if s.now != s.new {
-			r.Done("setting "+s.flag, report.Changing, fmt.Sprintf("from %v to %v", s.now, s.new))
+	is, err := facts.Function(ctx, c.Cloud, f.Name)
+	if err != nil {
+		return "", err
+	}
+	said, before := f.Auth.Kind != "", stack.AuthOf(is.Environment)
+	f.Kept = stack.KeptOf(is.Environment)
+	if is.Architecture != "" && !cmd.Flags().Changed("arch") {
+		f.Architecture = is.Architecture
+	}
+	if made, err = f.choose(cmd.Flags(), before); err != nil {
+		return "", err
+	}
+	if !said {
+		err = c.Agreed(ctx, f.Stack)
+		if errors.Is(err, converge.ErrDisagree) {
+			err = fmt.Errorf("%w: %w", errUsage, err)
 		}
 	}
+	if err == nil && f.Auth.Kind == "jwt" {
+		err = checkIssuer(ctx, f.Auth.Issuer, f.Auth.Issuer == before.Issuer, c.Report)
+	}
+	if err == nil && exists {
+		err = f.changes(ctx, c, is)
+	}
+	return made, err
 }
 
 // choose completes what is said of who may use the service with what is so already.
@@ -110,6 +117,7 @@ func (f *stackFlags) choose(flags *pflag.FlagSet, is stack.Auth) (made string, e
 		if made, f.Auth.Tokens, err = token.New("owner"); err != nil {
 			return "", err
 		}
+		f.Auth.Made = true
 	}
 	if err := errors.Join(f.Auth.Check(), f.Auth.Complete()); err != nil {
 		return "", fmt.Errorf("%w: %w", errUsage, err)
@@ -118,29 +126,69 @@ func (f *stackFlags) choose(flags *pflag.FlagSet, is stack.Auth) (made string, e
 	return made, nil
 }
 
-// decide completes what is said with what is there, and refuses what is not clear. It returns a token that was made.
-func (f *stackFlags) decide(cmd *cobra.Command, c *converge.Converger) (made string, err error) {
-	is, err := facts.Function(cmd.Context(), c.Cloud, f.Name, f.LogGroup(), f.RoleName())
-	if err != nil {
-		return "", err
-	}
-	f.keep(cmd.Flags(), is, c.Report)
-	said, before := f.Auth.Kind != "", stack.AuthOf(is.Environment)
-	f.Kept = stack.KeptOf(is.Environment)
-	if made, err = f.choose(cmd.Flags(), before); err != nil {
-		return "", err
-	}
-	if !said {
-		if err = c.Agreed(cmd.Context(), f.Stack); errors.Is(err, converge.ErrDisagree) {
-			return "", fmt.Errorf("%w: %w", errUsage, err)
+// changes says which settings of a function that exists will change.
+func (f *stackFlags) changes(ctx context.Context, c *converge.Converger, is facts.Deployed) error {
+	changing := func(setting string, from, to any) {
+		if from != to {
+			c.Report.Done("setting "+setting, report.Changing, fmt.Sprintf("from %v to %v", from, to))
 		}
-		return made, err
 	}
-	if before.Kind == "token" && f.Auth.Kind != "token" {
-		c.Report.Note("The former tokens are forgotten. The notes of their owners stay in the table, " +
-			"where nobody sees them but through tokens of the same names.")
+	changing("arch", is.Architecture, f.Architecture)
+	if f.Memory != nil {
+		changing("memory", is.Memory, *f.Memory)
 	}
-	return made, nil
+	if f.BasePath != nil {
+		changing("base-path", cmp.Or(is.Environment[stack.BasePathVariable], "/"), cmp.Or(*f.BasePath, "/"))
+	}
+	if f.Boundary != "" {
+		arn, err := facts.Boundary(ctx, c.Cloud, f.RoleName())
+		if err != nil {
+			return err
+		}
+		changing("boundary", cmp.Or(arn, "none"), f.Boundary)
+	}
+	if f.Retention != nil {
+		for _, group := range []string{f.LogGroup(), f.AccessLogGroup()} {
+			days, err := facts.Retention(ctx, c.Cloud, group)
+			if err != nil {
+				return err
+			}
+			changing("retention of "+group, told(days, "for ever"), fmt.Sprint(*f.Retention))
+		}
+	}
+	if f.Concurrency != nil {
+		reserved, err := facts.Concurrency(ctx, c.Cloud, f.Name)
+		if err != nil {
+			return err
+		}
+		to := f.Concurrency
+		if *to == 0 {
+			to = nil
+		}
+		changing("concurrency", told(reserved, "none"), told(to, "none"))
+	}
+	before := stack.AuthOf(is.Environment)
+	changing("auth", cmp.Or(before.Kind, "none"), f.Auth.Kind)
+	switch {
+	case before.Kind == f.Auth.Kind:
+		changing("issuer", before.Issuer, f.Auth.Issuer)
+		changing("audience", before.Audience, f.Auth.Audience)
+		if before.Tokens != f.Auth.Tokens {
+			c.Report.Done("setting tokens", report.Changing, "those that are left out are forgotten")
+		}
+	case before.Kind == "token":
+		c.Report.Done("setting tokens", report.Changing, "they are forgotten; the notes of their owners stay in the table, "+
+			"where nobody sees them but through tokens of the same names")
+	}
+	return nil
+}
+
+// told is a number as a text, and another text where there is none.
+func told(number *int32, none string) string {
+	if number == nil {
+		return none
+	}
+	return fmt.Sprint(*number)
 }
 
 // open checks what is chosen and begins to call AWS.
@@ -218,11 +266,6 @@ environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API 
 			if err != nil {
 				return r.End(err)
 			}
-			if f.Auth.Kind == "jwt" {
-				if err := checkIssuer(cmd.Context(), f.Auth.Issuer, r); err != nil {
-					return r.End(err)
-				}
-			}
 			if made != "" {
 				to := cmd.OutOrStdout()
 				if f.json { // which comes at the end
@@ -250,18 +293,21 @@ environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API 
 	return cmd
 }
 
-// checkIssuer refuses an issuer of which API Gateway would take no token. One that does not answer may do so later.
-func checkIssuer(ctx context.Context, issuer string, r *report.Report) error {
+// checkIssuer refuses an issuer of which API Gateway would take no token. One that does not answer may do so later, and
+// one that is in use already may answer otherwise for a while.
+func checkIssuer(ctx context.Context, issuer string, used bool, r *report.Report) error {
 	serves, err := facts.ServesAuthorizer(ctx, issuer)
 	switch {
-	case errors.Is(err, jwt.ErrUnreachable):
+	case errors.Is(err, jwt.ErrUnreachable) || err != nil && used:
 		r.Note("The issuer could not be asked for its keys, so it is not known whether API Gateway takes its tokens: %v",
 			err)
-	case err != nil:
-		return fmt.Errorf("%w: --issuer: %w", errUsage, err)
-	case !serves:
-		return fmt.Errorf("%w: API Gateway takes tokens that are signed with RSA keys that have a kid, and the "+
-			"issuer %s publishes none: have it sign with RS256, or use --auth token", errUsage, issuer)
+		return nil
+	case err == nil && !serves:
+		err = errors.New("API Gateway takes tokens that are signed with RSA keys that have a kid, and the issuer publishes " +
+			"none: have it sign with RS256, or use --auth token")
+	}
+	if err != nil {
+		return fmt.Errorf("%w: --issuer %s: %w", errUsage, issuer, err)
 	}
 	return nil
 }

@@ -99,18 +99,49 @@ func TestUpAgain(t *testing.T) {
 func TestSettingsStay(t *testing.T) {
 	w := enter(t)
 	w.up("--memory", "512", "--retention", "30", "--base-path", "/api", "--concurrency", "7")
-	made := w.state(w.name)
-	if out := w.up(); strings.Contains(out, "updated") || strings.Contains(out, "changing") {
-		t.Errorf("up says %s", out)
+	stays := func(t *testing.T) {
+		t.Helper()
+		made, settings := w.state(w.name), w.settings()
+		if out := w.up(); strings.Contains(out, "updated") || strings.Contains(out, "changing") {
+			t.Errorf("up says %s", out)
+		}
+		if got := w.state(w.name); got != made || w.settings() != settings {
+			t.Errorf("up changes\n%s%s\nto\n%s%s", made, settings, got, w.settings())
+		}
 	}
-	if got := w.state(w.name); got != made {
-		t.Errorf("up changes\n%s\nto\n%s", made, got)
+	t.Run("told once", stays)
+	group, access := "/aws/lambda/"+w.name, stack.AccessLogPrefix+w.name+"-dev"
+	logs, ctx := cloudwatchlogs.NewFromConfig(w.cfg), t.Context()
+	must := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	out := w.up("--memory", "256", "--retention", "30")
-	said, done := strings.Index(out, "changing: from 512 to 256"), strings.Index(out, "updated: MemorySize 512 -> 256")
-	if said < 0 || done < said || strings.Contains(out, "retention") {
-		t.Errorf("up --memory says %s", out)
-	}
+	must(logs.DeleteRetentionPolicy(ctx, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: &group}))
+	must(logs.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{
+		LogGroupName: &access, RetentionInDays: aws.Int32(90)}))
+	w.answers("before", 200, `{"notes":[]}`) // which the function logs
+	t.Run("logs for ever", stays)
+	must(w.functions().PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{
+		FunctionName: &w.name, ReservedConcurrentExecutions: aws.Int32(3)}))
+	t.Run("another concurrency", stays)
+	must(w.functions().DeleteFunctionConcurrency(ctx, &lambda.DeleteFunctionConcurrencyInput{FunctionName: &w.name}))
+	t.Run("no concurrency", stays)
+	t.Run("what is told is said first", func(t *testing.T) {
+		out := w.up("--memory", "256", "--concurrency", "0")
+		said, done := strings.Index(out, "changing: from 512 to 256"), strings.Index(out, "updated: MemorySize 512 -> 256")
+		if said < 0 || done < said || strings.Contains(out, "setting concurrency") || strings.Contains(out, "retention") {
+			t.Errorf("up says %s", out)
+		}
+	})
+	t.Run("a stopped function", func(t *testing.T) {
+		must(w.functions().PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{
+			FunctionName: &w.name, ReservedConcurrentExecutions: aws.Int32(0)}))
+		api := w.api() // closed, so that up does not wait for its answer
+		must(w.gateway().UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api, DisableExecuteApiEndpoint: aws.Bool(true)}))
+		stays(t)
+	})
 }
 
 // TestClosedEndpoint: a default endpoint that somebody closed stays closed, unless it is to be opened.

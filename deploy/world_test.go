@@ -27,6 +27,7 @@ import (
 
 	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/facts"
 	"example.com/portable-notes/deploy/policy"
 	"example.com/portable-notes/deploy/sandbox"
 	"example.com/portable-notes/deploy/stack"
@@ -149,12 +150,26 @@ func (w *world) calls(since int) (some []sandbox.Call, now int) {
 	return some, len(all)
 }
 
+// settings are those of the stack's function and log groups that state does not tell.
+func (w *world) settings() string {
+	w.t.Helper()
+	c, ctx := cloud.New(w.cfg), w.t.Context()
+	reserved, err := facts.Concurrency(ctx, c, w.name)
+	own, err2 := facts.Retention(ctx, c, "/aws/lambda/"+w.name)
+	access, err3 := facts.Retention(ctx, c, stack.AccessLogPrefix+w.name+"-dev")
+	if err := errors.Join(err, err2, err3); err != nil {
+		w.t.Fatal(err)
+	}
+	return fmt.Sprintf("concurrency %s, retention %s and %s",
+		told(reserved, "none"), told(own, "for ever"), told(access, "for ever"))
+}
+
 // state is what is there of a stack, without what differs from one making to the next.
 func (w *world) state(name string) string {
 	w.t.Helper()
 	c := cloud.New(w.cfg)
 	ctx := w.t.Context()
-	s := stack.Stack{Name: name, Partition: "aws", Region: w.cfg.Region, Account: sandbox.Account, Stage: "dev", Architecture: "x86_64", Memory: 256, Retention: 14}
+	s := stack.Stack{Name: name, Partition: "aws", Region: w.cfg.Region, Account: sandbox.Account, Stage: "dev", Architecture: "x86_64"}
 	var all []string
 	show := func(input any, expression string) any {
 		answer, err := c.Do(ctx, input)

@@ -30,7 +30,7 @@ type Cloud struct {
 	writes  int
 	deploys int
 
-	Said func(command string) // is told each call that changes something, as a command; nil for nobody
+	Said func(input any) // is told each call that changes something; nil for nobody
 }
 
 // Patience is how long what passes is waited for: IAM's roles become known within a minute (IAM user guide, eventual
@@ -93,7 +93,7 @@ func (c *Cloud) Call(ctx context.Context, input any) (any, error) {
 	if IsWrite(operation) {
 		clear(c.read)
 		if c.Said != nil {
-			c.Said(command)
+			c.Said(input)
 		}
 		if operation == "CreateApi" || operation == "CreateIntegration" { // a second one would be a twin
 			clients = c.once

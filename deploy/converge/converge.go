@@ -23,14 +23,14 @@ var ErrDisagree = errors.New("it is not clear who may use the service")
 
 // New returns a converger for a stack, or for a single thing where the name is "".
 func New(c *cloud.Cloud, stack string, r *report.Report) *Converger {
-	return &Converger{Cloud: c, Report: r, refs: map[string]string{"stack": stack}}
+	return &Converger{Cloud: c, Report: r, refs: map[string]string{"stack": stack}, twins: map[string]any{}}
 }
 
 // Converger makes what a stack's steps say.
 type Converger struct {
 	*cloud.Cloud
 	refs   map[string]string
-	twins  []any // calls that remove what a lost answer left behind
+	twins  map[string]any // by the id of what a lost answer left behind, the call that removes it
 	Report *report.Report
 }
 
@@ -82,7 +82,7 @@ func (c *Converger) Step(ctx context.Context, s stack.Step) (state report.State,
 		c.refs[s.Ref] = is.id
 	}
 	for _, twin := range twins(s, is.answer) { // once nothing refers to them any more
-		c.twins = append(c.twins, call.Resolve(s.Twin, with(c.refs, "twin", twin)))
+		c.twins[twin] = call.Resolve(s.Twin, with(c.refs, "twin", twin))
 	}
 	if s.Fixed != "" && there {
 		fixed, _ := cloud.Search(s.Fixed, is.answer).(map[string]any)
@@ -275,6 +275,18 @@ func (c *Converger) ours(ctx context.Context, s stack.Step, answer any) error {
 		}
 		return err
 	})
+}
+
+// Owned reports whether a step's thing exists. It is an error if it is not of this stack.
+func (c *Converger) Owned(ctx context.Context, s stack.Step) (exists bool, err error) {
+	is, err := c.find(ctx, s)
+	if err == nil && is.exists {
+		err = c.ours(ctx, s, is.answer)
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", s.What, err)
+	}
+	return is.exists, err
 }
 
 // tags are those of a step's thing.

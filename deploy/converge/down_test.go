@@ -39,7 +39,7 @@ func TestOthers(t *testing.T) {
 	c := cloud.New(aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 	var out bytes.Buffer
 	r := report.New(&out, &out, false)
-	s := stack.Stack{Name: "notes", Partition: "aws", Region: "us-east-1", Account: "123456789012", Stage: "dev", Architecture: "arm64", Retention: 14}
+	s := stack.Stack{Name: "notes", Partition: "aws", Region: "us-east-1", Account: "123456789012", Stage: "dev"}
 	steps, err := New(c, "notes", r).others(t.Context(), s)
 	if err != nil || len(steps) != 1 || !strings.HasSuffix(steps[0].What, "notes-former") {
 		t.Errorf("%v, %v", steps, err)

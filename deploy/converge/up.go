@@ -2,7 +2,9 @@ package converge
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -29,15 +31,29 @@ type Options struct {
 	Settle time.Duration
 }
 
-// Up makes a stack what it must be.
-func (c *Converger) Up(ctx context.Context, s stack.Stack, o Options) error {
-	u := &up{Converger: c, stack: s, options: o, began: time.Now()}
+// errVanished is a part of a stack that seemed to exist, and does not.
+var errVanished = errors.New("it was removed a moment ago: run this again")
+
+// Up makes a stack what it must be. Where a part vanishes meanwhile, it begins again.
+func (c *Converger) Up(ctx context.Context, s stack.Stack, o Options) (err error) {
+	for range 3 {
+		u := &up{Converger: c, stack: s, options: o, began: time.Now()}
+		if err = u.phases(ctx); !errors.Is(err, errVanished) {
+			break
+		}
+		c.Forget()
+	}
+	if cloud.IsNotFound(err) || cloud.IsExists(err) || cloud.IsTransient(err) || cloud.Code(err) == "BadRequestException" {
+		return fmt.Errorf("%w; if something of the stack was removed a moment ago, run this again", err)
+	}
+	return err
+}
+
+func (u *up) phases(ctx context.Context) error {
 	for _, phase := range []func(context.Context) error{
 		u.foundation, u.confirm, u.function, u.api, u.grants, u.entrance, u.leftovers, u.deployed, u.confirm, u.live,
 	} {
-		if err := phase(ctx); cloud.Code(err) != "" {
-			return fmt.Errorf("%w; if something of the stack was removed a moment ago, run this again", err)
-		} else if err != nil {
+		if err := phase(ctx); err != nil {
 			return err
 		}
 	}
@@ -56,6 +72,7 @@ type up struct {
 	permitter *Permitter
 	needed    []gateway.Grant
 	served    string // the deployment that the stage served before
+	deploys   int    // how many writes had made API Gateway deploy then
 }
 
 // steps brings some things to what they must be.
@@ -63,7 +80,7 @@ func (u *up) steps(ctx context.Context, steps ...stack.Step) error {
 	for _, step := range steps {
 		var state report.State
 		var detail string
-		err := u.found(ctx, func() (err error) { state, detail, err = u.Step(ctx, step); return err })
+		err := u.found(ctx, step, func() (err error) { state, detail, err = u.Step(ctx, step); return err })
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.What, err)
 		}
@@ -78,7 +95,7 @@ func (u *up) steps(ctx context.Context, steps ...stack.Step) error {
 	return nil
 }
 
-// confirm makes what seemed to exist, and does not.
+// confirm returns [errVanished] where something seemed to exist, and does not.
 func (u *up) confirm(ctx context.Context) error {
 	if u.created == 0 || len(u.unchanged) == 0 {
 		return nil
@@ -89,27 +106,27 @@ func (u *up) confirm(ctx context.Context) error {
 		return ctx.Err()
 	}
 	u.Forget()
-	unchanged := u.unchanged
-	u.unchanged = nil
-	for _, step := range unchanged {
-		if is, err := u.find(ctx, step); err != nil {
+	for _, step := range u.unchanged {
+		is, err := u.find(ctx, step)
+		if err == nil && !is.exists {
+			err = errVanished
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", step.What, err)
-		} else if !is.exists {
-			if err := u.steps(ctx, step); err != nil {
-				return err
-			}
 		}
 	}
+	u.unchanged = nil
 	return nil
 }
 
 // found does something again that fails because a thing does not exist: what was just removed may still be read, and what
 // was just made may not.
-func (u *up) found(ctx context.Context, do func() error) error {
+func (u *up) found(ctx context.Context, step stack.Step, do func() error) error {
 	return cloud.Retry(ctx, cloud.Patience, func() error {
 		err := do()
 		if cloud.IsNotFound(err) {
 			u.Forget()
+			u.Report.Waits(step.What + ", of which AWS says that something does not exist")
 			return cloud.Later(err)
 		}
 		return err
@@ -120,7 +137,7 @@ func (u *up) foundation(ctx context.Context) error { return u.steps(ctx, u.stack
 
 func (u *up) function(ctx context.Context) error {
 	step := u.stack.Function()
-	if err := u.found(ctx, func() error { return u.rebind(ctx, u.stack) }); err != nil {
+	if err := u.found(ctx, step, func() error { return u.rebind(ctx, u.stack) }); err != nil {
 		return fmt.Errorf("%s: %w", step.What, err)
 	}
 	return u.steps(ctx, step)
@@ -131,6 +148,7 @@ func (u *up) api(ctx context.Context) (err error) {
 	if err := u.steps(ctx, u.stack.API()); err != nil {
 		return err
 	}
+	u.deploys = u.Deploys()
 	u.served, _, err = u.deployment(ctx, u.stack)
 	return err
 }
@@ -172,12 +190,13 @@ func (u *up) live(ctx context.Context) error {
 		u.Report.URL += "/" + s.Stage
 	}
 	if closed, _ := cloud.Search("DisableExecuteApiEndpoint", answer).(bool); closed {
+		u.Report.URL = ""
 		u.Report.Note("The API's default endpoint is closed, so nothing was tried there. --endpoint on opens it.")
-	} else {
-		write := u.Writes() > 0 || u.options.Check
-		if err := probe(ctx, u.Report, u.Report.URL, s.Auth.Kind, u.options.Token, write); err != nil {
-			return err
-		}
+		return nil
+	}
+	write := u.Writes() > 0 || u.options.Check
+	if err := probe(ctx, u.Report, u.Report.URL, s.Auth.Kind, u.options.Token, write); err != nil {
+		return err
 	}
 	bearer, who := " -H \"Authorization: Bearer $NOTES_TOKEN\"", map[string]string{ // #nosec G101 -- a place for one
 		"token": "Whoever has a token can read or write its owner's notes.",
@@ -262,10 +281,12 @@ func (c *Converger) tidy(ctx context.Context, s stack.Stack) error {
 			c.Report.Done("route "+*route.RouteKey, report.Removed, "it is not the service's")
 		}
 	}
-	for _, removal := range c.twins {
+	for _, twin := range slices.Sorted(maps.Keys(c.twins)) {
+		removal := c.twins[twin]
 		if _, err := c.Do(ctx, removal); err != nil && !cloud.IsNotFound(err) {
 			return err
 		}
+		delete(c.twins, twin)
 		_, operation := call.Operation(removal)
 		c.Report.Done(operation, report.OK, "a lost answer had left one too many")
 	}
@@ -285,7 +306,7 @@ func (c *Converger) deployment(ctx context.Context, s stack.Stack) (id, message 
 
 // deployed waits until the stage serves what was made: another deployment than before, if something of the API was.
 func (u *up) deployed(ctx context.Context) error {
-	if u.Deploys() == 0 {
+	if u.Deploys() == u.deploys {
 		return nil
 	}
 	return cloud.Retry(ctx, cloud.Patience, func() error {

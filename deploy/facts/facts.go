@@ -74,49 +74,46 @@ func ServesAuthorizer(ctx context.Context, issuer string) (bool, error) {
 
 // Deployed is a function as it is deployed.
 type Deployed struct {
-	Exists       bool
 	Environment  map[string]string
 	Memory       int32  // MB
 	Architecture string // arm64 or x86_64
-	Concurrency  int32  // reserved concurrency; 0 where none is reserved
-	Retention    int32  // of its log group, days; 0 where logs are kept for ever, or the group does not exist
-	Boundary     string // ARN of the permissions boundary of the role; "" where it has none, or does not exist
 }
 
-// Function reads how a function is deployed, with its log group and its role.
-func Function(ctx context.Context, c *cloud.Cloud, name, logGroup, role string) (d Deployed, err error) {
-	answer, err := c.Do(ctx, &lambda.GetFunctionInput{FunctionName: &name})
+// Function reads how a function is deployed. One that does not exist has nothing.
+func Function(ctx context.Context, c *cloud.Cloud, name string) (d Deployed, err error) {
+	err = read(ctx, c, &lambda.GetFunctionInput{FunctionName: &name},
+		"Configuration.{Environment: Environment.Variables, Memory: MemorySize, Architecture: Architectures[0]}", &d)
+	return d, err
+}
+
+// Concurrency reads the reserved concurrency of a function, nil where none is reserved.
+func Concurrency(ctx context.Context, c *cloud.Cloud, function string) (reserved *int32, err error) {
+	err = read(ctx, c, &lambda.GetFunctionConcurrencyInput{FunctionName: &function},
+		"ReservedConcurrentExecutions", &reserved)
+	return reserved, err
+}
+
+// Retention reads for how many days a log group keeps logs, nil where it keeps them for ever or does not exist.
+func Retention(ctx context.Context, c *cloud.Cloud, group string) (days *int32, err error) {
+	err = read(ctx, c, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &group},
+		"logGroups[?logGroupName=='"+group+"'] | [0].retentionInDays", &days)
+	return days, err
+}
+
+// Boundary reads the ARN of the permissions boundary of a role, "" where it has none or does not exist.
+func Boundary(ctx context.Context, c *cloud.Cloud, role string) (arn string, err error) {
+	err = read(ctx, c, &iam.GetRoleInput{RoleName: &role},
+		"Role.PermissionsBoundary.PermissionsBoundaryArn", &arn)
+	return arn, err
+}
+
+// read decodes what an expression finds in the answer of a call. Of what does not exist it finds nothing.
+func read(ctx context.Context, c *cloud.Cloud, input any, expression string, into any) error {
+	answer, err := c.Do(ctx, input)
 	if cloud.IsNotFound(err) {
-		return d, nil
+		return nil
 	} else if err != nil {
-		return d, err
+		return err
 	}
-	const configuration = "Configuration." +
-		"{Environment: Environment.Variables, Memory: MemorySize, Architecture: Architectures[0]}"
-	if err := cloud.Decode(cloud.Search(configuration, answer), &d); err != nil {
-		return d, err
-	}
-	d.Exists = true
-	if answer, err = c.Do(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &name}); err != nil {
-		return d, err
-	}
-	if err := cloud.Decode(cloud.Search("{Concurrency: ReservedConcurrentExecutions || `0`}", answer), &d); err != nil {
-		return d, err
-	}
-	answer, err = c.Do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &logGroup})
-	if err != nil {
-		return d, err
-	}
-	retention := "{Retention: logGroups[?logGroupName=='" + logGroup + "'].retentionInDays | [0] || `0`}"
-	if err := cloud.Decode(cloud.Search(retention, answer), &d); err != nil {
-		return d, err
-	}
-	answer, err = c.Do(ctx, &iam.GetRoleInput{RoleName: &role})
-	if cloud.IsNotFound(err) {
-		return d, nil
-	} else if err != nil {
-		return d, err
-	}
-	d.Boundary, _ = cloud.Search("Role.PermissionsBoundary.PermissionsBoundaryArn", answer).(string)
-	return d, nil
+	return cloud.Decode(cloud.Search(expression, answer), into)
 }

@@ -3,7 +3,6 @@ package facts
 import (
 	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -44,32 +43,48 @@ func served(t *testing.T, answers map[string]string) *cloud.Cloud {
 		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 }
 
-func TestFunction(t *testing.T) {
+// TestSettings: each setting is read as it is, and of what does not exist there is none.
+func TestSettings(t *testing.T) {
 	whole := map[string]string{
-		"/functions/notes": `{"Configuration":{"MemorySize":512,"Architectures":["arm64"],"Environment":{"Variables":{"NOTES_AUTH":"none"}}}}`,
-		"/concurrency":     `{"ReservedConcurrentExecutions":7}`,
+		"/functions/notes": `{"Configuration":{"MemorySize":512,"Architectures":["arm64"],` +
+			`"Environment":{"Variables":{"NOTES_AUTH":"none"}}}}`,
+		"/concurrency": `{"ReservedConcurrentExecutions":7}`,
 		"DescribeLogGroups": `{"logGroups":[{"logGroupName":"/aws/lambda/notes-dev","retentionInDays":1},` +
 			`{"logGroupName":"/aws/lambda/notes","retentionInDays":30}]}`,
 		"GetRole": `<R><GetRoleResult><Role><PermissionsBoundary><PermissionsBoundaryArn>arn:x</PermissionsBoundaryArn>` +
 			`</PermissionsBoundary></Role></GetRoleResult></R>`,
 	}
 	bare := map[string]string{
-		"/functions/notes": `{"Configuration":{"MemorySize":128,"Architectures":["x86_64"]}}`, "/concurrency": `{}`, "DescribeLogGroups": `{"logGroups":[]}`,
+		"/functions/notes": `{"Configuration":{"MemorySize":128,"Architectures":["x86_64"]}}`, "/concurrency": `{}`,
+		"DescribeLogGroups": `{"logGroups":[{"logGroupName":"/aws/lambda/notes"}]}`, "GetRole": `<R><GetRoleResult/></R>`,
 	}
+	stopped := map[string]string{"/concurrency": `{"ReservedConcurrentExecutions":0}`}
 	for _, c := range []struct {
-		name    string
-		answers map[string]string
-		want    Deployed
+		name                   string
+		answers                map[string]string
+		function               Deployed
+		concurrency, retention *int32
+		boundary               string
 	}{
-		{"with all that it may have", whole, Deployed{Exists: true, Environment: map[string]string{"NOTES_AUTH": "none"},
-			Memory: 512, Architecture: "arm64", Concurrency: 7, Retention: 30, Boundary: "arn:x"}},
-		{"with as little as it may have", bare, Deployed{Exists: true, Memory: 128, Architecture: "x86_64"}},
-		{"that does not exist", nil, Deployed{}},
+		{"of all that there may be", whole, Deployed{map[string]string{"NOTES_AUTH": "none"}, 512, "arm64"},
+			aws.Int32(7), aws.Int32(30), "arn:x"},
+		{"of as little as there may be", bare, Deployed{nil, 128, "x86_64"}, nil, nil, ""},
+		{"of what does not exist", nil, Deployed{}, nil, nil, ""},
+		{"of a function that is stopped", stopped, Deployed{}, aws.Int32(0), nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Function(t.Context(), served(t, c.answers), "notes", "/aws/lambda/notes", "notes-role")
-			if err != nil || !reflect.DeepEqual(got, c.want) {
-				t.Errorf("%+v, %v, want %+v", got, err, c.want)
+			cloud, ctx := served(t, c.answers), t.Context()
+			if got, err := Function(ctx, cloud, "notes"); err != nil || !reflect.DeepEqual(got, c.function) {
+				t.Errorf("the function: %+v, %v", got, err)
+			}
+			if got, err := Concurrency(ctx, cloud, "notes"); err != nil || !reflect.DeepEqual(got, c.concurrency) {
+				t.Errorf("the concurrency: %v, %v", got, err)
+			}
+			if got, err := Retention(ctx, cloud, "/aws/lambda/notes"); err != nil || !reflect.DeepEqual(got, c.retention) {
+				t.Errorf("the retention: %v, %v", got, err)
+			}
+			if got, err := Boundary(ctx, cloud, "notes-role"); err != nil || got != c.boundary {
+				t.Errorf("the boundary: %q, %v", got, err)
 			}
 		})
 	}
@@ -77,20 +92,10 @@ func TestFunction(t *testing.T) {
 
 // TestUnread: a read that fails is an error, and nothing is taken for what was not read.
 func TestUnread(t *testing.T) {
-	answers := map[string]string{"/functions/notes": `{"Configuration":{}}`, "/concurrency": `{}`, "DescribeLogGroups": `{}`}
-	for _, lacks := range []string{"/concurrency", "DescribeLogGroups"} {
-		t.Run(lacks, func(t *testing.T) {
-			some := maps.Clone(answers)
-			delete(some, lacks)
-			if got, err := Function(t.Context(), served(t, some), "notes", "/aws/lambda/notes", "notes-role"); err == nil {
-				t.Errorf("%+v", got)
-			}
-		})
-	}
 	t.Run("no JSON", func(t *testing.T) {
 		broken := map[string]string{"/functions/notes": `{`, "/routes": `{`, "/policy": `{`}
 		c := served(t, broken)
-		if got, err := Function(t.Context(), c, "notes", "/aws/lambda/notes", "notes-role"); err == nil {
+		if got, err := Function(t.Context(), c, "notes"); err == nil {
 			t.Errorf("%+v", got)
 		}
 		if got, err := API(t.Context(), c, gateway.API{ID: "a1"}); err == nil {

@@ -3,11 +3,15 @@ package stack
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	gatewaytypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"example.com/portable-notes/app/jwt"
 	"example.com/portable-notes/app/token"
@@ -17,6 +21,7 @@ import (
 type Auth struct {
 	Kind             string // token, jwt or none; "" where nothing is said
 	Tokens           string // as package token reads them: hashes
+	Made             bool   // the tokens are new; a script leaves those that the function has already
 	Issuer, Audience string // of JSON Web Tokens
 }
 
@@ -65,15 +70,22 @@ const (
 	audienceVariable = "NOTES_JWT_AUDIENCE"
 
 	BasePathVariable = "NOTES_BASE_PATH"
+	secretVariable   = "NOTES_LOG_KEY"
 )
 
 // AuthOf reads it from a function's environment.
 func AuthOf(environment map[string]string) Auth {
-	return Auth{environment[authVariable], environment[tokensVariable], environment[issuerVariable], environment[audienceVariable]}
+	return Auth{
+		Kind: environment[authVariable], Tokens: environment[tokensVariable],
+		Issuer: environment[issuerVariable], Audience: environment[audienceVariable],
+	}
 }
 
-// kept are settings of the function that nothing here sets, and that a person may.
-var kept = []string{"NOTES_LOG_LEVEL", "NOTES_LOG_KEY", "NOTES_CORS_ORIGINS", "NOTES_REQUEST_TIMEOUT"}
+// kept are settings of the function that stay as they are where nobody says otherwise. But for the base path a person
+// alone sets them.
+var kept = []string{
+	BasePathVariable, "NOTES_LOG_LEVEL", secretVariable, "NOTES_CORS_ORIGINS", "NOTES_REQUEST_TIMEOUT",
+}
 
 // KeptOf are the variables of an environment that stay as they are.
 func KeptOf(environment map[string]string) map[string]string {
@@ -84,6 +96,30 @@ func KeptOf(environment map[string]string) map[string]string {
 		}
 	}
 	return stay
+}
+
+// WithoutSecrets returns the input of a call with stars in place of the secrets in a function's environment.
+func WithoutSecrets(input any) any {
+	switch in := input.(type) {
+	case *lambda.CreateFunctionInput:
+		bare := *in
+		bare.Environment = withoutSecrets(in.Environment)
+		return &bare
+	case *lambda.UpdateFunctionConfigurationInput:
+		bare := *in
+		bare.Environment = withoutSecrets(in.Environment)
+		return &bare
+	}
+	return input
+}
+
+func withoutSecrets(environment *lambdatypes.Environment) *lambdatypes.Environment {
+	if environment == nil || environment.Variables[secretVariable] == "" {
+		return environment
+	}
+	variables := maps.Clone(environment.Variables)
+	variables[secretVariable] = "***"
+	return &lambdatypes.Environment{Variables: variables}
 }
 
 func (a Auth) environment(into map[string]string) {

@@ -1,16 +1,21 @@
 package stack
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/gateway"
 )
 
 // Script is a stack as a shell script of aws commands, to be run with the function's zip beside it, again and again. It
-// makes what is missing and sets what must be so; what is too much it leaves to the program.
+// makes what is missing and sets what must be so; what is too much it leaves to the program. Variables of the function that
+// nobody sets here stay as they are: it reads them where it runs.
 func Script(s Stack, permitOnly bool) string {
+	s.Kept = nil // it reads them
 	var out strings.Builder
 	line := func(format string, values ...any) { fmt.Fprintf(&out, format+"\n", values...) }
 	line("#!/bin/sh")
@@ -52,22 +57,12 @@ func Script(s Stack, permitOnly bool) string {
 		if step.Wait != "" && !permitOnly {
 			line("%s", step.Wait)
 		}
-		for _, setting := range step.Settings {
-			if permitOnly {
-				break
-			}
-			command := "again " + call.Command(setting.Put)
-			if setting.Refused != "" {
-				command = "tolerate " + call.Quote(setting.Refused) + " " + call.Quote(setting.Else) + " " + call.Command(setting.Put)
-			}
-			if setting.Holds != "" {
-				line("[ \"$(%s --query %s --output text)\" = True ] || %s",
-					call.Command(setting.Read), call.Quote(setting.Holds), command)
-			} else {
-				line("%s", command)
-			}
-			if step.Wait != "" {
-				line("%s", step.Wait)
+		if !permitOnly {
+			for _, setting := range step.Settings {
+				line("%s", s.setting(setting))
+				if step.Wait != "" {
+					line("%s", step.Wait)
+				}
 			}
 		}
 		if step.Ref == "api" {
@@ -87,6 +82,55 @@ func Script(s Stack, permitOnly bool) string {
 		line("\necho \"$(aws apigatewayv2 get-api --api-id \"$api\" --query ApiEndpoint --output text)%s/notes\"", path)
 	}
 	return out.String()
+}
+
+// setting is the lines that set what must be so.
+func (s Stack) setting(of Setting) string {
+	command, before := call.Command(of.Put), ""
+	if put, ok := of.Put.(*lambda.UpdateFunctionConfigurationInput); ok {
+		before = fmt.Sprintf("variables=$(%s --query %s --output json)\n", call.Command(of.Read), call.Quote(s.variables(put)))
+		bare := *put
+		bare.Environment = nil
+		command = call.Command(&bare) + ` --environment "{\"Variables\":$variables}"`
+	}
+	if of.Refused != "" {
+		command = "tolerate " + call.Quote(of.Refused) + " " + call.Quote(of.Else) + " " + command
+	} else {
+		command = "again " + command
+	}
+	if of.Holds != "" {
+		quiet := ""
+		if _, ok := of.Read.(*lambda.GetPolicyInput); ok { // which fails where a function has none
+			quiet = " 2>/dev/null"
+		}
+		return fmt.Sprintf(`[ "$(%s --query %s --output text%s)" = True ] || %s`,
+			call.Command(of.Read), call.Quote(of.Holds), quiet, command)
+	}
+	return before + command
+}
+
+// variables is an expression for the variables that the function must have, in what reads it: those that are wanted, and
+// of those that it has the ones that stay.
+func (s Stack) variables(put *lambda.UpdateFunctionConfigurationInput) string {
+	wanted, err := json.Marshal(put.Environment.Variables)
+	if err != nil {
+		panic(err) // of texts
+	}
+	expression := "Configuration.Environment.Variables | merge(`" + string(wanted) + "`"
+	for _, name := range kept {
+		if name == BasePathVariable && s.BasePath != nil {
+			continue
+		}
+		expression += staying(name)
+	}
+	if s.Auth.Made {
+		expression += staying(tokensVariable)
+	}
+	return expression + ")"
+}
+
+func staying(variable string) string {
+	return fmt.Sprintf(", %[1]s && {%[1]s: %[1]s} || `{}`", variable)
 }
 
 // cliVersion is of 2023, when the aws CLI has all that the script uses.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"example.com/portable-notes/notes/storetest"
 )
 
@@ -100,14 +102,20 @@ func TestScripts(t *testing.T) {
 	for _, c := range []struct {
 		golden, region, partition string
 		auth                      Auth
+		told                      bool // with settings
 	}{
-		{"aws", "eu-central-1", "aws", Auth{Kind: "none"}},
-		{"aws-cn", "cn-north-1", "aws-cn", Auth{Kind: "token", Tokens: "anna read sha256:" + strings.Repeat("0", 64)}},
-		{"aws-us-gov", "us-gov-west-1", "aws-us-gov", Auth{Kind: "jwt", Issuer: "https://example.com/", Audience: "notes"}},
+		{"aws", "eu-central-1", "aws", Auth{Kind: "none"}, false},
+		{"aws-cn", "cn-north-1", "aws-cn", Auth{Kind: "token", Tokens: "anna read sha256:" + strings.Repeat("0", 64)}, true},
+		{"aws-us-gov", "us-gov-west-1", "aws-us-gov",
+			Auth{Kind: "jwt", Issuer: "https://example.com/", Audience: "notes"}, false},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
 			s := example
 			s.Partition, s.Region, s.Auth = c.partition, c.region, c.auth
+			if c.told {
+				s.Memory, s.Retention, s.Concurrency = aws.Int32(512), aws.Int32(30), aws.Int32(7)
+				s.BasePath, s.Auth.Made = aws.String("/api"), true
+			}
 			document, err := json.MarshalIndent(s.OperatorPolicy(), "", "  ")
 			if err != nil {
 				t.Fatal(err)

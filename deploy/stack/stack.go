@@ -4,6 +4,7 @@
 package stack
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,12 +39,14 @@ type Stack struct {
 	Account      string // 12 digits
 	Stage        string // of the API: a name or $default
 	Architecture string // arm64 or x86_64
-	Memory       int32  // of the function, MB: 128 to 10,240 (Lambda quotas)
-	BasePath     string // of a custom domain, such as /api; "" for none
-	Retention    int32  // of both log groups, days: of those that CloudWatch Logs takes
-	Concurrency  int32  // requests at once that are kept for the function of the account's, and its most; 0 for neither
 	Auth         Auth   // who may use it
 	Endpoint     string // on: the API's default endpoint is opened; "": it is left as it is, in a new API open
+
+	// What is nil is left as it is.
+	Memory      *int32  // of the function, MB: 128 to 10,240 (Lambda quotas); a new one has 256
+	Retention   *int32  // of both log groups, days: one of those that CloudWatch Logs takes; new ones have 14
+	Concurrency *int32  // reserved concurrency, which is also the function's maximum; 0 for none; a new one has [Burst]
+	BasePath    *string // of a custom domain, such as /api; "" for none
 
 	Kept map[string]string // variables of the function that somebody else set, as KeptOf tells them
 	Zip  []byte            // the function
@@ -71,14 +74,17 @@ func (s Stack) Check() error {
 	if s.Architecture != "arm64" && s.Architecture != "x86_64" {
 		mistakes = append(mistakes, fmt.Errorf("the architecture must be arm64 or x86_64, is %q", s.Architecture))
 	}
-	if s.Memory < 128 || s.Memory > 10_240 {
-		mistakes = append(mistakes, fmt.Errorf("the memory must be 128 to 10240 MB, is %d", s.Memory))
+	if s.Memory != nil && (*s.Memory < 128 || *s.Memory > 10_240) {
+		mistakes = append(mistakes, fmt.Errorf("the memory must be 128 to 10240 MB, is %d", *s.Memory))
 	}
-	if err := app.CheckBase(s.BasePath); err != nil {
-		mistakes = append(mistakes, fmt.Errorf("the base path %w, is %q", err, s.BasePath))
+	if s.BasePath != nil {
+		if err := app.CheckBase(*s.BasePath); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("the base path %w, is %q", err, *s.BasePath))
+		}
 	}
-	if !slices.Contains(retention, s.Retention) {
-		mistakes = append(mistakes, fmt.Errorf("CloudWatch Logs keeps logs for one of %v days, not %d", retention, s.Retention))
+	if s.Retention != nil && !slices.Contains(retention, *s.Retention) {
+		mistakes = append(mistakes, fmt.Errorf("CloudWatch Logs keeps logs for one of %v days, not %d",
+			retention, *s.Retention))
 	}
 	if s.Boundary != "" && !boundary.MatchString(s.Boundary) {
 		mistakes = append(mistakes, fmt.Errorf("the boundary must be the ARN of a managed policy, such as "+
@@ -87,8 +93,8 @@ func (s Stack) Check() error {
 	if s.Endpoint != "" && s.Endpoint != "on" {
 		mistakes = append(mistakes, fmt.Errorf("the endpoint can be on, or be left as it is, is %q", s.Endpoint))
 	}
-	if s.Concurrency < 0 {
-		mistakes = append(mistakes, fmt.Errorf("the concurrency must be 0 or more, is %d", s.Concurrency))
+	if s.Concurrency != nil && *s.Concurrency < 0 {
+		mistakes = append(mistakes, fmt.Errorf("the concurrency must be 0 or more, is %d", *s.Concurrency))
 	}
 	return errors.Join(mistakes...)
 }
@@ -360,6 +366,9 @@ func (s Stack) OtherRole() (step Step, arn string) {
 	}, s.RoleARN() + otherRole
 }
 
+// defaultRetention is for how many days a new log group keeps logs.
+const defaultRetention = 14
+
 func (s Stack) logGroup(name string) Step {
 	find := &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &name}
 	here := "logGroups[?logGroupName=='" + name + "'] | [0]"
@@ -370,10 +379,28 @@ func (s Stack) logGroup(name string) Step {
 		Tags:     &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: aws.String(s.groupARN(name))},
 		TagsAt:   "tags",
 		Create:   &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name, Tags: s.Tags()},
-		Settings: []Setting{{Read: find, At: here, Put: &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &name, RetentionInDays: &s.Retention}}},
+		Settings: []Setting{s.retention(name, find, here)},
 		Remove:   []any{&cloudwatchlogs.DeleteLogGroupInput{LogGroupName: &name}},
 	}
 }
+
+// retention is for how many days a log group keeps logs. One that keeps them for ever loses the older ones as soon as it
+// has a number of days, so that is set unasked only where there are none.
+func (s Stack) retention(group string, find any, here string) Setting {
+	if s.Retention != nil {
+		return Setting{Read: find, At: here,
+			Put: &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &group, RetentionInDays: s.Retention}}
+	}
+	return Setting{
+		Name: fmt.Sprintf("logs kept for %d days", defaultRetention), Read: find,
+		Holds: here + " | retentionInDays!=`null` || storedBytes > `0`",
+		Put: &cloudwatchlogs.PutRetentionPolicyInput{
+			LogGroupName: &group, RetentionInDays: aws.Int32(defaultRetention)},
+	}
+}
+
+// defaultMemory is the memory of a new function, MB.
+const defaultMemory = 256
 
 // Function is the step of the function.
 func (s Stack) Function() Step {
@@ -381,8 +408,11 @@ func (s Stack) Function() Step {
 	environment := map[string]string{"NOTES_STORE": "dynamodb:" + s.Name}
 	s.Auth.environment(environment)
 	maps.Copy(environment, s.Kept)
-	if s.BasePath != "" {
-		environment[BasePathVariable] = s.BasePath
+	if s.BasePath != nil {
+		delete(environment, BasePathVariable)
+		if *s.BasePath != "" {
+			environment[BasePathVariable] = *s.BasePath
+		}
 	}
 	architectures := []lambdatypes.Architecture{lambdatypes.Architecture(s.Architecture)}
 	find := &lambda.GetFunctionInput{FunctionName: name}
@@ -393,14 +423,14 @@ func (s Stack) Function() Step {
 		What:   "function " + s.Name,
 		Find:   find,
 		TagsAt: "Tags",
-		Create: &lambda.CreateFunctionInput{FunctionName: name, Role: aws.String(s.RoleARN()), Runtime: runtime, Handler: aws.String(handler), Architectures: architectures, Timeout: aws.Int32(timeout), MemorySize: &s.Memory,
+		Create: &lambda.CreateFunctionInput{FunctionName: name, Role: aws.String(s.RoleARN()), Runtime: runtime, Handler: aws.String(handler), Architectures: architectures, Timeout: aws.Int32(timeout), MemorySize: cmp.Or(s.Memory, aws.Int32(defaultMemory)),
 			Environment: &lambdatypes.Environment{Variables: environment}, Code: &lambdatypes.FunctionCode{ZipFile: s.Zip}, Tags: tags},
 		Settled: "Configuration.State!='Pending' && Configuration.LastUpdateStatus!='InProgress'",
 		Ready:   "Configuration.State=='Active' && Configuration.LastUpdateStatus=='Successful'",
 		Reason:  "Configuration.[State, StateReason, LastUpdateStatusReason]",
 		Wait:    "aws lambda wait function-active-v2 --function-name " + call.Quote(s.Name) + "; aws lambda wait function-updated-v2 --function-name " + call.Quote(s.Name),
 		Settings: []Setting{
-			{Read: find, At: "Configuration", Put: &lambda.UpdateFunctionConfigurationInput{FunctionName: name, Role: aws.String(s.RoleARN()), Runtime: runtime, Handler: aws.String(handler), Timeout: aws.Int32(timeout), MemorySize: &s.Memory,
+			{Read: find, At: "Configuration", Put: &lambda.UpdateFunctionConfigurationInput{FunctionName: name, Role: aws.String(s.RoleARN()), Runtime: runtime, Handler: aws.String(handler), Timeout: aws.Int32(timeout), MemorySize: s.Memory,
 				Environment: &lambdatypes.Environment{Variables: environment}}},
 			{Read: find, At: "Configuration", Put: &lambda.UpdateFunctionCodeInput{FunctionName: name, Architectures: architectures, ZipFile: s.Zip}},
 			s.concurrency(),
@@ -411,13 +441,27 @@ func (s Stack) Function() Step {
 
 // concurrency is what is reserved for the function: the most that it costs, and what others cannot take from it. An
 // account must keep 100 unreserved, or 10 (Lambda developer guide, "Configuring reserved concurrency").
+//
+// A function that was never asked for has none, as one has from which somebody took it. The first is without a policy
+// still, because its grants come later.
 func (s Stack) concurrency() Setting {
-	read := &lambda.GetFunctionConcurrencyInput{FunctionName: &s.Name}
-	if s.Concurrency == 0 {
-		return Setting{Name: "reserved concurrency removed", Read: read, Holds: "ReservedConcurrentExecutions==null", Put: &lambda.DeleteFunctionConcurrencyInput{FunctionName: &s.Name}}
+	setting := Setting{
+		Read: &lambda.GetFunctionConcurrencyInput{FunctionName: &s.Name},
+		Put: &lambda.PutFunctionConcurrencyInput{
+			FunctionName: &s.Name, ReservedConcurrentExecutions: cmp.Or(s.Concurrency, aws.Int32(Burst))},
+		Refused: "UnreservedConcurrentExecution",
+		Else:    "no concurrency is reserved: this account's quota leaves no room; --concurrency 0 asks for none",
 	}
-	return Setting{Read: read, Put: &lambda.PutFunctionConcurrencyInput{FunctionName: &s.Name, ReservedConcurrentExecutions: &s.Concurrency},
-		Refused: "UnreservedConcurrentExecution", Else: "no concurrency is reserved: this account's quota leaves no room; --concurrency 0 asks for none"}
+	switch {
+	case s.Concurrency == nil:
+		setting.Name = fmt.Sprintf("reserved concurrency set to %d", Burst)
+		setting.Read, setting.Holds = &lambda.GetPolicyInput{FunctionName: &s.Name}, "Policy!=`null`"
+	case *s.Concurrency == 0:
+		return Setting{Name: "reserved concurrency removed", Read: setting.Read,
+			Holds: "ReservedConcurrentExecutions==`null`",
+			Put:   &lambda.DeleteFunctionConcurrencyInput{FunctionName: &s.Name}}
+	}
+	return setting
 }
 
 // API is the step of the HTTP API.
