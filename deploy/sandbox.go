@@ -23,7 +23,8 @@ func sandboxCommand() *cobra.Command {
 it; or runs a command with that set, and ends with it. The aws CLI, the SDKs, terraform and curl then work unchanged.
 
 Unlike other emulators it lets API Gateway invoke a function only if the function's policy says so, and a function do only
-what its role allows. It says why it refuses something. It stands on moto: pip install 'moto[server]', or Docker.
+what its role allows. Keys of users and roles that are made in it are judged by their policies; with the sandbox's own key
+all is allowed. It says why it refuses something. It stands on moto: pip install 'moto[server]', or Docker.
 
 It has no latency, no quotas but a few, no VPC and no KMS, checks no signatures, and forgets everything at its end. It runs
 functions of the runtimes provided.al2023 and provided.al2, for this machine's architecture, with your rights on this

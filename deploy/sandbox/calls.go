@@ -19,16 +19,22 @@ type Call struct {
 	Service   string   // as IAM's actions name it: dynamodb, lambda, apigateway, iam, logs, sts
 	Operation string   // such as Query; of one that is not known here, method and path
 	Region    string   // that the call was signed for
-	Caller    string   // ARN of a function's session; "" for the operator, who may do all
-	Resources []string // ARNs that it is done to, or *: of a function's calls only
-	Refusal   string   // why the function's role may not do it; "" where it may
+	Caller    string   // ARN of a user or of a role's session; "" for the operator, who may do all
+	Resources []string // ARNs that it is done to, or *; nil of the operator's calls
+	Refusal   string   // why the caller may not do it; "" where it may
 	Status    int
+
+	method string // of HTTP
 }
 
-// Action is the action of the call in IAM's policies: the operation, but for one.
+// Action is the action of the call in IAM's policies: the operation, but for Invoke and for API Gateway, whose actions are
+// methods of HTTP.
 func (c Call) Action() string {
-	if c.Service == "lambda" && c.Operation == "Invoke" {
+	switch {
+	case c.Service == "lambda" && c.Operation == "Invoke":
 		return "lambda:InvokeFunction"
+	case c.Service == "apigateway":
+		return "apigateway:" + c.method
 	}
 	return c.Service + ":" + c.Operation
 }
@@ -58,7 +64,7 @@ var credential = regexp.MustCompile(`(?:Credential=|X-Amz-Credential=)([^/]+)(?:
 
 // readCall finds out what is called.
 func readCall(w http.ResponseWriter, r *http.Request) (*call, error) {
-	c := &call{Request: r, Call: Call{Time: time.Now()}}
+	c := &call{Request: r, Call: Call{Time: time.Now(), method: r.Method}}
 	signed := credential.FindStringSubmatch(r.Header.Get("Authorization"))
 	if signed == nil {
 		signed = credential.FindStringSubmatch(r.URL.RawQuery)

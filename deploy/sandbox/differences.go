@@ -45,6 +45,8 @@ var differences = []difference{
 	{"lambda:CreateFunction lambda:UpdateFunctionConfiguration lambda:UpdateFunctionCode lambda:PublishVersion", "changes at any time", "409 while a function is Pending or an update is in progress", "Lambda developer guide, function states", notWhileSettling},
 	{"lambda:CreateFunction lambda:UpdateFunctionCode", "-", "-", "the zip is kept, to run it", keepCode},
 	{"iam:CreateRole iam:UpdateAssumeRolePolicy", "a role can be assumed at once", "after some seconds, if the sandbox is asked for it", "IAM user guide, eventual consistency", noteRole},
+	{"iam:CreateAccessKey iam:UpdateAccessKey iam:DeleteAccessKey", "-", "the keys of a user are judged by its policies", "IAM user guide, policy evaluation logic", noteKey},
+	{"sts:AssumeRole", "any role is assumed, also one that is not there", "if its trust policy allows it; the session is judged", "STS API reference, AssumeRole", assumeRole},
 	{"iam:SimulatePrincipalPolicy", "500", "judges a role's policies", "IAM API reference, SimulatePrincipalPolicy", own(simulate)},
 
 	{"apigateway:CreateApi apigateway:GetApi apigateway:GetApis apigateway:UpdateApi", "ApiEndpoint is an address of AWS", "the same; here one that answers", "-", endpointHere},

@@ -27,7 +27,7 @@ const (
 type environment struct {
 	pool    *pool
 	key     string // of its session
-	who     *session
+	who     *principal
 	log     stream
 	say     *os.File // the end of its output that is written to, by the runtime and by Lambda's own lines
 	server  *http.Server
@@ -65,16 +65,14 @@ func newEnvironment(p *pool) (*environment, error) {
 	e := &environment{
 		pool: p, say: say, fresh: true, marks: map[string]chan struct{}{}, drained: make(chan struct{}),
 		key: keyPrefix + rand.Text()[:12],
-		who: &session{role: *p.config.Role, arn: "arn:" + partition(p.region) + ":sts::" + Account + ":assumed-role/" + roleName(*p.config.Role) + "/" + name},
+		who: &principal{owner: *p.config.Role, arn: "arn:" + partition(p.region) + ":sts::" + Account + ":assumed-role/" + roleName(*p.config.Role) + "/" + name},
 	}
 	group := "/aws/lambda/" + name
 	if l := p.config.LoggingConfig; l != nil && l.LogGroup != nil {
 		group = *l.LogGroup
 	}
 	e.log = stream{p.region, group, time.Now().UTC().Format("2006/01/02") + "/[" + *p.config.Version + "]" + strings.ReplaceAll(uuid.NewString(), "-", ""), e.who}
-	p.s.mu.Lock()
-	p.s.sessions[e.key] = e.who
-	p.s.mu.Unlock()
+	p.s.admit(e.key, e.who)
 	e.server = &http.Server{Addr: listener.Addr().String(), Handler: e.runtimeAPI(), ErrorLog: p.s.log, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = e.server.Serve(listener) }() // until it is closed
 	go e.read(out)
@@ -90,9 +88,7 @@ func (e *environment) end() {
 	r.kill()
 	_ = e.server.Close()
 	_ = e.say.Close() // read ends when it has read all
-	e.pool.s.mu.Lock()
-	delete(e.pool.s.sessions, e.key)
-	e.pool.s.mu.Unlock()
+	e.pool.s.admit(e.key, nil)
 }
 
 // mark begins a line of the output that tells how far it was read, not what the function said. A line break goes before

@@ -251,7 +251,8 @@ func (x *exchange) mayInvoke(what, arn string, credentials *string, sources []st
 	why := ""
 	if credentials != nil && *credentials != "" {
 		if why = x.s.assumable(x.r.Context(), *credentials, gateway.Principal); why == "" {
-			why = x.s.judge(x.r.Context(), *credentials, Call{Service: "lambda", Operation: "InvokeFunction", Region: x.region, Caller: *credentials, Resources: []string{arn}})
+			why = x.s.judge(x.r.Context(), principal{arn: *credentials, owner: *credentials}, x.region,
+				demand{action: "lambda:InvokeFunction", resource: arn})
 		}
 	} else {
 		why = x.s.mayInvoke(arn, gateway.Principal, sources)

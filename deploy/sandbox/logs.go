@@ -13,7 +13,7 @@ import (
 // stream is where lines go: a stream of a log group, written with the rights of a session; nil is for AWS's own.
 type stream struct {
 	region, group, name string
-	who                 *session
+	who                 *principal
 }
 
 type logLine struct {
@@ -141,7 +141,7 @@ func (k *sink) may(ctx context.Context, to stream, operation string) bool {
 	}
 	c := Call{Time: time.Now(), Service: "logs", Operation: operation, Region: to.region, Caller: to.who.arn, Status: 200,
 		Resources: []string{"arn:" + partition(to.region) + ":logs:" + to.region + ":" + Account + ":log-group:" + to.group + ":log-stream:" + name}}
-	if c.Refusal = k.s.judge(ctx, to.who.role, c); c.Refusal != "" {
+	if c.Refusal = k.s.judge(ctx, *to.who, to.region, demand{action: c.Action(), resource: c.Resources[0]}); c.Refusal != "" {
 		c.Status = 400
 		k.s.log.Printf("the function's lines are not written to %s: %s", to.group, c.Refusal)
 	}

@@ -77,9 +77,9 @@ type Sandbox struct {
 	mu          sync.Mutex
 	options     Options
 	calls       []Call
-	known       map[string]any // what was read of moto, until something is written; see remembered
-	writes      int            // of roles, functions and APIs
-	sessions    map[string]*session
+	known       map[string]any        // what was read of moto, until something is written; see remembered
+	writes      int                   // of roles, functions and APIs
+	principals  map[string]*principal // by the id of their key
 	policies    map[resource]*functionPolicy
 	code        map[string][]byte // zips, by their CodeSha256
 	functions   map[resource]*functionState
@@ -146,7 +146,7 @@ func (s *Sandbox) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls, s.known, s.writes = nil, map[string]any{}, 0
-	s.sessions, s.policies, s.code = map[string]*session{}, map[resource]*functionPolicy{}, map[string][]byte{}
+	s.principals, s.policies, s.code = map[string]*principal{}, map[resource]*functionPolicy{}, map[string][]byte{}
 	s.functions, s.pools, s.apiStates = map[resource]*functionState{}, map[string]*pool{}, map[string]*apiState{}
 	s.roleChanged = map[string]time.Time{}
 }
@@ -237,19 +237,22 @@ func (s *Sandbox) call(ctx context.Context, c *call) (a answer) {
 		c.Status = a.status
 		s.record(c.Call)
 	}()
-	if strings.HasPrefix(c.key, keyPrefix) && s.session(c.key) == nil {
+	who := s.signer(c.key)
+	if strings.HasPrefix(c.key, keyPrefix) && who == nil || who != nil && who.owner == "" {
 		return c.refuse(http.StatusForbidden, "UnrecognizedClientException", "The security token included in the request is invalid.")
 	}
-	if who := s.session(c.key); who != nil {
-		c.Caller, c.Resources = who.arn, c.resources()
-		c.Refusal = s.judge(ctx, who.role, c.Call)
-		if c.Refusal != "" {
-			s.log.Printf("%s is refused: %s", c.Action(), c.Refusal)
-			status, code := accessDenied(c.Service)
-			return c.refuse(status, code, "%s", c.Refusal)
-		}
+	if who == nil {
+		return s.answer(c)
 	}
-	return s.answer(c)
+	c.Caller, c.Resources = who.arn, c.resources()
+	if c.Refusal = s.judge(ctx, *who, c.Region, s.demands(ctx, c)...); c.Refusal != "" {
+		s.log.Printf("%s is refused: %s", c.Action(), c.Refusal)
+		return c.denied(c.Refusal)
+	}
+	if a = s.answer(c); c.Service == "lambda" && c.Operation == "GetFunction" {
+		a = s.withoutTags(ctx, *who, c, a)
+	}
+	return a
 }
 
 // record keeps a call, and forgets what is remembered of moto if the call may have changed it.
