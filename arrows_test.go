@@ -34,12 +34,16 @@ var allowed = map[string][]string{
 	"deploy/pack":       {},
 	"deploy/policy":     {},
 	"deploy/report":     {},
-	"deploy/sandbox":    {"deploy/gateway", "deploy/policy"},
-	"deploy/stack":      {"app", "app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/gateway", "deploy/policy", "notes/dynamo"},
-	"deploy/transfer":   {"notes"},
-	"notes/bolt":        {"notes"},
-	"notes/dynamo":      {"notes"},
-	"notes/meter":       {"notes"},
+	"deploy/sandbox":    {"deploy/gateway", "deploy/policy", "deploy/sandbox/function", "deploy/sandbox/process"},
+
+	"deploy/sandbox/function": {"deploy/cloud", "deploy/sandbox/process"},
+	"deploy/sandbox/process":  {},
+
+	"deploy/stack":    {"app", "app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/gateway", "deploy/policy", "notes/dynamo"},
+	"deploy/transfer": {"notes"},
+	"notes/bolt":      {"notes"},
+	"notes/dynamo":    {"notes"},
+	"notes/meter":     {"notes"},
 
 	// The suites are imported by tests alone.
 	"app/apptest":             {"app/about"},

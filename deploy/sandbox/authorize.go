@@ -130,15 +130,15 @@ func (x *exchange) authorizeLambda(a *apigatewayv2.GetAuthorizerOutput) error {
 		event["methodArn"], event["identitySource"] = source, strings.Join(given, ",")
 	}
 	o, err := x.within(authorizerTimeout, f, jsonAnswer(0, event).body)
-	if err != nil || o.failed {
-		return failed("The authorizer failed: %v %s", err, lambdaError(o.payload))
+	if err != nil || o.Failed {
+		return failed("The authorizer failed: %v %s", err, lambdaError(o.Payload))
 	}
 	var says struct {
 		IsAuthorized   *bool
 		Context        map[string]any
 		PolicyDocument *policy.Document
 	}
-	if err := json.Unmarshal(o.payload, &says); err != nil {
+	if err := json.Unmarshal(o.Payload, &says); err != nil {
 		return failed("The authorizer's answer is no valid one: %v", err)
 	}
 	allowed := says.IsAuthorized != nil && *says.IsAuthorized

@@ -151,14 +151,8 @@ func dropPoliciesAfter(s *Sandbox, c *call, next func() answer) answer {
 		if qualifier == "" {
 			s.mu.Lock()
 			delete(s.functions, resource{c.Region, name})
-			for key, p := range s.pools {
-				if strings.HasPrefix(key, functionARN(c.Region, name, "")+":") {
-					s.former = append(s.former, p)
-					delete(s.pools, key)
-					go p.close(false)
-				}
-			}
 			s.mu.Unlock()
+			s.runner.Drop(c.Region, name)
 		}
 	}
 	return a

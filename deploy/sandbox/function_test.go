@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/smithy-go"
+
+	"example.com/portable-notes/deploy/sandbox/function"
 )
 
 // invoked invokes the function directly with an event for a path, and returns the answer and the end of the log.
@@ -174,7 +176,7 @@ func TestInvoke(t *testing.T) {
 	for want, in := range map[string]lambda.InvokeInput{
 		"ResourceNotFoundException":      {FunctionName: aws.String("nosuch")},
 		"InvalidRequestContentException": {FunctionName: &w.name, Payload: []byte("no JSON")},
-		"RequestTooLargeException":       {FunctionName: &w.name, Payload: []byte(`"` + strings.Repeat("x", maxEvent) + `"`)},
+		"RequestTooLargeException":       {FunctionName: &w.name, Payload: []byte(`"` + strings.Repeat("x", function.MaxEvent) + `"`)},
 	} {
 		if _, err := w.functions.Invoke(ctx, &in); code(err) != want {
 			t.Errorf("%s: %v", want, err)

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 
 	"example.com/portable-notes/deploy/gateway"
+	"example.com/portable-notes/deploy/sandbox/function"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -227,7 +228,7 @@ func (x *exchange) integrate() (*http.Response, error) {
 	}
 	v2 := *orEmpty(i.PayloadFormatVersion) == "2.0"
 	payload := x.event(v2)
-	if len(payload) > maxEvent {
+	if len(payload) > function.MaxEvent {
 		return nil, &problem{status: 413, message: "Request Entity Too Large"}
 	}
 	limit := integrationTimeout
@@ -238,11 +239,11 @@ func (x *exchange) integrate() (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.failed {
+	if o.Failed {
 		x.log["integrationErrorMessage"] = "The Lambda function returned an error"
-		return nil, failed("The Lambda function returned the following error: %s. Check your Lambda function code and try again.", lambdaError(o.payload))
+		return nil, failed("The Lambda function returned the following error: %s. Check your Lambda function code and try again.", lambdaError(o.Payload))
 	}
-	return answerOf(o.payload, v2)
+	return answerOf(o.Payload, v2)
 }
 
 // mayInvoke judges whether API Gateway may invoke a function: by the role that the integration or authorizer names, or
@@ -265,9 +266,9 @@ func (x *exchange) mayInvoke(what, arn string, credentials *string, sources []st
 }
 
 // within invokes a function and waits for a time. What the function does goes on after it.
-func (x *exchange) within(limit time.Duration, f gateway.Target, payload []byte) (outcome, error) {
+func (x *exchange) within(limit time.Duration, f gateway.Target, payload []byte) (function.Outcome, error) {
 	type ended struct {
-		o   outcome
+		o   function.Outcome
 		err error
 	}
 	done := make(chan ended, 1)
@@ -284,13 +285,13 @@ func (x *exchange) within(limit time.Duration, f gateway.Target, payload []byte)
 		var r *refused
 		if errors.As(e.err, &r) {
 			if r.status == http.StatusTooManyRequests {
-				return outcome{}, &problem{503, "Service Unavailable", "integrationErrorMessage", r.message}
+				return function.Outcome{}, &problem{503, "Service Unavailable", "integrationErrorMessage", r.message}
 			}
-			return outcome{}, failed("%s", r.message)
+			return function.Outcome{}, failed("%s", r.message)
 		}
 		return e.o, e.err
 	case <-late.C:
-		return outcome{}, &problem{503, "Service Unavailable", "integrationErrorMessage", "Endpoint request timed out"}
+		return function.Outcome{}, &problem{503, "Service Unavailable", "integrationErrorMessage", "Endpoint request timed out"}
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+
+	"example.com/portable-notes/deploy/sandbox/function"
 )
 
 // invokeCall is the operation Invoke of Lambda.
@@ -22,8 +24,8 @@ func invokeCall(s *Sandbox, c *call) answer {
 		return c.refuse(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s", functionARN(c.Region, name, qualifier))
 	case !json.Valid(payload):
 		return c.refuse(http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json: the payload is no JSON")
-	case len(payload) > maxEvent:
-		return c.refuse(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "%d byte payload is too large for the %s invocation type (limit %d bytes)", len(payload), kind, maxEvent)
+	case len(payload) > function.MaxEvent:
+		return c.refuse(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "%d byte payload is too large for the %s invocation type (limit %d bytes)", len(payload), kind, function.MaxEvent)
 	case kind == "DryRun":
 		return answer{status: http.StatusNoContent}
 	case kind == "Event":
@@ -46,12 +48,12 @@ func invokeCall(s *Sandbox, c *call) answer {
 	} else if err != nil {
 		return c.refuse(http.StatusInternalServerError, "ServiceException", "%v", err)
 	}
-	a := answer{http.StatusOK, http.Header{"Content-Type": {"application/json"}, "X-Amz-Executed-Version": {o.version}}, o.payload}
-	if o.failed {
+	a := answer{http.StatusOK, http.Header{"Content-Type": {"application/json"}, "X-Amz-Executed-Version": {o.Version}}, o.Payload}
+	if o.Failed {
 		a.header.Set("X-Amz-Function-Error", "Unhandled")
 	}
 	if c.Header.Get("X-Amz-Log-Type") == "Tail" {
-		a.header.Set("X-Amz-Log-Result", base64.StdEncoding.EncodeToString(o.tail))
+		a.header.Set("X-Amz-Log-Result", base64.StdEncoding.EncodeToString(o.Tail))
 	}
 	return a
 }

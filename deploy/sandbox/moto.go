@@ -16,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"example.com/portable-notes/deploy/sandbox/process"
 )
 
 // moto is the server that keeps the control plane: https://docs.getmoto.org.
@@ -59,7 +61,7 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 		return nil, ErrNoMoto
 	}
 	m.cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=true", "PYTHONUNBUFFERED=1")
-	m.cmd.SysProcAttr = ownGroup() // ^C in a terminal is for the sandbox, which ends moto
+	m.cmd.SysProcAttr = process.OwnGroup() // ^C in a terminal is for the sandbox, which ends moto
 	out, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -70,7 +72,7 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 	}
 	_ = in.Close()
 	m.swept = exec.Command("sh", "-c", sweeper, "sweeper", fmt.Sprint(m.cmd.Process.Pid), container, folder) // #nosec G204 -- moto, and what ends it
-	m.swept.SysProcAttr = ownGroup()
+	m.swept.SysProcAttr = process.OwnGroup()
 	if m.sweep, err = m.swept.StdinPipe(); err == nil {
 		err = m.swept.Start()
 	}
@@ -135,7 +137,7 @@ func (m *moto) says() string {
 
 // close ends moto, removes the folder and waits for both.
 func (m *moto) close() {
-	killGroup(m.cmd.Process.Pid)
+	process.KillGroup(m.cmd.Process.Pid)
 	<-m.ended
 	_ = m.sweep.Close()
 	_ = m.swept.Wait()

@@ -17,14 +17,12 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"maps"
 	"net"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -34,6 +32,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/smithy-go/logging"
+
+	"example.com/portable-notes/deploy/sandbox/function"
 )
 
 // Account is the number of the account that everything in the sandbox belongs to.
@@ -62,17 +62,16 @@ type Sandbox struct {
 	region    string
 	log       *log.Logger
 	folder    string
-	unpacking sync.Mutex
 	deploying sync.Mutex
 	routing   sync.Mutex // held where routes are looked at and then changed
-	ended     atomic.Bool
 	moto      *moto
 	server    *http.Server
 	closed    chan struct{}
 	close     sync.Once
 
-	aws  aws.Config // of moto
-	sink *sink
+	aws    aws.Config // of moto
+	sink   *sink
+	runner *function.Runner
 
 	mu          sync.Mutex
 	options     Options
@@ -83,8 +82,6 @@ type Sandbox struct {
 	policies    map[resource]*functionPolicy
 	code        map[string][]byte // zips, by their CodeSha256
 	functions   map[resource]*functionState
-	pools       map[string]*pool
-	former      []*pool              // whose events may not have ended
 	apiStates   map[string]*apiState // by id
 	roleChanged map[string]time.Time
 }
@@ -121,6 +118,7 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	}
 	s.aws = aws.Config{Region: o.Region, BaseEndpoint: &s.moto.url, Credentials: credentials.NewStaticCredentialsProvider("sandbox", "sandbox", ""), Logger: logging.Nop{}}
 	s.sink = newSink(s)
+	s.runner = function.New(function.Host{Endpoint: s.URL, Folder: s.folder, Log: s.log, Code: s.zip, Begin: s.begin})
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log, MaxHeaderBytes: 64 << 10}
 	go func() { _ = s.server.Serve(listener) }() // until it is closed
 	go func() {
@@ -147,7 +145,7 @@ func (s *Sandbox) forget() {
 	defer s.mu.Unlock()
 	s.calls, s.known, s.writes = nil, map[string]any{}, 0
 	s.principals, s.policies, s.code = map[string]*principal{}, map[resource]*functionPolicy{}, map[string][]byte{}
-	s.functions, s.pools, s.apiStates = map[resource]*functionState{}, map[string]*pool{}, map[string]*apiState{}
+	s.functions, s.apiStates = map[resource]*functionState{}, map[string]*apiState{}
 	s.roleChanged = map[string]time.Time{}
 }
 
@@ -174,15 +172,7 @@ func (s *Sandbox) end() {
 	s.close.Do(func() {
 		_ = s.server.Close()
 		s.sink.close()
-		s.unpacking.Lock() // what is being unpacked is waited for
-		s.ended.Store(true)
-		s.unpacking.Unlock()
-		s.mu.Lock()
-		pools := append(slices.Collect(maps.Values(s.pools)), s.former...)
-		s.mu.Unlock()
-		for _, p := range pools {
-			p.close(true)
-		}
+		s.runner.Close()
 		s.moto.close()
 		close(s.closed)
 	})

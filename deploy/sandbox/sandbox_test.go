@@ -31,13 +31,15 @@ import (
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/google/uuid"
 
+	"example.com/portable-notes/deploy/sandbox/function"
+	"example.com/portable-notes/deploy/sandbox/process"
 	"example.com/portable-notes/notes/storetest"
 )
 
 // TestMain runs the tests, or is the function that they invoke: the bootstrap of their zips starts this program again.
 func TestMain(m *testing.M) {
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
-		function()
+		handleEvents()
 		return
 	}
 	code := m.Run()
@@ -47,8 +49,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// function does what the last part of an event's path names; the body says what with.
-func function() {
+// handleEvents does what the last part of an event's path names; the body says what with.
+func handleEvents() {
 	switch os.Getenv("START") {
 	case "exit":
 		fmt.Println("about to exit")
@@ -66,7 +68,7 @@ func function() {
 		case "raw":
 			return json.RawMessage(e.Body), nil
 		case "big":
-			return map[string]any{"statusCode": 200, "body": strings.Repeat("x", maxAnswer)}, nil
+			return map[string]any{"statusCode": 200, "body": strings.Repeat("x", function.MaxAnswer)}, nil
 		case "fail":
 			return nil, errors.New("on purpose")
 		case "panic":
@@ -403,7 +405,7 @@ func alive(pid int) bool { return exec.Command("kill", "-0", fmt.Sprint(pid)).Ru
 // TestKilledMoto: it is one clear error, and nothing is left.
 func TestKilledMoto(t *testing.T) {
 	s := start(t, Options{})
-	killGroup(s.moto.cmd.Process.Pid)
+	process.KillGroup(s.moto.cmd.Process.Pid)
 	if err := s.Wait(); err == nil || !strings.Contains(err.Error(), "moto") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("a killed moto is %v", err)
 	}

@@ -1,8 +1,7 @@
-package sandbox
+package function
 
 import (
 	"bufio"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -18,17 +17,13 @@ import (
 // Limits of Lambda ("Lambda quotas", "Lambda execution environment lifecycle").
 const (
 	initLimit = 10 * time.Second
-	maxEvent  = 6 << 20   // bytes of an event
-	maxAnswer = 6_291_556 // bytes of what a function returns
-	maxTail   = 4 << 10   // bytes of the log that Invoke returns
+	maxTail   = 4 << 10 // bytes of the log that Invoke returns
 )
 
 // environment is an execution environment of a function: one runtime at a time, one event at a time.
 type environment struct {
 	pool    *pool
-	key     string // of its session
-	who     *principal
-	log     stream
+	session Session
 	say     *os.File // the end of its output that is written to, by the runtime and by Lambda's own lines
 	server  *http.Server
 	fresh   bool          // no event yet
@@ -42,13 +37,12 @@ type environment struct {
 	tail    []byte // of the log, since the event began
 }
 
-// event is an event for a function.
+// event is an event under way.
 type event struct {
+	Event
 	id       string
-	arn      string
-	payload  []byte
 	deadline time.Time
-	done     chan outcome
+	done     chan Outcome
 }
 
 func newEnvironment(p *pool) (*environment, error) {
@@ -61,19 +55,11 @@ func newEnvironment(p *pool) (*environment, error) {
 		_, _ = out.Close(), say.Close()
 		return nil, err
 	}
-	name := *p.config.FunctionName
 	e := &environment{
 		pool: p, say: say, fresh: true, marks: map[string]chan struct{}{}, drained: make(chan struct{}),
-		key: keyPrefix + rand.Text()[:12],
-		who: &principal{owner: *p.config.Role, arn: "arn:" + partition(p.region) + ":sts::" + Account + ":assumed-role/" + roleName(*p.config.Role) + "/" + name},
+		session: p.host.Begin(p.region, p.config),
 	}
-	group := "/aws/lambda/" + name
-	if l := p.config.LoggingConfig; l != nil && l.LogGroup != nil {
-		group = *l.LogGroup
-	}
-	e.log = stream{p.region, group, time.Now().UTC().Format("2006/01/02") + "/[" + *p.config.Version + "]" + strings.ReplaceAll(uuid.NewString(), "-", ""), e.who}
-	p.s.admit(e.key, e.who)
-	e.server = &http.Server{Addr: listener.Addr().String(), Handler: e.runtimeAPI(), ErrorLog: p.s.log, ReadHeaderTimeout: 10 * time.Second}
+	e.server = &http.Server{Addr: listener.Addr().String(), Handler: e.runtimeAPI(), ErrorLog: p.host.Log, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = e.server.Serve(listener) }() // until it is closed
 	go e.read(out)
 	return e, nil
@@ -88,22 +74,19 @@ func (e *environment) end() {
 	r.kill()
 	_ = e.server.Close()
 	_ = e.say.Close() // read ends when it has read all
-	e.pool.s.admit(e.key, nil)
+	e.session.End()
 }
 
 // mark begins a line of the output that tells how far it was read, not what the function said. A line break goes before
 // it, for what the function has not ended with one.
 const mark = "\x1e"
 
-// keyPrefix begins the access keys of functions' sessions.
-const keyPrefix = "ASIASANDBOX"
-
 // read passes the output on, line by line.
 func (e *environment) read(out *os.File) {
 	defer close(e.drained)
 	defer func() { _ = out.Close() }()
 	pass := func(text string) {
-		e.pool.s.sink.write(e.log, text)
+		e.session.Write(text)
 		e.mu.Lock()
 		e.tail = append(append(e.tail, text...), '\n')
 		e.tail = e.tail[max(0, len(e.tail)-maxTail):]
@@ -153,7 +136,7 @@ func (e *environment) line(format string, values ...any) {
 
 // handle hands an event to the runtime, which is started first if there is none, and waits for what comes of it. The
 // lines are those of "Lambda execution environment lifecycle" and "Logging for Lambda functions".
-func (e *environment) handle(v *event) outcome {
+func (e *environment) handle(v *event) Outcome {
 	timeout := time.Duration(*e.pool.config.Timeout) * time.Second
 	begin := time.Now()
 	var problem *fault
@@ -177,13 +160,13 @@ func (e *environment) handle(v *event) outcome {
 	e.tail, e.current = nil, v
 	e.mu.Unlock()
 	e.line("START RequestId: %s Version: %s", v.id, *e.pool.config.Version)
-	o := outcome{failed: true, version: *e.pool.config.Version}
+	o := Outcome{Failed: true, Version: *e.pool.config.Version}
 	if problem == nil {
 		o, problem = e.runtime.handle(v, begin.Add(timeout), timeout)
-		o.version = *e.pool.config.Version
+		o.Version = *e.pool.config.Version
 	}
 	if problem != nil {
-		o.failed, o.payload = true, problem.payload(v.id)
+		o.Failed, o.Payload = true, problem.payload(v.id)
 		if problem.kind == "Sandbox.Timedout" {
 			e.line("%s %s %s", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), v.id, problem.message)
 		} else {
@@ -196,7 +179,7 @@ func (e *environment) handle(v *event) outcome {
 	e.caughtUp()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	o.tail, e.current = e.tail, nil
+	o.Tail, e.current = e.tail, nil
 	return o
 }
 

@@ -1,4 +1,4 @@
-package sandbox
+package function
 
 import (
 	"archive/zip"
@@ -14,22 +14,20 @@ import (
 )
 
 // unpacked is the folder that a function's zip is unpacked to, once for all that have it.
-func (s *Sandbox) unpacked(sha *string) (string, *fault) {
+func (r *Runner) unpacked(sha *string) (string, *fault) {
 	bad := func(format string, values ...any) (string, *fault) {
 		return "", &fault{kind: "Runtime.InvalidEntrypoint", message: fmt.Sprintf(format, values...)}
 	}
-	s.mu.Lock()
-	packed := s.code[*cmp.Or(sha, new(string))]
-	s.mu.Unlock()
+	packed := r.host.Code(*cmp.Or(sha, new(string)))
 	if packed == nil {
 		return bad("the sandbox runs functions from a zip that was uploaded to it; this one has none")
 	}
-	s.unpacking.Lock()
-	defer s.unpacking.Unlock()
-	if s.ended.Load() {
+	r.unpacking.Lock()
+	defer r.unpacking.Unlock()
+	if r.ended.Load() {
 		return bad("the sandbox ends")
 	}
-	folder := filepath.Join(s.folder, url.PathEscape(*sha))
+	folder := filepath.Join(r.host.Folder, url.PathEscape(*sha))
 	if _, err := os.Stat(folder); err == nil { // #nosec G703 -- a folder of ours, named by a hash
 		return folder, nil
 	}

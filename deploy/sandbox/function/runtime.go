@@ -1,4 +1,4 @@
-package sandbox
+package function
 
 import (
 	"bytes"
@@ -11,13 +11,14 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/sandbox/process"
 )
 
 // runtime is a process of the function's bootstrap.
@@ -39,13 +40,18 @@ func (f *fault) payload(id string) []byte {
 	if f.body != nil {
 		return f.body
 	}
-	return jsonAnswer(0, map[string]string{"errorType": f.kind, "errorMessage": "RequestId: " + id + " Error: " + f.message}).body
+	body, err := json.Marshal(map[string]string{"errorType": f.kind,
+		"errorMessage": "RequestId: " + id + " Error: " + f.message})
+	if err != nil {
+		panic(err) // of texts
+	}
+	return body
 }
 
 // kill ends a process and waits for its end.
 func (r *runtime) kill() {
 	if r.alive() {
-		killGroup(r.cmd.Process.Pid)
+		process.KillGroup(r.cmd.Process.Pid)
 		<-r.ended
 	}
 }
@@ -81,7 +87,7 @@ func (r *runtime) asks(limit time.Duration) bool {
 
 // start starts a process of the bootstrap.
 func (e *environment) start() (*runtime, *fault) {
-	folder, problem := e.pool.s.unpacked(e.pool.config.CodeSha256)
+	folder, problem := e.pool.unpacked(e.pool.config.CodeSha256)
 	if problem != nil {
 		return nil, problem
 	}
@@ -99,7 +105,7 @@ func (e *environment) start() (*runtime, *fault) {
 		return bad("fork/exec /var/task/bootstrap: exec format error")
 	}
 	r := &runtime{cmd: exec.Command(path), idle: make(chan struct{}), events: make(chan *event), ended: make(chan struct{})} // #nosec G204 G702 -- the function, which is what a sandbox runs
-	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, e.variables(folder), e.say, e.say, mortal()
+	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, e.variables(folder), e.say, e.say, process.Mortal()
 	if err := r.cmd.Start(); err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
 			err = path.Err
@@ -107,8 +113,8 @@ func (e *environment) start() (*runtime, *fault) {
 		return bad("fork/exec /var/task/bootstrap: %v", err)
 	}
 	go func() {
-		_ = r.cmd.Wait()             // its state is kept
-		killGroup(r.cmd.Process.Pid) // what it started, and left
+		_ = r.cmd.Wait()                     // its state is kept
+		process.KillGroup(r.cmd.Process.Pid) // what it started, and left
 		close(r.ended)
 	}()
 	return r, nil
@@ -135,15 +141,15 @@ func (e *environment) variables(folder string) []string {
 	all := []string{
 		"AWS_LAMBDA_FUNCTION_NAME=" + *c.FunctionName, "AWS_LAMBDA_FUNCTION_VERSION=" + *c.Version,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + fmt.Sprint(*c.MemorySize), "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
-		"AWS_LAMBDA_LOG_GROUP_NAME=" + e.log.group, "AWS_LAMBDA_LOG_STREAM_NAME=" + e.log.name,
+		"AWS_LAMBDA_LOG_GROUP_NAME=" + e.session.Group, "AWS_LAMBDA_LOG_STREAM_NAME=" + e.session.Stream,
 		"AWS_REGION=" + e.pool.region, "AWS_DEFAULT_REGION=" + e.pool.region,
-		"AWS_ACCESS_KEY_ID=" + e.key, "AWS_SECRET_ACCESS_KEY=" + rand.Text(), "AWS_SESSION_TOKEN=" + rand.Text(),
-		"AWS_ENDPOINT_URL=" + e.pool.s.URL, "AWS_LAMBDA_RUNTIME_API=" + e.server.Addr, "_HANDLER=" + *cmp.Or(c.Handler, new(string)),
+		"AWS_ACCESS_KEY_ID=" + e.session.Key, "AWS_SECRET_ACCESS_KEY=" + rand.Text(), "AWS_SESSION_TOKEN=" + rand.Text(),
+		"AWS_ENDPOINT_URL=" + e.pool.host.Endpoint, "AWS_LAMBDA_RUNTIME_API=" + e.server.Addr, "_HANDLER=" + *cmp.Or(c.Handler, new(string)),
 		"LAMBDA_TASK_ROOT=" + folder, "LAMBDA_RUNTIME_DIR=/var/runtime", "TZ=:UTC", "LANG=en_US.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin",
 	}
 	if c.Environment != nil {
 		for name, value := range c.Environment.Variables {
-			if strings.HasPrefix(name, "AWS_ENDPOINT_URL") && loopback(value) {
+			if strings.HasPrefix(name, "AWS_ENDPOINT_URL") && cloud.IsLocal(&value) {
 				value = "http://127.0.0.1:9" // a function's own loopback, where nothing listens on Lambda
 			}
 			all = append(all, name+"="+value)
@@ -152,18 +158,8 @@ func (e *environment) variables(folder string) []string {
 	return all
 }
 
-// loopback tells whether a URL is of this machine.
-func loopback(address string) bool {
-	u, err := url.Parse(address)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
-}
-
 // handle hands an event to the process and waits for what comes of it.
-func (r *runtime) handle(v *event, deadline time.Time, timeout time.Duration) (outcome, *fault) {
+func (r *runtime) handle(v *event, deadline time.Time, timeout time.Duration) (Outcome, *fault) {
 	v.deadline = deadline
 	late := time.NewTimer(time.Until(deadline))
 	defer late.Stop()
@@ -175,10 +171,10 @@ func (r *runtime) handle(v *event, deadline time.Time, timeout time.Duration) (o
 		case o := <-v.done:
 			return o, nil
 		case <-r.ended:
-			return outcome{}, r.ending()
+			return Outcome{}, r.ending()
 		case <-late.C:
 			r.kill()
-			return outcome{}, &fault{kind: "Sandbox.Timedout", message: fmt.Sprintf("Task timed out after %.2f seconds", timeout.Seconds())}
+			return Outcome{}, &fault{kind: "Sandbox.Timedout", message: fmt.Sprintf("Task timed out after %.2f seconds", timeout.Seconds())}
 		}
 	}
 }
@@ -221,18 +217,18 @@ func (e *environment) runtimeAPI() http.Handler {
 		case v := <-r.events:
 			w.Header().Set("Lambda-Runtime-Aws-Request-Id", v.id)
 			w.Header().Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(v.deadline.UnixMilli()))
-			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", v.arn)
-			w.Header().Set("Lambda-Runtime-Trace-Id", traceID())
+			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", v.ARN)
+			w.Header().Set("Lambda-Runtime-Trace-Id", v.Trace)
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write(v.payload) // a runtime that is gone is seen to end
+			_, _ = w.Write(v.Payload) // a runtime that is gone is seen to end
 		case <-q.Context().Done():
 		}
 	})
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/{what}", func(w http.ResponseWriter, q *http.Request) {
-		o := outcome{failed: q.PathValue("what") == "error"}
+		o := Outcome{Failed: q.PathValue("what") == "error"}
 		var err error
-		if o.payload, err = io.ReadAll(http.MaxBytesReader(w, q.Body, maxAnswer)); err != nil {
-			o.failed, o.payload = true, []byte(`{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size exceeded maximum allowed payload size (6291556 bytes)."}`)
+		if o.Payload, err = io.ReadAll(http.MaxBytesReader(w, q.Body, MaxAnswer)); err != nil {
+			o.Failed, o.Payload = true, []byte(`{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size exceeded maximum allowed payload size (6291556 bytes)."}`)
 			w.WriteHeader(http.StatusRequestEntityTooLarge)
 		} else {
 			w.WriteHeader(http.StatusAccepted)
@@ -247,7 +243,7 @@ func (e *environment) runtimeAPI() http.Handler {
 		}
 	})
 	mux.HandleFunc("POST /2018-06-01/runtime/init/error", func(w http.ResponseWriter, q *http.Request) {
-		body, _ := io.ReadAll(io.LimitReader(q.Body, maxAnswer)) // what there is of it
+		body, _ := io.ReadAll(io.LimitReader(q.Body, MaxAnswer)) // what there is of it
 		e.mu.Lock()
 		if e.runtime != nil && json.Valid(body) {
 			e.runtime.failed = body
