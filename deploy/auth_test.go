@@ -8,12 +8,11 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -70,13 +69,14 @@ func (w *world) changed(since int) (calls []string) {
 	return calls
 }
 
+// makeJWTZip makes the function with JSON Web Tokens once.
+var makeJWTZip sync.Once
+
 // jwtZip is the function with JSON Web Tokens.
 func (w *world) jwtZip() string {
 	w.t.Helper()
 	zip := filepath.Join(filepath.Dir(w.zip), "notes-jwt.zip")
-	if _, err := os.Stat(zip); err != nil {
-		w.runs("zip", "--jwt", "--arch", runtime.GOARCH, "--out", zip)
-	}
+	makeJWTZip.Do(func() { w.runs("zip", "--jwt", "--arch", runtime.GOARCH, "--out", zip) })
 	return zip
 }
 
@@ -84,6 +84,7 @@ var shown = regexp.MustCompile(`NOTES_TOKEN=(notes_\S+)`)
 
 // TestNothingIsOpenByAccident: without a choice nothing is made, and what was chosen stays.
 func TestNothingIsOpenByAccident(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	_, before := w.calls(0)
 	for _, c := range [][2]string{
@@ -93,7 +94,7 @@ func TestNothingIsOpenByAccident(t *testing.T) {
 		{"--auth=none --boundary=", "--boundary is empty"},
 	} {
 		for _, verb := range []string{"up", "plan"} {
-			out, err := deploy(t, append([]string{verb, "--stack", w.name}, strings.Fields(c[0])...)...)
+			out, err := w.deploy(append([]string{verb, "--stack", w.name}, strings.Fields(c[0])...)...)
 			if err == nil || !strings.Contains(err.Error(), c[1]) || strings.Contains(out, "NOTES_TOKEN=") {
 				t.Errorf("%s %.80s: %v %s, want %q", verb, c[0], err, out, c[1])
 			}
@@ -147,7 +148,7 @@ func TestToken(t *testing.T) {
 	w.is("the new token", "GET", made, 200, `{"notes":[]}`)
 	w.is("which may only read", "POST", made, 403, `"code":"forbidden"`)
 	w.runs("down", "--stack", w.name, "--delete-data", w.name)
-	cmd := exec.Command(built(t), "up", "--stack", w.name, "--zip", w.zip, "--auth", "token", "--json")
+	cmd := w.command("up", "--stack", w.name, "--zip", w.zip, "--auth", "token", "--json")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
@@ -161,6 +162,7 @@ func TestToken(t *testing.T) {
 // TestDriftOfAuth: what somebody changed of who may come is not taken for what is meant, and what a person set beside
 // it stays.
 func TestDriftOfAuth(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	issuer := jwttest.New(t)
 	zip := w.jwtZip()
@@ -180,7 +182,7 @@ func TestDriftOfAuth(t *testing.T) {
 	refused := func(what string) {
 		t.Helper()
 		_, before := w.calls(0)
-		if out, err := deploy(t, "up", "--stack", w.name, "--zip", zip); err == nil || !strings.Contains(err.Error(), "say with --auth who may use the service") {
+		if out, err := w.deploy("up", "--stack", w.name, "--zip", zip); err == nil || !strings.Contains(err.Error(), "say with --auth who may use the service") {
 			t.Errorf("%s: %v %s", what, err, out)
 		}
 		if made := w.changed(before); made != nil {
@@ -279,11 +281,12 @@ func TestJWT(t *testing.T) {
 
 // TestIssuerKeys: up refuses an issuer whose tokens API Gateway cannot check, and makes nothing.
 func TestIssuerKeys(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	issuer := jwttest.New(t)
 	issuer.Publish(`{"keys":[]}`)
 	_, before := w.calls(0)
-	out, err := deploy(t, "up", "--stack", w.name, "--zip", w.zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience", "notes")
+	out, err := w.deploy("up", "--stack", w.name, "--zip", w.zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience", "notes")
 	if !errors.Is(err, errUsage) || w.changed(before) != nil {
 		t.Errorf("%v, %s", err, out)
 	}
@@ -291,6 +294,7 @@ func TestIssuerKeys(t *testing.T) {
 
 // TestConcurrency: it is reserved, changed and given back; an account that has no room is told, and served.
 func TestConcurrency(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.up()
 	reserved := func() int32 {
@@ -317,6 +321,7 @@ func TestConcurrency(t *testing.T) {
 
 // TestBoundary: the role has the boundary that was told, and keeps it.
 func TestBoundary(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	made, err := w.roles().CreatePolicy(t.Context(), &iam.CreatePolicyInput{PolicyName: aws.String(w.name + "-bound"),
 		PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)})

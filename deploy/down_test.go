@@ -8,6 +8,7 @@ import (
 
 // TestDown: it removes what up made, and the notes only if that is asked for.
 func TestDown(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.up()
 	if out := w.runs("down", "--stack", w.name); !strings.Contains(out, "stays, with its notes") {
@@ -18,7 +19,7 @@ func TestDown(t *testing.T) {
 	}
 	w.up()
 	w.answers("up after down", 200, `{"notes":[]}`)
-	if out, err := deploy(t, "down", "--stack", w.name, "--delete-data", "yes"); !errors.Is(err, errUsage) {
+	if out, err := w.deploy("down", "--stack", w.name, "--delete-data", "yes"); !errors.Is(err, errUsage) {
 		t.Errorf("--delete-data yes: %v, %s", err, out)
 	}
 	w.runs("down", "--stack", w.name, "--delete-data", w.name)

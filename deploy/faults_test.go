@@ -9,11 +9,12 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"example.com/portable-notes/deploy/sandbox"
 	"example.com/portable-notes/notes/storetest"
 )
 
@@ -28,15 +29,15 @@ type fault struct {
 }
 
 // runs runs the program, as one of its own where it is to be killed.
-func (f *fault) runs(t *testing.T, mode string, args ...string) error {
-	t.Helper()
+func (f *fault) runs(w *world, mode string, args ...string) error {
+	w.t.Helper()
 	if mode != "killed" {
-		_, err := deploy(t, args...)
+		_, err := w.deploy(args...)
 		return err
 	}
-	cmd := exec.Command(built(t), args...)
+	cmd := w.command(args...)
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	f.victim.Store(cmd.Process)
 	return cmd.Wait()
@@ -94,7 +95,8 @@ func (f *fault) arm(mode string, at int) {
 // TestProofKilledAnywhere: whatever goes wrong at whichever call of up and down, running it again ends as if nothing
 // had.
 func TestProofKilledAnywhere(t *testing.T) {
-	w := enter(t)
+	t.Parallel()
+	w := enter(t).alone(sandbox.Options{Settling: 20 * time.Millisecond, PageSize: 2})
 	w.up()
 	made := w.state(w.name)
 	w.runs("down", "--stack", w.name, "--delete-data", w.name)
@@ -104,9 +106,9 @@ func TestProofKilledAnywhere(t *testing.T) {
 	cases, finished, half := 0, 0, 0
 	for i, mode := range modes {
 		for _, verb := range []string{"up", "down"} {
-			begin, stride := 1, storetest.Amount(2*len(modes), 1)
+			begin, stride := 1, storetest.Amount(4*len(modes), 1)
 			if stride > 1 {
-				begin = 1 + 2*i // every second call meets one of the modes; in a long run each call meets each
+				begin = 1 + 4*i // every fourth call meets one of the modes; in a long run each call meets each
 			}
 			for at := begin; ; at += stride {
 				name := fmt.Sprintf("%s-%s%s%d", w.name, mode[:1], verb[:1], at)
@@ -120,7 +122,7 @@ func TestProofKilledAnywhere(t *testing.T) {
 					args = append(args, "--delete-data", name)
 				}
 				f.arm(mode, at)
-				err := f.runs(t, mode, args...)
+				err := f.runs(w, mode, args...)
 				reached := f.n.Load() >= int64(at)
 				f.arm("", 0)
 				if !reached {

@@ -111,16 +111,17 @@ func lag(t *testing.T, endpoint, service string, by time.Duration) (*lagging, st
 func TestLaggingReads(t *testing.T) {
 	by := time.Duration(storetest.Amount(500, 2000)) * time.Millisecond
 	settle = by + by/4
-	defer func() { settle = 0 }()
+	t.Cleanup(func() { settle = 0 })
 	for _, service := range []string{"iam", "dynamodb", "logs", "lambda", "apigateway"} {
 		t.Run(service, func(t *testing.T) {
+			t.Parallel()
 			w := enter(t)
 			l, endpoint := lag(t, w.URL, service, by)
 			w.at(endpoint, "us-east-1")
 			goes := func(args ...string) {
 				t.Helper()
 				for try := 1; ; try++ {
-					out, err := deploy(t, args...)
+					out, err := w.deploy(args...)
 					if err == nil {
 						return
 					}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -142,8 +141,9 @@ func TestBadInput(t *testing.T) {
 		"an unknown command": {[]string{"--nothing"}, "", "unknown flag"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			cmd := exec.Command(built(t), append([]string{"up", "--stack", w.name, "--zip", w.zip, "--auth", "none"}, c.args...)...)
-			cmd.Env = os.Environ()
+			t.Parallel()
+			args := []string{"up", "--stack", w.name, "--zip", w.zip, "--auth", "none"}
+			cmd := w.command(append(args, c.args...)...)
 			for _, entry := range strings.Fields(c.env) {
 				if code, ok := strings.CutPrefix(entry, "FAULT="); ok {
 					server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

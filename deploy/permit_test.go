@@ -18,6 +18,7 @@ import (
 // TestPermit: it heals an API that others made, opens what its routes need and nothing else, and leaves what is not
 // ours alone; what it cannot help it lists.
 func TestPermit(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.up()
 	ctx, gateway := t.Context(), w.gateway()
@@ -144,7 +145,7 @@ func TestPermit(t *testing.T) {
 		t.Errorf("permit without a route says %s", out)
 	}
 	for _, args := range [][]string{{"permit"}, {"permit", "--api", "nosuch"}, {"permit", "--api", *api, "--stage", "nosuch"}, {"permit", "--api", *api, "--function", "nosuch"}, {"permit", "--api", *api, "--scope", "x"}, {"explain"}, {"explain", "arn:x"}} {
-		if out, err := deploy(t, args...); err == nil {
+		if out, err := w.deploy(args...); err == nil {
 			t.Errorf("%v: %s", args, out)
 		}
 	}
@@ -155,6 +156,7 @@ func TestPermit(t *testing.T) {
 
 // TestScopes: narrowing a wide grant of ours leaves no moment without one.
 func TestScopes(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.up()
 	api := w.api()
@@ -172,6 +174,7 @@ func TestScopes(t *testing.T) {
 
 // TestFullPolicy: where a policy has no room permit says so before it writes anything, and a wider scope fits.
 func TestFullPolicy(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.up()
 	ctx, api := t.Context(), w.api()
@@ -197,7 +200,7 @@ func TestFullPolicy(t *testing.T) {
 		return *p.Policy
 	}
 	before := text()
-	if out, err := deploy(t, "permit", "--api", api); err == nil || !strings.Contains(err.Error(), "use --scope stage or --scope api") || text() != before {
+	if out, err := w.deploy("permit", "--api", api); err == nil || !strings.Contains(err.Error(), "use --scope stage or --scope api") || text() != before {
 		t.Errorf("permit with a full policy: %v, %s", err, out)
 	}
 	for i := range 2 {

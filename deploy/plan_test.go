@@ -21,6 +21,7 @@ import (
 // TestProofPlanScript: the script that plan prints makes a stack that up finds complete, also when it is run again; and
 // it finds one that up made complete.
 func TestProofPlanScript(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	if _, err := exec.LookPath("aws"); err != nil {
 		storetest.Lacks(t, "the aws CLI", err)
@@ -35,7 +36,7 @@ func TestProofPlanScript(t *testing.T) {
 		t.Helper()
 		script := w.runs(append([]string{"plan", "--stack", w.name}, more...)...)
 		cmd := exec.Command("sh")
-		cmd.Stdin, cmd.Dir = strings.NewReader(script), folder
+		cmd.Stdin, cmd.Dir, cmd.Env = strings.NewReader(script), folder, w.environ()
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)

@@ -23,6 +23,7 @@ import (
 
 // TestLeastPrivilege: the service makes the calls that its role allows and no others, and misses each of them.
 func TestLeastPrivilege(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.up()
 	ctx, role, session := t.Context(), w.name+"-us-east-1", ":assumed-role/"+w.name+"-us-east-1/"
@@ -111,6 +112,7 @@ func TestLeastPrivilege(t *testing.T) {
 
 // TestOperatorRights: the policy that is printed for the operator covers what up, down and permit call, and no more.
 func TestOperatorRights(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	_, before := w.calls(0)
 	w.up()

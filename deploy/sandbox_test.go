@@ -78,6 +78,7 @@ func typed(t *testing.T, script string, environ ...string) (stdout, stderr strin
 
 // TestProofReadmeStory: the README's commands show the blank 500 and its cure.
 func TestProofReadmeStory(t *testing.T) {
+	t.Parallel()
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -106,6 +107,7 @@ func TestProofReadmeStory(t *testing.T) {
 // TestProofReadmeOnAWS: the chapter's commands make the service, print it, and remove it; and they heal an API that
 // others made, which gives the blank 500.
 func TestProofReadmeOnAWS(t *testing.T) {
+	t.Parallel()
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -162,6 +164,7 @@ curl -s -w ' gone %{http_code}\n' $url
 // TestProofArticle: the story that this program exists for, word for word, with the aws CLI alone; and then each line
 // of its table of errors.
 func TestProofArticle(t *testing.T) {
+	t.Parallel()
 	zip := function(t)
 	const script = `
 aws() { command aws --output text "$@"; }
@@ -344,6 +347,7 @@ const emulator = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-l
 // TestProofAsTheEmulator: the same bootstrap answers the same events alike in the sandbox and under AWS's own runtime
 // emulator.
 func TestProofAsTheEmulator(t *testing.T) {
+	t.Parallel()
 	tools := t.TempDir()
 	install := exec.Command("go", "install", emulator)
 	install.Env = append(os.Environ(), "GOBIN="+tools)

@@ -28,6 +28,7 @@ import (
 // TestUpBreakHeal: the stack answers; without its grants it gives the blank 500 while the function works; permit heals
 // it; an API that was made again is healed by up, which also removes what no route needs any more.
 func TestUpBreakHeal(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	out := w.up()
 	for _, want := range []string{"table " + w.name, "created", "live check", "curl -s " + w.URL, "Anyone who knows this URL can read and write the notes."} {
@@ -72,6 +73,7 @@ func TestUpBreakHeal(t *testing.T) {
 
 // TestUpAgain: with nothing to do, up writes nothing; from nothing it takes at most 60 calls.
 func TestUpAgain(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.at(w.URL, "eu-north-1") // where no other test has APIs, of which lists would have more pages
 	defer w.runs("down", "--stack", w.name, "--delete-data", w.name)
@@ -97,6 +99,7 @@ func TestUpAgain(t *testing.T) {
 
 // TestSettingsStay: what a later up is not told stays as it is, and what it changes is said before.
 func TestSettingsStay(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.up("--memory", "512", "--retention", "30", "--base-path", "/api", "--concurrency", "7")
 	stays := func(t *testing.T) {
@@ -146,6 +149,7 @@ func TestSettingsStay(t *testing.T) {
 
 // TestClosedEndpoint: a default endpoint that somebody closed stays closed, unless it is to be opened.
 func TestClosedEndpoint(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.up()
 	api := w.api()
@@ -166,6 +170,7 @@ func TestClosedEndpoint(t *testing.T) {
 // TestDrift: what a person changed by hand is shown and put right; what is not ours on the function's policy is only
 // said.
 func TestDrift(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.up()
 	made, ctx := w.state(w.name), t.Context()
@@ -226,13 +231,14 @@ func TestDrift(t *testing.T) {
 	if out := w.up(); !strings.Contains(out, "not ours, and were left alone: [somebody]") {
 		t.Errorf("up says %s", out)
 	}
-	if out, err := deploy(t, "up", "--stack", w.name, "--zip", w.zip, "--auth", "none", "--strict"); err == nil || !strings.Contains(err.Error(), "somebody") {
+	if out, err := w.deploy("up", "--stack", w.name, "--zip", w.zip, "--auth", "none", "--strict"); err == nil || !strings.Contains(err.Error(), "somebody") {
 		t.Errorf("up --strict: %v, %s", err, out)
 	}
 }
 
 // TestRoleMadeAgain: a function whose role was deleted and made again cannot start, and up heals it.
 func TestRoleMadeAgain(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.up()
 	made, ctx, role := w.state(w.name), t.Context(), w.name+"-us-east-1"
@@ -261,6 +267,7 @@ func TestRoleMadeAgain(t *testing.T) {
 
 // TestTwoRegions: two stacks of one name in two regions do not touch each other.
 func TestTwoRegions(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.up()
 	made := w.state(w.name)
@@ -277,6 +284,7 @@ func TestTwoRegions(t *testing.T) {
 
 // TestTwoAtOnce: two programs at once make one right stack.
 func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.up()
 	made := w.state(w.name)
@@ -286,7 +294,7 @@ func TestTwoAtOnce(t *testing.T) {
 		for range 2 {
 			both.Go(func() {
 				for attempt := range 3 { // one may meet what the other is just changing, and is run again
-					out, err := deploy(t, "up", "--stack", name, "--zip", w.zip, "--auth", "none")
+					out, err := w.deploy("up", "--stack", name, "--zip", w.zip, "--auth", "none")
 					if err == nil {
 						break
 					}
@@ -306,6 +314,7 @@ func TestTwoAtOnce(t *testing.T) {
 
 // TestForeign: what has a name of ours and is not ours is not touched, by no program and no script.
 func TestForeign(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	ctx := t.Context()
 	zip, err := os.ReadFile(w.zip)
@@ -319,18 +328,18 @@ func TestForeign(t *testing.T) {
 	if _, err := w.functions().CreateFunction(ctx, &lambda.CreateFunctionInput{FunctionName: &w.name, Role: theirs.Role.Arn, Runtime: "provided.al2023", Handler: aws.String("theirs"), Code: &lambdatypes.FunctionCode{ZipFile: zip}}); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := deploy(t, "up", "--stack", w.name, "--zip", w.zip, "--auth", "none"); err == nil || !strings.Contains(err.Error(), "not of this stack") {
+	if out, err := w.deploy("up", "--stack", w.name, "--zip", w.zip, "--auth", "none"); err == nil || !strings.Contains(err.Error(), "not of this stack") {
 		t.Errorf("up: %v, %s", err, out)
 	}
 	script := w.runs("plan", "--stack", w.name, "--auth", "none")
 	for name, run := range map[string]string{"the script": script, "of another account": strings.ReplaceAll(script, sandbox.Account, "999999999999")} {
 		cmd := exec.Command("sh")
-		cmd.Stdin, cmd.Dir = strings.NewReader(run), filepath.Dir(w.zip)
+		cmd.Stdin, cmd.Dir, cmd.Env = strings.NewReader(run), filepath.Dir(w.zip), w.environ()
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "not of") {
 			t.Errorf("%s: %v, %s", name, err, out)
 		}
 	}
-	if out, err := deploy(t, "down", "--stack", w.name); err == nil || !strings.Contains(err.Error(), "not of this stack") {
+	if out, err := w.deploy("down", "--stack", w.name); err == nil || !strings.Contains(err.Error(), "not of this stack") {
 		t.Errorf("down: %v, %s", err, out)
 	}
 	got, err := w.functions().GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
@@ -341,6 +350,7 @@ func TestForeign(t *testing.T) {
 
 // TestForeignAPI: an API of the stack's name that is not the stack's is left alone, and the stack has its own.
 func TestForeignAPI(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	ctx := t.Context()
 	foreign, err := w.gateway().CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: &w.name, ProtocolType: "HTTP"})
@@ -360,6 +370,7 @@ func TestForeignAPI(t *testing.T) {
 // TestLeftBehind: what an accident left behind is found again: a renamed API, a second integration in use, a stage
 // without routes, log groups of other stages.
 func TestLeftBehind(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	w.up()
 	ctx, api, made := t.Context(), w.api(), w.state(w.name)
@@ -415,14 +426,8 @@ func TestLeftBehind(t *testing.T) {
 
 // TestSlowAWS: roles that cannot be assumed yet, functions that are pending and updates in progress are awaited.
 func TestSlowAWS(t *testing.T) {
-	w := enter(t)
-	s, err := sandbox.Start(t.Context(), sandbox.Options{RoleDelay: 2 * time.Second, Settling: 700 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	w.Sandbox = s
-	w.at(s.URL, "us-east-1")
+	t.Parallel()
+	w := enter(t).alone(sandbox.Options{RoleDelay: 2 * time.Second, Settling: 700 * time.Millisecond})
 	w.up()
 	w.answers("after up", 200, `{"notes":[]}`)
 	if out := w.up("--memory", "512"); !strings.Contains(out, "updated: MemorySize 256 -> 512") {
@@ -433,6 +438,7 @@ func TestSlowAWS(t *testing.T) {
 
 // TestInterrupted: ^C ends at once with one sentence, and a second run goes on.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	w := enter(t)
 	f := newFault(t, w.URL)
 	hang := make(chan struct{})
@@ -449,14 +455,15 @@ func TestInterrupted(t *testing.T) {
 	}))
 	defer slow.Close()
 	defer close(hang)
-	cmd := exec.Command(built(t), "up", "--stack", w.name, "--zip", w.zip, "--auth", "none")
-	cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+slow.URL)
+	w.at(slow.URL, "us-east-1")
+	cmd := w.command("up", "--stack", w.name, "--zip", w.zip, "--auth", "none")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	<-reached
+	w.at(w.URL, "us-east-1")
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -48,7 +49,8 @@ type world struct {
 	t    *testing.T
 	name string
 	zip  string
-	cfg  aws.Config
+	cfg  aws.Config // of the test
+	told aws.Config // of the program, which has a key of its own
 }
 
 func enter(t *testing.T) *world {
@@ -74,18 +76,53 @@ func enter(t *testing.T) *world {
 	return w
 }
 
-// at points the settings of the SDK to an endpoint and a region.
-func (w *world) at(endpoint, region string) {
-	w.cfg = aws.Config{Region: region, BaseEndpoint: &w.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}
-	for name, value := range map[string]string{"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"} {
-		w.t.Setenv(name, value)
+// alone goes to a sandbox of the test's own.
+func (w *world) alone(o sandbox.Options) *world {
+	w.t.Helper()
+	s, err := sandbox.Start(w.t.Context(), o)
+	if err != nil {
+		w.t.Fatal(err)
 	}
+	w.t.Cleanup(s.Close)
+	w.Sandbox = s
+	w.at(s.URL, "us-east-1")
+	return w
+}
+
+// at points the program to an endpoint and a region, and the test to the region.
+func (w *world) at(endpoint, region string) {
+	w.cfg = aws.Config{Region: region, BaseEndpoint: &w.URL,
+		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}
+	w.told = aws.Config{Region: region, BaseEndpoint: &endpoint,
+		Credentials: credentials.NewStaticCredentialsProvider(w.name, "b", "")}
+}
+
+// environ is the environment for a program of its own, with more entries.
+func (w *world) environ(more ...string) []string {
+	return slices.Concat(os.Environ(), []string{
+		"AWS_ENDPOINT_URL=" + *w.told.BaseEndpoint, "AWS_REGION=" + w.told.Region, "AWS_DEFAULT_REGION=" + w.told.Region,
+		"AWS_ACCESS_KEY_ID=" + w.name, "AWS_SECRET_ACCESS_KEY=b"}, more)
+}
+
+// command is the program, to be run as one of its own.
+func (w *world) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(built(w.t), args...)
+	cmd.Env = w.environ()
+	return cmd
+}
+
+// deploy runs the program.
+func (w *world) deploy(args ...string) (string, error) {
+	w.t.Helper()
+	var out bytes.Buffer
+	err := run(cloud.WithConfig(w.t.Context(), w.told), args, &out, &out)
+	return out.String(), err
 }
 
 // runs runs the program, and ends the test if it fails.
 func (w *world) runs(args ...string) string {
 	w.t.Helper()
-	out, err := deploy(w.t, args...)
+	out, err := w.deploy(args...)
 	if err != nil {
 		w.t.Fatalf("deploy %v: %v\n%s", args, err, out)
 	}
@@ -139,11 +176,11 @@ func (w *world) answers(what string, status int, body string) {
 	}
 }
 
-// calls are the operator's calls that were made since a number of calls, and how many there are now.
+// calls are the program's calls that were made since a number of calls, and how many there are now.
 func (w *world) calls(since int) (some []sandbox.Call, now int) {
 	all := w.Calls()
 	for _, c := range all[since:] {
-		if c.Caller == "" {
+		if c.Key == w.name {
 			some = append(some, c)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 // TestZip: the file is what provided.al2023 wants, within bounds that a package which makes text/template reachable
 // would break, and the same from two folders.
 func TestZip(t *testing.T) {
+	t.Parallel()
 	for arch, machine := range map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64} {
 		out := filepath.Join(t.TempDir(), "notes.zip")
 		if said, err := deploy(t, "zip", "--arch", arch, "--out", out); err != nil {

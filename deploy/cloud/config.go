@@ -26,8 +26,19 @@ func Open(ctx context.Context) (*Cloud, aws.Config, error) {
 	return c, cfg, c.checkEndpoints()
 }
 
+// configKey is the key of a context for settings that are given.
+type configKey struct{}
+
+// WithConfig returns a context in which cfg are the settings, whatever the environment says.
+func WithConfig(ctx context.Context, cfg aws.Config) context.Context {
+	return context.WithValue(ctx, configKey{}, cfg)
+}
+
 // LoadConfig reads the settings of the AWS SDK: environment, profiles, roles.
 func LoadConfig(ctx context.Context) (aws.Config, error) {
+	if cfg, ok := ctx.Value(configKey{}).(aws.Config); ok {
+		return cfg, nil
+	}
 	cfg, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
 		return cfg, fmt.Errorf("the AWS settings cannot be read: %w", err)

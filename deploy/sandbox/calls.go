@@ -19,6 +19,7 @@ type Call struct {
 	Service   string   // as IAM's actions name it: dynamodb, lambda, apigateway, iam, logs, sts
 	Operation string   // such as Query; of one that is not known here, method and path
 	Region    string   // that the call was signed for
+	Key       string   // id of the access key that signed it
 	Caller    string   // ARN of a user or of a role's session; "" for the operator, who may do all
 	Resources []string // ARNs that it is done to, or *; nil of the operator's calls
 	Refusal   string   // why the caller may not do it; "" where it may
@@ -44,7 +45,6 @@ type call struct {
 	Call
 	*http.Request
 	body []byte
-	key  string // id of the access key that signed it
 }
 
 // answer is what AWS answers.
@@ -72,7 +72,7 @@ func readCall(w http.ResponseWriter, r *http.Request) (*call, error) {
 	if signed == nil {
 		return nil, fmt.Errorf("this is the sandbox of portable-notes. It takes signed calls of AWS's services, and requests to HTTP APIs under %sAPI-ID/STAGE/", apiPath)
 	}
-	c.key, c.Region, c.Service = signed[1], signed[2], signed[3]
+	c.Key, c.Region, c.Service = signed[1], signed[2], signed[3]
 	var err error
 	if c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxCall)); err != nil {
 		return nil, fmt.Errorf("the call's body cannot be read: %w", err)

@@ -227,8 +227,8 @@ func (s *Sandbox) call(ctx context.Context, c *call) (a answer) {
 		c.Status = a.status
 		s.record(c.Call)
 	}()
-	who := s.signer(c.key)
-	if strings.HasPrefix(c.key, keyPrefix) && who == nil || who != nil && who.owner == "" {
+	who := s.signer(c.Key)
+	if strings.HasPrefix(c.Key, keyPrefix) && who == nil || who != nil && who.owner == "" {
 		return c.refuse(http.StatusForbidden, "UnrecognizedClientException", "The security token included in the request is invalid.")
 	}
 	if who == nil {
