@@ -17,29 +17,34 @@ const module = "example.com/portable-notes"
 // allowed are the arrows: what each package may import of this project's own. Requests flow one way, from a door to the
 // app, the notes and a store, and nothing calls back up. A package that is not here may import nothing of ours.
 var allowed = map[string][]string{
-	"adapters/lambda":   {"adapters/settings", "app", "app/jwt", "notes", "notes/dynamo", "notes/meter"},
-	"adapters/server":   {"adapters/settings", "app", "app/about", "app/jwt", "app/token", "notes", "notes/bolt", "notes/dynamo", "notes/meter"},
+	"adapters/lambda": {"adapters/settings", "app", "app/jwt", "notes", "notes/dynamo", "notes/meter"},
+	"adapters/server": {"adapters/settings", "app", "app/about", "app/jwt", "app/token", "notes", "notes/bolt",
+		"notes/dynamo", "notes/meter"},
 	"adapters/settings": {"app", "app/token"},
-	"deploy":            {"app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/converge", "deploy/facts", "deploy/gateway", "deploy/pack", "deploy/policy", "deploy/report", "deploy/sandbox", "deploy/stack", "deploy/transfer", "notes", "notes/bolt", "notes/dynamo"},
-	"app":               {"notes"},
-	"app/about":         {"app"},
-	"app/jwt":           {"app"},
-	"app/token":         {"app"},
-	"notes":             {},
-	"deploy/call":       {},
-	"deploy/cloud":      {"deploy/call"},
-	"deploy/converge":   {"deploy/call", "deploy/cloud", "deploy/facts", "deploy/gateway", "deploy/policy", "deploy/report", "deploy/stack"},
-	"deploy/facts":      {"app/jwt", "deploy/cloud", "deploy/gateway", "deploy/policy"},
-	"deploy/gateway":    {"deploy/policy"},
-	"deploy/pack":       {},
-	"deploy/policy":     {},
-	"deploy/report":     {},
-	"deploy/sandbox":    {"deploy/gateway", "deploy/policy", "deploy/sandbox/function", "deploy/sandbox/process"},
+	"deploy": {"app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/converge", "deploy/facts",
+		"deploy/gateway", "deploy/pack", "deploy/policy", "deploy/report", "deploy/sandbox", "deploy/stack",
+		"deploy/transfer", "notes", "notes/bolt", "notes/dynamo"},
+	"app":          {"notes"},
+	"app/about":    {"app"},
+	"app/jwt":      {"app"},
+	"app/token":    {"app"},
+	"notes":        {},
+	"deploy/call":  {},
+	"deploy/cloud": {"deploy/call"},
+	"deploy/converge": {"deploy/call", "deploy/cloud", "deploy/facts", "deploy/gateway", "deploy/policy",
+		"deploy/report", "deploy/stack"},
+	"deploy/facts":   {"app/jwt", "deploy/cloud", "deploy/gateway", "deploy/policy"},
+	"deploy/gateway": {"deploy/policy"},
+	"deploy/pack":    {},
+	"deploy/policy":  {},
+	"deploy/report":  {},
+	"deploy/sandbox": {"deploy/gateway", "deploy/policy", "deploy/sandbox/function", "deploy/sandbox/process"},
 
 	"deploy/sandbox/function": {"deploy/cloud", "deploy/sandbox/process"},
 	"deploy/sandbox/process":  {},
 
-	"deploy/stack":    {"app", "app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/gateway", "deploy/policy", "notes/dynamo"},
+	"deploy/stack": {"app", "app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/gateway", "deploy/policy",
+		"notes/dynamo"},
 	"deploy/transfer": {"notes"},
 	"notes/bolt":      {"notes"},
 	"notes/dynamo":    {"notes"},
@@ -88,7 +93,8 @@ func TestArrows(t *testing.T) {
 				t.Errorf("%s imports %s, and is to compute only", from, imported)
 			}
 			to, ours := strings.CutPrefix(imported, module+"/")
-			if ours && (!slices.Contains(allowed[from], to) || slices.Contains(suites, to) && !slices.Contains(suites, from)) {
+			if ours && (!slices.Contains(allowed[from], to) || slices.Contains(suites, to) && !slices.Contains(suites,
+				from)) {
 				t.Errorf("%s imports %s, which the layout does not allow: see allowed in arrows_test.go", from, to)
 			}
 		}

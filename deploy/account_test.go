@@ -38,7 +38,8 @@ func TestOnAWS(t *testing.T) {
 	if address == nil {
 		t.Fatal("up prints no URL")
 	}
-	if again := run("up", "--stack", name, "--auth", "none"); strings.Contains(again, "created") || strings.Contains(again, "updated") {
+	if again := run("up", "--stack", name, "--auth", "none"); strings.Contains(again, "created") ||
+		strings.Contains(again, "updated") {
 		t.Error("up again changes something")
 	}
 	cfg, err := cloud.LoadConfig(t.Context())
@@ -49,8 +50,10 @@ func TestOnAWS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, g := range (stack.Stack{Name: name, Partition: partition, Region: cfg.Region, Account: account, Stage: "dev", Auth: stack.Auth{Kind: "none"}}).Grants(address[1]) {
-		if _, err := lambda.NewFromConfig(cfg).RemovePermission(t.Context(), &lambda.RemovePermissionInput{FunctionName: &name, StatementId: &g.StatementID}); err != nil {
+	for _, g := range (stack.Stack{Name: name, Partition: partition, Region: cfg.Region, Account: account, Stage: "dev",
+		Auth: stack.Auth{Kind: "none"}}).Grants(address[1]) {
+		if _, err := lambda.NewFromConfig(cfg).RemovePermission(t.Context(),
+			&lambda.RemovePermissionInput{FunctionName: &name, StatementId: &g.StatementID}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -30,7 +30,8 @@ import (
 // ask asks the stack's API with a token, or without.
 func (w *world) ask(method, token string) (int, string) {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), method, w.URL+"/_aws/execute-api/"+w.api()+"/dev/notes", strings.NewReader(`{"title":"x"}`))
+	r, err := http.NewRequestWithContext(w.t.Context(), method, w.URL+"/_aws/execute-api/"+w.api()+"/dev/notes",
+		strings.NewReader(`{"title":"x"}`))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -88,9 +89,14 @@ func TestNothingIsOpenByAccident(t *testing.T) {
 	w := enter(t)
 	_, before := w.calls(0)
 	for _, c := range [][2]string{
-		{"", "say who may use the service"}, {"--auth=open", "--auth must be token, jwt or none"}, {"--auth=jwt", "needs --issuer"}, {"--auth=jwt --issuer=example.com --audience=x", "--issuer must be the issuer's https URL"}, {"--issuer=https://example.com", "go with --auth jwt"},
-		{"--tokens=x", "goes with --auth token"}, {"--auth=none --tokens=x", "goes with --auth token"}, {"--auth=token --tokens=anna", "--tokens: token 1: must be"}, {"--auth=token --audience=x", "go with --auth jwt"},
-		{"--auth=token --tokens=" + strings.Repeat("x", 4000), "has room for 3500"}, {"--auth=none --concurrency=-1", "must be 0 or more"}, {"--auth=token --tokens=", "--tokens is empty"}, {"--auth=", "--auth is empty"},
+		{"", "say who may use the service"}, {"--auth=open", "--auth must be token, jwt or none"}, {"--auth=jwt",
+			"needs --issuer"}, {"--auth=jwt --issuer=example.com --audience=x", "--issuer must be the issuer's https " +
+			"URL"}, {"--issuer=https://example.com", "go with --auth jwt"},
+		{"--tokens=x", "goes with --auth token"}, {"--auth=none --tokens=x", "goes with --auth token"},
+		{"--auth=token --tokens=anna", "--tokens: token 1: must be"}, {"--auth=token --audience=x",
+			"go with --auth jwt"},
+		{"--auth=token --tokens=" + strings.Repeat("x", 4000), "has room for 3500"}, {"--auth=none --concurrency=-1",
+			"must be 0 or more"}, {"--auth=token --tokens=", "--tokens is empty"}, {"--auth=", "--auth is empty"},
 		{"--auth=none --boundary=", "--boundary is empty"},
 	} {
 		for _, verb := range []string{"up", "plan"} {
@@ -113,11 +119,13 @@ func TestToken(t *testing.T) {
 	if match == nil || strings.Count(out, match[1]) != 1 || !strings.Contains(out, "a note was made, read, changed") {
 		t.Fatalf("up says %s", out)
 	}
-	function, err := w.functions().GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
+	function, err := w.functions().GetFunctionConfiguration(t.Context(),
+		&lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if said := fmt.Sprint(function.Environment.Variables); strings.Contains(said, match[1]) || !strings.Contains(said, "owner write sha256:") {
+	if said := fmt.Sprint(function.Environment.Variables); strings.Contains(said, match[1]) || !strings.Contains(said,
+		"owner write sha256:") {
 		t.Errorf("the function is told %s", said)
 	}
 	_, after := w.calls(0)
@@ -134,7 +142,8 @@ func TestToken(t *testing.T) {
 		t.Errorf("up again calls %v", made)
 	}
 	t.Setenv("NOTES_TOKEN", match[1])
-	if out := w.runs("up", "--stack", w.name, "--zip", w.zip, "--check"); !strings.Contains(out, "a note was made, read, changed") {
+	if out := w.runs("up", "--stack", w.name, "--zip", w.zip, "--check"); !strings.Contains(out,
+		"a note was made, read, changed") {
 		t.Errorf("with the token up says %s", out)
 	}
 
@@ -166,23 +175,28 @@ func TestDriftOfAuth(t *testing.T) {
 	w := enter(t)
 	issuer := jwttest.New(t)
 	zip := w.jwtZip()
-	jwt := []string{"up", "--stack", w.name, "--zip", zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience", jwttest.Audience}
+	jwt := []string{"up", "--stack", w.name, "--zip", zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience",
+		jwttest.Audience}
 	w.runs(jwt...)
 	set := func(change func(map[string]string)) {
 		t.Helper()
-		function, err := w.functions().GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
+		function, err := w.functions().GetFunctionConfiguration(t.Context(),
+			&lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
 		if err != nil {
 			t.Fatal(err)
 		}
 		change(function.Environment.Variables)
-		if _, err := w.functions().UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, Environment: &lambdatypes.Environment{Variables: function.Environment.Variables}}); err != nil {
+		if _, err := w.functions().UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{
+			FunctionName: &w.name, Environment: &lambdatypes.Environment{
+				Variables: function.Environment.Variables}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	refused := func(what string) {
 		t.Helper()
 		_, before := w.calls(0)
-		if out, err := w.deploy("up", "--stack", w.name, "--zip", zip); err == nil || !strings.Contains(err.Error(), "say with --auth who may use the service") {
+		if out, err := w.deploy("up", "--stack", w.name, "--zip", zip); err == nil || !strings.Contains(err.Error(),
+			"say with --auth who may use the service") {
 			t.Errorf("%s: %v %s", what, err, out)
 		}
 		if made := w.changed(before); made != nil {
@@ -191,7 +205,8 @@ func TestDriftOfAuth(t *testing.T) {
 		w.is(what, "GET", "", 401, `{"message":"Unauthorized"}`)
 	}
 	set(func(v map[string]string) {
-		maps.Copy(v, map[string]string{"NOTES_AUTH": "none", "NOTES_LOG_KEY": "0123456789abcdef-secret", "NOTES_CORS_ORIGINS": "https://example.com"})
+		maps.Copy(v, map[string]string{"NOTES_AUTH": "none", "NOTES_LOG_KEY": "0123456789abcdef-secret",
+			"NOTES_CORS_ORIGINS": "https://example.com"})
 		delete(v, "NOTES_JWT_ISSUER")
 		delete(v, "NOTES_JWT_AUDIENCE")
 	})
@@ -200,14 +215,17 @@ func TestDriftOfAuth(t *testing.T) {
 	if strings.Contains(out, "secret") || !strings.Contains(out, "Environment.Variables.NOTES_AUTH changed") {
 		t.Errorf("up says %s", out)
 	}
-	function, err := w.functions().GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
-	if v := function.Environment.Variables; err != nil || v["NOTES_LOG_KEY"] == "" || v["NOTES_CORS_ORIGINS"] == "" || v["NOTES_AUTH"] != "jwt" {
+	function, err := w.functions().GetFunctionConfiguration(t.Context(),
+		&lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
+	if v := function.Environment.Variables; err != nil || v["NOTES_LOG_KEY"] == "" || v["NOTES_CORS_ORIGINS"] == "" ||
+		v["NOTES_AUTH"] != "jwt" {
 		t.Errorf("the function's variables are %v, %v", v, err)
 	}
 	w.runs("up", "--stack", w.name, "--zip", zip, "--auth", "none")
 	w.is("opened on purpose", "GET", "", 200, "notes")
 	api := aws.String(w.api())
-	authorizer, err := w.gateway().CreateAuthorizer(t.Context(), &apigatewayv2.CreateAuthorizerInput{ApiId: api, Name: aws.String("mine"), AuthorizerType: "JWT", IdentitySource: []string{"$request.header.Authorization"},
+	authorizer, err := w.gateway().CreateAuthorizer(t.Context(), &apigatewayv2.CreateAuthorizerInput{ApiId: api,
+		Name: aws.String("mine"), AuthorizerType: "JWT", IdentitySource: []string{"$request.header.Authorization"},
 		JwtConfiguration: &gatewaytypes.JWTConfiguration{Issuer: &issuer.URL, Audience: []string{"x"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +235,8 @@ func TestDriftOfAuth(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, route := range routes.Items {
-		if _, err := w.gateway().UpdateRoute(t.Context(), &apigatewayv2.UpdateRouteInput{ApiId: api, RouteId: route.RouteId, AuthorizationType: "JWT", AuthorizerId: authorizer.AuthorizerId}); err != nil {
+		if _, err := w.gateway().UpdateRoute(t.Context(), &apigatewayv2.UpdateRouteInput{ApiId: api,
+			RouteId: route.RouteId, AuthorizationType: "JWT", AuthorizerId: authorizer.AuthorizerId}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -231,8 +250,10 @@ func TestJWT(t *testing.T) {
 	issuer := jwttest.New(t)
 	zip := w.jwtZip()
 	t.Setenv("NOTES_TOKEN", issuer.Token(t, "deploy", "notes:write"))
-	args := []string{"up", "--stack", w.name, "--zip", zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience", jwttest.Audience}
-	if out := w.runs(args...); !strings.Contains(out, "a note was made, read, changed") || !strings.Contains(out, "authorizer for tokens of "+issuer.URL) {
+	args := []string{"up", "--stack", w.name, "--zip", zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience",
+		jwttest.Audience}
+	if out := w.runs(args...); !strings.Contains(out, "a note was made, read, changed") || !strings.Contains(out,
+		"authorizer for tokens of "+issuer.URL) {
 		t.Errorf("up says %s", out)
 	}
 	t.Setenv("NOTES_TOKEN", "")
@@ -250,8 +271,11 @@ func TestJWT(t *testing.T) {
 	w.is("a reader", "POST", issuer.Token(t, "anna", "notes:read"), 403, `"code":"forbidden"`)
 	w.is("a writer", "POST", issuer.Token(t, "anna", "notes:write"), 201, `"title":"x"`)
 	w.is("another", "GET", issuer.Token(t, "ben", "notes:write"), 200, `{"notes":[]}`)
-	event := `{"version":"2.0","rawPath":"/dev/notes","headers":{"host":"x"},"requestContext":{"http":{"method":"GET","sourceIp":"127.0.0.1"},"stage":"dev","authorizer":{"jwt":{"claims":{"sub":"anna"}}}}}`
-	if answer, err := w.functions().Invoke(t.Context(), &lambda.InvokeInput{FunctionName: &w.name, Payload: []byte(event)}); err != nil || !strings.Contains(string(answer.Payload), "unauthenticated") {
+	event := `{"version":"2.0","rawPath":"/dev/notes","headers":{"host":"x"},` +
+		`"requestContext":{"http":{"method":"GET","sourceIp":"127.0.0.1"},"stage":"dev",` +
+		`"authorizer":{"jwt":{"claims":{"sub":"anna"}}}}}`
+	if answer, err := w.functions().Invoke(t.Context(), &lambda.InvokeInput{FunctionName: &w.name,
+		Payload: []byte(event)}); err != nil || !strings.Contains(string(answer.Payload), "unauthenticated") {
 		t.Errorf("past API Gateway the function answers %s, %v", answer.Payload, err)
 	}
 
@@ -260,7 +284,8 @@ func TestJWT(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.gateway().UpdateRoute(t.Context(), &apigatewayv2.UpdateRouteInput{ApiId: aws.String(w.api()), RouteId: routes.Items[0].RouteId, AuthorizationType: "NONE", AuthorizationScopes: []string{}}); err != nil {
+	if _, err := w.gateway().UpdateRoute(t.Context(), &apigatewayv2.UpdateRouteInput{ApiId: aws.String(w.api()),
+		RouteId: routes.Items[0].RouteId, AuthorizationType: "NONE", AuthorizationScopes: []string{}}); err != nil {
 		t.Fatal(err)
 	}
 	if out := w.runs(args...); !strings.Contains(out, "AuthorizationType NONE -> JWT") {
@@ -269,7 +294,8 @@ func TestJWT(t *testing.T) {
 
 	w.runs("up", "--stack", w.name, "--zip", w.zip, "--auth", "none")
 	w.is("a stranger", "GET", "", 200, `{"notes":[]}`)
-	authorizers, err := w.gateway().GetAuthorizers(t.Context(), &apigatewayv2.GetAuthorizersInput{ApiId: aws.String(w.api())})
+	authorizers, err := w.gateway().GetAuthorizers(t.Context(),
+		&apigatewayv2.GetAuthorizersInput{ApiId: aws.String(w.api())})
 	if err != nil || len(authorizers.Items) > 0 {
 		t.Errorf("of the authorizer there is left %v, %v", authorizers.Items, err)
 	}
@@ -286,7 +312,8 @@ func TestIssuerKeys(t *testing.T) {
 	issuer := jwttest.New(t)
 	issuer.Publish(`{"keys":[]}`)
 	_, before := w.calls(0)
-	out, err := w.deploy("up", "--stack", w.name, "--zip", w.zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience", "notes")
+	out, err := w.deploy("up", "--stack", w.name, "--zip", w.zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience",
+		"notes")
 	if !errors.Is(err, errUsage) || w.changed(before) != nil {
 		t.Errorf("%v, %s", err, out)
 	}
@@ -299,7 +326,8 @@ func TestConcurrency(t *testing.T) {
 	w.up()
 	reserved := func() int32 {
 		t.Helper()
-		is, err := w.functions().GetFunctionConcurrency(t.Context(), &lambda.GetFunctionConcurrencyInput{FunctionName: &w.name})
+		is, err := w.functions().GetFunctionConcurrency(t.Context(),
+			&lambda.GetFunctionConcurrencyInput{FunctionName: &w.name})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -308,13 +336,15 @@ func TestConcurrency(t *testing.T) {
 	if reserved() != 100 {
 		t.Errorf("reserved are %d", reserved())
 	}
-	if out := w.up("--concurrency", "7"); reserved() != 7 || !strings.Contains(out, "ReservedConcurrentExecutions 100 -> 7") {
+	if out := w.up("--concurrency", "7"); reserved() != 7 || !strings.Contains(out,
+		"ReservedConcurrentExecutions 100 -> 7") {
 		t.Errorf("reserved are %d; up says %s", reserved(), out)
 	}
 	if out := w.up("--concurrency", "0"); reserved() != 0 || !strings.Contains(out, "reserved concurrency removed") {
 		t.Errorf("reserved are %d; up says %s", reserved(), out)
 	}
-	if out := w.up("--concurrency", "950"); reserved() != 0 || !strings.Contains(out, "this account's quota leaves no room") || !strings.Contains(out, "/dev/notes") {
+	if out := w.up("--concurrency", "950"); reserved() != 0 || !strings.Contains(out,
+		"this account's quota leaves no room") || !strings.Contains(out, "/dev/notes") {
 		t.Errorf("reserved are %d; up says %s", reserved(), out)
 	}
 }
@@ -324,7 +354,8 @@ func TestBoundary(t *testing.T) {
 	t.Parallel()
 	w := enter(t)
 	made, err := w.roles().CreatePolicy(t.Context(), &iam.CreatePolicyInput{PolicyName: aws.String(w.name + "-bound"),
-		PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)})
+		PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*",` +
+			`"Resource":"*"}]}`)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,12 +21,12 @@ func copyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "copy FROM TO",
 		Short: "copy all notes and idempotency keys from one store to another",
-		Long: `Copies notes with their owner, id, version and times, and what is remembered of idempotency keys. FROM and TO are
-bolt:FILE or dynamodb:TABLE, as in NOTES_STORE. Stop the service first, so that nothing is written meanwhile. A copy that
-was cut short is run again. The end is a count and a checksum of both sides.
+		Long: `Copies notes with their owner, id, version and times, and what is remembered of idempotency keys. FROM
+and TO are bolt:FILE or dynamodb:TABLE, as in NOTES_STORE. Stop the service first, so that nothing is written
+meanwhile. A copy that was cut short is run again. The end is a count and a checksum of both sides.
 
-A target that holds notes which FROM does not have, or later versions of them, is refused, unless --merge is given: then
-they stay. Once a target is in service do not copy into it again: what was deleted there would come back.`,
+A target that holds notes which FROM does not have, or later versions of them, is refused, unless --merge is given:
+then they stay. Once a target is in service do not copy into it again: what was deleted there would come back.`,
 		Example: "  deploy copy bolt:notes.db dynamodb:notes\n  deploy copy dynamodb:notes bolt:backup.db",
 		Args:    exactly("FROM", "TO"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {

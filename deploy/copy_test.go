@@ -37,12 +37,14 @@ func inhabited(t *testing.T, count int) (path string) {
 		if i%3 == 0 {
 			key = fmt.Sprint("key ", i)
 		}
-		n, _, err := s.Create(t.Context(), owner, notes.Draft{Title: fmt.Sprint("note ", i), Content: "日本\x00\u0085", Tags: []string{"b", "a"}}, key)
+		n, _, err := s.Create(t.Context(), owner, notes.Draft{Title: fmt.Sprint("note ", i), Content: "日本\x00\u0085",
+			Tags: []string{"b", "a"}}, key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if i%4 == 0 {
-			if _, err := s.Change(t.Context(), owner, n.ID, notes.Patch{Tags: &[]string{}}, notes.Condition{}); err != nil {
+			if _, err := s.Change(t.Context(), owner, n.ID, notes.Patch{Tags: &[]string{}},
+				notes.Condition{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -68,17 +70,20 @@ func TestCopy(t *testing.T) {
 	last := filepath.Join(t.TempDir(), "back.db")
 	out, err := deploy(t, "copy", "bolt:"+first, "dynamodb:"+table)
 	there := sides.FindStringSubmatch(out)
-	if err != nil || there == nil || there[1] != there[2] || !strings.HasPrefix(there[1], "notes 50, idempotency keys 20,") || !strings.Contains(out, "50 notes copied\n") {
+	if err != nil || there == nil || there[1] != there[2] || !strings.HasPrefix(there[1],
+		"notes 50, idempotency keys 20,") || !strings.Contains(out, "50 notes copied\n") {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if again, err := deploy(t, "copy", "bolt:"+first, "dynamodb:"+table); err != nil || sides.FindString(again) != sides.FindString(out) {
+	if again, err := deploy(t, "copy", "bolt:"+first, "dynamodb:"+table); err != nil ||
+		sides.FindString(again) != sides.FindString(out) {
 		t.Errorf("again: %v\n%s", err, again)
 	}
 	back, err := deploy(t, "copy", "dynamodb:"+table, "bolt:"+last)
 	if err != nil || sides.FindString(back) != sides.FindString(out) {
 		t.Fatalf("back: %v\n%s", err, back)
 	}
-	if report, err := bolt.Check(last); err != nil || len(report.Findings) > 0 || report.Notes != 50 || report.Keys != 20 {
+	if report, err := bolt.Check(last); err != nil || len(report.Findings) > 0 || report.Notes != 50 ||
+		report.Keys != 20 {
 		t.Errorf("the file is %+v, %v", report, err)
 	}
 	// A key that was used is used on the other side too, also that of a deleted note.
@@ -88,23 +93,27 @@ func TestCopy(t *testing.T) {
 	}
 	s := notes.NewService(store, time.Now, rand.Reader)
 	for _, i := range []int{3, 6} {
-		n, replayed, err := s.Create(t.Context(), fmt.Sprint("owner ", i%2), notes.Draft{Title: fmt.Sprint("note ", i), Content: "日本\x00\u0085", Tags: []string{"b", "a"}}, fmt.Sprint("key ", i))
+		n, replayed, err := s.Create(t.Context(), fmt.Sprint("owner ", i%2), notes.Draft{Title: fmt.Sprint("note ", i),
+			Content: "日本\x00\u0085", Tags: []string{"b", "a"}}, fmt.Sprint("key ", i))
 		if err != nil || !replayed {
 			t.Errorf("key %d: %v, %v", i, replayed, err)
 		}
-		if _, err := s.Get(t.Context(), fmt.Sprint("owner ", i%2), n.ID); (i == 6) != errors.Is(err, notes.ErrNotFound) {
+		if _, err := s.Get(t.Context(), fmt.Sprint("owner ", i%2), n.ID); (i == 6) != errors.Is(err,
+			notes.ErrNotFound) {
 			t.Errorf("note %d: %v", i, err)
 		}
 	}
 	// A note that was copied with its key leaves a tombstone when it is deleted.
-	n, _, err := s.Create(t.Context(), "owner 1", notes.Draft{Title: "note 3", Content: "日本\x00\u0085", Tags: []string{"b", "a"}}, "key 3")
+	n, _, err := s.Create(t.Context(), "owner 1", notes.Draft{Title: "note 3", Content: "日本\x00\u0085",
+		Tags: []string{"b", "a"}}, "key 3")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Delete(t.Context(), "owner 1", n.ID, notes.Condition{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.Create(t.Context(), "owner 1", notes.Draft{Title: "note 3", Content: "日本\x00\u0085", Tags: []string{"b", "a"}}, "key 3"); err != nil {
+	if _, _, err := s.Create(t.Context(), "owner 1", notes.Draft{Title: "note 3", Content: "日本\x00\u0085",
+		Tags: []string{"b", "a"}}, "key 3"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Get(t.Context(), "owner 1", n.ID); !errors.Is(err, notes.ErrNotFound) {
@@ -130,12 +139,14 @@ func TestCopyIsCutShort(t *testing.T) {
 		var out bytes.Buffer
 		short := &cutShort{Store: to, cut: cancel}
 		short.left.Store(after)
-		if err := transfer.Run(ctx, from, short, false, &out); err == nil || !strings.Contains(err.Error(), "run it again") {
+		if err := transfer.Run(ctx, from, short, false, &out); err == nil || !strings.Contains(err.Error(),
+			"run it again") {
 			t.Errorf("cut after %d records: %v\n%s", after, err, &out)
 		}
 	}
 	var out bytes.Buffer
-	if err := transfer.Run(t.Context(), from, to, false, &out); err != nil || !strings.Contains(out.String(), "from  notes 250, idempotency keys 100,") {
+	if err := transfer.Run(t.Context(), from, to, false, &out); err != nil || !strings.Contains(out.String(),
+		"from  notes 250, idempotency keys 100,") {
 		t.Errorf("%v\n%s", err, &out)
 	}
 	if err := from.Close(); err != nil {
@@ -161,13 +172,15 @@ func (c *cutShort) Import(ctx context.Context, r notes.Record) error {
 func TestCopyRefusesAnInhabitedTarget(t *testing.T) {
 	a, b := inhabited(t, 12), inhabited(t, 30)
 	out, err := deploy(t, "copy", "bolt:"+a, "bolt:"+b)
-	if err == nil || !strings.Contains(err.Error(), "the target holds other notes") || !strings.Contains(err.Error(), "--merge") {
+	if err == nil || !strings.Contains(err.Error(), "the target holds other notes") || !strings.Contains(err.Error(),
+		"--merge") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if report, err := bolt.Check(b); err != nil || report.Notes != 25 {
 		t.Errorf("the target was changed: %+v, %v", report, err)
 	}
-	if out, err = deploy(t, "copy", "--merge", "bolt:"+a, "bolt:"+b); err != nil || !strings.Contains(out, "from  notes 10,") {
+	if out, err = deploy(t, "copy", "--merge", "bolt:"+a, "bolt:"+b); err != nil || !strings.Contains(out,
+		"from  notes 10,") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if report, err := bolt.Check(b); err != nil || report.Notes != 35 || len(report.Findings) > 0 {
@@ -191,10 +204,12 @@ func TestCopyRefusesAnInhabitedTarget(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := deploy(t, "copy", "bolt:"+a, "bolt:"+later); err == nil || !strings.Contains(err.Error(), "later versions") {
+	if _, err := deploy(t, "copy", "bolt:"+a, "bolt:"+later); err == nil || !strings.Contains(err.Error(),
+		"later versions") {
 		t.Errorf("a target with later versions: %v", err)
 	}
-	if out, err := deploy(t, "copy", "--merge", "bolt:"+a, "bolt:"+later); err != nil || !strings.Contains(out, "1 notes of the target are of later versions and stay\nfrom  notes 9,") {
+	if out, err := deploy(t, "copy", "--merge", "bolt:"+a, "bolt:"+later); err != nil || !strings.Contains(out,
+		"1 notes of the target are of later versions and stay\nfrom  notes 9,") {
 		t.Errorf("a merge with later versions: %v\n%s", err, out)
 	}
 	if store, err = bolt.Open(later, slog.New(slog.DiscardHandler)); err != nil {
@@ -211,18 +226,21 @@ func TestCopyRefusesAnInhabitedTarget(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := "changed here"
-	if _, err := store.Update(t.Context(), "owner 1", id, notes.Patch{Title: &other}, time.Now(), notes.Condition{}); err != nil {
+	if _, err := store.Update(t.Context(), "owner 1", id, notes.Patch{Title: &other}, time.Now(),
+		notes.Condition{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for _, flag := range []string{"--merge=false", "--merge"} {
-		if _, err := deploy(t, "copy", flag, "bolt:"+a, "bolt:"+later); err == nil || !strings.Contains(err.Error(), "changed on both sides") {
+		if _, err := deploy(t, "copy", flag, "bolt:"+a, "bolt:"+later); err == nil || !strings.Contains(err.Error(),
+			"changed on both sides") {
 			t.Errorf("changes on both sides, %s: %v", flag, err)
 		}
 	}
-	if _, err := deploy(t, "copy", "bolt:"+filepath.Join(t.TempDir(), "typo.db"), "bolt:"+later); err == nil || !strings.Contains(err.Error(), "nothing to copy") {
+	if _, err := deploy(t, "copy", "bolt:"+filepath.Join(t.TempDir(), "typo.db"), "bolt:"+later); err == nil ||
+		!strings.Contains(err.Error(), "nothing to copy") {
 		t.Errorf("a source that is not there: %v", err)
 	}
 }

@@ -14,14 +14,16 @@ func downCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "remove what up made; the notes stay",
-		Long: `Removes what up made, in reverse: the API, the function with its grants, the log groups, the role. What is not of the
-stack, by its tags, is not touched. The table with its notes stays, unless --delete-data repeats the stack's name.`,
+		Long: `Removes what up made, in reverse: the API, the function with its grants, the log groups, the role. What
+is not of the stack, by its tags, is not touched. The table with its notes stays, unless --delete-data repeats the
+stack's name.`,
 		Example: "  deploy down\n  deploy down --stack notes-dev --delete-data notes-dev",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
 			if data != "" && data != f.Name {
-				return r.End(fmt.Errorf("%w: --delete-data must repeat the stack's name, %s, is %q", errUsage, f.Name, data))
+				return r.End(fmt.Errorf("%w: --delete-data must repeat the stack's name, %s, is %q", errUsage, f.Name,
+					data))
 			}
 			c, err := f.open(cmd, r)
 			if err != nil {
@@ -31,7 +33,8 @@ stack, by its tags, is not touched. The table with its notes stays, unless --del
 		},
 	}
 	f.addIdentity(cmd.Flags())
-	cmd.Flags().StringVar(&data, "delete-data", "", "also remove the table with all notes: the stack's name, as a confirmation")
+	cmd.Flags().StringVar(&data, "delete-data", "", "also remove the table with all notes: the stack's name, as a "+
+		"confirmation")
 	outputFlags(cmd, &f.json, &f.verbose)
 	return cmd
 }

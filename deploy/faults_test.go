@@ -63,7 +63,8 @@ func newFault(t *testing.T, endpoint string) *fault {
 			w.Header().Set("X-Amzn-Errortype", "AccessDeniedException")
 			w.WriteHeader(403)
 			if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-				_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>on purpose</Message></Error></ErrorResponse>`)
+				_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>on `+
+					`purpose</Message></Error></ErrorResponse>`)
 				break
 			}
 			_, _ = io.WriteString(w, `{"__type":"AccessDeniedException","message":"on purpose"}`)
@@ -140,7 +141,8 @@ func TestProofKilledAnywhere(t *testing.T) {
 				}
 				w.runs(args...)
 				if got := w.state(name); got != want {
-					t.Errorf("%s with call %d %s (%v), run again, ends as\n%s\nwant\n%s", verb, at, mode, err, got, want)
+					t.Errorf("%s with call %d %s (%v), run again, ends as\n%s\nwant\n%s", verb, at, mode, err, got,
+						want)
 				}
 				if verb == "up" {
 					w.runs("down", "--stack", name, "--delete-data", name)
@@ -151,5 +153,6 @@ func TestProofKilledAnywhere(t *testing.T) {
 	if half == 0 {
 		t.Error("the control, not running it again, leaves nothing half-made")
 	}
-	storetest.Proved(t, fmt.Sprintf("%d faults", cases), fmt.Sprintf("0 wrong ends, %d went on by themselves", finished), fmt.Sprintf("not run again: %d half-made", half))
+	storetest.Proved(t, fmt.Sprintf("%d faults", cases), fmt.Sprintf("0 wrong ends, %d went on by themselves",
+		finished), fmt.Sprintf("not run again: %d half-made", half))
 }

@@ -68,7 +68,8 @@ func (l *lagging) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	now := l.send(r, body)
 	for _, before := range l.reads[key].before {
-		if before.at.After(now.at.Add(-l.by)) { // nothing was written between the moment that is asked for and this answer
+		// nothing was written between the moment that is asked for and this answer
+		if before.at.After(now.at.Add(-l.by)) {
 			if before.Code != now.Code || before.Body.String() != now.Body.String() {
 				l.stale++
 			}
@@ -106,8 +107,8 @@ func lag(t *testing.T, endpoint, service string, by time.Duration) (*lagging, st
 	return l, server.URL
 }
 
-// TestLaggingReads: what was just removed may seem to exist, and what was just made may not. down and up again go on, or
-// say that they are to be run again.
+// TestLaggingReads: what was just removed may seem to exist, and what was just made may not. down and up again go on,
+// or say that they are to be run again.
 func TestLaggingReads(t *testing.T) {
 	by := time.Duration(storetest.Amount(500, 2000)) * time.Millisecond
 	settle = by + by/4

@@ -50,12 +50,15 @@ func local(t *testing.T) aws.Config {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"nothing"}, {"table"}, {"table", "a", "b"}, {"copy", "bolt:a"}, {"copy", "a", "b"}, {"copy", "bolt:", "bolt:x"}, {"copy", "bolt:a", "bolt:a"}, {"--nothing"}, {"copy", "--nothing"}, {"zip", "x"}, {"zip", "--arch", "mips"}} {
+	for _, args := range [][]string{{"nothing"}, {"table"}, {"table", "a", "b"}, {"copy", "bolt:a"}, {"copy", "a", "b"},
+		{"copy", "bolt:", "bolt:x"}, {"copy", "bolt:a", "bolt:a"}, {"--nothing"}, {"copy", "--nothing"}, {"zip", "x"},
+		{"zip", "--arch", "mips"}} {
 		if out, err := deploy(t, args...); !errors.Is(err, errUsage) {
 			t.Errorf("%v: %v, %s", args, err, out)
 		}
 	}
-	for _, args := range [][]string{{"-h"}, {"table", "-h"}, {"copy", "-h"}, {"zip", "-h"}, {"up", "-h"}, {"down", "-h"}, {"permit", "-h"}, {"plan", "-h"}, {"explain", "-h"}, {"sandbox", "-h"}} {
+	for _, args := range [][]string{{"-h"}, {"table", "-h"}, {"copy", "-h"}, {"zip", "-h"}, {"up", "-h"},
+		{"down", "-h"}, {"permit", "-h"}, {"plan", "-h"}, {"explain", "-h"}, {"sandbox", "-h"}} {
 		out, err := deploy(t, args...)
 		if err != nil || !strings.Contains(out, "deploy") || len(args) == 2 && !strings.Contains(out, "Examples:") {
 			t.Errorf("%v: %v, %s", args, err, out)
@@ -66,7 +69,8 @@ func TestUsage(t *testing.T) {
 		says []string
 	}{
 		{[]string{"--version"}, []string{"deploy version "}},
-		{[]string{"-h"}, []string{"Diagnose and heal any HTTP API:", "The service on AWS:", "Its notes:", "Rehearse without an account:", "completion"}},
+		{[]string{"-h"}, []string{"Diagnose and heal any HTTP API:", "The service on AWS:", "Its notes:",
+			"Rehearse without an account:", "completion"}},
 		{[]string{"__complete", "up", "--auth", ""}, []string{"token\njwt\nnone\n"}},
 		{[]string{"__complete", "zip", "--arch", "a"}, []string{"arm64\namd64\n"}},
 		{[]string{"__complete", "permit", "--scope", ""}, []string{"route\nstage\napi\n"}},
@@ -109,7 +113,10 @@ func TestBadInput(t *testing.T) {
 	foreign := filepath.Join(folder, "foreign.zip")
 	w.runs("zip", "--arch", other, "--out", foreign)
 	ctx := t.Context()
-	if _, err := w.roles().CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(w.name + "-us-east-1"), AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)}); err != nil {
+	if _, err := w.roles().CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(w.name + "-us-east-1"),
+		AssumeRolePolicyDocument: aws.String(
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},` +
+				`"Action":"sts:AssumeRole"}]}`)}); err != nil {
 		t.Fatal(err)
 	}
 	for what, c := range map[string]struct {
@@ -117,23 +124,26 @@ func TestBadInput(t *testing.T) {
 		env  string
 		says string
 	}{
-		"a bad name":         {[]string{"--stack", "a b"}, "", "the stack's name must be 3 to 40 letters"},
-		"a bad stage":        {[]string{"--stage", "a b"}, "", "the stage must be"},
-		"a bad processor":    {[]string{"--arch", "mips"}, "", "arm64 or x86_64"},
-		"a bad memory size":  {[]string{"--memory", "100"}, "", "128 to 10240 MB"},
-		"a bad retention":    {[]string{"--retention", "8"}, "", "not 8"},
-		"a bad base path":    {[]string{"--base-path", "api"}, "", "each after a slash"},
-		"no such zip":        {[]string{"--zip", "/no/such/file"}, "", "--zip"},
-		"no zip":             {[]string{"--zip", write("x.zip", []byte("x"))}, "", "it is no zip"},
-		"no bootstrap":       {[]string{"--zip", write("y.zip", packed(t, "main"))}, "", "no file bootstrap"},
-		"another processor":  {[]string{"--zip", foreign}, "", "its bootstrap is for"},
-		"a foreign role":     {nil, "", "not of this stack"},
-		"a misspelt region":  {nil, "AWS_REGION=eu-centrl-1 AWS_ENDPOINT_URL=http://dynamodb.eu-centrl-1.invalid", "is the region (AWS_REGION) spelt right"},
-		"half here":          {nil, "AWS_ENDPOINT_URL_IAM=https://iam.example.com", "half here and half there"},
-		"one service here":   {nil, "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:1 AWS_ENDPOINT_URL=", "the endpoints of [dynamodb] are of this machine"},
-		"no region":          {nil, "AWS_REGION= AWS_DEFAULT_REGION=", "no AWS region is set"},
-		"nobody there":       {nil, "AWS_ENDPOINT_URL=http://127.0.0.1:1", "connection refused"},
-		"no credentials":     {nil, "AWS_ACCESS_KEY_ID= AWS_SECRET_ACCESS_KEY= AWS_EC2_METADATA_DISABLED=true HOME=/nowhere", "no AWS credentials"},
+		"a bad name":        {[]string{"--stack", "a b"}, "", "the stack's name must be 3 to 40 letters"},
+		"a bad stage":       {[]string{"--stage", "a b"}, "", "the stage must be"},
+		"a bad processor":   {[]string{"--arch", "mips"}, "", "arm64 or x86_64"},
+		"a bad memory size": {[]string{"--memory", "100"}, "", "128 to 10240 MB"},
+		"a bad retention":   {[]string{"--retention", "8"}, "", "not 8"},
+		"a bad base path":   {[]string{"--base-path", "api"}, "", "each after a slash"},
+		"no such zip":       {[]string{"--zip", "/no/such/file"}, "", "--zip"},
+		"no zip":            {[]string{"--zip", write("x.zip", []byte("x"))}, "", "it is no zip"},
+		"no bootstrap":      {[]string{"--zip", write("y.zip", packed(t, "main"))}, "", "no file bootstrap"},
+		"another processor": {[]string{"--zip", foreign}, "", "its bootstrap is for"},
+		"a foreign role":    {nil, "", "not of this stack"},
+		"a misspelt region": {nil, "AWS_REGION=eu-centrl-1 AWS_ENDPOINT_URL=http://dynamodb.eu-centrl-1.invalid",
+			"is the region (AWS_REGION) spelt right"},
+		"half here": {nil, "AWS_ENDPOINT_URL_IAM=https://iam.example.com", "half here and half there"},
+		"one service here": {nil, "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:1 AWS_ENDPOINT_URL=",
+			"the endpoints of [dynamodb] are of this machine"},
+		"no region":    {nil, "AWS_REGION= AWS_DEFAULT_REGION=", "no AWS region is set"},
+		"nobody there": {nil, "AWS_ENDPOINT_URL=http://127.0.0.1:1", "connection refused"},
+		"no credentials": {nil, "AWS_ACCESS_KEY_ID= AWS_SECRET_ACCESS_KEY= AWS_EC2_METADATA_DISABLED=true " +
+			"HOME=/nowhere", "no AWS credentials"},
 		"expired":            {nil, "FAULT=ExpiredTokenException", "the credentials have expired"},
 		"unknown":            {nil, "FAULT=UnrecognizedClientException", "does not know these credentials"},
 		"may not":            {nil, "FAULT=AccessDeniedException", "--print-policy"},
@@ -148,7 +158,8 @@ func TestBadInput(t *testing.T) {
 				if code, ok := strings.CutPrefix(entry, "FAULT="); ok {
 					server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 						w.WriteHeader(403)
-						fmt.Fprintf(w, "<ErrorResponse><Error><Code>%s</Code><Message>on purpose</Message></Error></ErrorResponse>", code)
+						fmt.Fprintf(w, "<ErrorResponse><Error><Code>%s</Code><Message>on "+
+							"purpose</Message></Error></ErrorResponse>", code)
 					}))
 					defer server.Close()
 					entry = "AWS_ENDPOINT_URL=" + server.URL

@@ -77,7 +77,8 @@ func TestUnderThePrintedPolicy(t *testing.T) {
 			settings = append([]string{"up", "--stack", w.name, "--zip", w.jwtZip()}, c.up...)
 			beside := stack.AccessLogPrefix + w.name + "-dev-dev" // of a stack whose name begins as this one's
 			logs := cloudwatchlogs.NewFromConfig(w.cfg)
-			if _, err := logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &beside}); err != nil {
+			if _, err := logs.CreateLogGroup(ctx,
+				&cloudwatchlogs.CreateLogGroupInput{LogGroupName: &beside}); err != nil {
 				t.Fatal(err)
 			}
 			out := w.runs(append(settings, "--print-policy")...)
@@ -91,7 +92,8 @@ func TestUnderThePrintedPolicy(t *testing.T) {
 
 			w.runs(settings...)
 			made := w.state(w.name)
-			if out := w.runs(append([]string{"up", "--zip", w.jwtZip()}, identity...)...); strings.Contains(out, "updated") {
+			if out := w.runs(append([]string{"up", "--zip", w.jwtZip()}, identity...)...); strings.Contains(out,
+				"updated") {
 				t.Errorf("up again says %s", out)
 			}
 			for _, err := range []error{

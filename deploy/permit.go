@@ -52,10 +52,10 @@ func permitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "permit --api ID",
 		Short: "let an HTTP API invoke its functions: the cure of the blank 500",
-		Long: `Gives API Gateway the right to invoke the functions that an HTTP API integrates, however they were deployed: for each
-route of each stage one statement of the function's resource-based policy, no wider than the route, on the version or alias
-that the integration names. What is granted already stays; statements of ours that no route needs go; those of others are
-left alone. A route that no grant can help is listed with the reason.`,
+		Long: `Gives API Gateway the right to invoke the functions that an HTTP API integrates, however they were
+deployed: for each route of each stage one statement of the function's resource-based policy, no wider than the route,
+on the version or alias that the integration names. What is granted already stays; statements of ours that no route
+needs go; those of others are left alone. A route that no grant can help is listed with the reason.`,
 		Example: "  deploy permit --api a1b2c3d4e5\n  deploy permit --api a1b2c3d4e5 --function my-fn --stage dev",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -126,11 +126,12 @@ func explainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain ARN-PATTERN --api ID",
 		Short: "say which routes of an HTTP API a source ARN lets in",
-		Long: `Says for each route of each stage whether a statement with this source ARN lets API Gateway invoke a function for it, as
-the policy of a function would judge it. Where AWS does not document what API Gateway presents, as for path variables, a
-route that only one reading lets in is said to be unsure.`,
-		Example: "  deploy explain 'arn:aws:execute-api:eu-central-1:123456789012:a1b2c3d4e5/*/GET/notes' --api a1b2c3d4e5",
-		Args:    exactly("ARN-PATTERN"),
+		Long: `Says for each route of each stage whether a statement with this source ARN lets API Gateway invoke a
+function for it, as the policy of a function would judge it. Where AWS does not document what API Gateway presents, as
+for path variables, a route that only one reading lets in is said to be unsure.`,
+		Example: "  deploy explain 'arn:aws:execute-api:eu-central-1:123456789012:a1b2c3d4e5/*/GET/notes' --api " +
+			"a1b2c3d4e5",
+		Args: exactly("ARN-PATTERN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json)
 			return r.End(explain(cmd, f, args[0], r))

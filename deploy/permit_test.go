@@ -31,17 +31,24 @@ func TestPermit(t *testing.T) {
 	if _, err := w.functions().PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: &w.name}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.functions().CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: &w.name, Name: aws.String("live"), FunctionVersion: aws.String("1")}); err != nil {
+	if _, err := w.functions().CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: &w.name,
+		Name: aws.String("live"), FunctionVersion: aws.String("1")}); err != nil {
 		t.Fatal(err)
 	}
 	integrations := map[string]string{}
 	for what, in := range map[string]*apigatewayv2.CreateIntegrationInput{
-		"bare":    {IntegrationType: "AWS_PROXY", IntegrationUri: &arn},
-		"alias":   {IntegrationType: "AWS_PROXY", IntegrationUri: aws.String("arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/" + arn + ":live/invocations")},
-		"stage":   {IntegrationType: "AWS_PROXY", IntegrationUri: aws.String("arn:aws:lambda:us-east-1:" + sandbox.Account + ":function:${stageVariables.fn}")},
-		"role":    {IntegrationType: "AWS_PROXY", IntegrationUri: &arn, CredentialsArn: aws.String("arn:aws:iam::" + sandbox.Account + ":role/x")},
-		"account": {IntegrationType: "AWS_PROXY", IntegrationUri: aws.String("arn:aws:lambda:us-east-1:999999999999:function:x")},
-		"http":    {IntegrationType: "HTTP_PROXY", IntegrationUri: aws.String("https://example.com"), IntegrationMethod: aws.String("GET")},
+		"bare": {IntegrationType: "AWS_PROXY", IntegrationUri: &arn},
+		"alias": {IntegrationType: "AWS_PROXY",
+			IntegrationUri: aws.String("arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/" + arn +
+				":live/invocations")},
+		"stage": {IntegrationType: "AWS_PROXY", IntegrationUri: aws.String("arn:aws:lambda:us-east-1:" +
+			sandbox.Account + ":function:${stageVariables.fn}")},
+		"role": {IntegrationType: "AWS_PROXY", IntegrationUri: &arn, CredentialsArn: aws.String("arn:aws:iam::" +
+			sandbox.Account + ":role/x")},
+		"account": {IntegrationType: "AWS_PROXY",
+			IntegrationUri: aws.String("arn:aws:lambda:us-east-1:999999999999:function:x")},
+		"http": {IntegrationType: "HTTP_PROXY", IntegrationUri: aws.String("https://example.com"),
+			IntegrationMethod: aws.String("GET")},
 	} {
 		in.ApiId, in.PayloadFormatVersion = api, aws.String("2.0")
 		i, err := gateway.CreateIntegration(ctx, in)
@@ -50,9 +57,11 @@ func TestPermit(t *testing.T) {
 		}
 		integrations[what] = "integrations/" + *i.IntegrationId
 	}
-	routes := map[string]string{"GET /notes": "bare", "ANY /notes/{id}": "bare", "GET /alias": "alias", "GET /stage": "stage", "GET /role": "role", "GET /account": "account", "GET /http": "http", "$default": "bare"}
+	routes := map[string]string{"GET /notes": "bare", "ANY /notes/{id}": "bare", "GET /alias": "alias",
+		"GET /stage": "stage", "GET /role": "role", "GET /account": "account", "GET /http": "http", "$default": "bare"}
 	for key, what := range routes {
-		if _, err := gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: api, RouteKey: &key, Target: aws.String(integrations[what])}); err != nil {
+		if _, err := gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: api, RouteKey: &key,
+			Target: aws.String(integrations[what])}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -61,7 +70,8 @@ func TestPermit(t *testing.T) {
 		if stage == "dev" {
 			variables = map[string]string{"fn": w.name + "-unset"}
 		}
-		if _, err := gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: api, StageName: &stage, AutoDeploy: aws.Bool(true), StageVariables: variables}); err != nil {
+		if _, err := gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: api, StageName: &stage,
+			AutoDeploy: aws.Bool(true), StageVariables: variables}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,14 +83,19 @@ func TestPermit(t *testing.T) {
 		_ = a.Body.Close()
 		return a.StatusCode
 	}
-	authorizer, err := gateway.CreateAuthorizer(ctx, &apigatewayv2.CreateAuthorizerInput{ApiId: api, Name: aws.String("mine"), AuthorizerType: "REQUEST", AuthorizerUri: &arn, AuthorizerPayloadFormatVersion: aws.String("2.0"), IdentitySource: []string{"$request.header.Authorization"}})
+	authorizer, err := gateway.CreateAuthorizer(ctx, &apigatewayv2.CreateAuthorizerInput{ApiId: api,
+		Name: aws.String("mine"), AuthorizerType: "REQUEST", AuthorizerUri: &arn,
+		AuthorizerPayloadFormatVersion: aws.String("2.0"), IdentitySource: []string{"$request.header.Authorization"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Statements of SAM, CDK, Serverless, Terraform and the console, for another API.
 	for i, pattern := range []string{"*/GET/notes", "*/*/notes/{id}", "*", "*/*", "*/$default"} {
-		if _, err := w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name, StatementId: aws.String(fmt.Sprint("other", i)), Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("apigateway.amazonaws.com"),
-			SourceArn: aws.String("arn:aws:execute-api:us-east-1:" + sandbox.Account + ":otherapi/" + pattern)}); err != nil {
+		if _, err := w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name,
+			StatementId: aws.String(fmt.Sprint("other", i)), Action: aws.String("lambda:InvokeFunction"),
+			Principal: aws.String("apigateway.amazonaws.com"),
+			SourceArn: aws.String("arn:aws:execute-api:us-east-1:" + sandbox.Account + ":otherapi/" +
+				pattern)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -96,12 +111,15 @@ func TestPermit(t *testing.T) {
 		t.Errorf("before permit: %d", got)
 	}
 	out := w.runs("permit", "--api", *api, "--function", w.name)
-	for path, want := range map[string]int{"/dev/notes": 200, "/dev/notes/x": 404, "/dev/alias": 404, "/$default/notes": 200, "/$default/stage": 404, "/$default/elsewhere": 404, "/dev/elsewhere": 404} {
+	for path, want := range map[string]int{"/dev/notes": 200, "/dev/notes/x": 404, "/dev/alias": 404,
+		"/$default/notes": 200, "/$default/stage": 404, "/$default/elsewhere": 404, "/dev/elsewhere": 404} {
 		if got := ask(path); got != want { // 404 is the service's own
 			t.Errorf("after permit %s answers %d, want %d", path, got, want)
 		}
 	}
-	for _, want := range []string{"GET /role", "whose policy decides", "GET /account", `its function is of account "999999999999"`, "GET /http", "which is no Lambda function", "it invokes another function, " + w.name + "-unset"} {
+	for _, want := range []string{"GET /role", "whose policy decides", "GET /account",
+		`its function is of account "999999999999"`, "GET /http", "which is no Lambda function",
+		"it invokes another function, " + w.name + "-unset"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("permit does not say %q: %s", want, out)
 		}
@@ -113,11 +131,14 @@ func TestPermit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range document.Statement {
-		if source := s.Condition["ArnLike"]["AWS:SourceArn"]; strings.HasPrefix(s.Sid, "notes-") && strings.Contains(source[0], *api) {
+		if source := s.Condition["ArnLike"]["AWS:SourceArn"]; strings.HasPrefix(s.Sid, "notes-") &&
+			strings.Contains(source[0], *api) {
 			facts[source[0][strings.Index(source[0], *api)+len(*api)+1:]] = true
 		}
 	}
-	want := map[string]bool{"dev/GET/notes": true, "dev/*/notes/*": true, "dev/$default": true, "$default/GET/notes": true, "$default/*/notes/*": true, "$default/$default": true, "$default/GET/stage": true, "authorizers/" + *authorizer.AuthorizerId: true}
+	want := map[string]bool{"dev/GET/notes": true, "dev/*/notes/*": true, "dev/$default": true,
+		"$default/GET/notes": true, "$default/*/notes/*": true, "$default/$default": true, "$default/GET/stage": true,
+		"authorizers/" + *authorizer.AuthorizerId: true}
 	if fmt.Sprint(facts) != fmt.Sprint(want) {
 		t.Errorf("permit wrote %v, want %v", facts, want)
 	}
@@ -125,11 +146,14 @@ func TestPermit(t *testing.T) {
 		t.Error("permit changed what was there")
 	}
 	// With a statement that opens everything nothing is missing.
-	if _, err := w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name, StatementId: aws.String("wide"), Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("apigateway.amazonaws.com"),
+	if _, err := w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name,
+		StatementId: aws.String("wide"), Action: aws.String("lambda:InvokeFunction"),
+		Principal: aws.String("apigateway.amazonaws.com"),
 		SourceArn: aws.String("arn:aws:execute-api:us-east-1:" + sandbox.Account + ":" + *api + "/*")}); err != nil {
 		t.Fatal(err)
 	}
-	if out := w.runs("permit", "--api", *api, "--stage", "dev", "--scope", "stage"); !strings.Contains(out, "statement wide, which is not ours, opens it") {
+	if out := w.runs("permit", "--api", *api, "--stage", "dev", "--scope", "stage"); !strings.Contains(out,
+		"statement wide, which is not ours, opens it") {
 		t.Errorf("permit with a wide statement says %s", out)
 	}
 	// Without a route its grant goes.
@@ -144,12 +168,15 @@ func TestPermit(t *testing.T) {
 	if out := w.runs("permit", "--api", *api); !strings.Contains(out, "no route needs it") {
 		t.Errorf("permit without a route says %s", out)
 	}
-	for _, args := range [][]string{{"permit"}, {"permit", "--api", "nosuch"}, {"permit", "--api", *api, "--stage", "nosuch"}, {"permit", "--api", *api, "--function", "nosuch"}, {"permit", "--api", *api, "--scope", "x"}, {"explain"}, {"explain", "arn:x"}} {
+	for _, args := range [][]string{{"permit"}, {"permit", "--api", "nosuch"}, {"permit", "--api", *api, "--stage",
+		"nosuch"}, {"permit", "--api", *api, "--function", "nosuch"}, {"permit", "--api", *api, "--scope", "x"},
+		{"explain"}, {"explain", "arn:x"}} {
 		if out, err := w.deploy(args...); err == nil {
 			t.Errorf("%v: %s", args, out)
 		}
 	}
-	if out := w.runs("explain", "arn:aws:execute-api:us-east-1:"+sandbox.Account+":"+*api+"/dev/GET/notes", "--api", *api); strings.Count(out, " allowed") != 1 {
+	if out := w.runs("explain", "arn:aws:execute-api:us-east-1:"+sandbox.Account+":"+*api+"/dev/GET/notes", "--api",
+		*api); strings.Count(out, " allowed") != 1 {
 		t.Errorf("explain says %s", out)
 	}
 }
@@ -167,7 +194,8 @@ func TestScopes(t *testing.T) {
 	w.runs("permit", "--api", api, "--scope", "api")
 	w.up()
 	w.answers("narrowed by up", 200, `{"notes":[]}`)
-	if got := w.state(w.name); !strings.HasSuffix(got, "API0/dev/*/notes arn:aws:execute-api:us-east-1:"+sandbox.Account+":API0/dev/*/notes/*]") {
+	if got := w.state(w.name); !strings.HasSuffix(got,
+		"API0/dev/*/notes arn:aws:execute-api:us-east-1:"+sandbox.Account+":API0/dev/*/notes/*]") {
 		t.Errorf("the grants are %s", got[strings.LastIndex(got, "\n"):])
 	}
 }
@@ -183,12 +211,17 @@ func TestFullPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 20 {
-		if _, err := w.gateway().CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api, RouteKey: aws.String(fmt.Sprint("GET /more/", i)), Target: aws.String("integrations/" + *integrations.Items[0].IntegrationId)}); err != nil {
+		if _, err := w.gateway().CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api,
+			RouteKey: aws.String(fmt.Sprint("GET /more/", i)), Target: aws.String("integrations/" +
+				*integrations.Items[0].IntegrationId)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := 0; ; i++ {
-		if _, err := w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name, StatementId: aws.String(fmt.Sprint("other", i)), Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("s3.amazonaws.com"), SourceArn: aws.String("arn:aws:s3:::" + strings.Repeat("x", 200)), SourceAccount: aws.String(sandbox.Account)}); err != nil {
+		if _, err := w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name,
+			StatementId: aws.String(fmt.Sprint("other", i)), Action: aws.String("lambda:InvokeFunction"),
+			Principal: aws.String("s3.amazonaws.com"), SourceArn: aws.String("arn:aws:s3:::" + strings.Repeat("x",
+				200)), SourceAccount: aws.String(sandbox.Account)}); err != nil {
 			break // it is full
 		}
 	}
@@ -200,11 +233,13 @@ func TestFullPolicy(t *testing.T) {
 		return *p.Policy
 	}
 	before := text()
-	if out, err := w.deploy("permit", "--api", api); err == nil || !strings.Contains(err.Error(), "use --scope stage or --scope api") || text() != before {
+	if out, err := w.deploy("permit", "--api", api); err == nil || !strings.Contains(err.Error(),
+		"use --scope stage or --scope api") || text() != before {
 		t.Errorf("permit with a full policy: %v, %s", err, out)
 	}
 	for i := range 2 {
-		if _, err := w.functions().RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: aws.String(fmt.Sprint("other", i))}); err != nil {
+		if _, err := w.functions().RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name,
+			StatementId: aws.String(fmt.Sprint("other", i))}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -55,12 +55,15 @@ func TestProofPlanScript(t *testing.T) {
 	w.is("after the script", "GET", token, 200, `{"notes":[]}`)
 	w.is("after the script a stranger", "GET", "", 401, "Unauthorized")
 	made := w.state(w.name)
-	if out := w.runs("up", "--stack", w.name, "--zip", w.jwtZip()); strings.Contains(out, "created") || strings.Contains(out, "updated") || strings.Contains(out, "removed") {
+	if out := w.runs("up", "--stack", w.name, "--zip", w.jwtZip()); strings.Contains(out, "created") ||
+		strings.Contains(out, "updated") || strings.Contains(out, "removed") {
 		t.Errorf("up after the script says %s", out)
 	}
 	change := &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, MemorySize: aws.Int32(512),
-		Environment: &lambdatypes.Environment{Variables: map[string]string{"NOTES_LOG_KEY": `a "secret" of ${HOME} and '`}}}
-	is, err := w.functions().GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
+		Environment: &lambdatypes.Environment{Variables: map[string]string{
+			"NOTES_LOG_KEY": `a "secret" of ${HOME} and '`}}}
+	is, err := w.functions().GetFunctionConfiguration(t.Context(),
+		&lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,8 +76,10 @@ func TestProofPlanScript(t *testing.T) {
 	if got := w.state(w.name); got != made {
 		t.Errorf("the script, run again, makes\n%s\nit made\n%s", got, made)
 	}
-	for _, g := range (stack.Stack{Name: w.name, Partition: "aws", Region: "us-east-1", Account: sandbox.Account, Stage: "dev", Auth: stack.Auth{Kind: "jwt"}}).Grants(w.api()) {
-		if _, err := w.functions().RemovePermission(t.Context(), &lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: &g.StatementID}); err != nil {
+	for _, g := range (stack.Stack{Name: w.name, Partition: "aws", Region: "us-east-1", Account: sandbox.Account,
+		Stage: "dev", Auth: stack.Auth{Kind: "jwt"}}).Grants(w.api()) {
+		if _, err := w.functions().RemovePermission(t.Context(), &lambda.RemovePermissionInput{FunctionName: &w.name,
+			StatementId: &g.StatementID}); err != nil {
 			t.Fatal(err)
 		}
 	}

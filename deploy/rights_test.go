@@ -30,7 +30,8 @@ func TestLeastPrivilege(t *testing.T) {
 	use := func() (statuses string) {
 		base := w.URL + "/_aws/execute-api/" + w.api() + "/dev/notes"
 		id := ""
-		for _, c := range [][3]string{{"POST", "", `{"title":"x"}`}, {"GET", "ID", ""}, {"PATCH", "ID", `{"title":"y"}`}, {"GET", "", ""}, {"DELETE", "ID", ""}} {
+		for _, c := range [][3]string{{"POST", "", `{"title":"x"}`}, {"GET", "ID", ""}, {"PATCH", "ID",
+			`{"title":"y"}`}, {"GET", "", ""}, {"DELETE", "ID", ""}} {
 			r, err := http.NewRequest(c[0], base+strings.Replace(c[1], "ID", "/"+id, 1), strings.NewReader(c[2]))
 			if err != nil {
 				t.Fatal(err)
@@ -79,7 +80,8 @@ func TestLeastPrivilege(t *testing.T) {
 		allowed = append(allowed, s.Action...)
 	}
 	slices.Sort(allowed)
-	for end := time.Now().Add(10 * time.Second); fmt.Sprint(recorded()) != fmt.Sprint(allowed); time.Sleep(20 * time.Millisecond) { // log lines come a little later
+	for end := time.Now().Add(10 * time.Second); fmt.Sprint(recorded()) != fmt.Sprint(allowed); time.Sleep(
+		20 * time.Millisecond) { // log lines come a little later
 		if time.Now().After(end) {
 			t.Fatalf("the service calls %v, its role allows %v", recorded(), allowed)
 		}
@@ -89,11 +91,13 @@ func TestLeastPrivilege(t *testing.T) {
 		if less == text {
 			t.Fatalf("%s is not in %s", action, text)
 		}
-		if _, err := w.roles().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &role, PolicyName: aws.String("notes"), PolicyDocument: &less}); err != nil {
+		if _, err := w.roles().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &role,
+			PolicyName: aws.String("notes"), PolicyDocument: &less}); err != nil {
 			t.Fatal(err)
 		}
 		if strings.HasPrefix(action, "logs:") { // a new process has a new stream
-			if _, err := w.functions().UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, Description: &action}); err != nil {
+			if _, err := w.functions().UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
+				FunctionName: &w.name, Description: &action}); err != nil {
 				t.Fatal(err)
 			}
 			use()
@@ -117,7 +121,8 @@ func TestOperatorRights(t *testing.T) {
 	_, before := w.calls(0)
 	w.up()
 	w.runs("permit", "--api", w.api())
-	if _, err := w.roles().AttachRolePolicy(t.Context(), &iam.AttachRolePolicyInput{RoleName: aws.String(w.name + "-us-east-1"), PolicyArn: aws.String("arn:aws:iam::aws:policy/ReadOnlyAccess")}); err != nil {
+	if _, err := w.roles().AttachRolePolicy(t.Context(), &iam.AttachRolePolicyInput{RoleName: aws.String(w.name +
+		"-us-east-1"), PolicyArn: aws.String("arn:aws:iam::aws:policy/ReadOnlyAccess")}); err != nil {
 		t.Fatal(err)
 	}
 	w.runs("down", "--stack", w.name, "--delete-data", w.name)
@@ -128,7 +133,8 @@ func TestOperatorRights(t *testing.T) {
 	}
 	some, _ := w.calls(before)
 	for _, c := range some {
-		if name := c.Service + ":" + c.Operation; !slices.Contains(stack.Operations(), name) && c.Operation != "AttachRolePolicy" {
+		if name := c.Service + ":" + c.Operation; !slices.Contains(stack.Operations(), name) &&
+			c.Operation != "AttachRolePolicy" {
 			t.Errorf("%s is not in the table of rights", name)
 		}
 	}

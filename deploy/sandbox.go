@@ -19,16 +19,18 @@ func sandboxCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sandbox [-- COMMAND ...]",
 		Short: "enough of AWS on this machine to deploy, break and heal an HTTP API",
-		Long: `Starts enough of AWS on this machine to deploy, break and heal an HTTP API, with no account, and prints what to export for
-it; or runs a command with that set, and ends with it. The aws CLI, the SDKs, terraform and curl then work unchanged.
+		Long: `Starts enough of AWS on this machine to deploy, break and heal an HTTP API, with no account, and prints
+what to export for it; or runs a command with that set, and ends with it. The aws CLI, the SDKs, terraform and curl
+then work unchanged.
 
-Unlike other emulators it lets API Gateway invoke a function only if the function's policy says so, and a function do only
-what its role allows. Keys of users and roles that are made in it are judged by their policies; with the sandbox's own key
-all is allowed. It says why it refuses something. It stands on moto: pip install 'moto[server]', or Docker.
+Unlike other emulators it lets API Gateway invoke a function only if the function's policy says so, and a function do
+only what its role allows. Keys of users and roles that are made in it are judged by their policies; with the
+sandbox's own key all is allowed. It says why it refuses something. It stands on moto: pip install 'moto[server]', or
+Docker.
 
-It has no latency, no quotas but a few, no VPC and no KMS, checks no signatures, and forgets everything at its end. It runs
-functions of the runtimes provided.al2023 and provided.al2, for this machine's architecture, with your rights on this
-machine. It listens on 127.0.0.1 only.`,
+It has no latency, no quotas but a few, no VPC and no KMS, checks no signatures, and forgets everything at its end. It
+runs functions of the runtimes provided.al2023 and provided.al2, for this machine's architecture, with your rights on
+this machine. It listens on 127.0.0.1 only.`,
 		Example: "  deploy sandbox\n  deploy sandbox -- sh -c 'aws lambda list-functions'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {
@@ -39,8 +41,10 @@ machine. It listens on 127.0.0.1 only.`,
 		},
 	}
 	cmd.Flags().IntVar(&o.Port, "port", 4600, "port to listen on; 0 for a free one, as it also is for a COMMAND")
-	cmd.Flags().IntVar(&o.PageSize, "page-size", 0, "most items in an answer of an API Gateway list, to try what programs do with pages")
-	cmd.Flags().DurationVar(&o.RoleDelay, "role-delay", 0, "time for which Lambda cannot assume a new role, as on AWS, such as 8s")
+	cmd.Flags().IntVar(&o.PageSize, "page-size", 0, "most items in an answer of an API Gateway list, to try what "+
+		"programs do with pages")
+	cmd.Flags().DurationVar(&o.RoleDelay, "role-delay", 0, "time for which Lambda cannot assume a new role, as on "+
+		"AWS, such as 8s")
 	return cmd
 }
 
@@ -59,7 +63,8 @@ func runSandbox(cmd *cobra.Command, o sandbox.Options, command []string) error {
 	}
 	environment := s.Environment()
 	fmt.Fprintf(cmd.OutOrStdout(), "export %s\nexport %s\n", environment[0], strings.Join(environment[1:], " "))
-	fmt.Fprintf(cmd.ErrOrStderr(), "ready after %.1f s; ^C ends it. It is not AWS: no latency, few quotas, no VPC, no KMS, no signatures checked\n", time.Since(begin).Seconds())
+	fmt.Fprintf(cmd.ErrOrStderr(), "ready after %.1f s; ^C ends it. It is not AWS: no latency, few quotas, no VPC, "+
+		"no KMS, no signatures checked\n", time.Since(begin).Seconds())
 	go func() {
 		<-cmd.Context().Done()
 		s.Close()

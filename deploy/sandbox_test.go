@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -35,7 +33,8 @@ func built(t testing.TB) string {
 	program.Do(func() {
 		if program.folder, program.err = os.MkdirTemp("", "notes-deploy-"); program.err == nil {
 			var said []byte
-			if said, program.err = exec.Command("go", "build", "-o", filepath.Join(program.folder, "deploy"), ".").CombinedOutput(); program.err != nil {
+			if said, program.err = exec.Command("go", "build", "-o", filepath.Join(program.folder, "deploy"),
+				".").CombinedOutput(); program.err != nil {
 				program.err = fmt.Errorf("%w: %s", program.err, said)
 			}
 		}
@@ -96,7 +95,8 @@ func TestProofReadmeStory(t *testing.T) {
 	_, story, _ = strings.Cut(story, "\n")
 	here := strings.NewReplacer("go run ./deploy", built(t), "notes.zip", filepath.Join(t.TempDir(), "notes.zip"))
 	out, said, err := typed(t, here.Replace(first+story))
-	if err != nil || !strings.Contains(out, `{"message":"Internal Server Error"}`) || !strings.HasSuffix(out, "{\"notes\":[]}\n") {
+	if err != nil || !strings.Contains(out, `{"message":"Internal Server Error"}`) || !strings.HasSuffix(out,
+		"{\"notes\":[]}\n") {
 		t.Errorf("%v; %s; %s", err, out, said)
 	}
 	if !strings.Contains(said, "the policy of arn:aws:lambda:us-east-1:"+sandbox.Account+":function:notes is empty") {
@@ -128,7 +128,8 @@ url=$(aws apigatewayv2 get-apis --query 'Items[0].ApiEndpoint' --output text)/de
 curl -s -w ' a stranger %{http_code}\n' $url
 bearer="Authorization: Bearer $(sed -n s/^NOTES_TOKEN=//p up.out)"
 curl -s -w ' after up %{http_code}\n' -H "$bearer" $url
-api=$(aws apigatewayv2 create-api --name broken --protocol-type HTTP --target arn:aws:lambda:us-east-1:123456789012:function:notes-dev --query ApiId --output text)
+api=$(aws apigatewayv2 create-api --name broken --protocol-type HTTP \
+  --target arn:aws:lambda:us-east-1:123456789012:function:notes-dev --query ApiId --output text)
 broken=$AWS_ENDPOINT_URL/_aws/execute-api/$api/notes
 curl -s -w ' broken %{http_code}\n' $broken
 ` + strings.ReplaceAll(blocks[1][1], "a1b2c3d4e5", "$api") + `
@@ -152,8 +153,11 @@ curl -s -w ' gone %{http_code}\n' $url
 		t.Fatalf("%v; %s; %s", err, out, said)
 	}
 	for _, want := range []string{
-		"live check ", " a stranger 401", `{"notes":[]}` + "\n after up 200", `{"message":"Internal Server Error"} broken 500`, "grant for $default $default", `{"notes":[]}` + "\n healed 200",
-		`"iam:PassRole"`, "function notes-dev                               removed", `{"message":"Not Found"} gone 404`,
+		"live check ", " a stranger 401", `{"notes":[]}` + "\n after up 200",
+		`{"message":"Internal Server Error"} broken 500`, "grant for $default $default", `{"notes":[]}` +
+			"\n healed 200",
+		`"iam:PassRole"`, "function notes-dev                               removed",
+		`{"message":"Not Found"} gone 404`,
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in %s; said %s", want, out, said)
@@ -169,30 +173,42 @@ func TestProofArticle(t *testing.T) {
 	const script = `
 aws() { command aws --output text "$@"; }
 deny=$(mktemp)
-trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
-table='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["dynamodb:PutItem","dynamodb:GetItem","dynamodb:UpdateItem","dynamodb:DeleteItem","dynamodb:Query"],"Resource":"*"}]}'
+trust='{"Version":"2012-10-17","Statement":[{
+  "Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
+table='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Resource":"*","Action":["dynamodb:PutItem",
+  "dynamodb:GetItem","dynamodb:UpdateItem","dynamodb:DeleteItem","dynamodb:Query"]}]}'
 $DEPLOY table notes >/dev/null
 role=$(aws iam create-role --role-name notes --assume-role-policy-document "$trust" --query Role.Arn)
-aws iam attach-role-policy --role-name notes --policy-arn arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole
+aws iam attach-role-policy --role-name notes \
+  --policy-arn arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole
 aws iam put-role-policy --role-name notes --policy-name table --policy-document "$table"
-function=$(aws lambda create-function --function-name notes --runtime provided.al2023 --handler bootstrap --architectures $ARCH --timeout 10 \
-  --zip-file fileb://$ZIP --role $role --environment 'Variables={NOTES_STORE=dynamodb:notes,NOTES_AUTH=none}' --query FunctionArn)
+function=$(aws lambda create-function --function-name notes --runtime provided.al2023 --handler bootstrap \
+  --architectures $ARCH --timeout 10 \
+  --zip-file fileb://$ZIP --role $role --environment 'Variables={NOTES_STORE=dynamodb:notes,NOTES_AUTH=none}' \
+  --query FunctionArn)
 echo state $(aws lambda get-function --function-name notes --query Configuration.State)
 api=$(aws apigatewayv2 create-api --name notes --protocol-type HTTP --query ApiId)
-integration=$(aws apigatewayv2 create-integration --api-id $api --integration-type AWS_PROXY --integration-uri $function --payload-format-version 2.0 --query IntegrationId)
-route=$(aws apigatewayv2 create-route --api-id $api --route-key 'ANY /notes' --target integrations/$integration --query RouteId)
+integration=$(aws apigatewayv2 create-integration --api-id $api --integration-type AWS_PROXY \
+  --integration-uri $function --payload-format-version 2.0 --query IntegrationId)
+route=$(aws apigatewayv2 create-route --api-id $api --route-key 'ANY /notes' --target integrations/$integration \
+  --query RouteId)
 group=arn:aws:logs:us-east-1:123456789012:log-group:/aws/vendedlogs/notes
 aws logs create-log-group --log-group-name /aws/vendedlogs/notes
-aws apigatewayv2 create-stage --api-id $api --stage-name dev --auto-deploy --access-log-settings DestinationArn=$group,Format='$context.requestId $context.status $context.integrationErrorMessage' --query StageName
+aws apigatewayv2 create-stage --api-id $api --stage-name dev --auto-deploy \
+  --access-log-settings DestinationArn=$group,Format='$context.requestId $context.status '\
+'$context.integrationErrorMessage' \
+  --query StageName
 url=$(aws apigatewayv2 get-api --api-id $api --query ApiEndpoint)/dev/notes
 ask() { echo "$1: $(curl -s -w ' %{http_code}' $url)"; }
 
 ask blank
 aws lambda get-policy --function-name notes 2>&1 | tail -1
 echo logs $(aws logs describe-log-groups --log-group-name-prefix /aws/lambda/notes --query 'length(logGroups)')
-aws lambda invoke --function-name notes --payload '{"version":"2.0","rawPath":"/notes","requestContext":{"http":{"method":"GET"}}}' $deny --query StatusCode
+aws lambda invoke --function-name notes \
+  --payload '{"version":"2.0","rawPath":"/notes","requestContext":{"http":{"method":"GET"}}}' $deny --query StatusCode
 cat $deny; echo
-aws lambda add-permission --function-name notes --statement-id apigateway --action lambda:InvokeFunction --principal apigateway.amazonaws.com \
+aws lambda add-permission --function-name notes --statement-id apigateway --action lambda:InvokeFunction \
+  --principal apigateway.amazonaws.com \
   --source-arn "arn:aws:execute-api:us-east-1:123456789012:$api/*/*" >$deny
 ask healed
 
@@ -201,10 +217,13 @@ ask denied
 aws iam put-role-policy --role-name notes --policy-name table --policy-document "$table"
 ask allowed
 
-wait_updated() { while [ "$(aws lambda get-function --function-name notes --query Configuration.LastUpdateStatus)" != Successful ]; do :; done; }
-aws lambda update-function-configuration --function-name notes --environment 'Variables={NOTES_STORE=bolt:/tmp/notes.db}' >$deny; wait_updated
+wait_updated() { while [ "$(aws lambda get-function --function-name notes \
+  --query Configuration.LastUpdateStatus)" != Successful ]; do :; done; }
+aws lambda update-function-configuration --function-name notes \
+  --environment 'Variables={NOTES_STORE=bolt:/tmp/notes.db}' >$deny; wait_updated
 ask crashing
-aws lambda update-function-configuration --function-name notes --timeout 1 --environment 'Variables={NOTES_STORE=dynamodb:notes,NOTES_AUTH=none}' >$deny; wait_updated
+aws lambda update-function-configuration --function-name notes --timeout 1 \
+  --environment 'Variables={NOTES_STORE=dynamodb:notes,NOTES_AUTH=none}' >$deny; wait_updated
 aws lambda update-function-code --function-name notes --zip-file fileb://$SLOW >$deny; wait_updated
 ask slow
 aws apigatewayv2 update-integration --api-id $api --integration-id $integration --timeout-in-millis 100 >$deny
@@ -221,7 +240,9 @@ messages /aws/lambda/notes
 rm $deny
 `
 	slow := filepath.Join(t.TempDir(), "slow.zip")
-	if err := os.WriteFile(slow, zipped(t, "#!/bin/sh\ncurl -s -o /dev/null http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next\nexec sleep 60\n"), 0o644); err != nil {
+	if err := os.WriteFile(slow, zipped(t,
+		"#!/bin/sh\ncurl -s -o /dev/null http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next\nexec "+
+			"sleep 60\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	arch := map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]
@@ -231,12 +252,17 @@ rm $deny
 	}
 	const internal = `{"message":"Internal Server Error"} 500`
 	for _, want := range []string{
-		"blank: " + internal, "An error occurred (ResourceNotFoundException) when calling the GetPolicy operation: The resource you requested does not exist.", "logs 0\n",
+		"blank: " + internal, "An error occurred (ResourceNotFoundException) when calling the GetPolicy operation: " +
+			"The resource you requested does not exist.", "logs 0\n",
 		`"body":"{\"notes\":[]}\n"`, "healed: {\"notes\":[]}\n 200",
-		"allowed: {\"notes\":[]}\n 200", "crashing: " + internal, "slow: " + internal, `late: {"message":"Service Unavailable"} 503`,
+		"allowed: {\"notes\":[]}\n 200", "crashing: " + internal, "slow: " + internal,
+		`late: {"message":"Service Unavailable"} 503`,
 		`unsigned: {"message":"Forbidden"} 403`, `nostage: {"message":"Not Found"} 404`,
-		" 500 The IAM role configured on the integration or API Gateway doesn't have permissions to call the integration. Check the permissions and try again.\n",
-		"is not authorized to perform: dynamodb:Query on resource: arn:aws:dynamodb:us-east-1:123456789012:table/notes because no identity-based policy allows the dynamodb:Query action",
+		" 500 The IAM role configured on the integration or API Gateway doesn't have permissions to call the " +
+			"integration. Check the permissions and try again.\n",
+		"is not authorized to perform: dynamodb:Query on resource: " +
+			"arn:aws:dynamodb:us-east-1:123456789012:table/notes because no identity-based policy allows the " +
+			"dynamodb:Query action",
 		"Error: Runtime exited with error: exit status 1", "Task timed out after 1.00 seconds",
 	} {
 		if !strings.Contains(out, want) {
@@ -263,7 +289,9 @@ func zipped(t testing.TB, program string) []byte {
 
 // TestSandboxCommand: it ends as its command does, prints what to export, and says what is wrong.
 func TestSandboxCommand(t *testing.T) {
-	if out, said, err := typed(t, "echo $AWS_ENDPOINT_URL $AWS_REGION; exit 7", "AWS_REGION=eu-west-1"); fmt.Sprint(err) != "exit status 7" || !regexp.MustCompile(`^http://127\.0\.0\.1:[0-9]+ eu-west-1\n$`).MatchString(out) || said != "" {
+	if out, said, err := typed(t, "echo $AWS_ENDPOINT_URL $AWS_REGION; exit 7", "AWS_REGION=eu-west-1"); fmt.Sprint(
+		err) != "exit status 7" || !regexp.MustCompile(`^http://127\.0\.0\.1:[0-9]+ eu-west-1\n$`).MatchString(out) ||
+		said != "" {
 		t.Errorf("%v; %q; %q", err, out, said)
 	}
 	cmd := exec.Command(built(t), "sandbox", "--port", "0")
@@ -277,12 +305,15 @@ func TestSandboxCommand(t *testing.T) {
 	}
 	var lines [400]byte
 	n, _ := io.ReadAtLeast(out, lines[:], 100) // both lines are written at once
-	printed := regexp.MustCompile(`^export AWS_ENDPOINT_URL=(http://127\.0\.0\.1:[0-9]+)\nexport AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=sandbox AWS_SECRET_ACCESS_KEY=sandbox\n$`).FindSubmatch(lines[:n])
+	printed := regexp.MustCompile(`^export AWS_ENDPOINT_URL=(http://127\.0\.0\.1:[0-9]+)\nexport ` +
+		`AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=sandbox ` +
+		`AWS_SECRET_ACCESS_KEY=sandbox\n$`).FindSubmatch(lines[:n])
 	if printed == nil {
 		t.Fatalf("it prints %q", lines[:n])
 	}
 	port := string(printed[1][strings.LastIndex(string(printed[1]), ":")+1:])
-	if said, err := exec.Command(built(t), "sandbox", "--port", port).CombinedOutput(); err == nil || !strings.Contains(string(said), "--port 0 takes a free port") {
+	if said, err := exec.Command(built(t), "sandbox", "--port", port).CombinedOutput(); err == nil ||
+		!strings.Contains(string(said), "--port 0 takes a free port") {
 		t.Errorf("a second one on the port: %v, %s", err, said)
 	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
@@ -316,11 +347,16 @@ func TestKilledSandbox(t *testing.T) {
 	zip := function(t)
 	temp := t.TempDir()
 	cmd := exec.Command(built(t), "sandbox", "--", "sh", "-c", `
-aws iam create-role --role-name x --assume-role-policy-document '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}' >&2
-aws lambda create-function --function-name x --runtime provided.al2023 --handler x --architectures $ARCH --zip-file fileb://$ZIP --role arn:aws:iam::123456789012:role/x --environment 'Variables={NOTES_STORE=dynamodb:x,NOTES_AUTH=none}' >&2
+aws iam create-role --role-name x \
+  --assume-role-policy-document '{"Version":"2012-10-17","Statement":[{
+    "Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}' >&2
+aws lambda create-function --function-name x --runtime provided.al2023 --handler x --architectures $ARCH \
+  --zip-file fileb://$ZIP --role arn:aws:iam::123456789012:role/x \
+  --environment 'Variables={NOTES_STORE=dynamodb:x,NOTES_AUTH=none}' >&2
 aws lambda invoke --function-name x /dev/null >&2
 kill -9 $PPID`)
-	cmd.Env = append(os.Environ(), "TMPDIR="+temp, "ZIP="+zip, "ARCH="+map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH])
+	cmd.Env = append(os.Environ(), "TMPDIR="+temp, "ZIP="+zip, "ARCH="+map[string]string{"amd64": "x86_64",
+		"arm64": "arm64"}[runtime.GOARCH])
 	for _, tool := range []string{"moto_server", "aws"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			storetest.Lacks(t, tool, err)
@@ -337,77 +373,6 @@ kill -9 $PPID`)
 		}
 		if time.Now().After(end) {
 			t.Fatalf("left behind: %v, processes %s", left, running)
-		}
-	}
-}
-
-// emulator is AWS's own runtime emulator, at the version that these tests were written for.
-const emulator = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@v0.0.0-20261030222936-bef5c4ba774d"
-
-// TestProofAsTheEmulator: the same bootstrap answers the same events alike in the sandbox and under AWS's own runtime
-// emulator.
-func TestProofAsTheEmulator(t *testing.T) {
-	t.Parallel()
-	tools := t.TempDir()
-	install := exec.Command("go", "install", emulator)
-	install.Env = append(os.Environ(), "GOBIN="+tools)
-	if said, err := install.CombinedOutput(); err != nil {
-		storetest.Lacks(t, "AWS's runtime emulator", fmt.Errorf("%w: %s", err, said))
-	}
-	zip := function(t)
-	events := []string{
-		`{"version":"2.0","rawPath":"/notes","headers":{},"requestContext":{"stage":"$default","requestId":"r1","http":{"method":"GET","sourceIp":"192.0.2.1"}}}`,
-		`{"version":"2.0","rawPath":"/dev/notes/0190a4c8-0000-7000-8000-000000000000","headers":{},"requestContext":{"stage":"dev","requestId":"r2","http":{"method":"GET","sourceIp":"192.0.2.1"}}}`,
-		`{"version":"2.0","rawPath":"/notes","headers":{"content-type":"application/json"},"body":"{\"title\":5}","requestContext":{"stage":"$default","requestId":"r3","http":{"method":"POST","sourceIp":"192.0.2.1"}}}`,
-		`{"version":"2.0","rawPath":"/notes","headers":{"content-type":"application/json"},"body":"***","isBase64Encoded":true,"requestContext":{"stage":"$default","requestId":"r4","http":{"method":"POST","sourceIp":"192.0.2.1"}}}`,
-		`{"version":"2.0","rawPath":"/nothing","headers":{},"requestContext":{"stage":"$default","requestId":"r5","http":{"method":"PUT","sourceIp":"192.0.2.1"}}}`,
-		`{"warmer":true}`, `[]`, `"x"`,
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
-	script := `
-$DEPLOY table notes >/dev/null
-aws iam create-role --role-name notes --assume-role-policy-document '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}}' >/dev/null
-aws iam put-role-policy --role-name notes --policy-name notes --policy-document '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}'
-aws lambda create-function --function-name notes --runtime provided.al2023 --handler bootstrap --architectures $ARCH --zip-file fileb://$ZIP --role arn:aws:iam::123456789012:role/notes --environment 'Variables={NOTES_STORE=dynamodb:notes,NOTES_AUTH=none}' >/dev/null
-NOTES_AUTH=none NOTES_STORE=dynamodb:notes env -u AWS_CA_BUNDLE $EMULATOR --log-level error --runtime-interface-emulator-address $ADDRESS $BOOTSTRAP >/dev/null 2>&1 &
-emulator=$!
-until curl -s -o /dev/null $ADDRESS/; do :; done
-out=$(mktemp)
-while read -r event; do
-  printf '%s' "$event" >$out.event
-  aws lambda invoke --function-name notes --payload fileb://$out.event $out >/dev/null
-  printf 'sandbox %s\n' "$(cat $out)"
-  printf 'emulator %s\n' "$(curl -s $ADDRESS/2015-03-31/functions/function/invocations --data-binary @$out.event)"
-done <$EVENTS
-kill $emulator
-rm $out $out.event
-`
-	folder := t.TempDir()
-	if said, err := exec.Command("python3", "-m", "zipfile", "-e", zip, folder).CombinedOutput(); err != nil {
-		t.Fatal(err, string(said))
-	}
-	if err := errors.Join(os.Chmod(filepath.Join(folder, "bootstrap"), 0o755), os.WriteFile(filepath.Join(folder, "events"), []byte(strings.Join(events, "\n")+"\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	out, said, err := typed(t, script, "DEPLOY="+built(t), "ZIP="+zip, "ADDRESS="+address, "EMULATOR="+filepath.Join(tools, "aws-lambda-rie"), "BOOTSTRAP="+filepath.Join(folder, "bootstrap"), "EVENTS="+filepath.Join(folder, "events"),
-		"ARCH="+map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH])
-	if err != nil {
-		t.Fatalf("%v; %s; %s", err, out, said)
-	}
-	lines := strings.Split(strings.TrimSpace(regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`).ReplaceAllString(out, "ID")), "\n")
-	if len(lines) != 2*len(events) {
-		t.Fatalf("%d lines: %s", len(lines), out)
-	}
-	for i := 0; i < len(lines); i += 2 {
-		mine, _ := strings.CutPrefix(lines[i], "sandbox ")
-		theirs, _ := strings.CutPrefix(lines[i+1], "emulator ")
-		if mine != theirs || !strings.Contains(mine, "statusCode") {
-			t.Errorf("%s\nthe sandbox:  %s\nthe emulator: %s", events[i/2], mine, theirs)
 		}
 	}
 }

@@ -16,9 +16,9 @@ func tableCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "table NAME",
 		Short: "create the DynamoDB table of the notes, or compare the one that is there",
-		Long: `Creates the table if it is missing: on-demand, with time to live, point-in-time recovery and deletion protection.
-Of a table that is there it switches on what is off of these two: time to live and recovery. Whatever else differs it
-names, and changes nothing; no data is ever touched.`,
+		Long: `Creates the table if it is missing: on-demand, with time to live, point-in-time recovery and deletion
+protection. Of a table that is there it switches on what is off of these two: time to live and recovery. Whatever else
+differs it names, and changes nothing; no data is ever touched.`,
 		Example: "  deploy table notes\n  AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 deploy table notes",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {

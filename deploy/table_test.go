@@ -42,9 +42,11 @@ func TestTable(t *testing.T) {
 	foreign := "notes-" + uuid.NewString()
 	input := &dynamodb.CreateTableInput{
 		TableName: &foreign, BillingMode: types.BillingModeProvisioned,
-		ProvisionedThroughput: &types.ProvisionedThroughput{ReadCapacityUnits: aws.Int64(1), WriteCapacityUnits: aws.Int64(1)},
-		AttributeDefinitions:  []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeN}},
-		KeySchema:             []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
+		ProvisionedThroughput: &types.ProvisionedThroughput{ReadCapacityUnits: aws.Int64(1),
+			WriteCapacityUnits: aws.Int64(1)},
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"),
+			AttributeType: types.ScalarAttributeTypeN}},
+		KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
 	}
 	if _, err := client.CreateTable(t.Context(), input); err != nil {
 		t.Fatal(err)
@@ -53,12 +55,16 @@ func TestTable(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "nothing was changed") {
 		t.Errorf("a foreign table: %v", err)
 	}
-	for _, says := range []string{`KeySchema [{"AttributeName":"id","KeyType":"HASH"}] -> [{"AttributeName":"pk","KeyType":"HASH"},{"AttributeName":"sk","KeyType":"RANGE"}]`, `AttributeDefinitions [] -> [`, "BillingMode PROVISIONED -> PAY_PER_REQUEST"} {
+	for _, says := range []string{`KeySchema [{"AttributeName":"id","KeyType":"HASH"}] -> [{"AttributeName":"pk",` +
+		`"KeyType":"HASH"},{"AttributeName":"sk","KeyType":"RANGE"}]`, `AttributeDefinitions [] -> [`,
+		"BillingMode PROVISIONED -> PAY_PER_REQUEST"} {
 		if !strings.Contains(fmt.Sprint(err), says) {
 			t.Errorf("does not say %q:\n%s", says, out)
 		}
 	}
-	if ttl, err := client.DescribeTimeToLive(t.Context(), &dynamodb.DescribeTimeToLiveInput{TableName: &foreign}); err != nil || ttl.TimeToLiveDescription.TimeToLiveStatus == types.TimeToLiveStatusEnabled {
+	if ttl, err := client.DescribeTimeToLive(t.Context(),
+		&dynamodb.DescribeTimeToLiveInput{TableName: &foreign}); err != nil ||
+		ttl.TimeToLiveDescription.TimeToLiveStatus == types.TimeToLiveStatusEnabled {
 		t.Errorf("the foreign table was changed: %+v, %v", ttl, err)
 	}
 }

@@ -48,7 +48,8 @@ func (f *stackFlags) addSettings(cmd *cobra.Command) {
 	flags.Var(optional[string]{&f.BasePath, text}, "base-path", "base path of a custom domain, such as /api")
 	flags.Var(optional[int32]{&f.Retention, number}, "retention", "days for which logs are kept (new log groups: 14)")
 	flags.Var(optional[int32]{&f.Concurrency, number}, "concurrency", fmt.Sprintf(
-		"reserved concurrency, which is also the function's maximum; 0 reserves none (a new function: %d)", stack.Burst))
+		"reserved concurrency, which is also the function's maximum; 0 reserves none (a new function: %d)",
+		stack.Burst))
 	flags.StringVar(&f.Auth.Kind, "auth", "",
 		"who may use the service: token, jwt or none (of a new stack it must be said)")
 	flags.StringVar(&f.Auth.Tokens, "tokens", "",
@@ -177,7 +178,8 @@ func (f *stackFlags) changes(ctx context.Context, c *converge.Converger, is fact
 			c.Report.Done("setting tokens", report.Changing, "those that are left out are forgotten")
 		}
 	case before.Kind == "token":
-		c.Report.Done("setting tokens", report.Changing, "they are forgotten; the notes of their owners stay in the table, "+
+		c.Report.Done("setting tokens", report.Changing, "they are forgotten; the notes of their owners stay in the "+
+			"table, "+
 			"where nobody sees them but through tokens of the same names")
 	}
 	return nil
@@ -242,14 +244,16 @@ func upCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "put the service on AWS, or bring what is there to what it must be",
-		Long: `Puts the service on AWS: a DynamoDB table, an execution role with the rights that it needs and no others, log groups, the
-function, an HTTP API, and the grants that let the API invoke the function. It reads what is there and changes only what
-differs: run again it changes nothing, and after it was cut short it goes on. There is no file of state; what belongs to a
-stack is known by its name and its tags. A setting that a later up is not told stays as it is.
+		Long: `Puts the service on AWS: a DynamoDB table, an execution role with the rights that it needs and no
+others, log groups, the function, an HTTP API, and the grants that let the API invoke the function. It reads what is
+there and changes only what differs: run again it changes nothing, and after it was cut short it goes on. There is no
+file of state; what belongs to a stack is known by its name and its tags. A setting that a later up is not told stays
+as it is.
 
-Who may use a new service must be said: --auth token makes a token and shows it, once; only its hash is kept, in the function's
-environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API Gateway judges first and the service again.
---auth none lets in anyone who knows the URL. The live check sends the token in NOTES_TOKEN, if there is one.`,
+Who may use a new service must be said: --auth token makes a token and shows it, once; only its hash is kept, in the
+function's environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API Gateway judges first and
+the service again. --auth none lets in anyone who knows the URL. The live check sends the token in NOTES_TOKEN, if
+there is one.`,
 		Example: "  deploy up --auth token\n  deploy up --stack notes-prod --stage prod --auth jwt " +
 			"--issuer https://example.eu.auth0.com/ --audience notes",
 		Args: exactly(),
@@ -299,11 +303,13 @@ func checkIssuer(ctx context.Context, issuer string, used bool, r *report.Report
 	serves, err := facts.ServesAuthorizer(ctx, issuer)
 	switch {
 	case errors.Is(err, jwt.ErrUnreachable) || err != nil && used:
-		r.Note("The issuer could not be asked for its keys, so it is not known whether API Gateway takes its tokens: %v",
+		r.Note("The issuer could not be asked for its keys, so it is not known whether API Gateway takes its tokens: "+
+			"%v",
 			err)
 		return nil
 	case err == nil && !serves:
-		err = errors.New("API Gateway takes tokens that are signed with RSA keys that have a kid, and the issuer publishes " +
+		err = errors.New("API Gateway takes tokens that are signed with RSA keys that have a kid, and the issuer " +
+			"publishes " +
 			"none: have it sign with RS256, or use --auth token")
 	}
 	if err != nil {
@@ -316,13 +322,13 @@ func checkIssuer(ctx context.Context, issuer string, used bool, r *report.Report
 func printOperatorPolicy(cmd *cobra.Command, s stack.Stack) error {
 	e := json.NewEncoder(cmd.OutOrStdout())
 	e.SetIndent("", "  ")
-	fmt.Fprintln(cmd.ErrOrStderr(), `This covers each call that up, down and permit make, as AWS's reference says. No test
-without an account proves what AWS asks for behind the calls: the log delivery of the access log, the service's role of the
-first API, and tags. It cannot be narrowed that API Gateway's actions reach every HTTP API of the region, because the id of
-a new API is not known before, and that the log deliveries are the account's.`)
+	fmt.Fprintln(cmd.ErrOrStderr(), `This covers each call that up, down and permit make, as AWS's reference says. No
+test without an account proves what AWS asks for behind the calls: the log delivery of the access log, the service's
+role of the first API, and tags. It cannot be narrowed that API Gateway's actions reach every HTTP API of the region,
+because the id of a new API is not known before, and that the log deliveries are the account's.`)
 	if s.Boundary == "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), `Whoever may write a role's policy and pass the role may do what a policy can say. With
---boundary ARN the role has a permissions boundary, and this policy is for a role that has it.`)
+		fmt.Fprintln(cmd.ErrOrStderr(), `Whoever may write a role's policy and pass the role may do what a policy can
+say. With --boundary ARN the role has a permissions boundary, and this policy is for a role that has it.`)
 	}
 	return e.Encode(s.OperatorPolicy())
 }

@@ -2,14 +2,10 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/sandbox"
@@ -31,7 +26,8 @@ func TestUpBreakHeal(t *testing.T) {
 	t.Parallel()
 	w := enter(t)
 	out := w.up()
-	for _, want := range []string{"table " + w.name, "created", "live check", "curl -s " + w.URL, "Anyone who knows this URL can read and write the notes."} {
+	for _, want := range []string{"table " + w.name, "created", "live check", "curl -s " + w.URL,
+		"Anyone who knows this URL can read and write the notes."} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in %s", want, out)
 		}
@@ -40,13 +36,18 @@ func TestUpBreakHeal(t *testing.T) {
 	made := w.state(w.name)
 
 	api, ctx := w.api(), t.Context()
-	for _, g := range (stack.Stack{Name: w.name, Partition: "aws", Region: "us-east-1", Account: sandbox.Account, Stage: "dev", Auth: stack.Auth{Kind: "none"}}).Grants(api) {
-		if _, err := w.functions().RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: &g.StatementID}); err != nil {
+	for _, g := range (stack.Stack{Name: w.name, Partition: "aws", Region: "us-east-1", Account: sandbox.Account,
+		Stage: "dev", Auth: stack.Auth{Kind: "none"}}).Grants(api) {
+		if _, err := w.functions().RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name,
+			StatementId: &g.StatementID}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w.answers("without its grants", 500, blank)
-	if direct, err := w.functions().Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name, Payload: []byte(`{"version":"2.0","rawPath":"/notes","requestContext":{"http":{"method":"GET"}}}`)}); err != nil || direct.FunctionError != nil || !strings.Contains(string(direct.Payload), `"statusCode":200`) {
+	if direct, err := w.functions().Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name,
+		Payload: []byte(`{"version":"2.0","rawPath":"/notes",` +
+			`"requestContext":{"http":{"method":"GET"}}}`)}); err != nil || direct.FunctionError != nil ||
+		!strings.Contains(string(direct.Payload), `"statusCode":200`) {
 		t.Errorf("invoked directly: %v, %v", direct, err)
 	}
 	if out := w.runs("permit", "--api", api); strings.Count(out, "created") != 2 {
@@ -133,8 +134,10 @@ func TestSettingsStay(t *testing.T) {
 	t.Run("no concurrency", stays)
 	t.Run("what is told is said first", func(t *testing.T) {
 		out := w.up("--memory", "256", "--concurrency", "0")
-		said, done := strings.Index(out, "changing: from 512 to 256"), strings.Index(out, "updated: MemorySize 512 -> 256")
-		if said < 0 || done < said || strings.Contains(out, "setting concurrency") || strings.Contains(out, "retention") {
+		said, done := strings.Index(out, "changing: from 512 to 256"), strings.Index(out,
+			"updated: MemorySize 512 -> 256")
+		if said < 0 || done < said || strings.Contains(out, "setting concurrency") || strings.Contains(out,
+			"retention") {
 			t.Errorf("up says %s", out)
 		}
 	})
@@ -142,7 +145,8 @@ func TestSettingsStay(t *testing.T) {
 		must(w.functions().PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{
 			FunctionName: &w.name, ReservedConcurrentExecutions: aws.Int32(0)}))
 		api := w.api() // closed, so that up does not wait for its answer
-		must(w.gateway().UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api, DisableExecuteApiEndpoint: aws.Bool(true)}))
+		must(w.gateway().UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api,
+			DisableExecuteApiEndpoint: aws.Bool(true)}))
 		stays(t)
 	})
 }
@@ -153,15 +157,18 @@ func TestClosedEndpoint(t *testing.T) {
 	w := enter(t)
 	w.up()
 	api := w.api()
-	if _, err := w.gateway().UpdateApi(t.Context(), &apigatewayv2.UpdateApiInput{ApiId: &api, DisableExecuteApiEndpoint: aws.Bool(true)}); err != nil {
+	if _, err := w.gateway().UpdateApi(t.Context(), &apigatewayv2.UpdateApiInput{ApiId: &api,
+		DisableExecuteApiEndpoint: aws.Bool(true)}); err != nil {
 		t.Fatal(err)
 	}
 	w.answers("closed", 404, `{"message":"Not Found"}`)
-	if out := w.up(); !strings.Contains(out, "default endpoint is closed") || strings.Contains(out, "live check") || strings.Contains(out, "updated") {
+	if out := w.up(); !strings.Contains(out, "default endpoint is closed") || strings.Contains(out, "live check") ||
+		strings.Contains(out, "updated") {
 		t.Errorf("up says %s", out)
 	}
 	w.answers("after up", 404, `{"message":"Not Found"}`)
-	if out := w.up("--endpoint", "on"); !strings.Contains(out, "updated: DisableExecuteApiEndpoint true -> false") || !strings.Contains(out, "live check") {
+	if out := w.up("--endpoint", "on"); !strings.Contains(out, "updated: DisableExecuteApiEndpoint true -> false") ||
+		!strings.Contains(out, "live check") {
 		t.Errorf("up --endpoint on says %s", out)
 	}
 	w.answers("opened", 200, `{"notes":[]}`)
@@ -185,7 +192,8 @@ func TestDrift(t *testing.T) {
 	must(nil, err)
 	settle := func() {
 		for {
-			if c, err := w.functions().GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &w.name}); err != nil {
+			if c, err := w.functions().GetFunctionConfiguration(ctx,
+				&lambda.GetFunctionConfigurationInput{FunctionName: &w.name}); err != nil {
 				t.Fatal(err)
 			} else if c.LastUpdateStatus == "Successful" {
 				return
@@ -197,23 +205,30 @@ func TestDrift(t *testing.T) {
 		says   string
 	}{
 		"a variable": {func() {
-			must(w.functions().UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, Environment: nil, Timeout: aws.Int32(3)}))
+			must(w.functions().UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
+				FunctionName: &w.name, Environment: nil, Timeout: aws.Int32(3)}))
 			settle()
 		}, "updated: Timeout 3 -> 10"},
 		"a route removed": {func() {
-			must(w.gateway().DeleteRoute(ctx, &apigatewayv2.DeleteRouteInput{ApiId: &api, RouteId: routes.Items[0].RouteId}))
+			must(w.gateway().DeleteRoute(ctx, &apigatewayv2.DeleteRouteInput{ApiId: &api,
+				RouteId: routes.Items[0].RouteId}))
 		}, *routes.Items[0].RouteKey + "  "},
 		"a route added": {func() {
-			must(w.gateway().CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api, RouteKey: aws.String("GET /else")}))
+			must(w.gateway().CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api,
+				RouteKey: aws.String("GET /else")}))
 		}, "removed: it is not the service's"},
 		"a wider role": {func() {
-			must(w.roles().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &role, PolicyName: aws.String("notes"), PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)}))
+			must(w.roles().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &role, PolicyName: aws.String("notes"),
+				PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*",` +
+					`"Resource":"*"}]}`)}))
 		}, "updated: PolicyDocument"},
 		"a second policy": {func() {
-			must(w.roles().AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &role, PolicyArn: aws.String("arn:aws:iam::aws:policy/AdministratorAccess")}))
+			must(w.roles().AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &role,
+				PolicyArn: aws.String("arn:aws:iam::aws:policy/AdministratorAccess")}))
 		}, "updated: arn:aws:iam::aws:policy/AdministratorAccess removed"},
 		"throttling": {func() {
-			must(w.gateway().UpdateStage(ctx, &apigatewayv2.UpdateStageInput{ApiId: &api, StageName: aws.String("dev"), AutoDeploy: aws.Bool(false)}))
+			must(w.gateway().UpdateStage(ctx, &apigatewayv2.UpdateStageInput{ApiId: &api, StageName: aws.String("dev"),
+				AutoDeploy: aws.Bool(false)}))
 		}, "updated: AutoDeploy false -> true"},
 	} {
 		c.change()
@@ -227,11 +242,14 @@ func TestDrift(t *testing.T) {
 			t.Errorf("%s is put right to\n%s\nit was\n%s", what, got, made)
 		}
 	}
-	must(w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name, StatementId: aws.String("somebody"), Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("s3.amazonaws.com")}))
+	must(w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name,
+		StatementId: aws.String("somebody"), Action: aws.String("lambda:InvokeFunction"),
+		Principal: aws.String("s3.amazonaws.com")}))
 	if out := w.up(); !strings.Contains(out, "not ours, and were left alone: [somebody]") {
 		t.Errorf("up says %s", out)
 	}
-	if out, err := w.deploy("up", "--stack", w.name, "--zip", w.zip, "--auth", "none", "--strict"); err == nil || !strings.Contains(err.Error(), "somebody") {
+	if out, err := w.deploy("up", "--stack", w.name, "--zip", w.zip, "--auth", "none", "--strict"); err == nil ||
+		!strings.Contains(err.Error(), "somebody") {
 		t.Errorf("up --strict: %v, %s", err, out)
 	}
 }
@@ -244,7 +262,8 @@ func TestRoleMadeAgain(t *testing.T) {
 	made, ctx, role := w.state(w.name), t.Context(), w.name+"-us-east-1"
 	for _, err := range []error{
 		func() error {
-			_, err := w.roles().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &role, PolicyName: aws.String("notes")})
+			_, err := w.roles().DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &role,
+				PolicyName: aws.String("notes")})
 			return err
 		}(),
 		func() error {
@@ -262,165 +281,6 @@ func TestRoleMadeAgain(t *testing.T) {
 	w.answers("after up", 200, `{"notes":[]}`)
 	if got := w.state(w.name); got != made {
 		t.Errorf("up heals to\n%s\nit was\n%s", got, made)
-	}
-}
-
-// TestTwoRegions: two stacks of one name in two regions do not touch each other.
-func TestTwoRegions(t *testing.T) {
-	t.Parallel()
-	w := enter(t)
-	w.up()
-	made := w.state(w.name)
-	w.at(w.URL, "eu-west-1")
-	w.up()
-	w.answers("the other region", 200, `{"notes":[]}`)
-	w.runs("down", "--stack", w.name, "--delete-data", w.name)
-	w.at(w.URL, "us-east-1")
-	if got := w.state(w.name); got != made {
-		t.Errorf("the first one is now\n%s\nit was\n%s", got, made)
-	}
-	w.answers("the first region", 200, `{"notes":[]}`)
-}
-
-// TestTwoAtOnce: two programs at once make one right stack.
-func TestTwoAtOnce(t *testing.T) {
-	t.Parallel()
-	w := enter(t)
-	w.up()
-	made := w.state(w.name)
-	for round := range 3 {
-		name := fmt.Sprint(w.name, "x", round)
-		var both sync.WaitGroup
-		for range 2 {
-			both.Go(func() {
-				for attempt := range 3 { // one may meet what the other is just changing, and is run again
-					out, err := w.deploy("up", "--stack", name, "--zip", w.zip, "--auth", "none")
-					if err == nil {
-						break
-					}
-					if attempt == 2 {
-						t.Errorf("%v: %s", err, out)
-					}
-				}
-			})
-		}
-		both.Wait()
-		w.runs("up", "--stack", name, "--zip", w.zip, "--auth", "none")
-		if got := w.state(name); got != made {
-			t.Errorf("two at once make\n%s\none makes\n%s", got, made)
-		}
-	}
-}
-
-// TestForeign: what has a name of ours and is not ours is not touched, by no program and no script.
-func TestForeign(t *testing.T) {
-	t.Parallel()
-	w := enter(t)
-	ctx := t.Context()
-	zip, err := os.ReadFile(w.zip)
-	if err != nil {
-		t.Fatal(err)
-	}
-	theirs, err := w.roles().CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(w.name + "-theirs"), AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.functions().CreateFunction(ctx, &lambda.CreateFunctionInput{FunctionName: &w.name, Role: theirs.Role.Arn, Runtime: "provided.al2023", Handler: aws.String("theirs"), Code: &lambdatypes.FunctionCode{ZipFile: zip}}); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := w.deploy("up", "--stack", w.name, "--zip", w.zip, "--auth", "none"); err == nil || !strings.Contains(err.Error(), "not of this stack") {
-		t.Errorf("up: %v, %s", err, out)
-	}
-	script := w.runs("plan", "--stack", w.name, "--auth", "none")
-	for name, run := range map[string]string{"the script": script, "of another account": strings.ReplaceAll(script, sandbox.Account, "999999999999")} {
-		cmd := exec.Command("sh")
-		cmd.Stdin, cmd.Dir, cmd.Env = strings.NewReader(run), filepath.Dir(w.zip), w.environ()
-		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "not of") {
-			t.Errorf("%s: %v, %s", name, err, out)
-		}
-	}
-	if out, err := w.deploy("down", "--stack", w.name); err == nil || !strings.Contains(err.Error(), "not of this stack") {
-		t.Errorf("down: %v, %s", err, out)
-	}
-	got, err := w.functions().GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
-	if err != nil || *got.Handler != "theirs" || *got.Role != *theirs.Role.Arn {
-		t.Errorf("the foreign function was changed: %+v, %v", got, err)
-	}
-}
-
-// TestForeignAPI: an API of the stack's name that is not the stack's is left alone, and the stack has its own.
-func TestForeignAPI(t *testing.T) {
-	t.Parallel()
-	w := enter(t)
-	ctx := t.Context()
-	foreign, err := w.gateway().CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: &w.name, ProtocolType: "HTTP"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.up()
-	w.runs("down", "--stack", w.name)
-	if _, err := w.gateway().GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: foreign.ApiId}); err != nil {
-		t.Errorf("down removes it: %v", err)
-	}
-	if routes, err := w.gateway().GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: foreign.ApiId}); err != nil || len(routes.Items) > 0 {
-		t.Errorf("up gives it routes: %v, %v", routes, err)
-	}
-}
-
-// TestLeftBehind: what an accident left behind is found again: a renamed API, a second integration in use, a stage
-// without routes, log groups of other stages.
-func TestLeftBehind(t *testing.T) {
-	t.Parallel()
-	w := enter(t)
-	w.up()
-	ctx, api, made := t.Context(), w.api(), w.state(w.name)
-	is, err := w.gateway().GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &api})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for time.Now().Unix() <= is.CreatedDate.Unix() { // of two APIs of one second nobody can tell which is older
-		time.Sleep(10 * time.Millisecond)
-	}
-	if _, err := w.gateway().UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api, Name: aws.String("renamed")}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.gateway().CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: &w.name, ProtocolType: "HTTP", Tags: (stack.Stack{Name: w.name, Region: "us-east-1"}).Tags()}); err != nil {
-		t.Fatal(err)
-	}
-	arn := "arn:aws:lambda:us-east-1:" + sandbox.Account + ":function:" + w.name
-	twin, err := w.gateway().CreateIntegration(ctx, &apigatewayv2.CreateIntegrationInput{ApiId: &api, IntegrationType: "AWS_PROXY", IntegrationUri: &arn, PayloadFormatVersion: aws.String("2.0")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	routes, err := w.gateway().GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.gateway().UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api, RouteId: routes.Items[0].RouteId, Target: aws.String("integrations/" + *twin.IntegrationId)}); err != nil {
-		t.Fatal(err)
-	}
-	w.up()
-	if got := w.state(w.name); got != made {
-		t.Errorf("up makes of it\n%s\nit was\n%s", got, made)
-	}
-	if routes, err = w.gateway().GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api}); err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range routes.Items {
-		if _, err := w.gateway().DeleteRoute(ctx, &apigatewayv2.DeleteRouteInput{ApiId: &api, RouteId: r.RouteId}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.up()
-	if got := w.state(w.name); got != made {
-		t.Errorf("up after the routes were removed makes\n%s\nit was\n%s", got, made)
-	}
-	w.up("--stage", "prod")
-	w.runs("down", "--stack", w.name)
-	c := cloud.New(w.cfg)
-	groups, err := c.Do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String(stack.AccessLogPrefix + w.name)})
-	if left := cloud.Texts("logGroups[].logGroupName", groups); err != nil || len(left) > 0 {
-		t.Errorf("down leaves %v, %v", left, err)
 	}
 }
 

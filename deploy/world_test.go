@@ -59,8 +59,10 @@ func enter(t *testing.T) *world {
 		folder := filepath.Dir(built(t))
 		aSandbox.zip = filepath.Join(folder, "notes.zip")
 		var said []byte
-		if said, aSandbox.err = exec.Command(built(t), "zip", "--arch", runtime.GOARCH, "--out", aSandbox.zip).CombinedOutput(); aSandbox.err == nil {
-			aSandbox.s, aSandbox.err = sandbox.Start(context.Background(), sandbox.Options{Settling: 20 * time.Millisecond, PageSize: 2})
+		if said, aSandbox.err = exec.Command(built(t), "zip", "--arch", runtime.GOARCH, "--out",
+			aSandbox.zip).CombinedOutput(); aSandbox.err == nil {
+			aSandbox.s, aSandbox.err = sandbox.Start(context.Background(),
+				sandbox.Options{Settling: 20 * time.Millisecond, PageSize: 2})
 		} else {
 			aSandbox.err = fmt.Errorf("%w: %s", aSandbox.err, said)
 		}
@@ -100,7 +102,8 @@ func (w *world) at(endpoint, region string) {
 // environ is the environment for a program of its own, with more entries.
 func (w *world) environ(more ...string) []string {
 	return slices.Concat(os.Environ(), []string{
-		"AWS_ENDPOINT_URL=" + *w.told.BaseEndpoint, "AWS_REGION=" + w.told.Region, "AWS_DEFAULT_REGION=" + w.told.Region,
+		"AWS_ENDPOINT_URL=" + *w.told.BaseEndpoint, "AWS_REGION=" + w.told.Region, "AWS_DEFAULT_REGION=" +
+			w.told.Region,
 		"AWS_ACCESS_KEY_ID=" + w.name, "AWS_SECRET_ACCESS_KEY=b"}, more)
 }
 
@@ -206,7 +209,8 @@ func (w *world) state(name string) string {
 	w.t.Helper()
 	c := cloud.New(w.cfg)
 	ctx := w.t.Context()
-	s := stack.Stack{Name: name, Partition: "aws", Region: w.cfg.Region, Account: sandbox.Account, Stage: "dev", Architecture: "x86_64"}
+	s := stack.Stack{Name: name, Partition: "aws", Region: w.cfg.Region, Account: sandbox.Account, Stage: "dev",
+		Architecture: "x86_64"}
 	var all []string
 	show := func(input any, expression string) any {
 		answer, err := c.Do(ctx, input)
@@ -225,9 +229,11 @@ func (w *world) state(name string) string {
 		return found
 	}
 	role := aws.String(s.RoleName())
-	show(&dynamodb.DescribeTableInput{TableName: &name}, "Table.[TableName, TableStatus, DeletionProtectionEnabled, KeySchema]")
+	show(&dynamodb.DescribeTableInput{TableName: &name}, "Table.[TableName, TableStatus, DeletionProtectionEnabled, "+
+		"KeySchema]")
 	show(&dynamodb.DescribeTimeToLiveInput{TableName: &name}, "TimeToLiveDescription")
-	show(&dynamodb.DescribeContinuousBackupsInput{TableName: &name}, "ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus")
+	show(&dynamodb.DescribeContinuousBackupsInput{TableName: &name},
+		"ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus")
 	show(&iam.GetRoleInput{RoleName: role}, "Role.[RoleName, AssumeRolePolicyDocument, Tags]")
 	ids := map[string]string{}
 	if id, ok := show(&iam.GetRoleInput{RoleName: role}, "Role.RoleId").(string); ok {
@@ -243,17 +249,21 @@ func (w *world) state(name string) string {
 			}
 		}
 	}
-	show(&lambda.GetFunctionInput{FunctionName: &name}, "[Configuration.[FunctionName, Role, MemorySize, Timeout, Environment, CodeSha256, Runtime, Handler, Architectures], Tags]")
+	show(&lambda.GetFunctionInput{FunctionName: &name}, "[Configuration.[FunctionName, Role, MemorySize, Timeout, "+
+		"Environment, CodeSha256, Runtime, Handler, Architectures], Tags]")
 	apis, _ := show(&apigatewayv2.GetApisInput{}, "Items[?Name=='"+name+"'].ApiId").([]any)
 	for i, id := range apis {
 		api := aws.String(id.(string))
 		ids[*api] = fmt.Sprint("API", i)
-		for _, list := range []any{&apigatewayv2.GetIntegrationsInput{ApiId: api}, &apigatewayv2.GetRoutesInput{ApiId: api}} {
-			for n, one := range show(list, "sort_by(Items[].{id: RouteId || IntegrationId, key: RouteKey || IntegrationUri, target: Target, version: PayloadFormatVersion}, &key)").([]any) {
+		for _, list := range []any{&apigatewayv2.GetIntegrationsInput{ApiId: api},
+			&apigatewayv2.GetRoutesInput{ApiId: api}} {
+			for n, one := range show(list, "sort_by(Items[].{id: RouteId || IntegrationId, key: RouteKey || "+
+				"IntegrationUri, target: Target, version: PayloadFormatVersion}, &key)").([]any) {
 				ids[one.(map[string]any)["id"].(string)] = fmt.Sprint("id", n)
 			}
 		}
-		show(&apigatewayv2.GetStagesInput{ApiId: api}, "Items[].[StageName, AutoDeploy, AccessLogSettings, DefaultRouteSettings, Tags, DeploymentId != null]")
+		show(&apigatewayv2.GetStagesInput{ApiId: api}, "Items[].[StageName, AutoDeploy, AccessLogSettings, "+
+			"DefaultRouteSettings, Tags, DeploymentId != null]")
 	}
 	if answer, err := c.Do(ctx, &lambda.GetPolicyInput{FunctionName: &name}); err == nil {
 		document, err := policy.Parse([]byte(cloud.Search("Policy", answer).(string)))
@@ -280,5 +290,6 @@ const blank = `{"message":"Internal Server Error"}`
 
 func packed(t *testing.T, name string) []byte {
 	t.Helper()
-	return bytes.ReplaceAll(zipped(t, "x"), []byte("bootstrap"), []byte(name+strings.Repeat("x", len("bootstrap")-len(name))))
+	return bytes.ReplaceAll(zipped(t, "x"), []byte("bootstrap"), []byte(name+strings.Repeat("x",
+		len("bootstrap")-len(name))))
 }

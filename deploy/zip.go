@@ -17,13 +17,14 @@ func zipCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "zip",
 		Short: "build the Lambda function and pack it",
-		Long: `Builds the function for Lambda's runtime provided.al2023 and packs it as that wants it: one file, bootstrap, with its
-exec bit set. The same source gives the same bytes, in whatever folder it lies.`,
+		Long: `Builds the function for Lambda's runtime provided.al2023 and packs it as that wants it: one file,
+bootstrap, with its exec bit set. The same source gives the same bytes, in whatever folder it lies.`,
 		Example: "  deploy zip --arch arm64 --out notes.zip",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(pack.Architectures, arch) {
-				return fmt.Errorf("%w: --arch must be %s, is %q", errUsage, strings.Join(pack.Architectures, " or "), arch)
+				return fmt.Errorf("%w: --arch must be %s, is %q", errUsage, strings.Join(pack.Architectures, " or "),
+					arch)
 			}
 			packed, err := pack.Build(cmd.Context(), arch, jwt)
 			if err != nil {
@@ -38,7 +39,8 @@ exec bit set. The same source gives the same bytes, in whatever folder it lies.`
 	}
 	cmd.Flags().StringVar(&arch, "arch", "arm64", "processor: arm64 or amd64 (x86-64)")
 	choices(cmd, "arch", pack.Architectures...)
-	cmd.Flags().BoolVar(&jwt, "jwt", false, "with JSON Web Tokens, for NOTES_AUTH=jwt; without, the function is smaller")
+	cmd.Flags().BoolVar(&jwt, "jwt", false, "with JSON Web Tokens, for NOTES_AUTH=jwt; without, the function is "+
+		"smaller")
 	cmd.Flags().StringVar(&out, "out", "notes.zip", "file to write")
 	return cmd
 }

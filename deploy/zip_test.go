@@ -86,7 +86,8 @@ func TestZipIsReproducible(t *testing.T) {
 	if _, err := exec.LookPath("go"); err == nil {
 		t.Fatal("go is still there")
 	}
-	if _, err := pack.Build(t.Context(), "amd64", false); err == nil || !bytes.Contains([]byte(err.Error()), []byte("install Go")) {
+	if _, err := pack.Build(t.Context(), "amd64", false); err == nil || !bytes.Contains([]byte(err.Error()),
+		[]byte("install Go")) {
 		t.Errorf("without Go: %v", err)
 	}
 }

@@ -190,8 +190,8 @@ func resolved(v reflect.Value, references map[string]string) reflect.Value {
 	return v
 }
 
-// Differences name in what an answer of AWS, as JSON, is not as an input says: each field of the input, but for those that
-// say what it is about, which the input of the reading call has too.
+// Differences names in what an answer of AWS, as JSON, is not as an input says: each field of the input, but for those
+// that say what it is about, which the input of the reading call has too.
 func Differences(want, read any, got any) (differences []string) {
 	w, about := reflect.ValueOf(want).Elem(), reflect.ValueOf(read).Elem()
 	for i := range w.NumField() {
@@ -302,7 +302,8 @@ func member(of map[string]any, name string) any {
 	return of[strings.ToLower(name[:1])+name[1:]]
 }
 
-// normal is a value in a form that can be compared and shown; a policy, which IAM gives percent-encoded, as JSON in order.
+// normal is a value in a form that can be compared and shown; a policy, which IAM gives percent-encoded, as JSON in
+// order.
 func normal(value any) string {
 	if text, ok := value.(string); ok {
 		if decoded, err := url.PathUnescape(text); err == nil && strings.HasPrefix(decoded, "{") {

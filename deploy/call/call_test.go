@@ -18,14 +18,27 @@ func TestCommand(t *testing.T) {
 	awkward := "it's \"$x\" `y` \\ $default $context.requestId\n*"
 	for want, input := range map[string]any{
 		"aws|apigatewayv2|get-apis": &apigatewayv2.GetApisInput{},
-		"aws|apigatewayv2|create-route|--api-id|ID of api|--route-key|$default|--target|integrations/ID of integration":                             &apigatewayv2.CreateRouteInput{ApiId: aws.String("${api}"), RouteKey: aws.String("$default"), Target: aws.String("integrations/${integration}")},
-		"aws|apigatewayv2|update-api|--api-id|" + awkward + "|--no-disable-execute-api-endpoint":                                                    &apigatewayv2.UpdateApiInput{ApiId: &awkward, DisableExecuteApiEndpoint: aws.Bool(false)},
-		"aws|apigatewayv2|update-api|--api-id|ID of api and " + awkward:                                                                             &apigatewayv2.UpdateApiInput{ApiId: aws.String("${api} and " + awkward)},
-		"aws|apigatewayv2|update-api|--api-id|a'b":                                                                                                  &apigatewayv2.UpdateApiInput{ApiId: aws.String("a'b")},
-		"aws|apigatewayv2|update-stage|--stage-name|dev|--auto-deploy|--default-route-settings|{\"ThrottlingRateLimit\":50}":                        &apigatewayv2.UpdateStageInput{StageName: aws.String("dev"), AutoDeploy: aws.Bool(true), DefaultRouteSettings: &types.RouteSettings{ThrottlingRateLimit: aws.Float64(50)}},
-		"aws|lambda|create-function|--zip-file|fileb://notes.zip|--architectures|arm64|--environment|{\"Variables\":{\"A\":\"it's\"}}|--timeout|10": &lambda.CreateFunctionInput{Code: &lambdatypes.FunctionCode{ZipFile: []byte("x")}, Architectures: []lambdatypes.Architecture{"arm64"}, Timeout: aws.Int32(10), Environment: &lambdatypes.Environment{Variables: map[string]string{"A": "it's"}}},
+		"aws|apigatewayv2|create-route|--api-id|ID of api|--route-key|$default|--target|integrations/ID of " +
+			"integration": &apigatewayv2.CreateRouteInput{ApiId: aws.String("${api}"), RouteKey: aws.String("$default"),
+			Target: aws.String("integrations/${integration}")},
+		"aws|apigatewayv2|update-api|--api-id|" + awkward +
+			"|--no-disable-execute-api-endpoint": &apigatewayv2.UpdateApiInput{ApiId: &awkward,
+			DisableExecuteApiEndpoint: aws.Bool(false)},
+		"aws|apigatewayv2|update-api|--api-id|ID of api and " +
+			awkward: &apigatewayv2.UpdateApiInput{ApiId: aws.String("${api} and " + awkward)},
+		"aws|apigatewayv2|update-api|--api-id|a'b": &apigatewayv2.UpdateApiInput{ApiId: aws.String("a'b")},
+		"aws|apigatewayv2|update-stage|--stage-name|dev|--auto-deploy|" +
+			"--default-route-settings|{\"ThrottlingRateLimit\":50}": &apigatewayv2.UpdateStageInput{
+			StageName: aws.String("dev"), AutoDeploy: aws.Bool(true),
+			DefaultRouteSettings: &types.RouteSettings{ThrottlingRateLimit: aws.Float64(50)}},
+		"aws|lambda|create-function|--zip-file|fileb://notes.zip|--architectures|arm64|" +
+			"--environment|{\"Variables\":{\"A\":\"it's\"}}|--timeout|10": &lambda.CreateFunctionInput{
+			Code:          &lambdatypes.FunctionCode{ZipFile: []byte("x")},
+			Architectures: []lambdatypes.Architecture{"arm64"}, Timeout: aws.Int32(10),
+			Environment: &lambdatypes.Environment{Variables: map[string]string{"A": "it's"}}},
 	} {
-		script := "api='ID of api'; integration='ID of integration'; aws() { printf aws; for word; do printf '|%s' \"$word\"; done; }\n" + Command(input)
+		script := "api='ID of api'; integration='ID of integration'; aws() { printf aws; for word; do printf '|%s' " +
+			"\"$word\"; done; }\n" + Command(input)
 		out, err := exec.Command("sh", "-eu", "-c", script).CombinedOutput()
 		if err != nil || string(out) != want {
 			t.Errorf("%s\nis read as %s, %v\nwant       %s", Command(input), out, err, want)
@@ -46,23 +59,30 @@ func TestDifferences(t *testing.T) {
 		answer, says string
 	}{
 		{"equal", function, &lambda.GetFunctionInput{},
-			`{"FunctionName":"x","MemorySize":256,"Runtime":"provided.al2023","Environment":{"Variables":{"A":"1"},"Error":null},"Timeout":3}`, "[]"},
+			`{"FunctionName":"x","MemorySize":256,"Runtime":"provided.al2023","Environment":{"Variables":{"A":"1"},` +
+				`"Error":null},"Timeout":3}`, "[]"},
 		{"a number", function, &lambda.GetFunctionInput{},
-			`{"MemorySize":512,"Runtime":"provided.al2023","Environment":{"Variables":{"A":"1"}}}`, "[MemorySize 512 -> 256]"},
+			`{"MemorySize":512,"Runtime":"provided.al2023","Environment":{"Variables":{"A":"1"}}}`,
+			"[MemorySize 512 -> 256]"},
 		{"a text and a variable", function, &lambda.GetFunctionInput{},
 			`{"MemorySize":256,"Runtime":"go1.x","Environment":{"Variables":{"A":"1","B":"2"}}}`,
 			"[Environment.Variables.B removed Runtime go1.x -> provided.al2023]"},
 		{"no variables", function, &lambda.GetFunctionInput{},
 			`{"MemorySize":256,"Runtime":"provided.al2023"}`, "[Environment.Variables.A added]"},
-		{"a set in another order", route("a", "b"), &apigatewayv2.GetRouteInput{}, `{"AuthorizationScopes":["b","a"]}`, "[]"},
+		{"a set in another order", route("a", "b"), &apigatewayv2.GetRouteInput{}, `{"AuthorizationScopes":["b","a"]}`,
+			"[]"},
 		{"another set", route("a", "b"), &apigatewayv2.GetRouteInput{}, `{"AuthorizationScopes":["a"]}`,
 			`[AuthorizationScopes ["a"] -> ["a","b"]]`},
-		{"an empty set that is absent", route([]string{}...), &apigatewayv2.GetRouteInput{}, `{"AuthorizationScopes":null}`, "[]"},
-		{"a set that is to be empty", &apigatewayv2.UpdateRouteInput{AuthorizationScopes: []string{}}, &apigatewayv2.GetRouteInput{},
+		{"an empty set that is absent", route([]string{}...), &apigatewayv2.GetRouteInput{},
+			`{"AuthorizationScopes":null}`, "[]"},
+		{"a set that is to be empty", &apigatewayv2.UpdateRouteInput{AuthorizationScopes: []string{}},
+			&apigatewayv2.GetRouteInput{},
 			`{"AuthorizationScopes":["a"]}`, `[AuthorizationScopes ["a"] -> []]`},
-		{"a policy in another order", &lambda.UpdateFunctionConfigurationInput{Description: aws.String(`{"a":1,"b":2}`)},
+		{"a policy in another order", &lambda.UpdateFunctionConfigurationInput{Description: aws.String(
+			`{"a":1,"b":2}`)},
 			&lambda.GetFunctionInput{}, `{"Description":"%7B%22b%22%3A2%2C%22a%22%3A1%7D"}`, "[]"},
-		{"code", &lambda.UpdateFunctionCodeInput{ZipFile: []byte("x")}, &lambda.GetFunctionInput{}, `{"CodeSha256":"y"}`,
+		{"code", &lambda.UpdateFunctionCodeInput{ZipFile: []byte("x")}, &lambda.GetFunctionInput{},
+			`{"CodeSha256":"y"}`,
 			"[CodeSha256 y -> LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

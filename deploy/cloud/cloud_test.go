@@ -59,15 +59,22 @@ func TestPages(t *testing.T) {
 	}{
 		{&apigatewayv2.GetApisInput{}, object("items", `{"apiId":"%d"}`, "nextToken"), "Items[].ApiId"},
 		{&apigatewayv2.GetRoutesInput{ApiId: id}, object("items", `{"routeId":"%d"}`, "nextToken"), "Items[].RouteId"},
-		{&apigatewayv2.GetIntegrationsInput{ApiId: id}, object("items", `{"integrationId":"%d"}`, "nextToken"), "Items[].IntegrationId"},
-		{&apigatewayv2.GetStagesInput{ApiId: id}, object("items", `{"stageName":"%d"}`, "nextToken"), "Items[].StageName"},
-		{&apigatewayv2.GetAuthorizersInput{ApiId: id}, object("items", `{"authorizerId":"%d"}`, "nextToken"), "Items[].AuthorizerId"},
-		{&cloudwatchlogs.DescribeLogGroupsInput{}, object("logGroups", `{"logGroupName":"%d"}`, "nextToken"), "logGroups[].logGroupName"},
-		{&dynamodb.ListTagsOfResourceInput{ResourceArn: name}, object("Tags", `{"Key":"%d","Value":"v"}`, "NextToken"), "Tags[].Key"},
+		{&apigatewayv2.GetIntegrationsInput{ApiId: id}, object("items", `{"integrationId":"%d"}`, "nextToken"),
+			"Items[].IntegrationId"},
+		{&apigatewayv2.GetStagesInput{ApiId: id}, object("items", `{"stageName":"%d"}`, "nextToken"),
+			"Items[].StageName"},
+		{&apigatewayv2.GetAuthorizersInput{ApiId: id}, object("items", `{"authorizerId":"%d"}`, "nextToken"),
+			"Items[].AuthorizerId"},
+		{&cloudwatchlogs.DescribeLogGroupsInput{}, object("logGroups", `{"logGroupName":"%d"}`, "nextToken"),
+			"logGroups[].logGroupName"},
+		{&dynamodb.ListTagsOfResourceInput{ResourceArn: name}, object("Tags", `{"Key":"%d","Value":"v"}`, "NextToken"),
+			"Tags[].Key"},
 		{&dynamodb.ListTablesInput{}, object("TableNames", `"%d"`, "LastEvaluatedTableName"), "TableNames[]"},
-		{&lambda.ListAliasesInput{FunctionName: name}, object("Aliases", `{"Name":"%d"}`, "NextMarker"), "Aliases[].Name"},
+		{&lambda.ListAliasesInput{FunctionName: name}, object("Aliases", `{"Name":"%d"}`, "NextMarker"),
+			"Aliases[].Name"},
 		{&iam.ListRolePoliciesInput{RoleName: name}, members("ListRolePolicies", "PolicyNames"), "PolicyNames[]"},
-		{&iam.ListAttachedRolePoliciesInput{RoleName: name}, members("ListAttachedRolePolicies", "AttachedPolicies"), "AttachedPolicies[].PolicyArn"},
+		{&iam.ListAttachedRolePoliciesInput{RoleName: name}, members("ListAttachedRolePolicies", "AttachedPolicies"),
+			"AttachedPolicies[].PolicyArn"},
 	} {
 		t.Run(fmt.Sprintf("%T", c.input), func(t *testing.T) {
 			requests := 0
@@ -114,7 +121,8 @@ func TestWrites(t *testing.T) {
 				w.WriteHeader(c.status)
 				_, _ = io.WriteString(w, "{}")
 			})
-			_, err := cloud.Call(t.Context(), &lambda.TagResourceInput{Resource: aws.String("arn"), Tags: map[string]string{"a": "b"}})
+			_, err := cloud.Call(t.Context(), &lambda.TagResourceInput{Resource: aws.String("arn"),
+				Tags: map[string]string{"a": "b"}})
 			if (err == nil) != (c.code == "") || cloud.Writes() != c.writes {
 				t.Errorf("%v, and %d writes", err, cloud.Writes())
 			}
@@ -127,7 +135,8 @@ func TestIsLocal(t *testing.T) {
 		endpoint string
 		want     bool
 	}{
-		{"http://127.0.0.1:4600", true}, {"http://127.1.2.3", true}, {"http://[::1]:4600", true}, {"http://LOCALHOST:1", true},
+		{"http://127.0.0.1:4600", true}, {"http://127.1.2.3", true}, {"http://[::1]:4600", true}, {"http://LOCALHOST:1",
+			true},
 		{"http://[::ffff:127.0.0.1]:1", true}, {"http://127.example.com", false}, {"https://iam.amazonaws.com", false},
 		{"http://localhost.example.com", false}, {"http://10.0.0.1", false}, {"", false}, {"http://%zz", false},
 	} {

@@ -15,8 +15,8 @@ import (
 	"github.com/aws/smithy-go/logging"
 )
 
-// Open reads the settings of the AWS SDK and returns a cloud for them. It is an error if some endpoints are on this machine
-// and others are not.
+// Open reads the settings of the AWS SDK and returns a cloud for them. It is an error if some endpoints are on this
+// machine and others are not.
 func Open(ctx context.Context) (*Cloud, aws.Config, error) {
 	cfg, err := LoadConfig(ctx)
 	if err != nil {
@@ -66,7 +66,8 @@ func (c *Cloud) checkEndpoints() error {
 	if len(here[true]) == 0 || len(here[false]) == 0 {
 		return nil
 	}
-	return fmt.Errorf("the endpoints of %v are of this machine, those of %v are not, so the stack would be half here and "+
+	return fmt.Errorf("the endpoints of %v are of this machine, those of %v are not, so the stack would be half here "+
+		"and "+
 		"half there: unset AWS_ENDPOINT_URL_… of the ones, or set AWS_ENDPOINT_URL for all (they may also stand in "+
 		"~/.aws/config)", here[true], here[false])
 }

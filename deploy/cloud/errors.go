@@ -84,12 +84,14 @@ var advice = []struct {
 	{"expired", code("ExpiredToken", "ExpiredTokenException"),
 		"the credentials have expired: get new ones (aws sso login, or aws configure)"},
 	{"unknown",
-		code("InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException", "SignatureDoesNotMatch"),
+		code("InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException",
+			"SignatureDoesNotMatch"),
 		"AWS does not know these credentials, or the clock is wrong: try aws sts get-caller-identity"},
 	{"no access log", saying("BadRequestException", "Insufficient permissions to enable logging"),
 		"the access log of the stage needs the log delivery rights that deploy up --print-policy prints, " +
 			"and room in the region's CloudWatch Logs resource policy"},
-	{"no boundary", isNoBoundary, "there is no policy that could be the boundary: is its ARN (--boundary) spelt right?"},
+	{"no boundary", isNoBoundary, "there is no policy that could be the boundary: is its ARN (--boundary) spelt " +
+		"right?"},
 	{"may not", code("AccessDenied", "AccessDeniedException"),
 		"these credentials may not do this: deploy up --print-policy prints what is needed"},
 	{"no host", isNoHost,

@@ -263,7 +263,8 @@ func (c *Converger) ours(ctx context.Context, s stack.Step, answer any) error {
 			return err
 		}
 		if reason := cloud.Search("TagsError.Message", answer); reason != nil {
-			return fmt.Errorf("whose it is cannot be told: these credentials may not read its tags (lambda:ListTags): %v",
+			return fmt.Errorf("whose it is cannot be told: these credentials may not read its tags "+
+				"(lambda:ListTags): %v",
 				reason)
 		}
 		err = fmt.Errorf("it is there, but not of this stack: it lacks the tags %s=%s and %s=%s. "+
@@ -346,7 +347,8 @@ func (c *Converger) Agreed(ctx context.Context, s stack.Stack) error {
 		have = "no authorizer for it"
 	}
 	if keys := cloud.Texts(others, answer); len(keys) > 0 {
-		return fmt.Errorf("%w: the function's NOTES_AUTH is %s, but the route %s has %s: say with --auth who may use the service",
+		return fmt.Errorf("%w: the function's NOTES_AUTH is %s, but the route %s has %s: say with --auth who may use "+
+			"the service",
 			ErrDisagree, s.Auth.Kind, keys[0], have)
 	}
 	return nil

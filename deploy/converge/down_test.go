@@ -21,11 +21,15 @@ import (
 func TestOthers(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		group := func(stage string) string { return `{"logGroupName":"/aws/vendedlogs/apigateway/notes-` + stage + `"}` }
+		group := func(stage string) string {
+			return `{"logGroupName":"/aws/vendedlogs/apigateway/notes-` + stage +
+				`"}`
+		}
 		asks := string(body)
 		switch {
 		case strings.HasSuffix(r.Header.Get("X-Amz-Target"), "DescribeLogGroups"):
-			_, _ = io.WriteString(w, `{"logGroups":[`+group("dev")+`,`+group("dev-dev")+`,`+group("former")+`,`+group("theirs")+`]}`)
+			_, _ = io.WriteString(w, `{"logGroups":[`+group("dev")+`,`+group("dev-dev")+`,`+group("former")+`,`+group(
+				"theirs")+`]}`)
 		case strings.Contains(asks, "notes-former"):
 			_, _ = io.WriteString(w, `{"tags":{"notes-stack":"notes","notes-region":"us-east-1"}}`)
 		case strings.Contains(asks, "notes-theirs"):
@@ -36,7 +40,8 @@ func TestOthers(t *testing.T) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	c := cloud.New(aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
+	c := cloud.New(aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL,
+		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 	var out bytes.Buffer
 	r := report.New(&out, &out, false)
 	s := stack.Stack{Name: "notes", Partition: "aws", Region: "us-east-1", Account: "123456789012", Stage: "dev"}
@@ -44,7 +49,8 @@ func TestOthers(t *testing.T) {
 	if err != nil || len(steps) != 1 || !strings.HasSuffix(steps[0].What, "notes-former") {
 		t.Errorf("%v, %v", steps, err)
 	}
-	if err := r.End(nil); err != nil || strings.Count(out.String(), "left alone") != 1 || !strings.Contains(out.String(), "notes-dev-dev was left alone") {
+	if err := r.End(nil); err != nil || strings.Count(out.String(), "left alone") != 1 ||
+		!strings.Contains(out.String(), "notes-dev-dev was left alone") {
 		t.Errorf("%v, it says %s", err, &out)
 	}
 }

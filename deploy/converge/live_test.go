@@ -23,17 +23,21 @@ func TestProbe(t *testing.T) {
 		_, _ = io.WriteString(w, `{"id":"1","message":"as told"}`)
 	}))
 	defer server.Close()
-	if err := probe(t.Context(), report.New(io.Discard, io.Discard, false), server.URL, "none", "", true); err != nil || n != len(answers) { // the note was gone already at the last
+	if err := probe(t.Context(), report.New(io.Discard, io.Discard, false), server.URL, "none", "", true); err != nil ||
+		n != len(answers) { // the note was gone already at the last
 		t.Errorf("%v after %d answers of %d", err, n, len(answers))
 	}
 	answers, n = []int{429}, 0
-	if err := probe(t.Context(), report.New(io.Discard, io.Discard, false), server.URL, "none", "", false); err == nil || !strings.Contains(err.Error(), "429") || n != 1 {
+	if err := probe(t.Context(), report.New(io.Discard, io.Discard, false), server.URL, "none", "",
+		false); err == nil || !strings.Contains(err.Error(), "429") || n != 1 {
 		t.Errorf("%v after %d answers", err, n)
 	}
 	answers, n = []int{500}, 0
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := probe(ctx, report.New(io.Discard, io.Discard, false), server.URL, "none", "", false); err == nil || !strings.Contains(err.Error(), "deadline") && !strings.Contains(err.Error(), "must answer 200, its last answer is 500") {
+	if err := probe(ctx, report.New(io.Discard, io.Discard, false), server.URL, "none", "", false); err == nil ||
+		!strings.Contains(err.Error(), "deadline") && !strings.Contains(err.Error(),
+			"must answer 200, its last answer is 500") {
 		t.Errorf("%v after %d answers", err, n)
 	}
 }

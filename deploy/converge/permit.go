@@ -148,7 +148,8 @@ func (p *Permitter) Prune(ctx context.Context, function, qualifier string, neede
 	}
 	if others != nil {
 		if p.Strict {
-			return fmt.Errorf("the policy of function %s has statements that are not ours: %v; --strict makes that an error",
+			return fmt.Errorf("the policy of function %s has statements that are not ours: %v; --strict makes that "+
+				"an error",
 				function, others)
 		}
 		p.Report.Note("the policy of function %s also has statements that are not ours, and were left alone: %v",

@@ -26,8 +26,8 @@ type Options struct {
 	Strict bool   // a statement of the function's policy that is not ours is an error
 	Token  string // that the live check sends; "" for none
 
-	// Settle is the time after its begin at which Up looks once more whether what it found exists: where it made a part of
-	// the stack, the rest may have been removed a moment before, and still have been read.
+	// Settle is the time after its begin at which Up looks once more whether what it found exists: where it made a part
+	// of the stack, the rest may have been removed a moment before, and still have been read.
 	Settle time.Duration
 }
 
@@ -43,7 +43,8 @@ func (c *Converger) Up(ctx context.Context, s stack.Stack, o Options) (err error
 		}
 		c.Forget()
 	}
-	if cloud.IsNotFound(err) || cloud.IsExists(err) || cloud.IsTransient(err) || cloud.Code(err) == "BadRequestException" {
+	if cloud.IsNotFound(err) || cloud.IsExists(err) || cloud.IsTransient(err) ||
+		cloud.Code(err) == "BadRequestException" {
 		return fmt.Errorf("%w; if something of the stack was removed a moment ago, run this again", err)
 	}
 	return err
@@ -119,8 +120,8 @@ func (u *up) confirm(ctx context.Context) error {
 	return nil
 }
 
-// found does something again that fails because a thing does not exist: what was just removed may still be read, and what
-// was just made may not.
+// found does something again that fails because a thing does not exist: what was just removed may still be read, and
+// what was just made may not.
 func (u *up) found(ctx context.Context, step stack.Step, do func() error) error {
 	return cloud.Retry(ctx, cloud.Patience, func() error {
 		err := do()

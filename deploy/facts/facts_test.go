@@ -34,7 +34,8 @@ func served(t *testing.T, answers map[string]string) *cloud.Cloud {
 			_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>NoSuchEntity</Code></Error></ErrorResponse>`)
 			return
 		}
-		w.Header().Set("X-Amzn-Errortype", map[bool]string{true: "NotFoundException", false: "ResourceNotFoundException"}[strings.HasPrefix(r.URL.Path, "/v2/")])
+		w.Header().Set("X-Amzn-Errortype", map[bool]string{true: "NotFoundException",
+			false: "ResourceNotFoundException"}[strings.HasPrefix(r.URL.Path, "/v2/")])
 		w.WriteHeader(404)
 		_, _ = io.WriteString(w, "{}")
 	}))
@@ -51,12 +52,14 @@ func TestSettings(t *testing.T) {
 		"/concurrency": `{"ReservedConcurrentExecutions":7}`,
 		"DescribeLogGroups": `{"logGroups":[{"logGroupName":"/aws/lambda/notes-dev","retentionInDays":1},` +
 			`{"logGroupName":"/aws/lambda/notes","retentionInDays":30}]}`,
-		"GetRole": `<R><GetRoleResult><Role><PermissionsBoundary><PermissionsBoundaryArn>arn:x</PermissionsBoundaryArn>` +
+		"GetRole": `<R><GetRoleResult><Role><PermissionsBoundary>` +
+			`<PermissionsBoundaryArn>arn:x</PermissionsBoundaryArn>` +
 			`</PermissionsBoundary></Role></GetRoleResult></R>`,
 	}
 	bare := map[string]string{
 		"/functions/notes": `{"Configuration":{"MemorySize":128,"Architectures":["x86_64"]}}`, "/concurrency": `{}`,
-		"DescribeLogGroups": `{"logGroups":[{"logGroupName":"/aws/lambda/notes"}]}`, "GetRole": `<R><GetRoleResult/></R>`,
+		"DescribeLogGroups": `{"logGroups":[{"logGroupName":"/aws/lambda/notes"}]}`,
+		"GetRole":           `<R><GetRoleResult/></R>`,
 	}
 	stopped := map[string]string{"/concurrency": `{"ReservedConcurrentExecutions":0}`}
 	for _, c := range []struct {
@@ -80,7 +83,8 @@ func TestSettings(t *testing.T) {
 			if got, err := Concurrency(ctx, cloud, "notes"); err != nil || !reflect.DeepEqual(got, c.concurrency) {
 				t.Errorf("the concurrency: %v, %v", got, err)
 			}
-			if got, err := Retention(ctx, cloud, "/aws/lambda/notes"); err != nil || !reflect.DeepEqual(got, c.retention) {
+			if got, err := Retention(ctx, cloud, "/aws/lambda/notes"); err != nil || !reflect.DeepEqual(got,
+				c.retention) {
 				t.Errorf("the retention: %v, %v", got, err)
 			}
 			if got, err := Boundary(ctx, cloud, "notes-role"); err != nil || got != c.boundary {
@@ -110,14 +114,17 @@ func TestUnread(t *testing.T) {
 func TestAPI(t *testing.T) {
 	api := gateway.API{Partition: "aws", Region: "us-east-1", Account: "123456789012", ID: "a1"}
 	got, err := API(t.Context(), served(t, map[string]string{
-		"/routes": `{"items":[{"routeId":"r","routeKey":"GET /notes"}]}`, "/integrations": `{"items":[{"integrationId":"i"}]}`,
-		"/stages": `{"items":[{"stageName":"dev","stageVariables":{"a":"b"}}]}`, "/authorizers": `{"items":[{"authorizerId":"x"}]}`,
+		"/routes":       `{"items":[{"routeId":"r","routeKey":"GET /notes"}]}`,
+		"/integrations": `{"items":[{"integrationId":"i"}]}`,
+		"/stages":       `{"items":[{"stageName":"dev","stageVariables":{"a":"b"}}]}`,
+		"/authorizers":  `{"items":[{"authorizerId":"x"}]}`,
 	}), api)
 	if err != nil || *got.Routes[0].RouteKey != "GET /notes" || *got.Integrations[0].IntegrationId != "i" ||
 		got.Stages[0].StageVariables["a"] != "b" || *got.Authorizers[0].AuthorizerId != "x" || got.API != api {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := API(t.Context(), served(t, nil), api); err == nil || !strings.Contains(err.Error(), "there is no HTTP API a1 in us-east-1") {
+	if _, err := API(t.Context(), served(t, nil), api); err == nil || !strings.Contains(err.Error(),
+		"there is no HTTP API a1 in us-east-1") {
 		t.Errorf("of an API that does not exist: %v", err)
 	}
 }
@@ -129,7 +136,8 @@ func TestPolicy(t *testing.T) {
 		revision                string
 		fails                   bool
 	}{
-		{"a policy", "live", `{"Policy":"{\"Statement\":[{\"Sid\":\"a\",\"Effect\":\"Allow\",\"Action\":\"*\",\"Principal\":\"*\"}]}","RevisionId":"r"}`, 1, "r", false},
+		{"a policy", "live", `{"Policy":"{\"Statement\":[{\"Sid\":\"a\",\"Effect\":\"Allow\",\"Action\":\"*\",` +
+			`\"Principal\":\"*\"}]}","RevisionId":"r"}`, 1, "r", false},
 		{"no policy", "", "", 0, "", false},
 		{"what is no policy", "", `{"Policy":"x"}`, 0, "", true},
 	} {
@@ -148,7 +156,8 @@ func TestPolicy(t *testing.T) {
 
 func TestServesAuthorizer(t *testing.T) {
 	issuer := jwttest.New(t)
-	const p256 = `"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"`
+	const p256 = `"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",` +
+		`"y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"`
 	if serves, err := ServesAuthorizer(t.Context(), issuer.URL); err != nil || !serves {
 		t.Errorf("RSA with a kid: %v, %v", serves, err)
 	}
@@ -157,7 +166,8 @@ func TestServesAuthorizer(t *testing.T) {
 		t.Errorf("ES256: %v, %v", serves, err)
 	}
 	issuer.Publish(`{"keys":[]}`)
-	if serves, err := ServesAuthorizer(t.Context(), issuer.URL); err == nil || errors.Is(err, jwt.ErrUnreachable) || serves {
+	if serves, err := ServesAuthorizer(t.Context(), issuer.URL); err == nil || errors.Is(err, jwt.ErrUnreachable) ||
+		serves {
 		t.Errorf("no key: %v, %v", serves, err)
 	}
 	issuer.Gone(true)

@@ -19,10 +19,13 @@ func lets(pattern, presented string) bool {
 // TestWhatCommonPatternsMatch is the table of what the patterns that tools and articles write let in.
 func TestWhatCommonPatternsMatch(t *testing.T) {
 	requests := []string{
-		api.Presented("dev", "GET /notes", "GET", "/notes")[0], api.Presented("dev", "GET /notes/{id}", "GET", "/notes/1")[0], api.Presented("$default", "GET /notes/{id}", "GET", "/notes/1")[0],
-		api.Presented("$default", "$default", "GET", "/x")[0], api.Presented("dev", "GET /", "GET", "/")[0], api.Authorizer("x"),
+		api.Presented("dev", "GET /notes", "GET", "/notes")[0], api.Presented("dev", "GET /notes/{id}", "GET",
+			"/notes/1")[0], api.Presented("$default", "GET /notes/{id}", "GET", "/notes/1")[0],
+		api.Presented("$default", "$default", "GET", "/x")[0], api.Presented("dev", "GET /", "GET", "/")[0],
+		api.Authorizer("x"),
 	}
-	for i, want := range []string{"dev/GET/notes", "dev/GET/notes/{id}", "$default/GET/notes/{id}", "$default/$default", "dev/GET/", "authorizers/x"} {
+	for i, want := range []string{"dev/GET/notes", "dev/GET/notes/{id}", "$default/GET/notes/{id}", "$default/$default",
+		"dev/GET/", "authorizers/x"} {
 		if requests[i] != prefix+want {
 			t.Errorf("the source ARN is %s, want %s%s", requests[i], prefix, want)
 		}
@@ -54,8 +57,11 @@ func TestWhatCommonPatternsMatch(t *testing.T) {
 func TestOurPatterns(t *testing.T) {
 	type request struct{ stage, route, method, path string }
 	requests := []request{
-		{"dev", "ANY /notes", "GET", "/notes"}, {"dev", "ANY /notes", "POST", "/notes"}, {"dev", "ANY /notes/{id}", "DELETE", "/notes/1"}, {"dev", "GET /", "GET", "/"}, {"dev", "$default", "GET", "/x"},
-		{"dev", "POST /files/{proxy+}", "POST", "/files/a/b"}, {"prod", "ANY /notes", "GET", "/notes"}, {"$default", "ANY /notes", "GET", "/notes"}, {"$default", "$default", "GET", "/x"}, {"dev", "GET /other", "GET", "/other"},
+		{"dev", "ANY /notes", "GET", "/notes"}, {"dev", "ANY /notes", "POST", "/notes"}, {"dev", "ANY /notes/{id}",
+			"DELETE", "/notes/1"}, {"dev", "GET /", "GET", "/"}, {"dev", "$default", "GET", "/x"},
+		{"dev", "POST /files/{proxy+}", "POST", "/files/a/b"}, {"prod", "ANY /notes", "GET", "/notes"},
+		{"$default", "ANY /notes", "GET", "/notes"}, {"$default", "$default", "GET", "/x"}, {"dev", "GET /other", "GET",
+			"/other"},
 	}
 	for _, granting := range requests {
 		pattern := api.Pattern(granting.stage, granting.route)
@@ -68,7 +74,8 @@ func TestOurPatterns(t *testing.T) {
 			}
 		}
 	}
-	for route, want := range map[string]string{"ANY /notes": "dev/*/notes", "ANY /notes/{id}": "dev/*/notes/*", "GET /a/{b}/c/{d+}": "dev/GET/a/*/c/*", "GET /": "dev/GET/", "$default": "dev/$default"} {
+	for route, want := range map[string]string{"ANY /notes": "dev/*/notes", "ANY /notes/{id}": "dev/*/notes/*",
+		"GET /a/{b}/c/{d+}": "dev/GET/a/*/c/*", "GET /": "dev/GET/", "$default": "dev/$default"} {
 		if got := api.Pattern("dev", route); got != prefix+want {
 			t.Errorf("the pattern for %s is %s, want %s%s", route, got, prefix, want)
 		}

@@ -41,7 +41,8 @@ type Grant struct {
 // Input is the call that makes the grant. It carries no RevisionId: before the first statement there is none.
 func (g Grant) Input() *lambda.AddPermissionInput {
 	in := &lambda.AddPermissionInput{
-		FunctionName: &g.Function, StatementId: &g.StatementID, Action: aws.String(invoke), Principal: aws.String(Principal),
+		FunctionName: &g.Function, StatementId: &g.StatementID, Action: aws.String(invoke),
+		Principal: aws.String(Principal),
 		SourceArn: &g.SourceARN, SourceAccount: &g.Account,
 	}
 	if g.Qualifier != "" {

@@ -12,7 +12,8 @@ var api = API{Partition: "aws", Region: "eu-central-1", Account: "123456789012",
 
 // statement is one as Lambda keeps it.
 func statement(sid, source string) policy.Statement {
-	return policy.Statement{Sid: sid, Effect: "Allow", Condition: policy.Conditions{"ArnLike": {"AWS:SourceArn": {source}}}}
+	return policy.Statement{Sid: sid, Effect: "Allow",
+		Condition: policy.Conditions{"ArnLike": {"AWS:SourceArn": {source}}}}
 }
 
 // TestStale: only statements of ours, of the API and of handled stages, that no route needs are stale; those of other
@@ -64,7 +65,8 @@ func TestGrantIDs(t *testing.T) {
 		t.Errorf("the id is %s: statements that were made before are not known any more", first.StatementID)
 	}
 	seen := map[string]bool{first.StatementID: true}
-	for _, g := range []Grant{NewGrant(api, "notes", "live", "", first.SourceARN), NewGrant(api, "other", "", "", first.SourceARN), NewGrant(api, "notes", "", "", first.SourceARN+"x")} {
+	for _, g := range []Grant{NewGrant(api, "notes", "live", "", first.SourceARN), NewGrant(api, "other", "", "",
+		first.SourceARN), NewGrant(api, "notes", "", "", first.SourceARN+"x")} {
 		if seen[g.StatementID] || !Ours(g.StatementID) {
 			t.Errorf("the id %s is used twice, or not ours", g.StatementID)
 		}

@@ -16,13 +16,15 @@ const lambdaARN = "arn:aws:lambda:eu-central-1:123456789012:function:"
 // has is an API with a route of each kind.
 func has() Facts {
 	f := Facts{API: api, Stages: []types.Stage{
-		{StageName: aws.String("dev"), StageVariables: map[string]string{"name": "notes"}}, {StageName: aws.String("$default")},
+		{StageName: aws.String("dev"), StageVariables: map[string]string{"name": "notes"}},
+		{StageName: aws.String("$default")},
 	}}
 	for i, c := range []struct {
 		key, uri, role string
 	}{
 		{"GET /notes", lambdaARN + "notes", ""},
-		{"ANY /notes/{id}", "arn:aws:apigateway:eu-central-1:lambda:path/2015-03-31/functions/" + lambdaARN + "notes:live/invocations", ""},
+		{"ANY /notes/{id}", "arn:aws:apigateway:eu-central-1:lambda:path/2015-03-31/functions/" + lambdaARN +
+			"notes:live/invocations", ""},
 		{"$default", lambdaARN + "${stageVariables.name}", ""},
 		{"GET /role", lambdaARN + "notes", "arn:aws:iam::123456789012:role/x"},
 		{"GET /other", strings.Replace(lambdaARN, "123456789012", "210987654321", 1) + "notes", ""},
@@ -32,13 +34,16 @@ func has() Facts {
 	} {
 		id := fmt.Sprint("i", i)
 		f.Routes = append(f.Routes, types.Route{RouteKey: aws.String(c.key), Target: aws.String("integrations/" + id)})
-		f.Integrations = append(f.Integrations, types.Integration{IntegrationId: &id, IntegrationUri: aws.String(c.uri), CredentialsArn: aws.String(c.role)})
+		f.Integrations = append(f.Integrations, types.Integration{IntegrationId: &id, IntegrationUri: aws.String(c.uri),
+			CredentialsArn: aws.String(c.role)})
 	}
 	f.Routes = append(f.Routes, types.Route{RouteKey: aws.String("GET /bare")})
 	f.Authorizers = []types.Authorizer{
 		{AuthorizerId: aws.String("jwt"), Name: aws.String("jwt"), AuthorizerType: types.AuthorizerTypeJwt},
-		{AuthorizerId: aws.String("auth1"), Name: aws.String("own"), AuthorizerType: types.AuthorizerTypeRequest, AuthorizerUri: aws.String(lambdaARN + "auth")},
-		{AuthorizerId: aws.String("auth2"), Name: aws.String("web"), AuthorizerType: types.AuthorizerTypeRequest, AuthorizerUri: aws.String("https://example.com")},
+		{AuthorizerId: aws.String("auth1"), Name: aws.String("own"), AuthorizerType: types.AuthorizerTypeRequest,
+			AuthorizerUri: aws.String(lambdaARN + "auth")},
+		{AuthorizerId: aws.String("auth2"), Name: aws.String("web"), AuthorizerType: types.AuthorizerTypeRequest,
+			AuthorizerUri: aws.String("https://example.com")},
 	}
 	return f
 }
@@ -54,18 +59,23 @@ func TestGrants(t *testing.T) {
 		unhelped       []string
 	}{
 		{"the routes of a stage", "", []string{"dev"}, RouteScope,
-			[]string{"notes: dev/GET/notes", "notes:live dev/*/notes/*", "notes: dev/$default", "auth: authorizers/auth1"},
-			[]string{"dev GET /role: it is invoked with the role", "dev GET /other: its function is of account", "dev GET /far: its function is in us-east-1",
-				"dev GET /latest: it names $LATEST", "dev GET /web: its integration is with https://example.com", "dev GET /bare: it has no integration", "authorizer web: its integration is with"}},
+			[]string{"notes: dev/GET/notes", "notes:live dev/*/notes/*", "notes: dev/$default",
+				"auth: authorizers/auth1"},
+			[]string{"dev GET /role: it is invoked with the role", "dev GET /other: its function is of account",
+				"dev GET /far: its function is in us-east-1",
+				"dev GET /latest: it names $LATEST", "dev GET /web: its integration is with https://example.com",
+				"dev GET /bare: it has no integration", "authorizer web: its integration is with"}},
 		{"a stage without the variable", "notes", []string{"$default"}, RouteScope,
 			[]string{"notes: $default/GET/notes", "notes:live $default/*/notes/*"},
-			[]string{"$default $default: the stage variable name of its integration is not set", "role", "account", "us-east-1", "$LATEST", "example.com", "no integration"}},
+			[]string{"$default $default: the stage variable name of its integration is not set", "role", "account",
+				"us-east-1", "$LATEST", "example.com", "no integration"}},
 		{"a whole stage", "notes", []string{"dev"}, StageScope, []string{"notes: dev/*", "notes:live dev/*"},
 			[]string{"role", "account", "us-east-1", "$LATEST", "example.com", "no integration"}},
 		{"the whole API", "notes", []string{"dev"}, APIScope, []string{"notes: */*", "notes:live */*"},
 			[]string{"role", "account", "us-east-1", "$LATEST", "example.com", "no integration"}},
 		{"another function", "auth", []string{"dev"}, RouteScope, []string{"auth: authorizers/auth1"},
-			[]string{"another function, notes", "another function, notes", "another function, notes", "role", "account", "us-east-1", "$LATEST", "example.com", "no integration"}},
+			[]string{"another function, notes", "another function, notes", "another function, notes", "role", "account",
+				"us-east-1", "$LATEST", "example.com", "no integration"}},
 		{"a stage that is not there", "", []string{"prod"}, RouteScope, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -99,7 +109,8 @@ func TestCovered(t *testing.T) {
 	g := NewGrant(api, "notes", "", "", api.Pattern("dev", "GET /notes"))
 	resource := lambdaARN + "notes"
 	allow := func(sid, source string) policy.Statement {
-		return policy.Statement{Sid: sid, Effect: "Allow", Action: policy.Strings{"lambda:InvokeFunction"}, Resource: policy.Strings{resource},
+		return policy.Statement{Sid: sid, Effect: "Allow", Action: policy.Strings{"lambda:InvokeFunction"},
+			Resource:  policy.Strings{resource},
 			Principal: &policy.Principal{Names: map[string]policy.Strings{"Service": {Principal}}},
 			Condition: policy.Conditions{"ArnLike": {"AWS:SourceArn": {source}}}}
 	}
@@ -138,7 +149,8 @@ func TestCover(t *testing.T) {
 	}{
 		{"dev/GET/notes", "GET /notes", 1, ""},
 		{"dev/*/notes", "ANY /notes", 7, ""},
-		{"dev/GET/notes", "ANY /notes", 1, "dev/HEAD/notes dev/OPTIONS/notes dev/POST/notes dev/PUT/notes dev/PATCH/notes dev/DELETE/notes"},
+		{"dev/GET/notes", "ANY /notes", 1, "dev/HEAD/notes dev/OPTIONS/notes dev/POST/notes dev/PUT/notes " +
+			"dev/PATCH/notes dev/DELETE/notes"},
 		{"dev/GET/notes/*", "GET /notes/{id}", 2, ""},
 		{"dev/GET/notes/{id}", "GET /notes/{id}", 1, "dev/GET/notes/0f1e2d3c"},
 		{"prod/*", "GET /notes", 0, "dev/GET/notes"},
@@ -147,7 +159,8 @@ func TestCover(t *testing.T) {
 	} {
 		t.Run(c.rest+" and "+c.key, func(t *testing.T) {
 			got := Cover(api.arn(c.rest), api.Possible("dev", c.key))
-			if out := strings.ReplaceAll(strings.Join(got.Out, " "), api.arn(""), ""); len(got.In) != c.in || out != c.out {
+			if out := strings.ReplaceAll(strings.Join(got.Out, " "), api.arn(""), ""); len(got.In) != c.in ||
+				out != c.out {
 				t.Errorf("%d are let in, %q are not", len(got.In), out)
 			}
 		})

@@ -12,7 +12,8 @@ import (
 // TestSelectRoute: the examples of "Routing API requests" in the API Gateway developer guide, and what it says around
 // them.
 func TestSelectRoute(t *testing.T) {
-	keys := []string{"GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "$default", "ANY /pets/dog/1", "GET /", "POST /notes/{id}", "GET /notes/{id}/{part}", "GET /notes/all/{part}"}
+	keys := []string{"GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "$default",
+		"ANY /pets/dog/1", "GET /", "POST /notes/{id}", "GET /notes/{id}/{part}", "GET /notes/all/{part}"}
 	var routes []types.Route
 	for _, key := range keys {
 		routes = append(routes, types.Route{RouteKey: aws.String(key)})

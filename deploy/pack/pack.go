@@ -36,7 +36,8 @@ func Build(ctx context.Context, arch string, jwt bool) ([]byte, error) {
 	if jwt {
 		tags += ",jwt"
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, // #nosec G204 -- go build
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags,
+		// #nosec G204 -- go build
 		"-ldflags", "-s -w", "-o", binary, functionPackage)
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0",
 		// and nothing of this machine's settings: a processor level that Lambda's lacks would not even start

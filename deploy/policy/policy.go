@@ -122,9 +122,10 @@ func Parse(text []byte) (Document, error) {
 // Request is what somebody wants to do.
 type Request struct {
 	Principal Caller
-	Action    string            // such as lambda:InvokeFunction
-	Resource  string            // the ARN that it is done to
-	Context   map[string]string // condition keys and their values, such as AWS:SourceArn; keys are compared without case
+	Action    string // such as lambda:InvokeFunction
+	Resource  string // the ARN that it is done to
+	// condition keys and their values, such as AWS:SourceArn; keys are compared without case
+	Context map[string]string
 }
 
 // Caller is who wants it.

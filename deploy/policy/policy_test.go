@@ -16,9 +16,10 @@ const prefix = "arn:aws:execute-api:eu-west-3:123456789012:a1b2c3d4e5/"
 // granted is a function's policy with one statement, as AddPermission writes it.
 func granted(sourceARN string) policy.Document {
 	d, err := policy.Parse([]byte(fmt.Sprintf(`{"Version":"2012-10-17","Id":"default","Statement":[{
-		"Sid":"grant","Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},"Action":"lambda:InvokeFunction",
-		"Resource":"arn:aws:lambda:eu-west-3:123456789012:function:notes",
-		"Condition":{"StringEquals":{"AWS:SourceAccount":"123456789012"},"ArnLike":{"AWS:SourceArn":%q}}}]}`, sourceARN)))
+		"Sid":"grant","Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},
+		"Action":"lambda:InvokeFunction","Resource":"arn:aws:lambda:eu-west-3:123456789012:function:notes",
+		"Condition":{"StringEquals":{"AWS:SourceAccount":"123456789012"},
+		"ArnLike":{"AWS:SourceArn":%q}}}]}`, sourceARN)))
 	if err != nil {
 		panic(err)
 	}
@@ -28,8 +29,9 @@ func granted(sourceARN string) policy.Document {
 // invoking is API Gateway's request to invoke the function.
 func invoking(sourceARN string) policy.Request {
 	return policy.Request{
-		Principal: policy.Caller{Service: "apigateway.amazonaws.com"}, Action: "lambda:InvokeFunction", Resource: "arn:aws:lambda:eu-west-3:123456789012:function:notes",
-		Context: map[string]string{"aws:SourceArn": sourceARN, "aws:SourceAccount": "123456789012"},
+		Principal: policy.Caller{Service: "apigateway.amazonaws.com"}, Action: "lambda:InvokeFunction",
+		Resource: "arn:aws:lambda:eu-west-3:123456789012:function:notes",
+		Context:  map[string]string{"aws:SourceArn": sourceARN, "aws:SourceAccount": "123456789012"},
 	}
 }
 
@@ -40,19 +42,34 @@ func TestReasons(t *testing.T) {
 		field  string
 		says   string
 	}{
-		"principal": {func(s *policy.Statement) { s.Principal.Names["Service"] = policy.Strings{"events.amazonaws.com"} }, "Principal", "apigateway.amazonaws.com"},
-		"action":    {func(s *policy.Statement) { s.Action = policy.Strings{"lambda:InvokeFunctionUrl"} }, "Action", "lambda:InvokeFunctionUrl"},
+		"principal": {func(s *policy.Statement) {
+			s.Principal.Names["Service"] = policy.Strings{
+				"events.amazonaws.com"}
+		}, "Principal", "apigateway.amazonaws.com"},
+		"action": {func(s *policy.Statement) { s.Action = policy.Strings{"lambda:InvokeFunctionUrl"} }, "Action",
+			"lambda:InvokeFunctionUrl"},
 		"resource": {func(s *policy.Statement) {
 			s.Resource = policy.Strings{"arn:aws:lambda:eu-west-3:123456789012:function:notes:live"}
 		}, "Resource", ":live"},
-		"empty account":      {func(s *policy.Statement) { source(s, "arn:aws:execute-api:eu-west-3::a1b2c3d4e5/*/*") }, "Condition", "eu-west-3::a1b2"},
-		"region":             {func(s *policy.Statement) { source(s, "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/*/*") }, "Condition", "us-east-1"},
-		"stale API":          {func(s *policy.Statement) { source(s, "arn:aws:execute-api:eu-west-3:123456789012:zzzzzzzzzz/*/*") }, "Condition", "zzzzzzzzzz"},
-		"swallowed $default": {func(s *policy.Statement) { source(s, prefix+"/GET/notes") }, "Condition", "a1b2c3d4e5//GET"},
+		"empty account": {func(s *policy.Statement) { source(s, "arn:aws:execute-api:eu-west-3::a1b2c3d4e5/*/*") },
+			"Condition", "eu-west-3::a1b2"},
+		"region": {func(s *policy.Statement) {
+			source(s,
+				"arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/*/*")
+		}, "Condition", "us-east-1"},
+		"stale API": {func(s *policy.Statement) {
+			source(s,
+				"arn:aws:execute-api:eu-west-3:123456789012:zzzzzzzzzz/*/*")
+		}, "Condition", "zzzzzzzzzz"},
+		"swallowed $default": {func(s *policy.Statement) { source(s, prefix+"/GET/notes") }, "Condition",
+			"a1b2c3d4e5//GET"},
 		"account condition": {func(s *policy.Statement) {
 			s.Condition["StringEquals"]["AWS:SourceAccount"] = policy.Strings{"210987654321"}
 		}, "Condition", "210987654321"},
-		"organisation": {func(s *policy.Statement) { s.Condition["StringEquals"]["aws:PrincipalOrgID"] = policy.Strings{"o-1"} }, "Condition", "nothing"},
+		"organisation": {func(s *policy.Statement) {
+			s.Condition["StringEquals"]["aws:PrincipalOrgID"] = policy.Strings{
+				"o-1"}
+		}, "Condition", "nothing"},
 		"unknown operator": {func(s *policy.Statement) {
 			s.Condition["IpAddress"] = map[string]policy.Strings{"aws:SourceIp": {"0.0.0.0/0"}}
 		}, "Condition", "IpAddress"},
@@ -60,34 +77,46 @@ func TestReasons(t *testing.T) {
 		d := granted(prefix + "dev/*/notes")
 		c.change(&d.Statement[0])
 		decision := d.Judge(invoking(prefix + "dev/GET/notes"))
-		if decision.Allowed || decision.Denied || len(decision.Reasons) != 1 || decision.Reasons[0].Field != c.field || !strings.Contains(decision.Reasons[0].String(), c.says) {
+		if decision.Allowed || decision.Denied || len(decision.Reasons) != 1 || decision.Reasons[0].Field != c.field ||
+			!strings.Contains(decision.Reasons[0].String(), c.says) {
 			t.Errorf("%s: %+v", name, decision)
 		}
 	}
-	if d := granted(prefix + "dev/*/notes").Judge(invoking(prefix + "dev/GET/notes")); !d.Allowed || !d.Reasons[0].Holds {
+	if d := granted(prefix + "dev/*/notes").Judge(invoking(prefix + "dev/GET/notes")); !d.Allowed ||
+		!d.Reasons[0].Holds {
 		t.Errorf("%+v", d)
 	}
 }
 
 // TestUnclear: what is not known here never ends in a yes.
 func TestUnclear(t *testing.T) {
-	request := policy.Request{Principal: policy.Caller{ARN: "arn:aws:iam::1:user/u", Account: "1"}, Action: "s3:Get", Resource: "arn:aws:s3:::b", Context: map[string]string{"aws:SourceIp": "1.2.3.4"}}
+	request := policy.Request{Principal: policy.Caller{ARN: "arn:aws:iam::1:user/u", Account: "1"}, Action: "s3:Get",
+		Resource: "arn:aws:s3:::b", Context: map[string]string{"aws:SourceIp": "1.2.3.4"}}
 	const all = `{"Effect":"Allow","Action":"*","Resource":"*"}`
-	for statement, unclear := range map[string]bool{
-		`{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"NotIpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}`:                                        true,
-		`{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"ForAnyValue:StringNotEquals":{"aws:TagKeys":"a"}}}`:                                   true,
-		`{"Effect":"Deny","Action":"*","NotResource":"arn:aws:s3:::${aws:PrincipalAccount}"}`:                                                             true,
-		`{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:SourceIp":"${aws:username}"}}}`:                                   true,
-		`{"Effect":"Deny","Action":"s3:Put","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}`:                                      false,
-		`{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"},"StringEquals":{"aws:SourceIp":"4.3.2.1"}}}`: false,
-		`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"1.0.0.0/8"}}}`:                                           false,
+	for _, c := range []struct {
+		statement string
+		unclear   bool
+	}{
+		{`{"Effect":"Deny","Action":"*","Resource":"*",` +
+			`"Condition":{"NotIpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}`, true},
+		{`{"Effect":"Deny","Action":"*","Resource":"*",` +
+			`"Condition":{"ForAnyValue:StringNotEquals":{"aws:TagKeys":"a"}}}`, true},
+		{`{"Effect":"Deny","Action":"*","NotResource":"arn:aws:s3:::${aws:PrincipalAccount}"}`, true},
+		{`{"Effect":"Deny","Action":"*","Resource":"*",` +
+			`"Condition":{"StringEquals":{"aws:SourceIp":"${aws:username}"}}}`, true},
+		{`{"Effect":"Deny","Action":"s3:Put","Resource":"*",` +
+			`"Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}`, false},
+		{`{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"},` +
+			`"StringEquals":{"aws:SourceIp":"4.3.2.1"}}}`, false},
+		{`{"Effect":"Allow","Action":"*","Resource":"*",` +
+			`"Condition":{"IpAddress":{"aws:SourceIp":"1.0.0.0/8"}}}`, false},
 	} {
-		d, err := policy.Parse([]byte(`{"Statement":[` + all + `,` + statement + `]}`))
+		d, err := policy.Parse([]byte(`{"Statement":[` + all + `,` + c.statement + `]}`))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := d.Judge(request); got.Unclear != unclear || got.Allowed == unclear {
-			t.Errorf("%s: %+v", statement, got)
+		if got := d.Judge(request); got.Unclear != c.unclear || got.Allowed == c.unclear {
+			t.Errorf("%s: %+v", c.statement, got)
 		}
 	}
 }
@@ -100,11 +129,16 @@ func TestPrincipals(t *testing.T) {
 		caller    policy.Caller
 		allowed   bool
 	}{
-		{`"*"`, session, true}, {`{"AWS":"*"}`, session, true}, {`{"AWS":"123456789012"}`, session, true}, {`{"AWS":"arn:aws:iam::123456789012:root"}`, session, true},
-		{`{"AWS":"arn:aws:iam::123456789012:role/x"}`, session, true}, {`{"AWS":"arn:aws:iam::123456789012:role/y"}`, session, false}, {`{"AWS":"arn:aws:sts::123456789012:assumed-role/x/s"}`, session, true},
-		{`{"AWS":"210987654321"}`, session, false}, {`{"AWS":"123456789012"}`, service, false}, {`{"Service":["a.amazonaws.com","apigateway.amazonaws.com"]}`, service, true}, {`{"Service":"lambda.amazonaws.com"}`, service, false},
+		{`"*"`, session, true}, {`{"AWS":"*"}`, session, true}, {`{"AWS":"123456789012"}`, session, true},
+		{`{"AWS":"arn:aws:iam::123456789012:root"}`, session, true},
+		{`{"AWS":"arn:aws:iam::123456789012:role/x"}`, session, true}, {`{"AWS":"arn:aws:iam::123456789012:role/y"}`,
+			session, false}, {`{"AWS":"arn:aws:sts::123456789012:assumed-role/x/s"}`, session, true},
+		{`{"AWS":"210987654321"}`, session, false}, {`{"AWS":"123456789012"}`, service, false},
+		{`{"Service":["a.amazonaws.com","apigateway.amazonaws.com"]}`, service, true},
+		{`{"Service":"lambda.amazonaws.com"}`, service, false},
 	} {
-		d, err := policy.Parse([]byte(`{"Statement":[{"Effect":"Allow","Principal":` + c.principal + `,"Action":"*"}]}`))
+		d, err := policy.Parse([]byte(`{"Statement":[{"Effect":"Allow","Principal":` + c.principal +
+			`,"Action":"*"}]}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +161,8 @@ func TestRoles(t *testing.T) {
 		return d
 	}
 	table := "arn:aws:dynamodb:eu-west-3:123456789012:table/notes"
-	ours := parse(`{"Statement":{"Effect":"Allow","Action":["dynamodb:GetItem","dynamodb:Query"],"Resource":"` + table + `"}}`)
+	ours := parse(`{"Statement":{"Effect":"Allow","Action":["dynamodb:GetItem","dynamodb:Query"],"Resource":"` + table +
+		`"}}`)
 	all := parse(`{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
 	deny := parse(`{"Statement":[{"Sid":"no","Effect":"Deny","NotAction":"dynamodb:GetItem","Resource":"*"}]}`)
 	request := func(action string) policy.Request { return policy.Request{Action: action, Resource: table} }
@@ -148,7 +183,8 @@ func TestRoles(t *testing.T) {
 		"denied by boundary":  {[]policy.Document{all}, &deny, "dynamodb:Query", false, true},
 		"a boundary alone":    {nil, &all, "dynamodb:Query", false, false},
 	} {
-		if d, _ := (policy.Role{Identity: c.identity, Boundary: c.boundary}).Judge(request(c.action)); d.Allowed != c.allowed || d.Denied != c.denied {
+		if d, _ := (policy.Role{Identity: c.identity, Boundary: c.boundary}).Judge(
+			request(c.action)); d.Allowed != c.allowed || d.Denied != c.denied {
 			t.Errorf("%s: %+v", name, d)
 		}
 	}
@@ -159,14 +195,21 @@ func TestConditions(t *testing.T) {
 		operator, value, got string
 		there, holds         bool
 	}{
-		{"StringEquals", "a", "a", true, true}, {"StringEquals", "a", "A", true, false}, {"StringEquals", "a", "", false, false}, {"StringEqualsIfExists", "a", "", false, true},
-		{"StringEqualsIfExists", "a", "b", true, false}, {"StringNotEquals", "a", "b", true, true}, {"StringNotEquals", "a", "a", true, false}, {"StringNotEquals", "a", "", false, true},
-		{"StringEqualsIgnoreCase", "a", "A", true, true}, {"StringLike", "a*c", "abbc", true, true}, {"StringNotLike", "a*c", "abbc", true, false}, {"StringLike", "a?c", "ac", true, false},
-		{"ArnLike", "arn:aws:s3:::b*", "arn:aws:s3:::bucket", true, true}, {"ArnLike", "arn:*:bucket", "arn:aws:s3:::bucket", true, false}, {"ArnLike", "*", "arn:aws:s3:::bucket", true, true},
-		{"ArnEquals", "arn:aws:s3:::b*", "arn:aws:s3:::bucket", true, true}, {"ArnNotLike", "arn:aws:s3:::b*", "arn:aws:s3:::bucket", true, false},
-		{"Bool", "true", "TRUE", true, true}, {"Null", "true", "", false, true}, {"Null", "false", "x", true, true}, {"Null", "true", "x", true, false},
+		{"StringEquals", "a", "a", true, true}, {"StringEquals", "a", "A", true, false}, {"StringEquals", "a", "",
+			false, false}, {"StringEqualsIfExists", "a", "", false, true},
+		{"StringEqualsIfExists", "a", "b", true, false}, {"StringNotEquals", "a", "b", true, true}, {"StringNotEquals",
+			"a", "a", true, false}, {"StringNotEquals", "a", "", false, true},
+		{"StringEqualsIgnoreCase", "a", "A", true, true}, {"StringLike", "a*c", "abbc", true, true}, {"StringNotLike",
+			"a*c", "abbc", true, false}, {"StringLike", "a?c", "ac", true, false},
+		{"ArnLike", "arn:aws:s3:::b*", "arn:aws:s3:::bucket", true, true}, {"ArnLike", "arn:*:bucket",
+			"arn:aws:s3:::bucket", true, false}, {"ArnLike", "*", "arn:aws:s3:::bucket", true, true},
+		{"ArnEquals", "arn:aws:s3:::b*", "arn:aws:s3:::bucket", true, true}, {"ArnNotLike", "arn:aws:s3:::b*",
+			"arn:aws:s3:::bucket", true, false},
+		{"Bool", "true", "TRUE", true, true}, {"Null", "true", "", false, true}, {"Null", "false", "x", true, true},
+		{"Null", "true", "x", true, false},
 	} {
-		d := policy.Document{Statement: policy.Statements{{Effect: "Allow", Action: policy.Strings{"*"}, Condition: policy.Conditions{c.operator: {"k": {c.value}}}}}}
+		d := policy.Document{Statement: policy.Statements{{Effect: "Allow", Action: policy.Strings{"*"},
+			Condition: policy.Conditions{c.operator: {"k": {c.value}}}}}}
 		r := policy.Request{Action: "a:b", Context: map[string]string{}}
 		if c.there {
 			r.Context["K"] = c.got
@@ -190,7 +233,8 @@ func TestLike(t *testing.T) {
 	matched := 0
 	for range 20_000 {
 		pattern, value := draw("ab/*?${}", 8), draw("ab/${}", 10)
-		oracle := regexp.MustCompile(`(?s)^` + strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(pattern)) + `$`).MatchString(value)
+		oracle := regexp.MustCompile(`(?s)^` + strings.NewReplacer(`\*`, `.*`, `\?`,
+			`.`).Replace(regexp.QuoteMeta(pattern)) + `$`).MatchString(value)
 		if got := policy.Like(pattern, value); got != oracle {
 			t.Errorf("%q fits %q: %v, by regular expressions %v", value, pattern, got, oracle)
 		}
@@ -207,7 +251,10 @@ func TestLike(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	for _, text := range []string{"", "x", `{"Statement":[{"Effect":"Maybe"}]}`, `{"Statement":[{"Effect":"Allow","Action":{"a":1}}]}`, `{"Statement":7}`, `{"Statement":[{"Effect":"Allow"}]}`, `{"Statement":[{"Effect":"Allow","Actions":"*"}]}`, `{"Statement":[{"Effect":"Allow","Action":"*","NotAction":"*"}]}`} {
+	for _, text := range []string{"", "x", `{"Statement":[{"Effect":"Maybe"}]}`,
+		`{"Statement":[{"Effect":"Allow","Action":{"a":1}}]}`, `{"Statement":7}`, `{"Statement":[{"Effect":"Allow"}]}`,
+		`{"Statement":[{"Effect":"Allow","Actions":"*"}]}`,
+		`{"Statement":[{"Effect":"Allow","Action":"*","NotAction":"*"}]}`} {
 		if _, err := policy.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), "this is no policy") {
 			t.Errorf("%s: %v", text, err)
 		}
@@ -225,9 +272,10 @@ func TestParse(t *testing.T) {
 
 func TestAssume(t *testing.T) {
 	// percent-encoded, as IAM gives it
-	trust, err := policy.ParseEscaped(`%7B%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Principal%22%3A%7B%22Service%22%3A` +
-		`%22lambda.amazonaws.com%22%7D%2C%22Action%22%3A%22sts%3AAssumeRole%22%2C%22Condition%22%3A%7B%22StringEquals%22%3A` +
-		`%7B%22AWS%3ASourceAccount%22%3A%22123456789012%22%7D%7D%7D%7D`)
+	trust, err := policy.ParseEscaped(
+		`%7B%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Principal%22%3A` +
+			`%7B%22Service%22%3A%22lambda.amazonaws.com%22%7D%2C%22Action%22%3A%22sts%3AAssumeRole%22%2C` +
+			`%22Condition%22%3A%7B%22StringEquals%22%3A%7B%22AWS%3ASourceAccount%22%3A%22123456789012%22%7D%7D%7D%7D`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,8 @@ type Role struct {
 // Assume judges whether a service may assume the role, on behalf of an account.
 func (r Role) Assume(service, account string) Decision {
 	return r.Trust.Judge(Request{
-		Principal: Caller{Service: service}, Action: "sts:AssumeRole", Context: map[string]string{"AWS:SourceAccount": account},
+		Principal: Caller{Service: service}, Action: "sts:AssumeRole",
+		Context: map[string]string{"AWS:SourceAccount": account},
 	})
 }
 

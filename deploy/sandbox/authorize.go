@@ -64,7 +64,8 @@ var issuers = &http.Client{Timeout: 1500 * time.Millisecond}
 func (x *exchange) authorizeJWT(a *apigatewayv2.GetAuthorizerOutput) error {
 	refuse := func(status int, code, format string, values ...any) error {
 		message := map[int]string{401: "Unauthorized", 403: "Forbidden"}[status]
-		return &problem{status, message, "authorizer.error", fmt.Sprintf(`Bearer scope="" error=%q error_description=%q`, code, fmt.Sprintf(format, values...))}
+		return &problem{status, message, "authorizer.error",
+			fmt.Sprintf(`Bearer scope="" error=%q error_description=%q`, code, fmt.Sprintf(format, values...))}
 	}
 	given := x.identity(a.IdentitySource)
 	if given == nil {
@@ -74,12 +75,14 @@ func (x *exchange) authorizeJWT(a *apigatewayv2.GetAuthorizerOutput) error {
 		return failed("the route's authorizer has no issuer")
 	}
 	provider, err := remembered(x.s, "issuer "+*orEmpty(a.JwtConfiguration.Issuer), func() (*oidc.Provider, error) {
-		return oidc.NewProvider(oidc.ClientContext(context.Background(), issuers), *orEmpty(a.JwtConfiguration.Issuer)) // whose keys outlive this request
+		// whose keys outlive this request
+		return oidc.NewProvider(oidc.ClientContext(context.Background(), issuers), *orEmpty(a.JwtConfiguration.Issuer))
 	})
 	if err != nil {
 		return refuse(401, "invalid_token", "OIDC discovery endpoint communication error")
 	}
-	verifier := provider.Verifier(&oidc.Config{SkipClientIDCheck: true, SupportedSigningAlgs: []string{oidc.RS256, oidc.RS384, oidc.RS512}})
+	verifier := provider.Verifier(&oidc.Config{SkipClientIDCheck: true, SupportedSigningAlgs: []string{oidc.RS256,
+		oidc.RS384, oidc.RS512}})
 	token, err := verifier.Verify(x.r.Context(), strings.TrimPrefix(given[0], "Bearer "))
 	if err != nil {
 		return refuse(401, "invalid_token", "%v", err)
@@ -89,11 +92,15 @@ func (x *exchange) authorizeJWT(a *apigatewayv2.GetAuthorizerOutput) error {
 		return refuse(401, "invalid_token", "%v", err)
 	}
 	audience := append(slices.Clone(token.Audience), fmt.Sprint(claims["client_id"]))
-	if !slices.ContainsFunc(audience, func(one string) bool { return slices.Contains(a.JwtConfiguration.Audience, one) }) {
+	if !slices.ContainsFunc(audience, func(one string) bool {
+		return slices.Contains(a.JwtConfiguration.Audience,
+			one)
+	}) {
 		return refuse(401, "invalid_token", "the token does not have a valid audience")
 	}
 	scopes := strings.Fields(strings.Trim(fmt.Sprint(claims["scope"], " ", claims["scp"]), "[]"))
-	if want := x.route.AuthorizationScopes; len(want) > 0 && !slices.ContainsFunc(scopes, func(one string) bool { return slices.Contains(want, one) }) {
+	if want := x.route.AuthorizationScopes; len(want) > 0 && !slices.ContainsFunc(scopes,
+		func(one string) bool { return slices.Contains(want, one) }) {
 		return refuse(403, "insufficient_scope", "insufficient permissions")
 	}
 	texts := map[string]string{}
@@ -108,13 +115,15 @@ func (x *exchange) authorizeJWT(a *apigatewayv2.GetAuthorizerOutput) error {
 func (x *exchange) authorizeLambda(a *apigatewayv2.GetAuthorizerOutput) error {
 	given := x.identity(a.IdentitySource)
 	if given == nil && len(a.IdentitySource) > 0 {
-		return &problem{status: 401, message: "Unauthorized", key: "authorizer.error", why: "an identity source is missing"}
+		return &problem{status: 401, message: "Unauthorized", key: "authorizer.error",
+			why: "an identity source is missing"}
 	}
 	f, err := x.lambdaOf(a.AuthorizerUri)
 	if err != nil {
 		return failed("The authorizer names no function that is there: %v", err)
 	}
-	if err := x.mayInvoke("authorizer", functionARN(f.Region, f.Function, f.Qualifier), a.AuthorizerCredentialsArn, []string{x.policyAPI().Authorizer(*a.AuthorizerId)}); err != nil {
+	if err := x.mayInvoke("authorizer", functionARN(f.Region, f.Function, f.Qualifier), a.AuthorizerCredentialsArn,
+		[]string{x.policyAPI().Authorizer(*a.AuthorizerId)}); err != nil {
 		return err
 	}
 	v2 := *orEmpty(a.AuthorizerPayloadFormatVersion) != "1.0"
@@ -148,7 +157,8 @@ func (x *exchange) authorizeLambda(a *apigatewayv2.GetAuthorizerOutput) error {
 		allowed = says.PolicyDocument.Judge(policy.Request{Action: "execute-api:Invoke", Resource: source}).Allowed
 	}
 	if !allowed {
-		return &problem{status: http.StatusForbidden, message: "Forbidden", key: "authorizer.error", why: "the authorizer denies"}
+		return &problem{status: http.StatusForbidden, message: "Forbidden", key: "authorizer.error",
+			why: "the authorizer denies"}
 	}
 	x.context = map[string]any{"lambda": says.Context}
 	return nil

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// BenchmarkWarmRequest measures what the sandbox adds to a request to a warm function: against the same bootstrap under a
-// Runtime API that does nothing else.
+// BenchmarkWarmRequest measures what the sandbox adds to a request to a warm function: against the same bootstrap under
+// a Runtime API that does nothing else.
 //
 //	go test -run '^$' -bench WarmRequest -benchtime 2s ./deploy/sandbox
 func BenchmarkWarmRequest(b *testing.B) {

@@ -28,8 +28,8 @@ type Call struct {
 	method string // of HTTP
 }
 
-// Action is the action of the call in IAM's policies: the operation, but for Invoke and for API Gateway, whose actions are
-// methods of HTTP.
+// Action is the action of the call in IAM's policies: the operation, but for Invoke and for API Gateway, whose actions
+// are methods of HTTP.
 func (c Call) Action() string {
 	switch {
 	case c.Service == "lambda" && c.Operation == "Invoke":
@@ -60,7 +60,8 @@ func (a answer) ok() bool { return a.status < 300 }
 const maxCall = 72 << 20
 
 // credential is what a signature says of its signer.
-var credential = regexp.MustCompile(`(?:Credential=|X-Amz-Credential=)([^/]+)(?:/|%2F)[0-9]+(?:/|%2F)([^/%]+)(?:/|%2F)([^/%]+)(?:/|%2F)aws4_request`)
+var credential = regexp.MustCompile(
+	`(?:Credential=|X-Amz-Credential=)([^/]+)(?:/|%2F)[0-9]+(?:/|%2F)([^/%]+)(?:/|%2F)([^/%]+)(?:/|%2F)aws4_request`)
 
 // readCall finds out what is called.
 func readCall(w http.ResponseWriter, r *http.Request) (*call, error) {
@@ -70,7 +71,8 @@ func readCall(w http.ResponseWriter, r *http.Request) (*call, error) {
 		signed = credential.FindStringSubmatch(r.URL.RawQuery)
 	}
 	if signed == nil {
-		return nil, fmt.Errorf("this is the sandbox of portable-notes. It takes signed calls of AWS's services, and requests to HTTP APIs under %sAPI-ID/STAGE/", apiPath)
+		return nil, fmt.Errorf("this is the sandbox of portable-notes. It takes signed calls of AWS's services, and "+
+			"requests to HTTP APIs under %sAPI-ID/STAGE/", apiPath)
 	}
 	c.Key, c.Region, c.Service = signed[1], signed[2], signed[3]
 	var err error
@@ -120,7 +122,8 @@ func lambdaOperations() *http.ServeMux {
 	patterns := map[string]string{
 		"GET /{v}/functions": "ListFunctions", "GET /{v}/functions/{$}": "ListFunctions",
 		"POST /{v}/functions": "CreateFunction", "POST /{v}/functions/{$}": "CreateFunction",
-		"GET /{v}/tags/{arn...}": "ListTags", "POST /{v}/tags/{arn...}": "TagResource", "DELETE /{v}/tags/{arn...}": "UntagResource",
+		"GET /{v}/tags/{arn...}": "ListTags", "POST /{v}/tags/{arn...}": "TagResource",
+		"DELETE /{v}/tags/{arn...}": "UntagResource",
 		"GET /{v}/account-settings": "GetAccountSettings", "GET /{v}/account-settings/{$}": "GetAccountSettings",
 	}
 	for pattern, name := range map[string]string{
@@ -128,8 +131,10 @@ func lambdaOperations() *http.ServeMux {
 		"GET /configuration": "GetFunctionConfiguration", "PUT /configuration": "UpdateFunctionConfiguration",
 		"GET /policy": "GetPolicy", "POST /policy": "AddPermission", "DELETE /policy/{sid}": "RemovePermission",
 		"POST /invocations": "Invoke", "POST /versions": "PublishVersion", "GET /versions": "ListVersionsByFunction",
-		"GET /concurrency": "GetFunctionConcurrency", "PUT /concurrency": "PutFunctionConcurrency", "DELETE /concurrency": "DeleteFunctionConcurrency",
-		"GET /aliases": "ListAliases", "POST /aliases": "CreateAlias", "GET /aliases/{alias}": "GetAlias", "PUT /aliases/{alias}": "UpdateAlias", "DELETE /aliases/{alias}": "DeleteAlias",
+		"GET /concurrency": "GetFunctionConcurrency", "PUT /concurrency": "PutFunctionConcurrency",
+		"DELETE /concurrency": "DeleteFunctionConcurrency",
+		"GET /aliases":        "ListAliases", "POST /aliases": "CreateAlias", "GET /aliases/{alias}": "GetAlias",
+		"PUT /aliases/{alias}": "UpdateAlias", "DELETE /aliases/{alias}": "DeleteAlias",
 	} {
 		method, path, _ := strings.Cut(pattern, " ")
 		patterns[method+" /{v}/functions/{function}"+path] = name
@@ -140,9 +145,11 @@ func lambdaOperations() *http.ServeMux {
 // apiOperations are of the API reference of API Gateway, version 2.
 func apiOperations() *http.ServeMux {
 	patterns := map[string]string{
-		"DELETE /v2/apis/{api}/cors": "DeleteCorsConfiguration", "DELETE /v2/apis/{api}/stages/{id}/accesslogsettings": "DeleteAccessLogSettings",
+		"DELETE /v2/apis/{api}/cors":                               "DeleteCorsConfiguration",
+		"DELETE /v2/apis/{api}/stages/{id}/accesslogsettings":      "DeleteAccessLogSettings",
 		"DELETE /v2/apis/{api}/stages/{id}/routesettings/{key...}": "DeleteRouteSettings",
-		"GET /v2/tags/{arn...}": "GetTags", "POST /v2/tags/{arn...}": "TagResource", "DELETE /v2/tags/{arn...}": "UntagResource",
+		"GET /v2/tags/{arn...}":                                    "GetTags", "POST /v2/tags/{arn...}": "TagResource",
+		"DELETE /v2/tags/{arn...}": "UntagResource",
 	}
 	of := func(name, plural, one string) {
 		many := one[:strings.LastIndex(one, "/")]
@@ -189,7 +196,8 @@ func (c *call) refuse(status int, code, format string, values ...any) answer {
 	message := fmt.Sprintf(format, values...)
 	switch c.Service {
 	case "iam", "sts":
-		body := fmt.Sprintf("<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>sandbox</RequestId></ErrorResponse>", code, escaped(message))
+		body := fmt.Sprintf("<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message>"+
+			"</Error><RequestId>sandbox</RequestId></ErrorResponse>", code, escaped(message))
 		return answer{status, http.Header{"Content-Type": {"text/xml"}}, []byte(body)}
 	case "lambda":
 		a := jsonAnswer(status, map[string]string{"Type": "User", "Message": message, "message": message})

@@ -31,7 +31,8 @@ func TestFunctionPolicies(t *testing.T) {
 	ctx := t.Context()
 	w.function(bootstrap(t))
 	add := func(sid string, change func(*lambda.AddPermissionInput)) string {
-		in := &lambda.AddPermissionInput{FunctionName: &w.name, StatementId: &sid, Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("apigateway.amazonaws.com")}
+		in := &lambda.AddPermissionInput{FunctionName: &w.name, StatementId: &sid,
+			Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("apigateway.amazonaws.com")}
 		if change != nil {
 			change(in)
 		}
@@ -43,7 +44,8 @@ func TestFunctionPolicies(t *testing.T) {
 		return out, code(err)
 	}
 	remove := func(sid string, revision *string) string {
-		_, err := w.functions.RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: &sid, RevisionId: revision})
+		_, err := w.functions.RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name,
+			StatementId: &sid, RevisionId: revision})
 		return code(err)
 	}
 	ok := code(nil)
@@ -59,14 +61,22 @@ func TestFunctionPolicies(t *testing.T) {
 		in.SourceArn, in.SourceAccount = aws.String("arn:x"), aws.String(Account)
 	}), ok)
 	first, _ := get()
-	check("its text", *first.Policy, `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"a","Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},"Action":"lambda:InvokeFunction","Resource":"arn:aws:lambda:us-east-1:`+Account+`:function:`+w.name+`","Condition":{"ArnLike":{"AWS:SourceArn":"arn:x"},"StringEquals":{"AWS:SourceAccount":"`+Account+`"}}}]}`)
+	check("its text", *first.Policy, `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"a",`+
+		`"Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},"Action":"lambda:InvokeFunction",`+
+		`"Resource":"arn:aws:lambda:us-east-1:`+Account+`:function:`+w.name+`",`+
+		`"Condition":{"ArnLike":{"AWS:SourceArn":"arn:x"},"StringEquals":{"AWS:SourceAccount":"`+Account+`"}}}]}`)
 	check("the same again", add("a", nil), "ResourceConflictException")
-	check("$LATEST", add("b", func(in *lambda.AddPermissionInput) { in.Qualifier = aws.String("$LATEST") }), "InvalidParameterValueException")
-	check("no such alias", add("b", func(in *lambda.AddPermissionInput) { in.Qualifier = aws.String("nosuch") }), "ResourceNotFoundException")
+	check("$LATEST", add("b", func(in *lambda.AddPermissionInput) { in.Qualifier = aws.String("$LATEST") }),
+		"InvalidParameterValueException")
+	check("no such alias", add("b", func(in *lambda.AddPermissionInput) { in.Qualifier = aws.String("nosuch") }),
+		"ResourceNotFoundException")
 	check("a bad id", add("a b", nil), "ValidationException")
-	check("a bad action", add("b", func(in *lambda.AddPermissionInput) { in.Action = aws.String("invoke") }), "ValidationException")
-	check("a bad principal", add("b", func(in *lambda.AddPermissionInput) { in.Principal = aws.String("somebody") }), "InvalidParameterValueException")
-	check("a stale revision", add("b", func(in *lambda.AddPermissionInput) { in.RevisionId = aws.String("stale") }), "PreconditionFailedException")
+	check("a bad action", add("b", func(in *lambda.AddPermissionInput) { in.Action = aws.String("invoke") }),
+		"ValidationException")
+	check("a bad principal", add("b", func(in *lambda.AddPermissionInput) { in.Principal = aws.String("somebody") }),
+		"InvalidParameterValueException")
+	check("a stale revision", add("b", func(in *lambda.AddPermissionInput) { in.RevisionId = aws.String("stale") }),
+		"PreconditionFailedException")
 	check("the revision", add("b", func(in *lambda.AddPermissionInput) { in.RevisionId = first.RevisionId }), ok)
 	check("removing with a stale revision", remove("b", first.RevisionId), "PreconditionFailedException")
 	check("removing", remove("b", nil), ok)
@@ -83,7 +93,8 @@ func TestFunctionPolicies(t *testing.T) {
 	if p, _ := get(); len(*p.Policy) > policy.MaxPolicy || len(*p.Policy) < policy.MaxPolicy-400 {
 		t.Errorf("the policy has %d bytes", len(*p.Policy))
 	}
-	did[*lambda.DeleteFunctionOutput](t)(w.functions.DeleteFunction(ctx, &lambda.DeleteFunctionInput{FunctionName: &w.name}))
+	did[*lambda.DeleteFunctionOutput](t)(w.functions.DeleteFunction(ctx,
+		&lambda.DeleteFunctionInput{FunctionName: &w.name}))
 	_, none = get()
 	check("no function", none, "ResourceNotFoundException")
 }
@@ -102,26 +113,35 @@ func TestCorrections(t *testing.T) {
 	}
 	_, err := w.gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api, RouteKey: aws.String("GET /a")})
 	fails("a second route with one key", err, "ConflictException")
-	routes := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api})).Items
-	_, err = w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api, RouteId: routes[0].RouteId, RouteKey: routes[1].RouteKey})
+	routes := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx,
+		&apigatewayv2.GetRoutesInput{ApiId: &api})).Items
+	_, err = w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api, RouteId: routes[0].RouteId,
+		RouteKey: routes[1].RouteKey})
 	fails("a route that becomes another", err, "ConflictException")
-	_, err = w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api, RouteId: routes[0].RouteId, RouteKey: routes[0].RouteKey})
+	_, err = w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api, RouteId: routes[0].RouteId,
+		RouteKey: routes[0].RouteKey})
 	fails("a route that stays itself", err, code(nil))
 	_, err = w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api, StageName: aws.String("dev")})
 	fails("a second stage", err, "ConflictException")
 	_, err = w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api, StageName: aws.String("a stage")})
 	fails("a bad stage", err, "BadRequestException")
-	_, err = w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: aws.String("nosuch"), StageName: aws.String("dev")})
+	_, err = w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: aws.String("nosuch"),
+		StageName: aws.String("dev")})
 	fails("no such API", err, "NotFoundException")
-	did[*cloudwatchlogs.CreateLogGroupOutput](t)(w.groups.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &w.name}))
-	_, err = w.groups.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &w.name, RetentionInDays: aws.Int32(8)})
+	did[*cloudwatchlogs.CreateLogGroupOutput](t)(w.groups.CreateLogGroup(ctx,
+		&cloudwatchlogs.CreateLogGroupInput{LogGroupName: &w.name}))
+	_, err = w.groups.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &w.name,
+		RetentionInDays: aws.Int32(8)})
 	fails("8 days", err, "InvalidParameterException")
-	_, err = w.groups.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &w.name, RetentionInDays: aws.Int32(7)})
+	_, err = w.groups.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &w.name,
+		RetentionInDays: aws.Int32(7)})
 	fails("7 days", err, code(nil))
 
-	before := did[*lambda.GetFunctionConfigurationOutput](t)(w.functions.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &w.name}))
+	before := did[*lambda.GetFunctionConfigurationOutput](t)(w.functions.GetFunctionConfiguration(ctx,
+		&lambda.GetFunctionConfigurationInput{FunctionName: &w.name}))
 	w.configure(lambda.UpdateFunctionConfigurationInput{MemorySize: aws.Int32(256)})
-	after := did[*lambda.GetFunctionConfigurationOutput](t)(w.functions.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &w.name}))
+	after := did[*lambda.GetFunctionConfigurationOutput](t)(w.functions.GetFunctionConfiguration(ctx,
+		&lambda.GetFunctionConfigurationInput{FunctionName: &w.name}))
 	if *before.LastModified == *after.LastModified {
 		t.Errorf("LastModified stays %s", *after.LastModified)
 	}
@@ -130,13 +150,19 @@ func TestCorrections(t *testing.T) {
 		t.Errorf("the endpoint is %s", *got.ApiEndpoint)
 	}
 	stage := "arn:aws:apigateway:us-east-1::/apis/" + api + "/stages/dev"
-	did[*apigatewayv2.TagResourceOutput](t)(w.gateway.TagResource(ctx, &apigatewayv2.TagResourceInput{ResourceArn: &stage, Tags: map[string]string{"a": "b", "c": "d"}}))
-	did[*apigatewayv2.UntagResourceOutput](t)(w.gateway.UntagResource(ctx, &apigatewayv2.UntagResourceInput{ResourceArn: &stage, TagKeys: []string{"c"}}))
-	if tags := did[*apigatewayv2.GetTagsOutput](t)(w.gateway.GetTags(ctx, &apigatewayv2.GetTagsInput{ResourceArn: &stage})).Tags; fmt.Sprint(tags) != "map[a:b]" {
+	did[*apigatewayv2.TagResourceOutput](t)(w.gateway.TagResource(ctx,
+		&apigatewayv2.TagResourceInput{ResourceArn: &stage, Tags: map[string]string{"a": "b", "c": "d"}}))
+	did[*apigatewayv2.UntagResourceOutput](t)(w.gateway.UntagResource(ctx,
+		&apigatewayv2.UntagResourceInput{ResourceArn: &stage, TagKeys: []string{"c"}}))
+	if tags := did[*apigatewayv2.GetTagsOutput](t)(w.gateway.GetTags(ctx,
+		&apigatewayv2.GetTagsInput{ResourceArn: &stage})).Tags; fmt.Sprint(tags) != "map[a:b]" {
 		t.Errorf("the stage's tags are %v", tags)
 	}
-	w.allow(w.name, `{"Effect":"Allow","Action":"dynamodb:GetItem","Resource":"*"},{"Effect":"Deny","Action":"dynamodb:PutItem","Resource":"*"}`)
-	simulated := did[*iam.SimulatePrincipalPolicyOutput](t)(w.roles.SimulatePrincipalPolicy(ctx, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: aws.String("arn:aws:iam::" + Account + ":role/" + w.name), ActionNames: []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Scan"}}))
+	w.allow(w.name, `{"Effect":"Allow","Action":"dynamodb:GetItem","Resource":"*"},{"Effect":"Deny",`+
+		`"Action":"dynamodb:PutItem","Resource":"*"}`)
+	simulated := did[*iam.SimulatePrincipalPolicyOutput](t)(w.roles.SimulatePrincipalPolicy(ctx,
+		&iam.SimulatePrincipalPolicyInput{PolicySourceArn: aws.String("arn:aws:iam::" + Account + ":role/" + w.name),
+			ActionNames: []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Scan"}}))
 	says := ""
 	for _, r := range simulated.EvaluationResults {
 		says += string(r.EvalDecision) + " "
@@ -151,7 +177,8 @@ func TestCorrections(t *testing.T) {
 func TestQuickCreate(t *testing.T) {
 	w := open(t)
 	arn := w.function(bootstrap(t))
-	api := *did[*apigatewayv2.CreateApiOutput](t)(w.gateway.CreateApi(t.Context(), &apigatewayv2.CreateApiInput{Name: &w.name, ProtocolType: types.ProtocolTypeHttp, Target: &arn})).ApiId
+	api := *did[*apigatewayv2.CreateApiOutput](t)(w.gateway.CreateApi(t.Context(),
+		&apigatewayv2.CreateApiInput{Name: &w.name, ProtocolType: types.ProtocolTypeHttp, Target: &arn})).ApiId
 	w.ask(api, "GET", "/x", "").is(t, "no grant", 500, internal)
 	w.grant(api, "*/$default")
 	w.ask(api, "GET", "/x", "").is(t, "granted", 200, "/x")
@@ -163,7 +190,8 @@ func TestSlowAWS(t *testing.T) {
 	w := enter(t, start(t, Options{PageSize: 2, RoleDelay: time.Second, Settling: 2 * time.Second}))
 	ctx := t.Context()
 	role := w.role(w.name, "lambda.amazonaws.com", allowLogs)
-	in := &lambda.CreateFunctionInput{FunctionName: &w.name, Role: &role, Runtime: "provided.al2023", Handler: aws.String("bootstrap"), Code: lambdaCode(t)}
+	in := &lambda.CreateFunctionInput{FunctionName: &w.name, Role: &role, Runtime: "provided.al2023",
+		Handler: aws.String("bootstrap"), Code: lambdaCode(t)}
 	var created *lambda.CreateFunctionOutput
 	refusals := 0
 	for created == nil {
@@ -182,18 +210,21 @@ func TestSlowAWS(t *testing.T) {
 		t.Errorf("a pending function: %v", err)
 	}
 	w.settle()
-	out := did[*lambda.UpdateFunctionConfigurationOutput](t)(w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, Timeout: aws.Int32(7)}))
+	out := did[*lambda.UpdateFunctionConfigurationOutput](t)(w.functions.UpdateFunctionConfiguration(ctx,
+		&lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, Timeout: aws.Int32(7)}))
 	if out.LastUpdateStatus != "InProgress" {
 		t.Errorf("an update is %s", out.LastUpdateStatus)
 	}
-	if _, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, Timeout: aws.Int32(8)}); code(err) != "ResourceConflictException" {
+	if _, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
+		FunctionName: &w.name, Timeout: aws.Int32(8)}); code(err) != "ResourceConflictException" {
 		t.Errorf("an update during another: %v", err)
 	}
 	api := w.api(*created.FunctionArn, "GET /1", "GET /2", "GET /3", "GET /4", "GET /5")
 	var token *string
 	var pages []int
 	for more := true; more; more = token != nil {
-		page := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api, NextToken: token}))
+		page := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api,
+			NextToken: token}))
 		pages, token = append(pages, len(page.Items)), page.NextToken
 	}
 	if fmt.Sprint(pages) != "[2 2 1]" {

@@ -20,7 +20,8 @@ func requestID() string { return strings.ReplaceAll(uuid.NewString(), "-", "")[:
 
 // traceID is an id of AWS X-Ray.
 func traceID() string {
-	return fmt.Sprintf("Root=1-%08x-%08x%016x", time.Now().Unix(), rand.Uint32(), rand.Uint64()) // #nosec G404 -- an id, no secret
+	return fmt.Sprintf("Root=1-%08x-%08x%016x", time.Now().Unix(), rand.Uint32(),
+		rand.Uint64()) // #nosec G404 -- an id, no secret
 }
 
 // event is the request as the function gets it ("Working with AWS Lambda proxy integrations for HTTP APIs").
@@ -38,8 +39,10 @@ func (x *exchange) event(v2 bool) []byte {
 	}
 	var e map[string]any
 	if v2 {
-		context["http"] = map[string]any{"method": x.r.Method, "path": path, "protocol": x.r.Proto, "sourceIp": x.sourceIP(), "userAgent": x.r.UserAgent()}
-		context["routeKey"], context["time"], context["timeEpoch"] = *x.route.RouteKey, clf(x.began), x.began.UnixMilli()
+		context["http"] = map[string]any{"method": x.r.Method, "path": path, "protocol": x.r.Proto,
+			"sourceIp": x.sourceIP(), "userAgent": x.r.UserAgent()}
+		context["routeKey"], context["time"], context["timeEpoch"] = *x.route.RouteKey, clf(x.began),
+			x.began.UnixMilli()
 		if x.context != nil {
 			context["authorizer"] = x.context
 		}
@@ -71,16 +74,21 @@ func (x *exchange) event(v2 bool) []byte {
 			resource = *x.route.RouteKey
 		}
 		maps.Copy(context, map[string]any{
-			"httpMethod": x.r.Method, "path": path, "protocol": x.r.Proto, "requestTime": clf(x.began), "requestTimeEpoch": x.began.UnixMilli(),
+			"httpMethod": x.r.Method, "path": path, "protocol": x.r.Proto, "requestTime": clf(x.began),
+			"requestTimeEpoch":  x.began.UnixMilli(),
 			"extendedRequestId": x.id, "resourcePath": resource, "resourceId": nil, "authorizer": x.context,
-			"identity": map[string]any{"sourceIp": x.sourceIP(), "userAgent": x.r.UserAgent(), "accessKey": nil, "accountId": nil, "caller": nil,
-				"cognitoAuthenticationProvider": nil, "cognitoAuthenticationType": nil, "cognitoIdentityId": nil, "cognitoIdentityPoolId": nil,
-				"principalOrgId": nil, "user": nil, "userArn": nil, "clientCert": nil},
+			"identity": map[string]any{"sourceIp": x.sourceIP(), "userAgent": x.r.UserAgent(), "accessKey": nil,
+				"accountId": nil, "caller": nil,
+				"cognitoAuthenticationProvider": nil, "cognitoAuthenticationType": nil, "cognitoIdentityId": nil,
+				"cognitoIdentityPoolId": nil,
+				"principalOrgId":        nil, "user": nil, "userArn": nil, "clientCert": nil},
 		})
 		e = map[string]any{
-			"version": "1.0", "resource": resource, "path": path, "httpMethod": x.r.Method, "requestContext": context, "isBase64Encoded": encoded, "body": body,
-			"headers": last(headers), "multiValueHeaders": headers, "queryStringParameters": last(query), "multiValueQueryStringParameters": orNull(query),
-			"pathParameters": orNull(x.values), "stageVariables": orNull(x.stage.StageVariables),
+			"version": "1.0", "resource": resource, "path": path, "httpMethod": x.r.Method, "requestContext": context,
+			"isBase64Encoded": encoded, "body": body,
+			"headers": last(headers), "multiValueHeaders": headers, "queryStringParameters": last(query),
+			"multiValueQueryStringParameters": orNull(query),
+			"pathParameters":                  orNull(x.values), "stageVariables": orNull(x.stage.StageVariables),
 		}
 	}
 	return jsonAnswer(0, e).body
@@ -100,7 +108,8 @@ func (x *exchange) headers() (map[string][]string, []string) {
 		cookies = strings.Split(strings.Join(all, "; "), "; ")
 		delete(headers, "cookie")
 	}
-	for _, hop := range []string{"connection", "transfer-encoding", "keep-alive", "te", "trailer", "upgrade", "proxy-authorization"} {
+	for _, hop := range []string{"connection", "transfer-encoding", "keep-alive", "te", "trailer", "upgrade",
+		"proxy-authorization"} {
 		delete(headers, hop)
 	}
 	headers["host"] = []string{x.domain()}
@@ -120,7 +129,8 @@ func (x *exchange) encodedBody(headers map[string][]string) (any, bool) {
 	}
 	mediaType, _, _ := strings.Cut(strings.ToLower(strings.Join(headers["content-type"], ",")), ";")
 	mediaType = strings.TrimSpace(mediaType)
-	text := strings.HasPrefix(mediaType, "text/") || slices.Contains([]string{"application/json", "application/xml", "application/javascript"}, mediaType)
+	text := strings.HasPrefix(mediaType, "text/") || slices.Contains([]string{"application/json", "application/xml",
+		"application/javascript"}, mediaType)
 	if text && utf8.Valid(x.body) {
 		return string(x.body), false
 	}
@@ -174,7 +184,8 @@ func (x *exchange) corsHeaders() http.Header {
 	}
 	c, origin, header := x.api.CorsConfiguration, x.r.Header.Get("Origin"), http.Header{}
 	allowed := slices.ContainsFunc(c.AllowOrigins, func(o string) bool {
-		return o == "*" || strings.EqualFold(o, origin) || strings.HasSuffix(o, "://*") && strings.HasPrefix(origin, strings.TrimSuffix(o, "*"))
+		return o == "*" || strings.EqualFold(o, origin) || strings.HasSuffix(o, "://*") && strings.HasPrefix(origin,
+			strings.TrimSuffix(o, "*"))
 	})
 	if origin == "" || !allowed {
 		return header
@@ -202,7 +213,8 @@ func (x *exchange) corsHeaders() http.Header {
 // preflight answers a preflight request of an API with a CORS configuration, whatever the routes are, but for a route
 // of its own.
 func (x *exchange) preflight() *http.Response {
-	if x.api.CorsConfiguration == nil || x.r.Method != http.MethodOptions || x.r.Header.Get("Origin") == "" || x.r.Header.Get("Access-Control-Request-Method") == "" {
+	if x.api.CorsConfiguration == nil || x.r.Method != http.MethodOptions || x.r.Header.Get("Origin") == "" ||
+		x.r.Header.Get("Access-Control-Request-Method") == "" {
 		return nil
 	}
 	if x.route != nil && strings.HasPrefix(*x.route.RouteKey, "OPTIONS ") {

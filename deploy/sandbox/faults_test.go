@@ -42,9 +42,11 @@ func TestOddOutput(t *testing.T) {
 		"two long pieces": `head -c 700000 /dev/zero | tr '\0' x`,
 	} {
 		program := "#!/bin/sh\n" + prints + "\nGORACE=atexit_sleep_ms=0 exec '" + self + "'\n"
-		did[*lambda.UpdateFunctionCodeOutput](t)(w.functions.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: packed(t, "bootstrap", program, 0o755)}))
+		did[*lambda.UpdateFunctionCodeOutput](t)(w.functions.UpdateFunctionCode(t.Context(),
+			&lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: packed(t, "bootstrap", program, 0o755)}))
 		w.settle()
-		if out, tail := w.invoked("/x"); out.FunctionError != nil || !strings.HasPrefix(tail, "START ") || !strings.Contains(tail, "\nthe function was here\nEND ") {
+		if out, tail := w.invoked("/x"); out.FunctionError != nil || !strings.HasPrefix(tail, "START ") ||
+			!strings.Contains(tail, "\nthe function was here\nEND ") {
 			t.Errorf("%s: %s, log %q", what, out.Payload, tail)
 		}
 	}
@@ -58,7 +60,8 @@ func TestStartLimit(t *testing.T) {
 	w.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(1)})
 	begin := time.Now()
 	out, tail := w.invoked("/x")
-	if took := time.Since(begin); took < 11*time.Second || !strings.Contains(string(out.Payload), "Task timed out after 1.00 seconds") || !strings.Contains(tail, "Task timed out after 1.00 seconds") {
+	if took := time.Since(begin); took < 11*time.Second || !strings.Contains(string(out.Payload),
+		"Task timed out after 1.00 seconds") || !strings.Contains(tail, "Task timed out after 1.00 seconds") {
 		t.Errorf("after %v: %s, log %s", took, out.Payload, tail)
 	}
 	w.logged("/aws/lambda/"+w.name, "Phase: init\tStatus: timeout")
@@ -94,15 +97,18 @@ esac
 		t.Fatal(err)
 	}
 	name := filepath.Base(s.folder)
-	for _, want := range []string{"run --rm --name " + name + " -p 127.0.0.1:0:5000 ", " " + image + "\n", "port " + name + " 5000\n", "rm -f " + name + "\n"} {
+	for _, want := range []string{"run --rm --name " + name + " -p 127.0.0.1:0:5000 ", " " + image + "\n", "port " +
+		name + " 5000\n", "rm -f " + name + "\n"} {
 		if !strings.Contains(string(said), want) {
 			t.Errorf("Docker is not told %q: %s", want, said)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(folder, "docker"), []byte(strings.Replace(program, "sed -n", "true", 1)), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "docker"), []byte(strings.Replace(program, "sed -n", "true", 1)),
+		0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Start(t.Context(), Options{}); err == nil || !strings.Contains(err.Error(), `has no port: docker port says ""`) {
+	if _, err := Start(t.Context(), Options{}); err == nil || !strings.Contains(err.Error(),
+		`has no port: docker port says ""`) {
 		t.Errorf("without a port: %v", err)
 	}
 }
@@ -114,14 +120,17 @@ func TestNothingOutlives(t *testing.T) {
 	w := enter(t, s)
 	w.function(packed(t, "bootstrap", "#!/bin/sh\nsleep 4711 &\nexit 1\n", 0o755))
 	w.invoked("/x")
-	did[*lambda.UpdateFunctionCodeOutput](t)(w.functions.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: bootstrap(t)}))
+	did[*lambda.UpdateFunctionCodeOutput](t)(w.functions.UpdateFunctionCode(t.Context(),
+		&lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: bootstrap(t)}))
 	w.settle()
 	go func() {
-		_, _ = w.functions.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: &w.name, Payload: []byte(`{"rawPath":"/hang"}`)})
+		_, _ = w.functions.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: &w.name,
+			Payload: []byte(`{"rawPath":"/hang"}`)})
 	}()
 	w.configure(lambda.UpdateFunctionConfigurationInput{MemorySize: aws.Int32(256)})
 	w.invoked("/x")
-	did[*lambda.DeleteFunctionOutput](t)(w.functions.DeleteFunction(t.Context(), &lambda.DeleteFunctionInput{FunctionName: &w.name}))
+	did[*lambda.DeleteFunctionOutput](t)(w.functions.DeleteFunction(t.Context(),
+		&lambda.DeleteFunctionInput{FunctionName: &w.name}))
 	s.Close()
 	if left, err := exec.Command("pgrep", "-f", "sleep 4711").Output(); err == nil {
 		t.Errorf("what a function started is left: %s", left)
@@ -140,7 +149,8 @@ func TestLongLineOfMoto(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.send(r, "Authorization", "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=x").is(t, "a long call", 200, "")
+		w.send(r, "Authorization", "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/lambda/aws4_request, "+
+			"SignedHeaders=host, Signature=x").is(t, "a long call", 200, "")
 	}
 }
 
@@ -150,13 +160,15 @@ func TestRefusals(t *testing.T) {
 	ctx := t.Context()
 	arn := w.function(bootstrap(t))
 	api := w.api(arn, "GET /a")
-	integration := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(ctx, &apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0].IntegrationId
+	integration := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(ctx,
+		&apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0].IntegrationId
 	for what, c := range map[string]struct {
 		want string
 		call func() error
 	}{
 		"an integration in use": {"ConflictException", func() error {
-			_, err := w.gateway.DeleteIntegration(ctx, &apigatewayv2.DeleteIntegrationInput{ApiId: &api, IntegrationId: integration})
+			_, err := w.gateway.DeleteIntegration(ctx, &apigatewayv2.DeleteIntegrationInput{ApiId: &api,
+				IntegrationId: integration})
 			return err
 		}},
 		"no such API": {"NotFoundException", func() error {
@@ -164,20 +176,25 @@ func TestRefusals(t *testing.T) {
 			return err
 		}},
 		"no such route": {"NotFoundException", func() error {
-			_, err := w.gateway.DeleteRoute(ctx, &apigatewayv2.DeleteRouteInput{ApiId: &api, RouteId: aws.String("nosuch")})
+			_, err := w.gateway.DeleteRoute(ctx, &apigatewayv2.DeleteRouteInput{ApiId: &api,
+				RouteId: aws.String("nosuch")})
 			return err
 		}},
 		"a route key in small letters": {"BadRequestException", func() error {
-			_, err := w.gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api, RouteKey: aws.String("get /a")})
+			_, err := w.gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api,
+				RouteKey: aws.String("get /a")})
 			return err
 		}},
 		"a deployment in use": {"BadRequestException", func() error {
-			g := did[*apigatewayv2.GetStageOutput](t)(w.gateway.GetStage(ctx, &apigatewayv2.GetStageInput{ApiId: &api, StageName: aws.String("dev")}))
-			_, err := w.gateway.DeleteDeployment(ctx, &apigatewayv2.DeleteDeploymentInput{ApiId: &api, DeploymentId: g.DeploymentId})
+			g := did[*apigatewayv2.GetStageOutput](t)(w.gateway.GetStage(ctx, &apigatewayv2.GetStageInput{ApiId: &api,
+				StageName: aws.String("dev")}))
+			_, err := w.gateway.DeleteDeployment(ctx, &apigatewayv2.DeleteDeploymentInput{ApiId: &api,
+				DeploymentId: g.DeploymentId})
 			return err
 		}},
 		"an unknown deployment": {"BadRequestException", func() error {
-			_, err := w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api, StageName: aws.String("odd"), DeploymentId: aws.String("nosuch")})
+			_, err := w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api,
+				StageName: aws.String("odd"), DeploymentId: aws.String("nosuch")})
 			return err
 		}},
 		"the stage that it would have served": {"NotFoundException", func() error {
@@ -185,15 +202,19 @@ func TestRefusals(t *testing.T) {
 			return err
 		}},
 		"a reserved variable": {"InvalidParameterValueException", func() error {
-			_, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, Environment: &lambdatypes.Environment{Variables: map[string]string{"AWS_REGION": "x"}}})
+			_, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
+				FunctionName: &w.name, Environment: &lambdatypes.Environment{Variables: map[string]string{
+					"AWS_REGION": "x"}}})
 			return err
 		}},
 		"a retired runtime": {"InvalidParameterValueException", func() error {
-			_, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, Runtime: "go1.x"})
+			_, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
+				FunctionName: &w.name, Runtime: "go1.x"})
 			return err
 		}},
 		"an operation that moto lacks": {"NotImplementedException", func() error {
-			_, err := w.gateway.GetRouteResponse(ctx, &apigatewayv2.GetRouteResponseInput{ApiId: &api, RouteId: aws.String("a/b"), RouteResponseId: aws.String("x/y")})
+			_, err := w.gateway.GetRouteResponse(ctx, &apigatewayv2.GetRouteResponseInput{ApiId: &api,
+				RouteId: aws.String("a/b"), RouteResponseId: aws.String("x/y")})
 			return err
 		}},
 	} {
@@ -201,8 +222,10 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %v, want %s", what, err, c.want)
 		}
 	}
-	none := did[*apigatewayv2.CreateApiOutput](t)(w.gateway.CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: &w.name, ProtocolType: types.ProtocolTypeHttp})).ApiId
-	if stages := did[*apigatewayv2.GetStagesOutput](t)(w.gateway.GetStages(ctx, &apigatewayv2.GetStagesInput{ApiId: none})); stages.Items == nil {
+	none := did[*apigatewayv2.CreateApiOutput](t)(w.gateway.CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: &w.name,
+		ProtocolType: types.ProtocolTypeHttp})).ApiId
+	if stages := did[*apigatewayv2.GetStagesOutput](t)(w.gateway.GetStages(ctx,
+		&apigatewayv2.GetStagesInput{ApiId: none})); stages.Items == nil {
 		t.Error("no stages are no list")
 	}
 }
@@ -219,15 +242,21 @@ func TestJWT(t *testing.T) {
 	issuer = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/.well-known/openid-configuration":
-			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q,"id_token_signing_alg_values_supported":["RS256"]}`, issuer.URL, issuer.URL+"/keys")
+			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q,"id_token_signing_alg_values_supported":["RS256"]}`, issuer.URL,
+				issuer.URL+"/keys")
 		case "/keys":
-			_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &key.PublicKey, KeyID: "1", Algorithm: "RS256", Use: "sig"}}})
+			_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &key.PublicKey, KeyID: "1",
+				Algorithm: "RS256", Use: "sig"}}})
 		}
 	}))
 	defer issuer.Close()
-	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter,
+		r *http.Request) {
+		<-r.Context().Done()
+	}))
 	defer silent.Close()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: "1"}}, nil)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: "1"}},
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,16 +273,24 @@ func TestJWT(t *testing.T) {
 	}
 	api := w.api(w.function(bootstrap(t)), "GET /echo")
 	w.grant(api, "*")
-	route := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api})).Items[0]
+	route := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx,
+		&apigatewayv2.GetRoutesInput{ApiId: &api})).Items[0]
 	protect := func(configuration *types.JWTConfiguration) {
 		t.Helper()
-		a := did[*apigatewayv2.CreateAuthorizerOutput](t)(w.gateway.CreateAuthorizer(ctx, &apigatewayv2.CreateAuthorizerInput{ApiId: &api, Name: aws.String("jwt"), AuthorizerType: types.AuthorizerTypeJwt, IdentitySource: []string{"$request.header.Authorization"}, JwtConfiguration: configuration}))
-		did[*apigatewayv2.UpdateRouteOutput](t)(w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api, RouteId: route.RouteId, AuthorizationType: types.AuthorizationTypeJwt, AuthorizerId: a.AuthorizerId, AuthorizationScopes: []string{"notes:read"}}))
+		a := did[*apigatewayv2.CreateAuthorizerOutput](t)(w.gateway.CreateAuthorizer(ctx,
+			&apigatewayv2.CreateAuthorizerInput{ApiId: &api, Name: aws.String("jwt"),
+				AuthorizerType: types.AuthorizerTypeJwt, IdentitySource: []string{"$request.header.Authorization"},
+				JwtConfiguration: configuration}))
+		did[*apigatewayv2.UpdateRouteOutput](t)(w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api,
+			RouteId: route.RouteId, AuthorizationType: types.AuthorizationTypeJwt, AuthorizerId: a.AuthorizerId,
+			AuthorizationScopes: []string{"notes:read"}}))
 	}
 	protect(&types.JWTConfiguration{Issuer: &issuer.URL, Audience: []string{"notes"}})
-	good := `{"iss":"` + issuer.URL + `","aud":"notes","sub":"somebody","scope":"notes:read","exp":` + fmt.Sprint(time.Now().Add(time.Hour).Unix()) + `}`
+	good := `{"iss":"` + issuer.URL + `","aud":"notes","sub":"somebody","scope":"notes:read","exp":` +
+		fmt.Sprint(time.Now().Add(time.Hour).Unix()) + `}`
 	a := w.ask(api, "GET", "/dev/echo", "", "Authorization", token(good))
-	if a.status != 200 || !strings.Contains(a.body, `"sub":"somebody"`) || !strings.Contains(a.body, `"scopes":["notes:read"]`) {
+	if a.status != 200 || !strings.Contains(a.body, `"sub":"somebody"`) || !strings.Contains(a.body,
+		`"scopes":["notes:read"]`) {
 		t.Errorf("a good token: %d %s", a.status, a.body)
 	}
 	for what, c := range map[string]struct {
@@ -268,7 +305,8 @@ func TestJWT(t *testing.T) {
 		"no scope":         {token(strings.Replace(good, "notes:read", "notes:write", 1)), 403},
 		"cut short":        {token(good)[:200], 401},
 	} {
-		if a := w.ask(api, "GET", "/dev/echo", "", "Authorization", c.token); a.status != c.status || c.status == 401 && a.header.Get("Www-Authenticate") == "" {
+		if a := w.ask(api, "GET", "/dev/echo", "", "Authorization", c.token); a.status != c.status || c.status == 401 &&
+			a.header.Get("Www-Authenticate") == "" {
 			t.Errorf("%s: %d %s %v", what, a.status, a.body, a.header)
 		}
 	}

@@ -55,11 +55,13 @@ func (s *Sandbox) state(region, name string) *functionState {
 }
 
 // invoke hands an event to a function and waits for what comes of it.
-func (s *Sandbox) invoke(ctx context.Context, region, name, qualifier string, payload []byte) (function.Outcome, error) {
+func (s *Sandbox) invoke(ctx context.Context, region, name, qualifier string, payload []byte) (function.Outcome,
+	error) {
 	arn := functionARN(region, name, qualifier)
 	config, err := s.configuration(ctx, region, name, qualifier)
 	if err != nil {
-		return function.Outcome{}, &refused{http.StatusNotFound, "ResourceNotFoundException", "Function not found: " + arn}
+		return function.Outcome{}, &refused{http.StatusNotFound, "ResourceNotFoundException", "Function not found: " +
+			arn}
 	}
 	reserved, err := remembered(s, "concurrency "+arn, func() (*int32, error) {
 		c, err := s.lambda(region).GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &name})
@@ -74,7 +76,8 @@ func (s *Sandbox) invoke(ctx context.Context, region, name, qualifier string, pa
 	r, err := s.readRole(ctx, *config.Role)
 	if why := s.assumable(ctx, *config.Role, "lambda.amazonaws.com"); why != "" {
 		s.log.Printf("%s does not start: %s", arn, why)
-		return function.Outcome{}, &refused{http.StatusForbidden, "AccessDeniedException", "The role defined for the function cannot be assumed by Lambda."}
+		return function.Outcome{}, &refused{http.StatusForbidden, "AccessDeniedException",
+			"The role defined for the function cannot be assumed by Lambda."}
 	} else if err != nil {
 		return function.Outcome{}, err
 	}
@@ -83,11 +86,14 @@ func (s *Sandbox) invoke(ctx context.Context, region, name, qualifier string, pa
 	switch {
 	case time.Since(state.created) < s.options.Settling:
 		s.mu.Unlock()
-		return function.Outcome{}, &refused{http.StatusConflict, "ResourceConflictException", "The operation cannot be performed at this time. The function is currently in the following state: Pending"}
+		return function.Outcome{}, &refused{http.StatusConflict, "ResourceConflictException",
+			"The operation cannot be performed at this time. The function is currently in the following state: Pending"}
 	case state.roleID != "" && state.roleID != r.id:
 		s.mu.Unlock()
 		s.log.Printf("%s does not start: its role was deleted and made again; set another role, then this one", arn)
-		return function.Outcome{}, &refused{http.StatusBadGateway, "KMSAccessDeniedException", "Lambda was unable to decrypt the environment variables because KMS access was denied. Please check the function's KMS key settings. KMS Exception: AccessDeniedException"}
+		return function.Outcome{}, &refused{http.StatusBadGateway, "KMSAccessDeniedException",
+			"Lambda was unable to decrypt the environment variables because KMS access was denied. Please check the " +
+				"function's KMS key settings. KMS Exception: AccessDeniedException"}
 	case reserved != nil && state.running >= int(*reserved):
 		s.mu.Unlock()
 		return function.Outcome{}, &refused{http.StatusTooManyRequests, "TooManyRequestsException", "Rate Exceeded."}

@@ -26,7 +26,8 @@ import (
 // invoked invokes the function directly with an event for a path, and returns the answer and the end of the log.
 func (w *world) invoked(path string) (*lambda.InvokeOutput, string) {
 	w.t.Helper()
-	out := did[*lambda.InvokeOutput](w.t)(w.functions.Invoke(w.t.Context(), &lambda.InvokeInput{FunctionName: &w.name, LogType: lambdatypes.LogTypeTail, Payload: []byte(`{"rawPath":"` + path + `"}`)}))
+	out := did[*lambda.InvokeOutput](w.t)(w.functions.Invoke(w.t.Context(), &lambda.InvokeInput{FunctionName: &w.name,
+		LogType: lambdatypes.LogTypeTail, Payload: []byte(`{"rawPath":"` + path + `"}`)}))
 	tail, err := base64.StdEncoding.DecodeString(*out.LogResult)
 	if err != nil {
 		w.t.Fatal(err)
@@ -66,7 +67,8 @@ func TestFunctionFaults(t *testing.T) {
 		{"/big", `Response payload size exceeded maximum allowed payload size (6291556 bytes).`, ""},
 	} {
 		out, tail := w.invoked(c.path)
-		if out.FunctionError == nil || !strings.Contains(string(out.Payload), c.payload) || !strings.Contains(tail, c.log) || !strings.HasPrefix(tail, "START RequestId: ") || !strings.Contains(tail, "\nREPORT RequestId: ") {
+		if out.FunctionError == nil || !strings.Contains(string(out.Payload), c.payload) || !strings.Contains(tail,
+			c.log) || !strings.HasPrefix(tail, "START RequestId: ") || !strings.Contains(tail, "\nREPORT RequestId: ") {
 			t.Errorf("%s: %.300s; log %s", c.path, out.Payload, tail)
 		}
 		if out, _ := w.invoked("/x"); string(out.Payload) != `{"body":"/x","statusCode":200}` {
@@ -74,7 +76,9 @@ func TestFunctionFaults(t *testing.T) {
 		}
 	}
 	_, tail := w.invoked("/x")
-	if !regexp.MustCompile(`^START RequestId: (\S+) Version: \$LATEST\nthe function was here\nEND RequestId: \S+\nREPORT RequestId: \S+\tDuration: [0-9.]+ ms\tBilled Duration: [0-9]+ ms\tMemory Size: 128 MB\tMax Memory Used: [0-9]+ MB\t\n$`).MatchString(tail) {
+	if !regexp.MustCompile(`^START RequestId: (\S+) Version: \$LATEST\nthe function was here\nEND RequestId: ` +
+		`\S+\nREPORT RequestId: \S+\tDuration: [0-9.]+ ms\tBilled Duration: [0-9]+ ms\tMemory Size: 128 MB\tMax ` +
+		`Memory Used: [0-9]+ MB\t\n$`).MatchString(tail) {
 		t.Errorf("the log is %q", tail)
 	}
 	all := w.logged("/aws/lambda/"+w.name, "Task timed out")
@@ -88,39 +92,54 @@ func TestStartFaults(t *testing.T) {
 	w := open(t)
 	w.function(bootstrap(t))
 	script := "#!/bin/sh\nexit 1\n"
-	foreign := "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 9) + "\x02\x00\x08\x00" + strings.Repeat("\x00", 44) // for MIPS
+	// for MIPS
+	foreign := "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 9) + "\x02\x00\x08\x00" + strings.Repeat("\x00", 44)
 	for what, c := range map[string]struct {
 		zip           []byte
 		kind, message string
 	}{
-		"no bootstrap":         {packed(t, "main", script, 0o755), "Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"},
-		"in a folder":          {packed(t, "dist/bootstrap", script, 0o755), "Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap(s)"},
-		"no exec bit":          {packed(t, "bootstrap", script, 0o644), "Runtime.InvalidEntrypoint", "fork/exec /var/task/bootstrap: permission denied"},
-		"no program":           {packed(t, "bootstrap", "nothing\n", 0o755), "Runtime.InvalidEntrypoint", "fork/exec /var/task/bootstrap: exec format error"},
-		"another architecture": {packed(t, "bootstrap", foreign, 0o755), "Runtime.InvalidEntrypoint", "fork/exec /var/task/bootstrap: exec format error"},
-		"no interpreter":       {packed(t, "bootstrap", "#!/no/such/program\n", 0o755), "Runtime.InvalidEntrypoint", "fork/exec /var/task/bootstrap: no such file or directory"},
-		"ends at once":         {packed(t, "bootstrap", script, 0o755), "Runtime.ExitError", "Runtime exited with error: exit status 1"},
-		"outside":              {packed(t, "../bootstrap", script, 0o755), "Runtime.InvalidEntrypoint", "outside the folder"},
-		"no zip":               {[]byte("no zip"), "Runtime.InvalidEntrypoint", "cannot be read"},
+		"no bootstrap": {packed(t, "main", script, 0o755), "Runtime.InvalidEntrypoint",
+			"Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"},
+		"in a folder": {packed(t, "dist/bootstrap", script, 0o755), "Runtime.InvalidEntrypoint",
+			"Couldn't find valid bootstrap(s)"},
+		"no exec bit": {packed(t, "bootstrap", script, 0o644), "Runtime.InvalidEntrypoint",
+			"fork/exec /var/task/bootstrap: permission denied"},
+		"no program": {packed(t, "bootstrap", "nothing\n", 0o755), "Runtime.InvalidEntrypoint",
+			"fork/exec /var/task/bootstrap: exec format error"},
+		"another architecture": {packed(t, "bootstrap", foreign, 0o755), "Runtime.InvalidEntrypoint",
+			"fork/exec /var/task/bootstrap: exec format error"},
+		"no interpreter": {packed(t, "bootstrap", "#!/no/such/program\n", 0o755), "Runtime.InvalidEntrypoint",
+			"fork/exec /var/task/bootstrap: no such file or directory"},
+		"ends at once": {packed(t, "bootstrap", script, 0o755), "Runtime.ExitError",
+			"Runtime exited with error: exit status 1"},
+		"outside": {packed(t, "../bootstrap", script, 0o755), "Runtime.InvalidEntrypoint",
+			"outside the folder"},
+		"no zip": {[]byte("no zip"), "Runtime.InvalidEntrypoint", "cannot be read"},
 	} {
-		did[*lambda.UpdateFunctionCodeOutput](t)(w.functions.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: c.zip}))
+		did[*lambda.UpdateFunctionCodeOutput](t)(w.functions.UpdateFunctionCode(t.Context(),
+			&lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: c.zip}))
 		w.settle()
 		out, tail := w.invoked("/x")
-		if out.FunctionError == nil || !strings.Contains(string(out.Payload), c.kind) || !strings.Contains(string(out.Payload), c.message) || !strings.Contains(tail, c.message) {
+		if out.FunctionError == nil || !strings.Contains(string(out.Payload), c.kind) ||
+			!strings.Contains(string(out.Payload), c.message) || !strings.Contains(tail, c.message) {
 			t.Errorf("%s: %s; log %s", what, out.Payload, tail)
 		}
 	}
-	did[*lambda.UpdateFunctionCodeOutput](t)(w.functions.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: bootstrap(t)}))
+	did[*lambda.UpdateFunctionCodeOutput](t)(w.functions.UpdateFunctionCode(t.Context(),
+		&lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: bootstrap(t)}))
 	w.settle()
-	w.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(2), Environment: &lambdatypes.Environment{Variables: map[string]string{"START": "slow"}}})
+	w.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(2),
+		Environment: &lambdatypes.Environment{Variables: map[string]string{"START": "slow"}}})
 	if out, _ := w.invoked("/x"); out.FunctionError != nil {
 		t.Errorf("a start of 2.5 s with a timeout of 2 s: %s", out.Payload) // the start has 10 s of its own
 	}
-	w.configure(lambda.UpdateFunctionConfigurationInput{Environment: &lambdatypes.Environment{Variables: map[string]string{"START": "exit"}}})
+	w.configure(lambda.UpdateFunctionConfigurationInput{
+		Environment: &lambdatypes.Environment{Variables: map[string]string{"START": "exit"}}})
 	w.invoked("/x")
 	w.logged("/aws/lambda/"+w.name, "about to exit")
 	all := w.logged("/aws/lambda/"+w.name, "\tPhase: invoke\tStatus: error\tError Type: Runtime.ExitError\nSTART")
-	for end := time.Now().Add(5 * time.Second); strings.Count(all, "about to exit\n") < 2 && time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // nobody tells when the last lines are there
+	for end := time.Now().Add(5 * time.Second); strings.Count(all, "about to exit\n") < 2 &&
+		time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // nobody tells when the last lines are there
 		all = w.logged("/aws/lambda/"+w.name, "about to exit")
 	}
 	if strings.Count(all, "about to exit\n") != 2 || !strings.Contains(all, "Phase: init\tStatus: error") {
@@ -138,8 +157,11 @@ func TestEnvironment(t *testing.T) {
 	w := open(t)
 	w.function(bootstrap(t), "AWS_ENDPOINT_URL_DYNAMODB=http://localhost:8000", "LISTENS=http://localhost:8000")
 	out, _ := w.invoked("/environment")
-	for _, want := range []string{`\nNAME=value\n`, "AWS_LAMBDA_FUNCTION_NAME=" + w.name, "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128", "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=ASIA", "AWS_SESSION_TOKEN=",
-		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + w.name, "_HANDLER=bootstrap", "LAMBDA_TASK_ROOT=" + w.folder, "AWS_ENDPOINT_URL=" + w.URL, "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:9", "LISTENS=http://localhost:8000"} {
+	for _, want := range []string{`\nNAME=value\n`, "AWS_LAMBDA_FUNCTION_NAME=" + w.name,
+		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128", "AWS_REGION=us-east-1",
+		"AWS_ACCESS_KEY_ID=ASIA", "AWS_SESSION_TOKEN=",
+		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + w.name, "_HANDLER=bootstrap", "LAMBDA_TASK_ROOT=" + w.folder,
+		"AWS_ENDPOINT_URL=" + w.URL, "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:9", "LISTENS=http://localhost:8000"} {
 		if !strings.Contains(string(out.Payload), want) {
 			t.Errorf("%s is not in %s", want, out.Payload)
 		}
@@ -150,7 +172,8 @@ func TestEnvironment(t *testing.T) {
 	if out, _ := w.invoked("/local"); !strings.Contains(string(out.Payload), "connection refused") {
 		t.Errorf("a function reaches this machine's loopback: %s", out.Payload)
 	}
-	c := did[*lambda.GetFunctionConfigurationOutput](t)(w.functions.GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: &w.name}))
+	c := did[*lambda.GetFunctionConfigurationOutput](t)(w.functions.GetFunctionConfiguration(t.Context(),
+		&lambda.GetFunctionConfigurationInput{FunctionName: &w.name}))
 	if c.Environment.Variables["AWS_ENDPOINT_URL"] != "" {
 		t.Errorf("the sandbox's address is stored: %v", c.Environment.Variables)
 	}
@@ -160,31 +183,39 @@ func TestEnvironment(t *testing.T) {
 func TestInvoke(t *testing.T) {
 	w := open(t)
 	ctx, arn := t.Context(), w.function(bootstrap(t))
-	did[*lambda.PublishVersionOutput](t)(w.functions.PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: &w.name}))
+	did[*lambda.PublishVersionOutput](t)(w.functions.PublishVersion(ctx,
+		&lambda.PublishVersionInput{FunctionName: &w.name}))
 	for _, name := range []string{arn, Account + ":function:" + w.name, w.name + ":1", w.name + ":$LATEST"} {
 		out := did[*lambda.InvokeOutput](t)(w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &name}))
-		if want := map[bool]string{true: "1", false: "$LATEST"}[strings.HasSuffix(name, ":1")]; *out.ExecutedVersion != want || string(out.Payload) != `{"body":"","statusCode":200}` {
+		if want := map[bool]string{true: "1", false: "$LATEST"}[strings.HasSuffix(name,
+			":1")]; *out.ExecutedVersion != want || string(out.Payload) != `{"body":"","statusCode":200}` {
 			t.Errorf("%s: version %s, %s", name, *out.ExecutedVersion, out.Payload)
 		}
 	}
-	if out := did[*lambda.InvokeOutput](t)(w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name, InvocationType: lambdatypes.InvocationTypeDryRun})); out.StatusCode != 204 {
+	if out := did[*lambda.InvokeOutput](t)(w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name,
+		InvocationType: lambdatypes.InvocationTypeDryRun})); out.StatusCode != 204 {
 		t.Errorf("a dry run is %d", out.StatusCode)
 	}
-	if out := did[*lambda.InvokeOutput](t)(w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name, InvocationType: lambdatypes.InvocationTypeEvent, Payload: []byte(`{"rawPath":"/fail"}`)})); out.StatusCode != 202 {
+	if out := did[*lambda.InvokeOutput](t)(w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name,
+		InvocationType: lambdatypes.InvocationTypeEvent,
+		Payload:        []byte(`{"rawPath":"/fail"}`)})); out.StatusCode != 202 {
 		t.Errorf("an event is %d", out.StatusCode)
 	}
 	for want, in := range map[string]lambda.InvokeInput{
 		"ResourceNotFoundException":      {FunctionName: aws.String("nosuch")},
 		"InvalidRequestContentException": {FunctionName: &w.name, Payload: []byte("no JSON")},
-		"RequestTooLargeException":       {FunctionName: &w.name, Payload: []byte(`"` + strings.Repeat("x", function.MaxEvent) + `"`)},
+		"RequestTooLargeException": {FunctionName: &w.name, Payload: []byte(`"` + strings.Repeat("x",
+			function.MaxEvent) + `"`)},
 	} {
 		if _, err := w.functions.Invoke(ctx, &in); code(err) != want {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
-	did[*lambda.PutFunctionConcurrencyOutput](t)(w.functions.PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{FunctionName: &w.name, ReservedConcurrentExecutions: aws.Int32(0)}))
+	did[*lambda.PutFunctionConcurrencyOutput](t)(w.functions.PutFunctionConcurrency(ctx,
+		&lambda.PutFunctionConcurrencyInput{FunctionName: &w.name, ReservedConcurrentExecutions: aws.Int32(0)}))
 	var throttled *lambdatypes.TooManyRequestsException
-	if _, err := w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name}); !errors.As(err, &throttled) || throttled.Reason != lambdatypes.ThrottleReasonReservedFunctionConcurrentInvocationLimitExceeded {
+	if _, err := w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name}); !errors.As(err, &throttled) ||
+		throttled.Reason != lambdatypes.ThrottleReasonReservedFunctionConcurrentInvocationLimitExceeded {
 		t.Errorf("with a concurrency of 0: %v", err)
 	}
 	api := w.api(arn, "GET /x")
@@ -198,8 +229,11 @@ func TestIntegrationTimeout(t *testing.T) {
 	api := w.api(w.function(bootstrap(t)), "GET /sleep")
 	w.grant(api, "*")
 	w.ask(api, "GET", "/dev/sleep", "").is(t, "no timeout", 200, "")
-	i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(t.Context(), &apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0]
-	did[*apigatewayv2.UpdateIntegrationOutput](t)(w.gateway.UpdateIntegration(t.Context(), &apigatewayv2.UpdateIntegrationInput{ApiId: &api, IntegrationId: i.IntegrationId, TimeoutInMillis: aws.Int32(100)}))
+	i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(t.Context(),
+		&apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0]
+	did[*apigatewayv2.UpdateIntegrationOutput](t)(w.gateway.UpdateIntegration(t.Context(),
+		&apigatewayv2.UpdateIntegrationInput{ApiId: &api, IntegrationId: i.IntegrationId,
+			TimeoutInMillis: aws.Int32(100)}))
 	w.ask(api, "GET", "/dev/sleep", "").is(t, "timeout", 503, unavailable)
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) { // the log tells nobody
 		if all := w.logged("/aws/lambda/"+w.name, "END"); strings.Count(all, "END RequestId") == 2 {
@@ -215,23 +249,31 @@ func TestRole(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
 	w.function(bootstrap(t))
-	did[*dynamodb.CreateTableOutput](t)(w.tables.CreateTable(ctx, &dynamodb.CreateTableInput{TableName: &w.name, BillingMode: dynamodbtypes.BillingModePayPerRequest,
-		AttributeDefinitions: []dynamodbtypes.AttributeDefinition{{AttributeName: aws.String("k"), AttributeType: "S"}}, KeySchema: []dynamodbtypes.KeySchemaElement{{AttributeName: aws.String("k"), KeyType: "HASH"}}}))
+	did[*dynamodb.CreateTableOutput](t)(w.tables.CreateTable(ctx, &dynamodb.CreateTableInput{TableName: &w.name,
+		BillingMode:          dynamodbtypes.BillingModePayPerRequest,
+		AttributeDefinitions: []dynamodbtypes.AttributeDefinition{{AttributeName: aws.String("k"), AttributeType: "S"}},
+		KeySchema:            []dynamodbtypes.KeySchemaElement{{AttributeName: aws.String("k"), KeyType: "HASH"}}}))
 	table := "arn:aws:dynamodb:us-east-1:" + Account + ":table/" + w.name
-	refusal := "AccessDeniedException: User: arn:aws:sts::" + Account + ":assumed-role/" + w.name + "/" + w.name + " is not authorized to perform: dynamodb:DescribeTable on resource: " + table + " "
+	refusal := "AccessDeniedException: User: arn:aws:sts::" + Account + ":assumed-role/" + w.name + "/" + w.name +
+		" is not authorized to perform: dynamodb:DescribeTable on resource: " + table + " "
 	calls := func() string {
 		t.Helper()
-		out := did[*lambda.InvokeOutput](t)(w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name, Payload: []byte(`{"rawPath":"/dynamodb","body":"` + w.name + `"}`)}))
+		out := did[*lambda.InvokeOutput](t)(w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name,
+			Payload: []byte(`{"rawPath":"/dynamodb","body":"` + w.name + `"}`)}))
 		return string(out.Payload)
 	}
 	may := `{"Effect":"Allow","Action":"dynamodb:DescribeTable","Resource":"` + table + `"}`
-	boundary := did[*iam.CreatePolicyOutput](t)(w.roles.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &w.name, PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[` + allowLogs + `]}`)})).Policy.Arn
+	boundary := did[*iam.CreatePolicyOutput](t)(w.roles.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &w.name,
+		PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[` + allowLogs + `]}`)})).Policy.Arn
 	for _, c := range []struct{ what, statements, want string }{
 		{"nothing", allowLogs, refusal + "because no identity-based policy allows the dynamodb:DescribeTable action"},
-		{"another table", allowLogs + `,{"Effect":"Allow","Action":"dynamodb:*","Resource":"` + table + `x"}`, refusal + "because no identity-based policy"},
-		{"another action", allowLogs + `,{"Effect":"Allow","Action":"dynamodb:GetItem","Resource":"*"}`, refusal + "because no identity-based policy"},
+		{"another table", allowLogs + `,{"Effect":"Allow","Action":"dynamodb:*","Resource":"` + table + `x"}`, refusal +
+			"because no identity-based policy"},
+		{"another action", allowLogs + `,{"Effect":"Allow","Action":"dynamodb:GetItem","Resource":"*"}`, refusal +
+			"because no identity-based policy"},
 		{"allowed", allowLogs + `,` + may, `"body":"<nil>"`},
-		{"denied", allowLogs + `,` + may + `,{"Effect":"Deny","Action":"dynamodb:Describe*","Resource":"*"}`, refusal + "with an explicit deny in an identity-based policy"},
+		{"denied", allowLogs + `,` + may + `,{"Effect":"Deny","Action":"dynamodb:Describe*","Resource":"*"}`, refusal +
+			"with an explicit deny in an identity-based policy"},
 		{"allowed again", allowLogs + `,` + may, `"body":"<nil>"`},
 		{"no logs", may, `"body":"<nil>"`},
 	} {
@@ -240,8 +282,10 @@ func TestRole(t *testing.T) {
 			t.Errorf("%s: %s, want %s", c.what, got, c.want)
 		}
 	}
-	did[*iam.PutRolePermissionsBoundaryOutput](t)(w.roles.PutRolePermissionsBoundary(ctx, &iam.PutRolePermissionsBoundaryInput{RoleName: &w.name, PermissionsBoundary: boundary}))
-	if got := calls(); !strings.Contains(got, refusal+"because no permissions boundary allows the dynamodb:DescribeTable action") {
+	did[*iam.PutRolePermissionsBoundaryOutput](t)(w.roles.PutRolePermissionsBoundary(ctx,
+		&iam.PutRolePermissionsBoundaryInput{RoleName: &w.name, PermissionsBoundary: boundary}))
+	if got := calls(); !strings.Contains(got, refusal+"because no permissions boundary allows the "+
+		"dynamodb:DescribeTable action") {
 		t.Errorf("with a boundary: %s", got)
 	}
 	var seen []string
@@ -265,12 +309,14 @@ func TestNoLogs(t *testing.T) {
 	if out, tail := w.invoked("/x"); out.FunctionError != nil || !strings.Contains(tail, "the function was here") {
 		t.Errorf("%s; %s", out.Payload, tail)
 	}
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(shared.log.String(), "the function's lines are not written to /aws/lambda/"+w.name); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(shared.log.String(),
+		"the function's lines are not written to /aws/lambda/"+w.name); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("nothing is said of the lines that are lost")
 		}
 	}
-	if _, err := w.groups.FilterLogEvents(t.Context(), &cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/aws/lambda/" + w.name)}); code(err) != "ResourceNotFoundException" {
+	if _, err := w.groups.FilterLogEvents(t.Context(), &cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(
+		"/aws/lambda/" + w.name)}); code(err) != "ResourceNotFoundException" {
 		t.Errorf("the log group is there: %v", err)
 	}
 }
@@ -282,12 +328,14 @@ func TestRoleMadeAgain(t *testing.T) {
 	api := w.api(arn, "GET /x")
 	w.grant(api, "*")
 	w.ask(api, "GET", "/dev/x", "").is(t, "at first", 200, "")
-	did[*iam.DeleteRolePolicyOutput](t)(w.roles.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &w.name, PolicyName: aws.String("policy")}))
+	did[*iam.DeleteRolePolicyOutput](t)(w.roles.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &w.name,
+		PolicyName: aws.String("policy")}))
 	did[*iam.DeleteRoleOutput](t)(w.roles.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &w.name}))
 	w.ask(api, "GET", "/dev/x", "").is(t, "no role", 500, internal)
 	role := w.role(w.name, "lambda.amazonaws.com", allowLogs)
 	w.ask(api, "GET", "/dev/x", "").is(t, "made again", 500, internal)
-	if _, err := w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name}); code(err) != "KMSAccessDeniedException" {
+	if _, err := w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name}); code(
+		err) != "KMSAccessDeniedException" {
 		t.Errorf("made again: %v", err)
 	}
 	w.configure(lambda.UpdateFunctionConfigurationInput{Role: &role})
@@ -297,9 +345,11 @@ func TestRoleMadeAgain(t *testing.T) {
 	w.ask(api, "GET", "/dev/x", "").is(t, "another role", 200, "")
 	w.configure(lambda.UpdateFunctionConfigurationInput{Role: &role})
 	w.ask(api, "GET", "/dev/x", "").is(t, "the role", 200, "")
-	did[*iam.UpdateAssumeRolePolicyOutput](t)(w.roles.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &w.name, PolicyDocument: trust("ec2.amazonaws.com")}))
+	did[*iam.UpdateAssumeRolePolicyOutput](t)(w.roles.UpdateAssumeRolePolicy(ctx,
+		&iam.UpdateAssumeRolePolicyInput{RoleName: &w.name, PolicyDocument: trust("ec2.amazonaws.com")}))
 	w.ask(api, "GET", "/dev/x", "").is(t, "a role for others", 500, internal)
-	if _, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, Role: &role}); code(err) != "InvalidParameterValueException" {
+	if _, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
+		FunctionName: &w.name, Role: &role}); code(err) != "InvalidParameterValueException" {
 		t.Errorf("a role for others: %v", err)
 	}
 }

@@ -80,7 +80,8 @@ func failed(format string, values ...any) *problem {
 }
 
 // mayNotCall is what API Gateway says, in the access log alone, where it may not invoke a function.
-const mayNotCall = "The IAM role configured on the %s or API Gateway doesn't have permissions to call the %s. Check the permissions and try again."
+const mayNotCall = "The IAM role configured on the %s or API Gateway doesn't have permissions to call the %s. Check " +
+	"the permissions and try again."
 
 // serveAPI answers a request to an HTTP API. A client under the sandbox's own address may also write $default for a
 // stage.
@@ -113,7 +114,8 @@ func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, region, id, e
 	for name, values := range a.Header {
 		header[name] = values
 	}
-	if location := header.Get("Location"); own && strings.HasPrefix(location, "/") { // under the host of the API it needs no more
+	// under the host of the API it needs no more
+	if location := header.Get("Location"); own && strings.HasPrefix(location, "/") {
 		header.Set("Location", apiPath+id+location)
 	}
 	x.cors(header)
@@ -141,7 +143,8 @@ func (x *exchange) find(id, escaped string, own bool) (err error) {
 	x.api, err = remembered(x.s, "api "+x.region+" "+id, func() (*apigatewayv2.GetApiOutput, error) {
 		return x.s.apis(x.region).GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &id})
 	})
-	if missing := (*types.NotFoundException)(nil); errors.As(err, &missing) || err == nil && x.api.DisableExecuteApiEndpoint != nil && *x.api.DisableExecuteApiEndpoint {
+	if missing := (*types.NotFoundException)(nil); errors.As(err, &missing) || err == nil &&
+		x.api.DisableExecuteApiEndpoint != nil && *x.api.DisableExecuteApiEndpoint {
 		return notFound()
 	} else if err != nil {
 		return err
@@ -223,7 +226,8 @@ func (x *exchange) integrate() (*http.Response, error) {
 	if err != nil {
 		return nil, failed("The integration names no function that is there: %v", err)
 	}
-	if why := x.mayInvoke("integration", functionARN(f.Region, f.Function, f.Qualifier), i.CredentialsArn, x.policyAPI().Presented(*x.stage.StageName, *x.route.RouteKey, x.r.Method, x.path)); why != nil {
+	if why := x.mayInvoke("integration", functionARN(f.Region, f.Function, f.Qualifier), i.CredentialsArn,
+		x.policyAPI().Presented(*x.stage.StageName, *x.route.RouteKey, x.r.Method, x.path)); why != nil {
 		return nil, why
 	}
 	v2 := *orEmpty(i.PayloadFormatVersion) == "2.0"
@@ -241,7 +245,8 @@ func (x *exchange) integrate() (*http.Response, error) {
 	}
 	if o.Failed {
 		x.log["integrationErrorMessage"] = "The Lambda function returned an error"
-		return nil, failed("The Lambda function returned the following error: %s. Check your Lambda function code and try again.", lambdaError(o.Payload))
+		return nil, failed("The Lambda function returned the following error: %s. Check your Lambda function code "+
+			"and try again.", lambdaError(o.Payload))
 	}
 	return answerOf(o.Payload, v2)
 }
@@ -262,7 +267,8 @@ func (x *exchange) mayInvoke(what, arn string, credentials *string, sources []st
 		return nil
 	}
 	x.s.log.Printf("API Gateway may not invoke the function: %s", why)
-	return &problem{500, "Internal Server Error", map[string]string{"integration": "integrationErrorMessage", "authorizer": "authorizer.error"}[what], fmt.Sprintf(mayNotCall, what, what)}
+	return &problem{500, "Internal Server Error", map[string]string{"integration": "integrationErrorMessage",
+		"authorizer": "authorizer.error"}[what], fmt.Sprintf(mayNotCall, what, what)}
 }
 
 // within invokes a function and waits for a time. What the function does goes on after it.
@@ -291,7 +297,8 @@ func (x *exchange) within(limit time.Duration, f gateway.Target, payload []byte)
 		}
 		return e.o, e.err
 	case <-late.C:
-		return function.Outcome{}, &problem{503, "Service Unavailable", "integrationErrorMessage", "Endpoint request timed out"}
+		return function.Outcome{}, &problem{503, "Service Unavailable", "integrationErrorMessage",
+			"Endpoint request timed out"}
 	}
 }
 
@@ -346,7 +353,8 @@ func answerOf(payload []byte, v2 bool) (*http.Response, error) {
 	var cookies []string
 	var text string
 	var encoded bool
-	for name, into := range map[string]any{"statusCode": &status, "headers": &headers, "multiValueHeaders": &multi, "cookies": &cookies, "body": &text, "isBase64Encoded": &encoded} {
+	for name, into := range map[string]any{"statusCode": &status, "headers": &headers, "multiValueHeaders": &multi,
+		"cookies": &cookies, "body": &text, "isBase64Encoded": &encoded} {
 		if value := fields[name]; value != nil { // each by its exact name
 			if err := json.Unmarshal(value, into); err != nil {
 				return malformed(fmt.Errorf("its %s: %w", name, err))

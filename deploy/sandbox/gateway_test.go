@@ -18,166 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// patterns are what follows the API's id in source ARNs of tools, and what each opens of: GET /notes and GET
-// /notes/{id} on the stage dev, GET /notes/{id} and $default on the stage $default, GET / on dev, and an authorizer.
-var patterns = []struct {
-	pattern, opens string
-}{
-	{"*", "yyyyyy"},              // Serverless Framework, SST, Chalice, Zappa, up
-	{"*/*", "yyyyyy"},            // the Terraform examples, CDK without scopes, and many blogs
-	{"*/*/*", "yyy-y-"},          // the habit of REST APIs, Claudia
-	{"*/*/{proxy+}", "------"},   // CDK for a greedy route
-	{"*/*/$default", "------"},   // SAM before its fix
-	{"*/$default", "---y--"},     // the console and SAM for the default route
-	{"dev/*/notes", "y-----"},    // ours for ANY /notes
-	{"dev/*/notes/*", "-y----"},  // ours for ANY /notes/{id}
-	{"dev/ANY/notes", "------"},  // what reads right and is wrong
-	{"*/GET/notes", "y-----"},    // SAM
-	{"*/GET/notes/*", "-yy---"},  // SAM, for a variable
-	{"*/*/notes", "y-----"},      // CDK
-	{"dev/GET/notes", "y-----"},  // the narrowest
-	{"dev/get/notes", "------"},  // lower case
-	{"prod/GET/notes", "------"}, // another stage
-	{"$default/*/*", "--y---"},   //
-	{"dev/GET/", "----y-"},       // the root
-	{"authorizers/*", "-----y"},  // SAM, for authorizers
-	{"$default/$default", "---y--"},
-	{"/$default", "------"}, // the shell has swallowed a $default
-}
-
-// TestWhatGrantsOpen: each of the patterns that tools write lets in what it lets in on AWS, and nothing else.
-func TestWhatGrantsOpen(t *testing.T) {
-	w := open(t)
-	ctx, arn := t.Context(), w.function(bootstrap(t))
-	api := w.api(arn, "GET /notes", "GET /notes/{id}", "GET /", "$default", "GET /authorized")
-	w.stage(api, "$default")
-	authorizer := did[*apigatewayv2.CreateAuthorizerOutput](t)(w.gateway.CreateAuthorizer(ctx, &apigatewayv2.CreateAuthorizerInput{ApiId: &api, Name: aws.String("x"), AuthorizerType: types.AuthorizerTypeRequest,
-		AuthorizerUri: &arn, AuthorizerPayloadFormatVersion: aws.String("2.0"), EnableSimpleResponses: aws.Bool(true), IdentitySource: []string{}}))
-	for _, r := range did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api})).Items {
-		if *r.RouteKey == "GET /authorized" {
-			did[*apigatewayv2.UpdateRouteOutput](t)(w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api, RouteId: r.RouteId, AuthorizationType: types.AuthorizationTypeCustom, AuthorizerId: authorizer.AuthorizerId}))
-		}
-	}
-	requests := []string{"/dev/notes", "/dev/notes/1", "/$default/notes/1", "/$default/elsewhere", "/dev/", "/dev/authorized"}
-	for _, p := range patterns {
-		w.grant(api, p.pattern)
-		for i, path := range requests {
-			want := 500
-			if p.opens[i] == 'y' {
-				want = 200
-				if i == 5 {
-					want = 403 // the function says no word of isAuthorized
-				}
-			}
-			body := ""
-			if want == 500 {
-				body = internal
-			}
-			w.ask(api, "GET", path, "").is(t, p.pattern+" for "+path, want, body)
-		}
-		did[*lambda.RemovePermissionOutput](t)(w.functions.RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: aws.String("test")}))
-	}
-	// A pattern with braces fits one of the readings of what AWS presents, so it is refused, and the log says which
-	// not.
-	w.grant(api, "*/GET/notes/{id}")
-	w.ask(api, "GET", "/dev/notes/1", "").is(t, "braces", 500, internal)
-	if want := "does not allow the source ARN arn:aws:execute-api:us-east-1:" + Account + ":" + api + "/dev/GET/notes/1"; !strings.Contains(shared.log.String(), want) {
-		t.Errorf("the log does not say %q", want)
-	}
-}
-
-// TestWrongStatements: what else is wrong with a statement keeps the API shut.
-func TestWrongStatements(t *testing.T) {
-	w := open(t)
-	api := w.api(w.function(bootstrap(t)), "GET /notes")
-	good := lambda.AddPermissionInput{Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("apigateway.amazonaws.com"), SourceArn: aws.String("arn:aws:execute-api:us-east-1:" + Account + ":" + api + "/*/*"), SourceAccount: aws.String(Account)}
-	for what, change := range map[string]func(*lambda.AddPermissionInput){
-		"": func(*lambda.AddPermissionInput) {},
-		"empty account": func(in *lambda.AddPermissionInput) {
-			in.SourceArn = aws.String("arn:aws:execute-api:us-east-1::" + api + "/*/*")
-		},
-		"another account": func(in *lambda.AddPermissionInput) {
-			in.SourceArn = aws.String("arn:aws:execute-api:us-east-1:999999999999:" + api + "/*/*")
-		},
-		"another region": func(in *lambda.AddPermissionInput) {
-			in.SourceArn = aws.String("arn:aws:execute-api:eu-west-1:" + Account + ":" + api + "/*/*")
-		},
-		"another partition": func(in *lambda.AddPermissionInput) {
-			in.SourceArn = aws.String("arn:aws-cn:execute-api:us-east-1:" + Account + ":" + api + "/*/*")
-		},
-		"a former API": func(in *lambda.AddPermissionInput) {
-			in.SourceArn = aws.String("arn:aws:execute-api:us-east-1:" + Account + ":abcdefgh/*/*")
-		},
-		"a logical id": func(in *lambda.AddPermissionInput) {
-			in.SourceArn = aws.String("arn:aws:execute-api:us-east-1:" + Account + ":NotesApi/*/*")
-		},
-		"wrong SourceAccount": func(in *lambda.AddPermissionInput) { in.SourceAccount = aws.String("999999999999") },
-		"wrong principal":     func(in *lambda.AddPermissionInput) { in.Principal = aws.String("events.amazonaws.com") },
-		"wrong action":        func(in *lambda.AddPermissionInput) { in.Action = aws.String("lambda:GetFunction") },
-		"an organisation":     func(in *lambda.AddPermissionInput) { in.PrincipalOrgID = aws.String("o-a1b2c3d4e5") },
-	} {
-		in := good
-		in.FunctionName, in.StatementId = &w.name, aws.String("test")
-		change(&in)
-		did[*lambda.AddPermissionOutput](t)(w.functions.AddPermission(t.Context(), &in))
-		want := 500
-		if what == "" {
-			want = 200
-		}
-		w.ask(api, "GET", "/dev/notes", "").is(t, "with "+what, want, "")
-		did[*lambda.RemovePermissionOutput](t)(w.functions.RemovePermission(t.Context(), &lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: aws.String("test")}))
-	}
-}
-
-// TestQualifiers: a statement opens what names the same of function, version and alias as the integration, and no
-// other.
-func TestQualifiers(t *testing.T) {
-	w := open(t)
-	ctx, arn := t.Context(), w.function(bootstrap(t))
-	did[*lambda.PublishVersionOutput](t)(w.functions.PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: &w.name}))
-	did[*lambda.CreateAliasOutput](t)(w.functions.CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: &w.name, Name: aws.String("live"), FunctionVersion: aws.String("1")}))
-	uris := map[string]string{"": arn, "1": arn + ":1", "live": "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/" + arn + ":live/invocations", "missing": arn + ":missing"}
-	apis := map[string]string{}
-	for qualifier, uri := range uris {
-		apis[qualifier] = w.api(uri, "GET /notes")
-	}
-	for _, on := range []string{"", "1", "live"} {
-		in := &lambda.AddPermissionInput{FunctionName: &w.name, StatementId: aws.String("test"), Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("apigateway.amazonaws.com")}
-		if on != "" {
-			in.Qualifier = &on
-		}
-		did[*lambda.AddPermissionOutput](t)(w.functions.AddPermission(ctx, in))
-		for qualifier, api := range apis {
-			want := 500
-			if qualifier == on {
-				want = 200
-			}
-			w.ask(api, "GET", "/dev/notes", "").is(t, fmt.Sprintf("a statement on %q for an integration with %q", on, qualifier), want, "")
-		}
-		did[*lambda.RemovePermissionOutput](t)(w.functions.RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: aws.String("test"), Qualifier: in.Qualifier}))
-	}
-}
-
-// TestCredentials: with a role on the integration it is the role that decides.
-func TestCredentials(t *testing.T) {
-	w := open(t)
-	ctx, arn := t.Context(), w.function(bootstrap(t))
-	api := w.api(arn, "GET /notes")
-	i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(ctx, &apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0]
-	for _, c := range []struct {
-		service, statements string
-		want                int
-	}{
-		{"apigateway.amazonaws.com", `{"Effect":"Allow","Action":"lambda:InvokeFunction","Resource":"` + arn + `"}`, 200},
-		{"apigateway.amazonaws.com", `{"Effect":"Allow","Action":"lambda:InvokeFunction","Resource":"` + arn + `:live"}`, 500},
-		{"lambda.amazonaws.com", `{"Effect":"Allow","Action":"lambda:InvokeFunction","Resource":"*"}`, 500},
-	} {
-		role := w.role(w.name+"x"+fmt.Sprint(len(c.statements), c.service[:3]), c.service, c.statements)
-		did[*apigatewayv2.UpdateIntegrationOutput](t)(w.gateway.UpdateIntegration(ctx, &apigatewayv2.UpdateIntegrationInput{ApiId: &api, IntegrationId: i.IntegrationId, CredentialsArn: &role}))
-		w.ask(api, "GET", "/dev/notes", "").is(t, c.service+" "+c.statements, c.want, "")
-	}
-}
-
 // TestStatuses: what API Gateway answers by itself, and what it makes of what functions return.
 func TestStatuses(t *testing.T) {
 	w := open(t)
@@ -221,18 +61,25 @@ func TestStatuses(t *testing.T) {
 		{"POST", "/dev/echo", strings.Repeat("x", 7<<20), 413, `{"message":"Request Entity Too Large"}`},
 		{"POST", "/dev/echo", strings.Repeat("x", maxBody+1), 413, `{"message":"Request Entity Too Large"}`},
 	} {
-		w.ask(api, c.method, c.path, c.body, "Content-Type", "application/json").is(t, fmt.Sprintf("%s %s %.60s", c.method, c.path, c.body), c.status, c.answer)
+		w.ask(api, c.method, c.path, c.body, "Content-Type", "application/json").is(t, fmt.Sprintf("%s %s %.60s",
+			c.method, c.path, c.body), c.status, c.answer)
 	}
 	w.ask(api, "GET", "/dev/notes", "", "X-Long", strings.Repeat("x", maxHeaders)).is(t, "long headers", 431, "")
 	w.ask("nosuchapi", "GET", "/dev/notes", "").is(t, "no such API", 404, noSuch)
-	a := w.ask(api, "POST", "/dev/raw", `{"statusCode":200,"body":"x","headers":{"content-type":"text/x","x-number":"5"},"cookies":["a=1","b=2; Secure"]}`, "Content-Type", "application/json")
-	if a.header.Get("Content-Type") != "text/x" || a.header.Get("X-Number") != "5" || !reflect.DeepEqual(a.header["Set-Cookie"], []string{"a=1", "b=2; Secure"}) || a.header.Get("Apigw-Requestid") == "" {
+	a := w.ask(api, "POST", "/dev/raw",
+		`{"statusCode":200,"body":"x","headers":{"content-type":"text/x","x-number":"5"},"cookies":["a=1","b=2; `+
+			`Secure"]}`, "Content-Type", "application/json")
+	if a.header.Get("Content-Type") != "text/x" || a.header.Get("X-Number") != "5" ||
+		!reflect.DeepEqual(a.header["Set-Cookie"], []string{"a=1", "b=2; Secure"}) ||
+		a.header.Get("Apigw-Requestid") == "" {
 		t.Errorf("headers are %v", a.header)
 	}
-	if a := w.ask(api, "POST", "/dev/raw", `{"statusCode":201,"headers":{"location":"/dev/x"}}`, "Content-Type", "application/json"); a.header.Get("Location") != apiPath+api+"/dev/x" {
+	if a := w.ask(api, "POST", "/dev/raw", `{"statusCode":201,"headers":{"location":"/dev/x"}}`, "Content-Type",
+		"application/json"); a.header.Get("Location") != apiPath+api+"/dev/x" {
 		t.Errorf("Location is %q", a.header.Get("Location"))
 	}
-	did[*apigatewayv2.UpdateApiOutput](t)(w.gateway.UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api, DisableExecuteApiEndpoint: aws.Bool(true)}))
+	did[*apigatewayv2.UpdateApiOutput](t)(w.gateway.UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api,
+		DisableExecuteApiEndpoint: aws.Bool(true)}))
 	w.ask(api, "GET", "/dev/notes", "").is(t, "endpoint disabled", 404, noSuch)
 }
 
@@ -262,7 +109,9 @@ func TestEvents(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
 	api := w.api(w.function(bootstrap(t)), "$default", "ANY /my/{proxy+}")
-	did[*apigatewayv2.CreateStageOutput](t)(w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api, StageName: aws.String("$default"), AutoDeploy: aws.Bool(true), StageVariables: map[string]string{"stageVariable1": "value1"}}))
+	did[*apigatewayv2.CreateStageOutput](t)(w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api,
+		StageName: aws.String("$default"), AutoDeploy: aws.Bool(true),
+		StageVariables: map[string]string{"stageVariable1": "value1"}}))
 	w.grant(api, "*")
 	event := func(method, path, body string, headers ...string) map[string]any {
 		t.Helper()
@@ -276,17 +125,20 @@ func TestEvents(t *testing.T) {
 
 	// Payload format 2.0: the event that API Gateway sent for this request, as AWS's own library keeps it for its
 	// tests.
-	got := event("GET", "/$default/echo", "", "User-Agent", "curl/7.58.0", "Accept", "*/*", "Accept-Encoding", "identity")
+	got := event("GET", "/$default/echo", "", "User-Agent", "curl/7.58.0", "Accept", "*/*", "Accept-Encoding",
+		"identity")
 	folder, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/aws/aws-lambda-go").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	recorded, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(folder)), "events/testdata/apigw-v2-request-no-authorizer.json"))
+	recorded, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(folder)),
+		"events/testdata/apigw-v2-request-no-authorizer.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var want map[string]any
-	if err := json.Unmarshal([]byte(strings.ReplaceAll(strings.ReplaceAll(string(recorded), "aaaaaaaaaa", api), "us-west-2", "us-east-1")), &want); err != nil {
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(strings.ReplaceAll(string(recorded), "aaaaaaaaaa", api),
+		"us-west-2", "us-east-1")), &want); err != nil {
 		t.Fatal(err)
 	}
 	want["rawPath"] = "/echo"
@@ -295,20 +147,27 @@ func TestEvents(t *testing.T) {
 	want["stageVariables"] = map[string]any{"stageVariable1": "value1"}
 	delete(context, "authentication")                          // of a client's certificate
 	delete(got["headers"].(map[string]any), "accept-encoding") // which Go's client always sends
-	same(t, "", got, want, "/headers/x-amzn-trace-id", "/headers/x-forwarded-for", "/requestContext/http/sourceIp", "/requestContext/requestId", "/requestContext/time", "/requestContext/timeEpoch")
+	same(t, "", got, want, "/headers/x-amzn-trace-id", "/headers/x-forwarded-for", "/requestContext/http/sourceIp",
+		"/requestContext/requestId", "/requestContext/time", "/requestContext/timeEpoch")
 
 	// The example of the developer guide.
-	got = event("POST", "/$default/my/a/echo?parameter1=value1&parameter1=value2&parameter2=value", "Hello", "Header1", "value1", "Header2", "value1", "Header2", "value2", "Cookie", "cookie1; cookie2", "Content-Type", "text/plain")
+	got = event("POST", "/$default/my/a/echo?parameter1=value1&parameter1=value2&parameter2=value", "Hello", "Header1",
+		"value1", "Header2", "value1", "Header2", "value2", "Cookie", "cookie1; cookie2", "Content-Type", "text/plain")
 	for path, want := range map[string]any{
-		"version": "2.0", "rawPath": "/my/a/echo", "rawQueryString": "parameter1=value1&parameter1=value2&parameter2=value", "body": "Hello", "isBase64Encoded": false, "routeKey": "ANY /my/{proxy+}",
-		"cookies": []any{"cookie1", "cookie2"}, "queryStringParameters": map[string]any{"parameter1": "value1,value2", "parameter2": "value"},
-		"pathParameters": map[string]any{"proxy": "a/echo"}, "stageVariables": map[string]any{"stageVariable1": "value1"},
+		"version": "2.0", "rawPath": "/my/a/echo",
+		"rawQueryString": "parameter1=value1&parameter1=value2&parameter2=value", "body": "Hello",
+		"isBase64Encoded": false, "routeKey": "ANY /my/{proxy+}",
+		"cookies": []any{"cookie1", "cookie2"}, "queryStringParameters": map[string]any{"parameter1": "value1,value2",
+			"parameter2": "value"},
+		"pathParameters": map[string]any{"proxy": "a/echo"},
+		"stageVariables": map[string]any{"stageVariable1": "value1"},
 	} {
 		if !reflect.DeepEqual(got[path], want) {
 			t.Errorf("%s is %v, AWS documents %v", path, got[path], want)
 		}
 	}
-	if h := got["headers"].(map[string]any); h["header1"] != "value1" || h["header2"] != "value1,value2" || h["cookie"] != nil {
+	if h := got["headers"].(map[string]any); h["header1"] != "value1" || h["header2"] != "value1,value2" ||
+		h["cookie"] != nil {
 		t.Errorf("headers are %v", h)
 	}
 	// A path comes decoded; a body that is no text in base64; a named stage is in the path.
@@ -318,22 +177,31 @@ func TestEvents(t *testing.T) {
 	}
 
 	// Payload format 1.0.
-	i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(ctx, &apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0]
-	did[*apigatewayv2.UpdateIntegrationOutput](t)(w.gateway.UpdateIntegration(ctx, &apigatewayv2.UpdateIntegrationInput{ApiId: &api, IntegrationId: i.IntegrationId, PayloadFormatVersion: aws.String("1.0")}))
-	got = event("GET", "/$default/my/a/echo?parameter1=value1&parameter1=value2", "", "Header2", "value1", "Header2", "value2", "Cookie", "cookie1; cookie2")
+	i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(ctx,
+		&apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0]
+	did[*apigatewayv2.UpdateIntegrationOutput](t)(w.gateway.UpdateIntegration(ctx,
+		&apigatewayv2.UpdateIntegrationInput{ApiId: &api, IntegrationId: i.IntegrationId,
+			PayloadFormatVersion: aws.String("1.0")}))
+	got = event("GET", "/$default/my/a/echo?parameter1=value1&parameter1=value2", "", "Header2", "value1", "Header2",
+		"value2", "Cookie", "cookie1; cookie2")
 	for path, want := range map[string]any{
-		"version": "1.0", "resource": "/my/{proxy+}", "path": "/my/a/echo", "httpMethod": "GET", "body": nil, "isBase64Encoded": false,
-		"queryStringParameters": map[string]any{"parameter1": "value2"}, "multiValueQueryStringParameters": map[string]any{"parameter1": []any{"value1", "value2"}},
-		"pathParameters": map[string]any{"proxy": "a/echo"}, "stageVariables": map[string]any{"stageVariable1": "value1"},
+		"version": "1.0", "resource": "/my/{proxy+}", "path": "/my/a/echo", "httpMethod": "GET", "body": nil,
+		"isBase64Encoded":                 false,
+		"queryStringParameters":           map[string]any{"parameter1": "value2"},
+		"multiValueQueryStringParameters": map[string]any{"parameter1": []any{"value1", "value2"}},
+		"pathParameters":                  map[string]any{"proxy": "a/echo"},
+		"stageVariables":                  map[string]any{"stageVariable1": "value1"},
 	} {
 		if !reflect.DeepEqual(got[path], want) {
 			t.Errorf("%s is %v, AWS documents %v", path, got[path], want)
 		}
 	}
-	if h, m := got["headers"].(map[string]any), got["multiValueHeaders"].(map[string]any); h["header2"] != "value2" || h["cookie"] != "cookie1; cookie2" || !reflect.DeepEqual(m["header2"], []any{"value1", "value2"}) {
+	if h, m := got["headers"].(map[string]any), got["multiValueHeaders"].(map[string]any); h["header2"] != "value2" ||
+		h["cookie"] != "cookie1; cookie2" || !reflect.DeepEqual(m["header2"], []any{"value1", "value2"}) {
 		t.Errorf("headers are %v and %v", h, m)
 	}
-	w.ask(api, "POST", "/dev/my/raw", `{"no":"statusCode"}`, "Content-Type", "application/json").is(t, "format 1.0 without a statusCode", 500, internal)
+	w.ask(api, "POST", "/dev/my/raw", `{"no":"statusCode"}`, "Content-Type", "application/json").is(t,
+		"format 1.0 without a statusCode", 500, internal)
 }
 
 // same compares two events, but for what AWS decides: of that only the type.
@@ -371,9 +239,11 @@ func TestStages(t *testing.T) {
 	name := aws.String("prod")
 	w.grant(api, "*")
 
-	did[*apigatewayv2.CreateStageOutput](t)(w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api, StageName: name}))
+	did[*apigatewayv2.CreateStageOutput](t)(w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api,
+		StageName: name}))
 	w.ask(api, "GET", "/prod/notes", "").is(t, "nothing deployed", 404, noSuch)
-	d := did[*apigatewayv2.CreateDeploymentOutput](t)(w.gateway.CreateDeployment(ctx, &apigatewayv2.CreateDeploymentInput{ApiId: &api, StageName: name}))
+	d := did[*apigatewayv2.CreateDeploymentOutput](t)(w.gateway.CreateDeployment(ctx,
+		&apigatewayv2.CreateDeploymentInput{ApiId: &api, StageName: name}))
 	w.ask(api, "GET", "/prod/notes", "").is(t, "the stage variable is not set", 500, internal)
 	update := func(change apigatewayv2.UpdateStageInput) *apigatewayv2.UpdateStageOutput {
 		t.Helper()
@@ -382,10 +252,13 @@ func TestStages(t *testing.T) {
 	}
 	update(apigatewayv2.UpdateStageInput{StageVariables: map[string]string{"function": w.name}})
 	w.ask(api, "GET", "/prod/notes", "").is(t, "deployed", 200, "/prod/notes")
-	i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(ctx, &apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0]
-	did[*apigatewayv2.CreateRouteOutput](t)(w.gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api, RouteKey: aws.String("GET /later"), Target: aws.String("integrations/" + *i.IntegrationId)}))
+	i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(ctx,
+		&apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0]
+	did[*apigatewayv2.CreateRouteOutput](t)(w.gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api,
+		RouteKey: aws.String("GET /later"), Target: aws.String("integrations/" + *i.IntegrationId)}))
 	w.ask(api, "GET", "/prod/later", "").is(t, "a route that is not deployed", 404, noSuch)
-	before := did[*apigatewayv2.GetStageOutput](t)(w.gateway.GetStage(ctx, &apigatewayv2.GetStageInput{ApiId: &api, StageName: name}))
+	before := did[*apigatewayv2.GetStageOutput](t)(w.gateway.GetStage(ctx, &apigatewayv2.GetStageInput{ApiId: &api,
+		StageName: name}))
 	if *before.DeploymentId != *d.DeploymentId {
 		t.Errorf("the stage serves %s, not %s", *before.DeploymentId, *d.DeploymentId)
 	}
@@ -394,30 +267,43 @@ func TestStages(t *testing.T) {
 		t.Errorf("after AutoDeploy the stage serves %v, %v", *after.DeploymentId, after.LastDeploymentStatusMessage)
 	}
 	w.ask(api, "GET", "/prod/later", "").is(t, "a route that is deployed", 200, "/prod/later")
-	if all := did[*apigatewayv2.GetDeploymentsOutput](t)(w.gateway.GetDeployments(ctx, &apigatewayv2.GetDeploymentsInput{ApiId: &api})).Items; len(all) < 3 || *all[0].DeploymentId != *after.DeploymentId {
+	if all := did[*apigatewayv2.GetDeploymentsOutput](t)(w.gateway.GetDeployments(ctx,
+		&apigatewayv2.GetDeploymentsInput{ApiId: &api})).Items; len(all) < 3 ||
+		*all[0].DeploymentId != *after.DeploymentId {
 		t.Errorf("the deployments are %v", all)
 	}
 
 	group := aws.String("/aws/vendedlogs/" + w.name)
 	destination := aws.String("arn:aws:logs:us-east-1:" + Account + ":log-group:" + *group)
-	settings := &types.AccessLogSettings{DestinationArn: destination, Format: aws.String(`{"id":"$context.requestId","status":$context.status,"route":"$context.routeKey","why":"$context.integrationErrorMessage","no":"$context.nosuch"}`)}
-	if _, err := w.gateway.UpdateStage(ctx, &apigatewayv2.UpdateStageInput{ApiId: &api, StageName: name, AccessLogSettings: settings}); err == nil {
+	settings := &types.AccessLogSettings{DestinationArn: destination,
+		Format: aws.String(`{"id":"$context.requestId","status":$context.status,"route":"$context.routeKey",` +
+			`"why":"$context.integrationErrorMessage","no":"$context.nosuch"}`)}
+	if _, err := w.gateway.UpdateStage(ctx, &apigatewayv2.UpdateStageInput{ApiId: &api, StageName: name,
+		AccessLogSettings: settings}); err == nil {
 		t.Error("an access log to a group that is not there is taken")
 	}
-	did[*cloudwatchlogs.CreateLogGroupOutput](t)(w.groups.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: group}))
-	if _, err := w.gateway.UpdateStage(ctx, &apigatewayv2.UpdateStageInput{ApiId: &api, StageName: name, AccessLogSettings: &types.AccessLogSettings{DestinationArn: destination, Format: aws.String("$context.status")}}); err == nil {
+	did[*cloudwatchlogs.CreateLogGroupOutput](t)(w.groups.CreateLogGroup(ctx,
+		&cloudwatchlogs.CreateLogGroupInput{LogGroupName: group}))
+	if _, err := w.gateway.UpdateStage(ctx, &apigatewayv2.UpdateStageInput{ApiId: &api, StageName: name,
+		AccessLogSettings: &types.AccessLogSettings{DestinationArn: destination,
+			Format: aws.String("$context.status")}}); err == nil {
 		t.Error("an access log without a request id is taken")
 	}
 	update(apigatewayv2.UpdateStageInput{AccessLogSettings: settings})
 	a := w.ask(api, "GET", "/prod/notes", "")
-	w.logged(*group, `{"id":"`+a.header.Get("Apigw-Requestid")+`","status":200,"route":"GET /notes","why":"-","no":"-"}`)
-	did[*lambda.RemovePermissionOutput](t)(w.functions.RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: aws.String("test")}))
+	w.logged(*group, `{"id":"`+a.header.Get(
+		"Apigw-Requestid")+`","status":200,"route":"GET /notes","why":"-","no":"-"}`)
+	did[*lambda.RemovePermissionOutput](t)(w.functions.RemovePermission(ctx,
+		&lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: aws.String("test")}))
 	a = w.ask(api, "GET", "/prod/notes", "")
 	a.is(t, "no grant", 500, internal)
-	w.logged(*group, `{"id":"`+a.header.Get("Apigw-Requestid")+`","status":500,"route":"GET /notes","why":"`+fmt.Sprintf(mayNotCall, "integration", "integration")+`","no":"-"}`)
+	w.logged(*group, `{"id":"`+a.header.Get(
+		"Apigw-Requestid")+`","status":500,"route":"GET /notes","why":"`+fmt.Sprintf(mayNotCall, "integration",
+		"integration")+`","no":"-"}`)
 
 	w.grant(api, "*")
-	update(apigatewayv2.UpdateStageInput{DefaultRouteSettings: &types.RouteSettings{ThrottlingBurstLimit: aws.Int32(3), ThrottlingRateLimit: aws.Float64(0.001)}})
+	update(apigatewayv2.UpdateStageInput{DefaultRouteSettings: &types.RouteSettings{ThrottlingBurstLimit: aws.Int32(3),
+		ThrottlingRateLimit: aws.Float64(0.001)}})
 	for n := range 5 {
 		want := 200
 		if n >= 3 {
@@ -425,12 +311,15 @@ func TestStages(t *testing.T) {
 		}
 		w.ask(api, "GET", "/prod/notes", "").is(t, fmt.Sprint("throttled request ", n), want, "")
 	}
-	update(apigatewayv2.UpdateStageInput{DefaultRouteSettings: &types.RouteSettings{ThrottlingBurstLimit: aws.Int32(100)}})
+	update(apigatewayv2.UpdateStageInput{DefaultRouteSettings: &types.RouteSettings{ThrottlingBurstLimit: aws.Int32(
+		100)}})
 	w.ask(api, "GET", "/prod/notes", "").is(t, "burst without a rate", 429, `{"message":"Too Many Requests"}`)
-	update(apigatewayv2.UpdateStageInput{RouteSettings: map[string]types.RouteSettings{"GET /notes": {ThrottlingBurstLimit: aws.Int32(100), ThrottlingRateLimit: aws.Float64(100)}}})
+	update(apigatewayv2.UpdateStageInput{RouteSettings: map[string]types.RouteSettings{"GET /notes": {
+		ThrottlingBurstLimit: aws.Int32(100), ThrottlingRateLimit: aws.Float64(100)}}})
 	w.ask(api, "GET", "/prod/notes", "").is(t, "a route's own settings", 200, "")
 	w.ask(api, "GET", "/prod/later", "").is(t, "the default settings", 429, "")
-	did[*apigatewayv2.DeleteStageOutput](t)(w.gateway.DeleteStage(ctx, &apigatewayv2.DeleteStageInput{ApiId: &api, StageName: name}))
+	did[*apigatewayv2.DeleteStageOutput](t)(w.gateway.DeleteStage(ctx, &apigatewayv2.DeleteStageInput{ApiId: &api,
+		StageName: name}))
 	w.ask(api, "GET", "/prod/notes", "").is(t, "no stage any more", 404, noSuch)
 }
 
@@ -440,19 +329,26 @@ func TestCORS(t *testing.T) {
 	ctx := t.Context()
 	api := w.api(w.function(bootstrap(t)), "POST /raw")
 	w.grant(api, "*")
-	w.ask(api, "OPTIONS", "/dev/raw", "", "Origin", "https://a.example", "Access-Control-Request-Method", "POST").is(t, "no configuration", 404, noSuch)
-	did[*apigatewayv2.UpdateApiOutput](t)(w.gateway.UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api, CorsConfiguration: &types.Cors{
-		AllowOrigins: []string{"https://a.example"}, AllowMethods: []string{"POST"}, AllowHeaders: []string{"content-type"}, MaxAge: aws.Int32(60), ExposeHeaders: []string{"etag"}}}))
+	w.ask(api, "OPTIONS", "/dev/raw", "", "Origin", "https://a.example", "Access-Control-Request-Method", "POST").is(t,
+		"no configuration", 404, noSuch)
+	did[*apigatewayv2.UpdateApiOutput](t)(w.gateway.UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api,
+		CorsConfiguration: &types.Cors{
+			AllowOrigins: []string{"https://a.example"}, AllowMethods: []string{"POST"},
+			AllowHeaders: []string{"content-type"}, MaxAge: aws.Int32(60), ExposeHeaders: []string{"etag"}}}))
 	a := w.ask(api, "OPTIONS", "/dev/raw", "", "Origin", "https://a.example", "Access-Control-Request-Method", "POST")
 	a.is(t, "preflight", 204, "")
-	if h := a.header; h.Get("Access-Control-Allow-Origin") != "https://a.example" || h.Get("Access-Control-Allow-Methods") != "POST" || h.Get("Access-Control-Max-Age") != "60" {
+	if h := a.header; h.Get("Access-Control-Allow-Origin") != "https://a.example" ||
+		h.Get("Access-Control-Allow-Methods") != "POST" || h.Get("Access-Control-Max-Age") != "60" {
 		t.Errorf("preflight headers are %v", h)
 	}
-	a = w.ask(api, "POST", "/dev/raw", `{"statusCode":200,"headers":{"access-control-allow-origin":"*"}}`, "Origin", "https://a.example", "Content-Type", "application/json")
-	if a.header.Get("Access-Control-Allow-Origin") != "https://a.example" || a.header.Get("Access-Control-Expose-Headers") != "etag" {
+	a = w.ask(api, "POST", "/dev/raw", `{"statusCode":200,"headers":{"access-control-allow-origin":"*"}}`, "Origin",
+		"https://a.example", "Content-Type", "application/json")
+	if a.header.Get("Access-Control-Allow-Origin") != "https://a.example" ||
+		a.header.Get("Access-Control-Expose-Headers") != "etag" {
 		t.Errorf("headers are %v", a.header)
 	}
-	if a = w.ask(api, "POST", "/dev/raw", `{"statusCode":200}`, "Origin", "https://b.example", "Content-Type", "application/json"); a.header.Get("Access-Control-Allow-Origin") != "" {
+	if a = w.ask(api, "POST", "/dev/raw", `{"statusCode":200}`, "Origin", "https://b.example", "Content-Type",
+		"application/json"); a.header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("a foreign origin gets %v", a.header)
 	}
 }
@@ -463,8 +359,12 @@ func TestIAMAuthorization(t *testing.T) {
 	ctx := t.Context()
 	api := w.api(w.function(bootstrap(t)), "GET /notes")
 	w.grant(api, "*")
-	r := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api})).Items[0]
-	did[*apigatewayv2.UpdateRouteOutput](t)(w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api, RouteId: r.RouteId, AuthorizationType: types.AuthorizationTypeAwsIam}))
+	r := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx,
+		&apigatewayv2.GetRoutesInput{ApiId: &api})).Items[0]
+	did[*apigatewayv2.UpdateRouteOutput](t)(w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api,
+		RouteId: r.RouteId, AuthorizationType: types.AuthorizationTypeAwsIam}))
 	w.ask(api, "GET", "/dev/notes", "").is(t, "not signed", 403, forbidden)
-	w.ask(api, "GET", "/dev/notes", "", "Authorization", "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/execute-api/aws4_request, SignedHeaders=host, Signature=x").is(t, "signed", 200, "")
+	w.ask(api, "GET", "/dev/notes", "", "Authorization",
+		"AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/execute-api/aws4_request, SignedHeaders=host, "+
+			"Signature=x").is(t, "signed", 200, "")
 }

@@ -21,11 +21,15 @@ func invokeCall(s *Sandbox, c *call) answer {
 	_, err := s.configuration(c.Context(), c.Region, name, qualifier)
 	switch {
 	case err != nil:
-		return c.refuse(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s", functionARN(c.Region, name, qualifier))
+		return c.refuse(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s",
+			functionARN(c.Region, name, qualifier))
 	case !json.Valid(payload):
-		return c.refuse(http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json: the payload is no JSON")
+		return c.refuse(http.StatusBadRequest, "InvalidRequestContentException",
+			"Could not parse request body into json: the payload is no JSON")
 	case len(payload) > function.MaxEvent:
-		return c.refuse(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "%d byte payload is too large for the %s invocation type (limit %d bytes)", len(payload), kind, function.MaxEvent)
+		return c.refuse(http.StatusRequestEntityTooLarge, "RequestTooLargeException",
+			"%d byte payload is too large for the %s invocation type (limit %d bytes)", len(payload), kind,
+			function.MaxEvent)
 	case kind == "DryRun":
 		return answer{status: http.StatusNoContent}
 	case kind == "Event":
@@ -41,14 +45,16 @@ func invokeCall(s *Sandbox, c *call) answer {
 	if errors.As(err, &r) {
 		a := c.refuse(r.status, r.code, "%s", r.message)
 		if r.status == http.StatusTooManyRequests {
-			a = jsonAnswer(r.status, map[string]string{"Type": "User", "message": r.message, "Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"})
+			a = jsonAnswer(r.status, map[string]string{"Type": "User", "message": r.message,
+				"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"})
 			a.header.Set("X-Amzn-Errortype", r.code)
 		}
 		return a
 	} else if err != nil {
 		return c.refuse(http.StatusInternalServerError, "ServiceException", "%v", err)
 	}
-	a := answer{http.StatusOK, http.Header{"Content-Type": {"application/json"}, "X-Amz-Executed-Version": {o.Version}}, o.Payload}
+	a := answer{http.StatusOK, http.Header{"Content-Type": {"application/json"}, "X-Amz-Executed-Version": {o.Version}},
+		o.Payload}
 	if o.Failed {
 		a.header.Set("X-Amz-Function-Error", "Unhandled")
 	}

@@ -64,14 +64,16 @@ func assumeRole(s *Sandbox, c *call, next func() answer) answer {
 	}
 	arn := form.Get("RoleArn")
 	refuse := func() answer {
-		return c.denied(fmt.Sprintf("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", caller, arn))
+		return c.denied(fmt.Sprintf("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", caller,
+			arn))
 	}
 	r, err := s.readRole(c.Context(), arn)
 	if err != nil {
 		return refuse()
 	}
-	by := policy.Request{Principal: policy.Caller{ARN: caller, Account: Account}, Action: "sts:AssumeRole", Resource: arn,
-		Context: map[string]string{"sts:ExternalId": form.Get("ExternalId")}}
+	by := policy.Request{Principal: policy.Caller{ARN: caller, Account: Account}, Action: "sts:AssumeRole",
+		Resource: arn,
+		Context:  map[string]string{"sts:ExternalId": form.Get("ExternalId")}}
 	if !r.Trust.Judge(by).Allowed {
 		return refuse()
 	}

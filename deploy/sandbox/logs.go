@@ -87,14 +87,16 @@ func (k *sink) put(to stream, events []types.InputLogEvent) {
 		if !k.may(ctx, to, "PutLogEvents") {
 			return false, nil
 		}
-		_, err := logs.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &to.group, LogStreamName: &to.name, LogEvents: events})
+		_, err := logs.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &to.group,
+			LogStreamName: &to.name, LogEvents: events})
 		return true, err
 	}
 	make := func() (bool, error) {
 		if !k.may(ctx, to, "CreateLogStream") {
 			return false, nil
 		}
-		_, err := logs.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &to.group, LogStreamName: &to.name})
+		_, err := logs.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &to.group,
+			LogStreamName: &to.name})
 		if there := (*types.ResourceAlreadyExistsException)(nil); errors.As(err, &there) {
 			return true, nil
 		}
@@ -139,9 +141,12 @@ func (k *sink) may(ctx context.Context, to stream, operation string) bool {
 	if operation == "CreateLogGroup" {
 		name = ""
 	}
-	c := Call{Time: time.Now(), Service: "logs", Operation: operation, Region: to.region, Caller: to.who.arn, Status: 200,
-		Resources: []string{"arn:" + partition(to.region) + ":logs:" + to.region + ":" + Account + ":log-group:" + to.group + ":log-stream:" + name}}
-	if c.Refusal = k.s.judge(ctx, *to.who, to.region, demand{action: c.Action(), resource: c.Resources[0]}); c.Refusal != "" {
+	c := Call{Time: time.Now(), Service: "logs", Operation: operation, Region: to.region, Caller: to.who.arn,
+		Status: 200,
+		Resources: []string{"arn:" + partition(to.region) + ":logs:" + to.region + ":" + Account + ":log-group:" +
+			to.group + ":log-stream:" + name}}
+	if c.Refusal = k.s.judge(ctx, *to.who, to.region, demand{action: c.Action(),
+		resource: c.Resources[0]}); c.Refusal != "" {
 		c.Status = 400
 		k.s.log.Printf("the function's lines are not written to %s: %s", to.group, c.Refusal)
 	}

@@ -22,9 +22,10 @@ import (
 
 // moto is the server that keeps the control plane: https://docs.getmoto.org.
 type moto struct {
-	url   string
-	cmd   *exec.Cmd
-	sweep io.Closer     // once it is closed, also by the end of this process, the sweeper ends moto and removes the folder
+	url string
+	cmd *exec.Cmd
+	// once it is closed, also by the end of this process, the sweeper ends moto and removes the folder
+	sweep io.Closer
 	swept *exec.Cmd     // the sweeper
 	ended chan struct{} // closed when moto has ended
 	asked atomic.Bool   // to end
@@ -37,7 +38,8 @@ type moto struct {
 const image = "motoserver/moto:5.2.1"
 
 // ErrNoMoto tells that the machine has neither moto nor Docker.
-var ErrNoMoto = errors.New("the sandbox stands on moto, which is not there: pip install 'moto[server]' (or install Docker, for the image " + image + ")")
+var ErrNoMoto = errors.New("the sandbox stands on moto, which is not there: pip install 'moto[server]' (or install " +
+	"Docker, for the image " + image + ")")
 
 // sweeper waits until its input ends, which it does however the sandbox ends, and then clears up: $1 is moto's process
 // group, $2 the container, $3 the folder. Nothing else of the sandbox is left then: functions end with the Runtime API.
@@ -56,7 +58,8 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 		m.cmd = exec.Command(path, "-H", "127.0.0.1", "-p", "0") // #nosec G204 -- moto, and what ends it
 	} else if path, err := exec.LookPath("docker"); err == nil {
 		container = filepath.Base(folder)
-		m.cmd = exec.Command(path, "run", "--rm", "--name", container, "-p", "127.0.0.1:0:5000", "-e", "MOTO_IAM_LOAD_MANAGED_POLICIES=true", image) // #nosec G204 -- moto, and what ends it
+		m.cmd = exec.Command(path, "run", "--rm", "--name", container, "-p", "127.0.0.1:0:5000", "-e",
+			"MOTO_IAM_LOAD_MANAGED_POLICIES=true", image) // #nosec G204 -- moto, and what ends it
 	} else {
 		return nil, ErrNoMoto
 	}
@@ -71,7 +74,8 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 		return nil, fmt.Errorf("moto does not start: %w", err)
 	}
 	_ = in.Close()
-	m.swept = exec.Command("sh", "-c", sweeper, "sweeper", fmt.Sprint(m.cmd.Process.Pid), container, folder) // #nosec G204 -- moto, and what ends it
+	m.swept = exec.Command("sh", "-c", sweeper, "sweeper", fmt.Sprint(m.cmd.Process.Pid), container,
+		folder) // #nosec G204 -- moto, and what ends it
 	m.swept.SysProcAttr = process.OwnGroup()
 	if m.sweep, err = m.swept.StdinPipe(); err == nil {
 		err = m.swept.Start()
@@ -145,7 +149,8 @@ func (m *moto) close() {
 
 // do sends a call to moto as it came.
 func (m *moto) do(ctx context.Context, method, uri string, header http.Header, body []byte) (answer, error) {
-	r, err := http.NewRequestWithContext(ctx, method, m.url+uri, bytes.NewReader(body)) // #nosec G704 -- of moto, which this started
+	r, err := http.NewRequestWithContext(ctx, method, m.url+uri,
+		bytes.NewReader(body)) // #nosec G704 -- of moto, which this started
 	if err != nil {
 		return answer{}, err
 	}

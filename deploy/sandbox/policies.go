@@ -60,10 +60,12 @@ func splitFunction(name string) (string, string) {
 func (s *Sandbox) policyOf(c *call) (resource, answer) {
 	name, qualifier := c.function()
 	if _, err := s.configuration(c.Context(), c.Region, name, qualifier); err != nil {
-		return resource{}, c.refuse(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s", functionARN(c.Region, name, qualifier))
+		return resource{}, c.refuse(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s",
+			functionARN(c.Region, name, qualifier))
 	}
 	if qualifier == "$LATEST" {
-		return resource{}, c.refuse(http.StatusBadRequest, "InvalidParameterValueException", "We currently do not support adding policies for $LATEST.")
+		return resource{}, c.refuse(http.StatusBadRequest, "InvalidParameterValueException",
+			"We currently do not support adding policies for $LATEST.")
 	}
 	return resource{c.Region, functionARN(c.Region, name, qualifier)}, answer{}
 }
@@ -102,28 +104,39 @@ func (s *Sandbox) addPermission(c *call) answer {
 	if refusal.status != 0 {
 		return refusal
 	}
-	var in struct{ StatementID, Action, Principal, SourceArn, SourceAccount, PrincipalOrgID, EventSourceToken, FunctionURLAuthType, RevisionID string }
+	var in struct {
+		StatementID, Action, Principal, SourceArn, SourceAccount, PrincipalOrgID, EventSourceToken,
+		FunctionURLAuthType, RevisionID string
+	}
 	c.decode(&in) // which compares names without case
-	statement := policy.Statement{Sid: in.StatementID, Effect: "Allow", Action: policy.Strings{in.Action}, Resource: policy.Strings{on.name}, Condition: policy.Conditions{}}
+	statement := policy.Statement{Sid: in.StatementID, Effect: "Allow", Action: policy.Strings{in.Action},
+		Resource: policy.Strings{on.name}, Condition: policy.Conditions{}}
 	switch {
 	case !statementID.MatchString(in.StatementID):
-		return c.refuse(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '%s' at 'statementId' failed to satisfy constraint: Member must satisfy regular expression pattern: ([a-zA-Z0-9-_]+)", in.StatementID)
+		return c.refuse(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '%s' at "+
+			"'statementId' failed to satisfy constraint: Member must satisfy regular expression pattern: "+
+			"([a-zA-Z0-9-_]+)", in.StatementID)
 	case !action.MatchString(in.Action):
-		return c.refuse(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '%s' at 'action' failed to satisfy constraint: Member must satisfy regular expression pattern: (lambda:[*]|lambda:[a-zA-Z]+|[*])", in.Action)
+		return c.refuse(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '%s' at "+
+			"'action' failed to satisfy constraint: Member must satisfy regular expression pattern: "+
+			"(lambda:[*]|lambda:[a-zA-Z]+|[*])", in.Action)
 	case in.Principal == "*":
 		statement.Principal = &policy.Principal{Everybody: true}
 	case account.MatchString(in.Principal):
-		statement.Principal = &policy.Principal{Names: map[string]policy.Strings{"AWS": {"arn:" + partition(c.Region) + ":iam::" + in.Principal + ":root"}}}
+		statement.Principal = &policy.Principal{Names: map[string]policy.Strings{"AWS": {"arn:" + partition(c.Region) +
+			":iam::" + in.Principal + ":root"}}}
 	case strings.HasPrefix(in.Principal, "arn:"):
 		statement.Principal = &policy.Principal{Names: map[string]policy.Strings{"AWS": {in.Principal}}}
 	case service.MatchString(in.Principal):
 		statement.Principal = &policy.Principal{Names: map[string]policy.Strings{"Service": {in.Principal}}}
 	default:
-		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException", "The provided principal was invalid. Please check the principal and try again.")
+		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException",
+			"The provided principal was invalid. Please check the principal and try again.")
 	}
 	for _, condition := range [][3]string{
 		{"ArnLike", "AWS:SourceArn", in.SourceArn}, {"StringEquals", "AWS:SourceAccount", in.SourceAccount},
-		{"StringEquals", "aws:PrincipalOrgID", in.PrincipalOrgID}, {"StringEquals", "lambda:EventSourceToken", in.EventSourceToken},
+		{"StringEquals", "aws:PrincipalOrgID", in.PrincipalOrgID}, {"StringEquals", "lambda:EventSourceToken",
+			in.EventSourceToken},
 		{"StringEquals", "lambda:FunctionUrlAuthType", in.FunctionURLAuthType},
 	} {
 		if operator, key, value := condition[0], condition[1], condition[2]; value != "" {
@@ -143,12 +156,14 @@ func (s *Sandbox) addPermission(c *call) answer {
 		return c.staleRevision()
 	}
 	if p.index(in.StatementID) >= 0 {
-		return c.refuse(http.StatusConflict, "ResourceConflictException", "The statement id (%s) provided already exists. Please provide a new statement id, or remove the existing statement.", in.StatementID)
+		return c.refuse(http.StatusConflict, "ResourceConflictException", "The statement id (%s) provided already "+
+			"exists. Please provide a new statement id, or remove the existing statement.", in.StatementID)
 	}
 	after := &functionPolicy{document: p.document, revision: uuid.NewString()}
 	after.document.Statement = append(slices.Clone(p.document.Statement), statement)
 	if size := len(after.text()); size > policy.MaxPolicy {
-		return c.refuse(http.StatusBadRequest, "PolicyLengthExceededException", "The final policy size (%d) is bigger than the limit (%d).", size, policy.MaxPolicy)
+		return c.refuse(http.StatusBadRequest, "PolicyLengthExceededException",
+			"The final policy size (%d) is bigger than the limit (%d).", size, policy.MaxPolicy)
 	}
 	s.policies[on] = after
 	text, err := json.Marshal(statement)
@@ -159,7 +174,9 @@ func (s *Sandbox) addPermission(c *call) answer {
 }
 
 func (c *call) staleRevision() answer {
-	return c.refuse(http.StatusPreconditionFailed, "PreconditionFailedException", "The RevisionId provided does not match the latest RevisionId. Call the GetPolicy API to retrieve the latest RevisionId for your resource.")
+	return c.refuse(http.StatusPreconditionFailed, "PreconditionFailedException",
+		"The RevisionId provided does not match the latest RevisionId. Call the GetPolicy API to retrieve the latest "+
+			"RevisionId for your resource.")
 }
 
 func (p *functionPolicy) index(sid string) int {
@@ -175,11 +192,13 @@ func (s *Sandbox) removePermission(c *call) answer {
 	defer s.mu.Unlock()
 	p := s.policies[on]
 	if p == nil {
-		return c.refuse(http.StatusNotFound, "ResourceNotFoundException", "No policy is associated with the given resource.")
+		return c.refuse(http.StatusNotFound, "ResourceNotFoundException", "No policy is associated with the given "+
+			"resource.")
 	}
 	i := p.index(c.PathValue("sid"))
 	if i < 0 {
-		return c.refuse(http.StatusNotFound, "ResourceNotFoundException", "Statement %s is not found in resource policy.", c.PathValue("sid"))
+		return c.refuse(http.StatusNotFound, "ResourceNotFoundException", "Statement %s is not found in resource "+
+			"policy.", c.PathValue("sid"))
 	}
 	if revision := c.URL.Query().Get("RevisionId"); revision != "" && revision != p.revision {
 		return c.staleRevision()

@@ -73,10 +73,12 @@ func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 		}
 		all[0].context = asked
 	case c.Service == "lambda" && in.Role != "" && !c.reads():
-		all = append(all, demand{"iam:PassRole", in.Role, map[string]string{"iam:PassedToService": "lambda.amazonaws.com"}})
+		all = append(all, demand{"iam:PassRole", in.Role,
+			map[string]string{"iam:PassedToService": "lambda.amazonaws.com"}})
 	case c.Service == "apigateway" && in.AccessLogSettings.DestinationArn != "" && !c.reads():
 		all = append(all, demand{action: "logs:CreateLogDelivery", resource: "*"},
-			demand{action: "logs:UpdateLogDelivery", resource: "*"}, demand{action: "logs:PutResourcePolicy", resource: "*"})
+			demand{action: "logs:UpdateLogDelivery", resource: "*"}, demand{action: "logs:PutResourcePolicy",
+				resource: "*"})
 	}
 	return all
 }
@@ -89,12 +91,14 @@ func (s *Sandbox) judge(ctx context.Context, who principal, region string, deman
 		return "The security token included in the request is invalid."
 	}
 	for _, d := range demands {
-		if d.action == "sts:GetCallerIdentity" || d.action == "sts:AssumeRole" { // which nothing forbids; the role decides
+		// which nothing forbids; the role decides
+		if d.action == "sts:GetCallerIdentity" || d.action == "sts:AssumeRole" {
 			continue
 		}
 		request := policy.Request{Principal: policy.Caller{ARN: who.arn, Account: Account}, Action: d.action,
-			Resource: d.resource, Context: map[string]string{"aws:PrincipalArn": who.owner, "aws:PrincipalAccount": Account,
-				"aws:RequestedRegion": region, "aws:SecureTransport": "true"}}
+			Resource: d.resource, Context: map[string]string{"aws:PrincipalArn": who.owner,
+				"aws:PrincipalAccount": Account,
+				"aws:RequestedRegion":  region, "aws:SecureTransport": "true"}}
 		maps.Copy(request.Context, d.context)
 		kind := "an identity-based policy"
 		decision, beyond := r.Judge(request)
@@ -111,13 +115,14 @@ func (s *Sandbox) judge(ctx context.Context, who principal, region string, deman
 		if decision.Denied || decision.Unclear {
 			why = "with an explicit deny in " + kind
 		}
-		return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", who.arn, d.action, d.resource, why)
+		return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", who.arn, d.action,
+			d.resource, why)
 	}
 	return ""
 }
 
-// withoutTags leaves the tags out of the answer of GetFunction where the caller may not list them (Lambda API reference,
-// GetFunction).
+// withoutTags leaves the tags out of the answer of GetFunction where the caller may not list them (Lambda API
+// reference, GetFunction).
 func (s *Sandbox) withoutTags(ctx context.Context, who principal, c *call, a answer) answer {
 	refusal := s.judge(ctx, who, c.Region, demand{action: "lambda:ListTags", resource: c.Resources[0]})
 	if refusal == "" {

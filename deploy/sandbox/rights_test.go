@@ -36,7 +36,8 @@ func (w *world) user(name, statements string) string {
 		did[*iam.PutUserPolicyOutput](w.t)(w.roles.PutUserPolicy(ctx, &iam.PutUserPolicyInput{
 			UserName: &name, PolicyName: aws.String("policy"), PolicyDocument: &document}))
 	}
-	made := did[*iam.CreateAccessKeyOutput](w.t)(w.roles.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &name}))
+	made := did[*iam.CreateAccessKeyOutput](w.t)(w.roles.CreateAccessKey(ctx,
+		&iam.CreateAccessKeyInput{UserName: &name}))
 	return *made.AccessKey.AccessKeyId
 }
 
@@ -95,8 +96,9 @@ func TestUsersAreJudged(t *testing.T) {
 			}
 			for j, other := range calls {
 				if j != i {
-					if err := other.do(w.as(key)); err == nil || !strings.Contains(err.Error(), "User: arn:aws:iam::"+Account+
-						":user/"+user+" is not authorized to perform: ") {
+					if err := other.do(w.as(key)); err == nil || !strings.Contains(err.Error(),
+						"User: arn:aws:iam::"+Account+
+							":user/"+user+" is not authorized to perform: ") {
 						t.Errorf("%s: %v", other.name, err)
 					}
 				}
@@ -105,7 +107,8 @@ func TestUsersAreJudged(t *testing.T) {
 	}
 	t.Run("without the right to list tags", func(t *testing.T) {
 		key := w.user(w.name+"-tags", allow("lambda:GetFunction", "*"))
-		got := did[*lambda.GetFunctionOutput](t)(w.as(key).functions.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &w.name}))
+		got := did[*lambda.GetFunctionOutput](t)(w.as(key).functions.GetFunction(ctx,
+			&lambda.GetFunctionInput{FunctionName: &w.name}))
 		if got.TagsError == nil || *got.TagsError.ErrorCode != "AccessDeniedException" || got.Tags != nil {
 			t.Errorf("%+v, %v", got.TagsError, got.Tags)
 		}
@@ -136,13 +139,14 @@ func TestUsersAreJudged(t *testing.T) {
 	})
 }
 
-// TestSessionsAreJudged: a role is assumed by whom it trusts, and its session may do what it may, less what the session's
-// own policy leaves out.
+// TestSessionsAreJudged: a role is assumed by whom it trusts, and its session may do what it may, less what the
+// session's own policy leaves out.
 func TestSessionsAreJudged(t *testing.T) {
 	w := open(t)
 	ctx, mine := t.Context(), w.name+"-role"
 	user := w.user(w.name+"-user", "")
-	trusts := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + Account + `:user/` +
+	trusts := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + Account +
+		`:user/` +
 		w.name + `-user"},"Action":"sts:AssumeRole"}]}`
 	made := did[*iam.CreateRoleOutput](t)(w.roles.CreateRole(ctx, &iam.CreateRoleInput{
 		RoleName: &mine, AssumeRolePolicyDocument: &trusts}))
@@ -150,7 +154,8 @@ func TestSessionsAreJudged(t *testing.T) {
 	assume := func(key, role string, narrow *string) (*sts.AssumeRoleOutput, error) {
 		client := sts.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &w.URL, RetryMaxAttempts: 1,
 			Credentials: credentials.NewStaticCredentialsProvider(key, "b", "")})
-		return client.AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: aws.String("me"), Policy: narrow})
+		return client.AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: aws.String("me"),
+			Policy: narrow})
 	}
 	may := func(c *ststypes.Credentials) (get, list error) {
 		as := w.as(*c.AccessKeyId)
@@ -164,14 +169,16 @@ func TestSessionsAreJudged(t *testing.T) {
 			t.Errorf("%v, %v", get, list)
 		}
 		if _, err := w.as(*o.Credentials.AccessKeyId).tables.ListTables(ctx, nil); err == nil ||
-			!strings.Contains(err.Error(), "assumed-role/"+mine+"/me is not authorized to perform: dynamodb:ListTables") {
+			!strings.Contains(err.Error(), "assumed-role/"+mine+"/me is not authorized to perform: "+
+				"dynamodb:ListTables") {
 			t.Errorf("what it may not: %v", err)
 		}
 	})
 	t.Run("with a policy of the session", func(t *testing.T) {
 		narrow := `{"Version":"2012-10-17","Statement":[` + allow("iam:GetRole", "*") + `]}`
 		o := did[*sts.AssumeRoleOutput](t)(assume(user, *made.Role.Arn, &narrow))
-		if get, list := may(o.Credentials); get != nil || list == nil || !strings.Contains(list.Error(), "session policy") {
+		if get, list := may(o.Credentials); get != nil || list == nil || !strings.Contains(list.Error(),
+			"session policy") {
 			t.Errorf("%v, %v", get, list)
 		}
 	})

@@ -59,7 +59,8 @@ func (s *Sandbox) readRole(ctx context.Context, arn string) (*role, error) {
 				return nil, err
 			}
 		}
-		attached, err := client.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{RoleName: name, MaxItems: most})
+		attached, err := client.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{RoleName: name,
+			MaxItems: most})
 		if err == nil {
 			err = s.attach(ctx, r, attached.AttachedPolicies)
 		}
@@ -92,7 +93,8 @@ func (s *Sandbox) readUser(ctx context.Context, arn string) (*role, error) {
 				return nil, err
 			}
 		}
-		attached, err := client.ListAttachedUserPolicies(ctx, &iam.ListAttachedUserPoliciesInput{UserName: name, MaxItems: most})
+		attached, err := client.ListAttachedUserPolicies(ctx, &iam.ListAttachedUserPoliciesInput{UserName: name,
+			MaxItems: most})
 		if err == nil {
 			err = s.attach(ctx, r, attached.AttachedPolicies)
 		}
@@ -131,7 +133,8 @@ func (s *Sandbox) addGroup(ctx context.Context, r *role, name *string) error {
 			return err
 		}
 	}
-	attached, err := client.ListAttachedGroupPolicies(ctx, &iam.ListAttachedGroupPoliciesInput{GroupName: name, MaxItems: most})
+	attached, err := client.ListAttachedGroupPolicies(ctx, &iam.ListAttachedGroupPoliciesInput{GroupName: name,
+		MaxItems: most})
 	if err != nil {
 		return err
 	}
@@ -181,7 +184,8 @@ func (s *Sandbox) managed(ctx context.Context, arn string) (policy.Document, err
 	if err != nil {
 		return policy.Document{}, err
 	}
-	v, err := s.iam().GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: p.Policy.DefaultVersionId})
+	v, err := s.iam().GetPolicyVersion(ctx, &iam.GetPolicyVersionInput{PolicyArn: &arn,
+		VersionId: p.Policy.DefaultVersionId})
 	if err != nil {
 		return policy.Document{}, err
 	}

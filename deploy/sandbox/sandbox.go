@@ -116,7 +116,8 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 		_ = os.RemoveAll(s.folder)
 		return nil, err
 	}
-	s.aws = aws.Config{Region: o.Region, BaseEndpoint: &s.moto.url, Credentials: credentials.NewStaticCredentialsProvider("sandbox", "sandbox", ""), Logger: logging.Nop{}}
+	s.aws = aws.Config{Region: o.Region, BaseEndpoint: &s.moto.url,
+		Credentials: credentials.NewStaticCredentialsProvider("sandbox", "sandbox", ""), Logger: logging.Nop{}}
 	s.sink = newSink(s)
 	s.runner = function.New(function.Host{Endpoint: s.URL, Folder: s.folder, Log: s.log, Code: s.zip, Begin: s.begin})
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log, MaxHeaderBytes: 64 << 10}
@@ -155,7 +156,8 @@ func (s *Sandbox) Wait() error {
 	select {
 	case <-s.moto.ended:
 		if why := s.moto.says(); !s.moto.asked.Load() {
-			return fmt.Errorf("moto, which keeps what is configured in the sandbox, has ended, and the sandbox with it; its last words: %q", why)
+			return fmt.Errorf("moto, which keeps what is configured in the sandbox, has ended, and the sandbox with "+
+				"it; its last words: %q", why)
 		}
 	default:
 	}
@@ -229,7 +231,8 @@ func (s *Sandbox) call(ctx context.Context, c *call) (a answer) {
 	}()
 	who := s.signer(c.Key)
 	if strings.HasPrefix(c.Key, keyPrefix) && who == nil || who != nil && who.owner == "" {
-		return c.refuse(http.StatusForbidden, "UnrecognizedClientException", "The security token included in the request is invalid.")
+		return c.refuse(http.StatusForbidden, "UnrecognizedClientException",
+			"The security token included in the request is invalid.")
 	}
 	if who == nil {
 		return s.answer(c)
@@ -262,7 +265,8 @@ func (s *Sandbox) record(c Call) {
 func (s *Sandbox) forward(c *call) answer {
 	a, err := s.moto.do(c.Context(), c.Method, c.URL.RequestURI(), c.Header, c.body)
 	if err != nil {
-		return c.refuse(http.StatusServiceUnavailable, "ServiceUnavailable", "moto, which keeps what is configured in the sandbox, does not answer")
+		return c.refuse(http.StatusServiceUnavailable, "ServiceUnavailable", "moto, which keeps what is configured "+
+			"in the sandbox, does not answer")
 	}
 	if !a.ok() && bytes.HasPrefix(bytes.TrimSpace(a.body), []byte("<!doctype html>")) {
 		return c.refuse(http.StatusNotImplemented, "NotImplementedException", "moto does not know %s", c.Operation)

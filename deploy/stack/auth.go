@@ -38,7 +38,8 @@ func (a Auth) Check() error {
 	case a.Issuer+a.Audience != "" && a.Kind != "jwt":
 		return errors.New("--issuer and --audience go with --auth jwt")
 	case len(a.Tokens) > maxTokens:
-		return fmt.Errorf("the tokens have %d bytes, a function's environment has room for %d: have an issuer make them (--auth jwt)", len(a.Tokens), maxTokens)
+		return fmt.Errorf("the tokens have %d bytes, a function's environment has room for %d: have an issuer make "+
+			"them (--auth jwt)", len(a.Tokens), maxTokens)
 	}
 	if err := jwt.Check(a.Issuer); a.Issuer != "" && err != nil {
 		return fmt.Errorf("--issuer %w, is %q", err, a.Issuer)
@@ -55,9 +56,12 @@ func (a Auth) Check() error {
 func (a Auth) Complete() error {
 	switch {
 	case a.Kind == "":
-		return errors.New("say who may use the service: --auth token (who has a token that is made now), --auth jwt --issuer URL --audience NAME (who has a token of that issuer), or --auth none (anyone who knows the URL reads and writes the notes)")
+		return errors.New("say who may use the service: --auth token (who has a token that is made now), --auth jwt " +
+			"--issuer URL --audience NAME (who has a token of that issuer), or --auth none (anyone who knows the URL " +
+			"reads and writes the notes)")
 	case a.Kind == "jwt" && (a.Issuer == "" || a.Audience == ""):
-		return errors.New("--auth jwt needs --issuer, the https URL of an OpenID Connect issuer, and --audience, whom its tokens are for")
+		return errors.New("--auth jwt needs --issuer, the https URL of an OpenID Connect issuer, and --audience, " +
+			"whom its tokens are for")
 	}
 	return nil
 }
@@ -124,7 +128,8 @@ func withoutSecrets(environment *lambdatypes.Environment) *lambdatypes.Environme
 
 func (a Auth) environment(into map[string]string) {
 	into[authVariable] = a.Kind
-	for name, value := range map[string]string{tokensVariable: a.Tokens, issuerVariable: a.Issuer, audienceVariable: a.Audience} {
+	for name, value := range map[string]string{tokensVariable: a.Tokens, issuerVariable: a.Issuer,
+		audienceVariable: a.Audience} {
 		if value != "" {
 			into[name] = value
 		}
@@ -144,15 +149,17 @@ func (s Stack) authorizer() Step {
 	source := []string{"$request.header.Authorization"}
 	judges := &gatewaytypes.JWTConfiguration{Issuer: &s.Auth.Issuer, Audience: []string{s.Auth.Audience}}
 	return Step{
-		What:   "authorizer for tokens of " + s.Auth.Issuer,
-		Find:   &apigatewayv2.GetAuthorizersInput{ApiId: api},
-		Pick:   ours + " | [0]",
-		Ref:    "authorizer",
-		Create: &apigatewayv2.CreateAuthorizerInput{ApiId: api, Name: name, AuthorizerType: gatewaytypes.AuthorizerTypeJwt, IdentitySource: source, JwtConfiguration: judges},
-		Twins:  ours + " | [1:]",
-		Twin:   &apigatewayv2.DeleteAuthorizerInput{ApiId: api, AuthorizerId: aws.String("${twin}")},
+		What: "authorizer for tokens of " + s.Auth.Issuer,
+		Find: &apigatewayv2.GetAuthorizersInput{ApiId: api},
+		Pick: ours + " | [0]",
+		Ref:  "authorizer",
+		Create: &apigatewayv2.CreateAuthorizerInput{ApiId: api, Name: name,
+			AuthorizerType: gatewaytypes.AuthorizerTypeJwt, IdentitySource: source, JwtConfiguration: judges},
+		Twins: ours + " | [1:]",
+		Twin:  &apigatewayv2.DeleteAuthorizerInput{ApiId: api, AuthorizerId: aws.String("${twin}")},
 		Settings: []Setting{{Read: &apigatewayv2.GetAuthorizerInput{ApiId: api, AuthorizerId: id},
-			Put: &apigatewayv2.UpdateAuthorizerInput{ApiId: api, AuthorizerId: id, AuthorizerType: gatewaytypes.AuthorizerTypeJwt, IdentitySource: source, JwtConfiguration: judges}}},
+			Put: &apigatewayv2.UpdateAuthorizerInput{ApiId: api, AuthorizerId: id,
+				AuthorizerType: gatewaytypes.AuthorizerTypeJwt, IdentitySource: source, JwtConfiguration: judges}}},
 	}
 }
 
@@ -163,5 +170,6 @@ func (s Stack) otherAuthorizers() Extra {
 		at = "Items[?Name!='" + authorizerName + "'].AuthorizerId"
 	}
 	api := aws.String("${api}")
-	return Extra{List: &apigatewayv2.GetAuthorizersInput{ApiId: api}, At: at, Remove: &apigatewayv2.DeleteAuthorizerInput{ApiId: api, AuthorizerId: aws.String("${extra}")}}
+	return Extra{List: &apigatewayv2.GetAuthorizersInput{ApiId: api}, At: at,
+		Remove: &apigatewayv2.DeleteAuthorizerInput{ApiId: api, AuthorizerId: aws.String("${extra}")}}
 }

@@ -99,9 +99,10 @@ func Operations() []string { return slices.Sorted(maps.Keys(rights)) }
 func (s Stack) OperatorPolicy() policy.Document {
 	arn := "arn:" + s.Partition + ":"
 	resources := map[string]policy.Strings{
-		"table":    {s.TableARN()},
-		"role":     {s.RoleARN(), s.RoleARN() + otherRole},
-		"groups":   {s.groupARN(s.LogGroup()), s.groupARN(s.LogGroup()) + ":*", s.groupARN(s.AccessLogGroup()), s.groupARN(s.AccessLogGroup()) + ":*"},
+		"table": {s.TableARN()},
+		"role":  {s.RoleARN(), s.RoleARN() + otherRole},
+		"groups": {s.groupARN(s.LogGroup()), s.groupARN(s.LogGroup()) + ":*", s.groupARN(s.AccessLogGroup()),
+			s.groupARN(s.AccessLogGroup()) + ":*"},
 		"function": {s.FunctionARN()},
 		"apis":     {arn + "apigateway:" + s.Region + "::/apis", arn + "apigateway:" + s.Region + "::/apis/*"},
 		"tags":     {arn + "apigateway:" + s.Region + "::/tags/*"},
@@ -111,7 +112,8 @@ func (s Stack) OperatorPolicy() policy.Document {
 		"tags": {"apigateway:PUT", "apigateway:POST"}, // of tags that come with a creation
 		// The access log of a stage is a log delivery, which API Gateway sets up with the caller's rights ("Configuring
 		// logging for HTTP APIs").
-		"any": {"logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery"},
+		"any": {"logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeResourcePolicies",
+			"logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery"},
 	}
 	for _, r := range rights {
 		for _, action := range strings.Fields(r.actions) {
@@ -122,9 +124,13 @@ func (s Stack) OperatorPolicy() policy.Document {
 	}
 	document := policy.Document{Version: "2012-10-17"}
 	if s.Boundary == "" {
-		actions["role"] = slices.DeleteFunc(actions["role"], func(a string) bool { return a == "iam:PutRolePermissionsBoundary" })
+		actions["role"] = slices.DeleteFunc(actions["role"],
+			func(a string) bool { return a == "iam:PutRolePermissionsBoundary" })
 	} else { // then these are for roles that have it alone
-		actions["role"] = slices.DeleteFunc(actions["role"], func(a string) bool { return slices.Contains(boundable, a) })
+		actions["role"] = slices.DeleteFunc(actions["role"], func(a string) bool {
+			return slices.Contains(boundable,
+				a)
+		})
 		document.Statement = append(document.Statement, policy.Statement{
 			Sid: "BoundedRole", Effect: "Allow", Action: boundable, Resource: resources["role"],
 			Condition: policy.Conditions{"StringEquals": {"iam:PermissionsBoundary": {s.Boundary}}},
@@ -132,18 +138,24 @@ func (s Stack) OperatorPolicy() policy.Document {
 	}
 	for _, kind := range slices.Sorted(maps.Keys(actions)) {
 		slices.Sort(actions[kind])
-		document.Statement = append(document.Statement, policy.Statement{Sid: strings.ToUpper(kind[:1]) + kind[1:], Effect: "Allow", Action: actions[kind], Resource: resources[kind]})
+		document.Statement = append(document.Statement, policy.Statement{Sid: strings.ToUpper(kind[:1]) + kind[1:],
+			Effect: "Allow", Action: actions[kind], Resource: resources[kind]})
 	}
 	return policy.Document{Version: document.Version, Statement: append(document.Statement,
-		policy.Statement{Sid: "PassRole", Effect: "Allow", Action: policy.Strings{"iam:PassRole"}, Resource: resources["role"], Condition: policy.Conditions{"StringEquals": {"iam:PassedToService": {"lambda.amazonaws.com"}}}},
-		policy.Statement{Sid: "FirstAPIOfAnAccount", Effect: "Allow", Action: policy.Strings{"iam:CreateServiceLinkedRole"}, Resource: policy.Strings{arn + "iam::" + s.Account + ":role/aws-service-role/ops.apigateway.amazonaws.com/*"}},
+		policy.Statement{Sid: "PassRole", Effect: "Allow", Action: policy.Strings{"iam:PassRole"},
+			Resource: resources["role"], Condition: policy.Conditions{"StringEquals": {"iam:PassedToService": {
+				"lambda.amazonaws.com"}}}},
+		policy.Statement{Sid: "FirstAPIOfAnAccount", Effect: "Allow",
+			Action: policy.Strings{"iam:CreateServiceLinkedRole"}, Resource: policy.Strings{arn + "iam::" + s.Account +
+				":role/aws-service-role/ops.apigateway.amazonaws.com/*"}},
 	)}
 }
 
-// boundable are the actions on a role that can be allowed under a boundary alone (condition key iam:PermissionsBoundary,
-// "Actions, resources, and condition keys for AWS Identity and Access Management").
+// boundable are the actions on a role that can be allowed under a boundary alone (condition key
+// iam:PermissionsBoundary, "Actions, resources, and condition keys for AWS Identity and Access Management").
 var boundable = policy.Strings{
-	"iam:CreateRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy",
+	"iam:CreateRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePermissionsBoundary",
+	"iam:PutRolePolicy",
 }
 
 // otherRole ends the name of the role that a function has for a moment, so that Lambda lets go of a former one.

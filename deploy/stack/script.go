@@ -12,8 +12,8 @@ import (
 )
 
 // Script is a stack as a shell script of aws commands, to be run with the function's zip beside it, again and again. It
-// makes what is missing and sets what must be so; what is too much it leaves to the program. Variables of the function that
-// nobody sets here stay as they are: it reads them where it runs.
+// makes what is missing and sets what must be so; what is too much it leaves to the program. Variables of the function
+// that nobody sets here stay as they are: it reads them where it runs.
 func Script(s Stack, permitOnly bool) string {
 	s.Kept = nil // it reads them
 	var out strings.Builder
@@ -28,7 +28,8 @@ func Script(s Stack, permitOnly bool) string {
 	line("stack=%s", s.Name)
 	line("export AWS_REGION=%s AWS_DEFAULT_REGION=%s AWS_PAGER=", s.Region, s.Region)
 	line("%s", helpers)
-	line(`[ "$(aws sts get-caller-identity --query Account --output text)" = %s ] || { echo "these credentials are not of account %s" >&2; exit 1; }`, s.Account, s.Account)
+	line(`[ "$(aws sts get-caller-identity --query Account --output text)" = %s ] || { echo "these credentials are `+
+		`not of account %s" >&2; exit 1; }`, s.Account, s.Account)
 	for _, step := range s.Steps() {
 		if permitOnly && step.Ref != "api" {
 			continue
@@ -37,17 +38,20 @@ func Script(s Stack, permitOnly bool) string {
 		create := "again " + call.Command(step.Create)
 		switch {
 		case step.Pick != "" && step.Ref != "" && step.ID == "":
-			line("%s=$(%s --query %s --output json); %s=$(bare \"$%s\")", step.Ref, call.Command(step.Find), call.Quote(step.Pick), step.Ref, step.Ref)
+			line("%s=$(%s --query %s --output json); %s=$(bare \"$%s\")", step.Ref, call.Command(step.Find),
+				call.Quote(step.Pick), step.Ref, step.Ref)
 			if permitOnly {
 				line(`[ "$%s" != null ] || { echo %s >&2; exit 1; }`, step.Ref, call.Quote("there is no "+step.What))
 				break
 			}
-			line("[ \"$%s\" != null ] || %s=$(%s --query %s --output text)", step.Ref, step.Ref, call.Command(step.Create), created(step))
+			line("[ \"$%s\" != null ] || %s=$(%s --query %s --output text)", step.Ref, step.Ref,
+				call.Command(step.Create), created(step))
 		case step.Pick != "" && step.Ref == "":
 			line("found=$(%s --query %s --output json)", call.Command(step.Find), call.Quote(step.Pick))
 			line("if [ \"$found\" = null ]; then %s; else ours %s %s; fi", create, call.Quote(step.What), ownTag(step))
 		case step.TagsAt != "":
-			line("if there %s; then ours %s %s; else %s; fi", call.Command(step.Find), call.Quote(step.What), ownTag(step), create)
+			line("if there %s; then ours %s %s; else %s; fi", call.Command(step.Find), call.Quote(step.What),
+				ownTag(step), create)
 		default:
 			line("there %s || %s", call.Command(step.Find), create)
 		}
@@ -68,7 +72,8 @@ func Script(s Stack, permitOnly bool) string {
 		if step.Ref == "api" {
 			for _, g := range s.Grants("${api}") {
 				line("\n# grant for %s", g.For)
-				line("sid=%s$(printf '%%s\\n%%s\\n%%s\\n%%s' %s '' %s %s | sum256)", gateway.StatementPrefix, call.Quote(g.Function), call.Quote(g.SourceARN), g.Account)
+				line("sid=%s$(printf '%%s\\n%%s\\n%%s\\n%%s' %s '' %s %s | sum256)", gateway.StatementPrefix,
+					call.Quote(g.Function), call.Quote(g.SourceARN), g.Account)
 				g.StatementID = "${sid}"
 				line("%s", Granting(g))
 			}
@@ -88,7 +93,8 @@ func Script(s Stack, permitOnly bool) string {
 func (s Stack) setting(of Setting) string {
 	command, before := call.Command(of.Put), ""
 	if put, ok := of.Put.(*lambda.UpdateFunctionConfigurationInput); ok {
-		before = fmt.Sprintf("variables=$(%s --query %s --output json)\n", call.Command(of.Read), call.Quote(s.variables(put)))
+		before = fmt.Sprintf("variables=$(%s --query %s --output json)\n", call.Command(of.Read),
+			call.Quote(s.variables(put)))
 		bare := *put
 		bare.Environment = nil
 		command = call.Command(&bare) + ` --environment "{\"Variables\":$variables}"`
@@ -109,8 +115,8 @@ func (s Stack) setting(of Setting) string {
 	return before + command
 }
 
-// variables is an expression for the variables that the function must have, in what reads it: those that are wanted, and
-// of those that it has the ones that stay.
+// variables is an expression for the variables that the function must have, in what reads it: those that are wanted,
+// and of those that it has the ones that stay.
 func (s Stack) variables(put *lambda.UpdateFunctionConfigurationInput) string {
 	wanted, err := json.Marshal(put.Environment.Variables)
 	if err != nil {
@@ -168,7 +174,8 @@ sum256() { # the first 16 digits of the SHA-256 of what it reads
   elif command -v shasum >/dev/null; then sum=$(shasum -a 256)
   else sum=$(openssl dgst -sha256 -r) || sum=
   fi
-  case $sum in ????????????????*) echo "$sum" | cut -c1-16;; *) echo "no sha256sum, shasum or openssl is there" >&2; return 1;; esac
+  case $sum in ????????????????*) echo "$sum" | cut -c1-16;;
+  *) echo "no sha256sum, shasum or openssl is there" >&2; return 1;; esac
 }`
 
 // ownTag reads the tag that tells whose a step's thing is.
@@ -190,7 +197,8 @@ func Granting(g gateway.Grant) string {
 	if g.Qualifier != "" {
 		policy += " --qualifier " + call.Quote(g.Qualifier)
 	}
-	return fmt.Sprintf("%s --query Policy --output text 2>/dev/null | grep -q %s || %s >/dev/null", policy, call.Quote(g.StatementID), call.Command(g.Input()))
+	return fmt.Sprintf("%s --query Policy --output text 2>/dev/null | grep -q %s || %s >/dev/null", policy,
+		call.Quote(g.StatementID), call.Command(g.Input()))
 }
 
 // created is the name of the id in what a step's call answers.

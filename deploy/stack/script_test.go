@@ -60,7 +60,8 @@ func TestScriptHash(t *testing.T) {
 				}
 				out, err := inShell(t, shell, only(t, commands...), `sid=notes-$(printf %s abc | sum256); echo "$sid"`)
 				if with == "" {
-					if err == nil || strings.Contains(out, "notes-") || !strings.Contains(out, "no sha256sum, shasum or openssl") {
+					if err == nil || strings.Contains(out, "notes-") || !strings.Contains(out,
+						"no sha256sum, shasum or openssl") {
 						t.Errorf("%v, %s", err, out)
 					}
 				} else if err != nil || out != "notes-ba7816bf8f01cfea\n" { // FIPS 180-4, the example "abc"
@@ -73,16 +74,22 @@ func TestScriptHash(t *testing.T) {
 
 // TestScriptHelpers: what cannot help itself stops at once, and what is tolerated does not stop the script.
 func TestScriptHelpers(t *testing.T) {
-	const aws = `aws() { [ "$1" != --version ] || { echo aws-cli/1.16.0; return; }; echo "$says" >&2; return 255; }; sleep() { echo slept; }; `
+	const aws = `aws() { [ "$1" != --version ] || { echo aws-cli/1.16.0; return; }; echo "$says" >&2; return 255; }; ` +
+		`sleep() { echo slept; }; `
 	for _, c := range []struct {
 		name, says, script, prints string
 		fails                      bool
 	}{
-		{"an old CLI", "Unknown options: --tags", "again aws lambda x; echo on", "aws-cli/1.16.0 is too old: " + cliVersion + "\nUnknown options: --tags\n", true},
-		{"no rights", "An error occurred (AccessDenied)", "again aws iam x; echo on", "An error occurred (AccessDenied)\n", true},
-		{"what passes", "TooManyRequests", "again aws iam x; echo on", strings.Repeat("slept\n", 7) + "TooManyRequests\n", true},
-		{"what is tolerated", "it was modified within a fixed interval", "tolerate 'a fixed interval' 'it is off' aws x; echo on", "it is off\non\n", false},
-		{"what is tolerated only there", "within a fixed interval, AccessDenied", "tolerate 'other words' 'no' true; again aws x", "within a fixed interval, AccessDenied\n", true},
+		{"an old CLI", "Unknown options: --tags", "again aws lambda x; echo on", "aws-cli/1.16.0 is too old: " +
+			cliVersion + "\nUnknown options: --tags\n", true},
+		{"no rights", "An error occurred (AccessDenied)", "again aws iam x; echo on",
+			"An error occurred (AccessDenied)\n", true},
+		{"what passes", "TooManyRequests", "again aws iam x; echo on", strings.Repeat("slept\n", 7) +
+			"TooManyRequests\n", true},
+		{"what is tolerated", "it was modified within a fixed interval", "tolerate 'a fixed interval' 'it is off' " +
+			"aws x; echo on", "it is off\non\n", false},
+		{"what is tolerated only there", "within a fixed interval, AccessDenied",
+			"tolerate 'other words' 'no' true; again aws x", "within a fixed interval, AccessDenied\n", true},
 	} {
 		for _, shell := range shells {
 			t.Run(c.name+" in "+shell[0], func(t *testing.T) {
@@ -105,7 +112,8 @@ func TestScripts(t *testing.T) {
 		told                      bool // with settings
 	}{
 		{"aws", "eu-central-1", "aws", Auth{Kind: "none"}, false},
-		{"aws-cn", "cn-north-1", "aws-cn", Auth{Kind: "token", Tokens: "anna read sha256:" + strings.Repeat("0", 64)}, true},
+		{"aws-cn", "cn-north-1", "aws-cn", Auth{Kind: "token", Tokens: "anna read sha256:" + strings.Repeat("0", 64)},
+			true},
 		{"aws-us-gov", "us-gov-west-1", "aws-us-gov",
 			Auth{Kind: "jwt", Issuer: "https://example.com/", Audience: "notes"}, false},
 	} {
@@ -143,7 +151,8 @@ func TestGrantsAlone(t *testing.T) {
 	script := Script(example, true)
 	for _, line := range strings.Split(script, "\n") {
 		if strings.Contains(line, "aws ") && !strings.HasPrefix(line, "#") &&
-			!strings.Contains(line, "get-") && !strings.Contains(line, "add-permission") && !strings.Contains(line, "--version") {
+			!strings.Contains(line, "get-") && !strings.Contains(line, "add-permission") && !strings.Contains(line,
+			"--version") {
 			t.Errorf("it has %s", line)
 		}
 	}

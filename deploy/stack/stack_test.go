@@ -15,8 +15,9 @@ import (
 
 // example is a stack as a person makes one.
 var example = Stack{
-	Name: "notes-dev", Partition: "aws", Region: "eu-central-1", Account: "123456789012", Stage: "dev", Architecture: "arm64",
-	Zip: []byte("x"), Auth: Auth{Kind: "none"},
+	Name: "notes-dev", Partition: "aws", Region: "eu-central-1", Account: "123456789012", Stage: "dev",
+	Architecture: "arm64",
+	Zip:          []byte("x"), Auth: Auth{Kind: "none"},
 }
 
 // TestCheck: every mistake is named, with what is right.
@@ -40,11 +41,13 @@ func TestCheck(t *testing.T) {
 		{"endpoint", func(s *Stack) { s.Endpoint = "off" }, "the endpoint can be on"},
 		{"base path of the notes", func(s *Stack) { s.BasePath = aws.String("/notes") }, "the first not notes"},
 		{"base path with a space", func(s *Stack) { s.BasePath = aws.String("/a b") }, "the base path must be"},
-		{"base path with an empty segment", func(s *Stack) { s.BasePath = aws.String("/a//b") }, "the base path must be"},
+		{"base path with an empty segment", func(s *Stack) { s.BasePath = aws.String("/a//b") },
+			"the base path must be"},
 		{"base path with a query", func(s *Stack) { s.BasePath = aws.String("/a?b") }, "the base path must be"},
 		{"base path with an umlaut", func(s *Stack) { s.BasePath = aws.String("/ü") }, "the base path must be"},
 		{"base path without a slash", func(s *Stack) { s.BasePath = aws.String("api") }, "the base path must be"},
-		{"base path that ends with a slash", func(s *Stack) { s.BasePath = aws.String("/api/") }, "the base path must be"},
+		{"base path that ends with a slash", func(s *Stack) { s.BasePath = aws.String("/api/") },
+			"the base path must be"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := example
@@ -81,7 +84,8 @@ func TestAuth(t *testing.T) {
 				err  error
 				says string
 			}{{c.auth.Check(), c.check}, {c.auth.Complete(), c.complete}} {
-				if (one.err == nil) != (one.says == "") || one.err != nil && !strings.Contains(one.err.Error(), one.says) {
+				if (one.err == nil) != (one.says == "") || one.err != nil && !strings.Contains(one.err.Error(),
+					one.says) {
 					t.Errorf("%v, want %q", one.err, one.says)
 				}
 			}
@@ -119,8 +123,9 @@ func TestRights(t *testing.T) {
 				continue
 			}
 			service, operation := call.Operation(c)
-			service = map[string]string{"cloudwatchlogs": "logs", "apigatewayv2": "apigateway"}[service] + map[string]string{
-				"iam": "iam", "lambda": "lambda", "dynamodb": "dynamodb"}[service]
+			service = map[string]string{"cloudwatchlogs": "logs", "apigatewayv2": "apigateway"}[service] +
+				map[string]string{
+					"iam": "iam", "lambda": "lambda", "dynamodb": "dynamodb"}[service]
 			if _, known := rights[service+":"+operation]; !known {
 				t.Errorf("%s: %s:%s takes no right", step.What, service, operation)
 			}
@@ -134,7 +139,8 @@ func TestBoundary(t *testing.T) {
 	s.Boundary = "arn:aws:iam::123456789012:policy/bound"
 	other, _ := s.OtherRole()
 	for _, step := range []Step{s.role(), other} {
-		if in := step.Create.(*iam.CreateRoleInput); in.PermissionsBoundary == nil || *in.PermissionsBoundary != s.Boundary {
+		if in := step.Create.(*iam.CreateRoleInput); in.PermissionsBoundary == nil ||
+			*in.PermissionsBoundary != s.Boundary {
 			t.Errorf("%s is made with %v", step.What, in.PermissionsBoundary)
 		}
 	}
@@ -163,7 +169,8 @@ func TestWithoutSecrets(t *testing.T) {
 	function := s.Function()
 	for _, input := range []any{function.Create, function.Settings[0].Put} {
 		shown := call.Command(WithoutSecrets(input))
-		if strings.Contains(shown, "a secret") || !strings.Contains(shown, `"NOTES_LOG_KEY":"***","NOTES_LOG_LEVEL":"warn"`) {
+		if strings.Contains(shown, "a secret") || !strings.Contains(shown,
+			`"NOTES_LOG_KEY":"***","NOTES_LOG_LEVEL":"warn"`) {
 			t.Errorf("it shows %s", shown)
 		}
 		if !strings.Contains(call.Command(input), "a secret") {

@@ -92,13 +92,15 @@ func (m *mover) refuse(ctx context.Context) error {
 		switch {
 		case errors.Is(err, notes.ErrNotFound) && m.merge:
 		case errors.Is(err, notes.ErrNotFound):
-			return fmt.Errorf("the target holds other notes, such as %s, which the source does not have: name an empty target, or keep them with --merge", r.Note.ID)
+			return fmt.Errorf("the target holds other notes, such as %s, which the source does not have: name an "+
+				"empty target, or keep them with --merge", r.Note.ID)
 		case err != nil:
 			return err
 		case n.Version < r.Note.Version && m.merge:
 			m.stays[placeOf(r)] = true
 		case n.Version < r.Note.Version:
-			return fmt.Errorf("the target holds later versions, such as of note %s: name an empty target, or keep them with --merge", r.Note.ID)
+			return fmt.Errorf("the target holds later versions, such as of note %s: name an empty target, or keep "+
+				"them with --merge", r.Note.ID)
 		case n.Version == r.Note.Version && r.Sum() != (notes.Record{Owner: r.Owner, Note: &n}).Sum():
 			return fmt.Errorf("note %s was changed on both sides since they were one: name an empty target", r.Note.ID)
 		}

@@ -59,7 +59,8 @@ func newEnvironment(p *pool) (*environment, error) {
 		pool: p, say: say, fresh: true, marks: map[string]chan struct{}{}, drained: make(chan struct{}),
 		session: p.host.Begin(p.region, p.config),
 	}
-	e.server = &http.Server{Addr: listener.Addr().String(), Handler: e.runtimeAPI(), ErrorLog: p.host.Log, ReadHeaderTimeout: 10 * time.Second}
+	e.server = &http.Server{Addr: listener.Addr().String(), Handler: e.runtimeAPI(), ErrorLog: p.host.Log,
+		ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = e.server.Serve(listener) }() // until it is closed
 	go e.read(out)
 	return e, nil
@@ -146,7 +147,8 @@ func (e *environment) handle(v *event) Outcome {
 		if e.fresh {
 			limit, phase = initLimit, "init"
 		}
-		if problem = e.boot(limit, phase); problem != nil && e.fresh { // Lambda tries once more, in the event's own time
+		// Lambda tries once more, in the event's own time
+		if problem = e.boot(limit, phase); problem != nil && e.fresh {
 			begin = time.Now()
 			problem = e.boot(timeout, "invoke")
 		} else if problem == nil && e.fresh {
@@ -175,7 +177,8 @@ func (e *environment) handle(v *event) Outcome {
 	}
 	took := time.Since(begin)
 	e.line("END RequestId: %s", v.id)
-	e.line("REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %d ms\tMemory Size: %d MB\tMax Memory Used: %d MB\t%s", v.id, ms(took), took.Milliseconds()+1, *e.pool.config.MemorySize, e.runtime.memory(), initTook)
+	e.line("REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %d ms\tMemory Size: %d MB\tMax Memory Used: %d "+
+		"MB\t%s", v.id, ms(took), took.Milliseconds()+1, *e.pool.config.MemorySize, e.runtime.memory(), initTook)
 	e.caughtUp()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -208,7 +211,8 @@ func (e *environment) boot(limit time.Duration, phase string) *fault {
 			e.mu.Unlock()
 		case <-late.C:
 			r.kill()
-			problem = &fault{kind: "Sandbox.Timedout", message: fmt.Sprintf("Task timed out after %.2f seconds", limit.Seconds())}
+			problem = &fault{kind: "Sandbox.Timedout", message: fmt.Sprintf("Task timed out after %.2f seconds",
+				limit.Seconds())}
 		}
 	}
 	status := "error\tError Type: " + problem.kind

@@ -95,7 +95,8 @@ func (e *environment) start() (*runtime, *fault) {
 		return nil, &fault{kind: "Runtime.InvalidEntrypoint", message: fmt.Sprintf(format, values...)}
 	}
 	if kind := string(e.pool.config.Runtime); !strings.HasPrefix(kind, "provided.") {
-		return bad("the sandbox runs functions of the runtimes provided.al2023 and provided.al2, this one is of %q", kind)
+		return bad("the sandbox runs functions of the runtimes provided.al2023 and provided.al2, this one is of %q",
+			kind)
 	}
 	path := filepath.Join(folder, "bootstrap")
 	if _, err := os.Stat(path); err != nil { // #nosec G703 -- of a folder and a process of ours
@@ -104,8 +105,10 @@ func (e *environment) start() (*runtime, *fault) {
 	if e.foreign(path) {
 		return bad("fork/exec /var/task/bootstrap: exec format error")
 	}
-	r := &runtime{cmd: exec.Command(path), idle: make(chan struct{}), events: make(chan *event), ended: make(chan struct{})} // #nosec G204 G702 -- the function, which is what a sandbox runs
-	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, e.variables(folder), e.say, e.say, process.Mortal()
+	r := &runtime{cmd: exec.Command(path), idle: make(chan struct{}), events: make(chan *event),
+		ended: make(chan struct{})} // #nosec G204 G702 -- the function, which is what a sandbox runs
+	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, e.variables(folder), e.say, e.say,
+		process.Mortal()
 	if err := r.cmd.Start(); err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
 			err = path.Err
@@ -143,9 +146,12 @@ func (e *environment) variables(folder string) []string {
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + fmt.Sprint(*c.MemorySize), "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
 		"AWS_LAMBDA_LOG_GROUP_NAME=" + e.session.Group, "AWS_LAMBDA_LOG_STREAM_NAME=" + e.session.Stream,
 		"AWS_REGION=" + e.pool.region, "AWS_DEFAULT_REGION=" + e.pool.region,
-		"AWS_ACCESS_KEY_ID=" + e.session.Key, "AWS_SECRET_ACCESS_KEY=" + rand.Text(), "AWS_SESSION_TOKEN=" + rand.Text(),
-		"AWS_ENDPOINT_URL=" + e.pool.host.Endpoint, "AWS_LAMBDA_RUNTIME_API=" + e.server.Addr, "_HANDLER=" + *cmp.Or(c.Handler, new(string)),
-		"LAMBDA_TASK_ROOT=" + folder, "LAMBDA_RUNTIME_DIR=/var/runtime", "TZ=:UTC", "LANG=en_US.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin",
+		"AWS_ACCESS_KEY_ID=" + e.session.Key, "AWS_SECRET_ACCESS_KEY=" + rand.Text(), "AWS_SESSION_TOKEN=" +
+			rand.Text(),
+		"AWS_ENDPOINT_URL=" + e.pool.host.Endpoint, "AWS_LAMBDA_RUNTIME_API=" + e.server.Addr, "_HANDLER=" +
+			*cmp.Or(c.Handler, new(string)),
+		"LAMBDA_TASK_ROOT=" + folder, "LAMBDA_RUNTIME_DIR=/var/runtime", "TZ=:UTC", "LANG=en_US.UTF-8",
+		"PATH=/usr/local/bin:/usr/bin:/bin",
 	}
 	if c.Environment != nil {
 		for name, value := range c.Environment.Variables {
@@ -174,7 +180,8 @@ func (r *runtime) handle(v *event, deadline time.Time, timeout time.Duration) (O
 			return Outcome{}, r.ending()
 		case <-late.C:
 			r.kill()
-			return Outcome{}, &fault{kind: "Sandbox.Timedout", message: fmt.Sprintf("Task timed out after %.2f seconds", timeout.Seconds())}
+			return Outcome{}, &fault{kind: "Sandbox.Timedout", message: fmt.Sprintf("Task timed out after %.2f seconds",
+				timeout.Seconds())}
 		}
 	}
 }
@@ -191,7 +198,8 @@ func (r *runtime) ending() *fault {
 func (r *runtime) memory() int {
 	var kB int
 	if r != nil {
-		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.cmd.Process.Pid)) // #nosec G703 -- of a folder and a process of ours
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status",
+			r.cmd.Process.Pid)) // #nosec G703 -- of a folder and a process of ours
 		_, peak, _ := bytes.Cut(status, []byte("VmHWM:"))
 		_, _ = fmt.Sscan(string(peak), &kB) // 0 where it has ended
 	}
@@ -228,7 +236,9 @@ func (e *environment) runtimeAPI() http.Handler {
 		o := Outcome{Failed: q.PathValue("what") == "error"}
 		var err error
 		if o.Payload, err = io.ReadAll(http.MaxBytesReader(w, q.Body, MaxAnswer)); err != nil {
-			o.Failed, o.Payload = true, []byte(`{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size exceeded maximum allowed payload size (6291556 bytes)."}`)
+			o.Failed, o.Payload = true, []byte(
+				`{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size exceeded maximum `+
+					`allowed payload size (6291556 bytes)."}`)
 			w.WriteHeader(http.StatusRequestEntityTooLarge)
 		} else {
 			w.WriteHeader(http.StatusAccepted)

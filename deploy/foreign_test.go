@@ -1,0 +1,198 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/sandbox"
+	"example.com/portable-notes/deploy/stack"
+)
+
+// TestTwoRegions: two stacks of one name in two regions do not touch each other.
+func TestTwoRegions(t *testing.T) {
+	t.Parallel()
+	w := enter(t)
+	w.up()
+	made := w.state(w.name)
+	w.at(w.URL, "eu-west-1")
+	w.up()
+	w.answers("the other region", 200, `{"notes":[]}`)
+	w.runs("down", "--stack", w.name, "--delete-data", w.name)
+	w.at(w.URL, "us-east-1")
+	if got := w.state(w.name); got != made {
+		t.Errorf("the first one is now\n%s\nit was\n%s", got, made)
+	}
+	w.answers("the first region", 200, `{"notes":[]}`)
+}
+
+// TestTwoAtOnce: two programs at once make one right stack.
+func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
+	w := enter(t)
+	w.up()
+	made := w.state(w.name)
+	for round := range 3 {
+		name := fmt.Sprint(w.name, "x", round)
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() {
+				for attempt := range 3 { // one may meet what the other is just changing, and is run again
+					out, err := w.deploy("up", "--stack", name, "--zip", w.zip, "--auth", "none")
+					if err == nil {
+						break
+					}
+					if attempt == 2 {
+						t.Errorf("%v: %s", err, out)
+					}
+				}
+			})
+		}
+		both.Wait()
+		w.runs("up", "--stack", name, "--zip", w.zip, "--auth", "none")
+		if got := w.state(name); got != made {
+			t.Errorf("two at once make\n%s\none makes\n%s", got, made)
+		}
+	}
+}
+
+// TestForeign: what has a name of ours and is not ours is not touched, by no program and no script.
+func TestForeign(t *testing.T) {
+	t.Parallel()
+	w := enter(t)
+	ctx := t.Context()
+	zip, err := os.ReadFile(w.zip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := w.roles().CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(w.name + "-theirs"),
+		AssumeRolePolicyDocument: aws.String(
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},` +
+				`"Action":"sts:AssumeRole"}]}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.functions().CreateFunction(ctx, &lambda.CreateFunctionInput{FunctionName: &w.name,
+		Role: theirs.Role.Arn, Runtime: "provided.al2023", Handler: aws.String("theirs"),
+		Code: &lambdatypes.FunctionCode{ZipFile: zip}}); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := w.deploy("up", "--stack", w.name, "--zip", w.zip, "--auth", "none"); err == nil ||
+		!strings.Contains(err.Error(), "not of this stack") {
+		t.Errorf("up: %v, %s", err, out)
+	}
+	script := w.runs("plan", "--stack", w.name, "--auth", "none")
+	for name, run := range map[string]string{"the script": script, "of another account": strings.ReplaceAll(script,
+		sandbox.Account, "999999999999")} {
+		cmd := exec.Command("sh")
+		cmd.Stdin, cmd.Dir, cmd.Env = strings.NewReader(run), filepath.Dir(w.zip), w.environ()
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "not of") {
+			t.Errorf("%s: %v, %s", name, err, out)
+		}
+	}
+	if out, err := w.deploy("down", "--stack", w.name); err == nil || !strings.Contains(err.Error(),
+		"not of this stack") {
+		t.Errorf("down: %v, %s", err, out)
+	}
+	got, err := w.functions().GetFunctionConfiguration(ctx,
+		&lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
+	if err != nil || *got.Handler != "theirs" || *got.Role != *theirs.Role.Arn {
+		t.Errorf("the foreign function was changed: %+v, %v", got, err)
+	}
+}
+
+// TestForeignAPI: an API of the stack's name that is not the stack's is left alone, and the stack has its own.
+func TestForeignAPI(t *testing.T) {
+	t.Parallel()
+	w := enter(t)
+	ctx := t.Context()
+	foreign, err := w.gateway().CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: &w.name, ProtocolType: "HTTP"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.up()
+	w.runs("down", "--stack", w.name)
+	if _, err := w.gateway().GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: foreign.ApiId}); err != nil {
+		t.Errorf("down removes it: %v", err)
+	}
+	if routes, err := w.gateway().GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: foreign.ApiId}); err != nil ||
+		len(routes.Items) > 0 {
+		t.Errorf("up gives it routes: %v, %v", routes, err)
+	}
+}
+
+// TestLeftBehind: what an accident left behind is found again: a renamed API, a second integration in use, a stage
+// without routes, log groups of other stages.
+func TestLeftBehind(t *testing.T) {
+	t.Parallel()
+	w := enter(t)
+	w.up()
+	ctx, api, made := t.Context(), w.api(), w.state(w.name)
+	is, err := w.gateway().GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &api})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for time.Now().Unix() <= is.CreatedDate.Unix() { // of two APIs of one second nobody can tell which is older
+		time.Sleep(10 * time.Millisecond)
+	}
+	if _, err := w.gateway().UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api,
+		Name: aws.String("renamed")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.gateway().CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: &w.name, ProtocolType: "HTTP",
+		Tags: (stack.Stack{Name: w.name, Region: "us-east-1"}).Tags()}); err != nil {
+		t.Fatal(err)
+	}
+	arn := "arn:aws:lambda:us-east-1:" + sandbox.Account + ":function:" + w.name
+	twin, err := w.gateway().CreateIntegration(ctx, &apigatewayv2.CreateIntegrationInput{ApiId: &api,
+		IntegrationType: "AWS_PROXY", IntegrationUri: &arn, PayloadFormatVersion: aws.String("2.0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes, err := w.gateway().GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.gateway().UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api,
+		RouteId: routes.Items[0].RouteId, Target: aws.String("integrations/" + *twin.IntegrationId)}); err != nil {
+		t.Fatal(err)
+	}
+	w.up()
+	if got := w.state(w.name); got != made {
+		t.Errorf("up makes of it\n%s\nit was\n%s", got, made)
+	}
+	if routes, err = w.gateway().GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api}); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range routes.Items {
+		if _, err := w.gateway().DeleteRoute(ctx, &apigatewayv2.DeleteRouteInput{ApiId: &api,
+			RouteId: r.RouteId}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.up()
+	if got := w.state(w.name); got != made {
+		t.Errorf("up after the routes were removed makes\n%s\nit was\n%s", got, made)
+	}
+	w.up("--stage", "prod")
+	w.runs("down", "--stack", w.name)
+	c := cloud.New(w.cfg)
+	groups, err := c.Do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String(
+		stack.AccessLogPrefix + w.name)})
+	if left := cloud.Texts("logGroups[].logGroupName", groups); err != nil || len(left) > 0 {
+		t.Errorf("down leaves %v, %v", left, err)
+	}
+}

@@ -1,0 +1,212 @@
+package sandbox
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// concurrency is what an account has, and unreserved what of it must stay free for functions that reserve none.
+const concurrency, unreserved = 1000, 100
+
+func refuseConcurrency(_ *Sandbox, c *call, next func() answer) answer {
+	var asked struct{ ReservedConcurrentExecutions int }
+	if json.Unmarshal(c.body, &asked) == nil && asked.ReservedConcurrentExecutions > concurrency-unreserved {
+		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException",
+			"Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "+
+				"below its minimum value of [%d].", unreserved)
+	}
+	return next()
+}
+
+func accountSettings(s *Sandbox, _ *call) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return jsonAnswer(http.StatusOK, map[string]any{
+		"AccountLimit": map[string]any{"ConcurrentExecutions": concurrency,
+			"UnreservedConcurrentExecutions": concurrency, "CodeSizeUnzipped": 262144000, "CodeSizeZipped": 52428800,
+			"TotalCodeSize": 80530636800},
+		"AccountUsage": map[string]any{"FunctionCount": len(s.functions), "TotalCodeSize": 0},
+	})
+}
+
+func dropPoliciesAfter(s *Sandbox, c *call, next func() answer) answer {
+	a := next()
+	if a.ok() {
+		name, qualifier := c.function()
+		if alias := c.PathValue("alias"); alias != "" {
+			qualifier = alias
+		}
+		s.dropPolicies(c.Region, name, qualifier)
+		if qualifier == "" {
+			s.mu.Lock()
+			delete(s.functions, resource{c.Region, name})
+			s.mu.Unlock()
+			s.runner.Drop(c.Region, name)
+		}
+	}
+	return a
+}
+
+// functionInput is the part of a call about a function that is read here.
+type functionInput struct {
+	FunctionName, Role, ZipFile, S3Bucket, S3Key string
+	DryRun                                       bool
+}
+
+func (c *call) functionInput() (in functionInput) {
+	c.decode(&in)
+	if name, _ := c.function(); name != "" {
+		in.FunctionName = name
+	}
+	return in
+}
+
+func roleMustBeAssumable(s *Sandbox, c *call, next func() answer) answer {
+	in := c.functionInput()
+	if in.Role == "" {
+		return next()
+	}
+	s.mu.Lock()
+	young := time.Since(s.roleChanged[roleName(in.Role)]) < s.options.RoleDelay
+	s.mu.Unlock()
+	if why := s.assumable(c.Context(), in.Role, "lambda.amazonaws.com"); young || why != "" {
+		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException",
+			"The role defined for the function cannot be assumed by Lambda.")
+	}
+	before, _ := s.configuration(c.Context(), c.Region, in.FunctionName, "") // nil for a new one
+	a := next()
+	if r, err := s.readRole(c.Context(), in.Role); a.ok() && err == nil && (before == nil || *before.Role != in.Role) {
+		s.mu.Lock()
+		s.state(c.Region, in.FunctionName).roleID = r.id
+		s.mu.Unlock()
+	}
+	return a
+}
+
+func notWhileSettling(s *Sandbox, c *call, next func() answer) answer {
+	name := c.functionInput().FunctionName
+	s.mu.Lock()
+	state := s.state(c.Region, name)
+	pending, changing := time.Since(state.created) < s.options.Settling, time.Since(state.changed) < s.options.Settling
+	s.mu.Unlock()
+	switch {
+	case c.Operation == "CreateFunction":
+	case pending:
+		return c.refuse(http.StatusConflict, "ResourceConflictException", "The operation cannot be performed at this "+
+			"time. The function is currently in the following state: Pending")
+	case changing:
+		return c.refuse(http.StatusConflict, "ResourceConflictException", "The operation cannot be performed at this "+
+			"time. An update is in progress for resource: %s", functionARN(c.Region, name, ""))
+	}
+	a := next()
+	if a.ok() && c.Operation != "PublishVersion" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		state := s.state(c.Region, name)
+		if state.changed = time.Now(); c.Operation == "CreateFunction" {
+			state.created, state.changed = time.Now(), time.Time{}
+		}
+	}
+	return a
+}
+
+// showState is outside of notWhileSettling, so that it also shows what that notes.
+func showState(s *Sandbox, c *call, next func() answer) answer {
+	return next().edit(func(body map[string]any) {
+		config, ok := body["Configuration"].(map[string]any)
+		if !ok {
+			config = body
+		}
+		if config["Version"] != "$LATEST" {
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		state := s.state(c.Region, fmt.Sprint(config["FunctionName"]))
+		config["State"], config["LastUpdateStatus"] = "Active", "Successful"
+		if time.Since(state.created) < s.options.Settling {
+			config["State"], config["StateReasonCode"], config["StateReason"] = "Pending", "Creating",
+				"The function is being created."
+			config["LastUpdateStatus"] = "InProgress"
+		} else if time.Since(state.changed) < s.options.Settling {
+			config["LastUpdateStatus"], config["LastUpdateStatusReasonCode"] = "InProgress", "Creating"
+		}
+		if !state.changed.IsZero() {
+			config["LastModified"] = state.changed.UTC().Format("2006-01-02T15:04:05.000-0700")
+		}
+	})
+}
+
+func keepCode(s *Sandbox, c *call, next func() answer) answer {
+	var in struct {
+		functionInput
+		Code functionInput
+	}
+	c.decode(&in)
+	a := next()
+	var config struct{ CodeSha256 string }
+	if !a.ok() || json.Unmarshal(a.body, &config) != nil {
+		return a
+	}
+	code := in.Code
+	if c.Operation == "UpdateFunctionCode" {
+		code = in.functionInput
+	}
+	packed, err := base64.StdEncoding.DecodeString(code.ZipFile)
+	if code.S3Bucket != "" {
+		var object answer
+		header := http.Header{"Authorization": {strings.Replace(c.Header.Get("Authorization"), "/lambda/", "/s3/", 1)}}
+		object, err = s.moto.do(c.Context(), http.MethodGet,
+			"/"+code.S3Bucket+"/"+(&url.URL{Path: code.S3Key}).EscapedPath(), header, nil)
+		packed = object.body
+	}
+	if err == nil {
+		s.mu.Lock()
+		s.code[config.CodeSha256] = packed
+		s.mu.Unlock()
+	}
+	return a
+}
+
+// reserved are the variables that a function cannot set ("Defined runtime environment variables", Lambda developer
+// guide).
+var reserved = []string{"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION",
+	"AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION",
+	"AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
+	"AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LAMBDA_RUNTIME_DIR",
+	"LAMBDA_TASK_ROOT"}
+
+func refuseConfiguration(_ *Sandbox, c *call, next func() answer) answer {
+	var in struct {
+		Runtime     string
+		Timeout     int
+		Environment struct{ Variables map[string]string }
+	}
+	c.decode(&in)
+	var used []string
+	for _, name := range reserved {
+		if _, ok := in.Environment.Variables[name]; ok {
+			used = append(used, name)
+		}
+	}
+	switch {
+	case used != nil:
+		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException",
+			"Lambda was unable to configure your environment variables because the environment variables you have "+
+				"provided contains reserved keys that are currently not supported for modification. Reserved keys "+
+				"used in this request: %s", strings.Join(used, ", "))
+	case in.Runtime == "go1.x" || in.Runtime == "provided":
+		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException",
+			"The runtime parameter of %s is no longer supported for creating or updating AWS Lambda functions. We "+
+				"recommend you use a supported runtime while creating or updating functions.", in.Runtime)
+	case in.Timeout > 900:
+		return c.refuse(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '%d' at "+
+			"'timeout' failed to satisfy constraint: Member must have value less than or equal to 900", in.Timeout)
+	}
+	return next()
+}

@@ -1,0 +1,378 @@
+package sandbox
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	goruntime "runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	lambdarun "github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/google/uuid"
+
+	"example.com/portable-notes/deploy/sandbox/function"
+	"example.com/portable-notes/notes/storetest"
+)
+
+// TestMain runs the tests, or is the function that they invoke: the bootstrap of their zips starts this program again.
+func TestMain(m *testing.M) {
+	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
+		handleEvents()
+		return
+	}
+	code := m.Run()
+	if shared.s != nil {
+		shared.s.Close()
+	}
+	os.Exit(code)
+}
+
+// handleEvents does what the last part of an event's path names; the body says what with.
+func handleEvents() {
+	switch os.Getenv("START") {
+	case "exit":
+		fmt.Println("about to exit")
+		os.Exit(3)
+	case "slow":
+		time.Sleep(2500 * time.Millisecond)
+	}
+	lambdarun.Start(func(ctx context.Context, event json.RawMessage) (any, error) {
+		var e struct{ RawPath, Path, Body string }
+		_ = json.Unmarshal(event, &e)
+		path := e.RawPath + e.Path
+		switch path[strings.LastIndex(path, "/")+1:] {
+		case "echo":
+			return map[string]any{"statusCode": 200, "body": string(event)}, nil
+		case "raw":
+			return json.RawMessage(e.Body), nil
+		case "big":
+			return map[string]any{"statusCode": 200, "body": strings.Repeat("x", function.MaxAnswer)}, nil
+		case "fail":
+			return nil, errors.New("on purpose")
+		case "panic":
+			panic("on purpose")
+		case "exit":
+			fmt.Print("no line break")
+			os.Exit(3)
+		case "exit0":
+			os.Exit(0)
+		case "hang":
+			select {}
+		case "sleep":
+			time.Sleep(300 * time.Millisecond)
+		case "environment":
+			return map[string]any{"statusCode": 200, "body": strings.Join(os.Environ(), "\n")}, nil
+		case "dynamodb", "local":
+			cfg, err := config.LoadDefaultConfig(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if strings.HasSuffix(path, "local") {
+				_, err = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) { o.RetryMaxAttempts = 1 }).ListTables(
+					ctx, nil)
+			} else {
+				_, err = dynamodb.NewFromConfig(cfg).DescribeTable(ctx,
+					&dynamodb.DescribeTableInput{TableName: &e.Body})
+			}
+			return map[string]any{"statusCode": 200, "body": fmt.Sprint(err)}, nil
+		}
+		fmt.Println("the function was here")
+		return map[string]any{"statusCode": 200, "body": path}, nil
+	})
+}
+
+// bootstrap is a zip whose bootstrap starts this program as the function.
+func bootstrap(t testing.TB) []byte {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packed(t, "bootstrap", "#!/bin/sh\nGORACE=atexit_sleep_ms=0 exec '"+self+"'\n", 0o755)
+}
+
+func packed(t testing.TB, name, content string, mode os.FileMode) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	header := &zip.FileHeader{Name: name}
+	header.SetMode(mode)
+	f, err := w.CreateHeader(header)
+	if err == nil {
+		_, err = io.WriteString(f, content)
+	}
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// said is what a sandbox says.
+type said struct {
+	sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.Lock()
+	defer s.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *said) String() string {
+	s.Lock()
+	defer s.Unlock()
+	return s.text.String()
+}
+
+var shared struct {
+	sync.Once
+	s   *Sandbox
+	log said
+	err error
+}
+
+// start starts a sandbox, which ends with the test.
+func start(t testing.TB, o Options) *Sandbox {
+	t.Helper()
+	s, err := Start(t.Context(), o)
+	if errors.Is(err, ErrNoMoto) {
+		storetest.Lacks(t, "moto", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// world is a sandbox that the tests share, as one of them uses it: names are its own.
+type world struct {
+	*Sandbox
+	t         testing.TB
+	name      string
+	roles     *iam.Client
+	functions *lambda.Client
+	gateway   *apigatewayv2.Client
+	groups    *cloudwatchlogs.Client
+	tables    *dynamodb.Client
+}
+
+func open(t testing.TB) *world {
+	t.Helper()
+	shared.Do(func() {
+		shared.s, shared.err = Start(context.Background(), Options{Log: &shared.log, Settling: time.Millisecond})
+	})
+	if errors.Is(shared.err, ErrNoMoto) {
+		storetest.Lacks(t, "moto", shared.err)
+	}
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return enter(t, shared.s)
+}
+
+func enter(t testing.TB, s *Sandbox) *world {
+	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &s.URL, Credentials: credentials.NewStaticCredentialsProvider(
+		"a", "b", ""), RetryMaxAttempts: 1}
+	return &world{s, t, "t" + uuid.NewString()[:8], iam.NewFromConfig(cfg), lambda.NewFromConfig(cfg),
+		apigatewayv2.NewFromConfig(cfg), cloudwatchlogs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)}
+}
+
+// did returns what a call answered, and ends the test if it failed.
+func did[T any](t testing.TB) func(out T, err error) T {
+	return func(out T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+}
+
+// trust lets a service assume a role.
+func trust(service string) *string {
+	return aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service +
+		`"},"Action":"sts:AssumeRole"}]}`)
+}
+
+// role makes a role with the statements of a policy.
+func (w *world) role(name, service, statements string) string {
+	w.t.Helper()
+	r := did[*iam.CreateRoleOutput](w.t)(w.roles.CreateRole(w.t.Context(), &iam.CreateRoleInput{RoleName: &name,
+		AssumeRolePolicyDocument: trust(service)}))
+	if statements != "" {
+		w.allow(name, statements)
+	}
+	return *r.Role.Arn
+}
+
+func (w *world) allow(name, statements string) {
+	w.t.Helper()
+	document := `{"Version":"2012-10-17","Statement":[` + statements + `]}`
+	did[*iam.PutRolePolicyOutput](w.t)(w.roles.PutRolePolicy(w.t.Context(), &iam.PutRolePolicyInput{RoleName: &name,
+		PolicyName: aws.String("policy"), PolicyDocument: &document}))
+}
+
+const allowLogs = `{"Effect":"Allow","Action":"logs:*","Resource":"*"}`
+
+// function makes a function with a role of its own, and waits until it is active.
+func (w *world) function(packed []byte, environment ...string) string {
+	w.t.Helper()
+	role := w.role(w.name, "lambda.amazonaws.com", allowLogs)
+	arch := lambdatypes.ArchitectureX8664
+	if goruntime.GOARCH == "arm64" {
+		arch = lambdatypes.ArchitectureArm64
+	}
+	in := &lambda.CreateFunctionInput{FunctionName: &w.name, Role: &role, Runtime: "provided.al2023",
+		Handler: aws.String("bootstrap"), Timeout: aws.Int32(5),
+		Architectures: []lambdatypes.Architecture{arch}, Code: &lambdatypes.FunctionCode{ZipFile: packed},
+		Environment: &lambdatypes.Environment{Variables: map[string]string{"NAME": "value"}}}
+	for _, one := range environment {
+		name, value, _ := strings.Cut(one, "=")
+		in.Environment.Variables[name] = value
+	}
+	arn := *did[*lambda.CreateFunctionOutput](w.t)(w.functions.CreateFunction(w.t.Context(), in)).FunctionArn
+	w.settle()
+	return arn
+}
+
+// settle waits until the function is active and updated.
+func (w *world) settle() {
+	w.t.Helper()
+	for {
+		c := did[*lambda.GetFunctionConfigurationOutput](w.t)(w.functions.GetFunctionConfiguration(w.t.Context(),
+			&lambda.GetFunctionConfigurationInput{FunctionName: &w.name}))
+		if c.State == "Active" && c.LastUpdateStatus == "Successful" {
+			return
+		}
+	}
+}
+
+// api makes an HTTP API with routes to a function, and a stage dev that deploys by itself.
+func (w *world) api(uri string, routes ...string) string {
+	w.t.Helper()
+	ctx := w.t.Context()
+	api := did[*apigatewayv2.CreateApiOutput](w.t)(w.gateway.CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: &w.name,
+		ProtocolType: types.ProtocolTypeHttp})).ApiId
+	i := did[*apigatewayv2.CreateIntegrationOutput](w.t)(w.gateway.CreateIntegration(ctx,
+		&apigatewayv2.CreateIntegrationInput{ApiId: api, IntegrationType: types.IntegrationTypeAwsProxy,
+			IntegrationUri: &uri, PayloadFormatVersion: aws.String("2.0")}))
+	for _, route := range routes {
+		did[*apigatewayv2.CreateRouteOutput](w.t)(w.gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: api,
+			RouteKey: &route, Target: aws.String("integrations/" + *i.IntegrationId)}))
+	}
+	w.stage(*api, "dev")
+	return *api
+}
+
+func (w *world) stage(api, name string) {
+	w.t.Helper()
+	did[*apigatewayv2.CreateStageOutput](w.t)(w.gateway.CreateStage(w.t.Context(),
+		&apigatewayv2.CreateStageInput{ApiId: &api, StageName: &name, AutoDeploy: aws.Bool(true)}))
+}
+
+// grant lets API Gateway invoke the function for what fits a pattern after the id of an API.
+func (w *world) grant(api, pattern string) {
+	w.t.Helper()
+	did[*lambda.AddPermissionOutput](w.t)(w.functions.AddPermission(w.t.Context(),
+		&lambda.AddPermissionInput{FunctionName: &w.name, StatementId: aws.String("test"),
+			Action:    aws.String("lambda:InvokeFunction"),
+			Principal: aws.String("apigateway.amazonaws.com"), SourceArn: aws.String("arn:aws:execute-api:us-east-1:" +
+				Account + ":" + api + "/" + pattern)}))
+}
+
+// reply is an answer, read whole.
+type replied struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// ask sends a request to an API, under the sandbox's address: path begins with the stage.
+func (w *world) ask(api, method, path, body string, headers ...string) replied {
+	w.t.Helper()
+	r, err := http.NewRequest(method, w.URL+apiPath+api+path, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.send(r, headers...)
+}
+
+func (w *world) send(r *http.Request, headers ...string) replied {
+	w.t.Helper()
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	a, err := http.DefaultClient.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = a.Body.Close() }()
+	content, err := io.ReadAll(a.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return replied{a.StatusCode, a.Header, string(content)}
+}
+
+// is fails the test unless an answer has a status and a body.
+func (r replied) is(t testing.TB, what string, status int, body string) {
+	t.Helper()
+	if r.status != status || body != "" && r.body != body {
+		t.Errorf("%s: %d %.300s, want %d %s", what, r.status, r.body, status, body)
+	}
+}
+
+// The bodies of API Gateway's own answers.
+const (
+	internal    = `{"message":"Internal Server Error"}`
+	unavailable = `{"message":"Service Unavailable"}`
+	noSuch      = `{"message":"Not Found"}`
+	forbidden   = `{"message":"Forbidden"}`
+)
+
+// logged waits until a log group has a text, and returns all that it has.
+func (w *world) logged(group, text string) string {
+	w.t.Helper()
+	var all []string
+	// CloudWatch tells nobody
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		all = nil
+		events, err := w.groups.FilterLogEvents(w.t.Context(),
+			&cloudwatchlogs.FilterLogEventsInput{LogGroupName: &group})
+		if err != nil {
+			continue
+		}
+		for _, e := range events.Events {
+			all = append(all, *e.Message)
+		}
+		if joined := strings.Join(all, "\n"); strings.Contains(joined, text) {
+			return joined
+		}
+	}
+	w.t.Errorf("the log group %s has no %q: %q", group, text, all)
+	return ""
+}
+
+func lambdaCode(t testing.TB) *lambdatypes.FunctionCode {
+	return &lambdatypes.FunctionCode{ZipFile: bootstrap(t)}
+}
