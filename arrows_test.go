@@ -14,8 +14,10 @@ import (
 
 const module = "example.com/portable-notes"
 
-// allowed are the arrows: what each package may import of this project's own. Requests flow one way, from a door to the
-// app, the notes and a store, and nothing calls back up. A package that is not here may import nothing of ours.
+// allowed lists, for each package, the packages of this project that it may import. Requests flow one way, from an adapter
+// to the app, the notes and a store. The operator's data flow one way too: facts reads AWS through cloud, gateway and
+// policy judge what it read, converge writes through cloud what stack says, and report prints. A package that is not here
+// may import nothing of ours.
 var allowed = map[string][]string{
 	"adapters/lambda": {"adapters/settings", "app", "app/jwt", "notes", "notes/dynamo", "notes/meter"},
 	"adapters/server": {"adapters/settings", "app", "app/about", "app/jwt", "app/token", "notes", "notes/bolt",
@@ -60,7 +62,7 @@ var allowed = map[string][]string{
 // suites may be imported by every test and by nothing else.
 var suites = []string{"app/apptest", "app/jwt/jwttest", "notes/dynamo/dynamotest", "notes/storetest"}
 
-// pure are the packages that only compute. They import nothing of forbidden.
+// pure are the packages that only compute. They import nothing of forbidden, and of ours each other alone.
 var (
 	pure      = []string{"deploy/call", "deploy/gateway", "deploy/policy"}
 	forbidden = []string{"context", "net/http", "os", module + "/deploy/cloud"}
@@ -93,6 +95,9 @@ func TestArrows(t *testing.T) {
 				t.Errorf("%s imports %s, and is to compute only", from, imported)
 			}
 			to, ours := strings.CutPrefix(imported, module+"/")
+			if ours && slices.Contains(pure, from) && !slices.Contains(pure, to) {
+				t.Errorf("%s imports %s, which does not compute only", from, imported)
+			}
 			if ours && (!slices.Contains(allowed[from], to) || slices.Contains(suites, to) && !slices.Contains(suites,
 				from)) {
 				t.Errorf("%s imports %s, which the layout does not allow: see allowed in arrows_test.go", from, to)

@@ -14,9 +14,12 @@ func downCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "remove what up made; the notes stay",
-		Long: `Removes what up made, in reverse: the API, the function with its grants, the log groups, the role. What
-is not of the stack, by its tags, is not touched. The table with its notes stays, unless --delete-data repeats the
-stack's name.`,
+		Long: `Removes what up made, in reverse: the API, the function with its grants, the log groups, also those of
+former stages, and the role. It stops at a thing of the stack's name that is not the stack's, by its tags. The table
+with its notes stays, unless --delete-data repeats the stack's name.
+
+What stays is listed: as kept what a flag removes; as left log groups and a table with names like the stack's that are
+not the stack's, or whose tags these credentials may not read.`,
 		Example: "  deploy down\n  deploy down --stack notes-dev --delete-data notes-dev",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

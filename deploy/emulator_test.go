@@ -19,6 +19,32 @@ import (
 const emulator = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@" +
 	"v0.0.0-20261030222936-bef5c4ba774d"
 
+// bothAnswer invokes the function in the sandbox and in the emulator with each event.
+const bothAnswer = `
+$DEPLOY table notes >/dev/null
+aws iam create-role --role-name notes \
+  --assume-role-policy-document '{"Version":"2012-10-17","Statement":{
+    "Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}}' >/dev/null
+aws iam put-role-policy --role-name notes --policy-name notes \
+  --policy-document '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}'
+aws lambda create-function --function-name notes --runtime provided.al2023 --handler bootstrap \
+  --architectures $ARCH --zip-file fileb://$ZIP --role arn:aws:iam::123456789012:role/notes \
+  --environment 'Variables={NOTES_STORE=dynamodb:notes,NOTES_AUTH=none}' >/dev/null
+NOTES_AUTH=none NOTES_STORE=dynamodb:notes env -u AWS_CA_BUNDLE $EMULATOR --log-level error \
+  --runtime-interface-emulator-address $ADDRESS $BOOTSTRAP >/dev/null 2>&1 &
+emulator=$!
+until curl -s -o /dev/null $ADDRESS/; do :; done
+out=$(mktemp)
+while read -r event; do
+  printf '%s' "$event" >$out.event
+  aws lambda invoke --function-name notes --payload fileb://$out.event $out >/dev/null
+  printf 'sandbox %s\n' "$(cat $out)"
+  printf 'emulator %s\n' "$(curl -s $ADDRESS/2015-03-31/functions/function/invocations --data-binary @$out.event)"
+done <$EVENTS
+kill $emulator
+rm $out $out.event
+`
+
 // TestProofAsTheEmulator: the same bootstrap answers the same events alike in the sandbox and under AWS's own runtime
 // emulator.
 func TestProofAsTheEmulator(t *testing.T) {
@@ -50,30 +76,6 @@ func TestProofAsTheEmulator(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	_ = listener.Close()
-	script := `
-$DEPLOY table notes >/dev/null
-aws iam create-role --role-name notes \
-  --assume-role-policy-document '{"Version":"2012-10-17","Statement":{
-    "Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}}' >/dev/null
-aws iam put-role-policy --role-name notes --policy-name notes \
-  --policy-document '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}'
-aws lambda create-function --function-name notes --runtime provided.al2023 --handler bootstrap \
-  --architectures $ARCH --zip-file fileb://$ZIP --role arn:aws:iam::123456789012:role/notes \
-  --environment 'Variables={NOTES_STORE=dynamodb:notes,NOTES_AUTH=none}' >/dev/null
-NOTES_AUTH=none NOTES_STORE=dynamodb:notes env -u AWS_CA_BUNDLE $EMULATOR --log-level error \
-  --runtime-interface-emulator-address $ADDRESS $BOOTSTRAP >/dev/null 2>&1 &
-emulator=$!
-until curl -s -o /dev/null $ADDRESS/; do :; done
-out=$(mktemp)
-while read -r event; do
-  printf '%s' "$event" >$out.event
-  aws lambda invoke --function-name notes --payload fileb://$out.event $out >/dev/null
-  printf 'sandbox %s\n' "$(cat $out)"
-  printf 'emulator %s\n' "$(curl -s $ADDRESS/2015-03-31/functions/function/invocations --data-binary @$out.event)"
-done <$EVENTS
-kill $emulator
-rm $out $out.event
-`
 	folder := t.TempDir()
 	if said, err := exec.Command("python3", "-m", "zipfile", "-e", zip, folder).CombinedOutput(); err != nil {
 		t.Fatal(err, string(said))
@@ -82,7 +84,7 @@ rm $out $out.event
 		"events"), []byte(strings.Join(events, "\n")+"\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	out, said, err := typed(t, script, "DEPLOY="+built(t), "ZIP="+zip, "ADDRESS="+address,
+	out, said, err := typed(t, bothAnswer, "DEPLOY="+built(t), "ZIP="+zip, "ADDRESS="+address,
 		"EMULATOR="+filepath.Join(tools, "aws-lambda-rie"), "BOOTSTRAP="+filepath.Join(folder, "bootstrap"),
 		"EVENTS="+filepath.Join(folder, "events"),
 		"ARCH="+map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH])

@@ -41,6 +41,36 @@ func (w *world) as(document string) {
 		*key.AccessKey.AccessKeyId, *key.AccessKey.SecretAccessKey, "")
 }
 
+// everything is a policy that allows all.
+const everything = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+
+// drift changes a role and the function by hand.
+func (w *world) drift() {
+	w.t.Helper()
+	ctx, role := w.t.Context(), w.name+"-us-east-1"
+	for _, err := range []error{
+		func() error {
+			_, err := w.roles().AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{
+				RoleName: &role, PolicyArn: aws.String("arn:aws:iam::aws:policy/ReadOnlyAccess")})
+			return err
+		}(),
+		func() error {
+			_, err := w.roles().PutRolePolicy(ctx, &iam.PutRolePolicyInput{
+				RoleName: &role, PolicyName: aws.String("more"), PolicyDocument: aws.String(everything)})
+			return err
+		}(),
+		func() error {
+			_, err := w.functions().UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
+				FunctionName: &w.name, Timeout: aws.Int32(3)})
+			return err
+		}(),
+	} {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
 // TestUnderThePrintedPolicy: up, up again, drift, permit and down work under the rights that up prints, with each
 // resource judged, and nothing is asked for that they do not allow.
 func TestUnderThePrintedPolicy(t *testing.T) {
@@ -57,10 +87,9 @@ func TestUnderThePrintedPolicy(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := enter(t)
-			ctx, role := t.Context(), w.name+"-us-east-1"
-			all := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+			ctx := t.Context()
 			bound, err := w.roles().CreatePolicy(ctx, &iam.CreatePolicyInput{
-				PolicyName: aws.String(w.name + "-bound"), PolicyDocument: &all})
+				PolicyName: aws.String(w.name + "-bound"), PolicyDocument: aws.String(everything)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,34 +125,14 @@ func TestUnderThePrintedPolicy(t *testing.T) {
 				"updated") {
 				t.Errorf("up again says %s", out)
 			}
-			for _, err := range []error{
-				func() error {
-					_, err := w.roles().AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{
-						RoleName: &role, PolicyArn: aws.String("arn:aws:iam::aws:policy/ReadOnlyAccess")})
-					return err
-				}(),
-				func() error {
-					_, err := w.roles().PutRolePolicy(ctx, &iam.PutRolePolicyInput{
-						RoleName: &role, PolicyName: aws.String("more"), PolicyDocument: &all})
-					return err
-				}(),
-				func() error {
-					_, err := w.functions().UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
-						FunctionName: &w.name, Timeout: aws.Int32(3)})
-					return err
-				}(),
-			} {
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
+			w.drift()
 			w.runs(append([]string{"up", "--zip", w.jwtZip()}, identity...)...)
 			w.runs("permit", "--api", w.api())
 			if got := w.state(w.name); got != made {
 				t.Errorf("up makes\n%s\nof\n%s", got, made)
 			}
 			out = w.runs(append([]string{"down", "--delete-data", w.name}, identity...)...)
-			if !strings.Contains(out, beside+" was left alone") {
+			if !strings.Contains(out, beside+" left: these credentials may not read whose it is") {
 				t.Errorf("down says %s", out)
 			}
 			judged := 0

@@ -15,25 +15,22 @@ import (
 	"example.com/portable-notes/deploy/sandbox"
 )
 
-// TestPermit: it heals an API that others made, opens what its routes need and nothing else, and leaves what is not
-// ours alone; what it cannot help it lists.
-func TestPermit(t *testing.T) {
-	t.Parallel()
-	w := enter(t)
-	w.up()
-	ctx, gateway := t.Context(), w.gateway()
+// anotherAPI makes an API of all kinds of routes, as others would, and returns its id and that of its authorizer.
+func (w *world) anotherAPI() (api, authorizer *string) {
+	w.t.Helper()
+	ctx, gateway := w.t.Context(), w.gateway()
 	arn := "arn:aws:lambda:us-east-1:" + sandbox.Account + ":function:" + w.name
 	made, err := gateway.CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: aws.String("another"), ProtocolType: "HTTP"})
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	api := made.ApiId
+	api = made.ApiId
 	if _, err := w.functions().PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: &w.name}); err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	if _, err := w.functions().CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: &w.name,
 		Name: aws.String("live"), FunctionVersion: aws.String("1")}); err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	integrations := map[string]string{}
 	for what, in := range map[string]*apigatewayv2.CreateIntegrationInput{
@@ -53,7 +50,7 @@ func TestPermit(t *testing.T) {
 		in.ApiId, in.PayloadFormatVersion = api, aws.String("2.0")
 		i, err := gateway.CreateIntegration(ctx, in)
 		if err != nil {
-			t.Fatal(err)
+			w.t.Fatal(err)
 		}
 		integrations[what] = "integrations/" + *i.IntegrationId
 	}
@@ -62,7 +59,7 @@ func TestPermit(t *testing.T) {
 	for key, what := range routes {
 		if _, err := gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: api, RouteKey: &key,
 			Target: aws.String(integrations[what])}); err != nil {
-			t.Fatal(err)
+			w.t.Fatal(err)
 		}
 	}
 	for _, stage := range []string{"dev", "$default"} {
@@ -72,9 +69,26 @@ func TestPermit(t *testing.T) {
 		}
 		if _, err := gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: api, StageName: &stage,
 			AutoDeploy: aws.Bool(true), StageVariables: variables}); err != nil {
-			t.Fatal(err)
+			w.t.Fatal(err)
 		}
 	}
+	a, err := gateway.CreateAuthorizer(ctx, &apigatewayv2.CreateAuthorizerInput{ApiId: api,
+		Name: aws.String("mine"), AuthorizerType: "REQUEST", AuthorizerUri: &arn,
+		AuthorizerPayloadFormatVersion: aws.String("2.0"), IdentitySource: []string{"$request.header.Authorization"}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return api, a.AuthorizerId
+}
+
+// TestPermit: it heals an API that others made, opens what its routes need and nothing else, and leaves what is not
+// ours alone; what it cannot help it lists.
+func TestPermit(t *testing.T) {
+	t.Parallel()
+	w := enter(t)
+	w.up()
+	ctx := t.Context()
+	api, authorizer := w.anotherAPI()
 	ask := func(path string) int {
 		a, err := http.Get(w.URL + "/_aws/execute-api/" + *api + path)
 		if err != nil {
@@ -82,12 +96,6 @@ func TestPermit(t *testing.T) {
 		}
 		_ = a.Body.Close()
 		return a.StatusCode
-	}
-	authorizer, err := gateway.CreateAuthorizer(ctx, &apigatewayv2.CreateAuthorizerInput{ApiId: api,
-		Name: aws.String("mine"), AuthorizerType: "REQUEST", AuthorizerUri: &arn,
-		AuthorizerPayloadFormatVersion: aws.String("2.0"), IdentitySource: []string{"$request.header.Authorization"}})
-	if err != nil {
-		t.Fatal(err)
 	}
 	// Statements of SAM, CDK, Serverless, Terraform and the console, for another API.
 	for i, pattern := range []string{"*/GET/notes", "*/*/notes/{id}", "*", "*/*", "*/$default"} {
@@ -138,13 +146,23 @@ func TestPermit(t *testing.T) {
 	}
 	want := map[string]bool{"dev/GET/notes": true, "dev/*/notes/*": true, "dev/$default": true,
 		"$default/GET/notes": true, "$default/*/notes/*": true, "$default/$default": true, "$default/GET/stage": true,
-		"authorizers/" + *authorizer.AuthorizerId: true}
+		"authorizers/" + *authorizer: true}
 	if fmt.Sprint(facts) != fmt.Sprint(want) {
 		t.Errorf("permit wrote %v, want %v", facts, want)
 	}
 	if !strings.HasPrefix(statements(), strings.TrimSuffix(before, "]}")) {
 		t.Error("permit changed what was there")
 	}
+}
+
+// TestPermitAgain: what others opened is not opened again, what no route needs goes, and mistakes are told.
+func TestPermitAgain(t *testing.T) {
+	t.Parallel()
+	w := enter(t)
+	w.up()
+	ctx, gateway := t.Context(), w.gateway()
+	api, _ := w.anotherAPI()
+	w.runs("permit", "--api", *api, "--function", w.name)
 	// With a statement that opens everything nothing is missing.
 	if _, err := w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name,
 		StatementId: aws.String("wide"), Action: aws.String("lambda:InvokeFunction"),

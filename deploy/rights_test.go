@@ -21,37 +21,40 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
+// use makes, reads, changes, lists and removes a note, and returns the statuses.
+func (w *world) use() (statuses string) {
+	w.t.Helper()
+	base := w.URL + "/_aws/execute-api/" + w.api() + "/dev/notes"
+	id := ""
+	for _, c := range [][3]string{{"POST", "", `{"title":"x"}`}, {"GET", "ID", ""}, {"PATCH", "ID",
+		`{"title":"y"}`}, {"GET", "", ""}, {"DELETE", "ID", ""}} {
+		r, err := http.NewRequest(c[0], base+strings.Replace(c[1], "ID", "/"+id, 1), strings.NewReader(c[2]))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		a, err := http.DefaultClient.Do(r)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		body, _ := io.ReadAll(a.Body)
+		_ = a.Body.Close()
+		if m := regexp.MustCompile(`"id":"([^"]+)"`).FindSubmatch(body); m != nil {
+			id = string(m[1])
+		}
+		statuses += fmt.Sprint(a.StatusCode, " ")
+	}
+	return statuses
+}
+
 // TestLeastPrivilege: the service makes the calls that its role allows and no others, and misses each of them.
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	w := enter(t)
 	w.up()
 	ctx, role, session := t.Context(), w.name+"-us-east-1", ":assumed-role/"+w.name+"-us-east-1/"
-	use := func() (statuses string) {
-		base := w.URL + "/_aws/execute-api/" + w.api() + "/dev/notes"
-		id := ""
-		for _, c := range [][3]string{{"POST", "", `{"title":"x"}`}, {"GET", "ID", ""}, {"PATCH", "ID",
-			`{"title":"y"}`}, {"GET", "", ""}, {"DELETE", "ID", ""}} {
-			r, err := http.NewRequest(c[0], base+strings.Replace(c[1], "ID", "/"+id, 1), strings.NewReader(c[2]))
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Header.Set("Content-Type", "application/json")
-			a, err := http.DefaultClient.Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			body, _ := io.ReadAll(a.Body)
-			_ = a.Body.Close()
-			if m := regexp.MustCompile(`"id":"([^"]+)"`).FindSubmatch(body); m != nil {
-				id = string(m[1])
-			}
-			statuses += fmt.Sprint(a.StatusCode, " ")
-		}
-		return statuses
-	}
 	const good = "201 200 200 200 204 "
-	if got := use(); got != good {
+	if got := w.use(); got != good {
 		t.Fatalf("the service answers %s", got)
 	}
 	recorded := func() (actions []string) {
@@ -100,7 +103,7 @@ func TestLeastPrivilege(t *testing.T) {
 				FunctionName: &w.name, Description: &action}); err != nil {
 				t.Fatal(err)
 			}
-			use()
+			w.use()
 			for end := time.Now().Add(10 * time.Second); !slices.ContainsFunc(w.Calls(), func(c sandbox.Call) bool {
 				return strings.Contains(c.Caller, session) && c.Action() == action && c.Refusal != ""
 			}); time.Sleep(20 * time.Millisecond) { // log lines come a little later
@@ -108,7 +111,7 @@ func TestLeastPrivilege(t *testing.T) {
 					t.Fatalf("nobody misses %s", action)
 				}
 			}
-		} else if got := use(); got == good {
+		} else if got := w.use(); got == good {
 			t.Errorf("the service does not miss %s", action)
 		}
 	}

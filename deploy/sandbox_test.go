@@ -165,12 +165,8 @@ curl -s -w ' gone %{http_code}\n' $url
 	}
 }
 
-// TestProofArticle: the story that this program exists for, word for word, with the aws CLI alone; and then each line
-// of its table of errors.
-func TestProofArticle(t *testing.T) {
-	t.Parallel()
-	zip := function(t)
-	const script = `
+// article is the story as it is typed, and then each line of its table of errors.
+const article = `
 aws() { command aws --output text "$@"; }
 deny=$(mktemp)
 trust='{"Version":"2012-10-17","Statement":[{
@@ -239,6 +235,12 @@ until messages /aws/lambda/notes | grep -q 'Task timed out'; do :; done
 messages /aws/lambda/notes
 rm $deny
 `
+
+// TestProofArticle: the story that this program exists for, word for word, with the aws CLI alone; and then each line
+// of its table of errors.
+func TestProofArticle(t *testing.T) {
+	t.Parallel()
+	zip := function(t)
 	slow := filepath.Join(t.TempDir(), "slow.zip")
 	if err := os.WriteFile(slow, zipped(t,
 		"#!/bin/sh\ncurl -s -o /dev/null http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next\nexec "+
@@ -246,7 +248,7 @@ rm $deny
 		t.Fatal(err)
 	}
 	arch := map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]
-	out, said, err := typed(t, script, "DEPLOY="+built(t), "ZIP="+zip, "SLOW="+slow, "ARCH="+arch)
+	out, said, err := typed(t, article, "DEPLOY="+built(t), "ZIP="+zip, "SLOW="+slow, "ARCH="+arch)
 	if err != nil {
 		t.Fatalf("%v; %s; %s", err, out, said)
 	}

@@ -1,4 +1,4 @@
-// Package converge brings what is on AWS to what it must be: it alone changes something there.
+// Package converge brings what is on AWS to what package stack says. No other package makes calls that change AWS.
 package converge
 
 import (
@@ -21,7 +21,7 @@ import (
 // ErrDisagree is a function and an API of one stack that are set up for different callers.
 var ErrDisagree = errors.New("it is not clear who may use the service")
 
-// New returns a converger for a stack, or for a single thing where the name is "".
+// New returns a converger for the stack of a name. An empty name is for one thing that belongs to no stack.
 func New(c *cloud.Cloud, stack string, r *report.Report) *Converger {
 	return &Converger{Cloud: c, Report: r, refs: map[string]string{"stack": stack}, twins: map[string]any{}}
 }
@@ -30,7 +30,7 @@ func New(c *cloud.Cloud, stack string, r *report.Report) *Converger {
 type Converger struct {
 	*cloud.Cloud
 	refs   map[string]string
-	twins  map[string]any // by the id of what a lost answer left behind, the call that removes it
+	twins  map[string]any // the calls that remove duplicates, which lost answers left; by the duplicate's id
 	Report *report.Report
 }
 
@@ -252,10 +252,10 @@ func (c *Converger) await(ctx context.Context, s stack.Step, done func(found) bo
 // tagWait is how long a thing without tags is read again: tags of a new table come late.
 const tagWait = 30 * time.Second
 
-// ours tells by its tags that a thing is of this stack. What is not ours is not touched.
+// ours returns an error if a thing is not of this stack, by its tags. Where it has none they are awaited.
 func (c *Converger) ours(ctx context.Context, s stack.Step, answer any) error {
 	if s.TagsAt == "" {
-		return nil // Pick has told
+		return nil // Pick selects by tags
 	}
 	return cloud.Retry(ctx, tagWait, func() error {
 		tags, err := c.tags(ctx, s, answer)

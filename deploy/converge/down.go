@@ -14,34 +14,44 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// Down removes a stack. What is gone already is no failure.
+// Down removes a stack. What is gone already is no failure. It stops at the first thing that is not of this stack. The
+// table stays unless data is true; what stays is reported as kept or left.
 func (c *Converger) Down(ctx context.Context, s stack.Stack, data bool) error {
 	steps := s.Steps()
 	other, _ := s.OtherRole()
 	steps = append([]stack.Step{other}, steps...)
-	groups, err := c.others(ctx, s)
+	groups, err := c.formerStages(ctx, s)
 	if err != nil {
-		return fmt.Errorf("access logs of other stages: %w", err)
+		return fmt.Errorf("access logs of former stages: %w", err)
 	}
 	for _, group := range groups {
 		steps = append([]stack.Step{group}, steps...)
 	}
 	for i, step := range slices.Backward(steps) {
 		if step.Remove == nil {
-			continue // it goes with its API
+			continue // deleting the API deletes it too
 		}
 		is, err := c.find(ctx, step)
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.What, err)
 		}
 		if step.Data && !data {
-			if is.exists {
+			if !is.exists {
+				continue
+			}
+			why, err := c.foreign(ctx, step, is.answer)
+			switch {
+			case err != nil:
+				return fmt.Errorf("%s: %w", step.What, err)
+			case why != "":
+				c.Report.Done(step.What, report.Left, why)
+			default:
 				c.Report.Done(step.What, report.Kept, "it stays, with its notes; --delete-data "+s.Name+" removes it")
 			}
 			continue
 		}
 		if !is.exists {
-			if i >= len(steps)-len(s.Steps()) {
+			if i >= len(steps)-len(s.Steps()) { // of what a stack always has
 				c.Report.Done(step.What, report.Missing, "")
 			}
 			continue
@@ -75,8 +85,9 @@ func (c *Converger) Down(ctx context.Context, s stack.Stack, data bool) error {
 	return nil
 }
 
-// others are the access log groups of other stages that the stack had.
-func (c *Converger) others(ctx context.Context, s stack.Stack) (steps []stack.Step, err error) {
+// formerStages returns the steps of the access log groups that other stages of the stack left. Groups with such names
+// that are not the stack's are reported as left.
+func (c *Converger) formerStages(ctx context.Context, s stack.Stack) (steps []stack.Step, err error) {
 	prefix := stack.AccessLogPrefix + s.Name + "-"
 	list, err := c.Do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &prefix})
 	if err != nil {
@@ -92,15 +103,30 @@ func (c *Converger) others(ctx context.Context, s stack.Stack) (steps []stack.St
 		if err != nil {
 			return nil, err
 		}
-		tags, err := c.tags(ctx, step, is.answer)
+		why, err := c.foreign(ctx, step, is.answer)
 		switch {
-		case cloud.Code(err) == "AccessDeniedException": // the rights that up prints are for this stage's group
-			c.Report.Note("log group %s was left alone: these credentials may not read whose it is", name)
 		case err != nil:
 			return nil, err
-		case c.own(tags):
+		case why != "":
+			c.Report.Done(step.What, report.Left, why)
+		default:
 			steps = append(steps, step)
 		}
 	}
 	return steps, nil
+}
+
+// foreign returns why a step's thing is not known to be of this stack; "" where it is. Unlike ours it does not wait for
+// tags that come late: nothing is done to the thing.
+func (c *Converger) foreign(ctx context.Context, s stack.Step, answer any) (why string, err error) {
+	tags, err := c.tags(ctx, s, answer)
+	switch {
+	case cloud.Code(err) == "AccessDeniedException": // up --print-policy allows it of this stage's group alone
+		return "these credentials may not read whose it is", nil
+	case err != nil:
+		return "", err
+	case !c.own(tags):
+		return "it is not of this stack", nil
+	}
+	return "", nil
 }

@@ -2,6 +2,7 @@ package converge
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -16,9 +17,9 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// TestOthers: of the log groups with names like the stack's, those of its former stages go; a group that may not be
-// read is left alone and named.
-func TestOthers(t *testing.T) {
+// TestFormerStages: of the log groups with names like the stack's, those of its former stages go; those of others, and
+// one that may not be read, are reported as left.
+func TestFormerStages(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		group := func(stage string) string {
@@ -45,12 +46,70 @@ func TestOthers(t *testing.T) {
 	var out bytes.Buffer
 	r := report.New(&out, &out, false)
 	s := stack.Stack{Name: "notes", Partition: "aws", Region: "us-east-1", Account: "123456789012", Stage: "dev"}
-	steps, err := New(c, "notes", r).others(t.Context(), s)
+	steps, err := New(c, "notes", r).formerStages(t.Context(), s)
 	if err != nil || len(steps) != 1 || !strings.HasSuffix(steps[0].What, "notes-former") {
 		t.Errorf("%v, %v", steps, err)
 	}
-	if err := r.End(nil); err != nil || strings.Count(out.String(), "left alone") != 1 ||
-		!strings.Contains(out.String(), "notes-dev-dev was left alone") {
+	if err := r.End(nil); err != nil || strings.Count(out.String(), " left: ") != 2 ||
+		!strings.Contains(out.String(), "notes-dev-dev left: these credentials may not read whose it is") ||
+		!strings.Contains(out.String(), "notes-theirs left: it is not of this stack") {
 		t.Errorf("%v, it says %s", err, &out)
+	}
+}
+
+// TestKept: the JSON of down has one state for each thing that stays: the stack's own table is kept, a foreign one
+// left.
+func TestKept(t *testing.T) {
+	for _, c := range []struct {
+		owner string
+		want  report.State
+	}{{"notes", report.Kept}, {"other", report.Left}} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			operation := r.Header.Get("X-Amz-Target")
+			switch {
+			case strings.HasSuffix(operation, "DescribeLogGroups"):
+				_, _ = io.WriteString(w, `{"logGroups":[]}`)
+			case strings.HasSuffix(operation, "DescribeTable"):
+				_, _ = io.WriteString(w, `{"Table":{"TableName":"notes"}}`)
+			case strings.HasSuffix(operation, "ListTagsOfResource"):
+				_, _ = io.WriteString(w, `{"Tags":[{"Key":"notes-stack","Value":"`+c.owner+`"},`+
+					`{"Key":"notes-region","Value":"us-east-1"}]}`)
+			case strings.HasSuffix(r.URL.Path, "/apis"):
+				_, _ = io.WriteString(w, `{"items":[]}`)
+			case r.URL.Path == "/": // IAM
+				w.WriteHeader(404)
+				_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>NoSuchEntity</Code></Error></ErrorResponse>`)
+			default:
+				w.Header().Set("X-Amzn-ErrorType", "ResourceNotFoundException")
+				w.WriteHeader(404)
+			}
+		}))
+		t.Cleanup(server.Close)
+		aws := cloud.New(aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL,
+			Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
+		var out bytes.Buffer
+		r := report.New(&out, &out, true)
+		s := stack.Stack{Name: "notes", Partition: "aws", Region: "us-east-1", Account: "123456789012", Stage: "dev"}
+		if err := r.End(New(aws, "notes", r).Down(t.Context(), s, false)); err != nil {
+			t.Fatal(err)
+		}
+		var says struct {
+			Steps []struct {
+				What  string
+				State report.State
+			}
+		}
+		if err := json.Unmarshal(out.Bytes(), &says); err != nil {
+			t.Fatal(err)
+		}
+		var states []report.State
+		for _, step := range says.Steps {
+			if step.What == "table notes" {
+				states = append(states, step.State)
+			}
+		}
+		if len(states) != 1 || states[0] != c.want {
+			t.Errorf("the table of %s is %v, it says %s", c.owner, states, &out)
+		}
 	}
 }

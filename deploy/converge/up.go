@@ -36,7 +36,10 @@ var errVanished = errors.New("it was removed a moment ago: run this again")
 
 // Up makes a stack what it must be. Where a part vanishes meanwhile, it begins again.
 func (c *Converger) Up(ctx context.Context, s stack.Stack, o Options) (err error) {
-	for range 3 {
+	for again := range 3 {
+		if again > 0 {
+			c.Report.Again()
+		}
 		u := &up{Converger: c, stack: s, options: o, began: time.Now()}
 		if err = u.phases(ctx); !errors.Is(err, errVanished) {
 			break
@@ -107,6 +110,15 @@ func (u *up) confirm(ctx context.Context) error {
 		return ctx.Err()
 	}
 	u.Forget()
+	if err := u.exist(ctx); err != nil {
+		return err
+	}
+	u.unchanged = nil
+	return nil
+}
+
+// exist returns [errVanished] where something that was found does not exist any more.
+func (u *up) exist(ctx context.Context) error {
 	for _, step := range u.unchanged {
 		is, err := u.find(ctx, step)
 		if err == nil && !is.exists {
@@ -116,7 +128,6 @@ func (u *up) confirm(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", step.What, err)
 		}
 	}
-	u.unchanged = nil
 	return nil
 }
 
@@ -128,6 +139,9 @@ func (u *up) found(ctx context.Context, step stack.Step, do func() error) error 
 		if cloud.IsNotFound(err) {
 			u.Forget()
 			u.Report.Waits(step.What + ", of which AWS says that something does not exist")
+			if vanished := u.exist(ctx); vanished != nil {
+				return vanished
+			}
 			return cloud.Later(err)
 		}
 		return err
@@ -164,7 +178,7 @@ func (u *up) grants(ctx context.Context) error {
 	}
 	granted, err := u.permitter.Add(ctx, u.needed)
 	if err == nil && granted < len(u.needed) { // a route without its grant would answer 500
-		return fmt.Errorf("the function %s is gone: run this again", s.Name)
+		return fmt.Errorf("function %s: %w", s.Name, errVanished)
 	}
 	return err
 }

@@ -1,4 +1,5 @@
-// Package facts reads what a judgement needs: from AWS. It changes nothing.
+// Package facts reads AWS, and returns what it reads as values such as [gateway.Facts]. It judges nothing and changes
+// nothing.
 package facts
 
 import (

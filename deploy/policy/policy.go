@@ -126,6 +126,8 @@ type Request struct {
 	Resource  string // the ARN that it is done to
 	// condition keys and their values, such as AWS:SourceArn; keys are compared without case
 	Context map[string]string
+	// Undecided reports whether a key that Context lacks may have a value nevertheless. nil: none may.
+	Undecided func(key string) bool
 }
 
 // Caller is who wants it.
@@ -219,7 +221,8 @@ func (s Statement) matches(r Request) Reason {
 	for _, operator := range sorted(s.Condition) {
 		keys := s.Condition[operator]
 		for _, key := range sorted(keys) {
-			if !known(operator) || variables(keys[key]) {
+			_, told := r.value(key)
+			if !known(operator) || variables(keys[key]) || !told && r.Undecided != nil && r.Undecided(key) {
 				r := unknown("Condition", fmt.Sprintf("%s %s %v", operator, key, keys[key]))
 				doubt = &r
 			} else if value, there := r.value(key); !holds(operator, keys[key], value, there) {

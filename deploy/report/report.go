@@ -22,18 +22,20 @@ const (
 	Updated   State = "updated"
 	Unchanged State = "unchanged"
 	Removed   State = "removed"
-	Kept      State = "kept"     // though it could be removed
+	Kept      State = "kept"     // it is the stack's and stays; a flag removes it
+	Left      State = "left"     // it is not the stack's, or that cannot be told
 	Missing   State = "missing"  // there was nothing to remove
-	Unhelped  State = "unhelped" // no grant can help it
+	Unhelped  State = "unhelped" // of a route that no grant can make work
 	Changing  State = "changing" // it will be updated
 	OK        State = "ok"       // it was built, or tried, and is as it must be
 
 	Allowed State = "allowed"
 	Refused State = "refused"
-	Unsure  State = "unsure" // AWS does not document which of the two it is
+	Unsure  State = "unsure" // allowed or refused: AWS does not document which
 )
 
-// format is the version of the JSON of a report.
+// format is the version of the JSON of a report. It grows where a field or a state changes its meaning; a new state
+// does not count.
 const format = 1
 
 // Report is what one command says. Its JSON has the fields below.
@@ -44,6 +46,7 @@ type Report struct {
 
 	began  time.Time
 	waited bool
+	again  bool
 
 	Version int      `json:"version"`
 	Steps   []step   `json:"steps"`
@@ -68,10 +71,12 @@ func New(out, err io.Writer, asJSON bool) *Report {
 	return r
 }
 
-// Done says what became of a thing. The detail is for people; "" is none. That a thing is unchanged is not said where
-// something was said of it before.
+// Again tells that the command begins again. From then on a thing that has a line gets none for being unchanged.
+func (r *Report) Again() { r.again = true }
+
+// Done says what became of a thing. The detail is for people; "" is none.
 func (r *Report) Done(what string, state State, detail string) {
-	if state == Unchanged && slices.ContainsFunc(r.Steps, func(s step) bool { return s.What == what }) {
+	if r.again && state == Unchanged && slices.ContainsFunc(r.Steps, func(s step) bool { return s.What == what }) {
 		return
 	}
 	took := time.Since(r.began).Round(100 * time.Millisecond)

@@ -34,7 +34,8 @@ func TestReport(t *testing.T) {
 				r.Waits("nobody looks")
 				time.Sleep(2 * time.Second)
 				r.Done("b", Updated, "<x>")
-				r.Done("a", Unchanged, "") // as it was made
+				r.Again()
+				r.Done("a", Unchanged, "")
 				r.Note("A note of %d.", 1)
 				if err := r.End(c.err); !errors.Is(err, c.err) {
 					t.Errorf("it ends with %v", err)

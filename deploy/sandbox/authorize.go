@@ -21,10 +21,11 @@ func (x *exchange) authorize() error {
 	forbidden := &problem{status: http.StatusForbidden, message: "Forbidden"}
 	switch x.route.AuthorizationType {
 	case types.AuthorizationTypeAwsIam:
-		if credential.FindString(x.r.Header.Get("Authorization")) == "" {
+		signed := credential.FindStringSubmatch(x.r.Header.Get("Authorization"))
+		if signed == nil || !x.mayCall(signed[1]) {
 			return forbidden
 		}
-		return nil // signed by the operator, who may do all; signatures are not checked here
+		return nil
 	case types.AuthorizationTypeJwt, types.AuthorizationTypeCustom:
 		a := x.routes.authorizers[*orEmpty(x.route.AuthorizerId)]
 		if a == nil {
@@ -36,6 +37,20 @@ func (x *exchange) authorize() error {
 		return x.authorizeLambda(a)
 	}
 	return nil
+}
+
+// mayCall judges whether who signs with a key may call the route. Signatures are not checked here.
+func (x *exchange) mayCall(key string) bool {
+	who := x.s.signer(key)
+	if who == nil {
+		return !strings.HasPrefix(key, keyPrefix) // the operator may do all, a function that has ended nothing
+	}
+	on := x.policyAPI().Presented(*x.stage.StageName, *x.route.RouteKey, x.r.Method, x.path)[0]
+	refusal := x.s.judge(x.r.Context(), *who, x.region, demand{action: "execute-api:Invoke", resource: on})
+	if refusal != "" {
+		x.s.log.Printf("the request is refused: %s", refusal)
+	}
+	return refusal == ""
 }
 
 // identity are the values of an authorizer's identity sources, such as $request.header.Authorization; nil if one is

@@ -58,6 +58,10 @@ var differences = []difference{
 		"policies", "IAM user guide, policy evaluation logic", noteKey},
 	{"sts:AssumeRole", "any role is assumed, also one that is not there",
 		"if its trust policy allows it; the session is judged", "STS API reference, AssumeRole", assumeRole},
+	{"sts:GetSessionToken", "one key for all", "a key for the caller", "STS API reference, GetSessionToken",
+		sessionToken},
+	{"sts:GetFederationToken sts:AssumeRoleWithWebIdentity sts:AssumeRoleWithSAML", "a session that may do all",
+		"sessions with the rights of a policy or a role; here none", "STS API reference", own(noFederation)},
 	{"iam:SimulatePrincipalPolicy", "500", "judges a role's policies", "IAM API reference, SimulatePrincipalPolicy",
 		own(simulate)},
 
@@ -183,7 +187,7 @@ func simulate(s *Sandbox, c *call) answer {
 	source := form.Get("PolicySourceArn")
 	r, err := s.readRole(c.Context(), source)
 	if err != nil {
-		return c.refuse(http.StatusNotFound, "NoSuchEntity", "The role with name %s cannot be found.", roleName(source))
+		return c.refuse(http.StatusNotFound, "NoSuchEntity", "The role with name %s cannot be found.", baseName(source))
 	}
 	resources := values("ResourceArns.member.")
 	if resources == nil {

@@ -230,15 +230,13 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestJWT: tokens of an issuer let in whom they name, and an issuer that is silent or missing lets nobody in.
-func TestJWT(t *testing.T) {
-	w := open(t)
-	ctx := t.Context()
+// issues returns an issuer of tokens, and a function that signs claims.
+func issues(t *testing.T) (issuer *httptest.Server, token func(claims string) string) {
+	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var issuer *httptest.Server
 	issuer = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/.well-known/openid-configuration":
@@ -249,18 +247,13 @@ func TestJWT(t *testing.T) {
 				Algorithm: "RS256", Use: "sig"}}})
 		}
 	}))
-	defer issuer.Close()
-	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter,
-		r *http.Request) {
-		<-r.Context().Done()
-	}))
-	defer silent.Close()
+	t.Cleanup(issuer.Close)
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: "1"}},
 		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := func(claims string) string {
+	return issuer, func(claims string) string {
 		signed, err := signer.Sign([]byte(claims))
 		if err != nil {
 			t.Fatal(err)
@@ -271,6 +264,18 @@ func TestJWT(t *testing.T) {
 		}
 		return "Bearer " + text
 	}
+}
+
+// TestJWT: tokens of an issuer let in whom they name, and an issuer that is silent or missing lets nobody in.
+func TestJWT(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	issuer, token := issues(t)
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter,
+		r *http.Request) {
+		<-r.Context().Done()
+	}))
+	defer silent.Close()
 	api := w.api(w.function(bootstrap(t)), "GET /echo")
 	w.grant(api, "*")
 	route := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx,

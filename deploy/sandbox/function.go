@@ -119,7 +119,7 @@ const keyPrefix = "ASIASANDBOX"
 func (s *Sandbox) begin(region string, c *function.Configuration) function.Session {
 	name, key := *c.FunctionName, keyPrefix+rand.Text()[:12]
 	who := &principal{owner: *c.Role,
-		arn: "arn:" + partition(region) + ":sts::" + Account + ":assumed-role/" + roleName(*c.Role) + "/" + name}
+		arn: "arn:" + partition(region) + ":sts::" + Account + ":assumed-role/" + baseName(*c.Role) + "/" + name}
 	group := "/aws/lambda/" + name
 	if l := c.LoggingConfig; l != nil && l.LogGroup != nil {
 		group = *l.LogGroup

@@ -104,16 +104,18 @@ func TestHost(t *testing.T) {
 	ask("/$default/notes").is(t, "$default is in no path", 404, noSuch)
 }
 
-// TestEvents: functions get the events that AWS documents and that API Gateway sent.
-func TestEvents(t *testing.T) {
-	w := open(t)
+// eventer is a world whose function answers with its event, and a way to get that for a request.
+func eventer(t *testing.T) (w *world, api string, event func(method, path, body string,
+	headers ...string) map[string]any) {
+	t.Helper()
+	w = open(t)
 	ctx := t.Context()
-	api := w.api(w.function(bootstrap(t)), "$default", "ANY /my/{proxy+}")
+	api = w.api(w.function(bootstrap(t)), "$default", "ANY /my/{proxy+}")
 	did[*apigatewayv2.CreateStageOutput](t)(w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api,
 		StageName: aws.String("$default"), AutoDeploy: aws.Bool(true),
 		StageVariables: map[string]string{"stageVariable1": "value1"}}))
 	w.grant(api, "*")
-	event := func(method, path, body string, headers ...string) map[string]any {
+	return w, api, func(method, path, body string, headers ...string) map[string]any {
 		t.Helper()
 		a := w.ask(api, method, path, body, headers...)
 		var e map[string]any
@@ -122,6 +124,11 @@ func TestEvents(t *testing.T) {
 		}
 		return e
 	}
+}
+
+// TestEvents: functions get the events that AWS documents and that API Gateway sent.
+func TestEvents(t *testing.T) {
+	_, api, event := eventer(t)
 
 	// Payload format 2.0: the event that API Gateway sent for this request, as AWS's own library keeps it for its
 	// tests.
@@ -149,9 +156,14 @@ func TestEvents(t *testing.T) {
 	delete(got["headers"].(map[string]any), "accept-encoding") // which Go's client always sends
 	same(t, "", got, want, "/headers/x-amzn-trace-id", "/headers/x-forwarded-for", "/requestContext/http/sourceIp",
 		"/requestContext/requestId", "/requestContext/time", "/requestContext/timeEpoch")
+}
 
+// TestEventsOfTheGuide: events are as the developer guide shows them, in both payload formats.
+func TestEventsOfTheGuide(t *testing.T) {
+	w, api, event := eventer(t)
+	ctx := t.Context()
 	// The example of the developer guide.
-	got = event("POST", "/$default/my/a/echo?parameter1=value1&parameter1=value2&parameter2=value", "Hello", "Header1",
+	got := event("POST", "/$default/my/a/echo?parameter1=value1&parameter1=value2&parameter2=value", "Hello", "Header1",
 		"value1", "Header2", "value1", "Header2", "value2", "Cookie", "cookie1; cookie2", "Content-Type", "text/plain")
 	for path, want := range map[string]any{
 		"version": "2.0", "rawPath": "/my/a/echo",
@@ -272,7 +284,20 @@ func TestStages(t *testing.T) {
 		*all[0].DeploymentId != *after.DeploymentId {
 		t.Errorf("the deployments are %v", all)
 	}
+}
 
+// TestAccessLog: a stage's access log has a line for each request, to a group that is there.
+func TestAccessLog(t *testing.T) {
+	w := open(t)
+	ctx, name := t.Context(), aws.String("prod")
+	api := w.api(w.function(bootstrap(t)), "GET /notes", "GET /later")
+	w.grant(api, "*")
+	w.stage(api, *name)
+	update := func(change apigatewayv2.UpdateStageInput) *apigatewayv2.UpdateStageOutput {
+		t.Helper()
+		change.ApiId, change.StageName = &api, name
+		return did[*apigatewayv2.UpdateStageOutput](t)(w.gateway.UpdateStage(ctx, &change))
+	}
 	group := aws.String("/aws/vendedlogs/" + w.name)
 	destination := aws.String("arn:aws:logs:us-east-1:" + Account + ":log-group:" + *group)
 	settings := &types.AccessLogSettings{DestinationArn: destination,
@@ -300,8 +325,20 @@ func TestStages(t *testing.T) {
 	w.logged(*group, `{"id":"`+a.header.Get(
 		"Apigw-Requestid")+`","status":500,"route":"GET /notes","why":"`+fmt.Sprintf(mayNotCall, "integration",
 		"integration")+`","no":"-"}`)
+}
 
+// TestThrottling: a stage's limits hold, and a route's own before them.
+func TestThrottling(t *testing.T) {
+	w := open(t)
+	ctx, name := t.Context(), aws.String("prod")
+	api := w.api(w.function(bootstrap(t)), "GET /notes", "GET /later")
 	w.grant(api, "*")
+	w.stage(api, *name)
+	update := func(change apigatewayv2.UpdateStageInput) *apigatewayv2.UpdateStageOutput {
+		t.Helper()
+		change.ApiId, change.StageName = &api, name
+		return did[*apigatewayv2.UpdateStageOutput](t)(w.gateway.UpdateStage(ctx, &change))
+	}
 	update(apigatewayv2.UpdateStageInput{DefaultRouteSettings: &types.RouteSettings{ThrottlingBurstLimit: aws.Int32(3),
 		ThrottlingRateLimit: aws.Float64(0.001)}})
 	for n := range 5 {

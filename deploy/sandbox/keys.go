@@ -1,9 +1,12 @@
 package sandbox
 
 import (
+	"crypto/rand"
 	"encoding/xml"
 	"fmt"
 	"net/http"
+	"regexp"
+	"strings"
 
 	"example.com/portable-notes/deploy/policy"
 )
@@ -40,50 +43,37 @@ func noteKey(s *Sandbox, c *call, next func() answer) answer {
 	case c.Operation != "CreateAccessKey":
 		who := &principal{} // nobody
 		if form.Get("Status") == "Active" {
-			who.arn = userARN(c.Region, form.Get("UserName"))
+			who.arn = s.identityOf(c.Context(), c)
 			who.owner = who.arn
 		}
 		s.admit(form.Get("AccessKeyId"), who)
 	case xml.Unmarshal(a.body, &made) == nil:
-		arn := userARN(c.Region, made.User)
-		s.admit(made.ID, &principal{arn: arn, owner: arn})
+		if user, err := s.readUser(c.Context(), made.User); err == nil {
+			s.admit(made.ID, &principal{arn: user.arn, owner: user.arn})
+		}
 	}
 	return a
 }
 
-func userARN(region, name string) string {
-	return "arn:" + partition(region) + ":iam::" + Account + ":user/" + name
-}
-
-// assumeRole asks the role's trust policy, and admits the key of the session.
+// assumeRole asks the role's trust policy and the caller's own policies, and admits the key of the session.
 func assumeRole(s *Sandbox, c *call, next func() answer) answer {
 	form := c.form()
-	caller := "arn:" + partition(c.Region) + ":iam::" + Account + ":root"
-	if c.Caller != "" {
-		caller = c.Caller
-	}
 	arn := form.Get("RoleArn")
-	refuse := func() answer {
-		return c.denied(fmt.Sprintf("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", caller,
+	who := s.signer(c.Key)
+	if who == nil { // the operator is the account's root user, which its policies do not bind
+		who = &principal{arn: "arn:" + partition(c.Region) + ":iam::" + Account + ":root"}
+		who.owner = who.arn
+	}
+	if !s.mayAssume(c, *who, arn) {
+		return c.denied(fmt.Sprintf("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", who.arn,
 			arn))
 	}
-	r, err := s.readRole(c.Context(), arn)
+	session := &principal{owner: arn}
+	narrow, given, err := s.sessionPolicy(c)
 	if err != nil {
-		return refuse()
-	}
-	by := policy.Request{Principal: policy.Caller{ARN: caller, Account: Account}, Action: "sts:AssumeRole",
-		Resource: arn,
-		Context:  map[string]string{"sts:ExternalId": form.Get("ExternalId")}}
-	if !r.Trust.Judge(by).Allowed {
-		return refuse()
-	}
-	who := &principal{owner: arn}
-	if text := form.Get("Policy"); text != "" {
-		session, err := policy.Parse([]byte(text))
-		if err != nil {
-			return c.refuse(http.StatusBadRequest, "MalformedPolicyDocument", "%v", err)
-		}
-		who.session = &session
+		return c.refuse(http.StatusBadRequest, "MalformedPolicyDocument", "%v", err)
+	} else if given {
+		session.session = &narrow
 	}
 	a := next()
 	var made struct {
@@ -91,8 +81,76 @@ func assumeRole(s *Sandbox, c *call, next func() answer) answer {
 		ID  string `xml:"AssumeRoleResult>Credentials>AccessKeyId"`
 	}
 	if a.ok() && xml.Unmarshal(a.body, &made) == nil {
-		who.arn = made.ARN
-		s.admit(made.ID, who)
+		session.arn = made.ARN
+		s.admit(made.ID, session)
 	}
 	return a
+}
+
+// mayAssume judges whether somebody may assume a role: its trust policy must allow it. Where that names the caller it
+// suffices; where it names the account, the caller's own policies must allow it too. A denial decides in either ("How
+// AWS enforcement code logic evaluates requests", IAM user guide).
+func (s *Sandbox) mayAssume(c *call, who principal, arn string) bool {
+	r, err := s.readRole(c.Context(), arn)
+	if err != nil {
+		return false
+	}
+	asked := demand{"sts:AssumeRole", arn, map[string]string{"sts:RoleSessionName": c.form().Get("RoleSessionName")}}
+	if id := c.form().Get("ExternalId"); id != "" {
+		asked.context["sts:ExternalId"] = id
+	}
+	request := who.request(c.Region, asked)
+	trusted := r.Trust.Judge(request)
+	if !trusted.Allowed || strings.HasSuffix(who.owner, ":root") {
+		return trusted.Allowed
+	}
+	own, err := s.rightsOf(c.Context(), who.owner)
+	if err != nil {
+		return false
+	}
+	decision, _ := own.Judge(request)
+	request.Principal.Account = ""
+	named := r.Trust.Judge(request).Allowed
+	return !decision.Denied && !decision.Unclear && (decision.Allowed || named)
+}
+
+// sessionPolicy is what a session is narrowed to, and whether it is.
+func (s *Sandbox) sessionPolicy(c *call) (all policy.Document, given bool, err error) {
+	form := c.form()
+	if text := form.Get("Policy"); text != "" {
+		given = true
+		if all, err = policy.Parse([]byte(text)); err != nil {
+			return all, true, err
+		}
+	}
+	for i := 1; form.Get(fmt.Sprintf("PolicyArns.member.%d.arn", i)) != ""; i++ {
+		one, err := s.managed(c.Context(), form.Get(fmt.Sprintf("PolicyArns.member.%d.arn", i)))
+		if err != nil {
+			return all, true, err
+		}
+		given = true
+		all.Statement = append(all.Statement, one.Statement...)
+	}
+	return all, given, nil
+}
+
+var issuedKey = regexp.MustCompile(`<AccessKeyId>[^<]*</AccessKeyId>`)
+
+// sessionToken gives the caller a key for itself, which moto gives to all alike.
+func sessionToken(s *Sandbox, c *call, next func() answer) answer {
+	a := next()
+	if a.ok() {
+		key := "ASIA" + rand.Text()[:16]
+		a.body = issuedKey.ReplaceAll(a.body, []byte("<AccessKeyId>"+key+"</AccessKeyId>"))
+		if who := s.signer(c.Key); who != nil {
+			s.admit(key, who)
+		}
+	}
+	return a
+}
+
+// noFederation refuses sessions that the sandbox could not judge.
+func noFederation(_ *Sandbox, c *call) answer {
+	return c.refuse(http.StatusNotImplemented, "NotImplementedException",
+		"the sandbox knows sessions of AssumeRole and GetSessionToken, not of %s", c.Operation)
 }

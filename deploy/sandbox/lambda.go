@@ -72,7 +72,7 @@ func roleMustBeAssumable(s *Sandbox, c *call, next func() answer) answer {
 		return next()
 	}
 	s.mu.Lock()
-	young := time.Since(s.roleChanged[roleName(in.Role)]) < s.options.RoleDelay
+	young := time.Since(s.roleChanged[baseName(in.Role)]) < s.options.RoleDelay
 	s.mu.Unlock()
 	if why := s.assumable(c.Context(), in.Role, "lambda.amazonaws.com"); young || why != "" {
 		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException",

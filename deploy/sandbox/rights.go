@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"example.com/portable-notes/deploy/policy"
@@ -35,10 +36,16 @@ func (c *call) form() url.Values {
 // https://docs.aws.amazon.com/service-authorization/latest/reference/. The first is the call's own; tags that come with
 // a creation and a role that is passed take others.
 func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
-	for _, on := range c.resources() {
-		all = append(all, demand{action: c.Action(), resource: on})
+	if items := c.transaction(); items != nil {
+		return items
 	}
-	first := all[0].resource
+	on := c.resources()
+	if c.Service == "iam" {
+		on = []string{s.identityOf(ctx, c)}
+	}
+	for _, one := range on {
+		all = append(all, demand{action: c.Action(), resource: one})
+	}
 	form := c.form()
 	var in struct {
 		Role              string
@@ -53,25 +60,12 @@ func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 			"apigateway:CreateStage": "apigateway:TagResource", "iam:CreateRole": "iam:TagRole",
 		}[c.Service+":"+c.Operation]
 		if tagging != "" {
-			all = append(all, demand{action: tagging, resource: first})
+			all = append(all, demand{action: tagging, resource: on[0]})
 		}
 	}
 	switch {
 	case c.Service == "iam":
-		asked := map[string]string{"iam:PolicyARN": form.Get("PolicyArn")}
-		bound := form.Get("PermissionsBoundary")
-		if name := form.Get("RoleName"); bound == "" && name != "" {
-			if r, err := s.readRole(ctx, name); err == nil {
-				bound = r.boundary
-			}
-		}
-		asked["iam:PermissionsBoundary"] = bound
-		for key, value := range asked {
-			if value == "" {
-				delete(asked, key)
-			}
-		}
-		all[0].context = asked
+		all[0].context = s.identityContext(ctx, c)
 	case c.Service == "lambda" && in.Role != "" && !c.reads():
 		all = append(all, demand{"iam:PassRole", in.Role,
 			map[string]string{"iam:PassedToService": "lambda.amazonaws.com"}})
@@ -83,6 +77,80 @@ func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 	return all
 }
 
+// bounded are the operations whose right can depend on the boundary of the role or user that they are about.
+var bounded = []string{
+	"CreateRole", "PutRolePermissionsBoundary", "DeleteRolePermissionsBoundary", "PutRolePolicy", "DeleteRolePolicy",
+	"AttachRolePolicy", "DetachRolePolicy", "CreateUser", "PutUserPermissionsBoundary", "DeleteUserPermissionsBoundary",
+	"PutUserPolicy", "DeleteUserPolicy", "AttachUserPolicy", "DetachUserPolicy",
+}
+
+// identityContext is what conditions on a call of IAM may ask about.
+func (s *Sandbox) identityContext(ctx context.Context, c *call) map[string]string {
+	form := c.form()
+	asked := map[string]string{"iam:PolicyARN": form.Get("PolicyArn")}
+	if slices.Contains(bounded, c.Operation) {
+		bound := form.Get("PermissionsBoundary")
+		if r, err := s.rightsOf(ctx, s.identityOf(ctx, c)); bound == "" && err == nil {
+			bound = r.boundary
+		}
+		asked["iam:PermissionsBoundary"] = bound
+	}
+	maps.DeleteFunc(asked, func(_, value string) bool { return value == "" })
+	return asked
+}
+
+// transaction is what a transaction of DynamoDB demands: for each item the right of what is done to it. nil for other
+// calls.
+func (c *call) transaction() (all []demand) {
+	if !strings.HasPrefix(c.Operation, "Transact") {
+		return nil
+	}
+	var in struct {
+		TransactItems []map[string]struct{ TableName string }
+	}
+	c.decode(&in)
+	for _, item := range in.TransactItems {
+		for does, one := range item {
+			all = append(all, demand{
+				action: "dynamodb:" + does + "Item", resource: c.arn("table/" + baseName(one.TableName))})
+		}
+	}
+	return all
+}
+
+// undecided reports whether a condition key may have a value that the sandbox does not know.
+func undecided(key string) bool {
+	key = strings.ToLower(key)
+	if !strings.HasPrefix(key, "aws:") {
+		return !slices.Contains([]string{"iam:permissionsboundary", "iam:passedtoservice", "iam:policyarn",
+			"sts:externalid",
+			"sts:rolesessionname"}, key)
+	}
+	return slices.ContainsFunc([]string{"aws:resourcetag/", "aws:requesttag/", "aws:tagkeys", "aws:principalorg",
+		"aws:resourceorg", "aws:source"}, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
+}
+
+// request is what somebody wants, as policies judge it.
+func (p principal) request(region string, d demand) policy.Request {
+	r := policy.Request{
+		Principal: policy.Caller{ARN: p.arn, Account: Account}, Action: d.action, Resource: d.resource,
+		Undecided: undecided,
+		Context: map[string]string{
+			"aws:PrincipalArn": p.owner, "aws:PrincipalAccount": Account, "aws:PrincipalType": "AssumedRole",
+			"aws:RequestedRegion": region, "aws:ResourceAccount": Account, "aws:SecureTransport": "true",
+			"aws:ViaAWSService": "false",
+		},
+	}
+	if strings.Contains(p.owner, ":user/") {
+		r.Context["aws:PrincipalType"], r.Context["aws:username"] = "User", baseName(p.owner)
+	}
+	maps.Copy(r.Context, d.context)
+	return r
+}
+
+// free are the actions that nothing can forbid, or whose right is judged elsewhere.
+var free = []string{"sts:GetCallerIdentity", "sts:GetSessionToken", "sts:AssumeRole"}
+
 // judge judges whether somebody may do what is demanded, and returns AWS's sentence where they may not ("Troubleshoot
 // access denied error messages", IAM user guide).
 func (s *Sandbox) judge(ctx context.Context, who principal, region string, demands ...demand) string {
@@ -91,15 +159,10 @@ func (s *Sandbox) judge(ctx context.Context, who principal, region string, deman
 		return "The security token included in the request is invalid."
 	}
 	for _, d := range demands {
-		// which nothing forbids; the role decides
-		if d.action == "sts:GetCallerIdentity" || d.action == "sts:AssumeRole" {
+		if slices.Contains(free, d.action) {
 			continue
 		}
-		request := policy.Request{Principal: policy.Caller{ARN: who.arn, Account: Account}, Action: d.action,
-			Resource: d.resource, Context: map[string]string{"aws:PrincipalArn": who.owner,
-				"aws:PrincipalAccount": Account,
-				"aws:RequestedRegion":  region, "aws:SecureTransport": "true"}}
-		maps.Copy(request.Context, d.context)
+		request := who.request(region, d)
 		kind := "an identity-based policy"
 		decision, beyond := r.Judge(request)
 		if beyond {
@@ -108,17 +171,35 @@ func (s *Sandbox) judge(ctx context.Context, who principal, region string, deman
 		if decision.Allowed && who.session != nil {
 			decision, kind = who.session.Judge(request), "a session policy"
 		}
-		if decision.Allowed {
+		denied := decision.Denied || decision.Unclear
+		if granted := s.granted(region, request); granted.Denied || granted.Unclear {
+			denied, kind = true, "a resource-based policy"
+		} else if !denied && (decision.Allowed || granted.Allowed) {
 			continue
 		}
 		why := fmt.Sprintf("because no %s allows the %s action", strings.SplitN(kind, " ", 2)[1], d.action)
-		if decision.Denied || decision.Unclear {
+		if denied {
 			why = "with an explicit deny in " + kind
 		}
 		return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", who.arn, d.action,
 			d.resource, why)
 	}
 	return ""
+}
+
+// granted judges a request by a function's own policy, which suffices where it names the caller: an account that it
+// names leaves the decision to the caller's policies.
+func (s *Sandbox) granted(region string, r policy.Request) policy.Decision {
+	s.mu.Lock()
+	p := s.policies[resource{region, r.Resource}]
+	s.mu.Unlock()
+	if p == nil {
+		return policy.Decision{}
+	}
+	decision := p.document.Judge(r)
+	r.Principal.Account = ""
+	decision.Allowed = decision.Allowed && p.document.Judge(r).Allowed
+	return decision
 }
 
 // withoutTags leaves the tags out of the answer of GetFunction where the caller may not list them (Lambda API
@@ -149,16 +230,18 @@ func (c *call) denied(refusal string) answer {
 	return c.refuse(http.StatusForbidden, "AccessDeniedException", "%s", refusal)
 }
 
+// arn is the ARN of what the account has in the call's region and service.
+func (c *call) arn(rest string) string {
+	return "arn:" + partition(c.Region) + ":" + c.Service + ":" + c.Region + ":" + Account + ":" + rest
+}
+
 // resources are the ARNs of what a call is done to; * where the sandbox does not know better, or AWS asks for all.
 func (c *call) resources() []string {
-	base := func(rest string) string {
-		return "arn:" + partition(c.Region) + ":" + c.Service + ":" + c.Region + ":" + Account + ":" + rest
-	}
 	switch c.Service {
 	case "dynamodb":
 		if tables := c.tables(); tables != nil {
 			for i, table := range tables {
-				tables[i] = base("table/" + table)
+				tables[i] = c.arn("table/" + table)
 			}
 			return tables
 		}
@@ -168,7 +251,7 @@ func (c *call) resources() []string {
 		if in.ResourceARN != "" {
 			return []string{in.ResourceARN}
 		}
-		return []string{base("log-group:" + in.LogGroupName + ":log-stream:" + in.LogStreamName)}
+		return []string{c.arn("log-group:" + in.LogGroupName + ":log-stream:" + in.LogStreamName)}
 	case "lambda":
 		name, qualifier := c.function()
 		if name == "" && c.Operation == "CreateFunction" {
@@ -183,8 +266,6 @@ func (c *call) resources() []string {
 	case "apigateway":
 		path := strings.TrimPrefix(strings.TrimPrefix(c.URL.Path, "/v2"), "/restapis")
 		return []string{"arn:" + partition(c.Region) + ":apigateway:" + c.Region + "::" + path}
-	case "iam":
-		return []string{c.identity()}
 	case "sts":
 		if arn := c.form().Get("RoleArn"); arn != "" {
 			return []string{arn}
@@ -198,38 +279,40 @@ func (c *call) tables() (all []string) {
 	var in struct {
 		TableName, IndexName, ResourceArn string
 		RequestItems                      map[string]any
-		TransactItems                     []map[string]struct{ TableName string }
 	}
 	c.decode(&in)
 	all = sortedKeys(in.RequestItems)
-	for _, item := range in.TransactItems {
-		for _, one := range item {
-			all = append(all, one.TableName)
-		}
-	}
 	if name := cmp.Or(in.TableName, in.ResourceArn); name != "" {
 		all = append(all, name)
 	}
 	for i, table := range all {
-		all[i] = table[strings.LastIndex(table, "/")+1:]
-		if in.IndexName != "" {
+		if all[i] = baseName(table); in.IndexName != "" {
 			all[i] += "/index/" + in.IndexName
 		}
 	}
 	return all
 }
 
-// identity is the ARN of what a call of IAM is about.
-func (c *call) identity() string {
+// identityOf is the ARN of what a call of IAM is about: of a call about the caller itself, the caller's.
+func (s *Sandbox) identityOf(ctx context.Context, c *call) string {
 	form := c.form()
-	path := cmp.Or(form.Get("Path"), "/")
+	if form.Get("UserName") == "" && strings.Contains(c.Caller, ":user/") &&
+		(c.Operation == "GetUser" || strings.Contains(c.Operation, "AccessKey")) {
+		return c.Caller
+	}
 	for _, of := range []struct{ parameter, kind string }{
-		{"RoleName", "role"}, {"UserName", "user"}, {"GroupName", "group"},
+		{"GroupName", "group"}, {"RoleName", "role"}, {"UserName", "user"},
 		{"InstanceProfileName", "instance-profile"}, {"PolicyName", "policy"},
 	} {
-		if name := form.Get(of.parameter); name != "" {
-			return "arn:" + partition(c.Region) + ":iam::" + Account + ":" + of.kind + path + name
+		name := form.Get(of.parameter)
+		if name == "" {
+			continue
 		}
+		arn := "arn:" + partition(c.Region) + ":iam::" + Account + ":" + of.kind + cmp.Or(form.Get("Path"), "/") + name
+		if r, err := s.rightsOf(ctx, arn); err == nil && (of.kind == "role" || of.kind == "user") {
+			return r.arn // which may have a path
+		}
+		return arn
 	}
 	return cmp.Or(form.Get("PolicyArn"), form.Get("PolicySourceArn"), "*")
 }

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -45,48 +47,56 @@ func allow(action, resource string) string {
 	return fmt.Sprintf(`{"Effect":"Allow","Action":%q,"Resource":%q}`, action, resource)
 }
 
-// TestUsersAreJudged: what a user's policies allow on a resource it may do, and nothing else.
-func TestUsersAreJudged(t *testing.T) {
-	w := open(t)
-	ctx := t.Context()
+// judged is a call, and statements that allow it.
+type judged struct {
+	name, allows string
+	do           func(w *world) error
+}
+
+// judgedCalls are calls about what the world has, one for each service.
+func judgedCalls(ctx context.Context, name string) []judged {
 	arn := func(service, rest string) string { return "arn:aws:" + service + ":us-east-1:" + Account + ":" + rest }
-	w.function(bootstrap(t))
-	did[*cloudwatchlogs.CreateLogGroupOutput](t)(w.groups.CreateLogGroup(ctx,
-		&cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("/own/" + w.name)}))
-	role := "arn:aws:iam::" + Account + ":role/" + w.name
-	calls := []struct {
-		name, allows string
-		do           func(w *world) error
-	}{
-		{"describe a table", allow("dynamodb:DescribeTable", arn("dynamodb", "table/"+w.name)), func(w *world) error {
-			_, err := w.tables.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &w.name})
+	role := "arn:aws:iam::" + Account + ":role/" + name
+	return []judged{
+		{"describe a table", allow("dynamodb:DescribeTable", arn("dynamodb", "table/"+name)), func(w *world) error {
+			_, err := w.tables.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name})
 			return err
 		}},
 		{"read a role", allow("iam:GetRole", role), func(w *world) error {
-			_, err := w.roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &w.name})
+			_, err := w.roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
 			return err
 		}},
-		{"read a function", allow("lambda:Get*", arn("lambda", "function:"+w.name)), func(w *world) error {
-			_, err := w.functions.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &w.name})
+		{"read a function", allow("lambda:Get*", arn("lambda", "function:"+name)), func(w *world) error {
+			_, err := w.functions.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &name})
 			return err
 		}},
 		{"pass a role", allow("lambda:UpdateFunctionConfiguration", "*") + "," + allow("iam:PassRole", role),
 			func(w *world) error {
 				_, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
-					FunctionName: &w.name, Role: &role})
+					FunctionName: &name, Role: &role})
 				return err
 			}},
 		{"list APIs", allow("apigateway:GET", "arn:aws:apigateway:us-east-1::/apis"), func(w *world) error {
 			_, err := w.gateway.GetApis(ctx, &apigatewayv2.GetApisInput{})
 			return err
 		}},
-		{"read tags of a log group", allow("logs:ListTagsForResource", arn("logs", "log-group:/own/"+w.name)),
+		{"read tags of a log group", allow("logs:ListTagsForResource", arn("logs", "log-group:/own/"+name)),
 			func(w *world) error {
 				_, err := w.groups.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{
-					ResourceArn: aws.String(arn("logs", "log-group:/own/"+w.name))})
+					ResourceArn: aws.String(arn("logs", "log-group:/own/"+name))})
 				return err
 			}},
 	}
+}
+
+// TestUsersAreJudged: what a user's policies allow on a resource it may do, and nothing else.
+func TestUsersAreJudged(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	w.function(bootstrap(t))
+	did[*cloudwatchlogs.CreateLogGroupOutput](t)(w.groups.CreateLogGroup(ctx,
+		&cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("/own/" + w.name)}))
+	calls := judgedCalls(ctx, w.name)
 	for i, c := range calls {
 		t.Run(c.name, func(t *testing.T) {
 			user := fmt.Sprint(w.name, "-", i)
@@ -139,6 +149,116 @@ func TestUsersAreJudged(t *testing.T) {
 	})
 }
 
+// isRefused tells that a call is refused for want of a right, or is not.
+func isRefused(t *testing.T, want bool, err error) {
+	t.Helper()
+	if got := err != nil && strings.Contains(err.Error(), "not authorized"); got != want {
+		t.Errorf("%v, want a refusal: %v", err, want)
+	}
+}
+
+// TestWhatIsJudged: rights that do not come from a plain statement on a plain resource.
+func TestWhatIsJudged(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	w.function(bootstrap(t))
+	mine := func(what string) string { return w.name + "-" + what }
+	t.Run("a function's policy that names the user", func(t *testing.T) {
+		key := w.user(mine("invoker"), "")
+		invoke := func() error {
+			_, err := w.as(key).functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name})
+			return err
+		}
+		isRefused(t, true, invoke())
+		did[*lambda.AddPermissionOutput](t)(w.functions.AddPermission(ctx, &lambda.AddPermissionInput{
+			FunctionName: &w.name, StatementId: aws.String("user"), Action: aws.String("lambda:InvokeFunction"),
+			Principal: aws.String("arn:aws:iam::" + Account + ":user/" + mine("invoker"))}))
+		isRefused(t, false, invoke())
+	})
+	t.Run("a role with a path", func(t *testing.T) {
+		name := mine("path")
+		did[*iam.CreateRoleOutput](t)(w.roles.CreateRole(ctx, &iam.CreateRoleInput{
+			RoleName: &name, Path: aws.String("/svc/"), AssumeRolePolicyDocument: trust("lambda.amazonaws.com")}))
+		for resource, want := range map[string]bool{"role/svc/*": false, "role/" + name: true} {
+			key := w.user(mine("reader"+resource[5:8]), allow("iam:GetRole", "arn:aws:iam::"+Account+":"+resource))
+			_, err := w.as(key).roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+			isRefused(t, want, err)
+		}
+	})
+	t.Run("the user itself", func(t *testing.T) {
+		arn := "arn:aws:iam::" + Account + ":user/" + mine("self")
+		key := w.user(mine("self"), allow("iam:GetUser", arn)+","+allow("iam:UpdateAccessKey", arn))
+		as := w.as(key)
+		_, err := as.roles.GetUser(ctx, &iam.GetUserInput{})
+		isRefused(t, false, err)
+		did[*iam.UpdateAccessKeyOutput](t)(as.roles.UpdateAccessKey(ctx, &iam.UpdateAccessKeyInput{
+			AccessKeyId: &key, Status: "Active"}))
+		_, err = as.roles.GetUser(ctx, &iam.GetUserInput{})
+		isRefused(t, false, err)
+	})
+	t.Run("conditions", func(t *testing.T) {
+		under := `"Condition":{"StringEquals":{"iam:PermissionsBoundary":"arn:aws:iam::aws:policy/ReadOnlyAccess"}}`
+		tagged := `"Condition":{"StringNotEquals":{"aws:ResourceTag/a":"b"}}`
+		user := `"Condition":{"StringLike":{"aws:username":"` + w.name + `-*"},"Bool":{"aws:ViaAWSService":"false"}}`
+		for i, c := range []struct {
+			condition string
+			refused   bool
+		}{{under, true}, {tagged, true}, {user, false}} {
+			key := w.user(mine(fmt.Sprint("if", i)), `{"Effect":"Allow","Action":"*","Resource":"*",`+c.condition+`}`)
+			_, err := w.as(key).roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &w.name})
+			isRefused(t, c.refused, err)
+		}
+	})
+	t.Run("the items of a transaction", func(t *testing.T) {
+		put := []dynamodbtypes.TransactWriteItem{{Put: &dynamodbtypes.Put{TableName: &w.name,
+			Item: map[string]dynamodbtypes.AttributeValue{"id": &dynamodbtypes.AttributeValueMemberS{Value: "x"}}}}}
+		for action, want := range map[string]bool{"dynamodb:PutItem": false, "dynamodb:TransactWriteItems": true} {
+			key := w.user(mine(strings.ToLower(action[9:])), allow(action, "*"))
+			_, err := w.as(key).tables.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: put})
+			isRefused(t, want, err)
+		}
+	})
+}
+
+// TestIAMRoute: a route with IAM's authorization lets in who may call just it.
+func TestIAMRoute(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	function := w.function(bootstrap(t))
+	mine := func(what string) string { return w.name + "-" + what }
+	api := w.api(function, "GET /notes")
+	w.grant(api, "*")
+	route := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx,
+		&apigatewayv2.GetRoutesInput{ApiId: &api}))
+	did[*apigatewayv2.UpdateRouteOutput](t)(w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api,
+		RouteId: route.Items[0].RouteId, AuthorizationType: "AWS_IAM"}))
+	for _, c := range []struct {
+		user, statement string
+		status          int
+	}{
+		{"caller", allow("execute-api:Invoke", "arn:aws:execute-api:us-east-1:"+Account+":"+api+"/dev/GET/notes"),
+			200},
+		{"stranger", allow("execute-api:Invoke", "arn:aws:execute-api:us-east-1:"+Account+":other/*"), 403},
+	} {
+		signed := "AWS4-HMAC-SHA256 Credential=" + w.user(mine(c.user), c.statement) +
+			"/20260101/us-east-1/execute-api/aws4_request, SignedHeaders=host, Signature=0"
+		if a := w.ask(api, "GET", "/dev/notes", "", "Authorization", signed); a.status != c.status {
+			t.Errorf("%s: %d %s", c.user, a.status, a.body)
+		}
+	}
+}
+
+func (w *world) tokens(key string) *sts.Client {
+	return sts.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &w.URL, RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider(key, "b", "")})
+}
+
+// assume assumes a role, with a policy of the session or nil.
+func (w *world) assume(key, role string, narrow *string) (*sts.AssumeRoleOutput, error) {
+	return w.tokens(key).AssumeRole(w.t.Context(), &sts.AssumeRoleInput{
+		RoleArn: &role, RoleSessionName: aws.String("me"), Policy: narrow})
+}
+
 // TestSessionsAreJudged: a role is assumed by whom it trusts, and its session may do what it may, less what the
 // session's own policy leaves out.
 func TestSessionsAreJudged(t *testing.T) {
@@ -151,12 +271,6 @@ func TestSessionsAreJudged(t *testing.T) {
 	made := did[*iam.CreateRoleOutput](t)(w.roles.CreateRole(ctx, &iam.CreateRoleInput{
 		RoleName: &mine, AssumeRolePolicyDocument: &trusts}))
 	w.allow(mine, allow("iam:GetRole", "*")+","+allow("iam:ListRoles", "*"))
-	assume := func(key, role string, narrow *string) (*sts.AssumeRoleOutput, error) {
-		client := sts.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &w.URL, RetryMaxAttempts: 1,
-			Credentials: credentials.NewStaticCredentialsProvider(key, "b", "")})
-		return client.AssumeRole(ctx, &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: aws.String("me"),
-			Policy: narrow})
-	}
 	may := func(c *ststypes.Credentials) (get, list error) {
 		as := w.as(*c.AccessKeyId)
 		_, get = as.roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &mine})
@@ -164,7 +278,7 @@ func TestSessionsAreJudged(t *testing.T) {
 		return get, list
 	}
 	t.Run("whom the role trusts", func(t *testing.T) {
-		o := did[*sts.AssumeRoleOutput](t)(assume(user, *made.Role.Arn, nil))
+		o := did[*sts.AssumeRoleOutput](t)(w.assume(user, *made.Role.Arn, nil))
 		if get, list := may(o.Credentials); get != nil || list != nil {
 			t.Errorf("%v, %v", get, list)
 		}
@@ -176,10 +290,25 @@ func TestSessionsAreJudged(t *testing.T) {
 	})
 	t.Run("with a policy of the session", func(t *testing.T) {
 		narrow := `{"Version":"2012-10-17","Statement":[` + allow("iam:GetRole", "*") + `]}`
-		o := did[*sts.AssumeRoleOutput](t)(assume(user, *made.Role.Arn, &narrow))
+		o := did[*sts.AssumeRoleOutput](t)(w.assume(user, *made.Role.Arn, &narrow))
 		if get, list := may(o.Credentials); get != nil || list == nil || !strings.Contains(list.Error(),
 			"session policy") {
 			t.Errorf("%v, %v", get, list)
+		}
+	})
+	t.Run("with a managed policy of the session", func(t *testing.T) {
+		o := did[*sts.AssumeRoleOutput](t)(w.tokens(user).AssumeRole(ctx, &sts.AssumeRoleInput{
+			RoleArn: made.Role.Arn, RoleSessionName: aws.String("me"), PolicyArns: []ststypes.PolicyDescriptorType{
+				{Arn: aws.String("arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")}}}))
+		if get, _ := may(o.Credentials); get == nil || !strings.Contains(get.Error(), "session policy") {
+			t.Errorf("%v", get)
+		}
+	})
+	t.Run("a token for oneself", func(t *testing.T) {
+		o := did[*sts.GetSessionTokenOutput](t)(w.tokens(user).GetSessionToken(ctx, &sts.GetSessionTokenInput{}))
+		if get, _ := may(o.Credentials); get == nil || !strings.Contains(get.Error(),
+			"user/"+w.name+"-user is not authorized") {
+			t.Errorf("%v", get)
 		}
 	})
 	for _, c := range [][3]string{
@@ -187,9 +316,34 @@ func TestSessionsAreJudged(t *testing.T) {
 		{"a role that is not there", user, *made.Role.Arn + "-else"},
 	} {
 		t.Run(c[0], func(t *testing.T) {
-			if _, err := assume(c[1], c[2], nil); err == nil || !strings.Contains(err.Error(), "sts:AssumeRole") {
+			if _, err := w.assume(c[1], c[2], nil); err == nil || !strings.Contains(err.Error(), "sts:AssumeRole") {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// TestAccountAsPrincipal: who the trust policy names by the account alone needs a right of its own to assume the role.
+func TestAccountAsPrincipal(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	name := w.name + "-of-all"
+	all := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + Account +
+		`"},"Action":"sts:AssumeRole"}]}`
+	role := did[*iam.CreateRoleOutput](t)(w.roles.CreateRole(ctx, &iam.CreateRoleInput{
+		RoleName: &name, AssumeRolePolicyDocument: &all})).Role.Arn
+	for i, c := range []struct {
+		statements string
+		refused    bool
+	}{
+		{"", true}, {allow("sts:AssumeRole", *role), false},
+		{allow("sts:AssumeRole", "*") + `,{"Effect":"Deny","Action":"sts:*","Resource":"*"}`, true},
+	} {
+		if _, err := w.assume(w.user(fmt.Sprint(name, i), c.statements), *role, nil); (err != nil) != c.refused {
+			t.Errorf("with %q: %v", c.statements, err)
+		}
+	}
+	if _, err := w.assume("operator", *role, nil); err != nil {
+		t.Errorf("the operator: %v", err)
 	}
 }

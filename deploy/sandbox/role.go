@@ -16,12 +16,13 @@ import (
 // role is a role or a user of IAM, with all that says what it may do.
 type role struct {
 	policy.Role
+	arn      string
 	id       string // which differs from that of a former one of the name
 	boundary string // ARN; "" for none
 }
 
-// roleName is the name in an ARN of IAM, which may hold a path.
-func roleName(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
+// baseName is the name at the end of an ARN, which may hold a path.
+func baseName(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
 
 // most is the number of items that one page of IAM's lists may have.
 var most = aws.Int32(1000)
@@ -36,13 +37,13 @@ func (s *Sandbox) rightsOf(ctx context.Context, arn string) (*role, error) {
 
 // readRole reads a role; errGone if there is none of that name.
 func (s *Sandbox) readRole(ctx context.Context, arn string) (*role, error) {
-	return remembered(s, "role "+roleName(arn), func() (*role, error) {
-		name, client := aws.String(roleName(arn)), s.iam()
+	return remembered(s, "role "+baseName(arn), func() (*role, error) {
+		name, client := aws.String(baseName(arn)), s.iam()
 		got, err := client.GetRole(ctx, &iam.GetRoleInput{RoleName: name})
 		if err != nil {
 			return nil, gone(err)
 		}
-		r := &role{id: *got.Role.RoleId}
+		r := &role{arn: *got.Role.Arn, id: *got.Role.RoleId}
 		if r.Trust, err = policy.ParseEscaped(*got.Role.AssumeRolePolicyDocument); err != nil {
 			return nil, err
 		}
@@ -73,13 +74,13 @@ func (s *Sandbox) readRole(ctx context.Context, arn string) (*role, error) {
 
 // readUser reads a user, with the policies of its groups; errGone if there is none of that name.
 func (s *Sandbox) readUser(ctx context.Context, arn string) (*role, error) {
-	return remembered(s, "user "+roleName(arn), func() (*role, error) {
-		name, client := aws.String(roleName(arn)), s.iam()
+	return remembered(s, "user "+baseName(arn), func() (*role, error) {
+		name, client := aws.String(baseName(arn)), s.iam()
 		got, err := client.GetUser(ctx, &iam.GetUserInput{UserName: name})
 		if err != nil {
 			return nil, gone(err)
 		}
-		r := &role{id: *got.User.UserId}
+		r := &role{arn: *got.User.Arn, id: *got.User.UserId}
 		inline, err := client.ListUserPolicies(ctx, &iam.ListUserPoliciesInput{UserName: name, MaxItems: most})
 		if err != nil {
 			return nil, err

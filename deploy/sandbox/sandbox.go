@@ -237,8 +237,12 @@ func (s *Sandbox) call(ctx context.Context, c *call) (a answer) {
 	if who == nil {
 		return s.answer(c)
 	}
-	c.Caller, c.Resources = who.arn, c.resources()
-	if c.Refusal = s.judge(ctx, *who, c.Region, s.demands(ctx, c)...); c.Refusal != "" {
+	c.Caller = who.arn
+	demands := s.demands(ctx, c)
+	for _, d := range demands {
+		c.Resources = append(c.Resources, d.resource)
+	}
+	if c.Refusal = s.judge(ctx, *who, c.Region, demands...); c.Refusal != "" {
 		s.log.Printf("%s is refused: %s", c.Action(), c.Refusal)
 		return c.denied(c.Refusal)
 	}

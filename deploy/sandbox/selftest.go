@@ -33,8 +33,17 @@ const (
 
 // tester calls operations until one fails.
 type tester struct {
-	ctx context.Context
-	err error
+	ctx  context.Context
+	err  error
+	name *string // of everything
+	tags map[string]string
+	code []byte // of the function
+
+	roles     *iam.Client
+	functions *lambda.Client
+	apis      *apigatewayv2.Client
+	logs      *cloudwatchlogs.Client
+	tables    *dynamodb.Client
 }
 
 // must calls an operation.
@@ -54,137 +63,172 @@ func must[In, Out, Options any](t *tester, operation func(context.Context, *In, 
 func (s *Sandbox) selfTest(ctx context.Context) error {
 	cfg := aws.Config{Region: testRegion, BaseEndpoint: &s.URL, Credentials: credentials.NewStaticCredentialsProvider(
 		"sandbox", "sandbox", ""), Logger: logging.Nop{}, RetryMaxAttempts: 1}
-	roles, functions, apis := iam.NewFromConfig(cfg), lambda.NewFromConfig(cfg), apigatewayv2.NewFromConfig(cfg)
-	logs, tables, t := cloudwatchlogs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg), &tester{ctx: ctx}
-	name, tags, v2 := aws.String(testName), map[string]string{"test": "self"}, aws.String("2.0")
 	var packed bytes.Buffer
 	if err := zip.NewWriter(&packed).Close(); err != nil {
 		return err
 	}
-
-	must(t, sts.NewFromConfig(cfg).GetCallerIdentity, &sts.GetCallerIdentityInput{})
-	must(t, tables.CreateTable, &dynamodb.CreateTableInput{TableName: name,
-		BillingMode:          dynamodbtypes.BillingModePayPerRequest,
-		AttributeDefinitions: []dynamodbtypes.AttributeDefinition{{AttributeName: name, AttributeType: "S"}},
-		KeySchema:            []dynamodbtypes.KeySchemaElement{{AttributeName: name, KeyType: "HASH"}}})
-	table := must(t, tables.DescribeTable, &dynamodb.DescribeTableInput{TableName: name}).Table
-	if t.err == nil {
-		must(t, tables.TagResource, &dynamodb.TagResourceInput{ResourceArn: table.TableArn,
-			Tags: []dynamodbtypes.Tag{{Key: name, Value: name}}})
-		must(t, tables.ListTagsOfResource, &dynamodb.ListTagsOfResourceInput{ResourceArn: table.TableArn})
+	t := &tester{
+		ctx: ctx, name: aws.String(testName), tags: map[string]string{"test": "self"}, code: packed.Bytes(),
+		roles: iam.NewFromConfig(cfg), functions: lambda.NewFromConfig(cfg), apis: apigatewayv2.NewFromConfig(cfg),
+		logs: cloudwatchlogs.NewFromConfig(cfg), tables: dynamodb.NewFromConfig(cfg),
 	}
-	must(t, tables.UpdateTimeToLive, &dynamodb.UpdateTimeToLiveInput{TableName: name,
-		TimeToLiveSpecification: &dynamodbtypes.TimeToLiveSpecification{AttributeName: name, Enabled: aws.Bool(true)}})
-	must(t, tables.DescribeTimeToLive, &dynamodb.DescribeTimeToLiveInput{TableName: name})
-	must(t, tables.UpdateContinuousBackups, &dynamodb.UpdateContinuousBackupsInput{TableName: name,
+	must(t, sts.NewFromConfig(cfg).GetCallerIdentity, &sts.GetCallerIdentityInput{})
+	t.table()
+	group := t.logGroup()
+	t.function(t.role())
+	t.api(group)
+	t.remove()
+	return t.err
+}
+
+func (t *tester) table() {
+	must(t, t.tables.CreateTable, &dynamodb.CreateTableInput{TableName: t.name,
+		BillingMode:          dynamodbtypes.BillingModePayPerRequest,
+		AttributeDefinitions: []dynamodbtypes.AttributeDefinition{{AttributeName: t.name, AttributeType: "S"}},
+		KeySchema:            []dynamodbtypes.KeySchemaElement{{AttributeName: t.name, KeyType: "HASH"}}})
+	table := must(t, t.tables.DescribeTable, &dynamodb.DescribeTableInput{TableName: t.name}).Table
+	if t.err == nil {
+		must(t, t.tables.TagResource, &dynamodb.TagResourceInput{ResourceArn: table.TableArn,
+			Tags: []dynamodbtypes.Tag{{Key: t.name, Value: t.name}}})
+		must(t, t.tables.ListTagsOfResource, &dynamodb.ListTagsOfResourceInput{ResourceArn: table.TableArn})
+	}
+	must(t, t.tables.UpdateTimeToLive, &dynamodb.UpdateTimeToLiveInput{TableName: t.name,
+		TimeToLiveSpecification: &dynamodbtypes.TimeToLiveSpecification{AttributeName: t.name,
+			Enabled: aws.Bool(true)}})
+	must(t, t.tables.DescribeTimeToLive, &dynamodb.DescribeTimeToLiveInput{TableName: t.name})
+	must(t, t.tables.UpdateContinuousBackups, &dynamodb.UpdateContinuousBackupsInput{TableName: t.name,
 		PointInTimeRecoverySpecification: &dynamodbtypes.PointInTimeRecoverySpecification{
 			PointInTimeRecoveryEnabled: aws.Bool(true)}})
-	must(t, tables.DescribeContinuousBackups, &dynamodb.DescribeContinuousBackupsInput{TableName: name})
-	must(t, tables.UpdateTable, &dynamodb.UpdateTableInput{TableName: name, DeletionProtectionEnabled: aws.Bool(false)})
-	must(t, tables.DeleteTable, &dynamodb.DeleteTableInput{TableName: name})
+	must(t, t.tables.DescribeContinuousBackups, &dynamodb.DescribeContinuousBackupsInput{TableName: t.name})
+	must(t, t.tables.UpdateTable, &dynamodb.UpdateTableInput{TableName: t.name,
+		DeletionProtectionEnabled: aws.Bool(false)})
+	must(t, t.tables.DeleteTable, &dynamodb.DeleteTableInput{TableName: t.name})
+}
 
-	must(t, logs.CreateLogGroup, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: name, Tags: tags})
-	must(t, logs.PutRetentionPolicy, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: name,
+// logGroup returns the ARN of the group that it makes.
+func (t *tester) logGroup() (arn *string) {
+	must(t, t.logs.CreateLogGroup, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: t.name, Tags: t.tags})
+	must(t, t.logs.PutRetentionPolicy, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: t.name,
 		RetentionInDays: aws.Int32(14)})
-	must(t, logs.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: name})
-	group := aws.String("arn:aws:logs:" + testRegion + ":" + Account + ":log-group:" + testName)
-	must(t, logs.TagResource, &cloudwatchlogs.TagResourceInput{ResourceArn: group, Tags: tags})
-	must(t, logs.ListTagsForResource, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: group})
-	must(t, logs.FilterLogEvents, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: name})
+	must(t, t.logs.DescribeLogGroups, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: t.name})
+	arn = aws.String("arn:aws:logs:" + testRegion + ":" + Account + ":log-group:" + testName)
+	must(t, t.logs.TagResource, &cloudwatchlogs.TagResourceInput{ResourceArn: arn, Tags: t.tags})
+	must(t, t.logs.ListTagsForResource, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: arn})
+	must(t, t.logs.FilterLogEvents, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: t.name})
+	return arn
+}
 
-	role := must(t, roles.CreateRole, &iam.CreateRoleInput{RoleName: name,
+func (t *tester) role() *iamtypes.Role {
+	role := must(t, t.roles.CreateRole, &iam.CreateRoleInput{RoleName: t.name,
 		AssumeRolePolicyDocument: aws.String(testTrust)}).Role
-	must(t, roles.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: name, PolicyName: name,
+	must(t, t.roles.PutRolePolicy, &iam.PutRolePolicyInput{RoleName: t.name, PolicyName: t.name,
 		PolicyDocument: aws.String(testPolicy)})
-	must(t, roles.GetRole, &iam.GetRoleInput{RoleName: name})
-	must(t, roles.GetRolePolicy, &iam.GetRolePolicyInput{RoleName: name, PolicyName: name})
-	must(t, roles.ListRolePolicies, &iam.ListRolePoliciesInput{RoleName: name})
-	must(t, roles.ListAttachedRolePolicies, &iam.ListAttachedRolePoliciesInput{RoleName: name})
-	must(t, roles.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: name,
+	must(t, t.roles.GetRole, &iam.GetRoleInput{RoleName: t.name})
+	must(t, t.roles.GetRolePolicy, &iam.GetRolePolicyInput{RoleName: t.name, PolicyName: t.name})
+	must(t, t.roles.ListRolePolicies, &iam.ListRolePoliciesInput{RoleName: t.name})
+	must(t, t.roles.ListAttachedRolePolicies, &iam.ListAttachedRolePoliciesInput{RoleName: t.name})
+	must(t, t.roles.UpdateAssumeRolePolicy, &iam.UpdateAssumeRolePolicyInput{RoleName: t.name,
 		PolicyDocument: aws.String(testTrust)})
-	must(t, roles.TagRole, &iam.TagRoleInput{RoleName: name, Tags: []iamtypes.Tag{{Key: name, Value: name}}})
-	must(t, roles.ListRoleTags, &iam.ListRoleTagsInput{RoleName: name})
-	if t.err == nil {
-		must(t, roles.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: role.Arn,
-			ActionNames: []string{"dynamodb:GetItem"}})
-		must(t, functions.CreateFunction, &lambda.CreateFunctionInput{FunctionName: name, Role: role.Arn,
-			Runtime: "provided.al2023", Handler: aws.String("bootstrap"),
-			Code: &lambdatypes.FunctionCode{ZipFile: packed.Bytes()}, Tags: tags})
-	}
-	must(t, functions.GetFunction, &lambda.GetFunctionInput{FunctionName: name})
-	must(t, functions.GetFunctionConfiguration, &lambda.GetFunctionConfigurationInput{FunctionName: name})
-	must(t, functions.UpdateFunctionCode, &lambda.UpdateFunctionCodeInput{FunctionName: name, ZipFile: packed.Bytes()})
-	must(t, functions.UpdateFunctionConfiguration, &lambda.UpdateFunctionConfigurationInput{FunctionName: name,
-		MemorySize: aws.Int32(256)})
-	must(t, functions.PutFunctionConcurrency, &lambda.PutFunctionConcurrencyInput{FunctionName: name,
-		ReservedConcurrentExecutions: aws.Int32(2)})
-	must(t, functions.GetFunctionConcurrency, &lambda.GetFunctionConcurrencyInput{FunctionName: name})
-	must(t, functions.DeleteFunctionConcurrency, &lambda.DeleteFunctionConcurrencyInput{FunctionName: name})
-	must(t, functions.PublishVersion, &lambda.PublishVersionInput{FunctionName: name})
-	must(t, functions.ListVersionsByFunction, &lambda.ListVersionsByFunctionInput{FunctionName: name})
-	must(t, functions.CreateAlias, &lambda.CreateAliasInput{FunctionName: name, Name: name,
-		FunctionVersion: aws.String("1")})
-	must(t, functions.GetAlias, &lambda.GetAliasInput{FunctionName: name, Name: name})
-	must(t, functions.ListAliases, &lambda.ListAliasesInput{FunctionName: name})
-	must(t, functions.ListTags, &lambda.ListTagsInput{Resource: aws.String(functionARN(testRegion, testName, ""))})
-	must(t, functions.TagResource, &lambda.TagResourceInput{Resource: aws.String(functionARN(testRegion, testName, "")),
-		Tags: tags})
-	must(t, functions.GetAccountSettings, &lambda.GetAccountSettingsInput{})
-	must(t, functions.AddPermission, &lambda.AddPermissionInput{FunctionName: name, Qualifier: name, StatementId: name,
-		Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("apigateway.amazonaws.com")})
-	must(t, functions.GetPolicy, &lambda.GetPolicyInput{FunctionName: name, Qualifier: name})
-	must(t, functions.RemovePermission, &lambda.RemovePermissionInput{FunctionName: name, Qualifier: name,
-		StatementId: name})
-	must(t, functions.Invoke, &lambda.InvokeInput{FunctionName: name, InvocationType: lambdatypes.InvocationTypeDryRun})
+	must(t, t.roles.TagRole, &iam.TagRoleInput{RoleName: t.name, Tags: []iamtypes.Tag{{Key: t.name, Value: t.name}}})
+	must(t, t.roles.ListRoleTags, &iam.ListRoleTagsInput{RoleName: t.name})
+	return role
+}
 
-	api := must(t, apis.CreateApi, &apigatewayv2.CreateApiInput{Name: name, ProtocolType: types.ProtocolTypeHttp,
-		Tags: tags}).ApiId
+func (t *tester) function(role *iamtypes.Role) {
+	if t.err == nil {
+		must(t, t.roles.SimulatePrincipalPolicy, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: role.Arn,
+			ActionNames: []string{"dynamodb:GetItem"}})
+		must(t, t.functions.CreateFunction, &lambda.CreateFunctionInput{FunctionName: t.name, Role: role.Arn,
+			Runtime: "provided.al2023", Handler: aws.String("bootstrap"),
+			Code: &lambdatypes.FunctionCode{ZipFile: t.code}, Tags: t.tags})
+	}
+	must(t, t.functions.GetFunction, &lambda.GetFunctionInput{FunctionName: t.name})
+	must(t, t.functions.GetFunctionConfiguration, &lambda.GetFunctionConfigurationInput{FunctionName: t.name})
+	must(t, t.functions.UpdateFunctionCode, &lambda.UpdateFunctionCodeInput{FunctionName: t.name, ZipFile: t.code})
+	must(t, t.functions.UpdateFunctionConfiguration, &lambda.UpdateFunctionConfigurationInput{FunctionName: t.name,
+		MemorySize: aws.Int32(256)})
+	must(t, t.functions.PutFunctionConcurrency, &lambda.PutFunctionConcurrencyInput{FunctionName: t.name,
+		ReservedConcurrentExecutions: aws.Int32(2)})
+	must(t, t.functions.GetFunctionConcurrency, &lambda.GetFunctionConcurrencyInput{FunctionName: t.name})
+	must(t, t.functions.DeleteFunctionConcurrency, &lambda.DeleteFunctionConcurrencyInput{FunctionName: t.name})
+	must(t, t.functions.PublishVersion, &lambda.PublishVersionInput{FunctionName: t.name})
+	must(t, t.functions.ListVersionsByFunction, &lambda.ListVersionsByFunctionInput{FunctionName: t.name})
+	must(t, t.functions.CreateAlias, &lambda.CreateAliasInput{FunctionName: t.name, Name: t.name,
+		FunctionVersion: aws.String("1")})
+	must(t, t.functions.GetAlias, &lambda.GetAliasInput{FunctionName: t.name, Name: t.name})
+	must(t, t.functions.ListAliases, &lambda.ListAliasesInput{FunctionName: t.name})
+	must(t, t.functions.ListTags, &lambda.ListTagsInput{Resource: aws.String(functionARN(testRegion, testName, ""))})
+	must(t, t.functions.TagResource, &lambda.TagResourceInput{Resource: aws.String(functionARN(testRegion, testName,
+		"")),
+		Tags: t.tags})
+	must(t, t.functions.GetAccountSettings, &lambda.GetAccountSettingsInput{})
+	must(t, t.functions.AddPermission, &lambda.AddPermissionInput{FunctionName: t.name, Qualifier: t.name,
+		StatementId: t.name,
+		Action:      aws.String("lambda:InvokeFunction"), Principal: aws.String("apigateway.amazonaws.com")})
+	must(t, t.functions.GetPolicy, &lambda.GetPolicyInput{FunctionName: t.name, Qualifier: t.name})
+	must(t, t.functions.RemovePermission, &lambda.RemovePermissionInput{FunctionName: t.name, Qualifier: t.name,
+		StatementId: t.name})
+	must(t, t.functions.Invoke, &lambda.InvokeInput{FunctionName: t.name,
+		InvocationType: lambdatypes.InvocationTypeDryRun})
+}
+
+func (t *tester) api(group *string) {
+	v2 := aws.String("2.0")
+	api := must(t, t.apis.CreateApi, &apigatewayv2.CreateApiInput{Name: t.name, ProtocolType: types.ProtocolTypeHttp,
+		Tags: t.tags}).ApiId
 	apiARN := aws.String("arn:aws:apigateway:" + testRegion + "::/apis/" + *orEmpty(api))
-	must(t, apis.GetApi, &apigatewayv2.GetApiInput{ApiId: api})
-	must(t, apis.GetApis, &apigatewayv2.GetApisInput{})
-	must(t, apis.UpdateApi, &apigatewayv2.UpdateApiInput{ApiId: api, Description: name})
-	must(t, apis.TagResource, &apigatewayv2.TagResourceInput{ResourceArn: apiARN, Tags: tags})
-	must(t, apis.GetTags, &apigatewayv2.GetTagsInput{ResourceArn: apiARN})
-	integration := must(t, apis.CreateIntegration, &apigatewayv2.CreateIntegrationInput{ApiId: api,
+	must(t, t.apis.GetApi, &apigatewayv2.GetApiInput{ApiId: api})
+	must(t, t.apis.GetApis, &apigatewayv2.GetApisInput{})
+	must(t, t.apis.UpdateApi, &apigatewayv2.UpdateApiInput{ApiId: api, Description: t.name})
+	must(t, t.apis.TagResource, &apigatewayv2.TagResourceInput{ResourceArn: apiARN, Tags: t.tags})
+	must(t, t.apis.GetTags, &apigatewayv2.GetTagsInput{ResourceArn: apiARN})
+	integration := must(t, t.apis.CreateIntegration, &apigatewayv2.CreateIntegrationInput{ApiId: api,
 		IntegrationType: types.IntegrationTypeAwsProxy, IntegrationUri: aws.String(functionARN(testRegion, testName,
 			"")), PayloadFormatVersion: v2}).IntegrationId
-	must(t, apis.GetIntegration, &apigatewayv2.GetIntegrationInput{ApiId: api, IntegrationId: integration})
-	must(t, apis.GetIntegrations, &apigatewayv2.GetIntegrationsInput{ApiId: api})
-	must(t, apis.UpdateIntegration, &apigatewayv2.UpdateIntegrationInput{ApiId: api, IntegrationId: integration,
+	must(t, t.apis.GetIntegration, &apigatewayv2.GetIntegrationInput{ApiId: api, IntegrationId: integration})
+	must(t, t.apis.GetIntegrations, &apigatewayv2.GetIntegrationsInput{ApiId: api})
+	must(t, t.apis.UpdateIntegration, &apigatewayv2.UpdateIntegrationInput{ApiId: api, IntegrationId: integration,
 		PayloadFormatVersion: v2})
-	authorizer := must(t, apis.CreateAuthorizer, &apigatewayv2.CreateAuthorizerInput{ApiId: api, Name: name,
+	authorizer := must(t, t.apis.CreateAuthorizer, &apigatewayv2.CreateAuthorizerInput{ApiId: api, Name: t.name,
 		AuthorizerType: types.AuthorizerTypeJwt, IdentitySource: []string{"$request.header.Authorization"},
 		JwtConfiguration: &types.JWTConfiguration{Issuer: aws.String("https://issuer.example"),
 			Audience: []string{testName}}}).AuthorizerId
-	must(t, apis.GetAuthorizer, &apigatewayv2.GetAuthorizerInput{ApiId: api, AuthorizerId: authorizer})
-	must(t, apis.GetAuthorizers, &apigatewayv2.GetAuthorizersInput{ApiId: api})
-	must(t, apis.UpdateAuthorizer, &apigatewayv2.UpdateAuthorizerInput{ApiId: api, AuthorizerId: authorizer,
-		Name: name})
-	route := must(t, apis.CreateRoute, &apigatewayv2.CreateRouteInput{ApiId: api, RouteKey: aws.String("GET /"),
+	must(t, t.apis.GetAuthorizer, &apigatewayv2.GetAuthorizerInput{ApiId: api, AuthorizerId: authorizer})
+	must(t, t.apis.GetAuthorizers, &apigatewayv2.GetAuthorizersInput{ApiId: api})
+	must(t, t.apis.UpdateAuthorizer, &apigatewayv2.UpdateAuthorizerInput{ApiId: api, AuthorizerId: authorizer,
+		Name: t.name})
+	route := must(t, t.apis.CreateRoute, &apigatewayv2.CreateRouteInput{ApiId: api, RouteKey: aws.String("GET /"),
 		Target: aws.String("integrations/" + *orEmpty(integration))}).RouteId
-	must(t, apis.GetRoute, &apigatewayv2.GetRouteInput{ApiId: api, RouteId: route})
-	must(t, apis.GetRoutes, &apigatewayv2.GetRoutesInput{ApiId: api})
-	must(t, apis.UpdateRoute, &apigatewayv2.UpdateRouteInput{ApiId: api, RouteId: route, OperationName: name})
-	must(t, apis.CreateStage, &apigatewayv2.CreateStageInput{ApiId: api, StageName: name})
-	must(t, apis.CreateDeployment, &apigatewayv2.CreateDeploymentInput{ApiId: api, StageName: name})
-	must(t, apis.GetDeployments, &apigatewayv2.GetDeploymentsInput{ApiId: api})
-	must(t, apis.UpdateStage, &apigatewayv2.UpdateStageInput{ApiId: api, StageName: name, AutoDeploy: aws.Bool(true),
-		AccessLogSettings: &types.AccessLogSettings{DestinationArn: group, Format: aws.String("$context.requestId")}})
-	must(t, apis.TagResource, &apigatewayv2.TagResourceInput{ResourceArn: aws.String(*apiARN + "/stages/" + testName),
-		Tags: tags})
-	must(t, apis.GetStage, &apigatewayv2.GetStageInput{ApiId: api, StageName: name})
-	must(t, apis.GetStages, &apigatewayv2.GetStagesInput{ApiId: api})
+	must(t, t.apis.GetRoute, &apigatewayv2.GetRouteInput{ApiId: api, RouteId: route})
+	must(t, t.apis.GetRoutes, &apigatewayv2.GetRoutesInput{ApiId: api})
+	must(t, t.apis.UpdateRoute, &apigatewayv2.UpdateRouteInput{ApiId: api, RouteId: route, OperationName: t.name})
+	t.stage(api, apiARN, group)
+	must(t, t.apis.DeleteRoute, &apigatewayv2.DeleteRouteInput{ApiId: api, RouteId: route})
+	must(t, t.apis.DeleteIntegration, &apigatewayv2.DeleteIntegrationInput{ApiId: api, IntegrationId: integration})
+	must(t, t.apis.DeleteAuthorizer, &apigatewayv2.DeleteAuthorizerInput{ApiId: api, AuthorizerId: authorizer})
+	must(t, t.apis.DeleteApi, &apigatewayv2.DeleteApiInput{ApiId: api})
+}
 
-	must(t, apis.DeleteAccessLogSettings, &apigatewayv2.DeleteAccessLogSettingsInput{ApiId: api, StageName: name})
-	must(t, apis.DeleteStage, &apigatewayv2.DeleteStageInput{ApiId: api, StageName: name})
-	must(t, apis.DeleteRoute, &apigatewayv2.DeleteRouteInput{ApiId: api, RouteId: route})
-	must(t, apis.DeleteIntegration, &apigatewayv2.DeleteIntegrationInput{ApiId: api, IntegrationId: integration})
-	must(t, apis.DeleteAuthorizer, &apigatewayv2.DeleteAuthorizerInput{ApiId: api, AuthorizerId: authorizer})
-	must(t, apis.DeleteApi, &apigatewayv2.DeleteApiInput{ApiId: api})
-	must(t, functions.DeleteAlias, &lambda.DeleteAliasInput{FunctionName: name, Name: name})
-	must(t, functions.DeleteFunction, &lambda.DeleteFunctionInput{FunctionName: name})
-	must(t, logs.DeleteLogGroup, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: name})
-	must(t, roles.DeleteRolePolicy, &iam.DeleteRolePolicyInput{RoleName: name, PolicyName: name})
-	must(t, roles.DeleteRole, &iam.DeleteRoleInput{RoleName: name})
-	return t.err
+func (t *tester) stage(api, apiARN, group *string) {
+	must(t, t.apis.CreateStage, &apigatewayv2.CreateStageInput{ApiId: api, StageName: t.name})
+	must(t, t.apis.CreateDeployment, &apigatewayv2.CreateDeploymentInput{ApiId: api, StageName: t.name})
+	must(t, t.apis.GetDeployments, &apigatewayv2.GetDeploymentsInput{ApiId: api})
+	must(t, t.apis.UpdateStage, &apigatewayv2.UpdateStageInput{ApiId: api, StageName: t.name,
+		AutoDeploy:        aws.Bool(true),
+		AccessLogSettings: &types.AccessLogSettings{DestinationArn: group, Format: aws.String("$context.requestId")}})
+	must(t, t.apis.TagResource, &apigatewayv2.TagResourceInput{ResourceArn: aws.String(*apiARN + "/stages/" + testName),
+		Tags: t.tags})
+	must(t, t.apis.GetStage, &apigatewayv2.GetStageInput{ApiId: api, StageName: t.name})
+	must(t, t.apis.GetStages, &apigatewayv2.GetStagesInput{ApiId: api})
+
+	must(t, t.apis.DeleteAccessLogSettings, &apigatewayv2.DeleteAccessLogSettingsInput{ApiId: api, StageName: t.name})
+	must(t, t.apis.DeleteStage, &apigatewayv2.DeleteStageInput{ApiId: api, StageName: t.name})
+}
+
+func (t *tester) remove() {
+	must(t, t.functions.DeleteAlias, &lambda.DeleteAliasInput{FunctionName: t.name, Name: t.name})
+	must(t, t.functions.DeleteFunction, &lambda.DeleteFunctionInput{FunctionName: t.name})
+	must(t, t.logs.DeleteLogGroup, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: t.name})
+	must(t, t.roles.DeleteRolePolicy, &iam.DeleteRolePolicyInput{RoleName: t.name, PolicyName: t.name})
+	must(t, t.roles.DeleteRole, &iam.DeleteRoleInput{RoleName: t.name})
 }

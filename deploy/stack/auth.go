@@ -89,6 +89,7 @@ func AuthOf(environment map[string]string) Auth {
 // alone sets them.
 var kept = []string{
 	BasePathVariable, "NOTES_LOG_LEVEL", secretVariable, "NOTES_CORS_ORIGINS", "NOTES_REQUEST_TIMEOUT",
+	"AWS_ENDPOINT_URL_DYNAMODB",
 }
 
 // KeptOf are the variables of an environment that stay as they are.

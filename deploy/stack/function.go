@@ -46,25 +46,22 @@ func (s Stack) Function() Step {
 		Reason:  "Configuration.[State, StateReason, LastUpdateStatusReason]",
 		Wait: "aws lambda wait function-active-v2 --function-name " + call.Quote(s.Name) +
 			"; aws lambda wait function-updated-v2 --function-name " + call.Quote(s.Name),
-		Settings: []Setting{
+		Settings: append([]Setting{
 			{Read: find, At: "Configuration", Put: &lambda.UpdateFunctionConfigurationInput{FunctionName: name,
 				Role: aws.String(s.RoleARN()), Runtime: runtime, Handler: aws.String(handler),
 				Timeout: aws.Int32(timeout), MemorySize: s.Memory,
 				Environment: &lambdatypes.Environment{Variables: environment}}},
 			{Read: find, At: "Configuration", Put: &lambda.UpdateFunctionCodeInput{FunctionName: name,
 				Architectures: architectures, ZipFile: s.Zip}},
-			s.concurrency(),
-		},
+		}, s.concurrency(find)...),
 		Remove: []any{&lambda.DeleteFunctionInput{FunctionName: name}},
 	}
 }
 
 // concurrency is what is reserved for the function: the most that it costs, and what others cannot take from it. An
 // account must keep 100 unreserved, or 10 (Lambda developer guide, "Configuring reserved concurrency").
-//
-// A function that was never asked for has none, as one has from which somebody took it. The first is without a policy
-// still, because its grants come later.
-func (s Stack) concurrency() Setting {
+// That it was asked for a tag of the function tells, so that what somebody took away later stays away.
+func (s Stack) concurrency(find any) []Setting {
 	setting := Setting{
 		Read: &lambda.GetFunctionConcurrencyInput{FunctionName: &s.Name},
 		Put: &lambda.PutFunctionConcurrencyInput{
@@ -72,14 +69,19 @@ func (s Stack) concurrency() Setting {
 		Refused: "UnreservedConcurrentExecution",
 		Else:    "no concurrency is reserved: this account's quota leaves no room; --concurrency 0 asks for none",
 	}
+	asked := "Tags.\"" + concurrencyTag + "\"!=`null`"
 	switch {
 	case s.Concurrency == nil:
 		setting.Name = fmt.Sprintf("reserved concurrency set to %d", Burst)
-		setting.Read, setting.Holds = &lambda.GetPolicyInput{FunctionName: &s.Name}, "Policy!=`null`"
+		setting.Read, setting.Holds = find, asked+" || Concurrency.ReservedConcurrentExecutions!=`null`"
 	case *s.Concurrency == 0:
-		return Setting{Name: "reserved concurrency removed", Read: setting.Read,
+		setting = Setting{Name: "reserved concurrency removed", Read: setting.Read,
 			Holds: "ReservedConcurrentExecutions==`null`",
 			Put:   &lambda.DeleteFunctionConcurrencyInput{FunctionName: &s.Name}}
 	}
-	return setting
+	return []Setting{setting, {
+		Name: "tagged as asked for concurrency", Read: find, Holds: asked,
+		Put: &lambda.TagResourceInput{Resource: aws.String(s.FunctionARN()),
+			Tags: map[string]string{concurrencyTag: "asked"}},
+	}}
 }

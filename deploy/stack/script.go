@@ -94,10 +94,10 @@ func (s Stack) setting(of Setting) string {
 	command, before := call.Command(of.Put), ""
 	if put, ok := of.Put.(*lambda.UpdateFunctionConfigurationInput); ok {
 		before = fmt.Sprintf("variables=$(%s --query %s --output json)\n", call.Command(of.Read),
-			call.Quote(s.variables(put)))
+			call.Quote(s.variables(put))) + keepInFile
 		bare := *put
 		bare.Environment = nil
-		command = call.Command(&bare) + ` --environment "{\"Variables\":$variables}"`
+		command = call.Command(&bare) + ` --environment "file://$environment"`
 	}
 	if of.Refused != "" {
 		command = "tolerate " + call.Quote(of.Refused) + " " + call.Quote(of.Else) + " " + command
@@ -105,15 +105,16 @@ func (s Stack) setting(of Setting) string {
 		command = "again " + command
 	}
 	if of.Holds != "" {
-		quiet := ""
-		if _, ok := of.Read.(*lambda.GetPolicyInput); ok { // which fails where a function has none
-			quiet = " 2>/dev/null"
-		}
-		return fmt.Sprintf(`[ "$(%s --query %s --output text%s)" = True ] || %s`,
-			call.Command(of.Read), call.Quote(of.Holds), quiet, command)
+		return fmt.Sprintf(`[ "$(%s --query %s --output text)" = True ] || %s`,
+			call.Command(of.Read), call.Quote(of.Holds), command)
 	}
 	return before + command
 }
+
+// keepInFile puts the variables, which may hold a secret, where only their owner reads them: a command line is for all.
+const keepInFile = `environment=$(mktemp); trap 'rm -f "$environment"' EXIT
+printf '{"Variables":%s}' "$variables" >"$environment"
+`
 
 // variables is an expression for the variables that the function must have, in what reads it: those that are wanted,
 // and of those that it has the ones that stay.

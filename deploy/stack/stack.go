@@ -1,6 +1,6 @@
-// Package stack is what the notes service is on AWS, as values: names, policies, and the calls that find, make, compare
-// and remove each thing. Nothing here calls AWS. The program that deploys carries the values out; the script that a
-// person can run instead prints them.
+// Package stack describes what the service must have on AWS, as values: names, policies, and the calls that find, make,
+// compare and remove each thing. Nothing here calls AWS. The program that deploys carries the values out; the script
+// that a person can run instead prints them.
 package stack
 
 import (
@@ -92,8 +92,10 @@ func (s Stack) Check() error {
 const (
 	StackTag  = "notes-stack"
 	RegionTag = "notes-region"
-	// of the function: the id of the role that Lambda was given, which another role of the name has not
+	// RoleTag is of the function: the id of the role that Lambda was given. A role that is made again has another one.
 	RoleTag = "notes-role-id"
+
+	concurrencyTag = "notes-concurrency" // of a function for which concurrency was reserved once, or was not to be
 )
 
 // Tags are those of all that a stack has.
@@ -234,7 +236,7 @@ type Setting struct {
 	Name  string
 	// Refused is a part of what AWS says where it will not have it so; Else says what that means. It is no failure.
 	Refused, Else string
-	// Optional is what DynamoDB Local lacks.
+	// Optional: no error where the server does not know the call, as DynamoDB Local.
 	Optional bool
 	Put      any
 }
