@@ -16,6 +16,7 @@ import (
 	"example.com/portable-notes/notes/bolt"
 	"example.com/portable-notes/notes/dynamo"
 	"example.com/portable-notes/notes/dynamo/dynamotest"
+	"example.com/portable-notes/notes/storetest"
 )
 
 func TestMain(m *testing.M) { os.Exit(dynamotest.Main(m)) }
@@ -37,6 +38,7 @@ func service(t testing.TB) *notes.Service {
 
 // TestParity writes the transcript that every other door is held to, and holds a second store to it.
 func TestParity(t *testing.T) {
+	storetest.NotWithRace(t)
 	sent := apptest.Parity(t, "http://notes.example", apptest.InProcess(app.New(service(t), app.Options{})))
 	if sent < 200 {
 		t.Errorf("only %d requests", sent)

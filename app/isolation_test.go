@@ -61,6 +61,7 @@ func file(t testing.TB) notes.Store {
 
 // TestProofIsolation: what is another's is as what is nobody's, on every store; through every door it is the same suite that says so.
 func TestProofIsolation(t *testing.T) {
+	storetest.NotWithRace(t)
 	stores := map[string]notes.Store{"file": file(t)}
 	cfg := dynamotest.Config(t)
 	table, err := dynamo.Open(t.Context(), cfg, dynamotest.NewTable(t, cfg), slog.New(slog.DiscardHandler))

@@ -23,6 +23,7 @@ import (
 // TestProofOutages: whatever happens between the service and its table, every request is answered in time and says that
 // it may be tried again, and soon after the line is whole again all goes on.
 func TestProofOutages(t *testing.T) {
+	storetest.NotWithRace(t)
 	cfg := dynamotest.Config(t)
 	table := dynamotest.NewTable(t, cfg)
 	upstream, err := url.Parse(*cfg.BaseEndpoint)

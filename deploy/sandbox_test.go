@@ -30,6 +30,7 @@ var program struct {
 
 func built(t testing.TB) string {
 	t.Helper()
+	storetest.NotWithRace(t)
 	program.Do(func() {
 		if program.folder, program.err = os.MkdirTemp("", "notes-deploy-"); program.err == nil {
 			var said []byte

@@ -55,6 +55,7 @@ type world struct {
 
 func enter(t *testing.T) *world {
 	t.Helper()
+	storetest.NotWithRace(t)
 	aSandbox.Do(func() {
 		folder := filepath.Dir(built(t))
 		aSandbox.zip = filepath.Join(folder, "notes.zip")

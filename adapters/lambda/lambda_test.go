@@ -79,6 +79,7 @@ func basePathOf(g gateway) string {
 }
 
 func TestContract(t *testing.T) {
+	storetest.NotWithRace(t)
 	for name, g := range gateways {
 		t.Run(name, func(t *testing.T) {
 			d, _ := doorOf(file(t), basePathOf(g))
@@ -95,6 +96,7 @@ func TestContract(t *testing.T) {
 // TestParity: through events the answers are those of a server, to the byte: by every way to the API, on either store,
 // in process and in the real program under a Runtime API.
 func TestParity(t *testing.T) {
+	storetest.NotWithRace(t)
 	sent := 0
 	for name, g := range gateways {
 		t.Run(name, func(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"example.com/portable-notes/notes/dynamo/dynamotest"
+	"example.com/portable-notes/notes/storetest"
 )
 
 // lambdaRuntime is Lambda on one machine: it starts a bootstrap and hands it events through the Runtime API
@@ -206,6 +207,7 @@ func environment(t testing.TB) []string {
 
 // TestBootstrap: the program as Lambda runs it.
 func TestBootstrap(t *testing.T) {
+	storetest.NotWithRace(t)
 	// The adapter rewrites every URL where GO_API_HOST is set, and one that is no URL fails every request.
 	l := startBootstrap(t, bootstrap(t), append(environment(t), "GO_API_HOST=https://evil.example:x/%")...)
 	g := gateways["NamedStage"]
@@ -231,6 +233,7 @@ func TestBootstrap(t *testing.T) {
 
 // TestBootstrapDoesNotStart where its settings are wrong, and says so in one line.
 func TestBootstrapDoesNotStart(t *testing.T) {
+	storetest.NotWithRace(t)
 	for name, environ := range map[string][]string{
 		"file store": {"AWS_REGION=eu-central-1", "NOTES_STORE=bolt:/tmp/notes.db", "NOTES_LOG_LEVEL=x"},
 		"no table":   append(environment(t), "NOTES_STORE=dynamodb:nowhere"),
@@ -252,6 +255,7 @@ func TestBootstrapDoesNotStart(t *testing.T) {
 
 // TestDeadlines: with a table that hangs, an answer comes well before the function's end.
 func TestDeadlines(t *testing.T) {
+	storetest.NotWithRace(t)
 	hang := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		select {
@@ -318,6 +322,7 @@ func TestKilledBetweenEvents(t *testing.T) {
 
 // TestGeneratedEvents: nothing that looks like an event ends the function or makes it fail.
 func TestGeneratedEvents(t *testing.T) {
+	storetest.NotWithRace(t)
 	d, _ := doorOf(file(t), "")
 	l := startBootstrap(t, bootstrap(t), environment(t)...)
 	events := generated(10_000)

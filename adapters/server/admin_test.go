@@ -59,6 +59,7 @@ func metricsOf(t testing.TB, p *process) map[string]map[string]float64 {
 
 // TestMetrics: what is counted is what was done, whatever clients send.
 func TestMetrics(t *testing.T) {
+	muchAtOnce(t)
 	anna, line := newToken(t, "anna", "write")
 	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS="+line)
 	bearer := []string{"Authorization", "Bearer " + anna}
@@ -113,6 +114,7 @@ func TestMetricsOnDynamoDB(t *testing.T) {
 
 // TestBackupOfAServer: a backup is a notes file, and leaves this machine only by who is on it.
 func TestBackupOfAServer(t *testing.T) {
+	muchAtOnce(t)
 	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0")
 	for range 20 {
 		post(t, p.url+"/notes", `{"title":"x"}`)
@@ -226,6 +228,7 @@ func TestBackupIsNeverAMixture(t *testing.T) {
 
 // TestSlowBackup: who takes a backup away slowly keeps nobody waiting, and nobody takes two.
 func TestSlowBackup(t *testing.T) {
+	muchAtOnce(t)
 	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0")
 	big := `{"title":"x","content":"` + strings.Repeat("c", 250_000) + `"}`
 	for range 60 {

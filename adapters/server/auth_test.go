@@ -58,6 +58,7 @@ func request(t testing.TB, method, url, body string, headers ...string) (*http.R
 
 // TestJWT: a server that takes an issuer's tokens.
 func TestJWT(t *testing.T) {
+	muchAtOnce(t)
 	issuer := jwttest.New(t)
 	with := []string{"NOTES_AUTH=jwt", "NOTES_JWT_ISSUER=" + issuer.URL, "NOTES_JWT_AUDIENCE=" + jwttest.Audience}
 	p := startServer(t, newFile(t), with...)
@@ -215,6 +216,7 @@ func shownArguments(t *testing.T, name string) (seen func() string, path string)
 // TestTokensFile: a file that reads well revokes what it no longer names, also when it names nothing; one that does not
 // is counted, and leaves the tokens as they were.
 func TestTokensFile(t *testing.T) {
+	muchAtOnce(t)
 	anna, annas := newToken(t, "anna", "write")
 	ben, bens := newToken(t, "ben", "read")
 	path := filepath.Join(t.TempDir(), "tokens")

@@ -14,6 +14,7 @@ import (
 
 // TestRateLimit: an address and a caller may send so many and no more, each on its own, and are told when they may again.
 func TestRateLimit(t *testing.T) {
+	muchAtOnce(t)
 	anna, annas := newToken(t, "anna", "write")
 	ben, bens := newToken(t, "ben", "write")
 	p := startServer(t, newFile(t), "NOTES_RATE_LIMIT=1:5", "NOTES_AUTH=token", "NOTES_TOKENS="+annas+","+bens, "NOTES_TRUSTED_PROXIES=127.0.0.1")
@@ -132,6 +133,7 @@ func TestEveryRouteIsLimited(t *testing.T) {
 // TestForgedAddress: no header makes somebody else of a client, unless it comes through a proxy that is trusted; then what the
 // proxy saw counts, not what its client said.
 func TestForgedAddress(t *testing.T) {
+	muchAtOnce(t)
 	forged := []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "X-Client-Ip", "Cf-Connecting-Ip", "True-Client-Ip"}
 	p := startServer(t, newFile(t), "NOTES_RATE_LIMIT=1:3")
 	got := map[int]int{}

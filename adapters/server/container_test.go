@@ -97,6 +97,7 @@ func (s *stack) ready() {
 // TestContainer builds the images and runs the compose stack: the whole contract, what the image holds, and how it stops
 // and comes back.
 func TestContainer(t *testing.T) {
+	storetest.NotWithRace(t)
 	s := newStack(t)
 	if file, err := os.ReadFile("../../docker-compose.yml"); err != nil || !strings.Contains(string(file), "image: "+dynamotest.Image+"\n") {
 		t.Errorf("docker-compose.yml has another DynamoDB Local than the tests: %v", err)

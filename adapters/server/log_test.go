@@ -18,6 +18,7 @@ import (
 
 // TestLogOfARequest: a line has ids and hashes, and nobody's name.
 func TestLogOfARequest(t *testing.T) {
+	muchAtOnce(t)
 	anna, annas := newToken(t, "anna", "write")
 	ben, bens := newToken(t, "ben", "read")
 	env := []string{"NOTES_AUTH=token", "NOTES_TOKENS=" + annas + "," + bens, "NOTES_LOG_KEY=0123456789abcdef"}

@@ -111,6 +111,7 @@ func (h *hog) end() {
 // TestProofSmallMemory: a container of 256 MB lives through a caller that wants all its memory, and serves another one
 // meanwhile. Without the bound it does not live.
 func TestProofSmallMemory(t *testing.T) {
+	storetest.NotWithRace(t)
 	s := newStack(t)
 	image := s.docker("build", "-q", "--target", "server", "../..")
 	t.Cleanup(func() { _ = exec.Command("docker", "rmi", image).Run() }) // another test may still use it

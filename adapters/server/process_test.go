@@ -19,6 +19,7 @@ import (
 
 	"example.com/portable-notes/adapters/settings"
 	"example.com/portable-notes/notes/dynamo/dynamotest"
+	"example.com/portable-notes/notes/storetest"
 )
 
 // The tests below run the program as a person does: as a process, with its settings in the environment.
@@ -50,15 +51,25 @@ var program struct {
 	err  error
 }
 
+// atOnce are the tests that do much at once, and are run with -race too.
+var atOnce sync.Map
+
+// muchAtOnce says that a test does much at once: with -race the program is built so too, and other tests are left out.
+func muchAtOnce(t testing.TB) { atOnce.Store(t.Name(), true) }
+
 // built is the path of the program, which is built once.
 func built(t testing.TB) string {
 	t.Helper()
+	test, _, _ := strings.Cut(t.Name(), "/")
+	if _, ok := atOnce.Load(test); !ok {
+		storetest.NotWithRace(t)
+	}
 	program.once.Do(func() {
 		if program.dir, program.err = os.MkdirTemp("", "notes-server-"); program.err != nil {
 			return
 		}
 		build := []string{"build", "-o", program.dir, "."}
-		if os.Getenv("NOTES_TEST_RACE") != "" { // then a race ends the program with 66 (GORACE, exitcode)
+		if storetest.Race() { // then a race ends the program with 66 (GORACE, exitcode)
 			build = slices.Insert(build, 1, "-race")
 		}
 		if out, err := exec.Command("go", build...).CombinedOutput(); err != nil {

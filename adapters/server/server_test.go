@@ -16,11 +16,13 @@ import (
 	"time"
 
 	"example.com/portable-notes/app/apptest"
+	"example.com/portable-notes/notes/storetest"
 )
 
 func newFile(t testing.TB) string { return filepath.Join(t.TempDir(), "notes.db") }
 
 func TestContract(t *testing.T) {
+	muchAtOnce(t)
 	for _, base := range []string{"", "/api/v1"} {
 		t.Run("Under"+base, func(t *testing.T) {
 			p := startServer(t, newFile(t), "NOTES_BASE_PATH="+base)
@@ -41,6 +43,7 @@ func TestContractOnDynamoDB(t *testing.T) {
 
 // TestParity: through the server's door, on either store, the answers are those in process, to the byte.
 func TestParity(t *testing.T) {
+	storetest.NotWithRace(t)
 	for name, env := range map[string][]string{"File": nil, "UnderBasePath": {"NOTES_BASE_PATH=/api/v1"}, "DynamoDB": onDynamoDB(t)} {
 		t.Run(name, func(t *testing.T) { apptest.Parity(t, startServer(t, newFile(t), env...).url, client.Do) })
 	}

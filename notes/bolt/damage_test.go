@@ -75,6 +75,7 @@ func harm(file []byte, random *rand.Rand) (what string, damaged []byte) {
 // TestProofDamage: damage is refused at the start, or it is an error of the note that it hit, or -check names it, or it
 // hit nothing. It is never served as a note, and never ends the process.
 func TestProofDamage(t *testing.T) {
+	storetest.NotWithRace(t)
 	const count = 400
 	path, has := lived(t, count)
 	sound, err := os.ReadFile(path)

@@ -92,6 +92,7 @@ func rewrite(t *testing.T, path string, content []byte) {
 // TestProofDamageWhileOpen: whatever becomes of the file while the store has it open, every call returns, nothing is
 // served that was not written, and the process lives.
 func TestProofDamageWhileOpen(t *testing.T) {
+	storetest.NotWithRace(t)
 	if !runsAlone(t) {
 		return
 	}

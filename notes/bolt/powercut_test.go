@@ -274,6 +274,7 @@ var survivals = []survival{drop, torn, keep}
 
 // TestProofPowerCut: what was answered survives a power cut, whatever the disk made of what was not synced.
 func TestProofPowerCut(t *testing.T) {
+	storetest.NotWithRace(t)
 	run := func(role string, cuts int) (steps, lost int, first error) {
 		for round := range cuts {
 			random := rand.New(rand.NewPCG(1, uint64(round)))
@@ -304,6 +305,7 @@ func TestProofPowerCut(t *testing.T) {
 
 // TestProofCreationCut: a first start that is cut short anywhere leaves nothing that the next one cannot open.
 func TestProofCreationCut(t *testing.T) {
+	storetest.NotWithRace(t)
 	run := func(role string, seeds int) (cuts, unopenable int, first error) {
 		for n, whole := 1, false; !whole; n++ {
 			for i := range seeds * len(survivals) {

@@ -187,6 +187,7 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 
 // TestProofAmplification: while DynamoDB is down, callers do not multiply their calls.
 func TestProofAmplification(t *testing.T) {
+	storetest.NotWithRace(t)
 	const calls = 2000
 	down := false
 	server := script(t, func(string) (int, string) {
@@ -275,6 +276,7 @@ func eager(t testing.TB, body string) *scripted {
 
 // TestProofHiddenRetries: no call is repeated behind its caller's back.
 func TestProofHiddenRetries(t *testing.T) {
+	storetest.NotWithRace(t)
 	server := eager(t, pageAnswer(20))
 	s := open(t, server.cfg, "notes")
 	failed := 0
@@ -402,6 +404,7 @@ func await(t *testing.T, pid int) {
 
 // TestProofFreeze: a process that was frozen, as Lambda freezes, while its connection was closed reads at once.
 func TestProofFreeze(t *testing.T) {
+	storetest.NotWithRace(t)
 	thaws := storetest.Amount(50, 200)
 	retried, micros := freeze(t, "ours", thaws)
 	if retried > 0 {

@@ -322,6 +322,7 @@ func TestALateCreateIsNotRepeated(t *testing.T) {
 
 // TestProofTombstones: what one page reads of deleted notes is bounded, however many there are: in calls, and in units.
 func TestProofTombstones(t *testing.T) {
+	storetest.NotWithRace(t)
 	cfg := dynamotest.Config(t)
 	w := newWire(t, cfg)
 	s := open(t, w.cfg, dynamotest.NewTable(t, cfg))

@@ -16,6 +16,18 @@ func Lacks(t testing.TB, what string, err error) {
 	t.Skipf("this machine lacks %s: %v", what, err)
 }
 
+// Race reports whether the tests are built with -race.
+func Race() bool { return race }
+
+// NotWithRace ends a test that is built with -race: what it looks at runs in a program of its own, or does one thing after
+// the other, so that the detector would only make it slow.
+func NotWithRace(t testing.TB) {
+	t.Helper()
+	if race {
+		t.Skip("it is not for -race")
+	}
+}
+
 // Amount is how often a proof does what it does: short in a usual run, long where NOTES_TEST_LONG is set.
 func Amount(short, long int) int {
 	if os.Getenv("NOTES_TEST_LONG") != "" {
