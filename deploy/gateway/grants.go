@@ -41,7 +41,7 @@ type Grant struct {
 // Input is the call that makes the grant. It carries no RevisionId: before the first statement there is none.
 func (g Grant) Input() *lambda.AddPermissionInput {
 	in := &lambda.AddPermissionInput{
-		FunctionName: &g.Function, StatementId: &g.StatementID, Action: aws.String(invoke),
+		FunctionName: &g.Function, StatementId: &g.StatementID, Action: aws.String(Invoke),
 		Principal: aws.String(Principal),
 		SourceArn: &g.SourceARN, SourceAccount: &g.Account,
 	}
@@ -54,8 +54,8 @@ func (g Grant) Input() *lambda.AddPermissionInput {
 // Principal is API Gateway as a principal, in every partition (IAM, AWS service principals).
 const Principal = "apigateway.amazonaws.com"
 
-// invoke is the action that a grant allows.
-const invoke = "lambda:InvokeFunction"
+// Invoke is the action that a grant allows.
+const Invoke = "lambda:InvokeFunction"
 
 // StatementPrefix begins the ids of our statements.
 const StatementPrefix = "notes-"
@@ -165,7 +165,7 @@ func Covered(p policy.Document, g Grant, resource string) string {
 		}
 		one := policy.Document{Statement: policy.Statements{s}}
 		decision := one.Judge(policy.Request{
-			Principal: policy.Caller{Service: Principal}, Action: invoke, Resource: resource,
+			Principal: policy.Caller{Service: Principal}, Action: Invoke, Resource: resource,
 			Context: map[string]string{"AWS:SourceArn": g.SourceARN, "AWS:SourceAccount": g.Account},
 		})
 		if decision.Allowed {
@@ -212,7 +212,7 @@ func Size(p policy.Document, grants []Grant, arn func(Grant) string) int {
 		p.Statement = append(p.Statement, policy.Statement{
 			Sid: g.StatementID, Effect: "Allow",
 			Principal: &policy.Principal{Names: map[string]policy.Strings{"Service": {Principal}}},
-			Action:    policy.Strings{invoke}, Resource: policy.Strings{arn(g)},
+			Action:    policy.Strings{Invoke}, Resource: policy.Strings{arn(g)},
 			Condition: policy.Conditions{
 				"StringEquals": {"AWS:SourceAccount": {g.Account}}, "ArnLike": {"AWS:SourceArn": {g.SourceARN}},
 			},

@@ -5,6 +5,9 @@ import (
 	"net/url"
 )
 
+// Lambda is Lambda as a principal, in every partition (IAM, AWS service principals).
+const Lambda = "lambda.amazonaws.com"
+
 // Role is a role of IAM with all that says who may assume it and what it may do.
 type Role struct {
 	Trust    Document

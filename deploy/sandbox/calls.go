@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"example.com/portable-notes/deploy/gateway"
 )
 
 // Call is a call of an AWS operation that reached the sandbox.
@@ -33,7 +35,7 @@ type Call struct {
 func (c Call) Action() string {
 	switch {
 	case c.Service == "lambda" && c.Operation == "Invoke":
-		return "lambda:InvokeFunction"
+		return gateway.Invoke
 	case c.Service == "apigateway":
 		return "apigateway:" + c.method
 	}

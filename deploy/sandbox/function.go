@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/google/uuid"
 
+	"example.com/portable-notes/deploy/policy"
 	"example.com/portable-notes/deploy/sandbox/function"
 )
 
@@ -74,7 +75,7 @@ func (s *Sandbox) invoke(ctx context.Context, region, name, qualifier string, pa
 		return function.Outcome{}, err
 	}
 	r, err := s.readRole(ctx, *config.Role)
-	if why := s.assumable(ctx, *config.Role, "lambda.amazonaws.com"); why != "" {
+	if why := s.assumable(ctx, *config.Role, policy.Lambda); why != "" {
 		s.log.Printf("%s does not start: %s", arn, why)
 		return function.Outcome{}, &refused{http.StatusForbidden, "AccessDeniedException",
 			"The role defined for the function cannot be assumed by Lambda."}

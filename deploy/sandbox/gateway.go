@@ -258,7 +258,7 @@ func (x *exchange) mayInvoke(what, arn string, credentials *string, sources []st
 	if credentials != nil && *credentials != "" {
 		if why = x.s.assumable(x.r.Context(), *credentials, gateway.Principal); why == "" {
 			why = x.s.judge(x.r.Context(), principal{arn: *credentials, owner: *credentials}, x.region,
-				demand{action: "lambda:InvokeFunction", resource: arn})
+				demand{action: gateway.Invoke, resource: arn})
 		}
 	} else {
 		why = x.s.mayInvoke(arn, gateway.Principal, sources)

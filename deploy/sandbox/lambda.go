@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"example.com/portable-notes/deploy/policy"
 )
 
 // concurrency is what an account has, and unreserved what of it must stay free for functions that reserve none.
@@ -74,7 +76,7 @@ func roleMustBeAssumable(s *Sandbox, c *call, next func() answer) answer {
 	s.mu.Lock()
 	young := time.Since(s.roleChanged[baseName(in.Role)]) < s.options.RoleDelay
 	s.mu.Unlock()
-	if why := s.assumable(c.Context(), in.Role, "lambda.amazonaws.com"); young || why != "" {
+	if why := s.assumable(c.Context(), in.Role, policy.Lambda); young || why != "" {
 		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException",
 			"The role defined for the function cannot be assumed by Lambda.")
 	}

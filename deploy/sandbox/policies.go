@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
 )
 
@@ -235,7 +236,7 @@ func (s *Sandbox) mayInvoke(arn, principal string, sources []string) string {
 	for _, source := range sources {
 		decision := p.document.Judge(policy.Request{
 			Principal: policy.Caller{Service: principal},
-			Action:    "lambda:InvokeFunction",
+			Action:    gateway.Invoke,
 			Resource:  arn,
 			Context:   map[string]string{"AWS:SourceArn": source, "AWS:SourceAccount": Account},
 		})

@@ -68,7 +68,7 @@ func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 		all[0].context = s.identityContext(ctx, c)
 	case c.Service == "lambda" && in.Role != "" && !c.reads():
 		all = append(all, demand{"iam:PassRole", in.Role,
-			map[string]string{"iam:PassedToService": "lambda.amazonaws.com"}})
+			map[string]string{"iam:PassedToService": policy.Lambda}})
 	case c.Service == "apigateway" && in.AccessLogSettings.DestinationArn != "" && !c.reads():
 		all = append(all, demand{action: "logs:CreateLogDelivery", resource: "*"},
 			demand{action: "logs:UpdateLogDelivery", resource: "*"}, demand{action: "logs:PutResourcePolicy",

@@ -19,6 +19,8 @@ import (
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
+
+	"example.com/portable-notes/deploy/gateway"
 )
 
 // The self-test builds a stack with all that this project's programs call, in a region where nobody looks, and takes it
@@ -164,7 +166,7 @@ func (t *tester) function(role *iamtypes.Role) {
 	must(t, t.functions.GetAccountSettings, &lambda.GetAccountSettingsInput{})
 	must(t, t.functions.AddPermission, &lambda.AddPermissionInput{FunctionName: t.name, Qualifier: t.name,
 		StatementId: t.name,
-		Action:      aws.String("lambda:InvokeFunction"), Principal: aws.String("apigateway.amazonaws.com")})
+		Action:      aws.String(gateway.Invoke), Principal: aws.String(gateway.Principal)})
 	must(t, t.functions.GetPolicy, &lambda.GetPolicyInput{FunctionName: t.name, Qualifier: t.name})
 	must(t, t.functions.RemovePermission, &lambda.RemovePermissionInput{FunctionName: t.name, Qualifier: t.name,
 		StatementId: t.name})

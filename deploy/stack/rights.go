@@ -144,7 +144,7 @@ func (s Stack) OperatorPolicy() policy.Document {
 	return policy.Document{Version: document.Version, Statement: append(document.Statement,
 		policy.Statement{Sid: "PassRole", Effect: "Allow", Action: policy.Strings{"iam:PassRole"},
 			Resource: resources["role"], Condition: policy.Conditions{"StringEquals": {"iam:PassedToService": {
-				"lambda.amazonaws.com"}}}},
+				policy.Lambda}}}},
 		policy.Statement{Sid: "FirstAPIOfAnAccount", Effect: "Allow",
 			Action: policy.Strings{"iam:CreateServiceLinkedRole"}, Resource: policy.Strings{arn + "iam::" + s.Account +
 				":role/aws-service-role/ops.apigateway.amazonaws.com/*"}},

@@ -175,7 +175,7 @@ func (s Stack) permissions() *string {
 // trust lets Lambda alone assume the role.
 func trust() *string {
 	return document(policy.Statement{Effect: "Allow", Principal: &policy.Principal{Names: map[string]policy.Strings{
-		"Service": {"lambda.amazonaws.com"}}}, Action: policy.Strings{"sts:AssumeRole"}})
+		"Service": {policy.Lambda}}}, Action: policy.Strings{"sts:AssumeRole"}})
 }
 
 // AccessLog is the format of the stage's access log.

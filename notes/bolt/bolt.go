@@ -133,13 +133,13 @@ func (tx *txn) recall(owner string, note notes.Note, key *notes.IdempotencyKey) 
 	}
 	o, err := decodeOnce(k, value)
 	switch {
-	case err != nil || key.Now.After(o.expires):
+	case err != nil || key.Now.After(o.Expires):
 		return notes.Note{}, false, err
-	case o.request != key.Request:
+	case o.Request != key.Request:
 		return notes.Note{}, false, notes.ErrKeyReused
 	}
 	// An equal request made an equal note.
-	note.ID, note.CreatedAt, note.UpdatedAt = o.id, o.created, o.created
+	note.ID, note.CreatedAt, note.UpdatedAt = o.ID, o.Created, o.Created
 	return note, true, nil
 }
 
@@ -167,7 +167,7 @@ func (tx *txn) remember(owner string, note notes.Note, key *notes.IdempotencyKey
 		}
 	}
 	tx.counts.keys++
-	o := once{id: note.ID, created: note.CreatedAt, request: key.Request, expires: key.Expires}
+	o := notes.UsedKey{ID: note.ID, Created: note.CreatedAt, Request: key.Request, Expires: key.Expires}
 	if err := tx.put(tx.keys, k, encodeOnce(k, o)); err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (tx *txn) forget(key, value []byte) error {
 	if err := tx.remove(tx.keys, key); err != nil {
 		return err
 	}
-	return tx.remove(tx.expiry, expiryKey(o.expires, key))
+	return tx.remove(tx.expiry, expiryKey(o.Expires, key))
 }
 
 // Get implements [notes.Store].

@@ -82,7 +82,7 @@ func (c *checker) visit(bucket string, key, value []byte) {
 			return
 		}
 		c.report.Keys++
-		entry := string(expiryKey(o.expires, key))
+		entry := string(expiryKey(o.Expires, key))
 		if !c.index[entry] {
 			c.find("an idempotency key of %s is missing in the index of expiries: it would be kept for ever", ownerOf(key, len(key)))
 		}

@@ -63,8 +63,8 @@ func decodeRecord(isKey bool, key, value []byte) (notes.Record, error) {
 			return notes.Record{}, err
 		}
 		end := 2 + int(binary.BigEndian.Uint16(key))
-		used := &notes.UsedKey{ID: o.id, Created: o.created}
-		used.Value, used.Request, used.Expires = string(key[end:]), o.request, o.expires
+		used := &notes.UsedKey{ID: o.ID, Created: o.Created}
+		used.Value, used.Request, used.Expires = string(key[end:]), o.Request, o.Expires
 		return notes.Record{Owner: string(key[2:end]), Key: used}, nil
 	}
 	n, err := decodeNote(key, value)
@@ -91,7 +91,7 @@ func (s *Store) Import(ctx context.Context, r notes.Record) error {
 			}
 		}
 		tx.counts.keys++
-		o := once{id: r.Key.ID, created: r.Key.Created, request: r.Key.Request, expires: r.Key.Expires}
+		o := *r.Key
 		if err := tx.put(tx.keys, key, encodeOnce(key, o)); err != nil {
 			return notes.Note{}, err
 		}

@@ -85,34 +85,25 @@ func decodeNote(key, value []byte) (notes.Note, error) {
 	return n, nil
 }
 
-// once is what is remembered of an idempotency key: enough to give the first answer again to a request that is equal to
-// the first.
-type once struct {
-	id      notes.ID
-	created time.Time
-	request [32]byte
-	expires time.Time
+func encodeOnce(key []byte, o notes.UsedKey) []byte {
+	p := append(o.ID[:], o.Request[:]...)
+	p = binary.AppendVarint(p, o.Created.UnixMicro())
+	return seal(key, binary.AppendVarint(p, o.Expires.UnixMicro()))
 }
 
-func encodeOnce(key []byte, o once) []byte {
-	p := append(o.id[:], o.request[:]...)
-	p = binary.AppendVarint(p, o.created.UnixMicro())
-	return seal(key, binary.AppendVarint(p, o.expires.UnixMicro()))
-}
-
-func decodeOnce(key, value []byte) (once, error) {
+func decodeOnce(key, value []byte) (notes.UsedKey, error) {
 	p, err := unseal(key, value)
 	if err != nil {
-		return once{}, err
+		return notes.UsedKey{}, err
 	}
 	if len(p) < 48 {
-		return once{}, errDamaged
+		return notes.UsedKey{}, errDamaged
 	}
-	o := once{id: notes.ID(p[:16]), request: [32]byte(p[16:48])}
+	o := notes.UsedKey{ID: notes.ID(p[:16]), Request: [32]byte(p[16:48])}
 	r := reader{rest: p[48:]}
-	o.created, o.expires = r.time(), r.time()
+	o.Created, o.Expires = r.time(), r.time()
 	if r.short {
-		return once{}, errDamaged
+		return notes.UsedKey{}, errDamaged
 	}
 	return o, nil
 }

@@ -75,7 +75,7 @@ func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *
 	}
 	// First the record of the key, then the note under the id that the record names. Whoever comes later, or again after
 	// it was killed in between, finds the record and does the second step for the first one.
-	o := once{id: note.ID, created: note.CreatedAt, request: key.Request, expires: key.Expires}
+	o := notes.UsedKey{ID: note.ID, Created: note.CreatedAt, Request: key.Request, Expires: key.Expires}
 	const free = "attribute_not_exists(pk) OR k < :now"
 	before, err := s.put(ctx, onceItem(owner, key.Value, o), free, values{":now": micros(key.Now)}, s.passing)
 	if err != nil {
@@ -85,13 +85,13 @@ func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *
 		if o, err = decodeOnce(before); err != nil {
 			return notes.Note{}, err
 		}
-		if o.request != key.Request {
+		if o.Request != key.Request {
 			return notes.Note{}, notes.ErrKeyReused
 		}
-		note.ID, note.CreatedAt, note.UpdatedAt = o.id, o.created, o.created // an equal request made an equal note
+		note.ID, note.CreatedAt, note.UpdatedAt = o.ID, o.Created, o.Created // an equal request made an equal note
 	}
 	// Where the note is there already, or was there and left a tombstone, this changes nothing.
-	_, err = s.put(ctx, noteItem(owner, note, &o.expires, newToken()), "attribute_not_exists(pk)", nil, s.passing)
+	_, err = s.put(ctx, noteItem(owner, note, &o.Expires, newToken()), "attribute_not_exists(pk)", nil, s.passing)
 	return note, err
 }
 

@@ -95,30 +95,22 @@ func tombstone(owner string, id notes.ID, expires time.Time, token []byte) item 
 	return it
 }
 
-// once is what is remembered of an idempotency key.
-type once struct {
-	id      notes.ID
-	created time.Time
-	request [32]byte
-	expires time.Time
-}
-
 func onceKey(owner, key string) item {
 	return item{"pk": text(partition(owner)), "sk": text(oncePrefix + key)}
 }
 
-func onceItem(owner, key string, o once) item {
+func onceItem(owner, key string, o notes.UsedKey) item {
 	it := onceKey(owner, key)
-	it["i"], it["r"] = bin(o.id[:]), bin(o.request[:])
-	it["c"], it["k"], it["e"] = micros(o.created), micros(o.expires), number(o.expires.Unix()+1)
+	it["i"], it["r"] = bin(o.ID[:]), bin(o.Request[:])
+	it["c"], it["k"], it["e"] = micros(o.Created), micros(o.Expires), number(o.Expires.Unix()+1)
 	return it
 }
 
-func decodeOnce(it item) (once, error) {
+func decodeOnce(it item) (notes.UsedKey, error) {
 	r := reader{item: it}
-	o := once{created: r.time("c"), expires: r.time("k")}
-	copy(o.id[:], r.bytes("i", len(o.id)))
-	copy(o.request[:], r.bytes("r", len(o.request)))
+	o := notes.UsedKey{Created: r.time("c"), Expires: r.time("k")}
+	copy(o.ID[:], r.bytes("i", len(o.ID)))
+	copy(o.Request[:], r.bytes("r", len(o.Request)))
 	return o, r.err
 }
 

@@ -56,9 +56,9 @@ func (s *Store) record(ctx context.Context, it item) (r notes.Record, there bool
 	}
 	ctx, _, cancel := s.begin(ctx)
 	defer cancel()
-	made, err := s.read(ctx, owner, o.id)
-	used := &notes.UsedKey{ID: o.id, Created: o.created}
-	used.Value, used.Request, used.Expires = value, o.request, o.expires
+	made, err := s.read(ctx, owner, o.ID)
+	used := &notes.UsedKey{ID: o.ID, Created: o.Created}
+	used.Value, used.Request, used.Expires = value, o.Request, o.Expires
 	return notes.Record{Owner: owner, Key: used}, made != nil, err
 }
 
@@ -68,12 +68,12 @@ func (s *Store) Import(ctx context.Context, r notes.Record) error {
 	ctx, _, cancel := s.begin(ctx)
 	defer cancel()
 	if r.Key != nil {
-		o := once{id: r.Key.ID, created: r.Key.Created, request: r.Key.Request, expires: r.Key.Expires}
+		o := *r.Key
 		if err := s.keep(ctx, onceItem(r.Owner, r.Key.Value, o)); err != nil {
 			return err
 		}
 		// Where the note is there, from an earlier copy, it stays.
-		_, err := s.put(ctx, tombstone(r.Owner, o.id, o.expires, newToken()), "attribute_not_exists(pk)", nil, s.passing)
+		_, err := s.put(ctx, tombstone(r.Owner, o.ID, o.Expires, newToken()), "attribute_not_exists(pk)", nil, s.passing)
 		return err
 	}
 	it := noteItem(r.Owner, *r.Note, nil, newToken())
