@@ -59,6 +59,9 @@ func TestProofPlanScript(t *testing.T) {
 		strings.Contains(out, "updated") || strings.Contains(out, "removed") {
 		t.Errorf("up after the script says %s", out)
 	}
+	if got := w.state(w.name); got != made {
+		t.Errorf("up makes of it\n%s\nit was\n%s", got, made)
+	}
 	change := &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, MemorySize: aws.Int32(512),
 		Environment: &lambdatypes.Environment{Variables: map[string]string{
 			"NOTES_LOG_KEY": `a "secret" of ${HOME} and '`}}}

@@ -74,7 +74,7 @@ const (
 	audienceVariable = "NOTES_JWT_AUDIENCE"
 
 	BasePathVariable = "NOTES_BASE_PATH"
-	secretVariable   = "NOTES_LOG_KEY"
+	logKeyVariable   = "NOTES_LOG_KEY"
 )
 
 // AuthOf reads it from a function's environment.
@@ -88,7 +88,7 @@ func AuthOf(environment map[string]string) Auth {
 // kept are settings of the function that stay as they are where nobody says otherwise. But for the base path a person
 // alone sets them.
 var kept = []string{
-	BasePathVariable, "NOTES_LOG_LEVEL", secretVariable, "NOTES_CORS_ORIGINS", "NOTES_REQUEST_TIMEOUT",
+	BasePathVariable, "NOTES_LOG_LEVEL", logKeyVariable, "NOTES_CORS_ORIGINS", "NOTES_REQUEST_TIMEOUT",
 	"AWS_ENDPOINT_URL_DYNAMODB",
 }
 
@@ -119,11 +119,11 @@ func WithoutSecrets(input any) any {
 }
 
 func withoutSecrets(environment *lambdatypes.Environment) *lambdatypes.Environment {
-	if environment == nil || environment.Variables[secretVariable] == "" {
+	if environment == nil || environment.Variables[logKeyVariable] == "" {
 		return environment
 	}
 	variables := maps.Clone(environment.Variables)
-	variables[secretVariable] = "***"
+	variables[logKeyVariable] = "***"
 	return &lambdatypes.Environment{Variables: variables}
 }
 
