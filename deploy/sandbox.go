@@ -28,9 +28,13 @@ only what its role allows. Keys of users and roles that are made in it are judge
 sandbox's own key all is allowed. It says why it refuses something. It stands on moto: pip install 'moto[server]', or
 Docker.
 
-It has no latency, no quotas but a few, no VPC and no KMS, checks no signatures, and forgets everything at its end. It
-runs functions of the runtimes provided.al2023 and provided.al2, for this machine's architecture, with your rights on
-this machine. It listens on 127.0.0.1 only.`,
+It runs functions of provided.al2023 and provided.al2, for this machine's architecture, and of python3.9 to python3.14
+and nodejs18.x to nodejs24.x with the python3 and the node of this machine, whatever their version; boto3 is this
+machine's too, and the AWS SDK for Node.js must be in the zip. Layers are found in a folder that SANDBOX_OPT names, not
+in /opt, and the code in the one that LAMBDA_TASK_ROOT names, not in /var/task.
+
+It has no latency, no quotas but a few, no VPC and no KMS, checks no signatures, and forgets everything at its end.
+Functions run with your rights on this machine. It listens on 127.0.0.1 only.`,
 		Example: "  deploy sandbox\n  deploy sandbox -- sh -c 'aws lambda list-functions'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {

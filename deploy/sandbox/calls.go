@@ -129,6 +129,14 @@ func lambdaOperations() *http.ServeMux {
 		"GET /{v}/account-settings": "GetAccountSettings", "GET /{v}/account-settings/{$}": "GetAccountSettings",
 	}
 	for pattern, name := range map[string]string{
+		"GET /{v}/layers": "ListLayers", "GET /{v}/layers/{layer}/versions": "ListLayerVersions",
+		"POST /{v}/layers/{layer}/versions":             "PublishLayerVersion",
+		"GET /{v}/layers/{layer}/versions/{version}":    "GetLayerVersion",
+		"DELETE /{v}/layers/{layer}/versions/{version}": "DeleteLayerVersion",
+	} {
+		patterns[pattern] = name
+	}
+	for pattern, name := range map[string]string{
 		"GET ": "GetFunction", "DELETE ": "DeleteFunction", "PUT /code": "UpdateFunctionCode",
 		"GET /configuration": "GetFunctionConfiguration", "PUT /configuration": "UpdateFunctionConfiguration",
 		"GET /policy": "GetPolicy", "POST /policy": "AddPermission", "DELETE /policy/{sid}": "RemovePermission",

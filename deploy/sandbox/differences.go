@@ -52,6 +52,7 @@ var differences = []difference{
 		"changes at any time", "409 while a function is Pending or an update is in progress",
 		"Lambda developer guide, function states", notWhileSettling},
 	{"lambda:CreateFunction lambda:UpdateFunctionCode", "-", "-", "the zip is kept, to run it", keepCode},
+	{"lambda:PublishLayerVersion", "-", "-", "the zip is kept, to run functions with it", keepLayer},
 	{"iam:CreateRole iam:UpdateAssumeRolePolicy", "a role can be assumed at once",
 		"after some seconds, if the sandbox is asked for it", "IAM user guide, eventual consistency", noteRole},
 	{"iam:CreateAccessKey iam:UpdateAccessKey iam:DeleteAccessKey", "-", "the keys of a user are judged by its " +

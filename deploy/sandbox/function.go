@@ -141,3 +141,10 @@ func (s *Sandbox) zip(sha string) []byte {
 	defer s.mu.Unlock()
 	return s.code[sha]
 }
+
+// layer returns the CodeSha256 of a version of a layer, "" for one that was not uploaded here.
+func (s *Sandbox) layer(arn string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.layers[arn]
+}

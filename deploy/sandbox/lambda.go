@@ -212,3 +212,21 @@ func refuseConfiguration(_ *Sandbox, c *call, next func() answer) answer {
 	}
 	return next()
 }
+
+// keepLayer keeps the zip of a version of a layer.
+func keepLayer(s *Sandbox, c *call, next func() answer) answer {
+	a := next()
+	var in struct{ Content struct{ ZipFile string } }
+	var made struct {
+		LayerVersionArn string
+		Content         struct{ CodeSha256 string }
+	}
+	c.decode(&in)
+	packed, err := base64.StdEncoding.DecodeString(in.Content.ZipFile)
+	if a.ok() && err == nil && json.Unmarshal(a.body, &made) == nil {
+		s.mu.Lock()
+		s.code[made.Content.CodeSha256], s.layers[made.LayerVersionArn] = packed, made.Content.CodeSha256
+		s.mu.Unlock()
+	}
+	return a
+}

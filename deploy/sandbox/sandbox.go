@@ -81,6 +81,7 @@ type Sandbox struct {
 	principals  map[string]*principal // by the id of their key
 	policies    map[resource]*functionPolicy
 	code        map[string][]byte // zips, by their CodeSha256
+	layers      map[string]string // the CodeSha256 of versions of layers, by their ARNs
 	functions   map[resource]*functionState
 	apiStates   map[string]*apiState // by id
 	roleChanged map[string]time.Time
@@ -119,7 +120,8 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	s.aws = aws.Config{Region: o.Region, BaseEndpoint: &s.moto.url,
 		Credentials: credentials.NewStaticCredentialsProvider("sandbox", "sandbox", ""), Logger: logging.Nop{}}
 	s.sink = newSink(s)
-	s.runner = function.New(function.Host{Endpoint: s.URL, Folder: s.folder, Log: s.log, Code: s.zip, Begin: s.begin})
+	s.runner = function.New(function.Host{Endpoint: s.URL, Folder: s.folder, Log: s.log, Code: s.zip, Layer: s.layer,
+		Begin: s.begin})
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log, MaxHeaderBytes: 64 << 10}
 	go func() { _ = s.server.Serve(listener) }() // until it is closed
 	go func() {
@@ -147,6 +149,7 @@ func (s *Sandbox) forget() {
 	s.calls, s.known, s.writes = nil, map[string]any{}, 0
 	s.principals, s.policies, s.code = map[string]*principal{}, map[resource]*functionPolicy{}, map[string][]byte{}
 	s.functions, s.apiStates = map[resource]*functionState{}, map[string]*apiState{}
+	s.layers = map[string]string{}
 	s.roleChanged = map[string]time.Time{}
 }
 

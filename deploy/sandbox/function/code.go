@@ -4,53 +4,79 @@ import (
 	"archive/zip"
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
 // unpacked is the folder that a function's zip is unpacked to, once for all that have it.
 func (r *Runner) unpacked(sha *string) (string, *fault) {
+	name := *cmp.Or(sha, new(string))
+	return r.folder(name, name)
+}
+
+// opt is the folder that stands for /opt: the files of a function's layers, later ones over earlier ones. "" for none.
+func (r *Runner) opt(c *Configuration) (string, *fault) {
+	if len(c.Layers) == 0 {
+		return "", nil
+	}
+	var shas []string
+	for _, layer := range c.Layers {
+		shas = append(shas, r.host.Layer(*layer.Arn))
+	}
+	return r.folder("layers "+strings.Join(shas, " "), shas...)
+}
+
+// folder is a folder with the files of some zips.
+func (r *Runner) folder(name string, shas ...string) (string, *fault) {
 	bad := func(format string, values ...any) (string, *fault) {
 		return "", &fault{kind: "Runtime.InvalidEntrypoint", message: fmt.Sprintf(format, values...)}
-	}
-	packed := r.host.Code(*cmp.Or(sha, new(string)))
-	if packed == nil {
-		return bad("the sandbox runs functions from a zip that was uploaded to it; this one has none")
 	}
 	r.unpacking.Lock()
 	defer r.unpacking.Unlock()
 	if r.ended.Load() {
 		return bad("the sandbox ends")
 	}
-	folder := filepath.Join(r.host.Folder, url.PathEscape(*sha))
+	sum := sha256.Sum256([]byte(name))
+	folder := filepath.Join(r.host.Folder, hex.EncodeToString(sum[:8]))
 	if _, err := os.Stat(folder); err == nil { // #nosec G703 -- a folder of ours, named by a hash
 		return folder, nil
 	}
-	archive, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
-	if err != nil {
-		return bad("the zip cannot be read: %v", err)
+	var archives []*zip.Reader
+	for _, sha := range shas {
+		packed := r.host.Code(sha)
+		if packed == nil {
+			return bad("the sandbox runs functions from zips that were uploaded to it; this one, or a layer of it, " +
+				"has none")
+		}
+		archive, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
+		if err != nil {
+			return bad("the zip cannot be read: %v", err)
+		}
+		archives = append(archives, archive)
 	}
 	// A program that is being written cannot be run, and a process that is just being started holds it open for
 	// writing.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	if err := unpack(folder, archive.File); err != nil {
+	if err := unpack(folder, archives); err != nil {
 		_ = os.RemoveAll(folder) // #nosec G703 -- a folder of ours, named by a hash
 		return bad("the zip cannot be unpacked: %v", err)
 	}
 	return folder, nil
 }
 
-// maxUnpacked is the most bytes of a function's code, unpacked (Lambda quotas).
+// maxUnpacked is the most bytes of a function's code or of its layers, unpacked (Lambda quotas).
 const maxUnpacked = 262_144_000
 
-// unpack makes a folder of files, none of which can be outside it.
-func unpack(folder string, files []*zip.File) error {
+// unpack makes a folder of the files of some archives, none of which can be outside it.
+func unpack(folder string, archives []*zip.Reader) error {
 	if err := os.Mkdir(folder, 0o750); err != nil { // #nosec G703 -- a folder of ours, named by a hash
 		return err
 	}
@@ -59,9 +85,11 @@ func unpack(folder string, files []*zip.File) error {
 		return err
 	}
 	left := int64(maxUnpacked)
-	for _, file := range files {
-		if err = unpackOne(root, file, &left); err != nil {
-			break
+	for _, archive := range archives {
+		for _, file := range archive.File {
+			if err == nil {
+				err = unpackOne(root, file, &left)
+			}
 		}
 	}
 	return errors.Join(err, root.Close())
@@ -82,7 +110,7 @@ func unpackOne(root *os.Root, file *zip.File, left *int64) error {
 		return err
 	}
 	defer func() { _ = in.Close() }()
-	out, err := root.OpenFile(file.Name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, file.Mode().Perm())
+	out, err := root.OpenFile(file.Name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, file.Mode().Perm())
 	if err != nil {
 		return err
 	}

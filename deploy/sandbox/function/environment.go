@@ -2,6 +2,7 @@ package function
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -171,14 +172,15 @@ func (e *environment) handle(v *event) Outcome {
 		o.Failed, o.Payload = true, problem.payload(v.id)
 		if problem.kind == "Sandbox.Timedout" {
 			e.line("%s %s %s", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), v.id, problem.message)
-		} else {
+		} else if problem.body == nil { // else the runtime has said it
 			e.line("RequestId: %s Error: %s\n%s", v.id, problem.message, problem.kind)
 		}
 	}
 	took := time.Since(begin)
 	e.line("END RequestId: %s", v.id)
 	e.line("REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %d ms\tMemory Size: %d MB\tMax Memory Used: %d "+
-		"MB\t%s", v.id, ms(took), took.Milliseconds()+1, *e.pool.config.MemorySize, e.runtime.memory(), initTook)
+		"MB\t%s%s", v.id, ms(took), took.Milliseconds()+1, *e.pool.config.MemorySize, e.runtime.memory(), initTook,
+		problem.status())
 	e.caughtUp()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -207,7 +209,7 @@ func (e *environment) boot(limit time.Duration, phase string) *fault {
 		case <-r.ended:
 			e.mu.Lock()
 			problem = r.ending()
-			problem.body = r.failed
+			problem.body, problem.kind = r.failed, cmp.Or(r.failure, problem.kind)
 			e.mu.Unlock()
 		case <-late.C:
 			r.kill()
@@ -215,10 +217,6 @@ func (e *environment) boot(limit time.Duration, phase string) *fault {
 				limit.Seconds())}
 		}
 	}
-	status := "error\tError Type: " + problem.kind
-	if problem.kind == "Sandbox.Timedout" {
-		status = "timeout"
-	}
-	e.line("INIT_REPORT Init Duration: %.2f ms\tPhase: %s\tStatus: %s", ms(time.Since(begin)), phase, status)
+	e.line("INIT_REPORT Init Duration: %.2f ms\tPhase: %s\t%s", ms(time.Since(begin)), phase, problem.status())
 	return problem
 }

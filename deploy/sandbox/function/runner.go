@@ -33,8 +33,10 @@ type Host struct {
 	Folder   string      // that code is unpacked to
 	Log      *log.Logger // takes what is wrong with a function's requests
 
-	// Code returns the zip with a CodeSha256, or nil. Begin begins a session of a function with its role.
+	// Code returns the zip with a CodeSha256, or nil; Layer the CodeSha256 of a version of a layer, or "". Begin begins
+	// a session of a function with its role.
 	Code  func(sha string) []byte
+	Layer func(arn string) string
 	Begin func(region string, c *Configuration) Session
 }
 
@@ -69,6 +71,8 @@ type Runner struct {
 	host      Host
 	ended     atomic.Bool
 	unpacking sync.Mutex
+
+	interpreters interpreters
 
 	mu     sync.Mutex
 	pools  map[string]*pool // by region, name and version

@@ -27,7 +27,9 @@ type runtime struct {
 	idle   chan struct{} // gives once it asks for an event
 	events chan *event   // that one
 	ended  chan struct{} // closed when the process has ended
-	failed []byte        // what it said of its failed start
+
+	failed  []byte // what it said of its failed start
+	failure string // the type of that
 }
 
 // fault is why a function failed, by Lambda's words: kind and message, or what the runtime itself said.
@@ -46,6 +48,17 @@ func (f *fault) payload(id string) []byte {
 		panic(err) // of texts
 	}
 	return body
+}
+
+// status is how the fault is said in lines of the log; "" for none.
+func (f *fault) status() string {
+	switch {
+	case f == nil:
+		return ""
+	case f.kind == "Sandbox.Timedout":
+		return "Status: timeout"
+	}
+	return "Status: error\tError Type: " + f.kind
 }
 
 // kill ends a process and waits for its end.
@@ -85,35 +98,30 @@ func (r *runtime) asks(limit time.Duration) bool {
 	return false
 }
 
-// start starts a process of the bootstrap.
+// start starts a process of the function: its bootstrap, or an interpreter with a runtime client.
 func (e *environment) start() (*runtime, *fault) {
 	folder, problem := e.pool.unpacked(e.pool.config.CodeSha256)
 	if problem != nil {
 		return nil, problem
 	}
-	bad := func(format string, values ...any) (*runtime, *fault) {
-		return nil, &fault{kind: "Runtime.InvalidEntrypoint", message: fmt.Sprintf(format, values...)}
+	opt, problem := e.pool.opt(e.pool.config)
+	if problem != nil {
+		return nil, problem
 	}
-	if kind := string(e.pool.config.Runtime); !strings.HasPrefix(kind, "provided.") {
-		return bad("the sandbox runs functions of the runtimes provided.al2023 and provided.al2, this one is of %q",
-			kind)
+	cmd, problem := e.command(folder, opt)
+	if problem != nil {
+		return nil, problem
 	}
-	path := filepath.Join(folder, "bootstrap")
-	if _, err := os.Stat(path); err != nil { // #nosec G703 -- of a folder and a process of ours
-		return bad("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
-	}
-	if e.foreign(path) {
-		return bad("fork/exec /var/task/bootstrap: exec format error")
-	}
-	r := &runtime{cmd: exec.Command(path), idle: make(chan struct{}), events: make(chan *event),
-		ended: make(chan struct{})} // #nosec G204 G702 -- the function, which is what a sandbox runs
-	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, e.variables(folder), e.say, e.say,
+	r := &runtime{cmd: cmd, idle: make(chan struct{}), events: make(chan *event), ended: make(chan struct{})}
+	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, e.variables(folder, opt), e.say,
+		e.say,
 		process.Mortal()
 	if err := r.cmd.Start(); err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
 			err = path.Err
 		}
-		return bad("fork/exec /var/task/bootstrap: %v", err)
+		return nil, &fault{kind: "Runtime.InvalidEntrypoint",
+			message: fmt.Sprintf("fork/exec /var/task/bootstrap: %v", err)}
 	}
 	go func() {
 		_ = r.cmd.Wait()                     // its state is kept
@@ -121,6 +129,54 @@ func (e *environment) start() (*runtime, *fault) {
 		close(r.ended)
 	}()
 	return r, nil
+}
+
+// command is what runs the function: under a wrapper, if it is told one ("Modifying the runtime environment").
+func (e *environment) command(folder, opt string) (*exec.Cmd, *fault) {
+	cmd, problem := e.bare(folder, opt)
+	if e.pool.config.Environment == nil || problem != nil {
+		return cmd, problem
+	}
+	wrapper := e.pool.config.Environment.Variables["AWS_LAMBDA_EXEC_WRAPPER"]
+	if rest, ok := strings.CutPrefix(wrapper, "/opt/"); ok {
+		wrapper = filepath.Join(opt, filepath.FromSlash(rest))
+	}
+	if wrapper != "" {
+		cmd = exec.Command(wrapper, cmd.Args...) // #nosec G204 -- the function's, which is what a sandbox runs
+	}
+	return cmd, nil
+}
+
+// bare is what runs the function without a wrapper.
+func (e *environment) bare(folder, opt string) (*exec.Cmd, *fault) {
+	bad := func(format string, values ...any) (*exec.Cmd, *fault) {
+		return nil, &fault{kind: "Runtime.InvalidEntrypoint", message: fmt.Sprintf(format, values...)}
+	}
+	kind := string(e.pool.config.Runtime)
+	if l := languageOf(kind); l != nil {
+		i := e.pool.interpreter(l)
+		if i.err != nil {
+			return bad("%v", i.err)
+		}
+		e.line("INIT_START Runtime Version: %s (%s %s of this machine)", kind, l.name, i.version)
+		return exec.Command(i.path, append(l.flags, i.client)...), nil // #nosec G204 -- which runs the function
+	}
+	if !strings.HasPrefix(kind, "provided.") {
+		return bad("the sandbox runs functions of the runtimes provided.al2023, provided.al2, python3.9 to "+
+			"python3.14 and "+
+			"nodejs18.x to nodejs24.x; this one is of %q", kind)
+	}
+	path := filepath.Join(folder, "bootstrap")
+	if _, err := os.Stat(path); err != nil && opt != "" { // #nosec G703 -- of a folder and a process of ours
+		path = filepath.Join(opt, "bootstrap")
+	}
+	if _, err := os.Stat(path); err != nil { // #nosec G703 -- of a folder and a process of ours
+		return bad("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
+	}
+	if e.foreign(path) {
+		return bad("fork/exec /var/task/bootstrap: exec format error")
+	}
+	return exec.Command(path), nil // #nosec G204 G702 -- the function, which is what a sandbox runs
 }
 
 // foreign reports whether a program is for another architecture than the function is configured for. Lambda goes by the
@@ -139,7 +195,7 @@ func (e *environment) foreign(path string) bool {
 }
 
 // variables are what Lambda sets ("Defined runtime environment variables"), and the function's own.
-func (e *environment) variables(folder string) []string {
+func (e *environment) variables(folder, opt string) []string {
 	c := e.pool.config
 	all := []string{
 		"AWS_LAMBDA_FUNCTION_NAME=" + *c.FunctionName, "AWS_LAMBDA_FUNCTION_VERSION=" + *c.Version,
@@ -152,6 +208,19 @@ func (e *environment) variables(folder string) []string {
 			*cmp.Or(c.Handler, new(string)),
 		"LAMBDA_TASK_ROOT=" + folder, "LAMBDA_RUNTIME_DIR=/var/runtime", "TZ=:UTC", "LANG=en_US.UTF-8",
 		"PATH=/usr/local/bin:/usr/bin:/bin",
+	}
+	if opt != "" { // whose path a process sees is another one than /opt
+		major := strings.TrimSuffix(strings.TrimPrefix(string(c.Runtime), "nodejs"), ".x")
+		all = append(all, "SANDBOX_OPT="+opt, "LD_LIBRARY_PATH="+opt+"/lib",
+			"PATH="+opt+"/bin:/usr/local/bin:/usr/bin:/bin",
+			"NODE_PATH="+opt+"/nodejs/node"+major+"/node_modules:"+opt+"/nodejs/node_modules")
+	}
+	if languageOf(string(c.Runtime)) != nil {
+		all = append(all, "AWS_EXECUTION_ENV=AWS_Lambda_"+string(c.Runtime))
+	}
+	if l := c.LoggingConfig; l != nil && l.LogFormat != "" {
+		all = append(all, "AWS_LAMBDA_LOG_FORMAT="+string(l.LogFormat),
+			"AWS_LAMBDA_LOG_LEVEL="+string(l.ApplicationLogLevel))
 	}
 	if c.Environment != nil {
 		for name, value := range c.Environment.Variables {
@@ -177,6 +246,11 @@ func (r *runtime) handle(v *event, deadline time.Time, timeout time.Duration) (O
 		case o := <-v.done:
 			return o, nil
 		case <-r.ended:
+			select {
+			case o := <-v.done: // it has answered, and ended
+				return o, nil
+			default:
+			}
 			return Outcome{}, r.ending()
 		case <-late.C:
 			r.kill()
@@ -256,7 +330,7 @@ func (e *environment) runtimeAPI() http.Handler {
 		body, _ := io.ReadAll(io.LimitReader(q.Body, MaxAnswer)) // what there is of it
 		e.mu.Lock()
 		if e.runtime != nil && json.Valid(body) {
-			e.runtime.failed = body
+			e.runtime.failed, e.runtime.failure = body, q.Header.Get("Lambda-Runtime-Function-Error-Type")
 		}
 		e.mu.Unlock()
 		w.WriteHeader(http.StatusAccepted)

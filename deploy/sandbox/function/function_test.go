@@ -1,0 +1,230 @@
+package function
+
+import (
+	"archive/zip"
+	"bytes"
+	"io"
+	"log"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/google/uuid"
+)
+
+// files are a function's, by their names.
+type files map[string]string
+
+func (f files) zip(t testing.TB) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	for name, content := range f {
+		header := &zip.FileHeader{Name: name}
+		header.SetMode(0o755)
+		file, err := w.CreateHeader(header)
+		if err == nil {
+			_, err = io.WriteString(file, content)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// world is a runner of functions whose zips and lines a test keeps.
+type world struct {
+	*Runner
+	t testing.TB
+
+	mu    sync.Mutex
+	code  map[string][]byte
+	lines []string
+	said  bytes.Buffer
+}
+
+func (w *world) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.said.Write(b)
+}
+
+func open(t testing.TB) *world {
+	t.Helper()
+	w := &world{t: t, code: map[string][]byte{}}
+	w.Runner = New(Host{
+		Endpoint: "http://127.0.0.1:9", Folder: t.TempDir(), Log: log.New(w, "", 0),
+		Code: func(sha string) []byte {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.code[sha]
+		},
+		Layer: func(arn string) string { return arn },
+		Begin: func(string, *Configuration) Session {
+			return Session{Key: "KEY", Group: "/aws/lambda/f", Stream: "stream", End: func() {},
+				Write: func(line string) {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					w.lines = append(w.lines, line)
+				}}
+		},
+	})
+	t.Cleanup(w.Close)
+	return w
+}
+
+// function is a configuration of a function with some files.
+func (w *world) function(runtime, handler string, f files, environment map[string]string) *Configuration {
+	sha := uuid.NewString()
+	w.mu.Lock()
+	w.code[sha] = f.zip(w.t)
+	w.mu.Unlock()
+	return &Configuration{
+		FunctionName: aws.String("f"), Version: aws.String("$LATEST"), Runtime: types.Runtime(runtime),
+		Handler:    &handler,
+		CodeSha256: &sha, MemorySize: aws.Int32(128), Timeout: aws.Int32(3), Role: aws.String("role"),
+		Environment: &types.EnvironmentResponse{Variables: environment},
+	}
+}
+
+// invoke invokes a function, and returns the outcome and all lines of its log.
+func (w *world) invoke(c *Configuration, event string) (Outcome, []string) {
+	w.t.Helper()
+	w.mu.Lock()
+	w.lines = nil
+	w.mu.Unlock()
+	o, err := w.Invoke(w.t.Context(), "us-east-1", c, Event{ARN: "arn:f", Trace: "Root=1", Payload: []byte(event)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return o, append([]string(nil), w.lines...)
+}
+
+// logged returns the lines that the function itself, or its runtime, wrote.
+func logged(lines []string) (own []string) {
+	for _, line := range lines {
+		switch word, _, _ := strings.Cut(line, " "); word {
+		case "START", "END", "REPORT", "INIT_START", "INIT_REPORT":
+		default:
+			own = append(own, line)
+		}
+	}
+	return own
+}
+
+// TestHello: the functions of the tutorials run, warm ones in the process that ran before.
+func TestHello(t *testing.T) {
+	for _, c := range []struct {
+		name, runtime, handler string
+		files                  files
+		want                   string
+	}{
+		{"Python", "python3.12", "lambda_function.lambda_handler", files{"lambda_function.py": `import json
+count = 0
+def lambda_handler(event, context):
+    global count
+    count += 1
+    print("hello", event["n"], context.function_name, context.memory_limit_in_mb, context.get_remaining_time_in_millis() > 1000)
+    return {"statusCode": 200, "body": json.dumps(count)}
+`}, `{"statusCode": 200, "body": "2"}`},
+		{"Node", "nodejs20.x", "index.handler", files{"index.js": `let count = 0;
+exports.handler = async (event, context) => {
+  console.log('hello', event.n, context.functionName, context.memoryLimitInMB, context.getRemainingTimeInMillis() > 1000);
+  return { statusCode: 200, body: String(++count) };
+};
+`}, `{"statusCode":200,"body":"2"}`},
+		{"Node modules", "nodejs22.x", "src/app.handler", files{"src/app.mjs": `import { readFileSync } from 'fs';
+let count = 0;
+export const handler = async (event) => { console.log('hello', event.n, 'f 128', true); ++count; return count; };
+`}, `2`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := open(t)
+			f := w.function(c.runtime, c.handler, c.files, nil)
+			if o, lines := w.invoke(f, `{"n":1}`); o.Failed || !strings.Contains(strings.Join(lines, "\n"),
+				"hello 1 f 128 ") {
+				t.Fatalf("%s %q", o.Payload, lines)
+			}
+			o, lines := w.invoke(f, `{"n":2}`)
+			if string(o.Payload) != c.want || !strings.Contains(string(o.Tail), "hello 2 f 128 ") {
+				t.Errorf("%s %q", o.Payload, lines)
+			}
+			if said := strings.ToLower(strings.Join(logged(lines), "\n")); !strings.HasSuffix(said, "true") {
+				t.Errorf("it logs %q", lines)
+			}
+		})
+	}
+}
+
+// TestLayers: the files of layers are found by both languages and by a bootstrap, and a wrapper runs the function.
+func TestLayers(t *testing.T) {
+	wrapper := "#!/bin/sh\nexport WRAPPED=yes\nexec \"$@\"\n"
+	for _, c := range []struct {
+		name, runtime, handler string
+		files                  files
+		layers                 []files
+		environment            map[string]string
+		want                   string
+	}{
+		{"Python", "python3.12", "app.handler",
+			files{"app.py": "import lib, other\ndef handler(e, c):\n    return lib.value + other.value\n"},
+			[]files{{"python/lib.py": "value = 'a'", "python/other.py": "value = 'b'"},
+				{"python/lib.py": "value = 'c'"}}, nil, `"cb"`},
+		{"Node", "nodejs20.x", "app.handler", files{"app.js": "exports.handler = async () => require('lib');"},
+			[]files{{"nodejs/node_modules/lib/index.js": "module.exports = 'found';"}}, nil, `"found"`},
+		{"a wrapper", "nodejs20.x", "app.handler",
+			files{"app.js": "exports.handler = async () => process.env.WRAPPED;"},
+			[]files{{"wrap": wrapper}}, map[string]string{"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}, `"yes"`},
+		{"a bootstrap", "provided.al2023", "x", files{"x": ""},
+			[]files{{"bootstrap": "#!/bin/sh\necho in the layer\nexit 5\n"}}, nil,
+			"exit status 5"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := open(t)
+			f := w.function(c.runtime, c.handler, c.files, c.environment)
+			for _, layer := range c.layers {
+				sha := *w.function(c.runtime, c.handler, layer, nil).CodeSha256
+				f.Layers = append(f.Layers, types.Layer{Arn: &sha})
+			}
+			if o, lines := w.invoke(f, `{}`); !strings.Contains(string(o.Payload), c.want) {
+				t.Errorf("%s %q", o.Payload, lines)
+			}
+		})
+	}
+}
+
+// TestNoInterpreter: a machine without the program of a language says so.
+func TestNoInterpreter(t *testing.T) {
+	t.Setenv("PATH", "")
+	w := open(t)
+	o, _ := w.invoke(w.function("nodejs20.x", "index.handler", files{"index.js": ""}, nil), `{}`)
+	if !o.Failed || !strings.Contains(string(o.Payload), "functions in Node.js are run by node, which is not on this "+
+		"machine") {
+		t.Errorf("%s", o.Payload)
+	}
+}
+
+// BenchmarkWarm is what a warm request costs over the handler's own time.
+func BenchmarkWarm(b *testing.B) {
+	for _, c := range []struct{ name, runtime, handler, file, content string }{
+		{"Python", "python3.12", "app.handler", "app.py", "def handler(event, context):\n    return event\n"},
+		{"Node", "nodejs20.x", "app.handler", "app.js", "exports.handler = async (event) => event;\n"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			w := open(b)
+			f := w.function(c.runtime, c.handler, files{c.file: c.content}, nil)
+			w.invoke(f, `{}`)
+			for b.Loop() {
+				w.invoke(f, `{"a":1}`)
+			}
+		})
+	}
+}
