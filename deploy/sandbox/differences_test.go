@@ -58,13 +58,14 @@ func TestFunctionPolicies(t *testing.T) {
 	_, none := get()
 	check("an empty policy", none, "ResourceNotFoundException")
 	check("first", add("a", func(in *lambda.AddPermissionInput) {
-		in.SourceArn, in.SourceAccount = aws.String("arn:x"), aws.String(Account)
+		in.SourceArn, in.SourceAccount = aws.String("arn:aws:s3:::x"), aws.String(Account)
 	}), ok)
 	first, _ := get()
 	check("its text", *first.Policy, `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"a",`+
 		`"Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},"Action":"lambda:InvokeFunction",`+
 		`"Resource":"arn:aws:lambda:us-east-1:`+Account+`:function:`+w.name+`",`+
-		`"Condition":{"ArnLike":{"AWS:SourceArn":"arn:x"},"StringEquals":{"AWS:SourceAccount":"`+Account+`"}}}]}`)
+		`"Condition":{"ArnLike":{"AWS:SourceArn":"arn:aws:s3:::x"},`+
+		`"StringEquals":{"AWS:SourceAccount":"`+Account+`"}}}]}`)
 	check("the same again", add("a", nil), "ResourceConflictException")
 	check("$LATEST", add("b", func(in *lambda.AddPermissionInput) { in.Qualifier = aws.String("$LATEST") }),
 		"InvalidParameterValueException")
@@ -229,5 +230,57 @@ func TestSlowAWS(t *testing.T) {
 	}
 	if fmt.Sprint(pages) != "[2 2 1]" {
 		t.Errorf("the pages have %v routes", pages)
+	}
+}
+
+// TestPermissions: what does not satisfy Lambda's model is refused, all of it at once, and what does is kept.
+func TestPermissions(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	w.function(bootstrap(t))
+	in := func(change func(*lambda.AddPermissionInput)) *lambda.AddPermissionInput {
+		p := &lambda.AddPermissionInput{FunctionName: &w.name, StatementId: aws.String("a"),
+			Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("apigateway.amazonaws.com")}
+		change(p)
+		return p
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*lambda.AddPermissionInput)
+		says   string
+	}{
+		{"a source ARN of no account", func(p *lambda.AddPermissionInput) {
+			p.SourceArn = aws.String(
+				"arn:aws:execute-api")
+		},
+			"Value 'arn:aws:execute-api' at 'sourceArn' failed to satisfy constraint"},
+		{"a short account", func(p *lambda.AddPermissionInput) { p.SourceAccount = aws.String("1234") },
+			"'sourceAccount'"},
+		{"a principal with a space", func(p *lambda.AddPermissionInput) { p.Principal = aws.String("api gateway") },
+			"'principal'"},
+		{"a bad organization", func(p *lambda.AddPermissionInput) { p.PrincipalOrgID = aws.String("o-1") },
+			"'principalOrgID'"},
+		{"two mistakes", func(p *lambda.AddPermissionInput) {
+			p.StatementId, p.Action = aws.String("a b"), aws.String("invoke")
+		}, "2 validation errors detected: Value 'a b' at 'statementId'"},
+		{"a long id", func(p *lambda.AddPermissionInput) { p.StatementId = aws.String(strings.Repeat("a", 101)) },
+			"less than or equal to 100"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := w.functions.AddPermission(ctx, in(c.change)); err == nil || !strings.Contains(err.Error(),
+				c.says) {
+				t.Errorf("%v, want %q", err, c.says)
+			}
+		})
+	}
+	made := did[*lambda.AddPermissionOutput](t)(w.functions.AddPermission(ctx, in(func(p *lambda.AddPermissionInput) {
+		p.Principal, p.PrincipalOrgID = aws.String("*"), aws.String("o-abcdefghij")
+		p.FunctionUrlAuthType, p.InvokedViaFunctionUrl = "NONE", aws.Bool(true)
+	})))
+	for _, condition := range []string{`"aws:PrincipalOrgID":"o-abcdefghij"`, `"lambda:FunctionUrlAuthType":"NONE"`,
+		`"Bool":{"lambda:InvokedViaFunctionUrl":"true"}`} {
+		if !strings.Contains(*made.Statement, condition) {
+			t.Errorf("%s is not in %s", condition, *made.Statement)
+		}
 	}
 }

@@ -145,8 +145,8 @@ func TestStartFaults(t *testing.T) {
 	if strings.Count(all, "about to exit\n") != 2 || !strings.Contains(all, "Phase: init\tStatus: error") {
 		t.Errorf("a start that fails is not tried twice: %s", all[max(0, len(all)-2000):])
 	}
-	w.configure(lambda.UpdateFunctionConfigurationInput{Runtime: "python3.13"})
-	if out, _ := w.invoked("/x"); !strings.Contains(string(out.Payload), "python3.13") {
+	w.configure(lambda.UpdateFunctionConfigurationInput{Runtime: "java21"})
+	if out, _ := w.invoked("/x"); !strings.Contains(string(out.Payload), "java21") {
 		t.Errorf("a runtime that is not there: %s", out.Payload)
 	}
 }

@@ -39,12 +39,24 @@ func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 	if items := c.transaction(); items != nil {
 		return items
 	}
-	on := c.resources()
-	if c.Service == "iam" {
+	action, on := c.Action(), c.resources()
+	switch c.Service {
+	case "iam":
 		on = []string{s.identityOf(ctx, c)}
+	case "s3":
+		action, on[0] = c.s3()
+	case "sqs", "sns", "ssm", "secretsmanager", "kms":
+		action = strings.TrimSuffix(action, "Batch")
+		if named := s.messaging(c); named != nil {
+			on = named
+		}
+	default:
+		if !known[c.Service] {
+			s.log.Printf("%s is judged on all resources: the sandbox does not know those of %s", action, c.Service)
+		}
 	}
 	for _, one := range on {
-		all = append(all, demand{action: c.Action(), resource: one})
+		all = append(all, demand{action: action, resource: one})
 	}
 	form := c.form()
 	var in struct {

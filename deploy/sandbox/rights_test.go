@@ -3,6 +3,9 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -345,5 +348,84 @@ func TestAccountAsPrincipal(t *testing.T) {
 	}
 	if _, err := w.assume("operator", *role, nil); err != nil {
 		t.Errorf("the operator: %v", err)
+	}
+}
+
+// TestServicesAreJudged: what functions use beside DynamoDB is judged by its own resources.
+func TestServicesAreJudged(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	arn := func(service, rest string) string { return "arn:aws:" + service + ":us-east-1:" + Account + ":" + rest }
+	send := func(key, service, target, method, path, body string) (int, string) {
+		r, err := http.NewRequestWithContext(ctx, method, w.URL+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if target != "" {
+			r.Header.Set("X-Amz-Target", target)
+			r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		}
+		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+key+"/20260101/us-east-1/"+service+
+			"/aws4_request, SignedHeaders=host, Signature=0")
+		a, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = a.Body.Close() }()
+		content, err := io.ReadAll(a.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.StatusCode, string(content)
+	}
+	queue := "https://sqs.us-east-1.amazonaws.com/" + Account + "/jobs"
+	for i, c := range []struct {
+		service, target, method, path, body string
+		action, resource                    string
+	}{
+		{"s3", "", "GET", "/photos/a/b.jpg", "", "s3:GetObject", "arn:aws:s3:::photos/a/*"},
+		{"s3", "", "PUT", "/photos/a/b.jpg", "x", "s3:PutObject", "arn:aws:s3:::photos/*"},
+		{"s3", "", "DELETE", "/photos/a/b.jpg", "", "s3:DeleteObject", "arn:aws:s3:::photos/a/b.jpg"},
+		{"s3", "", "GET", "/photos?list-type=2", "", "s3:ListBucket", "arn:aws:s3:::photos"},
+		{"ssm", "AmazonSSM.GetParameter", "POST", "/", `{"Name":"/app/key"}`, "ssm:GetParameter",
+			arn("ssm", "parameter/app/*")},
+		{"ssm", "AmazonSSM.GetParametersByPath", "POST", "/", `{"Path":"/app"}`, "ssm:GetParametersByPath",
+			arn("ssm", "parameter/app")},
+		{"sqs", "AmazonSQS.SendMessage", "POST", "/", `{"QueueUrl":"` + queue + `","MessageBody":"x"}`,
+			"sqs:SendMessage",
+			arn("sqs", "jobs")},
+		{"sqs", "AmazonSQS.SendMessageBatch", "POST", "/", `{"QueueUrl":"` + queue + `","Entries":[]}`,
+			"sqs:SendMessage",
+			arn("sqs", "jobs")},
+		{"sns", "", "POST", "/", "Action=Publish&Message=x&TopicArn=" + arn("sns", "news"), "sns:Publish",
+			arn("sns", "news")},
+		{"secretsmanager", "secretsmanager.GetSecretValue", "POST", "/", `{"SecretId":"db"}`,
+			"secretsmanager:GetSecretValue",
+			arn("secretsmanager", "secret:db-??????")},
+		{"kms", "TrentService.Decrypt", "POST", "/", `{"KeyId":"KEY","CiphertextBlob":""}`, "kms:Decrypt", "KEYARN"},
+	} {
+		t.Run(c.action+" on "+c.path+c.body, func(t *testing.T) {
+			switch c.service {
+			case "secretsmanager":
+				send("operator", c.service, "secretsmanager.CreateSecret", "POST", "/",
+					`{"Name":"db","SecretString":"x"}`)
+			case "kms":
+				_, made := send("operator", c.service, "TrentService.CreateKey", "POST", "/", `{}`)
+				key := regexp.MustCompile(`"Arn": ?"([^"]*key/([^"]*))"`).FindStringSubmatch(made)
+				c.resource, c.body = key[1], strings.Replace(c.body, "KEY", key[2], 1)
+			}
+			for j, may := range []bool{true, false} {
+				resource := c.resource
+				if !may {
+					resource += "else"
+				}
+				key := w.user(fmt.Sprint(w.name, "-", i, "-", j), allow(c.action, resource))
+				status, said := send(key, c.service, c.target, c.method, c.path, c.body)
+				if denied := strings.Contains(said,
+					"is not authorized to perform: "+c.action+" on resource: "); denied == may {
+					t.Errorf("may %v: %d %.300s", may, status, said)
+				}
+			}
+		})
 	}
 }

@@ -1,0 +1,103 @@
+package sandbox
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// known are the services whose resources the sandbox tells; what is done to others is judged on *.
+var known = map[string]bool{
+	"apigateway": true, "dynamodb": true, "iam": true, "kms": true, "lambda": true, "logs": true, "s3": true,
+	"secretsmanager": true, "sns": true, "sqs": true, "ssm": true, "sts": true,
+}
+
+// s3 is the action of a call of S3, and what it is done to: the service tells operations by method, path and query
+// ("Actions, resources, and condition keys for Amazon S3").
+func (c *call) s3() (action, resource string) {
+	bucket, key, _ := strings.Cut(strings.TrimPrefix(c.URL.Path, "/"), "/")
+	if name, _, virtual := strings.Cut(c.Host, ".s3"); virtual {
+		bucket, key = name, strings.TrimPrefix(c.URL.Path, "/")
+	}
+	resource = "arn:" + partition(c.Region) + ":s3:::" + bucket
+	query := c.URL.Query()
+	switch {
+	case bucket == "":
+		return "s3:ListAllMyBuckets", "*"
+	case key != "" && query.Has("tagging"):
+		return "s3:" + verb(c.Method) + "ObjectTagging", resource + "/" + key
+	case key != "":
+		return "s3:" + verb(c.Method) + "Object", resource + "/" + key
+	case query.Has("delete"):
+		return "s3:DeleteObject", resource + "/*"
+	case query.Has("policy"):
+		return "s3:" + verb(c.Method) + "BucketPolicy", resource
+	case query.Has("location"):
+		return "s3:GetBucketLocation", resource
+	case c.Method == http.MethodPut:
+		return "s3:CreateBucket", resource
+	case c.Method == http.MethodDelete:
+		return "s3:DeleteBucket", resource
+	}
+	return "s3:ListBucket", resource
+}
+
+func verb(method string) string {
+	return map[string]string{http.MethodPut: "Put", http.MethodPost: "Put", http.MethodDelete: "Delete"}[method] +
+		map[bool]string{true: "Get"}[method == http.MethodGet || method == http.MethodHead]
+}
+
+// messaging are the ARNs of what a call of SQS, SNS, SSM, Secrets Manager or KMS is done to.
+func (s *Sandbox) messaging(c *call) (all []string) {
+	var in struct {
+		QueueURL, Name, Path, SecretID, KeyID string
+		Names                                 []string
+	}
+	c.decode(&in)
+	form := c.form()
+	last := func(text string) string { return text[strings.LastIndex(text, "/")+1:] }
+	switch c.Service {
+	case "sqs":
+		name := cmp.Or(last(cmp.Or(in.QueueURL, form.Get("QueueUrl"))), form.Get("QueueName"))
+		return []string{c.arn(name)}
+	case "sns":
+		return []string{cmp.Or(form.Get("TopicArn"), form.Get("TargetArn"), c.arn(form.Get("Name")))}
+	case "ssm":
+		for _, name := range append(in.Names, in.Name, in.Path) {
+			if name != "" {
+				all = append(all, c.arn("parameter/"+strings.TrimPrefix(name, "/")))
+			}
+		}
+	case "secretsmanager":
+		if in.Name != "" {
+			return []string{c.arn("secret:" + in.Name)}
+		}
+		return []string{cmp.Or(s.described(c, "secretsmanager.DescribeSecret",
+			map[string]string{"SecretId": in.SecretID}),
+			in.SecretID)}
+	case "kms":
+		return []string{cmp.Or(s.described(c, "TrentService.DescribeKey", map[string]string{"KeyId": in.KeyID}),
+			in.KeyID)}
+	}
+	return all
+}
+
+// described is the ARN that moto tells of something that a call names otherwise; "" for none.
+func (s *Sandbox) described(c *call, target string, of map[string]string) string {
+	body := jsonAnswer(0, of).body
+	header := c.Header.Clone()
+	header.Set("X-Amz-Target", target)
+	header.Set("Content-Type", "application/x-amz-json-1.1")
+	header.Del("Content-Length")
+	a, err := s.moto.do(c.Context(), http.MethodPost, "/", header, body)
+	var told struct {
+		ARN         string
+		KeyMetadata struct{ Arn string }
+	}
+	if err != nil || !a.ok() || json.Unmarshal(bytes.TrimSpace(a.body), &told) != nil {
+		return ""
+	}
+	return cmp.Or(told.ARN, told.KeyMetadata.Arn)
+}
