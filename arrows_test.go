@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 	"deploy/pack":    {},
 	"deploy/policy":  {},
 	"deploy/report":  {},
-	"deploy/sandbox": {"deploy/gateway", "deploy/policy", "deploy/sandbox/function", "deploy/sandbox/process"},
+	"deploy/sandbox": {"deploy/cloud", "deploy/gateway", "deploy/policy", "deploy/sandbox/function", "deploy/sandbox/process"},
 
 	"deploy/sandbox/function": {"deploy/cloud", "deploy/sandbox/process"},
 	"deploy/sandbox/process":  {},

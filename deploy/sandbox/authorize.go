@@ -1,12 +1,14 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
@@ -58,12 +60,7 @@ func (x *exchange) mayCall(key string) bool {
 func (x *exchange) identity(sources []string) []string {
 	var all []string
 	for _, source := range sources {
-		value := ""
-		if name, ok := strings.CutPrefix(source, "$request.header."); ok {
-			value = x.r.Header.Get(name)
-		} else if name, ok := strings.CutPrefix(source, "$request.querystring."); ok {
-			value = x.r.URL.Query().Get(name)
-		}
+		value := x.value(source)
 		if value == "" {
 			return nil
 		}
@@ -102,79 +99,169 @@ func (x *exchange) authorizeJWT(a *apigatewayv2.GetAuthorizerOutput) error {
 	if err != nil {
 		return refuse(401, "invalid_token", "%v", err)
 	}
+	var raw json.RawMessage
 	claims := map[string]any{}
-	if err := token.Claims(&claims); err != nil {
+	err = token.Claims(&raw)
+	if err == nil {
+		d := json.NewDecoder(bytes.NewReader(raw))
+		d.UseNumber() // so that a time stays one
+		err = d.Decode(&claims)
+	}
+	if err != nil {
 		return refuse(401, "invalid_token", "%v", err)
 	}
-	audience := append(slices.Clone(token.Audience), fmt.Sprint(claims["client_id"]))
+	now := time.Now().Unix()
+	for _, claim := range []string{"nbf", "iat"} {
+		if at, ok := claims[claim].(json.Number); ok && number(at) > now {
+			return refuse(401, "invalid_token", "the token's %s is in the future", claim)
+		}
+	}
+	audience := token.Audience
+	if len(audience) == 0 {
+		audience = []string{fmt.Sprint(claims["client_id"])}
+	}
 	if !slices.ContainsFunc(audience, func(one string) bool {
 		return slices.Contains(a.JwtConfiguration.Audience,
 			one)
 	}) {
 		return refuse(401, "invalid_token", "the token does not have a valid audience")
 	}
-	scopes := strings.Fields(strings.Trim(fmt.Sprint(claims["scope"], " ", claims["scp"]), "[]"))
+	scopes := append(texts(claims["scope"]), texts(claims["scp"])...)
 	if want := x.route.AuthorizationScopes; len(want) > 0 && !slices.ContainsFunc(scopes,
 		func(one string) bool { return slices.Contains(want, one) }) {
 		return refuse(403, "insufficient_scope", "insufficient permissions")
 	}
-	texts := map[string]string{}
+	said := map[string]string{}
 	for name, value := range claims {
-		texts[name] = fmt.Sprint(value)
+		said[name] = fmt.Sprint(value)
 	}
-	x.context = map[string]any{"jwt": map[string]any{"claims": texts, "scopes": x.route.AuthorizationScopes}}
+	x.context = map[string]any{"jwt": map[string]any{"claims": said, "scopes": x.route.AuthorizationScopes}}
 	return nil
 }
 
-// authorizeLambda asks a function ("Controlling access to HTTP APIs with AWS Lambda authorizers").
+// number is a number of seconds.
+func number(n json.Number) int64 {
+	seconds, _ := n.Float64() // 0 for none
+	return int64(seconds)
+}
+
+// texts are the words of a claim: a text with spaces between them, or a list.
+func texts(claim any) (all []string) {
+	switch v := claim.(type) {
+	case string:
+		return strings.Fields(v)
+	case []any:
+		for _, one := range v {
+			all = append(all, fmt.Sprint(one))
+		}
+	}
+	return all
+}
+
+// decision is what a Lambda authorizer said, and until when it is remembered.
+type decision struct {
+	allowed bool
+	context map[string]any
+	until   time.Time
+}
+
+// authorizeLambda asks a function ("Controlling access to HTTP APIs with AWS Lambda authorizers"), unless it answered
+// for the same identity sources before.
 func (x *exchange) authorizeLambda(a *apigatewayv2.GetAuthorizerOutput) error {
 	given := x.identity(a.IdentitySource)
 	if given == nil && len(a.IdentitySource) > 0 {
 		return &problem{status: 401, message: "Unauthorized", key: "authorizer.error",
 			why: "an identity source is missing"}
 	}
+	ttl, cache := a.AuthorizerResultTtlInSeconds, x.s.decisions(*x.api.ApiId)
+	key := strings.Join(append([]string{*x.stage.StageName, *a.AuthorizerId}, given...), "\x00")
+	known, ok := cache.Load(key)
+	d, _ := known.(decision)
+	if !ok || time.Now().After(d.until) {
+		var err error
+		if d, err = x.ask(a, given); err != nil {
+			return err
+		}
+		if ttl != nil && *ttl > 0 && given != nil {
+			d.until = time.Now().Add(time.Duration(*ttl) * time.Second)
+			cache.Store(key, d)
+		}
+	}
+	if !d.allowed {
+		return &problem{status: http.StatusForbidden, message: "Forbidden", key: "authorizer.error",
+			why: "the authorizer denies"}
+	}
+	x.context = map[string]any{"lambda": d.context}
+	return nil
+}
+
+// decisions are what the Lambda authorizers of an API said.
+func (s *Sandbox) decisions(api string) *sync.Map {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state := s.apiStates[api]; state != nil {
+		if state.decisions == nil {
+			state.decisions = &sync.Map{}
+		}
+		return state.decisions
+	}
+	return &sync.Map{}
+}
+
+// ask asks a Lambda authorizer.
+func (x *exchange) ask(a *apigatewayv2.GetAuthorizerOutput, given []string) (d decision, err error) {
 	f, err := x.lambdaOf(a.AuthorizerUri)
 	if err != nil {
-		return failed("The authorizer names no function that is there: %v", err)
+		return d, failed("The authorizer names no function that is there: %v", err)
 	}
 	if err := x.mayInvoke("authorizer", functionARN(f.Region, f.Function, f.Qualifier), a.AuthorizerCredentialsArn,
 		[]string{x.policyAPI().Authorizer(*a.AuthorizerId)}); err != nil {
-		return err
+		return d, err
 	}
 	v2 := *orEmpty(a.AuthorizerPayloadFormatVersion) != "1.0"
 	event := map[string]any{}
 	if err := json.Unmarshal(x.event(v2), &event); err != nil {
-		return err
+		return d, err
 	}
+	delete(event, "body")
+	delete(event, "isBase64Encoded")
 	event["type"] = "REQUEST"
 	source := x.policyAPI().Presented(*x.stage.StageName, *x.route.RouteKey, x.r.Method, x.path)[0]
 	if v2 {
 		event["routeArn"], event["identitySource"] = source, given
 	} else {
-		event["methodArn"], event["identitySource"] = source, strings.Join(given, ",")
+		joined := strings.Join(given, ",")
+		event["methodArn"], event["identitySource"], event["authorizationToken"] = source, joined, joined
 	}
 	o, err := x.within(authorizerTimeout, f, jsonAnswer(0, event).body)
 	if err != nil || o.Failed {
-		return failed("The authorizer failed: %v %s", err, lambdaError(o.Payload))
+		return d, unfit("The authorizer failed: %v %s", err, lambdaError(o.Payload))
 	}
 	var says struct {
 		IsAuthorized   *bool
+		PrincipalID    *string
 		Context        map[string]any
 		PolicyDocument *policy.Document
 	}
-	if err := json.Unmarshal(o.Payload, &says); err != nil {
-		return failed("The authorizer's answer is no valid one: %v", err)
+	simple := a.EnableSimpleResponses != nil && *a.EnableSimpleResponses
+	switch err := json.Unmarshal(o.Payload, &says); {
+	case err != nil:
+		return d, unfit("The authorizer's answer is no valid one: %v", err)
+	case simple && v2 && says.IsAuthorized == nil:
+		return d, unfit("The authorizer's answer has no isAuthorized, which simple responses have")
+	case simple && v2:
+		d.allowed = *says.IsAuthorized
+	case says.PolicyDocument == nil || says.PrincipalID == nil:
+		return d, unfit("The authorizer's answer has no policyDocument and principalId, and simple responses are not " +
+			"enabled")
+	default:
+		d.allowed = says.PolicyDocument.Judge(policy.Request{Action: "execute-api:Invoke", Resource: source}).Allowed
 	}
-	allowed := says.IsAuthorized != nil && *says.IsAuthorized
-	if simple := a.EnableSimpleResponses != nil && *a.EnableSimpleResponses; !simple && says.PolicyDocument == nil {
-		return failed("The authorizer's answer has no policy, and simple responses are not enabled")
-	} else if !simple {
-		allowed = says.PolicyDocument.Judge(policy.Request{Action: "execute-api:Invoke", Resource: source}).Allowed
-	}
-	if !allowed {
-		return &problem{status: http.StatusForbidden, message: "Forbidden", key: "authorizer.error",
-			why: "the authorizer denies"}
-	}
-	x.context = map[string]any{"lambda": says.Context}
-	return nil
+	d.context = says.Context
+	return d, nil
+}
+
+// unfit is the answer where an authorizer fails, or answers what it may not.
+func unfit(format string, values ...any) error {
+	return &problem{500, "Internal Server Error", "authorizer.error", fmt.Sprintf(format, values...)}
 }

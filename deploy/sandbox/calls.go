@@ -166,7 +166,10 @@ func apiOperations() *http.ServeMux {
 		patterns["GET "+many], patterns["POST "+many] = "Get"+plural, "Create"+name
 		patterns["GET "+one], patterns["PATCH "+one], patterns["DELETE "+one] = "Get"+name, "Update"+name, "Delete"+name
 	}
+	patterns["DELETE /v2/apis/{api}/stages/{id}/cache/authorizers"] = "ResetAuthorizersCache"
 	of("Api", "Apis", "/v2/apis/{api}")
+	of("DomainName", "DomainNames", "/v2/domainnames/{domain}")
+	of("ApiMapping", "ApiMappings", "/v2/domainnames/{domain}/apimappings/{id}")
 	for _, name := range []string{"Route", "Integration", "Stage", "Deployment", "Authorizer", "Model"} {
 		of(name, name+"s", "/v2/apis/{api}/"+strings.ToLower(name)+"s/{id}")
 	}

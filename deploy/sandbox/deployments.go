@@ -22,6 +22,7 @@ type deployment struct {
 
 // snapshot is the part of an API that is deployed.
 type snapshot struct {
+	api          *apigatewayv2.GetApiOutput
 	routes       []types.Route
 	integrations map[string]types.Integration
 	authorizers  map[string]*apigatewayv2.GetAuthorizerOutput
@@ -34,6 +35,10 @@ var errNoRoutes = errors.New("the API has no routes")
 
 // take takes what is deployable of an API.
 func (s *Sandbox) take(ctx context.Context, region, api string) (*snapshot, error) {
+	is, err := s.apis(region).GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &api})
+	if err != nil {
+		return nil, err
+	}
 	routes, err := s.apis(region).GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api})
 	if err != nil {
 		return nil, err
@@ -42,7 +47,7 @@ func (s *Sandbox) take(ctx context.Context, region, api string) (*snapshot, erro
 	if err != nil {
 		return nil, err
 	}
-	shot := &snapshot{routes: routes.Items, integrations: map[string]types.Integration{},
+	shot := &snapshot{api: is, routes: routes.Items, integrations: map[string]types.Integration{},
 		authorizers: map[string]*apigatewayv2.GetAuthorizerOutput{}}
 	for _, i := range integrations.Items {
 		shot.integrations[*i.IntegrationId] = i

@@ -66,6 +66,14 @@ var differences = []difference{
 	{"iam:SimulatePrincipalPolicy", "500", "judges a role's policies", "IAM API reference, SimulatePrincipalPolicy",
 		own(simulate)},
 
+	{"apigateway:CreateApi apigateway:UpdateApi apigateway:CreateIntegration apigateway:UpdateIntegration " +
+		"apigateway:CreateAuthorizer apigateway:UpdateAuthorizer apigateway:CreateRoute apigateway:UpdateRoute",
+		"anything is taken", "400 for what cannot be; an issuer of tokens is asked", "API Gateway V2 API reference",
+		refuseAPI},
+	{"apigateway:UpdateApi", "target is ignored", "a quick-created API goes to another target",
+		"API Gateway V2 API reference, UpdateApi", updateTarget},
+	{"apigateway:ResetAuthorizersCache", "404", "Lambda authorizers are asked anew",
+		"API Gateway V2 API reference, ResetAuthorizersCache", own(withStage(resetAuthorizersCache))},
 	{"apigateway:CreateApi apigateway:GetApi apigateway:GetApis apigateway:UpdateApi",
 		"ApiEndpoint is an address of AWS", "the same; here one that answers", "-", endpointHere},
 	{"apigateway:CreateApi", "target and routeKey are ignored", "a route to the target and a stage $default: quick " +

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/google/uuid"
 )
 
@@ -76,7 +77,7 @@ func (x *exchange) event(v2 bool) []byte {
 		maps.Copy(context, map[string]any{
 			"httpMethod": x.r.Method, "path": path, "protocol": x.r.Proto, "requestTime": clf(x.began),
 			"requestTimeEpoch":  x.began.UnixMilli(),
-			"extendedRequestId": x.id, "resourcePath": resource, "resourceId": nil, "authorizer": x.context,
+			"extendedRequestId": x.id, "resourcePath": resource, "resourceId": nil, "authorizer": x.flat(),
 			"identity": map[string]any{"sourceIp": x.sourceIP(), "userAgent": x.r.UserAgent(), "accessKey": nil,
 				"accountId": nil, "caller": nil,
 				"cognitoAuthenticationProvider": nil, "cognitoAuthenticationType": nil, "cognitoIdentityId": nil,
@@ -92,6 +93,14 @@ func (x *exchange) event(v2 bool) []byte {
 		}
 	}
 	return jsonAnswer(0, e).body
+}
+
+// flat is what an authorizer says, as format 1.0 has it: without the kind of the authorizer; nil for none.
+func (x *exchange) flat() any {
+	for _, says := range x.context {
+		return says
+	}
+	return nil
 }
 
 // clf is a time as access logs write it.
@@ -217,8 +226,9 @@ func (x *exchange) preflight() *http.Response {
 		x.r.Header.Get("Access-Control-Request-Method") == "" {
 		return nil
 	}
-	if x.route != nil && strings.HasPrefix(*x.route.RouteKey, "OPTIONS ") {
-		return nil
+	if x.route != nil && (strings.HasPrefix(*x.route.RouteKey, "OPTIONS ") ||
+		x.route.AuthorizationType != "" && x.route.AuthorizationType != types.AuthorizationTypeNone) {
+		return nil // the route, or its authorizer, catches it
 	}
 	return reply(http.StatusNoContent, nil, "")
 }

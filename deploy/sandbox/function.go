@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	mathrand "math/rand/v2"
 	"net/http"
 	"strings"
 	"time"
@@ -46,6 +47,30 @@ func (s *Sandbox) configuration(ctx context.Context, region, name, qualifier str
 	})
 }
 
+// routed is the version that an event for an alias goes to, by the alias's weights; another qualifier stays as it is.
+func (s *Sandbox) routed(ctx context.Context, region, name, qualifier string) string {
+	if qualifier == "" || qualifier == "$LATEST" || strings.Trim(qualifier, "0123456789") == "" {
+		return qualifier
+	}
+	weights, err := remembered(s, "alias "+functionARN(region, name, qualifier), func() (map[string]float64, error) {
+		alias, err := s.lambda(region).GetAlias(ctx, &lambda.GetAliasInput{FunctionName: &name, Name: &qualifier})
+		if err != nil || alias.RoutingConfig == nil {
+			return nil, err
+		}
+		return alias.RoutingConfig.AdditionalVersionWeights, nil
+	})
+	if err != nil {
+		return qualifier // what is wrong is said where the function is looked for
+	}
+	at := mathrand.Float64() // #nosec G404 -- as good as any
+	for _, version := range sortedKeys(weights) {
+		if at -= weights[version]; at < 0 {
+			return version
+		}
+	}
+	return qualifier
+}
+
 // state is the sandbox's part of a function. The caller must hold s.mu.
 func (s *Sandbox) state(region, name string) *functionState {
 	on := resource{region, name}
@@ -59,7 +84,7 @@ func (s *Sandbox) state(region, name string) *functionState {
 func (s *Sandbox) invoke(ctx context.Context, region, name, qualifier string, payload []byte) (function.Outcome,
 	error) {
 	arn := functionARN(region, name, qualifier)
-	config, err := s.configuration(ctx, region, name, qualifier)
+	config, err := s.configuration(ctx, region, name, s.routed(ctx, region, name, qualifier))
 	if err != nil {
 		return function.Outcome{}, &refused{http.StatusNotFound, "ResourceNotFoundException", "Function not found: " +
 			arn}

@@ -67,7 +67,7 @@ func TestWhatGrantsOpen(t *testing.T) {
 			if p.opens[i] == 'y' {
 				want = 200
 				if i == 5 {
-					want = 403 // the function says no word of isAuthorized
+					want = 403 // the function says no
 				}
 			}
 			body := ""
@@ -79,8 +79,8 @@ func TestWhatGrantsOpen(t *testing.T) {
 		did[*lambda.RemovePermissionOutput](t)(w.functions.RemovePermission(ctx,
 			&lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: aws.String("test")}))
 	}
-	// A pattern with braces, which CDK writes for each route, or with the request's own path fits one of the readings of
-	// what AWS presents: it lets the request in, and the log says that AWS does not document it.
+	// A pattern with braces, which CDK writes for each route, or with the request's own path fits one of the readings
+	// of what AWS presents: it lets the request in, and the log says that AWS does not document it.
 	for _, pattern := range []string{"*/GET/notes/{id}", "*/GET/notes/1"} {
 		w.grant(api, pattern)
 		w.ask(api, "GET", "/dev/notes/1", "").is(t, pattern, 200, "")

@@ -280,8 +280,8 @@ func (s *Sandbox) dropPolicies(region, name, qualifier string) {
 	}
 }
 
-// mayInvoke judges whether a service may invoke a function, by the policy of just that function, version or alias, under
-// one of the source ARNs that the service may present. It returns why it may not.
+// mayInvoke judges whether a service may invoke a function, by the policy of just that function, version or alias,
+// under one of the source ARNs that the service may present. It returns why it may not.
 func (s *Sandbox) mayInvoke(arn, principal string, sources []string) string {
 	s.mu.Lock()
 	p := s.policies[resource{strings.Split(arn, ":")[3], arn}]

@@ -213,6 +213,9 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveAPI(w, r, s.regionOf(id), id, "/"+path, true)
 		return
 	}
+	if s.serveDomain(w, r) {
+		return
+	}
 	c, err := readCall(w, r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)

@@ -192,9 +192,9 @@ func (t *tester) api(group *string) {
 	must(t, t.apis.UpdateIntegration, &apigatewayv2.UpdateIntegrationInput{ApiId: api, IntegrationId: integration,
 		PayloadFormatVersion: v2})
 	authorizer := must(t, t.apis.CreateAuthorizer, &apigatewayv2.CreateAuthorizerInput{ApiId: api, Name: t.name,
-		AuthorizerType: types.AuthorizerTypeJwt, IdentitySource: []string{"$request.header.Authorization"},
-		JwtConfiguration: &types.JWTConfiguration{Issuer: aws.String("https://issuer.example"),
-			Audience: []string{testName}}}).AuthorizerId
+		AuthorizerType: types.AuthorizerTypeRequest, IdentitySource: []string{"$request.header.Authorization"},
+		AuthorizerUri:                  aws.String(functionARN(testRegion, testName, "")),
+		AuthorizerPayloadFormatVersion: v2}).AuthorizerId
 	must(t, t.apis.GetAuthorizer, &apigatewayv2.GetAuthorizerInput{ApiId: api, AuthorizerId: authorizer})
 	must(t, t.apis.GetAuthorizers, &apigatewayv2.GetAuthorizersInput{ApiId: api})
 	must(t, t.apis.UpdateAuthorizer, &apigatewayv2.UpdateAuthorizerInput{ApiId: api, AuthorizerId: authorizer,

@@ -24,6 +24,7 @@ type apiState struct {
 	stages      map[string]*stage
 	deployments []*deployment
 	authorizers []string
+	decisions   *sync.Map // of Lambda authorizers that remember them
 }
 
 // stage is a stage of an API, with the names of API Gateway's own JSON. It is not changed once it is kept.
@@ -321,28 +322,37 @@ func (x *exchange) writeAccessLog(status, length int) {
 	if x.stage == nil || x.stage.AccessLogSettings == nil {
 		return
 	}
-	key := "-"
-	if x.route != nil {
-		key = *x.route.RouteKey
-	}
-	maps.Copy(x.log, map[string]string{
-		"accountId": Account, "apiId": *x.api.ApiId, "stage": *x.stage.StageName, "domainName": x.domain(),
-		"domainPrefix": *x.api.ApiId,
-		"requestId":    x.id, "extendedRequestId": x.id, "httpMethod": x.r.Method, "path": x.path,
-		"protocol": x.r.Proto,
-		"routeKey": key, "status": fmt.Sprint(status),
-		"identity.sourceIp": x.sourceIP(), "identity.userAgent": x.r.UserAgent(), "requestTime": clf(x.began),
-		"requestTimeEpoch": fmt.Sprint(x.began.UnixMilli()),
-		"responseLength":   fmt.Sprint(length), "responseLatency": fmt.Sprint(time.Since(x.began).Milliseconds()),
-	})
-	x.log["integration.error"], x.log["integration.latency"] = x.log["integrationErrorMessage"],
-		x.log["integrationLatency"]
+	x.log["status"], x.log["responseLength"] = fmt.Sprint(status), fmt.Sprint(length)
+	x.remember()
 	line := contextVariable.ReplaceAllStringFunc(x.stage.AccessLogSettings.Format, func(name string) string {
-		if value := x.log[strings.TrimPrefix(name, "$context.")]; value != "" {
+		if value := x.contextValue(strings.TrimPrefix(name, "$context.")); value != "" {
 			return strings.NewReplacer(`"`, `\"`, "\n", " ").Replace(value)
 		}
 		return "-"
 	})
 	_, group, _ := strings.Cut(x.stage.AccessLogSettings.DestinationArn, ":log-group:")
 	x.s.sink.write(stream{region: x.region, group: group, name: "sandbox-" + *x.api.ApiId}, line)
+}
+
+// remember sets the $context variables that are known of the request ("Customize HTTP API access logs").
+func (x *exchange) remember() {
+	key := "-"
+	if x.route != nil {
+		key = *x.route.RouteKey
+	}
+	maps.Copy(x.log, map[string]string{
+		"accountId": Account, "apiId": *x.api.ApiId, "stage": *x.stage.StageName, "domainName": x.domain(),
+		"domainPrefix": strings.SplitN(x.domain(), ".", 2)[0], "requestId": x.id, "extendedRequestId": x.id,
+		"httpMethod": x.r.Method, "path": x.path, "protocol": x.r.Proto, "routeKey": key,
+		"identity.sourceIp": x.sourceIP(), "identity.userAgent": x.r.UserAgent(), "requestTime": clf(x.began),
+		"requestTimeEpoch": fmt.Sprint(x.began.UnixMilli()),
+		"responseLatency":  fmt.Sprint(time.Since(x.began).Milliseconds()),
+	})
+	for name, same := range map[string]string{
+		"integration.error": "integrationErrorMessage", "integration.latency": "integrationLatency",
+		"integration.integrationStatus": "integrationStatus", "integration.status": "integration.functionStatus",
+		"error.messageString": "error.message",
+	} {
+		x.log[name] = x.log[same]
+	}
 }

@@ -56,8 +56,15 @@ func handleEvents() {
 		time.Sleep(2500 * time.Millisecond)
 	}
 	lambdarun.Start(func(ctx context.Context, event json.RawMessage) (any, error) {
-		var e struct{ RawPath, Path, Body string }
+		var e struct {
+			RawPath, Path, Body, Type string
+			Headers                   map[string]string
+		}
 		_ = json.Unmarshal(event, &e)
+		// an authorizer, which is told what to say
+		if answer := e.Headers["answer"]; e.Type == "REQUEST" && answer != "" {
+			return json.RawMessage(answer), nil
+		}
 		path := e.RawPath + e.Path
 		switch path[strings.LastIndex(path, "/")+1:] {
 		case "echo":
@@ -66,6 +73,8 @@ func handleEvents() {
 			return json.RawMessage(e.Body), nil
 		case "big":
 			return map[string]any{"statusCode": 200, "body": strings.Repeat("x", function.MaxAnswer)}, nil
+		case "authorized":
+			return map[string]any{"isAuthorized": false}, nil
 		case "fail":
 			return nil, errors.New("on purpose")
 		case "panic":

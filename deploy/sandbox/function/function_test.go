@@ -184,7 +184,7 @@ func TestLayers(t *testing.T) {
 			files{"app.js": "exports.handler = async () => process.env.WRAPPED;"},
 			[]files{{"wrap": wrapper}}, map[string]string{"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}, `"yes"`},
 		{"a bootstrap", "provided.al2023", "x", files{"x": ""},
-			[]files{{"bootstrap": "#!/bin/sh\necho in the layer\nexit 5\n"}}, nil,
+			[]files{{"bootstrap": "#!/bin/sh\nexit 5\n"}}, nil,
 			"exit status 5"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,0 +1,362 @@
+package sandbox
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
+)
+
+// everybody asks for answers with credentials to every origin.
+func everybody(w *world, api *string) error {
+	_, err := w.gateway.UpdateApi(w.t.Context(), &apigatewayv2.UpdateApiInput{ApiId: api,
+		CorsConfiguration: &types.Cors{
+			AllowOrigins: []string{"*"}, AllowCredentials: aws.Bool(true)}})
+	return err
+}
+
+// TestRefusedInputs: API Gateway refuses what cannot be.
+func TestRefusedInputs(t *testing.T) {
+	w := open(t)
+	ctx, none := t.Context(), "arn:aws:lambda:us-east-1:"+Account+":function:none"
+	api := aws.String(w.api(none, "GET /notes"))
+	integration := func(change func(*apigatewayv2.CreateIntegrationInput)) error {
+		in := &apigatewayv2.CreateIntegrationInput{ApiId: api, IntegrationType: "AWS_PROXY", IntegrationUri: &none,
+			PayloadFormatVersion: aws.String("2.0")}
+		change(in)
+		_, err := w.gateway.CreateIntegration(ctx, in)
+		return err
+	}
+	authorizer := func(change func(*apigatewayv2.CreateAuthorizerInput)) error {
+		in := &apigatewayv2.CreateAuthorizerInput{ApiId: api, Name: aws.String("a"), AuthorizerType: "REQUEST",
+			AuthorizerUri: &none, AuthorizerPayloadFormatVersion: aws.String("2.0"), IdentitySource: []string{}}
+		change(in)
+		_, err := w.gateway.CreateAuthorizer(ctx, in)
+		return err
+	}
+	route := func(in *apigatewayv2.CreateRouteInput) error {
+		in.ApiId = api
+		_, err := w.gateway.CreateRoute(ctx, in)
+		return err
+	}
+	for _, c := range []struct {
+		name string
+		err  error
+		says string
+	}{
+		{"a short timeout", integration(func(in *apigatewayv2.CreateIntegrationInput) {
+			in.TimeoutInMillis = aws.Int32(
+				49)
+		}),
+			"50 ms"},
+		{"a long timeout", integration(func(in *apigatewayv2.CreateIntegrationInput) {
+			in.TimeoutInMillis = aws.Int32(30001)
+		}), "30000 ms"},
+		{"format 3.0", integration(func(in *apigatewayv2.CreateIntegrationInput) {
+			in.PayloadFormatVersion = aws.String("3.0")
+		}), "1.0 or 2.0"},
+		{"no format", integration(func(in *apigatewayv2.CreateIntegrationInput) { in.PayloadFormatVersion = nil }),
+			"PayloadFormatVersion is a required parameter"},
+		{"no URI", integration(func(in *apigatewayv2.CreateIntegrationInput) { in.IntegrationUri = nil }),
+			"URI or integration subtype"},
+		{"a long TTL", authorizer(func(in *apigatewayv2.CreateAuthorizerInput) {
+			in.AuthorizerResultTtlInSeconds = aws.Int32(3601)
+		}), "3600"},
+		{"an authorizer without a function", authorizer(func(in *apigatewayv2.CreateAuthorizerInput) {
+			in.AuthorizerUri = nil
+		}), "URI must be specified"},
+		{"an issuer that does not answer", authorizer(func(in *apigatewayv2.CreateAuthorizerInput) {
+			in.AuthorizerType, in.AuthorizerUri = "JWT", nil
+			in.JwtConfiguration = &types.JWTConfiguration{Issuer: aws.String("http://127.0.0.1:1")}
+		}), "http://127.0.0.1:1/.well-known/openid-configuration"},
+		{"an issuer without TLS", authorizer(func(in *apigatewayv2.CreateAuthorizerInput) {
+			in.AuthorizerType, in.AuthorizerUri = "JWT", nil
+			in.JwtConfiguration = &types.JWTConfiguration{Issuer: aws.String("http://issuer.example")}
+		}), "invalid issuer"},
+		{"a greedy variable in the middle", route(&apigatewayv2.CreateRouteInput{RouteKey: aws.String("GET /{a+}/b")}),
+			"at the end of the path"},
+		{"an authorizer that is not there", route(&apigatewayv2.CreateRouteInput{RouteKey: aws.String("GET /x"),
+			AuthorizationType: "CUSTOM", AuthorizerId: aws.String("nosuch")}), "Invalid authorizer ID"},
+		{"no authorizer", route(&apigatewayv2.CreateRouteInput{RouteKey: aws.String("GET /x"),
+			AuthorizationType: "JWT"}),
+			"Authorizer id must be specified"},
+		{"credentials for everybody", everybody(w, api), "Wildcard '*'"},
+		{"letters of any case", integration(func(in *apigatewayv2.CreateIntegrationInput) {
+			in.IntegrationType = "aws_proxy"
+		}),
+			""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.says == "" && c.err != nil || c.says != "" && (c.err == nil || !strings.Contains(c.err.Error(),
+				c.says)) {
+				t.Errorf("%v, want %q", c.err, c.says)
+			}
+		})
+	}
+}
+
+// TestDisabledEndpoint: closing an API's own endpoint acts with the next deployment, and so does opening it.
+func TestDisabledEndpoint(t *testing.T) {
+	w := open(t)
+	api := w.api(w.function(bootstrap(t)), "GET /notes")
+	w.grant(api, "*")
+	manual := aws.String("manual")
+	did[*apigatewayv2.CreateStageOutput](t)(w.gateway.CreateStage(t.Context(), &apigatewayv2.CreateStageInput{
+		ApiId: &api, StageName: manual}))
+	deploy := func() {
+		did[*apigatewayv2.CreateDeploymentOutput](t)(w.gateway.CreateDeployment(t.Context(),
+			&apigatewayv2.CreateDeploymentInput{ApiId: &api, StageName: manual}))
+	}
+	deploy()
+	for _, closed := range []bool{true, false} {
+		was, is := 200, 404
+		if !closed {
+			was, is = is, was
+		}
+		did[*apigatewayv2.UpdateApiOutput](t)(w.gateway.UpdateApi(t.Context(), &apigatewayv2.UpdateApiInput{ApiId: &api,
+			DisableExecuteApiEndpoint: &closed}))
+		w.ask(api, "GET", "/dev/notes", "").is(t, fmt.Sprint("at once, closed ", closed), is, "")
+		w.ask(api, "GET", "/manual/notes", "").is(t, fmt.Sprint("before a deployment, closed ", closed), was, "")
+		deploy()
+		w.ask(api, "GET", "/manual/notes", "").is(t, fmt.Sprint("after it, closed ", closed), is, "")
+	}
+}
+
+// protected is an API whose routes can be protected by a Lambda authorizer, which says what the header Answer has.
+func protected(t *testing.T) (w *world, api string, protect func(format string, simple bool, ttl int32,
+	sources ...string)) {
+	t.Helper()
+	w = open(t)
+	ctx, arn := t.Context(), w.function(bootstrap(t))
+	api = w.api(arn, "POST /raw", "POST /raw/echo", "OPTIONS /raw/x", "$default")
+	w.grant(api, "*")
+	return w, api, func(format string, simple bool, ttl int32, sources ...string) {
+		t.Helper()
+		a := did[*apigatewayv2.CreateAuthorizerOutput](t)(w.gateway.CreateAuthorizer(ctx,
+			&apigatewayv2.CreateAuthorizerInput{ApiId: &api, Name: aws.String("a"), AuthorizerType: "REQUEST",
+				AuthorizerUri: &arn, AuthorizerPayloadFormatVersion: &format, EnableSimpleResponses: &simple,
+				AuthorizerResultTtlInSeconds: &ttl, IdentitySource: sources}))
+		for _, r := range did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx,
+			&apigatewayv2.GetRoutesInput{ApiId: &api})).Items {
+			did[*apigatewayv2.UpdateRouteOutput](t)(w.gateway.UpdateRoute(ctx,
+				&apigatewayv2.UpdateRouteInput{ApiId: &api,
+					RouteId: r.RouteId, AuthorizationType: "CUSTOM", AuthorizerId: a.AuthorizerId}))
+		}
+	}
+}
+
+// TestAuthorizers: what a Lambda authorizer is told, and what becomes of its answers.
+func TestAuthorizers(t *testing.T) {
+	w, api, protect := protected(t)
+	policy := `{"principalId":"me","policyDocument":{"Version":"2012-10-17","Statement":[{"Effect":"EFFECT",` +
+		`"Action":"execute-api:Invoke","Resource":"arn:aws:execute-api:*:*:*/*/POST/*"}]},"context":{"who":"anna"}}`
+	for _, c := range []struct {
+		name, format string
+		simple       bool
+		answer       string
+		status       int
+		body         string
+	}{
+		{"simple, allowed", "2.0", true, `{"isAuthorized":true,"context":{"who":"anna"}}`, 200,
+			`"lambda":{"who":"anna"}`},
+		{"simple, denied", "2.0", true, `{"isAuthorized":false}`, 403, `{"message":"Forbidden"}`},
+		{"simple, without isAuthorized", "2.0", true, `{"authorized":true}`, 500, internal},
+		{"a policy where simple responses are enabled", "2.0", true, strings.Replace(policy, "EFFECT", "Allow", 1), 500,
+			internal},
+		{"a simple answer where they are not", "2.0", false, `{"isAuthorized":true}`, 500, internal},
+		{"a policy that allows", "2.0", false, strings.Replace(policy, "EFFECT", "Allow", 1), 200, `"who":"anna"`},
+		{"a policy that denies", "1.0", false, strings.Replace(policy, "EFFECT", "Deny", 1), 403,
+			`{"message":"Forbidden"}`},
+		{"a policy of nobody", "1.0", false, strings.Replace(strings.Replace(policy, "EFFECT", "Allow", 1),
+			`"principalId":"me",`, "", 1), 500, internal},
+		{"no JSON", "1.0", false, `"yes"`, 500, internal},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			protect(c.format, c.simple, 0, "$request.header.Answer")
+			a := w.ask(api, "POST", "/dev/raw/echo", "the body", "Answer", c.answer)
+			if a.status != c.status || !strings.Contains(a.body, c.body) {
+				t.Errorf("%d %s, want %d %s", a.status, a.body, c.status, c.body)
+			}
+		})
+	}
+}
+
+// TestAuthorizersWithoutAnswer: what happens where an authorizer is not asked, or is not asked again.
+func TestAuthorizersWithoutAnswer(t *testing.T) {
+	w, api, protect := protected(t)
+	ctx := t.Context()
+	says := func(answer string) string { // the function answers what the header asks for
+		return w.ask(api, "POST", "/dev/raw/echo", "the body", "Answer", answer).body
+	}
+	t.Run("no identity", func(t *testing.T) {
+		protect("2.0", true, 0, "$request.header.Answer", "$stageVariables.nosuch")
+		a := w.ask(api, "POST", "/dev/raw/echo", "", "Answer", `{"isAuthorized":true}`)
+		if a.status != 401 || a.header.Get("Www-Authenticate") != "" {
+			t.Errorf("%d %v", a.status, a.header)
+		}
+	})
+	t.Run("remembered", func(t *testing.T) {
+		protect("2.0", true, 60, "$context.stage")
+		first := says(`{"isAuthorized":true}`)
+		if again := says(`{"isAuthorized":false}`); !strings.Contains(first, "rawPath") || !strings.Contains(again,
+			"rawPath") {
+			t.Errorf("%s, then %s", first, again)
+		}
+		did[*apigatewayv2.ResetAuthorizersCacheOutput](t)(w.gateway.ResetAuthorizersCache(ctx,
+			&apigatewayv2.ResetAuthorizersCacheInput{ApiId: &api, StageName: aws.String("dev")}))
+		if after := says(`{"isAuthorized":false}`); after != `{"message":"Forbidden"}` {
+			t.Errorf("after a reset: %s", after)
+		}
+	})
+	t.Run("a preflight", func(t *testing.T) {
+		protect("2.0", true, 0, "$request.header.Authorization")
+		did[*apigatewayv2.UpdateApiOutput](t)(w.gateway.UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api,
+			CorsConfiguration: &types.Cors{AllowOrigins: []string{"*"}, AllowMethods: []string{"*"}}}))
+		w.ask(api, "OPTIONS", "/dev/elsewhere", "", "Origin", "https://a.example", "Access-Control-Request-Method",
+			"GET").
+			is(t, "caught by an authorizer", 401, `{"message":"Unauthorized"}`)
+	})
+}
+
+// TestHTTPProxy: a route can lead to an HTTP server, with parameters that are mapped on the way there and back.
+func TestHTTPProxy(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // what there is of it
+		rw.Header().Set("X-From", "the server")
+		rw.WriteHeader(http.StatusAccepted)
+		fmt.Fprintf(rw, "%s %s %s %s %s", r.Method, r.URL, r.Header.Get("X-Who"), r.Header.Get("X-Gone"), body)
+	}))
+	defer server.Close()
+	api := w.api("arn:aws:lambda:us-east-1:"+Account+":function:none", "GET /none")
+	i := did[*apigatewayv2.CreateIntegrationOutput](t)(w.gateway.CreateIntegration(ctx,
+		&apigatewayv2.CreateIntegrationInput{
+			ApiId: &api, IntegrationType: "HTTP_PROXY", IntegrationMethod: aws.String("ANY"),
+			IntegrationUri: aws.String(server.URL + "/in/{id}"), PayloadFormatVersion: aws.String("1.0"),
+			RequestParameters: map[string]string{"overwrite:header.X-Who": "$request.querystring.who",
+				"remove:header.X-Gone": "", "append:querystring.stage": "it is ${context.stage}"},
+			ResponseParameters: map[string]map[string]string{"202": {"overwrite:statuscode": "201",
+				"append:header.X-Copy": "$response.header.X-From"}}}))
+	did[*apigatewayv2.CreateRouteOutput](t)(w.gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api,
+		RouteKey: aws.String("POST /out/{id}"), Target: aws.String("integrations/" + *i.IntegrationId)}))
+	a := w.ask(api, "POST", "/dev/out/7?who=anna", "the body", "X-Gone", "x")
+	if want := "POST /in/7?stage=it+is+dev&who=anna anna  the body"; a.status != 201 || a.body != want ||
+		a.header.Get("X-Copy") != "the server" {
+		t.Errorf("%d %q %v, want %q", a.status, a.body, a.header, want)
+	}
+	server.Close()
+	w.ask(api, "POST", "/dev/out/7", "").is(t, "no server", 503, `{"message":"Service Unavailable"}`)
+}
+
+// TestMappedParameters: a function sees the request as the integration's parameters change it.
+func TestMappedParameters(t *testing.T) {
+	w := open(t)
+	api := w.api(w.function(bootstrap(t)), "POST /notes/{id}")
+	w.grant(api, "*")
+	i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(t.Context(),
+		&apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0]
+	did[*apigatewayv2.UpdateIntegrationOutput](t)(w.gateway.UpdateIntegration(t.Context(),
+		&apigatewayv2.UpdateIntegrationInput{ApiId: &api, IntegrationId: i.IntegrationId,
+			RequestParameters: map[string]string{
+				"overwrite:path": "/changed/${request.path.id}/echo", "append:header.x-title": "$request.body.title"}}))
+	a := w.ask(api, "POST", "/dev/notes/7", `{"title":"t"}`, "Content-Type", "application/json")
+	if !strings.Contains(a.body, `"rawPath":"/dev/changed/7/echo"`) || !strings.Contains(a.body, `"x-title":"t"`) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// TestDomains: a custom domain leads to the API and the stage that its longest mapping names.
+func TestDomains(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	api := w.api(w.function(bootstrap(t)), "GET /notes/echo", "GET /echo")
+	w.grant(api, "*")
+	name := w.name + ".example.com"
+	did[*apigatewayv2.CreateDomainNameOutput](t)(w.gateway.CreateDomainName(ctx, &apigatewayv2.CreateDomainNameInput{
+		DomainName: &name, DomainNameConfigurations: []types.DomainNameConfiguration{{
+			CertificateArn: aws.String("arn:aws:acm:us-east-1:" + Account + ":certificate/x"),
+			EndpointType:   "REGIONAL"}}}))
+	mapTo := func(key string) {
+		did[*apigatewayv2.CreateApiMappingOutput](t)(w.gateway.CreateApiMapping(ctx,
+			&apigatewayv2.CreateApiMappingInput{
+				ApiId: &api, DomainName: &name, Stage: aws.String("dev"), ApiMappingKey: &key}))
+	}
+	ask := func(host, path string) (int, string) {
+		r, err := http.NewRequestWithContext(ctx, "GET", w.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if host != "" {
+			r.Host = host
+		}
+		a, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = a.Body.Close() }()
+		body, err := io.ReadAll(a.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.StatusCode, string(body)
+	}
+	if status, body := ask(name, "/notes/echo"); status != 403 || body != `{"message":"Forbidden"}` {
+		t.Errorf("without a mapping: %d %s", status, body)
+	}
+	mapTo("v1")
+	did[*apigatewayv2.UpdateApiOutput](t)(w.gateway.UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api,
+		DisableExecuteApiEndpoint: aws.Bool(true)}))
+	for _, c := range []struct {
+		host, path string
+		status     int
+		says       string
+	}{
+		{name, "/v1/notes/echo", 200, `"rawPath":"/dev/notes/echo"`},
+		{name, "/v1/notes/echo", 200, `"domainName":"` + name + `"`},
+		{"", domainPath + name + "/v1/notes/echo", 200, `"rawPath":"/dev/notes/echo"`},
+		{name, "/v1notes/echo", 403, "Forbidden"},
+		{name, "/notes/echo", 403, "Forbidden"},
+		{name, "/v1/nothing", 404, "Not Found"},
+	} {
+		t.Run(c.host+c.path, func(t *testing.T) {
+			if status, body := ask(c.host, c.path); status != c.status || !strings.Contains(body, c.says) {
+				t.Errorf("%d %s, want %d %s", status, body, c.status, c.says)
+			}
+		})
+	}
+}
+
+// TestAliasWeights: an alias with weights leads to both of its versions.
+func TestAliasWeights(t *testing.T) {
+	w := open(t)
+	ctx := t.Context()
+	w.function(bootstrap(t))
+	publish := func() string {
+		return *did[*lambda.PublishVersionOutput](t)(w.functions.PublishVersion(ctx,
+			&lambda.PublishVersionInput{FunctionName: &w.name})).Version
+	}
+	first := publish()
+	w.configure(lambda.UpdateFunctionConfigurationInput{Description: aws.String("another")})
+	second := publish()
+	did[*lambda.CreateAliasOutput](t)(w.functions.CreateAlias(ctx, &lambda.CreateAliasInput{FunctionName: &w.name,
+		Name: aws.String("live"), FunctionVersion: &first, RoutingConfig: &lambdatypes.AliasRoutingConfiguration{
+			AdditionalVersionWeights: map[string]float64{second: 0.5}}}))
+	seen := map[string]int{}
+	for range 60 {
+		out := did[*lambda.InvokeOutput](t)(w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name,
+			Qualifier: aws.String("live")}))
+		seen[*out.ExecutedVersion]++
+	}
+	if seen[first] == 0 || seen[second] == 0 || len(seen) != 2 {
+		t.Errorf("%v", seen)
+	}
+}
