@@ -16,6 +16,7 @@ import (
 
 func sandboxCommand() *cobra.Command {
 	var o sandbox.Options
+	var states map[string]string
 	cmd := &cobra.Command{
 		Use:   "sandbox [-- COMMAND ...]",
 		Short: "enough of AWS on this machine to deploy, break and heal an HTTP API",
@@ -41,7 +42,7 @@ Functions run with your rights on this machine. It listens on 127.0.0.1 only.`,
 				return fmt.Errorf("%w: the command to run in the sandbox is written after --", errUsage)
 			}
 			o.Log, o.Region = cmd.ErrOrStderr(), os.Getenv("AWS_REGION")
-			return runSandbox(cmd, o, args)
+			return runSandbox(cmd, o, states, args)
 		},
 	}
 	cmd.Flags().IntVar(&o.Port, "port", 4600, "port to listen on; 0 for a free one, as it also is for a COMMAND")
@@ -49,10 +50,13 @@ Functions run with your rights on this machine. It listens on 127.0.0.1 only.`,
 		"programs do with pages")
 	cmd.Flags().DurationVar(&o.RoleDelay, "role-delay", 0, "time for which Lambda cannot assume a new role, as on "+
 		"AWS, such as 8s")
+	cmd.Flags().StringToStringVar(&states, "state", nil,
+		"put a function into a state, to rehearse: NAME="+strings.Join(sandbox.States(), "|")+", with :REASON after "+
+			"it or not")
 	return cmd
 }
 
-func runSandbox(cmd *cobra.Command, o sandbox.Options, command []string) error {
+func runSandbox(cmd *cobra.Command, o sandbox.Options, states map[string]string, command []string) error {
 	if len(command) > 0 && !cmd.Flags().Changed("port") {
 		o.Port = 0
 	}
@@ -62,6 +66,11 @@ func runSandbox(cmd *cobra.Command, o sandbox.Options, command []string) error {
 		return err
 	}
 	defer s.Close()
+	for name, state := range states {
+		if err := s.Stage(name, state); err != nil {
+			return fmt.Errorf("%w: --state: %w", errUsage, err)
+		}
+	}
 	if len(command) > 0 {
 		return within(cmd, s, command)
 	}

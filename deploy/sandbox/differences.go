@@ -52,6 +52,9 @@ var differences = []difference{
 		"changes at any time", "409 while a function is Pending or an update is in progress",
 		"Lambda developer guide, function states", notWhileSettling},
 	{"lambda:CreateFunction lambda:UpdateFunctionCode", "-", "-", "the zip is kept, to run it", keepCode},
+	{"lambda:TagResource lambda:UntagResource", "-", "-", "the tag sandbox-state puts a function into a state, for " +
+		"rehearsal",
+		stageByTag},
 	{"lambda:PublishLayerVersion", "-", "-", "the zip is kept, to run functions with it", keepLayer},
 	{"iam:CreateRole iam:UpdateAssumeRolePolicy", "a role can be assumed at once",
 		"after some seconds, if the sandbox is asked for it", "IAM user guide, eventual consistency", noteRole},

@@ -22,6 +22,7 @@ type functionState struct {
 	created, changed time.Time
 	roleID           string // of the role that Lambda was given; another role of the name is not it
 	running          int    // events under way
+	staged           staging
 }
 
 // refused is why an event did not reach a function, as Invoke says it.
@@ -109,7 +110,11 @@ func (s *Sandbox) invoke(ctx context.Context, region, name, qualifier string, pa
 	}
 	s.mu.Lock()
 	state := s.state(region, name)
+	staged := stagings[state.staged.kind].refuses
 	switch {
+	case staged != nil:
+		s.mu.Unlock()
+		return function.Outcome{}, staged
 	case time.Since(state.created) < s.options.Settling:
 		s.mu.Unlock()
 		return function.Outcome{}, &refused{http.StatusConflict, "ResourceConflictException",

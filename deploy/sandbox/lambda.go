@@ -123,6 +123,9 @@ func showState(s *Sandbox, c *call, next func() answer) answer {
 		config, ok := body["Configuration"].(map[string]any)
 		if !ok {
 			config = body
+		} else if code, ok := body["Code"].(map[string]any); ok {
+			code["RepositoryType"], code["Location"] = "S3",
+				s.URL+codePath+url.PathEscape(fmt.Sprint(config["CodeSha256"]))
 		}
 		if config["Version"] != "$LATEST" {
 			return
@@ -137,6 +140,9 @@ func showState(s *Sandbox, c *call, next func() answer) answer {
 			config["LastUpdateStatus"] = "InProgress"
 		} else if time.Since(state.changed) < s.options.Settling {
 			config["LastUpdateStatus"], config["LastUpdateStatusReasonCode"] = "InProgress", "Creating"
+		}
+		if staged, ok := stagings[state.staged.kind]; ok && staged.shown != nil {
+			staged.shown(config, state.staged.reason)
 		}
 		if !state.changed.IsZero() {
 			config["LastModified"] = state.changed.UTC().Format("2006-01-02T15:04:05.000-0700")

@@ -213,6 +213,10 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveAPI(w, r, s.regionOf(id), id, "/"+path, true)
 		return
 	}
+	if rest, ok := strings.CutPrefix(r.URL.EscapedPath(), codePath); ok {
+		s.serveCode(w, r, rest)
+		return
+	}
 	if s.serveDomain(w, r) {
 		return
 	}

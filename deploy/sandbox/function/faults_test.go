@@ -98,6 +98,9 @@ def handler(event, context):
 	{"more than its time", "app.handler", files{"app.py": "import time\ndef handler(e, c):\n    time.sleep(60)\n"}, "",
 		nil,
 		"Task timed out after 3.00 seconds"},
+	{"more than its memory", "app.handler", files{"app.py": "import time\ndef handler(e, c):\n    a = " +
+		"bytearray(300_000_000)\n" +
+		"    time.sleep(1)\n    return len(a)\n"}, "", nil, "Runtime exited with error: signal: killed"},
 	{"the log as JSON", "app.handler", files{"app.py": `import logging
 def handler(event, context):
     logging.warning("warned")

@@ -14,7 +14,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"example.com/portable-notes/deploy/cloud"
@@ -28,8 +30,9 @@ type runtime struct {
 	events chan *event   // that one
 	ended  chan struct{} // closed when the process has ended
 
-	failed  []byte // what it said of its failed start
-	failure string // the type of that
+	peak    atomic.Int64 // kB of memory
+	failed  []byte       // what it said of its failed start
+	failure string       // the type of that
 }
 
 // fault is why a function failed, by Lambda's words: kind and message, or what the runtime itself said.
@@ -123,6 +126,7 @@ func (e *environment) start() (*runtime, *fault) {
 		return nil, &fault{kind: "Runtime.InvalidEntrypoint",
 			message: fmt.Sprintf("fork/exec /var/task/bootstrap: %v", err)}
 	}
+	go r.watch(int(*e.pool.config.MemorySize))
 	go func() {
 		_ = r.cmd.Wait()                     // its state is kept
 		process.KillGroup(r.cmd.Process.Pid) // what it started, and left
@@ -268,16 +272,50 @@ func (r *runtime) ending() *fault {
 	return &fault{kind: "Runtime.ExitError", message: "Runtime exited with error: " + r.cmd.ProcessState.String()}
 }
 
-// memory is the most memory that the process had so far, in MB, where the system tells it.
+// memory is the most memory that the process and what it started had so far, in MB, where the system tells it.
 func (r *runtime) memory() int {
-	var kB int
-	if r != nil {
-		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status",
-			r.cmd.Process.Pid)) // #nosec G703 -- of a folder and a process of ours
-		_, peak, _ := bytes.Cut(status, []byte("VmHWM:"))
-		_, _ = fmt.Sscan(string(peak), &kB) // 0 where it has ended
+	if r == nil {
+		return 0
 	}
-	return kB >> 10
+	return int(r.peak.Load() >> 10)
+}
+
+// watch measures a process until it ends, and ends one that has more memory than its function: MB.
+func (r *runtime) watch(limit int) {
+	every := time.NewTicker(10 * time.Millisecond)
+	defer every.Stop()
+	for {
+		used := resident(r.cmd.Process.Pid)
+		r.peak.Store(max(r.peak.Load(), min(used, int64(limit)<<10)))
+		if used > int64(limit)<<10 {
+			process.KillGroup(r.cmd.Process.Pid)
+		}
+		select {
+		case <-r.ended:
+			return
+		case <-every.C:
+		}
+	}
+}
+
+// resident is the memory that a process and its children hold of their own, in kB: not the files that they map, such as
+// their programs. 0 where the system does not tell.
+func resident(pid int) (kB int64) {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // #nosec G304 -- of a process of ours
+	for _, kind := range []string{"RssAnon:", "RssShmem:"} {
+		_, rest, _ := bytes.Cut(status, []byte(kind))
+		var some int64
+		_, _ = fmt.Sscan(string(rest), &some) // 0 where it has ended
+		kB += some
+	}
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid,
+		pid)) // #nosec G304 -- of a process of ours
+	for _, child := range strings.Fields(string(children)) {
+		if n, err := strconv.Atoi(child); err == nil {
+			kB += resident(n)
+		}
+	}
+	return kB
 }
 
 // runtimeAPI is the Runtime API (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
