@@ -168,6 +168,8 @@ func apiOperations() *http.ServeMux {
 	}
 	patterns["DELETE /v2/apis/{api}/stages/{id}/cache/authorizers"] = "ResetAuthorizersCache"
 	of("Api", "Apis", "/v2/apis/{api}")
+	patterns["GET /v2/apis/{api}/exports/{specification}"] = "ExportApi"
+	patterns["PUT /v2/apis"], patterns["PUT /v2/apis/{api}"] = "ImportApi", "ReimportApi"
 	of("DomainName", "DomainNames", "/v2/domainnames/{domain}")
 	of("ApiMapping", "ApiMappings", "/v2/domainnames/{domain}/apimappings/{id}")
 	for _, name := range []string{"Route", "Integration", "Stage", "Deployment", "Authorizer", "Model"} {

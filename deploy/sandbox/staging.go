@@ -10,14 +10,15 @@ import (
 	"time"
 )
 
-// StateTag is a tag that puts a function into a state, for rehearsal: one of States, with a reason after a colon or not.
+// StateTag is a tag that puts a function into a state, for rehearsal: one of States, with a reason after a colon or
+// not.
 const StateTag = "sandbox-state"
 
 // staging is a state that a function was put into.
 type staging struct{ kind, reason string }
 
-// stagings are the states that a function can be put into: how its configuration shows them, and how an event is refused
-// ("Lambda function states", "Invoke" in the Lambda API reference).
+// stagings are the states that a function can be put into: how its configuration shows them, and how an event is
+// refused ("Lambda function states", "Invoke" in the Lambda API reference).
 var stagings = map[string]struct {
 	shown   func(config map[string]any, reason string)
 	refuses *refused
@@ -51,8 +52,8 @@ func notReady(state string) *refused {
 		"The function is currently in the following state: " + state}
 }
 
-// Stage puts a function of the sandbox's own region into a state, "" for none. It may be created later. It is an error if
-// there is no such state.
+// Stage puts a function of the sandbox's own region into a state, "" for none. It may be created later. It is an error
+// if there is no such state.
 func (s *Sandbox) Stage(function, state string) error {
 	kind, reason, _ := strings.Cut(state, ":")
 	if _, ok := stagings[kind]; !ok && state != "" {
