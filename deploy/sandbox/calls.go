@@ -206,21 +206,24 @@ func escaped(text string) string {
 	return out.String()
 }
 
-// refuse is an error as the service words its errors.
+// refuse is an error in the protocol of the service: XML where it speaks Query or is S3, else JSON.
 func (c *call) refuse(status int, code, format string, values ...any) answer {
 	message := fmt.Sprintf(format, values...)
-	switch c.Service {
-	case "iam", "sts":
-		body := fmt.Sprintf("<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message>"+
-			"</Error><RequestId>sandbox</RequestId></ErrorResponse>", code, escaped(message))
-		return answer{status, http.Header{"Content-Type": {"text/xml"}}, []byte(body)}
-	case "lambda":
-		a := jsonAnswer(status, map[string]string{"Type": "User", "Message": message, "message": message})
-		a.header.Set("X-Amzn-Errortype", code)
-		return a
-	default:
-		a := jsonAnswer(status, map[string]string{"__type": code, "message": message})
-		a.header.Set("X-Amzn-Errortype", code)
-		return a
+	asXML := func(layout string) answer {
+		return answer{status, http.Header{"Content-Type": {"text/xml"}},
+			[]byte(fmt.Sprintf(layout, code, escaped(message)))}
 	}
+	switch {
+	case c.Service == "s3":
+		return asXML("<Error><Code>%s</Code><Message>%s</Message><RequestId>sandbox</RequestId></Error>")
+	case c.Service == "iam" || c.Service == "sts" || c.form().Get("Action") != "":
+		return asXML("<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message>" +
+			"</Error><RequestId>sandbox</RequestId></ErrorResponse>")
+	}
+	a := jsonAnswer(status, map[string]string{"__type": code, "message": message})
+	if c.Service == "lambda" {
+		a = jsonAnswer(status, map[string]string{"Type": "User", "Message": message, "message": message})
+	}
+	a.header.Set("X-Amzn-Errortype", code)
+	return a
 }

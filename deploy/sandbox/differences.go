@@ -69,6 +69,9 @@ var differences = []difference{
 	{"iam:SimulatePrincipalPolicy", "500", "judges a role's policies", "IAM API reference, SimulatePrincipalPolicy",
 		own(simulate)},
 
+	{"cloudformation:CreateStack cloudformation:UpdateStack cloudformation:CreateChangeSet",
+		"types that are not known are left out, and the stack is complete",
+		"all types; here those of Lambda and API Gateway are refused", "CloudFormation API reference", refuseTypes},
 	{"apigateway:CreateApi apigateway:UpdateApi apigateway:CreateIntegration apigateway:UpdateIntegration " +
 		"apigateway:CreateAuthorizer apigateway:UpdateAuthorizer apigateway:CreateRoute apigateway:UpdateRoute",
 		"anything is taken", "400 for what cannot be; an issuer of tokens is asked", "API Gateway V2 API reference",

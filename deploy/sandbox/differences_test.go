@@ -2,6 +2,10 @@ package sandbox
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -282,5 +286,68 @@ func TestPermissions(t *testing.T) {
 		if !strings.Contains(*made.Statement, condition) {
 			t.Errorf("%s is not in %s", condition, *made.Statement)
 		}
+	}
+}
+
+// TestErrors: what the sandbox cannot do is said in the protocol of the service, and never taken for AWS's own answer.
+func TestErrors(t *testing.T) {
+	w := open(t)
+	send := func(service, method, path, body string, headers ...string) (int, string) {
+		r, err := http.NewRequestWithContext(t.Context(), method, w.URL+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(headers); i += 2 {
+			r.Header.Set(headers[i], headers[i+1])
+		}
+		if service != "" {
+			r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/"+service+
+				"/aws4_request, SignedHeaders=host, Signature=0")
+		}
+		a, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = a.Body.Close() }()
+		content, err := io.ReadAll(a.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.StatusCode, string(content)
+	}
+	form := []string{"Content-Type", "application/x-www-form-urlencoded"}
+	rest := func() string {
+		_, made := send("apigateway", "POST", "/restapis", `{"name":"rest"}`, "Content-Type", "application/json")
+		return regexp.MustCompile(`"id": ?"([^"]+)"`).FindStringSubmatch(made)[1]
+	}()
+	for _, c := range []struct {
+		name, service, method, path, body string
+		headers                           []string
+		status                            int
+		says                              string
+	}{
+		{"a template with a function", "cloudformation", "POST", "/",
+			"Action=CreateStack&StackName=x&Version=2010-05-15&" +
+				"TemplateBody=" + url.QueryEscape(`{"Resources":{"F":{"Type":"AWS::Lambda::Function"},`+
+				`"T":{"Type":"AWS::DynamoDB::Table"}}}`),
+			form, 400, "<Code>ValidationError</Code><Message>the sandbox does not make AWS::Lambda::Function of a " +
+				"template"},
+		{"an operation that moto lacks", "lambda", "GET", "/2015-03-31/nosuchthing", "", nil, 501,
+			"does not know lambda:GET /2015-03-31/nosuchthing"},
+		{"a REST API", "", "GET", apiPath + rest + "/dev/x", "", nil, 501, "the sandbox serves HTTP APIs, and this " +
+			"is a REST API"},
+		{"no API", "", "GET", apiPath + "nosuch/dev/x", "", nil, 404, `{"message":"Not Found"}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			status, body := send(c.service, c.method, c.path, c.body, c.headers...)
+			if status != c.status || !strings.Contains(body, c.says) {
+				t.Errorf("%d %s, want %d %s", status, body, c.status, c.says)
+			}
+		})
+	}
+	socket := did[*apigatewayv2.CreateApiOutput](t)(w.gateway.CreateApi(t.Context(), &apigatewayv2.CreateApiInput{
+		Name: &w.name, ProtocolType: "WEBSOCKET", RouteSelectionExpression: aws.String("$request.body.action")}))
+	if status, body := send("", "GET", apiPath+*socket.ApiId+"/dev/x", ""); status != 501 {
+		t.Errorf("a WebSocket API: %d %s", status, body)
 	}
 }

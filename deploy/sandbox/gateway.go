@@ -157,7 +157,7 @@ func (x *exchange) find(id, escaped string, own bool) (err error) {
 		x.stage, rest = x.s.stage(id, "$default"), strings.TrimPrefix(escaped, "/")
 	}
 	if x.stage == nil {
-		return notFound()
+		return x.notOurs(id)
 	}
 	if x.path, err = url.PathUnescape("/" + rest); err != nil {
 		return &problem{status: 400, message: "Bad Request"}
@@ -169,6 +169,37 @@ func (x *exchange) find(id, escaped string, own bool) (err error) {
 		return notFound()
 	}
 	return nil
+}
+
+// notOurs is the answer where there is no stage: none, or an API of a kind that the sandbox does not serve.
+func (x *exchange) notOurs(id string) error {
+	if x.s.has(id) {
+		api, err := x.s.apis(x.region).GetApi(x.r.Context(), &apigatewayv2.GetApiInput{ApiId: &id})
+		if err == nil && api.ProtocolType == types.ProtocolTypeWebsocket {
+			return notServed("a WebSocket API")
+		}
+		return notFound()
+	}
+	header := http.Header{"Authorization": {"AWS4-HMAC-SHA256 Credential=sandbox/20260101/" + x.region +
+		"/apigateway/aws4_request, SignedHeaders=host, Signature=0"}}
+	a, err := x.s.moto.do(x.r.Context(), http.MethodGet, "/restapis/"+url.PathEscape(id), header, nil)
+	if err == nil && a.ok() {
+		return notServed("a REST API")
+	}
+	return notFound()
+}
+
+// notServed is an answer that no API Gateway gives, so that nobody takes the sandbox's limits for AWS's.
+func notServed(what string) error {
+	return &problem{http.StatusNotImplemented, "the sandbox serves HTTP APIs, and this is " + what, "error.message",
+		"the sandbox does not serve " + what}
+}
+
+// has reports whether there is an API of version 2.
+func (s *Sandbox) has(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.apiStates[id] != nil
 }
 
 // serve answers a request that has reached a stage.

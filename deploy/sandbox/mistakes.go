@@ -150,3 +150,28 @@ func resetAuthorizersCache(_ *Sandbox, _ *call, a *apiState, _ *stage) answer {
 	}
 	return answer{status: http.StatusNoContent}
 }
+
+// stackType is the type of a resource in a template of CloudFormation.
+var stackType = regexp.MustCompile(`["']?Type["']?\s*:\s*["']?((?:AWS|Custom)::[A-Za-z0-9:]+)`)
+
+// servedTypes are the types whose resources moto makes of a template as it makes them of calls. Those of Lambda and API
+// Gateway are not among them: what the sandbox adds to them it adds to calls.
+var servedTypes = regexp.MustCompile(
+	`^AWS::(DynamoDB::Table|IAM::(Role|Policy|ManagedPolicy|User|Group)|KMS::(Key|Alias)|` +
+		`Logs::LogGroup|S3::Bucket|SNS::(Topic|Subscription)|SQS::Queue|SSM::Parameter|SecretsManager::Secret)$`)
+
+// refuseTypes refuses a template with resources that would not be served, rather than to complete without them.
+func refuseTypes(_ *Sandbox, c *call, next func() answer) answer {
+	var not []string
+	for _, found := range stackType.FindAllStringSubmatch(c.form().Get("TemplateBody"), -1) {
+		if !servedTypes.MatchString(found[1]) && !slices.Contains(not, found[1]) {
+			not = append(not, found[1])
+		}
+	}
+	if not != nil {
+		return c.refuse(http.StatusBadRequest, "ValidationError", "the sandbox does not make %s of a template: make "+
+			"them with "+
+			"the aws CLI, an SDK or terraform", strings.Join(not, ", "))
+	}
+	return next()
+}

@@ -234,6 +234,8 @@ func (c *call) denied(refusal string) answer {
 		return c.refuse(http.StatusForbidden, "AccessDenied", "%s", refusal)
 	case "dynamodb", "logs":
 		return c.refuse(http.StatusBadRequest, "AccessDeniedException", "%s", refusal)
+	case "s3":
+		return c.refuse(http.StatusForbidden, "AccessDenied", "%s", refusal)
 	case "apigateway":
 		if strings.Contains(refusal, " perform: logs:") {
 			return c.refuse(http.StatusBadRequest, "BadRequestException", "Insufficient permissions to enable logging")

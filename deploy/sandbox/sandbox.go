@@ -282,8 +282,16 @@ func (s *Sandbox) forward(c *call) answer {
 		return c.refuse(http.StatusServiceUnavailable, "ServiceUnavailable", "moto, which keeps what is configured "+
 			"in the sandbox, does not answer")
 	}
-	if !a.ok() && bytes.HasPrefix(bytes.TrimSpace(a.body), []byte("<!doctype html>")) {
-		return c.refuse(http.StatusNotImplemented, "NotImplementedException", "moto does not know %s", c.Operation)
+	page := bytes.HasPrefix(bytes.TrimSpace(a.body), []byte("<!doctype html>"))
+	switch {
+	case a.status == http.StatusNotImplemented || page && a.status == http.StatusNotFound,
+		bytes.Contains(a.body, []byte("has not been implemented")):
+		return c.refuse(http.StatusNotImplemented, "NotImplementedException",
+			"moto, which keeps what is configured in the sandbox, does not know %s:%s", c.Service, c.Operation)
+	case page:
+		return c.refuse(http.StatusInternalServerError, "InternalFailure",
+			"moto, which keeps what is configured in the sandbox, fails at %s:%s: %s", c.Service, c.Operation,
+			s.moto.says())
 	}
 	return a
 }
