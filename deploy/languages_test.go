@@ -12,8 +12,8 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// storyIn is the story with a function in another language: it is deployed by hand, answers the blank 500, is healed, and
-// uses its table.
+// storyIn is the story with a function in another language: it is deployed by hand, answers the blank 500, is healed,
+// and uses its table.
 const storyIn = `
 aws() { command aws --output text "$@"; }
 deny=$(mktemp)
@@ -24,14 +24,16 @@ role=$(aws iam create-role --role-name hello --query Role.Arn --assume-role-poli
 aws iam attach-role-policy --role-name hello \
   --policy-arn arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole
 aws iam put-role-policy --role-name hello --policy-name table --policy-document '{"Version":"2012-10-17","Statement":[{
-  "Effect":"Allow","Action":["dynamodb:PutItem","dynamodb:Scan"],"Resource":"arn:aws:dynamodb:*:*:table/items"}]}'
+  "Effect":"Allow","Action":["dynamodb:PutItem","dynamodb:Scan"],
+  "Resource":"arn:aws:dynamodb:*:*:table/items"}]}'
 function=$(aws lambda create-function --function-name hello --runtime $RUNTIME --handler $HANDLER --timeout 20 \
   --zip-file fileb://$ZIP --role $role --query FunctionArn)
 api=$(aws apigatewayv2 create-api --name hello --protocol-type HTTP --target $function --query ApiId)
 url=$(aws apigatewayv2 get-api --api-id $api --query ApiEndpoint)/\$default/items
 ask() { what=$1; shift; echo "$what: $(curl -s -w ' %{http_code}' "$@" $url)"; }
 ask blank
-aws lambda invoke --function-name hello --payload '{"requestContext":{"http":{"method":"GET"}}}' $deny --query StatusCode
+aws lambda invoke --function-name hello --payload '{"requestContext":{"http":{"method":"GET"}}}' $deny \
+  --query StatusCode
 cat $deny; echo
 aws lambda add-permission --function-name hello --statement-id apigateway --action lambda:InvokeFunction \
   --principal apigateway.amazonaws.com --source-arn "arn:aws:execute-api:us-east-1:123456789012:$api/*" >$deny
@@ -39,7 +41,8 @@ ask healed
 ask made -X POST -H 'Content-Type: application/json' -d '{"id":"a","n":1.5}'
 ask listed
 aws lambda update-function-configuration --function-name hello --handler wrong.handler >$deny
-until [ "$(aws lambda get-function --function-name hello --query Configuration.LastUpdateStatus)" = Successful ]; do :; done
+until [ "$(aws lambda get-function --function-name hello \
+  --query Configuration.LastUpdateStatus)" = Successful ]; do :; done
 ask crashing
 until aws logs filter-log-events --log-group-name /aws/lambda/hello --query 'events[].[message]' >$deny; do :; done
 until grep ImportModuleError $deny; do

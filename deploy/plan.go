@@ -19,11 +19,12 @@ func planCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "print what up would make, as a shell script of aws commands",
-		Long: `Prints what up makes as a shell script that needs the aws CLI and nothing else, and makes nothing. The script
-can be run again; it wants the function's zip as notes.zip where it runs (deploy zip). Of AWS plan asks only whose the
-credentials are. What it is not told stays as it is where the script runs, but for the processor and who may use the
-service: these it must be told. Variables of the function that the service does not know are removed. A token that it
-makes is shown on stderr, once; the script has only its hash, and leaves a function that has tokens those that it has.`,
+		Long: `Prints what up makes as a shell script that needs the aws CLI and nothing else, and makes nothing. The
+script can be run again; it wants the function's zip as notes.zip where it runs (deploy zip). Of AWS plan asks only
+whose the credentials are. What it is not told stays as it is where the script runs, but for the processor and who may
+use the service: these it must be told. Variables of the function that the service does not know are removed. A token
+that it makes is shown on stderr, once; the script has only its hash, and leaves a function that has tokens those that
+it has.`,
 		Example: "  deploy plan --auth none > up.sh\n  deploy plan --permit-only\n  deploy plan --permit-only --api " +
 			"a1b2c3d4e5",
 		Args: exactly(),

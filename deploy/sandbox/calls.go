@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/smithy-go/encoding/cbor"
+
 	"example.com/portable-notes/deploy/gateway"
 )
 
@@ -82,7 +84,9 @@ func readCall(w http.ResponseWriter, r *http.Request) (*call, error) {
 		return nil, fmt.Errorf("the call's body cannot be read: %w", err)
 	}
 	form, _ := url.ParseQuery(string(c.body)) // of the services that speak Query; of another call it is nothing
-	if target := r.Header.Get("X-Amz-Target"); target != "" {
+	if c.asCBOR() {
+		c.Operation = cborOperation(r.URL.Path)
+	} else if target := r.Header.Get("X-Amz-Target"); target != "" {
 		_, c.Operation, _ = strings.Cut(target, ".")
 	} else if action := form.Get("Action"); action != "" {
 		c.Operation = action
@@ -221,6 +225,10 @@ func (c *call) refuse(status int, code, format string, values ...any) answer {
 			"</Error><RequestId>sandbox</RequestId></ErrorResponse>")
 	}
 	a := jsonAnswer(status, map[string]string{"__type": code, "message": message})
+	if c.asCBOR() {
+		return answer{status, cborHeader(), cbor.Encode(cbor.Map{"__type": cbor.String(code),
+			"message": cbor.String(message)})}
+	}
 	if c.Service == "lambda" {
 		a = jsonAnswer(status, map[string]string{"Type": "User", "Message": message, "message": message})
 	}

@@ -84,6 +84,15 @@ func (s *Sandbox) state(region, name string) *functionState {
 // invoke hands an event to a function and waits for what comes of it.
 func (s *Sandbox) invoke(ctx context.Context, region, name, qualifier string, payload []byte) (function.Outcome,
 	error) {
+	o, err := s.run(ctx, region, name, qualifier, payload)
+	var r *refused
+	if throttled := errors.As(err, &r) && r.status == http.StatusTooManyRequests; throttled || err == nil {
+		s.countEvent(region, name, o.Failed, throttled)
+	}
+	return o, err
+}
+
+func (s *Sandbox) run(ctx context.Context, region, name, qualifier string, payload []byte) (function.Outcome, error) {
 	arn := functionARN(region, name, qualifier)
 	config, err := s.configuration(ctx, region, name, s.routed(ctx, region, name, qualifier))
 	if err != nil {

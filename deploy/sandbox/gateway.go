@@ -134,6 +134,7 @@ func (x *exchange) answer(w http.ResponseWriter, id, escaped string, own bool) {
 	w.Header().Set("Content-Length", fmt.Sprint(len(content)))
 	w.WriteHeader(a.StatusCode)
 	_, _ = w.Write(content) // a client that is gone misses nothing
+	x.countRequest(a.StatusCode)
 	x.writeAccessLog(a.StatusCode, len(content))
 }
 
@@ -334,7 +335,7 @@ func (x *exchange) toHTTP(i types.Integration, limit time.Duration) (*http.Respo
 	x.log["integrationLatency"] = fmt.Sprint(time.Since(begin).Milliseconds())
 	if err != nil {
 		if ctx.Err() != nil {
-			err = errors.New("Endpoint request timed out")
+			return nil, &problem{503, "Service Unavailable", "integrationErrorMessage", "Endpoint request timed out"}
 		}
 		return nil, &problem{503, "Service Unavailable", "integrationErrorMessage", err.Error()}
 	}

@@ -69,9 +69,10 @@ type Sandbox struct {
 	closed    chan struct{}
 	close     sync.Once
 
-	aws    aws.Config // of moto
-	sink   *sink
-	runner *function.Runner
+	aws     aws.Config // of moto
+	sink    *sink
+	metrics *metrics
+	runner  *function.Runner
 
 	mu          sync.Mutex
 	options     Options
@@ -119,7 +120,7 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	}
 	s.aws = aws.Config{Region: o.Region, BaseEndpoint: &s.moto.url,
 		Credentials: credentials.NewStaticCredentialsProvider("sandbox", "sandbox", ""), Logger: logging.Nop{}}
-	s.sink = newSink(s)
+	s.sink, s.metrics = newSink(s), newMetrics(s)
 	s.runner = function.New(function.Host{Endpoint: s.URL, Folder: s.folder, Log: s.log, Code: s.zip, Layer: s.layer,
 		Begin: s.begin})
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log, MaxHeaderBytes: 64 << 10}
@@ -177,6 +178,7 @@ func (s *Sandbox) end() {
 	s.close.Do(func() {
 		_ = s.server.Close()
 		s.sink.close()
+		s.metrics.close()
 		s.runner.Close()
 		s.moto.close()
 		close(s.closed)
@@ -277,6 +279,9 @@ func (s *Sandbox) record(c Call) {
 
 // forward passes a call on to moto.
 func (s *Sandbox) forward(c *call) answer {
+	if c.asCBOR() {
+		return s.forwardCBOR(c)
+	}
 	a, err := s.moto.do(c.Context(), c.Method, c.URL.RequestURI(), c.Header, c.body)
 	if err != nil {
 		return c.refuse(http.StatusServiceUnavailable, "ServiceUnavailable", "moto, which keeps what is configured "+

@@ -132,12 +132,14 @@ count = 0
 def lambda_handler(event, context):
     global count
     count += 1
-    print("hello", event["n"], context.function_name, context.memory_limit_in_mb, context.get_remaining_time_in_millis() > 1000)
+    left = context.get_remaining_time_in_millis() > 1000
+    print("hello", event["n"], context.function_name, context.memory_limit_in_mb, left)
     return {"statusCode": 200, "body": json.dumps(count)}
 `}, `{"statusCode": 200, "body": "2"}`},
 		{"Node", "nodejs20.x", "index.handler", files{"index.js": `let count = 0;
 exports.handler = async (event, context) => {
-  console.log('hello', event.n, context.functionName, context.memoryLimitInMB, context.getRemainingTimeInMillis() > 1000);
+  const left = context.getRemainingTimeInMillis() > 1000;
+  console.log('hello', event.n, context.functionName, context.memoryLimitInMB, left);
   return { statusCode: 200, body: String(++count) };
 };
 `}, `{"statusCode":200,"body":"2"}`},

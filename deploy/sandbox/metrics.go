@@ -1,0 +1,116 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// metric is what is counted: a name of a namespace of CloudWatch, for some dimensions, as NAME=VALUE with spaces
+// between them.
+type metric struct{ region, namespace, name, dimensions string }
+
+// metrics counts for CloudWatch, and writes what was counted now and then.
+type metrics struct {
+	s    *Sandbox
+	stop chan struct{}
+	done chan struct{}
+
+	mu     sync.Mutex
+	counts map[metric]float64
+}
+
+// metricsEvery is how often what was counted is written.
+const metricsEvery = 200 * time.Millisecond
+
+func newMetrics(s *Sandbox) *metrics {
+	m := &metrics{s: s, stop: make(chan struct{}), done: make(chan struct{}), counts: map[metric]float64{}}
+	go m.run()
+	return m
+}
+
+func (m *metrics) run() {
+	defer close(m.done)
+	every := time.NewTicker(metricsEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-m.stop:
+			return
+		case <-every.C:
+			m.write()
+		}
+	}
+}
+
+func (m *metrics) close() {
+	close(m.stop)
+	<-m.done
+}
+
+// add counts something.
+func (m *metrics) add(of metric, n float64) {
+	m.mu.Lock()
+	m.counts[of] += n
+	m.mu.Unlock()
+}
+
+// write gives moto what was counted.
+func (m *metrics) write() {
+	m.mu.Lock()
+	counts := m.counts
+	m.counts = map[metric]float64{}
+	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	now := time.Now()
+	for of, n := range counts {
+		dimensions := []map[string]string{}
+		for _, dimension := range strings.Fields(of.dimensions) {
+			name, value, _ := strings.Cut(dimension, "=")
+			dimensions = append(dimensions, map[string]string{"Name": name, "Value": value})
+		}
+		header := http.Header{"Content-Type": {"application/x-amz-json-1.0"},
+			"X-Amz-Target": {"GraniteServiceVersion20100801.PutMetricData"},
+			"Authorization": {"AWS4-HMAC-SHA256 Credential=sandbox/20260101/" + of.region +
+				"/monitoring/aws4_request, SignedHeaders=host, Signature=0"}}
+		_, err := m.s.moto.do(ctx, http.MethodPost, "/", header, jsonAnswer(0, map[string]any{
+			"Namespace": of.namespace, "MetricData": []any{map[string]any{"MetricName": of.name, "Value": n,
+				"Unit":      "Count",
+				"Timestamp": now.Unix(), "Dimensions": dimensions}}}).body)
+		if err != nil {
+			m.s.log.Printf("metrics are lost: %v", err)
+			return
+		}
+	}
+}
+
+// countRequest counts a request to an API ("Working with metrics for HTTP APIs").
+func (x *exchange) countRequest(status int) {
+	if x.api == nil {
+		return
+	}
+	of := metric{x.region, "AWS/ApiGateway", "Count", fmt.Sprintf("ApiId=%s Stage=%s", *x.api.ApiId,
+		*x.stage.StageName)}
+	x.s.metrics.add(of, 1)
+	if class := status / 100; class == 4 || class == 5 {
+		of.name = fmt.Sprintf("%dxx", class)
+		x.s.metrics.add(of, 1)
+	}
+}
+
+// countEvent counts an event for a function ("Types of metrics for Lambda functions").
+func (s *Sandbox) countEvent(region, name string, failed, throttled bool) {
+	of := metric{region, "AWS/Lambda", "Invocations", "FunctionName=" + name}
+	if throttled {
+		of.name = "Throttles"
+	}
+	s.metrics.add(of, 1)
+	if failed && !throttled {
+		of.name = "Errors"
+		s.metrics.add(of, 1)
+	}
+}
