@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 		"notes/dynamo", "notes/meter"},
 	"adapters/settings": {"app", "app/token"},
 	"deploy": {"app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/converge", "deploy/facts",
-		"deploy/gateway", "deploy/pack", "deploy/policy", "deploy/report", "deploy/sandbox", "deploy/stack",
+		"deploy/gateway", "deploy/pack", "deploy/policy", "deploy/report", "deploy/sandbox", "deploy/sandbox/function", "deploy/stack",
 		"deploy/transfer", "notes", "notes/bolt", "notes/dynamo"},
 	"app":          {"notes"},
 	"app/about":    {"app"},

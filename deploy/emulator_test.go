@@ -55,7 +55,7 @@ func TestProofAsTheEmulator(t *testing.T) {
 	if said, err := install.CombinedOutput(); err != nil {
 		storetest.Lacks(t, "AWS's runtime emulator", fmt.Errorf("%w: %s", err, said))
 	}
-	zip := function(t)
+	zip := functionZip(t)
 	events := []string{
 		`{"version":"2.0","rawPath":"/notes","headers":{},"requestContext":{"stage":"$default","requestId":"r1",` +
 			`"http":{"method":"GET","sourceIp":"192.0.2.1"}}}`,

@@ -12,11 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"example.com/portable-notes/deploy/sandbox"
+	"example.com/portable-notes/deploy/sandbox/function"
 )
 
 func sandboxCommand() *cobra.Command {
 	var o sandbox.Options
 	var states map[string]string
+	var docker bool
 	cmd := &cobra.Command{
 		Use:   "sandbox [-- COMMAND ...]",
 		Short: "enough of AWS on this machine to deploy, break and heal an HTTP API",
@@ -29,17 +31,18 @@ only what its role allows. Keys of users and roles that are made in it are judge
 sandbox's own key all is allowed. It says why it refuses something. It stands on moto: pip install 'moto[server]', or
 Docker.
 
-It runs functions of provided.al2023 and provided.al2, for this machine's architecture, and of python3.9 to python3.14
-and nodejs18.x to nodejs24.x with the python3 and the node of this machine, whatever their version; boto3 is this
-machine's too, and the AWS SDK for Node.js must be in the zip. Layers are found in a folder that SANDBOX_OPT names, not
-in /opt, and the code in the one that LAMBDA_TASK_ROOT names, not in /var/task.
+It runs functions of provided.al2023 and provided.al2, for this machine's architecture or in Docker, and of python3.9
+to python3.14 and nodejs18.x to nodejs24.x with the python3 and the node of this machine. They run with your rights on
+this machine. It forgets everything at its end, and listens on 127.0.0.1 only. Where it stays another place than AWS:
 
-It has no latency, no quotas but a few, no VPC and no KMS, checks no signatures, and forgets everything at its end.
-Functions run with your rights on this machine. It listens on 127.0.0.1 only.`,
+` + stays(),
 		Example: "  deploy sandbox\n  deploy sandbox -- sh -c 'aws lambda list-functions'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {
 				return fmt.Errorf("%w: the command to run in the sandbox is written after --", errUsage)
+			}
+			if !docker && !cmd.Flags().Changed("docker-image") {
+				o.Docker = ""
 			}
 			o.Log, o.Region = cmd.ErrOrStderr(), os.Getenv("AWS_REGION")
 			return runSandbox(cmd, o, states, args)
@@ -50,15 +53,32 @@ Functions run with your rights on this machine. It listens on 127.0.0.1 only.`,
 		"programs do with pages")
 	cmd.Flags().DurationVar(&o.RoleDelay, "role-delay", 0, "time for which Lambda cannot assume a new role, as on "+
 		"AWS, such as 8s")
+	cmd.Flags().BoolVar(&docker, "docker", function.NeedsDocker() && function.HasDocker(),
+		"run functions of provided.al2023 in Docker; the default where they cannot run otherwise")
+	cmd.Flags().StringVar(&o.Docker, "docker-image", function.DockerImage, "image that they run in, with --docker")
 	cmd.Flags().StringToStringVar(&states, "state", nil,
 		"put a function into a state, to rehearse: NAME="+strings.Join(sandbox.States(), "|")+", with :REASON after "+
 			"it or not")
 	return cmd
 }
 
+// stays are the differences from AWS, a line each.
+func stays() string {
+	var lines []string
+	for _, d := range sandbox.Stays {
+		lines = append(lines, "  "+d.What+": "+d.Here)
+	}
+	return strings.Join(lines, "\n")
+}
+
 func runSandbox(cmd *cobra.Command, o sandbox.Options, states map[string]string, command []string) error {
 	if len(command) > 0 && !cmd.Flags().Changed("port") {
 		o.Port = 0
+	}
+	if function.NeedsDocker() && o.Docker == "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "functions of provided.al2023 are programs for Linux and need Docker here, "+
+			"which is "+
+			"not there: those in Python and Node.js run")
 	}
 	begin := time.Now()
 	s, err := sandbox.Start(cmd.Context(), o)

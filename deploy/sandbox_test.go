@@ -46,8 +46,8 @@ func built(t testing.TB) string {
 	return filepath.Join(program.folder, "deploy")
 }
 
-// function is a zip of the function for this machine.
-func function(t testing.TB) string {
+// functionZip is a zip of the function for this machine.
+func functionZip(t testing.TB) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "notes.zip")
 	if said, err := exec.Command(built(t), "zip", "--arch", runtime.GOARCH, "--out", out).CombinedOutput(); err != nil {
@@ -241,7 +241,7 @@ rm $deny
 // of its table of errors.
 func TestProofArticle(t *testing.T) {
 	t.Parallel()
-	zip := function(t)
+	zip := functionZip(t)
 	slow := filepath.Join(t.TempDir(), "slow.zip")
 	if err := os.WriteFile(slow, zipped(t,
 		"#!/bin/sh\ncurl -s -o /dev/null http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next\nexec "+
@@ -347,7 +347,7 @@ func TestSandboxCommand(t *testing.T) {
 
 // TestKilledSandbox: also a sandbox that is killed leaves no process and no folder.
 func TestKilledSandbox(t *testing.T) {
-	zip := function(t)
+	zip := functionZip(t)
 	temp := t.TempDir()
 	cmd := exec.Command(built(t), "sandbox", "--", "sh", "-c", `
 aws iam create-role --role-name x \

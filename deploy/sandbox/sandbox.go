@@ -52,6 +52,7 @@ type Options struct {
 	Log       io.Writer     // what the sandbox says, a line for each refusal and its reason; nil for nothing
 	PageSize  int           // most items in an answer of an API Gateway list; 0 for all, as many as are asked for
 	RoleDelay time.Duration // for which Lambda cannot assume a new role, as on AWS
+	Docker    string        // image that functions with a bootstrap run in; "" runs them on this machine
 	Settling  time.Duration // for which a new function is Pending, and a changed one InProgress; default 200 ms
 }
 
@@ -121,7 +122,7 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	s.aws = aws.Config{Region: o.Region, BaseEndpoint: &s.moto.url,
 		Credentials: credentials.NewStaticCredentialsProvider("sandbox", "sandbox", ""), Logger: logging.Nop{}}
 	s.sink, s.metrics = newSink(s), newMetrics(s)
-	s.runner = function.New(function.Host{Endpoint: s.URL, Folder: s.folder, Log: s.log, Code: s.zip, Layer: s.layer,
+	s.runner = function.New(function.Host{Endpoint: s.URL, Folder: s.folder, Log: s.log, Docker: o.Docker, Code: s.zip, Layer: s.layer,
 		Begin: s.begin})
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log, MaxHeaderBytes: 64 << 10}
 	go func() { _ = s.server.Serve(listener) }() // until it is closed

@@ -3,8 +3,12 @@ package function
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"io"
 	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/google/uuid"
+
+	"example.com/portable-notes/notes/storetest"
 )
 
 // files are a function's, by their names.
@@ -200,6 +206,79 @@ func TestLayers(t *testing.T) {
 				t.Errorf("%s %q", o.Payload, lines)
 			}
 		})
+	}
+}
+
+// TestInDocker: a function with a bootstrap runs in a container, answers, logs, and leaves no container behind.
+func TestInDocker(t *testing.T) {
+	storetest.NotWithRace(t)
+	if !HasDocker() {
+		storetest.Lacks(t, "Docker", errors.New("docker version fails"))
+	}
+	folder := t.TempDir()
+	program := filepath.Join(folder, "bootstrap")
+	if err := os.WriteFile(program+".go", []byte(`package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+)
+
+func main() {
+	api := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/invocation/"
+	for {
+		next, err := http.Get(api + "next")
+		if err != nil {
+			return
+		}
+		event, _ := io.ReadAll(next.Body)
+		fmt.Println("in the container with", string(event))
+		_, layer := os.Stat("/opt/layer.txt")
+		said := fmt.Sprintf("%q", os.Getenv("LAMBDA_TASK_ROOT")+" "+os.Getenv("MINE")+" "+fmt.Sprint(layer))
+		id := next.Header.Get("Lambda-Runtime-Aws-Request-Id")
+		answer, err := http.Post(api+id+"/response", "application/json", strings.NewReader(said))
+		if err == nil {
+			answer.Body.Close()
+		}
+	}
+}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-o", program, program+".go")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	image := exec.Command("docker", "build", "-q", "-t", "portable-notes-sandbox-test", "-")
+	image.Stdin = strings.NewReader("FROM scratch\nENV A=1\n")
+	if said, err := image.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	content, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := open(t)
+	w.host.Docker = "portable-notes-sandbox-test"
+	f := w.function("provided.al2023", "x", files{"bootstrap": string(content)}, map[string]string{"MINE": "yes"})
+	f.Timeout = aws.Int32(30)
+	layer := *w.function("provided.al2023", "x", files{"layer.txt": "x"}, nil).CodeSha256
+	f.Layers = []types.Layer{{Arn: &layer}}
+	for range 2 {
+		o, lines := w.invoke(f, `{"a":1}`)
+		if string(o.Payload) != `"/var/task yes <nil>"` || !strings.Contains(string(o.Tail),
+			`in the container with {"a":1}`) {
+			t.Fatalf("%s %q", o.Payload, lines)
+		}
+	}
+	w.Close()
+	left, err := exec.Command("docker", "ps", "-q", "--filter", "ancestor=portable-notes-sandbox-test").Output()
+	if err != nil || len(left) > 0 {
+		t.Errorf("left are %s, %v", left, err)
 	}
 }
 

@@ -32,6 +32,7 @@ type Host struct {
 	Endpoint string      // URL of AWS's services, which functions are told
 	Folder   string      // that code is unpacked to
 	Log      *log.Logger // takes what is wrong with a function's requests
+	Docker   string      // image that functions with a bootstrap run in; "" runs them on this machine
 
 	// Code returns the zip with a CodeSha256, or nil; Layer the CodeSha256 of a version of a layer, or "". Begin begins
 	// a session of a function with its role.

@@ -30,6 +30,7 @@ type runtime struct {
 	events chan *event   // that one
 	ended  chan struct{} // closed when the process has ended
 
+	end     func()       // ends what the process leaves behind
 	peak    atomic.Int64 // kB of memory
 	failed  []byte       // what it said of its failed start
 	failure string       // the type of that
@@ -115,8 +116,18 @@ func (e *environment) start() (*runtime, *fault) {
 	if problem != nil {
 		return nil, problem
 	}
-	r := &runtime{cmd: cmd, idle: make(chan struct{}), events: make(chan *event), ended: make(chan struct{})}
-	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, e.variables(folder, opt), e.say,
+	variables, end := e.variables(folder, opt), func() {}
+	if e.contained() {
+		if cmd, end = e.inDocker(folder, opt); opt != "" {
+			opt = "/opt"
+		}
+		variables = os.Environ()
+		for _, variable := range e.variables("/var/task", opt) {
+			variables = append(variables, fromContainer(variable))
+		}
+	}
+	r := &runtime{cmd: cmd, end: end, idle: make(chan struct{}), events: make(chan *event), ended: make(chan struct{})}
+	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, variables, e.say,
 		e.say,
 		process.Mortal()
 	if err := r.cmd.Start(); err != nil {
@@ -130,6 +141,7 @@ func (e *environment) start() (*runtime, *fault) {
 	go func() {
 		_ = r.cmd.Wait()                     // its state is kept
 		process.KillGroup(r.cmd.Process.Pid) // what it started, and left
+		r.end()
 		close(r.ended)
 	}()
 	return r, nil
@@ -181,6 +193,11 @@ func (e *environment) bare(folder, opt string) (*exec.Cmd, *fault) {
 		return bad("fork/exec /var/task/bootstrap: exec format error")
 	}
 	return exec.Command(path), nil // #nosec G204 G702 -- the function, which is what a sandbox runs
+}
+
+// contained reports whether the function runs in a container.
+func (e *environment) contained() bool {
+	return e.pool.host.Docker != "" && strings.HasPrefix(string(e.pool.config.Runtime), "provided.")
 }
 
 // foreign reports whether a program is for another architecture than the function is configured for. Lambda goes by the

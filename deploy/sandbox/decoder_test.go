@@ -1,0 +1,108 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"sync"
+	"testing"
+
+	"example.com/portable-notes/notes/storetest"
+)
+
+// decoder reads answers by botocore's models, and prints each field that the model of the operation lacks and each that has
+// another type there.
+const decoder = `
+import json, sys
+import botocore.loaders, botocore.model
+
+loader = botocore.loaders.Loader()
+models = {}
+
+
+def model(service):
+    name = {"apigateway": "apigatewayv2"}.get(service, service)
+    if name not in models:
+        models[name] = botocore.model.ServiceModel(loader.load_service_model(name, "service-2"), name)
+    return models[name]
+
+
+def check(where, shape, value):
+    if value is None:
+        return
+    kinds = {"structure": dict, "map": dict, "list": list, "string": str, "boolean": bool, "integer": int, "long": int,
+             "double": (int, float), "float": (int, float)}
+    if shape.type_name in kinds and not isinstance(value, kinds[shape.type_name]):
+        print(where, "is", type(value).__name__, "and must be", shape.type_name)
+    elif shape.type_name == "structure":
+        members = {m.serialization.get("name", n): m for n, m in shape.members.items()}
+        for name, one in value.items():
+            if name in members:
+                check(where + "." + name, members[name], one)
+            else:
+                print(where + "." + name, "is not in the model")
+    elif shape.type_name == "map":
+        for name, one in value.items():
+            check(where + "." + name, shape.value, one)
+    elif shape.type_name == "list":
+        for one in value:
+            check(where + "[]", shape.member, one)
+
+
+seen = 0
+for line in sys.stdin:
+    record = json.loads(line)
+    operation = model(record["service"]).operation_model(record["operation"])
+    if operation.output_shape is not None and record["body"]:
+        check(record["operation"], operation.output_shape, json.loads(record["body"]))
+        seen += 1
+print("read", seen)
+`
+
+// TestDecoder: what the sandbox answers of its own is what AWS's models have.
+func TestDecoder(t *testing.T) {
+	w := open(t)
+	if err := exec.Command("python3", "-c", "import botocore").Run(); err != nil {
+		storetest.Lacks(t, "botocore", err)
+	}
+	var mu sync.Mutex
+	var records bytes.Buffer
+	proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // what there is of it
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		c, err := readCall(rw, r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		answered := httptest.NewRecorder()
+		w.ServeHTTP(answered, r)
+		mu.Lock()
+		if c.Service == "lambda" || c.Service == "apigateway" {
+			_ = json.NewEncoder(&records).Encode(map[string]string{"service": c.Service, "operation": c.Operation,
+				"body": answered.Body.String()})
+		}
+		mu.Unlock()
+		for name, values := range answered.Header() {
+			rw.Header()[name] = values
+		}
+		rw.WriteHeader(answered.Code)
+		_, _ = rw.Write(answered.Body.Bytes())
+	}))
+	defer proxy.Close()
+	if err := (&Sandbox{URL: proxy.URL}).selfTest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("python3", "-c", decoder)
+	cmd.Stdin = &records
+	out, err := cmd.CombinedOutput()
+	read := 0
+	if _, scan := fmt.Sscanf(string(out), "read %d", &read); err != nil || scan != nil || read < 40 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,35 @@
+package sandbox
+
+// Difference is a way in which the sandbox stays another place than AWS.
+type Difference struct{ What, Here, AWS string }
+
+// Stays are the ways in which the sandbox stays another place than AWS. What else a program sees otherwise is a fault.
+var Stays = []Difference{
+	{"signatures", "not checked: whoever knows the id of a key signs for its owner", "checked"},
+	{"the sandbox's own key, and every key that is not of a user or a session", "may do all", "no such key"},
+	{"resources of other services than DynamoDB, IAM, KMS, Lambda, Logs, S3, Secrets Manager, SNS, SQS, SSM and API " +
+		"Gateway",
+		"judged as *", "judged by their ARNs"},
+	{"time", "no latency; IAM and deployments act at once", "seconds to minutes"},
+	{"quotas", "those that errors name", "many more"},
+	{"networks and keys", "no VPC; KMS encrypts nothing that functions see", "both"},
+	{"functions in Python and Node.js", "python3 and node of this machine, whatever their version; its boto3; no AWS " +
+		"SDK for " +
+		"Node.js", "the version of the runtime, with AWS's SDKs"},
+	{"functions with a bootstrap", "on this machine for its processor, or in Docker",
+		"for the processor they are configured for"},
+	{"other runtimes, and images", "do not run", "run"},
+	{"/var/task and /opt", "folders that LAMBDA_TASK_ROOT and SANDBOX_OPT name; in Docker the paths themselves",
+		"the paths themselves"},
+	{"/tmp", "this machine's, without a limit", "512 MB to 10 GB of a function's own"},
+	{"memory", "measured every 10 ms without the files that a process maps, and not on macOS and Windows", "all of it"},
+	{"extensions", "not started", "started with the function"},
+	{"response streaming, function URLs and asynchronous retries", "not served", "served"},
+	{"REST and WebSocket APIs", "kept, and refused when they are called", "served"},
+	{"integrations with AWS services and VPC links", "refused when they are called", "served"},
+	{"custom domains", "of the sandbox's own region, without TLS, at their Host or under /_aws/domains/NAME/",
+		"with TLS"},
+	{"CloudFormation", "refuses types that would not be served", "makes them"},
+	{"a route's source ARN with variables", "the template and the request's path are both let in, with a note",
+		"not documented"},
+}
