@@ -27,7 +27,10 @@ type environment struct {
 	session Session
 	say     *os.File // the end of its output that is written to, by the runtime and by Lambda's own lines
 	server  *http.Server
-	fresh   bool          // no event yet
+	fresh   bool // no event yet
+
+	extensions extensions
+
 	drained chan struct{} // closed when all of the output was read
 
 	mu      sync.Mutex
@@ -74,6 +77,7 @@ func (e *environment) end() {
 	r := e.runtime
 	e.mu.Unlock()
 	r.kill()
+	e.extensions.kill()
 	_ = e.server.Close()
 	_ = e.say.Close() // read ends when it has read all
 	e.session.End()
@@ -165,7 +169,7 @@ func (e *environment) handle(v *event) Outcome {
 	e.line("START RequestId: %s Version: %s", v.id, *e.pool.config.Version)
 	o := Outcome{Failed: true, Version: *e.pool.config.Version}
 	if problem == nil {
-		o, problem = e.runtime.handle(v, begin.Add(timeout), timeout)
+		o, problem = e.runtime.handle(v, begin.Add(timeout), timeout, e.extensions.tell)
 		o.Version = *e.pool.config.Version
 	}
 	if problem != nil {

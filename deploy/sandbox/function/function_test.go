@@ -209,6 +209,33 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+// TestExtensions: an extension runs beside the function and is told of its events; one that cannot start is the fault.
+func TestExtensions(t *testing.T) {
+	extension := `#!/bin/sh
+api=http://$AWS_LAMBDA_RUNTIME_API/2020-01-01/extension
+id=$(curl -s -D - -o /dev/null -d '{"events":["INVOKE"]}' $api/register | tr -d '\r' | sed -n 's/^Lambda-Extension-Identifier: //p')
+while event=$(curl -sf -H "Lambda-Extension-Identifier: $id" $api/event/next); do echo "heard $event"; done
+`
+	w := open(t)
+	f := w.function("nodejs20.x", "app.handler", files{
+		"app.js": "exports.handler = async () => new Promise((done) => setTimeout(() => done(1), 500));"}, nil)
+	with := func(content string) {
+		sha := *w.function("nodejs20.x", "x", files{"extensions/mine": content}, nil).CodeSha256
+		f.Layers = []types.Layer{{Arn: &sha}}
+	}
+	with(extension)
+	w.invoke(f, `{}`)
+	if _, lines := w.invoke(f, `{}`); !strings.Contains(strings.Join(lines, "\n"), `heard {"eventType":"INVOKE"`) {
+		t.Errorf("%q", lines)
+	}
+	with("no program")
+	g := *f
+	g.Version = aws.String("2")
+	if o, _ := w.invoke(&g, `{}`); !strings.Contains(string(o.Payload), `"errorType":"Extension.LaunchError"`) {
+		t.Errorf("%s", o.Payload)
+	}
+}
+
 // TestInDocker: a function with a bootstrap runs in a container, answers, logs, and leaves no container behind.
 func TestInDocker(t *testing.T) {
 	storetest.NotWithRace(t)

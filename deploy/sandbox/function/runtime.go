@@ -126,6 +126,11 @@ func (e *environment) start() (*runtime, *fault) {
 			variables = append(variables, fromContainer(variable))
 		}
 	}
+	if !e.contained() {
+		if problem := e.launch(opt, variables); problem != nil {
+			return nil, problem
+		}
+	}
 	r := &runtime{cmd: cmd, end: end, idle: make(chan struct{}), events: make(chan *event), ended: make(chan struct{})}
 	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, variables, e.say,
 		e.say,
@@ -255,8 +260,9 @@ func (e *environment) variables(folder, opt string) []string {
 }
 
 // handle hands an event to the process and waits for what comes of it.
-func (r *runtime) handle(v *event, deadline time.Time, timeout time.Duration) (Outcome, *fault) {
+func (r *runtime) handle(v *event, deadline time.Time, timeout time.Duration, tell func(*event)) (Outcome, *fault) {
 	v.deadline = deadline
+	tell(v)
 	late := time.NewTimer(time.Until(deadline))
 	defer late.Stop()
 	events := r.events
@@ -381,6 +387,7 @@ func (e *environment) runtimeAPI() http.Handler {
 			}
 		}
 	})
+	e.serveExtensions(mux)
 	mux.HandleFunc("POST /2018-06-01/runtime/init/error", func(w http.ResponseWriter, q *http.Request) {
 		body, _ := io.ReadAll(io.LimitReader(q.Body, MaxAnswer)) // what there is of it
 		e.mu.Lock()
