@@ -52,6 +52,10 @@ var differences = []difference{
 		"changes at any time", "409 while a function is Pending or an update is in progress",
 		"Lambda developer guide, function states", notWhileSettling},
 	{"lambda:CreateFunction lambda:UpdateFunctionCode", "-", "-", "the zip is kept, to run it", keepCode},
+	{"lambda:CreateFunctionUrlConfig lambda:GetFunctionUrlConfig lambda:UpdateFunctionUrlConfig " +
+		"lambda:DeleteFunctionUrlConfig", "nobody answers", "the same; here it is an address that answers",
+		"Lambda developer guide, function URLs", noteURL},
+	{"lambda:GetFunction", "no reserved concurrency of 0", "any", "Lambda API reference, GetFunction", withConcurrency},
 	{"lambda:TagResource lambda:UntagResource", "-", "-", "the tag sandbox-state puts a function into a state, for " +
 		"rehearsal",
 		stageByTag},

@@ -100,6 +100,9 @@ func exportAPI(s *Sandbox, c *call, _ *apiState) answer {
 	if err != nil || shot == nil {
 		return c.refuse(http.StatusNotFound, "NotFoundException", "Invalid stage identifier specified")
 	}
+	if len(shot.routes) == 0 {
+		return c.refuse(http.StatusBadRequest, "BadRequestException", "Unable to export API because no routes exist in this API")
+	}
 	return jsonAnswer(http.StatusOK, shot.openAPI(stageName))
 }
 

@@ -82,8 +82,9 @@ type Sandbox struct {
 	writes      int                   // of roles, functions and APIs
 	principals  map[string]*principal // by the id of their key
 	policies    map[resource]*functionPolicy
-	code        map[string][]byte // zips, by their CodeSha256
-	layers      map[string]string // the CodeSha256 of versions of layers, by their ARNs
+	code        map[string][]byte      // zips, by their CodeSha256
+	urls        map[string]functionURL // by the id in them
+	layers      map[string]string      // the CodeSha256 of versions of layers, by their ARNs
 	functions   map[resource]*functionState
 	apiStates   map[string]*apiState // by id
 	roleChanged map[string]time.Time
@@ -122,7 +123,8 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	s.aws = aws.Config{Region: o.Region, BaseEndpoint: &s.moto.url,
 		Credentials: credentials.NewStaticCredentialsProvider("sandbox", "sandbox", ""), Logger: logging.Nop{}}
 	s.sink, s.metrics = newSink(s), newMetrics(s)
-	s.runner = function.New(function.Host{Endpoint: s.URL, Folder: s.folder, Log: s.log, Docker: o.Docker, Code: s.zip, Layer: s.layer,
+	s.runner = function.New(function.Host{Endpoint: s.URL, Folder: s.folder, Log: s.log, Docker: o.Docker, Code: s.zip,
+		Layer: s.layer,
 		Begin: s.begin})
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log, MaxHeaderBytes: 64 << 10}
 	go func() { _ = s.server.Serve(listener) }() // until it is closed
@@ -151,7 +153,7 @@ func (s *Sandbox) forget() {
 	s.calls, s.known, s.writes = nil, map[string]any{}, 0
 	s.principals, s.policies, s.code = map[string]*principal{}, map[resource]*functionPolicy{}, map[string][]byte{}
 	s.functions, s.apiStates = map[resource]*functionState{}, map[string]*apiState{}
-	s.layers = map[string]string{}
+	s.layers, s.urls = map[string]string{}, map[string]functionURL{}
 	s.roleChanged = map[string]time.Time{}
 }
 
@@ -220,7 +222,7 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveCode(w, r, rest)
 		return
 	}
-	if s.serveDomain(w, r) {
+	if s.serveURL(w, r) || s.serveDomain(w, r) {
 		return
 	}
 	c, err := readCall(w, r)

@@ -25,7 +25,7 @@ var Stays = []Difference{
 	{"memory", "measured every 10 ms without the files that a process maps, and not on macOS and Windows", "all of it"},
 	{"extensions", "started with the function, told of events and killed with it; not in Docker",
 		"awaited at the start, and told of the end"},
-	{"response streaming, function URLs and asynchronous retries", "not served", "served"},
+	{"response streaming, and retries of asynchronous events", "not served", "served"},
 	{"REST and WebSocket APIs", "kept, and refused when they are called", "served"},
 	{"integrations with AWS services and VPC links", "refused when they are called", "served"},
 	{"custom domains", "of the sandbox's own region, without TLS, at their Host or under /_aws/domains/NAME/",

@@ -1,0 +1,156 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+
+	"example.com/portable-notes/deploy/gateway"
+	"example.com/portable-notes/deploy/policy"
+)
+
+// urlPath is where function URLs answer, beside hosts of the form ID.lambda-url.REGION.on.aws.
+const urlPath = "/_aws/lambda-url/"
+
+// functionURL is a URL of a function, or of an alias.
+type functionURL struct{ region, name, qualifier, authType string }
+
+// noteURL keeps the URL of a function, which answers under an address of the sandbox.
+func noteURL(s *Sandbox, c *call, next func() answer) answer {
+	name, qualifier := c.function()
+	a := next()
+	if c.Operation == "DeleteFunctionUrlConfig" {
+		if a.ok() {
+			s.mu.Lock()
+			for id, u := range s.urls {
+				if u.region == c.Region && u.name == name && u.qualifier == qualifier {
+					delete(s.urls, id)
+				}
+			}
+			s.mu.Unlock()
+		}
+		return a
+	}
+	return a.edit(func(body map[string]any) {
+		url, _ := body["FunctionUrl"].(string)
+		authType, _ := body["AuthType"].(string)
+		id, _, _ := strings.Cut(strings.TrimPrefix(url, "https://"), ".")
+		s.mu.Lock()
+		s.urls[id] = functionURL{c.Region, name, qualifier, authType}
+		s.mu.Unlock()
+		body["FunctionUrl"], body["InvokeMode"] = s.URL+urlPath+id+"/", "BUFFERED"
+	})
+}
+
+// serveURL answers a request to a function's URL, and reports whether it is to one ("Invoking Lambda function URLs").
+func (s *Sandbox) serveURL(w http.ResponseWriter, r *http.Request) bool {
+	host, path := strings.Split(r.Host, ":")[0], r.URL.Path
+	id, rest, ok := strings.Cut(host, ".lambda-url.")
+	if !ok {
+		if rest, ok = strings.CutPrefix(path, urlPath); !ok {
+			return false
+		}
+		id, path, _ = strings.Cut(rest, "/")
+		path = "/" + path
+	}
+	s.mu.Lock()
+	u, ok := s.urls[id]
+	s.mu.Unlock()
+	region := u.region
+	x := &exchange{s: s, r: r, region: region, id: requestID(), began: time.Now(), log: map[string]string{}, path: path,
+		custom: id + ".lambda-url." + region + ".on.aws", api: &apigatewayv2.GetApiOutput{ApiId: &id},
+		stage: &stage{StageName: aws.String("$default")}, route: &types.Route{RouteKey: aws.String("$default")}}
+	status, body := http.StatusForbidden, `{"Message":null}`
+	var a *http.Response
+	if ok {
+		status, body, a = x.callURL(u)
+	}
+	if a == nil {
+		a = reply(status, []byte(body), "application/json")
+	}
+	for name, values := range a.Header {
+		w.Header()[name] = values
+	}
+	w.Header().Set("X-Amzn-Requestid", x.id)
+	w.WriteHeader(a.StatusCode)
+	_, _ = io.Copy(w, a.Body) // a client that is gone misses nothing
+	return true
+}
+
+// callURL invokes a function for its URL. Without an answer of the function it returns one of Lambda's own.
+func (x *exchange) callURL(u functionURL) (status int, body string, a *http.Response) {
+	if !x.mayCallURL(u) {
+		return http.StatusForbidden, `{"Message":"Forbidden. For troubleshooting Function URL authorization issues, ` +
+			`see: ` +
+			`https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"}`, nil
+	}
+	var err error
+	if x.body, err = io.ReadAll(io.LimitReader(x.r.Body, maxBody)); err != nil {
+		return http.StatusBadRequest, `{"Message":"Bad Request"}`, nil
+	}
+	o, err := x.s.invoke(x.r.Context(), u.region, u.name, u.qualifier, x.event(true))
+	var r *refused
+	switch {
+	case errors.As(err, &r) && r.status == http.StatusTooManyRequests:
+		return http.StatusTooManyRequests, `{"Message":"Rate Exceeded."}`, nil
+	case err != nil || o.Failed:
+		return http.StatusBadGateway, "Internal Server Error", nil
+	}
+	if a, err = answerOf(o.Payload, true); err != nil {
+		return http.StatusBadGateway, "Internal Server Error", nil
+	}
+	return a.StatusCode, "", a
+}
+
+// mayCallURL judges a request to a function's URL: the function's policy must let everybody use the URL, and invoke the
+// function through it; with AWS_IAM the caller's policies may do so too ("Control access to Lambda function URLs").
+func (x *exchange) mayCallURL(u functionURL) bool {
+	arn := functionARN(u.region, u.name, u.qualifier)
+	rights := []demand{
+		{"lambda:InvokeFunctionUrl", arn, map[string]string{"lambda:FunctionUrlAuthType": u.authType}},
+		{gateway.Invoke, arn, map[string]string{"lambda:InvokedViaFunctionUrl": "true"}},
+	}
+	if u.authType == "AWS_IAM" {
+		signed := credential.FindStringSubmatch(x.r.Header.Get("Authorization"))
+		if signed == nil {
+			return false
+		}
+		who := x.s.signer(signed[1])
+		return who == nil && !strings.HasPrefix(signed[1], keyPrefix) ||
+			who != nil && x.s.judge(x.r.Context(), *who, u.region, rights...) == ""
+	}
+	x.s.mu.Lock()
+	p := x.s.policies[resource{u.region, arn}]
+	x.s.mu.Unlock()
+	if p == nil {
+		return false
+	}
+	for _, d := range rights {
+		if !p.document.Judge(policy.Request{Action: d.action, Resource: arn, Context: d.context}).Allowed {
+			x.s.log.Printf("the policy of %s does not let everybody do %s by its URL", arn, d.action)
+			return false
+		}
+	}
+	return true
+}
+
+// withConcurrency adds the reserved concurrency to a function's answer, also where it is 0.
+func withConcurrency(s *Sandbox, c *call, next func() answer) answer {
+	name, _ := c.function()
+	a := next()
+	path := strings.TrimSuffix(c.URL.Path, "/") + "/concurrency"
+	reserved, err := s.moto.do(c.Context(), http.MethodGet, path, c.Header, nil)
+	var told struct{ ReservedConcurrentExecutions *int }
+	if err != nil || name == "" || !reserved.ok() || json.Unmarshal(reserved.body, &told) != nil ||
+		told.ReservedConcurrentExecutions == nil {
+		return a
+	}
+	return a.edit(func(body map[string]any) { body["Concurrency"] = told })
+}
