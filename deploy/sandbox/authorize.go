@@ -27,6 +27,7 @@ func (x *exchange) authorize() error {
 		if signed == nil || !x.mayCall(signed[1]) {
 			return forbidden
 		}
+		x.context = map[string]any{"iam": x.s.caller(signed[1])}
 		return nil
 	case types.AuthorizationTypeJwt, types.AuthorizationTypeCustom:
 		a := x.routes.authorizers[*orEmpty(x.route.AuthorizerId)]
@@ -39,6 +40,16 @@ func (x *exchange) authorize() error {
 		return x.authorizeLambda(a)
 	}
 	return nil
+}
+
+// caller is who signs with a key, as a function is told it.
+func (s *Sandbox) caller(key string) map[string]any {
+	arn := "arn:" + partition(s.region) + ":iam::" + Account + ":root"
+	if who := s.signer(key); who != nil {
+		arn = who.arn
+	}
+	return map[string]any{"accessKey": key, "accountId": Account, "callerId": baseName(arn), "cognitoIdentity": nil,
+		"principalOrgId": nil, "userArn": arn, "userId": baseName(arn)}
 }
 
 // mayCall judges whether who signs with a key may call the route. Signatures are not checked here.
@@ -160,7 +171,8 @@ func texts(claim any) (all []string) {
 
 // decision is what a Lambda authorizer said, and until when it is remembered.
 type decision struct {
-	allowed bool
+	allowed bool             // by a simple response
+	policy  *policy.Document // which is judged for each request; nil for a simple response
 	context map[string]any
 	until   time.Time
 }
@@ -186,6 +198,10 @@ func (x *exchange) authorizeLambda(a *apigatewayv2.GetAuthorizerOutput) error {
 			d.until = time.Now().Add(time.Duration(*ttl) * time.Second)
 			cache.Store(key, d)
 		}
+	}
+	if d.policy != nil {
+		source := x.policyAPI().Presented(*x.stage.StageName, *x.route.RouteKey, x.r.Method, x.path)[0]
+		d.allowed = d.policy.Judge(policy.Request{Action: "execute-api:Invoke", Resource: source}).Allowed
 	}
 	if !d.allowed {
 		return &problem{status: http.StatusForbidden, message: "Forbidden", key: "authorizer.error",
@@ -255,7 +271,7 @@ func (x *exchange) ask(a *apigatewayv2.GetAuthorizerOutput, given []string) (d d
 		return d, unfit("The authorizer's answer has no policyDocument and principalId, and simple responses are not " +
 			"enabled")
 	default:
-		d.allowed = says.PolicyDocument.Judge(policy.Request{Action: "execute-api:Invoke", Resource: source}).Allowed
+		d.policy = says.PolicyDocument
 	}
 	d.context = says.Context
 	return d, nil

@@ -85,8 +85,6 @@ var differences = []difference{
 		own(withAPI(exportAPI))},
 	{"apigateway:ImportApi apigateway:ReimportApi", "404, and 500", "an API as an OpenAPI definition has it",
 		"API Gateway V2 API reference, ImportApi", own(importAPI)},
-	{"apigateway:UpdateApi", "target is ignored", "a quick-created API goes to another target",
-		"API Gateway V2 API reference, UpdateApi", updateTarget},
 	{"apigateway:ResetAuthorizersCache", "404", "Lambda authorizers are asked anew",
 		"API Gateway V2 API reference, ResetAuthorizersCache", own(withStage(resetAuthorizersCache))},
 	{"apigateway:CreateApi apigateway:GetApi apigateway:GetApis apigateway:UpdateApi",
@@ -110,6 +108,8 @@ var differences = []difference{
 		"apigateway:UpdateAuthorizer apigateway:DeleteAuthorizer apigateway:UpdateApi " +
 		"apigateway:DeleteCorsConfiguration", "nothing is deployed", "stages with AutoDeploy serve the change, " +
 		"others once it is deployed", "API Gateway developer guide, stages for HTTP APIs", deployAfter},
+	{"apigateway:UpdateApi", "target is ignored", "a quick-created API goes to another target",
+		"API Gateway V2 API reference, UpdateApi", updateTarget},
 	{"apigateway:CreateAuthorizer apigateway:DeleteAuthorizer", "-", "GetAuthorizers lists them",
 		"API Gateway V2 API reference", noteAuthorizer},
 	{"apigateway:GetAuthorizers", "500", "a list", "API Gateway V2 API reference", own(withAPI(getAuthorizers))},

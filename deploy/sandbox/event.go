@@ -35,8 +35,9 @@ func (x *exchange) event(v2 bool) []byte {
 	body, encoded := x.encodedBody(headers)
 	query, _ := url.ParseQuery(x.r.URL.RawQuery) // what can be read of it
 	context := map[string]any{
-		"accountId": Account, "apiId": *x.api.ApiId, "domainName": x.domain(), "domainPrefix": *x.api.ApiId,
-		"requestId": x.id, "stage": *x.stage.StageName,
+		"accountId": Account, "apiId": *x.api.ApiId, "domainName": x.domain(),
+		"domainPrefix": strings.SplitN(x.domain(), ".", 2)[0],
+		"requestId":    x.id, "stage": *x.stage.StageName,
 	}
 	var e map[string]any
 	if v2 {

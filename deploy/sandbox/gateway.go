@@ -49,21 +49,22 @@ func apiHost(host, region string) (id, in string, ok bool) {
 
 // exchange is a request to an HTTP API and what becomes of it.
 type exchange struct {
-	s       *Sandbox
-	r       *http.Request
-	region  string
-	api     *apigatewayv2.GetApiOutput // as it is deployed
-	custom  string                     // domain that it was asked by; "" for the API's own
-	stage   *stage
-	routes  *snapshot
-	route   *types.Route
-	path    string // decoded, under the stage
-	body    []byte
-	values  map[string]string // of the route's path variables
-	id      string
-	began   time.Time
-	context map[string]any    // what an authorizer says
-	log     map[string]string // $context variables
+	s          *Sandbox
+	r          *http.Request
+	region     string
+	api        *apigatewayv2.GetApiOutput // as it is deployed
+	mappedPath string                     // that a parameter mapping sets; "" for none
+	custom     string                     // domain that it was asked by; "" for the API's own
+	stage      *stage
+	routes     *snapshot
+	route      *types.Route
+	path       string // decoded, under the stage
+	body       []byte
+	values     map[string]string // of the route's path variables
+	id         string
+	began      time.Time
+	context    map[string]any    // what an authorizer says
+	log        map[string]string // $context variables
 }
 
 // problem is an answer of API Gateway's own, and what only the access log says of it.
@@ -123,7 +124,7 @@ func (x *exchange) answer(w http.ResponseWriter, id, escaped string, own bool) {
 		header[name] = values
 	}
 	// under the host of the API it needs no more
-	if location := header.Get("Location"); own && strings.HasPrefix(location, "/") {
+	if location := header.Get("Location"); own && x.custom == "" && strings.HasPrefix(location, "/") {
 		header.Set("Location", apiPath+id+location)
 	}
 	x.cors(header)
@@ -267,7 +268,11 @@ func (x *exchange) integrate() (*http.Response, error) {
 		return nil, failed("the sandbox integrates Lambda functions and HTTP servers, not %s", i.IntegrationType)
 	}
 	if err == nil {
-		x.transformAnswer(a, i.ResponseParameters)
+		var content []byte
+		if content, err = io.ReadAll(a.Body); err == nil { // of a buffer
+			a.Body = io.NopCloser(bytes.NewReader(content))
+			x.transformAnswer(a, content, i.ResponseParameters)
+		}
 	}
 	return a, err
 }
@@ -340,7 +345,10 @@ func (x *exchange) toHTTP(i types.Integration, limit time.Duration) (*http.Respo
 		return nil, &problem{503, "Service Unavailable", "integrationErrorMessage", err.Error()}
 	}
 	defer func() { _ = a.Body.Close() }()
-	content, err := io.ReadAll(io.LimitReader(a.Body, maxBody))
+	content, err := io.ReadAll(io.LimitReader(a.Body, maxBody+1))
+	if err == nil && len(content) > maxBody {
+		err = fmt.Errorf("the answer has more than %d bytes", maxBody)
+	}
 	if err != nil {
 		return nil, &problem{503, "Service Unavailable", "integrationErrorMessage", err.Error()}
 	}

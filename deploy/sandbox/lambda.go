@@ -165,14 +165,7 @@ func keepCode(s *Sandbox, c *call, next func() answer) answer {
 	if c.Operation == "UpdateFunctionCode" {
 		code = in.functionInput
 	}
-	packed, err := base64.StdEncoding.DecodeString(code.ZipFile)
-	if code.S3Bucket != "" {
-		var object answer
-		header := http.Header{"Authorization": {strings.Replace(c.Header.Get("Authorization"), "/lambda/", "/s3/", 1)}}
-		object, err = s.moto.do(c.Context(), http.MethodGet,
-			"/"+code.S3Bucket+"/"+(&url.URL{Path: code.S3Key}).EscapedPath(), header, nil)
-		packed = object.body
-	}
+	packed, err := s.uploaded(c, code.ZipFile, code.S3Bucket, code.S3Key)
 	if err == nil {
 		s.mu.Lock()
 		s.code[config.CodeSha256] = packed
@@ -222,17 +215,33 @@ func refuseConfiguration(_ *Sandbox, c *call, next func() answer) answer {
 // keepLayer keeps the zip of a version of a layer.
 func keepLayer(s *Sandbox, c *call, next func() answer) answer {
 	a := next()
-	var in struct{ Content struct{ ZipFile string } }
+	var in struct {
+		Content struct{ ZipFile, S3Bucket, S3Key string }
+	}
 	var made struct {
 		LayerVersionArn string
 		Content         struct{ CodeSha256 string }
 	}
 	c.decode(&in)
-	packed, err := base64.StdEncoding.DecodeString(in.Content.ZipFile)
+	packed, err := s.uploaded(c, in.Content.ZipFile, in.Content.S3Bucket, in.Content.S3Key)
 	if a.ok() && err == nil && json.Unmarshal(a.body, &made) == nil {
 		s.mu.Lock()
 		s.code[made.Content.CodeSha256], s.layers[made.LayerVersionArn] = packed, made.Content.CodeSha256
 		s.mu.Unlock()
 	}
 	return a
+}
+
+// uploaded is a zip that a call has, or that it names in S3.
+func (s *Sandbox) uploaded(c *call, zip, bucket, key string) ([]byte, error) {
+	if bucket == "" {
+		return base64.StdEncoding.DecodeString(zip)
+	}
+	header := http.Header{"Authorization": {strings.Replace(c.Header.Get("Authorization"), "/lambda/", "/s3/", 1)}}
+	object, err := s.moto.do(c.Context(), http.MethodGet, "/"+bucket+"/"+(&url.URL{Path: key}).EscapedPath(), header,
+		nil)
+	if err == nil && !object.ok() {
+		err = fmt.Errorf("%s/%s is not there", bucket, key)
+	}
+	return object.body, err
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -97,7 +98,7 @@ func (x *exchange) transform(parameters map[string]string) {
 		where, name, _ := strings.Cut(target, ".")
 		switch {
 		case where == "path":
-			x.path = values[key]
+			x.path, x.mappedPath = values[key], values[key]
 		case where == "header":
 			change(action, name, values[key], r.Header.Set, r.Header.Add, r.Header.Del)
 		case where == "querystring":
@@ -120,19 +121,27 @@ func change(action, name, value string, set, add func(string, string), remove fu
 }
 
 // transformAnswer changes an answer as the integration's response parameters for its status say.
-func (x *exchange) transformAnswer(a *http.Response, parameters map[string]map[string]string) {
+func (x *exchange) transformAnswer(a *http.Response, content []byte, parameters map[string]map[string]string) {
+	values := map[string]string{}
 	for key, text := range parameters[fmt.Sprint(a.StatusCode)] {
-		value := mapped(text, func(expression string) string {
+		values[key] = mapped(text, func(expression string) string {
 			if name, ok := strings.CutPrefix(expression, "$response.header."); ok {
 				return strings.Join(a.Header.Values(name), ",")
 			}
+			if path, ok := strings.CutPrefix(expression, "$response.body."); ok {
+				return member(content, path)
+			}
 			return x.value(expression)
 		})
+	}
+	for _, key := range sortedKeys(values) {
 		action, target, _ := strings.Cut(key, ":")
 		if target == "statuscode" {
-			_, _ = fmt.Sscan(value, &a.StatusCode) // what is no number changes nothing
+			if status, err := strconv.Atoi(values[key]); err == nil && status >= 200 && status <= 599 {
+				a.StatusCode = status
+			}
 		} else if name, ok := strings.CutPrefix(target, "header."); ok {
-			change(action, name, value, a.Header.Set, a.Header.Add, a.Header.Del)
+			change(action, name, values[key], a.Header.Set, a.Header.Add, a.Header.Del)
 		}
 	}
 }
@@ -143,11 +152,21 @@ func (x *exchange) proxyURL(uri string) (string, error) {
 		uri = strings.ReplaceAll(uri, "${stageVariables."+name+"}", value)
 	}
 	for name, value := range x.values {
+		segments := strings.Split(value, "/")
+		for i, segment := range segments {
+			if segments[i] = url.PathEscape(segment); segment == "." || segment == ".." {
+				segments[i] = strings.ReplaceAll(segment, ".", "%2E")
+			}
+		}
+		value = strings.Join(segments, "/")
 		uri = strings.NewReplacer("{"+name+"}", value, "{"+name+"+}", value).Replace(uri)
 	}
 	u, err := url.Parse(uri)
 	if err != nil || u.Host == "" {
 		return "", fmt.Errorf("the integration's URI %q is none", uri)
+	}
+	if x.mappedPath != "" {
+		u.Path, u.RawPath = x.mappedPath, ""
 	}
 	if x.r.URL.RawQuery != "" {
 		u.RawQuery = strings.Trim(u.RawQuery+"&"+x.r.URL.RawQuery, "&")

@@ -123,9 +123,8 @@ func askIssuer(issuer string) error {
 func updateTarget(s *Sandbox, c *call, next func() answer) answer {
 	var in struct{ Target string }
 	c.decode(&in)
-	a := next()
-	if !a.ok() || in.Target == "" {
-		return a
+	if in.Target == "" {
+		return next()
 	}
 	api := c.PathValue("api")
 	shot, err := s.take(c.Context(), c.Region, api)
@@ -133,14 +132,14 @@ func updateTarget(s *Sandbox, c *call, next func() answer) answer {
 		return c.refuse(http.StatusBadRequest, "BadRequestException",
 			"Target can be updated for an API that was made by quick create only")
 	}
-	for id := range shot.integrations {
+	for id := range shot.integrations { // before the API's change, which deploys
 		body := jsonAnswer(0, map[string]string{"integrationUri": in.Target}).body
 		path := "/v2/apis/" + api + "/integrations/" + id
 		if changed, err := s.moto.do(c.Context(), http.MethodPatch, path, c.Header, body); err != nil || !changed.ok() {
 			return c.refuse(http.StatusInternalServerError, "InternalServerErrorException", "%v", err)
 		}
 	}
-	return a
+	return next()
 }
 
 // resetAuthorizersCache forgets what Lambda authorizers said.
@@ -163,7 +162,11 @@ var servedTypes = regexp.MustCompile(
 // refuseTypes refuses a template with resources that would not be served, rather than to complete without them.
 func refuseTypes(_ *Sandbox, c *call, next func() answer) answer {
 	var not []string
-	for _, found := range stackType.FindAllStringSubmatch(c.form().Get("TemplateBody"), -1) {
+	if c.form().Get("TemplateURL") != "" {
+		return c.refuse(http.StatusBadRequest, "ValidationError", "the sandbox reads templates as TemplateBody alone")
+	}
+	_, resources, _ := strings.Cut(c.form().Get("TemplateBody"), "Resources") // after parameters, which have types too
+	for _, found := range stackType.FindAllStringSubmatch(resources, -1) {
 		if !servedTypes.MatchString(found[1]) && !slices.Contains(not, found[1]) {
 			not = append(not, found[1])
 		}

@@ -34,6 +34,9 @@ type openAPI struct {
 }
 
 type openAPIRoute struct {
+	Auth *struct {
+		Type string `json:"type"`
+	} `json:"x-amazon-apigateway-auth,omitempty"`
 	Default     bool                  `json:"isDefaultRoute,omitempty"`
 	Responses   map[string]any        `json:"responses,omitempty"`
 	Security    []map[string][]string `json:"security,omitempty"`
@@ -134,6 +137,11 @@ func (shot *snapshot) openAPI(stageName string) openAPI {
 		if !found {
 			path = "/$default"
 		}
+		if r.AuthorizationType == types.AuthorizationTypeAwsIam {
+			route.Auth = &struct {
+				Type string `json:"type"`
+			}{"AWS_IAM"}
+		}
 		if name := names[*orEmpty(r.AuthorizerId)]; name != "" {
 			route.Security = []map[string][]string{{name: append([]string{}, r.AuthorizationScopes...)}}
 		}
@@ -183,13 +191,23 @@ func importAPI(s *Sandbox, c *call) answer {
 			"OpenAPI 3.0 as JSON or YAML, with paths: %v", err)
 	}
 	i := &importer{ctx: c.Context(), client: s.own(c.Region), authorizers: map[string]string{}, jwt: map[string]bool{}}
-	if id := c.PathValue("api"); id != "" {
+	id := c.PathValue("api")
+	if id != "" && !s.has(id) {
+		return c.refuse(http.StatusNotFound, "NotFoundException", "Invalid API identifier specified %s:%s", Account, id)
+	}
+	trial := *i // a definition that cannot be is found out on an API of its own, before anything of this one goes
+	trial.create(d)
+	if trial.fill(d); id == "" || trial.err != nil {
+		i = &trial
+	} else {
 		i.api = &id
 		i.wipe()
-	} else {
-		i.create(d)
+		i.update(d)
+		i.fill(d)
 	}
-	i.fill(d)
+	if trial.api != nil && (id != "" || trial.err != nil) {
+		_, _ = trial.client.DeleteApi(c.Context(), &apigatewayv2.DeleteApiInput{ApiId: trial.api}) // of the trial alone
+	}
 	if i.err != nil {
 		return c.refuse(http.StatusBadRequest, "BadRequestException", "%v", i.err)
 	}
@@ -213,11 +231,32 @@ func parseOpenAPI(text string) (d openAPI, err error) {
 			maps.DeleteFunc(of, func(name string, _ any) bool { return !slices.Contains(methods, name) })
 		}
 	}
-	asJSON, err := json.Marshal(fields)
+	asJSON, err := json.Marshal(texted(fields))
 	if err == nil {
 		err = json.Unmarshal(asJSON, &d)
 	}
 	return d, err
+}
+
+// texted is a value of YAML with texts as names, as JSON has them: YAML takes an unquoted 200 for a number.
+func texted(value any) any {
+	switch v := value.(type) {
+	case map[any]any:
+		fields := map[string]any{}
+		for name, one := range v {
+			fields[fmt.Sprint(name)] = texted(one)
+		}
+		return fields
+	case map[string]any:
+		for name, one := range v {
+			v[name] = texted(one)
+		}
+	case []any:
+		for i := range v {
+			v[i] = texted(v[i])
+		}
+	}
+	return value
 }
 
 // own is a client of the sandbox itself, as the operator.
@@ -245,13 +284,18 @@ func (i *importer) do(call func() error) {
 // wipe removes what an API has.
 func (i *importer) wipe() {
 	i.do(func() error {
-		routes, err := i.client.GetRoutes(i.ctx, &apigatewayv2.GetRoutesInput{ApiId: i.api})
-		if err != nil {
-			return err
-		}
-		for _, r := range routes.Items {
-			in := &apigatewayv2.DeleteRouteInput{ApiId: i.api, RouteId: r.RouteId}
-			i.do(func() error { _, err := i.client.DeleteRoute(i.ctx, in); return err })
+		for i.err == nil { // a page at a time
+			routes, err := i.client.GetRoutes(i.ctx, &apigatewayv2.GetRoutesInput{ApiId: i.api})
+			if err != nil {
+				return err
+			}
+			if len(routes.Items) == 0 {
+				break
+			}
+			for _, r := range routes.Items {
+				in := &apigatewayv2.DeleteRouteInput{ApiId: i.api, RouteId: r.RouteId}
+				i.do(func() error { _, err := i.client.DeleteRoute(i.ctx, in); return err })
+			}
 		}
 		integrations, err := i.client.GetIntegrations(i.ctx, &apigatewayv2.GetIntegrationsInput{ApiId: i.api})
 		if err != nil {
@@ -286,6 +330,25 @@ func (i *importer) create(d openAPI) {
 		}
 		return err
 	})
+}
+
+// update gives an API that is there the name, the version and the CORS configuration of a definition.
+func (i *importer) update(d openAPI) {
+	i.do(func() error {
+		in := &apigatewayv2.UpdateApiInput{ApiId: i.api, Name: aws.String(fmt.Sprint(d.Info["title"])),
+			Version: aws.String(fmt.Sprint(d.Info["version"]))}
+		if d.Cors != nil {
+			in.CorsConfiguration = d.Cors.configuration()
+		}
+		_, err := i.client.UpdateApi(i.ctx, in)
+		return err
+	})
+	if d.Cors == nil {
+		i.do(func() error {
+			_, err := i.client.DeleteCorsConfiguration(i.ctx, &apigatewayv2.DeleteCorsConfigurationInput{ApiId: i.api})
+			return err
+		})
+	}
 }
 
 func (c *openAPICors) configuration() *types.Cors {
@@ -346,6 +409,9 @@ func (i *importer) authorizer(name string, a *openAPIAuthorizer) {
 
 func (i *importer) route(key string, r openAPIRoute, named map[string]openAPITarget) {
 	in := &apigatewayv2.CreateRouteInput{ApiId: i.api, RouteKey: &key}
+	if r.Auth != nil && strings.EqualFold(r.Auth.Type, "AWS_IAM") {
+		in.AuthorizationType = types.AuthorizationTypeAwsIam
+	}
 	for _, needs := range r.Security {
 		for name, scopes := range needs {
 			if id := i.authorizers[name]; id != "" {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -45,6 +46,13 @@ func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 		on = []string{s.identityOf(ctx, c)}
 	case "s3":
 		action, on[0] = c.s3()
+		if keys := objectKey.FindAllSubmatch(c.body, -1); c.URL.Query().Has("delete") && keys != nil {
+			bucket := strings.TrimSuffix(on[0], "*")
+			on = nil
+			for _, key := range keys {
+				on = append(on, bucket+string(key[1]))
+			}
+		}
 	case "sqs", "sns", "ssm", "secretsmanager", "kms":
 		action = strings.TrimSuffix(action, "Batch")
 		if named := s.messaging(c); named != nil {
@@ -88,6 +96,9 @@ func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 	}
 	return all
 }
+
+// objectKey is a key in the body of S3's DeleteObjects.
+var objectKey = regexp.MustCompile(`<Key>([^<]*)</Key>`)
 
 // bounded are the operations whose right can depend on the boundary of the role or user that they are about.
 var bounded = []string{

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -26,22 +27,35 @@ func (c *call) s3() (action, resource string) {
 	switch {
 	case bucket == "":
 		return "s3:ListAllMyBuckets", "*"
-	case key != "" && query.Has("tagging"):
-		return "s3:" + verb(c.Method) + "ObjectTagging", resource + "/" + key
 	case key != "":
-		return "s3:" + verb(c.Method) + "Object", resource + "/" + key
+		return "s3:" + verb(c.Method) + "Object" + subresource(query, "Tagging", "Acl", "Retention"), resource + "/" +
+			key
 	case query.Has("delete"):
 		return "s3:DeleteObject", resource + "/*"
-	case query.Has("policy"):
-		return "s3:" + verb(c.Method) + "BucketPolicy", resource
 	case query.Has("location"):
 		return "s3:GetBucketLocation", resource
-	case c.Method == http.MethodPut:
+	}
+	if of := subresource(query, "Policy", "Versioning", "Acl", "Cors", "Tagging", "Notification", "Website"); of != "" {
+		return "s3:" + verb(c.Method) + "Bucket" + map[string]string{"Cors": "CORS"}[of] +
+			strings.TrimPrefix(of, "Cors"), resource
+	}
+	switch c.Method {
+	case http.MethodPut:
 		return "s3:CreateBucket", resource
-	case c.Method == http.MethodDelete:
+	case http.MethodDelete:
 		return "s3:DeleteBucket", resource
 	}
 	return "s3:ListBucket", resource
+}
+
+// subresource is the one of some subresources that a query names; "" for none.
+func subresource(query url.Values, some ...string) string {
+	for _, one := range some {
+		if query.Has(strings.ToLower(one)) {
+			return one
+		}
+	}
+	return ""
 }
 
 func verb(method string) string {
@@ -52,15 +66,16 @@ func verb(method string) string {
 // messaging are the ARNs of what a call of SQS, SNS, SSM, Secrets Manager or KMS is done to.
 func (s *Sandbox) messaging(c *call) (all []string) {
 	var in struct {
-		QueueURL, Name, Path, SecretID, KeyID string
-		Names                                 []string
+		QueueURL, QueueName, Name, Path, SecretID, KeyID string
+		CiphertextBlob                                   []byte
+		Names                                            []string
 	}
 	c.decode(&in)
 	form := c.form()
 	last := func(text string) string { return text[strings.LastIndex(text, "/")+1:] }
 	switch c.Service {
 	case "sqs":
-		name := cmp.Or(last(cmp.Or(in.QueueURL, form.Get("QueueUrl"))), form.Get("QueueName"))
+		name := cmp.Or(last(cmp.Or(in.QueueURL, form.Get("QueueUrl"))), form.Get("QueueName"), in.QueueName)
 		return []string{c.arn(name)}
 	case "sns":
 		return []string{cmp.Or(form.Get("TopicArn"), form.Get("TargetArn"), c.arn(form.Get("Name")))}
@@ -78,6 +93,9 @@ func (s *Sandbox) messaging(c *call) (all []string) {
 			map[string]string{"SecretId": in.SecretID}),
 			in.SecretID)}
 	case "kms":
+		if in.KeyID == "" && len(in.CiphertextBlob) > 36 {
+			in.KeyID = string(in.CiphertextBlob[:36]) // as moto has it, and AWS in a form of its own
+		}
 		return []string{cmp.Or(s.described(c, "TrentService.DescribeKey", map[string]string{"KeyId": in.KeyID}),
 			in.KeyID)}
 	}

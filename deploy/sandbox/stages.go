@@ -319,8 +319,8 @@ var contextVariable = regexp.MustCompile(`\$context\.[A-Za-z.]+`)
 
 // writeAccessLog writes the request's line to the stage's access log, in its format.
 func (x *exchange) writeAccessLog(status, length int) {
-	if x.stage == nil || x.stage.AccessLogSettings == nil {
-		return
+	if x.api == nil || x.stage == nil || x.stage.AccessLogSettings == nil {
+		return // without a deployment there is no log either
 	}
 	x.log["status"], x.log["responseLength"] = fmt.Sprint(status), fmt.Sprint(length)
 	x.remember()

@@ -54,7 +54,9 @@ func notReady(state string) *refused {
 
 // Stage puts a function of the sandbox's own region into a state, "" for none. It may be created later. It is an error
 // if there is no such state.
-func (s *Sandbox) Stage(function, state string) error {
+func (s *Sandbox) Stage(function, state string) error { return s.stageIn(s.region, function, state) }
+
+func (s *Sandbox) stageIn(region, function, state string) error {
 	kind, reason, _ := strings.Cut(state, ":")
 	if _, ok := stagings[kind]; !ok && state != "" {
 		return fmt.Errorf("there is no state %q: %s, with a reason after a colon or not", kind, strings.Join(States(),
@@ -62,7 +64,7 @@ func (s *Sandbox) Stage(function, state string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state(s.region, function).staged = staging{kind, reason}
+	s.state(region, function).staged = staging{kind, reason}
 	return nil
 }
 
@@ -75,12 +77,20 @@ func stageByTag(s *Sandbox, c *call, next func() answer) answer {
 	for _, key := range c.URL.Query()["tagKeys"] {
 		told = told || key == StateTag
 	}
-	if told {
-		if err := s.Stage(name, state); err != nil {
+	if !told {
+		return next()
+	}
+	kind, _, _ := strings.Cut(state, ":")
+	if _, ok := stagings[kind]; !ok && state != "" {
+		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException", "%v", s.stageIn(c.Region, name, state))
+	}
+	a := next()
+	if a.ok() {
+		if err := s.stageIn(c.Region, name, state); err != nil {
 			return c.refuse(http.StatusBadRequest, "InvalidParameterValueException", "%v", err)
 		}
 	}
-	return next()
+	return a
 }
 
 // codePath is where the zips of functions are.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,11 +106,21 @@ func unpackOne(root *os.Root, file *zip.File, left *int64) error {
 	if err := root.MkdirAll(filepath.Dir(file.Name), 0o750); err != nil {
 		return err
 	}
+	if err := root.Remove(filepath.Clean(file.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err // of an earlier layer, whose mode would stay
+	}
 	in, err := file.Open()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }()
+	if file.Mode()&fs.ModeSymlink != 0 {
+		to, err := io.ReadAll(io.LimitReader(in, 4096))
+		if err != nil {
+			return err
+		}
+		return root.Symlink(string(to), filepath.Clean(file.Name)) // nothing is opened through one that leads outside
+	}
 	out, err := root.OpenFile(file.Name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, file.Mode().Perm())
 	if err != nil {
 		return err

@@ -197,6 +197,11 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 // boot starts a runtime and waits until it asks for an event.
 func (e *environment) boot(limit time.Duration, phase string) *fault {
 	begin := time.Now()
+	if l := languageOf(string(e.pool.config.Runtime)); l != nil {
+		if i := e.pool.interpreter(l); i.err == nil {
+			e.line("INIT_START Runtime Version: %s (%s %s of this machine)", e.pool.config.Runtime, l.name, i.version)
+		}
+	}
 	e.mu.Lock() // so that it is known before it asks
 	r, problem := (*runtime)(nil), &fault{kind: "Sandbox.Failure", message: "the sandbox ends"}
 	if !e.closed {

@@ -70,9 +70,12 @@ func (r *Runner) interpreter(l *language) *interpreter {
 	}
 	r.interpreters.found[l.name] = i
 	said, err := exec.Command(l.program, l.tells...).Output() // #nosec G204 -- one of languages
-	lines := strings.Fields(string(said))
-	if err != nil || len(lines) != 2 {
-		i.err = fmt.Errorf("functions in %s are run by %s, which is not on this machine: %v", l.name, l.program, err)
+	lines := strings.Split(strings.ReplaceAll(strings.TrimSpace(string(said)), "\r", ""), "\n")
+	if err == nil && len(lines) != 2 {
+		err = fmt.Errorf("it says %q", said)
+	}
+	if err != nil {
+		i.err = fmt.Errorf("functions in %s are run by %s, which is not on this machine: %w", l.name, l.program, err)
 		return i
 	}
 	i.path, i.version = lines[0], lines[1]

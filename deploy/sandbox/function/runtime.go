@@ -159,8 +159,10 @@ func (e *environment) command(folder, opt string) (*exec.Cmd, *fault) {
 		return cmd, problem
 	}
 	wrapper := e.pool.config.Environment.Variables["AWS_LAMBDA_EXEC_WRAPPER"]
-	if rest, ok := strings.CutPrefix(wrapper, "/opt/"); ok {
+	if rest, ok := strings.CutPrefix(wrapper, "/opt/"); ok && opt != "" {
 		wrapper = filepath.Join(opt, filepath.FromSlash(rest))
+	} else if rest, ok := strings.CutPrefix(wrapper, "/var/task/"); ok {
+		wrapper = filepath.Join(folder, filepath.FromSlash(rest))
 	}
 	if wrapper != "" {
 		cmd = exec.Command(wrapper, cmd.Args...) // #nosec G204 -- the function's, which is what a sandbox runs
@@ -179,7 +181,6 @@ func (e *environment) bare(folder, opt string) (*exec.Cmd, *fault) {
 		if i.err != nil {
 			return bad("%v", i.err)
 		}
-		e.line("INIT_START Runtime Version: %s (%s %s of this machine)", kind, l.name, i.version)
 		return exec.Command(i.path, append(l.flags, i.client)...), nil // #nosec G204 -- which runs the function
 	}
 	if !strings.HasPrefix(kind, "provided.") {
@@ -236,10 +237,17 @@ func (e *environment) variables(folder, opt string) []string {
 		"PATH=/usr/local/bin:/usr/bin:/bin",
 	}
 	if opt != "" { // whose path a process sees is another one than /opt
-		major := strings.TrimSuffix(strings.TrimPrefix(string(c.Runtime), "nodejs"), ".x")
 		all = append(all, "SANDBOX_OPT="+opt, "LD_LIBRARY_PATH="+opt+"/lib",
-			"PATH="+opt+"/bin:/usr/local/bin:/usr/bin:/bin",
-			"NODE_PATH="+opt+"/nodejs/node"+major+"/node_modules:"+opt+"/nodejs/node_modules")
+			"PATH="+opt+"/bin:/usr/local/bin:/usr/bin:/bin")
+	}
+	if version, ok := strings.CutPrefix(string(c.Runtime), "nodejs"); ok {
+		modules := []string{folder, filepath.Join(folder, "node_modules")}
+		if opt != "" {
+			modules = append(modules, filepath.Join(opt, "nodejs", "node"+strings.TrimSuffix(version, ".x"),
+				"node_modules"),
+				filepath.Join(opt, "nodejs", "node_modules"))
+		}
+		all = append(all, "NODE_PATH="+strings.Join(modules, string(os.PathListSeparator)))
 	}
 	if languageOf(string(c.Runtime)) != nil {
 		all = append(all, "AWS_EXECUTION_ENV=AWS_Lambda_"+string(c.Runtime))

@@ -28,10 +28,10 @@ for (const name of ['ImportModuleError', 'HandlerNotFound', 'MalformedHandlerNam
 // described is an error as the answer has it.
 function described(error) {
   const clean = (text) => text.replace(/\x7F/g, '%7F');
-  if (util.types.isNativeError(error) || (error && error.name && error.message && error.stack)) {
-    return { errorType: clean(error.name), errorMessage: clean(error.message), trace: clean(error.stack).split('\n') };
-  }
   try {
+    if (util.types.isNativeError(error) || (error && error.name && error.message && error.stack)) {
+      return { errorType: clean(error.name), errorMessage: clean(error.message), trace: clean(error.stack).split('\n') };
+    }
     return { errorType: typeof error, errorMessage: error.toString(), trace: [] };
   } catch {
     return { errorType: 'handled', errorMessage: 'callback called with Error argument, but there was a problem while ' +
@@ -59,9 +59,14 @@ function line(level, message, ...more) {
     const fields = { timestamp, level, requestId, message: only };
     const error = [message, ...more].find((one) => one instanceof Error);
     if (error) {
-      Object.assign(fields, { errorType: error.name, errorMessage: error.message, stackTrace: error.stack.split('\n') });
+      Object.assign(fields, { errorType: error.name, errorMessage: error.message,
+        stackTrace: String(error.stack).split('\n') });
     }
-    text = JSON.stringify(fields);
+    try {
+      text = JSON.stringify(fields);
+    } catch { // a circle, or a BigInt
+      text = JSON.stringify({ ...fields, message: util.format(message, ...more) });
+    }
   } else {
     text = [timestamp, String(requestId), level, util.format(message, ...more)].join('\t');
   }
@@ -92,8 +97,8 @@ function logError(what, error) {
   console.error(what, '\t' + text);
 }
 
-function call(method, to, body, headers, then) {
-  const options = { host, port, method, path: '/2018-06-01/runtime/' + to, agent, headers };
+function call(method, to, body, headers, then, by = agent) {
+  const options = { host, port, method, path: '/2018-06-01/runtime/' + to, agent: by, headers };
   const request = http.request(options, (reply) => {
     const parts = [];
     reply.on('data', (part) => parts.push(part));
@@ -103,17 +108,18 @@ function call(method, to, body, headers, then) {
   request.end(body);
 }
 
-function post(to, text, kind, then) {
+function post(to, text, kind, then, by) {
   const headers = { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) };
   if (kind) {
     headers['Lambda-Runtime-Function-Error-Type'] = kind.replace(/[^\x20-\x7e]/g, '?');
   }
-  call('POST', to, text, headers, then);
+  call('POST', to, text, headers, then, by);
 }
 
-function postError(to, error, then) {
+// postError posts an error. The last word of a process goes by a connection of its own: the other one may wait for an event.
+function postError(to, error, then, by) {
   const body = described(error);
-  post(to, JSON.stringify(body), body.errorType, then);
+  post(to, JSON.stringify(body), body.errorType, then, by);
 }
 
 // load returns the function that a handler's name, such as index.handler, is for.
@@ -187,7 +193,7 @@ async function loadModule(file, name, paths) {
 }
 
 let whenIdle = () => {}; // is called when nothing of the function is left to do
-let failed = (error, status) => postError('init/error', error, () => process.exit(status));
+let failed = (error, status) => postError('init/error', error, () => process.exit(status), false);
 
 process.on('beforeExit', () => whenIdle());
 process.on('uncaughtException', (error) => {
@@ -259,7 +265,7 @@ function handle(handler, headers, body) {
       whenIdle = () => setImmediate(() => end(null, result));
     }
   };
-  failed = (error, status) => postError(`invocation/${id}/error`, error, () => process.exit(status));
+  failed = (error, status) => postError(`invocation/${id}/error`, error, () => process.exit(status), false);
   whenIdle = () => end(null, null); // a handler that neither returned a promise nor called back
   try {
     const result = handler(JSON.parse(body), context, callback);

@@ -205,8 +205,8 @@ class RuntimeAPI:
     def post(self, path, body, kind=None):
         headers = {"Content-Type": "application/json"}
         if kind:
-            headers["Lambda-Runtime-Function-Error-Type"] = kind
-        self.call("POST", path, body if isinstance(body, bytes) else body.encode(), headers)
+            headers["Lambda-Runtime-Function-Error-Type"] = kind.encode("ascii", "replace").decode()
+        self.call("POST", path, body if isinstance(body, bytes) else body.encode(errors="replace"), headers)
 
 
 def answer(handler, body, context):
@@ -225,6 +225,8 @@ def answer(handler, body, context):
 
 def main():
     global request_id
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")
     sys.path[0] = ROOT
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     sys.path[1:1] = [OPT + "/python/lib/" + version + "/site-packages", OPT + "/python"]
