@@ -52,9 +52,10 @@ func noteURL(s *Sandbox, c *call, next func() answer) answer {
 // serveURL answers a request to a function's URL, and reports whether it is to one ("Invoking Lambda function URLs").
 func (s *Sandbox) serveURL(w http.ResponseWriter, r *http.Request) bool {
 	host, path := strings.Split(r.Host, ":")[0], r.URL.Path
-	id, rest, ok := strings.Cut(host, ".lambda-url.")
+	id, _, ok := strings.Cut(host, ".lambda-url.")
 	if !ok {
-		if rest, ok = strings.CutPrefix(path, urlPath); !ok {
+		rest, ok := strings.CutPrefix(path, urlPath)
+		if !ok {
 			return false
 		}
 		id, path, _ = strings.Cut(rest, "/")
