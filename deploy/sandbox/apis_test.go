@@ -130,102 +130,6 @@ func TestDisabledEndpoint(t *testing.T) {
 	}
 }
 
-// protected is an API whose routes can be protected by a Lambda authorizer, which says what the header Answer has.
-func protected(t *testing.T) (w *world, api string, protect func(format string, simple bool, ttl int32,
-	sources ...string)) {
-	t.Helper()
-	w = open(t)
-	ctx, arn := t.Context(), w.function(bootstrap(t))
-	api = w.api(arn, "POST /raw", "POST /raw/echo", "OPTIONS /raw/x", "$default")
-	w.grant(api, "*")
-	return w, api, func(format string, simple bool, ttl int32, sources ...string) {
-		t.Helper()
-		a := did[*apigatewayv2.CreateAuthorizerOutput](t)(w.gateway.CreateAuthorizer(ctx,
-			&apigatewayv2.CreateAuthorizerInput{ApiId: &api, Name: aws.String("a"), AuthorizerType: "REQUEST",
-				AuthorizerUri: &arn, AuthorizerPayloadFormatVersion: &format, EnableSimpleResponses: &simple,
-				AuthorizerResultTtlInSeconds: &ttl, IdentitySource: sources}))
-		for _, r := range did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx,
-			&apigatewayv2.GetRoutesInput{ApiId: &api})).Items {
-			did[*apigatewayv2.UpdateRouteOutput](t)(w.gateway.UpdateRoute(ctx,
-				&apigatewayv2.UpdateRouteInput{ApiId: &api,
-					RouteId: r.RouteId, AuthorizationType: "CUSTOM", AuthorizerId: a.AuthorizerId}))
-		}
-	}
-}
-
-// TestAuthorizers: what a Lambda authorizer is told, and what becomes of its answers.
-func TestAuthorizers(t *testing.T) {
-	w, api, protect := protected(t)
-	policy := `{"principalId":"me","policyDocument":{"Version":"2012-10-17","Statement":[{"Effect":"EFFECT",` +
-		`"Action":"execute-api:Invoke","Resource":"arn:aws:execute-api:*:*:*/*/POST/*"}]},"context":{"who":"anna"}}`
-	for _, c := range []struct {
-		name, format string
-		simple       bool
-		answer       string
-		status       int
-		body         string
-	}{
-		{"simple, allowed", "2.0", true, `{"isAuthorized":true,"context":{"who":"anna"}}`, 200,
-			`"lambda":{"who":"anna"}`},
-		{"simple, denied", "2.0", true, `{"isAuthorized":false}`, 403, `{"message":"Forbidden"}`},
-		{"simple, without isAuthorized", "2.0", true, `{"authorized":true}`, 500, internal},
-		{"a policy where simple responses are enabled", "2.0", true, strings.Replace(policy, "EFFECT", "Allow", 1), 500,
-			internal},
-		{"a simple answer where they are not", "2.0", false, `{"isAuthorized":true}`, 500, internal},
-		{"a policy that allows", "2.0", false, strings.Replace(policy, "EFFECT", "Allow", 1), 200, `"who":"anna"`},
-		{"a policy that denies", "1.0", false, strings.Replace(policy, "EFFECT", "Deny", 1), 403,
-			`{"message":"Forbidden"}`},
-		{"a policy of nobody", "1.0", false, strings.Replace(strings.Replace(policy, "EFFECT", "Allow", 1),
-			`"principalId":"me",`, "", 1), 500, internal},
-		{"no JSON", "1.0", false, `"yes"`, 500, internal},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			protect(c.format, c.simple, 0, "$request.header.Answer")
-			a := w.ask(api, "POST", "/dev/raw/echo", "the body", "Answer", c.answer)
-			if a.status != c.status || !strings.Contains(a.body, c.body) {
-				t.Errorf("%d %s, want %d %s", a.status, a.body, c.status, c.body)
-			}
-		})
-	}
-}
-
-// TestAuthorizersWithoutAnswer: what happens where an authorizer is not asked, or is not asked again.
-func TestAuthorizersWithoutAnswer(t *testing.T) {
-	w, api, protect := protected(t)
-	ctx := t.Context()
-	says := func(answer string) string { // the function answers what the header asks for
-		return w.ask(api, "POST", "/dev/raw/echo", "the body", "Answer", answer).body
-	}
-	t.Run("no identity", func(t *testing.T) {
-		protect("2.0", true, 0, "$request.header.Answer", "$stageVariables.nosuch")
-		a := w.ask(api, "POST", "/dev/raw/echo", "", "Answer", `{"isAuthorized":true}`)
-		if a.status != 401 || a.header.Get("Www-Authenticate") != "" {
-			t.Errorf("%d %v", a.status, a.header)
-		}
-	})
-	t.Run("remembered", func(t *testing.T) {
-		protect("2.0", true, 60, "$context.stage")
-		first := says(`{"isAuthorized":true}`)
-		if again := says(`{"isAuthorized":false}`); !strings.Contains(first, "rawPath") || !strings.Contains(again,
-			"rawPath") {
-			t.Errorf("%s, then %s", first, again)
-		}
-		did[*apigatewayv2.ResetAuthorizersCacheOutput](t)(w.gateway.ResetAuthorizersCache(ctx,
-			&apigatewayv2.ResetAuthorizersCacheInput{ApiId: &api, StageName: aws.String("dev")}))
-		if after := says(`{"isAuthorized":false}`); after != `{"message":"Forbidden"}` {
-			t.Errorf("after a reset: %s", after)
-		}
-	})
-	t.Run("a preflight", func(t *testing.T) {
-		protect("2.0", true, 0, "$request.header.Authorization")
-		did[*apigatewayv2.UpdateApiOutput](t)(w.gateway.UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api,
-			CorsConfiguration: &types.Cors{AllowOrigins: []string{"*"}, AllowMethods: []string{"*"}}}))
-		w.ask(api, "OPTIONS", "/dev/elsewhere", "", "Origin", "https://a.example", "Access-Control-Request-Method",
-			"GET").
-			is(t, "caught by an authorizer", 401, `{"message":"Unauthorized"}`)
-	})
-}
-
 // TestHTTPProxy: a route can lead to an HTTP server, with parameters that are mapped on the way there and back.
 func TestHTTPProxy(t *testing.T) {
 	w := open(t)
@@ -253,8 +157,14 @@ func TestHTTPProxy(t *testing.T) {
 		a.header.Get("X-Copy") != "the server" {
 		t.Errorf("%d %q %v, want %q", a.status, a.body, a.header, want)
 	}
+	w.ask(api, "POST", "/dev/out/a%3Fb%23c", "").is(t, "letters that a path escapes", 201,
+		"POST /in/a%3Fb%23c?stage=it+is+dev   ")
+	did[*apigatewayv2.UpdateIntegrationOutput](t)(w.gateway.UpdateIntegration(ctx,
+		&apigatewayv2.UpdateIntegrationInput{ApiId: &api, IntegrationId: i.IntegrationId,
+			ResponseParameters: map[string]map[string]string{"202": {"overwrite:statuscode": "99"}}}))
+	w.ask(api, "POST", "/dev/out/7", "").is(t, "a status that HTTP does not have", 202, "")
 	server.Close()
-	w.ask(api, "POST", "/dev/out/7", "").is(t, "no server", 503, `{"message":"Service Unavailable"}`)
+	w.ask(api, "POST", "/dev/out/7", "").is(t, "no server", 503, unavailable)
 }
 
 // TestMappedParameters: a function sees the request as the integration's parameters change it.
@@ -278,7 +188,7 @@ func TestMappedParameters(t *testing.T) {
 func TestDomains(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
-	api := w.api(w.function(bootstrap(t)), "GET /notes/echo", "GET /echo")
+	api := w.api(w.function(bootstrap(t)), "GET /notes/echo", "POST /raw")
 	w.grant(api, "*")
 	name := w.name + ".example.com"
 	did[*apigatewayv2.CreateDomainNameOutput](t)(w.gateway.CreateDomainName(ctx, &apigatewayv2.CreateDomainNameInput{
@@ -333,6 +243,45 @@ func TestDomains(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a redirect stays as the function has it", func(t *testing.T) {
+		r, err := http.NewRequestWithContext(ctx, "POST", w.URL+"/v1/raw", strings.NewReader(
+			`{"statusCode":302,"headers":{"Location":"/v1/notes/echo"}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = name
+		r.Header.Set("Content-Type", "application/json")
+		a, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = a.Body.Close()
+		if a.StatusCode != 302 || a.Header.Get("Location") != "/v1/notes/echo" {
+			t.Errorf("%d %v", a.StatusCode, a.Header)
+		}
+	})
+}
+
+// TestTarget: an API of one target, as create-api --target makes it, goes to another one, and no other API does.
+func TestTarget(t *testing.T) {
+	w := open(t)
+	ctx, arn := t.Context(), w.function(bootstrap(t))
+	quick := did[*apigatewayv2.CreateApiOutput](t)(w.gateway.CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: &w.name,
+		ProtocolType: "HTTP", Target: aws.String("arn:aws:lambda:us-east-1:" + Account + ":function:none")})).ApiId
+	w.grant(*quick, "*")
+	w.ask(*quick, "GET", "/notes", "").is(t, "a function that is not there", 500, internal)
+	update := func(api string) error {
+		_, err := w.gateway.UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api, Target: &arn})
+		return err
+	}
+	if err := update(*quick); err != nil {
+		t.Fatal(err)
+	}
+	w.ask(*quick, "GET", "/notes", "").is(t, "the function", 200, "/notes")
+	if err := update(w.api(arn, "GET /notes", "GET /other")); err == nil ||
+		!strings.Contains(err.Error(), "quick create only") {
+		t.Errorf("another API: %v", err)
+	}
 }
 
 // TestAliasWeights: an alias with weights leads to both of its versions.
@@ -358,71 +307,5 @@ func TestAliasWeights(t *testing.T) {
 	}
 	if seen[first] == 0 || seen[second] == 0 || len(seen) != 2 {
 		t.Errorf("%v", seen)
-	}
-}
-
-// TestExportAndImport: what is exported of a stage is what it serves, without a stage what would be deployed, and an
-// API that is imported from it is the same.
-func TestExportAndImport(t *testing.T) {
-	w := open(t)
-	ctx, arn := t.Context(), w.function(bootstrap(t))
-	api := w.api(arn, "GET /notes", "ANY /notes/{id}", "$default")
-	a := did[*apigatewayv2.CreateAuthorizerOutput](t)(w.gateway.CreateAuthorizer(ctx,
-		&apigatewayv2.CreateAuthorizerInput{
-			ApiId: &api, Name: aws.String("mine"), AuthorizerType: "REQUEST", AuthorizerUri: &arn,
-			AuthorizerPayloadFormatVersion: aws.String("2.0"), EnableSimpleResponses: aws.Bool(true),
-			IdentitySource: []string{"$request.header.Answer"}}))
-	did[*apigatewayv2.UpdateApiOutput](t)(w.gateway.UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api,
-		CorsConfiguration: &types.Cors{AllowOrigins: []string{"https://a.example"}}}))
-	export := func(id string, stage *string) string {
-		t.Helper()
-		out := did[*apigatewayv2.ExportApiOutput](t)(w.gateway.ExportApi(ctx, &apigatewayv2.ExportApiInput{ApiId: &id,
-			Specification: aws.String("OAS30"), OutputType: aws.String("JSON"), StageName: stage}))
-		return string(out.Body)
-	}
-	manual := aws.String("manual")
-	did[*apigatewayv2.CreateStageOutput](t)(w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api,
-		StageName: manual}))
-	did[*apigatewayv2.CreateDeploymentOutput](t)(w.gateway.CreateDeployment(ctx,
-		&apigatewayv2.CreateDeploymentInput{ApiId: &api, StageName: manual}))
-	for _, r := range did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx,
-		&apigatewayv2.GetRoutesInput{ApiId: &api})).Items {
-		if *r.RouteKey == "GET /notes" {
-			did[*apigatewayv2.UpdateRouteOutput](t)(w.gateway.UpdateRoute(ctx,
-				&apigatewayv2.UpdateRouteInput{ApiId: &api,
-					RouteId: r.RouteId, AuthorizationType: "CUSTOM", AuthorizerId: a.AuthorizerId}))
-		}
-	}
-	before, latest := export(api, manual), export(api, nil)
-	if strings.Contains(before, `"security":`) || !strings.Contains(latest, `"security":[{"mine":[]}]`) ||
-		!strings.Contains(latest, `"isDefaultRoute":true`) || !strings.Contains(latest, arn) {
-		t.Errorf("deployed is\n%s\nthe latest\n%s", before, latest)
-	}
-	made := did[*apigatewayv2.ImportApiOutput](t)(w.gateway.ImportApi(ctx, &apigatewayv2.ImportApiInput{Body: &latest}))
-	same := func(text, id string) string {
-		return strings.NewReplacer(id, "ID", *made.ApiId, "ID").Replace(text)
-	}
-	if got := export(*made.ApiId, nil); same(got, api) != same(latest, api) {
-		t.Errorf("imported it is\n%s\nit was\n%s", got, latest)
-	}
-	w.stage(*made.ApiId, "dev")
-	w.grant(*made.ApiId, "*")
-	w.ask(*made.ApiId, "GET", "/dev/elsewhere", "").is(t, "imported", 200, "")
-	small := `openapi: 3.0.1
-info: {title: small, version: "1"}
-paths:
-  /only:
-    get:
-      x-amazon-apigateway-integration:
-        {type: AWS_PROXY, httpMethod: POST, payloadFormatVersion: "2.0", uri: "` + arn + `"}
-`
-	did[*apigatewayv2.ReimportApiOutput](t)(w.gateway.ReimportApi(ctx, &apigatewayv2.ReimportApiInput{ApiId: made.ApiId,
-		Body: &small}))
-	w.ask(*made.ApiId, "GET", "/dev/only", "").is(t, "what it has", 200, "")
-	w.ask(*made.ApiId, "GET", "/dev/notes", "").is(t, "what it lacks", 404, noSuch)
-	if _, err := w.gateway.ImportApi(ctx,
-		&apigatewayv2.ImportApiInput{Body: aws.String("swagger: '2.0'")}); err == nil ||
-		!strings.Contains(err.Error(), "Unable to parse") {
-		t.Errorf("no definition: %v", err)
 	}
 }

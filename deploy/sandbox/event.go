@@ -79,11 +79,7 @@ func (x *exchange) event(v2 bool) []byte {
 			"httpMethod": x.r.Method, "path": path, "protocol": x.r.Proto, "requestTime": clf(x.began),
 			"requestTimeEpoch":  x.began.UnixMilli(),
 			"extendedRequestId": x.id, "resourcePath": resource, "resourceId": nil, "authorizer": x.flat(),
-			"identity": map[string]any{"sourceIp": x.sourceIP(), "userAgent": x.r.UserAgent(), "accessKey": nil,
-				"accountId": nil, "caller": nil,
-				"cognitoAuthenticationProvider": nil, "cognitoAuthenticationType": nil, "cognitoIdentityId": nil,
-				"cognitoIdentityPoolId": nil,
-				"principalOrgId":        nil, "user": nil, "userArn": nil, "clientCert": nil},
+			"identity": x.who(),
 		})
 		e = map[string]any{
 			"version": "1.0", "resource": resource, "path": path, "httpMethod": x.r.Method, "requestContext": context,
@@ -96,10 +92,26 @@ func (x *exchange) event(v2 bool) []byte {
 	return jsonAnswer(0, e).body
 }
 
-// flat is what an authorizer says, as format 1.0 has it: without the kind of the authorizer; nil for none.
+// who describes the caller, as format 1.0 has it.
+func (x *exchange) who() map[string]any {
+	all := map[string]any{"sourceIp": x.sourceIP(), "userAgent": x.r.UserAgent(), "clientCert": nil,
+		"cognitoAuthenticationProvider": nil, "cognitoAuthenticationType": nil, "cognitoIdentityId": nil,
+		"cognitoIdentityPoolId": nil}
+	signed, _ := x.context["iam"].(map[string]any) // nil for a request that needs no signature
+	for name, in := range map[string]string{"accessKey": "accessKey", "accountId": "accountId", "caller": "callerId",
+		"principalOrgId": "principalOrgId", "user": "userId", "userArn": "userArn"} {
+		all[name] = signed[in]
+	}
+	return all
+}
+
+// flat is what an authorizer says, as format 1.0 has it: without the kind of the authorizer. It is nil for none, and for
+// AWS_IAM, whose caller is in the identity.
 func (x *exchange) flat() any {
-	for _, says := range x.context {
-		return says
+	for kind, says := range x.context {
+		if kind != "iam" {
+			return says
+		}
 	}
 	return nil
 }

@@ -325,6 +325,9 @@ func TestAccessLog(t *testing.T) {
 	w.logged(*group, `{"id":"`+a.header.Get(
 		"Apigw-Requestid")+`","status":500,"route":"GET /notes","why":"`+fmt.Sprintf(mayNotCall, "integration",
 		"integration")+`","no":"-"}`)
+	did[*apigatewayv2.CreateStageOutput](t)(w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api,
+		StageName: aws.String("empty"), AccessLogSettings: settings}))
+	w.ask(api, "GET", "/empty/notes", "").is(t, "a stage without a deployment", 404, noSuch)
 }
 
 // TestThrottling: a stage's limits hold, and a route's own before them.
@@ -394,14 +397,24 @@ func TestCORS(t *testing.T) {
 func TestIAMAuthorization(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
-	api := w.api(w.function(bootstrap(t)), "GET /notes")
+	api := w.api(w.function(bootstrap(t)), "GET /echo")
 	w.grant(api, "*")
 	r := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx,
 		&apigatewayv2.GetRoutesInput{ApiId: &api})).Items[0]
 	did[*apigatewayv2.UpdateRouteOutput](t)(w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api,
 		RouteId: r.RouteId, AuthorizationType: types.AuthorizationTypeAwsIam}))
-	w.ask(api, "GET", "/dev/notes", "").is(t, "not signed", 403, forbidden)
-	w.ask(api, "GET", "/dev/notes", "", "Authorization",
-		"AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/execute-api/aws4_request, SignedHeaders=host, "+
-			"Signature=x").is(t, "signed", 200, "")
+	w.ask(api, "GET", "/dev/echo", "").is(t, "not signed", 403, forbidden)
+	i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(ctx,
+		&apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0].IntegrationId
+	for format, says := range map[string]string{"1.0": `"accessKey":"a","accountId":"` + Account + `"`,
+		"2.0": `"authorizer":{"iam":{"accessKey":"a",`} {
+		did[*apigatewayv2.UpdateIntegrationOutput](t)(w.gateway.UpdateIntegration(ctx,
+			&apigatewayv2.UpdateIntegrationInput{ApiId: &api, IntegrationId: i, PayloadFormatVersion: &format}))
+		a := w.ask(api, "GET", "/dev/echo", "", "Authorization",
+			"AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/execute-api/aws4_request, SignedHeaders=host, "+
+				"Signature=x")
+		if a.status != 200 || !strings.Contains(a.body, says) {
+			t.Errorf("format %s: %d %s, want %s", format, a.status, a.body, says)
+		}
+	}
 }

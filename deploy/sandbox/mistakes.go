@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+
 	"example.com/portable-notes/deploy/cloud"
 )
 
@@ -119,7 +122,7 @@ func askIssuer(issuer string) error {
 	return nil
 }
 
-// updateTarget points a quick-created API to another target.
+// updateTarget points a quick-created API, whose only integration is that of its $default route, to another target.
 func updateTarget(s *Sandbox, c *call, next func() answer) answer {
 	var in struct{ Target string }
 	c.decode(&in)
@@ -128,7 +131,10 @@ func updateTarget(s *Sandbox, c *call, next func() answer) answer {
 	}
 	api := c.PathValue("api")
 	shot, err := s.take(c.Context(), c.Region, api)
-	if err != nil || len(shot.integrations) != 1 {
+	quick := err == nil && len(shot.integrations) == 1 && slices.ContainsFunc(shot.routes, func(r types.Route) bool {
+		return aws.ToString(r.RouteKey) == "$default"
+	})
+	if !quick {
 		return c.refuse(http.StatusBadRequest, "BadRequestException",
 			"Target can be updated for an API that was made by quick create only")
 	}

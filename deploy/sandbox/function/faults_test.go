@@ -186,6 +186,55 @@ exports.handler = async (event, context) => {
 		nil, "Task timed out after 3.00 seconds"},
 }
 
+// TestOddErrors: errors that can hardly be told are told, and do not keep a function from its next event.
+func TestOddErrors(t *testing.T) {
+	for _, c := range []struct{ name, runtime, file, content, want string }{
+		{"a name of other letters in Python", "python3.12", "app.py",
+			"class Ungültig(Exception): pass\ndef handler(e, c):\n    raise Ungültig('no')\n", `"errorMessage": "no"`},
+		{"half of a letter in Python", "python3.12", "app.py",
+			"def handler(e, c):\n    print('\\ud800')\n    raise ValueError('\\ud800 x')\n",
+			`"errorType": "ValueError"`},
+		{"a name of other letters in Node", "nodejs20.x", "app.js",
+			"exports.handler = async () => { const e = new Error('no'); e.name = '无效'; throw e; };",
+			`"errorMessage":"no"`},
+		{"a stack that is no text in Node", "nodejs20.x", "app.js",
+			"exports.handler = async () => { const e = new Error('no'); e.stack = 5; throw e; };", "problem while"},
+		{"a circle in a log as JSON in Node", "nodejs20.x", "app.js",
+			"exports.handler = async () => { const a = {}; a.a = a; console.log(a, 1n); return 'said'; };", `"said"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := open(t)
+			f := w.function(c.runtime, "app.handler", files{c.file: c.content},
+				map[string]string{"AWS_LAMBDA_LOG_FORMAT": "JSON"})
+			for range 2 {
+				if o, lines := w.invoke(f, `{}`); !strings.Contains(string(o.Payload), c.want) {
+					t.Fatalf("%s %q, want %s", o.Payload, lines, c.want)
+				}
+			}
+		})
+	}
+}
+
+// TestLateException: an exception after the answer ends the process, and costs no later event its time.
+func TestLateException(t *testing.T) {
+	w := open(t)
+	f := w.function("nodejs20.x", "app.handler", files{"app.js": `exports.handler = async () => {
+  setTimeout(() => { throw new Error('late'); }, 20);
+  return process.pid;
+};
+`}, nil)
+	first, _ := w.invoke(f, `{}`)
+	for {
+		o, lines := w.invoke(f, `{}`)
+		if strings.Contains(string(o.Payload), "timed out") {
+			t.Fatalf("%s %q", o.Payload, lines)
+		}
+		if !o.Failed && string(o.Payload) != string(first.Payload) {
+			return // another process
+		}
+	}
+}
+
 // awsClient is a program that runs a function by AWS's own runtime client of a language.
 func awsClient(t *testing.T, folder, language string) string {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"log"
 	"os"
 	"os/exec"
@@ -206,6 +207,53 @@ func TestLayers(t *testing.T) {
 				t.Errorf("%s %q", o.Payload, lines)
 			}
 		})
+	}
+}
+
+// TestLinksAndModes: a zip's symbolic links and modes hold, and what leads outside its folder is not followed.
+func TestLinksAndModes(t *testing.T) {
+	packed := func(entries ...any) *zip.Reader {
+		var out bytes.Buffer
+		w := zip.NewWriter(&out)
+		for i := 0; i < len(entries); i += 3 {
+			header := &zip.FileHeader{Name: entries[i].(string)}
+			header.SetMode(entries[i+1].(fs.FileMode))
+			f, err := w.CreateHeader(header)
+			if err == nil {
+				_, err = io.WriteString(f, entries[i+2].(string))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r, err := zip.NewReader(bytes.NewReader(out.Bytes()), int64(out.Len()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	const program, text, link = fs.FileMode(0o755), fs.FileMode(0o644), fs.ModeSymlink | 0o777
+	folder := filepath.Join(t.TempDir(), "inside")
+	err := unpack(folder, []*zip.Reader{packed("bin/real", program, "x", "bin/link", link, "real", "run", text, "old"),
+		packed("run", program, "new")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to, err := os.Readlink(filepath.Join(folder, "bin", "link")); to != "real" {
+		t.Errorf("the link leads to %q, %v", to, err)
+	}
+	if info, err := os.Stat(filepath.Join(folder, "run")); err != nil || info.Mode().Perm() != program {
+		t.Errorf("the later layer's file is %v, %v", info, err)
+	}
+	outside := filepath.Join(t.TempDir(), "inside")
+	if err := unpack(outside, []*zip.Reader{packed("up", link, "..", "up/written", text, "x")}); err == nil {
+		t.Error("a file is written through a link that leads outside")
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(outside), "written")); err == nil {
+		t.Error("it lies outside")
 	}
 }
 
