@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 
@@ -104,5 +105,29 @@ func TestDecoder(t *testing.T) {
 	read := 0
 	if _, scan := fmt.Sscanf(string(out), "read %d", &read); err != nil || scan != nil || read < 40 {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestConstraints: what AddPermission refuses is what AWS's own model of it refuses, as botocore has it.
+func TestConstraints(t *testing.T) {
+	out, err := exec.Command("python3", "-c", `
+import json, botocore.loaders, botocore.model
+model = botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model("lambda", "service-2"), "lambda")
+members = model.operation_model("AddPermission").input_shape.members.items()
+print(json.dumps({n.lower(): m.metadata.get("pattern") or "|".join(m.metadata.get("enum", [])) for n, m in members}))
+`).Output()
+	if err != nil {
+		storetest.Lacks(t, "botocore", err)
+	}
+	var patterns map[string]string
+	if err := json.Unmarshal(out, &patterns); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range constraints {
+		t.Run(c.member, func(t *testing.T) {
+			if want := patterns[strings.ToLower(c.member)]; c.pattern != want {
+				t.Errorf("%s, want %s", c.pattern, want)
+			}
+		})
 	}
 }
