@@ -15,8 +15,8 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// decoder reads answers by botocore's models, and prints each field that the model of the operation lacks and each that has
-// another type there.
+// decoder reads answers by botocore's models, and prints each field that the model of the operation lacks and each that
+// has another type there.
 const decoder = `
 import json, sys
 import botocore.loaders, botocore.model

@@ -105,8 +105,8 @@ func (x *exchange) who() map[string]any {
 	return all
 }
 
-// flat is what an authorizer says, as format 1.0 has it: without the kind of the authorizer. It is nil for none, and for
-// AWS_IAM, whose caller is in the identity.
+// flat is what an authorizer says, as format 1.0 has it: without the kind of the authorizer. It is nil for none, and
+// for AWS_IAM, whose caller is in the identity.
 func (x *exchange) flat() any {
 	for kind, says := range x.context {
 		if kind != "iam" {

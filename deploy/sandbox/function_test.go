@@ -164,7 +164,7 @@ func TestEnvironment(t *testing.T) {
 	for _, want := range []string{`\nNAME=value\n`, "AWS_LAMBDA_FUNCTION_NAME=" + w.name,
 		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128", "AWS_REGION=us-east-1",
 		"AWS_ACCESS_KEY_ID=ASIA", "AWS_SESSION_TOKEN=",
-		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + w.name, "_HANDLER=bootstrap", "LAMBDA_TASK_ROOT=" + w.folder,
+		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + w.name, "_HANDLER=bootstrap", "LAMBDA_TASK_ROOT=/",
 		"AWS_ENDPOINT_URL=" + w.URL, "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:9", "LISTENS=http://localhost:8000"} {
 		if !strings.Contains(string(out.Payload), want) {
 			t.Errorf("%s is not in %s", want, out.Payload)

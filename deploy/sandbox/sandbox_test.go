@@ -23,7 +23,7 @@ import (
 func TestStopsLeaveNothing(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	before := leftovers(t)
-	for i := range storetest.Amount(3, 100) {
+	for i := range storetest.Amount(5, 100) {
 		s, err := Start(t.Context(), Options{})
 		if errors.Is(err, ErrNoMoto) {
 			storetest.Lacks(t, "moto", err)

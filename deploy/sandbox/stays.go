@@ -19,11 +19,12 @@ var Stays = []Difference{
 	{"functions with a bootstrap", "on this machine for its processor, or in Docker",
 		"for the processor they are configured for"},
 	{"other runtimes, and images", "do not run", "run"},
-	{"/var/task and /opt", "folders that LAMBDA_TASK_ROOT and SANDBOX_OPT name; in Docker the paths themselves",
-		"the paths themselves"},
-	{"/tmp", "this machine's, without a limit", "512 MB to 10 GB of a function's own"},
+	{"/var/task, /opt and /tmp", "as on Lambda in Docker, and on Linux where a process may have a mount namespace; " +
+		"elsewhere folders that LAMBDA_TASK_ROOT and SANDBOX_OPT name, and this machine's /tmp",
+		"read-only, and 512 MB to 10 GB of a function's own"},
 	{"memory", "measured every 10 ms without the files that a process maps, and not on macOS and Windows", "all of it"},
-	{"extensions", "started with the function, told of events and killed with it; not in Docker",
+	{"extensions", "started with the function, told of events and killed with it, with a /tmp of their own; not in " +
+		"Docker",
 		"awaited at the start, and told of the end"},
 	{"response streaming, and retries of asynchronous events", "not served", "served"},
 	{"REST and WebSocket APIs", "kept, and refused when they are called", "served"},

@@ -2,10 +2,13 @@ package function
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
 	"strings"
+
+	"example.com/portable-notes/deploy/sandbox/process"
 )
 
 // DockerImage is the image that functions with a bootstrap run in where Docker is used: AWS's own, of provided.al2023.
@@ -23,7 +26,8 @@ func (e *environment) inDocker(folder, opt string) (cmd *exec.Cmd, end func()) {
 		filepath.Base(folder)
 	name = strings.NewReplacer("/", "-", "[", "-", "]", "-", "$", "-").Replace(name)
 	args := []string{"run", "--rm", "--name", name, "--entrypoint", "/var/task/bootstrap",
-		"--memory", fmt.Sprint(*e.pool.config.MemorySize) + "m", "-v", folder + ":/var/task:ro", "-w", "/var/task"}
+		"--memory", fmt.Sprint(*e.pool.config.MemorySize) + "m", "-v", folder + ":/var/task:ro", "-w", "/var/task",
+		"--read-only", "--tmpfs", fmt.Sprintf("/tmp:exec,size=%dm", e.tmp())}
 	if opt != "" {
 		args = append(args, "-v", opt+":/opt:ro")
 	}
@@ -32,12 +36,19 @@ func (e *environment) inDocker(folder, opt string) (cmd *exec.Cmd, end func()) {
 	} else {
 		args = append(args, "--network", "host")
 	}
-	for _, variable := range e.variables("/var/task", "/opt") {
+	if opt != "" {
+		opt = "/opt"
+	}
+	variables := os.Environ()
+	for _, variable := range e.variables("/var/task", opt) {
+		variables = append(variables, fromContainer(variable))
 		name, _, _ := strings.Cut(variable, "=")
 		args = append(args, "-e", name) // whose value comes from the client's environment, not from a command line
 	}
 	// #nosec G204 -- the function, which is what a sandbox runs
-	return exec.Command("docker", append(args, e.pool.host.Docker)...), func() {
+	cmd = exec.Command("docker", append(args, e.pool.host.Docker)...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = folder, variables, e.say, e.say, process.Mortal()
+	return cmd, func() {
 		_ = exec.Command("docker", "rm", "-f", name).Run() // #nosec G204 -- a container of ours, gone or not
 	}
 }

@@ -32,7 +32,7 @@ type extensionEvent struct {
 }
 
 // launch starts the extensions that a function's layers have, if they do not run.
-func (e *environment) launch(opt string, variables []string) *fault {
+func (e *environment) launch(folder, opt string) *fault {
 	x := &e.extensions
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -43,8 +43,7 @@ func (e *environment) launch(opt string, variables []string) *fault {
 	x.hears = map[string]chan extensionEvent{}
 	for _, file := range files {
 		cmd := exec.Command(filepath.Join(opt, "extensions", file.Name())) // #nosec G204 -- the function's
-		cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = opt, variables, e.say, e.say, process.Mortal()
-		if err := cmd.Start(); err != nil {
+		if err := e.begin(cmd, folder, opt); err != nil {
 			if path, ok := err.(*fs.PathError); ok {
 				err = path.Err
 			}

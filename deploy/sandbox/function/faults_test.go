@@ -299,7 +299,7 @@ func TestProofAsAWSRunsThem(t *testing.T) {
 			t.Parallel()
 			theirs, ours := open(t), open(t)
 			i := *ours.interpreter(of.language)
-			i.client = awsClient(t, t.TempDir(), of.language.name)
+			i.client = awsClient(t, filepath.Join(theirs.host.Folder, "client"), of.language.name)
 			theirs.interpreter(of.language)
 			theirs.interpreters.found[of.language.name] = &i
 			same := 0

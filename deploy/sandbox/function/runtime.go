@@ -116,26 +116,15 @@ func (e *environment) start() (*runtime, *fault) {
 	if problem != nil {
 		return nil, problem
 	}
-	variables, end := e.variables(folder, opt), func() {}
+	end, begin := func() {}, func() error { return e.begin(cmd, folder, opt) }
 	if e.contained() {
-		if cmd, end = e.inDocker(folder, opt); opt != "" {
-			opt = "/opt"
-		}
-		variables = os.Environ()
-		for _, variable := range e.variables("/var/task", opt) {
-			variables = append(variables, fromContainer(variable))
-		}
-	}
-	if !e.contained() {
-		if problem := e.launch(opt, variables); problem != nil {
-			return nil, problem
-		}
+		cmd, end = e.inDocker(folder, opt)
+		begin = cmd.Start
+	} else if problem := e.launch(folder, opt); problem != nil {
+		return nil, problem
 	}
 	r := &runtime{cmd: cmd, end: end, idle: make(chan struct{}), events: make(chan *event), ended: make(chan struct{})}
-	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = folder, variables, e.say,
-		e.say,
-		process.Mortal()
-	if err := r.cmd.Start(); err != nil {
+	if err := begin(); err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
 			err = path.Err
 		}
