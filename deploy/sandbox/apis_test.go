@@ -243,6 +243,19 @@ func TestDomains(t *testing.T) {
 			}
 		})
 	}
+	t.Run("format 1.0 has the mapping's key", func(t *testing.T) {
+		i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(ctx,
+			&apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0].IntegrationId
+		set := func(format string) {
+			did[*apigatewayv2.UpdateIntegrationOutput](t)(w.gateway.UpdateIntegration(ctx,
+				&apigatewayv2.UpdateIntegrationInput{ApiId: &api, IntegrationId: i, PayloadFormatVersion: &format}))
+		}
+		set("1.0")
+		defer set("2.0")
+		if _, body := ask(name, "/v1/notes/echo"); !strings.Contains(body, `"path":"/v1/notes/echo"`) {
+			t.Error(body)
+		}
+	})
 	t.Run("a redirect stays as the function has it", func(t *testing.T) {
 		r, err := http.NewRequestWithContext(ctx, "POST", w.URL+"/v1/raw", strings.NewReader(
 			`{"statusCode":302,"headers":{"Location":"/v1/notes/echo"}}`))

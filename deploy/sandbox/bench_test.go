@@ -68,3 +68,18 @@ func BenchmarkWarmRequest(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkStart measures the time from nothing to a sandbox that answers, moto's start included.
+//
+//	go test -run '^$' -bench Start -benchtime 5x ./deploy/sandbox
+func BenchmarkStart(b *testing.B) {
+	for b.Loop() {
+		s := start(b, Options{})
+		b.StopTimer()
+		s.Close()
+		if err := s.Wait(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}

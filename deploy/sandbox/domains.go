@@ -42,9 +42,9 @@ func (s *Sandbox) domains(ctx context.Context) ([]domain, error) {
 	})
 }
 
-// serveDomain answers a request to a custom domain, and reports whether it is to one. A mapping's key is the begin of
-// the path, which a function is not told; without one that fits the answer is 403 ("Map API stages to a custom domain
-// name for HTTP APIs").
+// serveDomain answers a request to a custom domain, and reports whether it is to one. A mapping's key is the beginning
+// of the path, which format 1.0 alone tells a function. Without a mapping that fits the answer is 403 ("Map API stages
+// to a custom domain name for HTTP APIs").
 func (s *Sandbox) serveDomain(w http.ResponseWriter, r *http.Request) bool {
 	host, path := strings.Split(r.Host, ":")[0], r.URL.EscapedPath()
 	if rest, ok := strings.CutPrefix(path, domainPath); ok {
@@ -69,7 +69,7 @@ func (s *Sandbox) serveDomain(w http.ResponseWriter, r *http.Request) bool {
 			rest = path
 		}
 		x := &exchange{s: s, r: r, region: s.region, id: requestID(), began: time.Now(), log: map[string]string{},
-			custom: all[i].name}
+			custom: all[i].name, key: key}
 		x.answer(w, *m.ApiId, "/"+*m.Stage+"/"+strings.TrimPrefix(rest, "/"), true)
 		return true
 	}

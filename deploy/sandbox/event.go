@@ -68,6 +68,9 @@ func (x *exchange) event(v2 bool) []byte {
 			e["stageVariables"] = x.stage.StageVariables
 		}
 	} else {
+		if x.key != "" { // which format 2.0 does not have ("Create AWS Lambda proxy integrations for HTTP APIs")
+			path = "/" + x.key + x.path
+		}
 		if len(cookies) > 0 {
 			headers["cookie"] = []string{strings.Join(cookies, "; ")}
 		}

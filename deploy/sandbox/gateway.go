@@ -55,6 +55,7 @@ type exchange struct {
 	api        *apigatewayv2.GetApiOutput // as it is deployed
 	mappedPath string                     // that a parameter mapping sets; "" for none
 	custom     string                     // domain that it was asked by; "" for the API's own
+	key        string                     // of the mapping of that domain
 	stage      *stage
 	routes     *snapshot
 	route      *types.Route
