@@ -81,7 +81,7 @@ func TestFunctionFaults(t *testing.T) {
 	}
 	_, tail := w.invoked("/x")
 	if !regexp.MustCompile(`^START RequestId: (\S+) Version: \$LATEST\nthe function was here\nEND RequestId: ` +
-		`\S+\nREPORT RequestId: \S+\tDuration: [0-9.]+ ms\tBilled Duration: [0-9]+ ms\tMemory Size: 128 MB\tMax ` +
+		`\S+\nREPORT RequestId: \S+\tDuration: [0-9.]+ ms\tBilled Duration: [0-9]+ ms\tMemory Size: 512 MB\tMax ` +
 		`Memory Used: [0-9]+ MB\t\n$`).MatchString(tail) {
 		t.Errorf("the log is %q", tail)
 	}
@@ -162,7 +162,7 @@ func TestEnvironment(t *testing.T) {
 	w.function(bootstrap(t), "AWS_ENDPOINT_URL_DYNAMODB=http://localhost:8000", "LISTENS=http://localhost:8000")
 	out, _ := w.invoked("/environment")
 	for _, want := range []string{`\nNAME=value\n`, "AWS_LAMBDA_FUNCTION_NAME=" + w.name,
-		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128", "AWS_REGION=us-east-1",
+		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512", "AWS_REGION=us-east-1",
 		"AWS_ACCESS_KEY_ID=ASIA", "AWS_SESSION_TOKEN=",
 		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + w.name, "_HANDLER=bootstrap", "LAMBDA_TASK_ROOT=/",
 		"AWS_ENDPOINT_URL=" + w.URL, "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:9", "LISTENS=http://localhost:8000"} {

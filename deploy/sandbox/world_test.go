@@ -253,6 +253,7 @@ func (w *world) function(packed []byte, environment ...string) string {
 	}
 	in := &lambda.CreateFunctionInput{FunctionName: &w.name, Role: &role, Runtime: "provided.al2023",
 		Handler: aws.String("bootstrap"), Timeout: aws.Int32(5),
+		MemorySize:    aws.Int32(512), // which this program may need under the race detector
 		Architectures: []lambdatypes.Architecture{arch}, Code: &lambdatypes.FunctionCode{ZipFile: packed},
 		Environment: &lambdatypes.Environment{Variables: map[string]string{"NAME": "value"}}}
 	for _, one := range environment {

@@ -43,7 +43,11 @@ func (e *environment) launch(folder, opt string) *fault {
 	x.hears = map[string]chan extensionEvent{}
 	for _, file := range files {
 		cmd := exec.Command(filepath.Join(opt, "extensions", file.Name())) // #nosec G204 -- the function's
-		if err := e.begin(cmd, folder, opt); err != nil {
+		if err := e.startProcess(cmd, folder, opt); err != nil {
+			for _, started := range x.all { // so that they are launched again
+				process.KillGroup(started.Process.Pid)
+			}
+			x.all = nil
 			if path, ok := err.(*fs.PathError); ok {
 				err = path.Err
 			}

@@ -222,7 +222,7 @@ func TestLayers(t *testing.T) {
 // TestPlaces: a function sees its files where Lambda has them, cannot change them, and has a /tmp of its own.
 func TestPlaces(t *testing.T) {
 	w := open(t)
-	if w.stage() == "" {
+	if w.scratch() == "" {
 		storetest.Lacks(t, "mount namespaces", errors.New("this system gives a process none of its own"))
 	}
 	beside, err := os.CreateTemp("/tmp", "beside")
@@ -242,13 +242,13 @@ def write(path, size):
     return "written"
 def handler(event, context):
     return [__file__, os.getcwd(), os.environ["LAMBDA_TASK_ROOT"], open("/opt/data/x").read(), os.path.exists("` + beside.Name() + `"),
-            tried(lambda: write("/var/task/new", 1)), tried(lambda: write("/opt/new", 1)),
+            tried(lambda: write(os.environ["CODE"] + "/new", 1)), tried(lambda: write("/var/task/new", 1)), tried(lambda: write("/opt/new", 1)),
             tried(lambda: write("` + beside.Name() + `", 11 << 20)), tried(lambda: write("/tmp/a", 1 << 20))]
-`}, nil)
+`}, map[string]string{"CODE": w.host.Folder})
 	layer := *w.function("python3.12", "x", files{"data/x": "of a layer"}, nil).CodeSha256
 	f.Layers, f.EphemeralStorage = []types.Layer{{Arn: &layer}}, &types.EphemeralStorage{Size: aws.Int32(10)}
 	o, lines := w.invoke(f, `{}`)
-	want := `["/var/task/app.py", "/var/task", "/var/task", "of a layer", false, "Read-only file system", ` +
+	want := `["/var/task/app.py", "/var/task", "/var/task", "of a layer", false, "Read-only file system", "Read-only file system", ` +
 		`"Read-only file system", "No space left on device", "No space left on device"]`
 	if string(o.Payload) != want {
 		t.Errorf("%s %q, want %s", o.Payload, lines, want)

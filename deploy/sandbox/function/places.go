@@ -1,56 +1,70 @@
 package function
 
 import (
-	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
 	"example.com/portable-notes/deploy/sandbox/process"
 )
 
-// places reports whether this machine lets a process see its files where Lambda has them. It is found out once.
-type places struct {
+// mounts remembers whether this machine can give a process its own mounts.
+type mounts struct {
 	sync.Once
-	stage string // "" for no
+	scratch string // folder to build them in; "" where it cannot
 }
 
-// stage is a folder to make places in; "" where this machine lets no process have its own.
-func (r *Runner) stage() string {
-	r.places.Do(func() {
-		stage := filepath.Join(r.host.Folder, "places")
-		if os.Mkdir(stage, 0o700) != nil {
-			return
+// scratch is the folder to build a process's mounts in; "" where this machine can give it none, which is said once.
+func (r *Runner) scratch() string {
+	r.mounts.Do(func() {
+		folder := filepath.Join(r.host.Folder, "mounts")
+		err := os.Mkdir(folder, 0o700)
+		if err == nil {
+			cmd := exec.Command("/bin/sh", "-c", "exit 0")
+			cmd.SysProcAttr = process.Mortal()
+			if err = (&process.Places{Task: folder, Tmp: 1, Scratch: folder}).Start(cmd); err == nil {
+				err = cmd.Wait()
+			}
 		}
-		cmd := exec.Command("/bin/true")
-		cmd.SysProcAttr = process.Mortal()
-		if (&process.Places{Task: stage, Tmp: 1, Stage: stage}).Start(cmd) == nil && cmd.Wait() == nil {
-			r.places.stage = stage
+		if err == nil {
+			r.mounts.scratch = folder
+		} else if !NeedsDocker() {
+			r.host.Log.Printf("functions do not see /var/task: this machine gives a process no mounts of its own: %v",
+				err)
 		}
 	})
-	return r.places.stage
+	return r.mounts.scratch
 }
 
-// begin starts a command of the function, whose files are in folder and opt. It sees them at /var/task and /opt where
-// this machine allows that, and else where its variables say.
-func (e *environment) begin(cmd *exec.Cmd, folder, opt string) error {
+// startProcess starts a command of the function, whose files are in folder and opt. It sees them at /var/task and /opt
+// where this machine allows that. Elsewhere LAMBDA_TASK_ROOT and SANDBOX_OPT name the folders.
+func (e *environment) startProcess(cmd *exec.Cmd, folder, opt string) error {
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = folder, e.say, e.say, process.Mortal()
-	stage := e.pool.stage()
-	if stage == "" || opt != "" && !placeable(cmd.Path, opt) {
+	scratch := e.pool.scratch()
+	needed := append([]string{e.pool.host.Folder}, cmd.Args...)
+	if scratch == "" || opt != "" && hides(needed, opt) {
 		cmd.Env = e.variables(folder, opt)
 		return cmd.Start()
 	}
-	p := process.Places{Task: folder, Opt: opt, Tmp: e.tmp(), Stage: stage, Keep: []string{e.pool.host.Folder,
-		filepath.Dir(cmd.Path)}}
 	if self, err := os.Executable(); err == nil {
-		p.Keep = append(p.Keep, filepath.Dir(self))
+		needed = append(needed, self) // which a bootstrap may start, as those of tests do
 	}
-	seen := strings.NewReplacer(folder+"/", "/var/task/", cmp.Or(opt, folder)+"/", "/opt/")
-	cmd.Path = seen.Replace(cmd.Path)
+	p := process.Places{Task: folder, Opt: opt, Tmp: e.tmp(), Keep: inTmp(needed), Scratch: scratch}
+	move := func(path string) string {
+		if rest, ok := strings.CutPrefix(path, folder+"/"); ok {
+			return "/var/task/" + rest
+		}
+		if rest, ok := strings.CutPrefix(path, opt+"/"); ok && opt != "" {
+			return "/opt/" + rest
+		}
+		return path
+	}
+	cmd.Path = move(cmd.Path)
 	for i, arg := range cmd.Args {
-		cmd.Args[i] = seen.Replace(arg)
+		cmd.Args[i] = move(arg)
 	}
 	if opt != "" {
 		opt = "/opt"
@@ -67,8 +81,27 @@ func (e *environment) tmp() int32 {
 	return 512
 }
 
-// placeable reports whether /opt can be another folder: it is there, and the program does not lie in it.
-func placeable(program, opt string) bool {
-	_, err := os.Stat("/opt")
-	return err == nil && (strings.HasPrefix(program, opt) || !strings.HasPrefix(program, "/opt/"))
+// hides reports whether layers at /opt would hide one of some paths, or cannot be there because there is no /opt.
+func hides(paths []string, opt string) bool {
+	if _, err := os.Stat("/opt"); err != nil {
+		return true
+	}
+	return slices.ContainsFunc(paths, func(path string) bool {
+		real, err := filepath.EvalSymlinks(path)
+		return strings.HasPrefix(path, "/opt/") && !strings.HasPrefix(path, opt+"/") ||
+			err == nil && strings.HasPrefix(real, "/opt/") && !strings.HasPrefix(real, opt+"/")
+	})
+}
+
+// inTmp are the files and folders directly in /tmp that some paths lead through.
+func inTmp(paths []string) (all []string) {
+	for _, path := range paths {
+		if rest, ok := strings.CutPrefix(path, "/tmp/"); ok {
+			first, _, _ := strings.Cut(rest, "/")
+			if all = append(all, "/tmp/"+first); slices.Contains(all[:len(all)-1], "/tmp/"+first) {
+				all = all[:len(all)-1]
+			}
+		}
+	}
+	return all
 }

@@ -74,7 +74,7 @@ type Runner struct {
 	unpacking sync.Mutex
 
 	interpreters interpreters
-	places       places
+	mounts       mounts
 
 	mu     sync.Mutex
 	pools  map[string]*pool // by region, name and version

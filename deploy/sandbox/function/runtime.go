@@ -116,7 +116,7 @@ func (e *environment) start() (*runtime, *fault) {
 	if problem != nil {
 		return nil, problem
 	}
-	end, begin := func() {}, func() error { return e.begin(cmd, folder, opt) }
+	end, begin := func() {}, func() error { return e.startProcess(cmd, folder, opt) }
 	if e.contained() {
 		cmd, end = e.inDocker(folder, opt)
 		begin = cmd.Start

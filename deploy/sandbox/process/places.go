@@ -1,10 +1,10 @@
 package process
 
-// Places are where a function's process sees its files, in a mount namespace of its own: the code at /var/task and the
-// layers at /opt, both read-only, and a /tmp that is empty at first and limited.
+// Places describe the mount namespace that a function's process gets: its code at /var/task and its layers at /opt,
+// both read-only, and an empty /tmp with a limit.
 type Places struct {
 	Task, Opt string   // folders; no Opt leaves /opt as it is
-	Tmp       int32    // MB
-	Keep      []string // folders under /tmp that are seen there as well
-	Stage     string   // an empty folder, which stays empty for all others
+	Tmp       int32    // size of /tmp in MB
+	Keep      []string // paths in /tmp that stay visible, read-only
+	Scratch   string   // an empty folder to build the mounts in; other processes see it empty
 }

@@ -9,35 +9,42 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 )
 
-// placesVariable makes a program that has this package a helper, which enters the places that it names and becomes the
-// program of its arguments.
+// placesVariable holds an entry as JSON. A program that links this package and is started with it makes the mounts and
+// then executes its arguments.
 const placesVariable = "PORTABLE_NOTES_SANDBOX_PLACES"
+
+// entry is what the program that makes the mounts is told.
+type entry struct {
+	Places
+	Env []string // of the program that it executes
+}
 
 func init() {
 	if text, ok := os.LookupEnv(placesVariable); ok {
-		err := enter(text)
-		fmt.Fprint(os.NewFile(3, "report"), told(err))
+		runtime.LockOSThread() // whose capabilities are given up
+		fmt.Fprint(os.NewFile(3, "report"), encodeError(enter(text)))
 		os.Exit(1)
 	}
 }
 
-// told is an error as the other process reads it: a number for one of the system, which it gives back as it is.
-func told(err error) string {
+// encodeError returns err for the parent to read: the number of a system error, else its text.
+func encodeError(err error) string {
 	if errno := syscall.Errno(0); errors.As(err, &errno) {
 		return strconv.Itoa(int(errno))
 	}
 	return err.Error()
 }
 
-// Start starts a command that sees the places, in /var/task. It returns the error of what cannot be run as
-// [exec.Cmd.Start] does, and any other where this system does not let a process have places of its own.
+// Start starts cmd in the mount namespace that p describes, with /var/task as its working directory. A program that
+// cannot be executed is an [fs.PathError], as from [exec.Cmd.Start]; any other error means that this system does not
+// allow the namespace.
 func (p *Places) Start(cmd *exec.Cmd) error {
-	text, err := json.Marshal(p)
+	text, err := json.Marshal(entry{*p, cmd.Env})
 	if err != nil {
 		return err
 	}
@@ -49,12 +56,12 @@ func (p *Places) Start(cmd *exec.Cmd) error {
 	path := cmd.Path
 	cmd.Args = append([]string{"sandbox", path}, cmd.Args[1:]...)
 	cmd.Path, cmd.ExtraFiles = "/proc/self/exe", []*os.File{out}
-	cmd.Env = append(cmd.Env, placesVariable+"="+string(text))
+	cmd.Env = []string{placesVariable + "=" + string(text)} // the function's own is for the function alone
 	cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
-	if uid := os.Geteuid(); uid != 0 {
-		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: uid, Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
+	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
+		cmd.SysProcAttr.Cloneflags, cmd.SysProcAttr.AmbientCaps = syscall.CLONE_NEWUSER, []uintptr{capSysAdmin}
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
 	}
 	err = cmd.Start()
 	_ = out.Close()
@@ -72,46 +79,52 @@ func (p *Places) Start(cmd *exec.Cmd) error {
 	return errors.Join(errors.New(string(report)), err)
 }
 
-// enter becomes the program of the arguments in its places.
+// Constants of capabilities(7) and prctl(2).
+const (
+	capSysAdmin  = 21
+	capAmbient   = 47 // PR_CAP_AMBIENT
+	ambientClear = 4  // PR_CAP_AMBIENT_CLEAR_ALL
+)
+
+// enter makes the mounts and executes the arguments.
 func enter(text string) error {
 	syscall.CloseOnExec(3)
-	var p Places
-	err := json.Unmarshal([]byte(text), &p)
+	var e entry
+	err := json.Unmarshal([]byte(text), &e)
 	if err == nil {
-		err = p.mount()
-	}
-	if err == nil {
-		err = os.Unsetenv(placesVariable)
+		err = e.mount()
 	}
 	if err == nil {
 		err = os.Chdir("/var/task")
 	}
 	if err != nil {
-		return fmt.Errorf("no places: %v", err)
+		return fmt.Errorf("%v", err) // the number of a system error would be taken for one of the program
 	}
-	return syscall.Exec(os.Args[1], os.Args[1:], os.Environ()) // #nosec G204 G702 -- the function
+	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, capAmbient, ambientClear, 0, 0, 0, 0); errno != 0 {
+		return fmt.Errorf("prctl: %v", errno)
+	}
+	return syscall.Exec(os.Args[1], os.Args[1:], e.Env) // #nosec G204 G702 -- the function
 }
 
-// mount makes the places. /var and /tmp are made beside what they replace, which they are partly made of.
+// mount makes the mounts. The new /var and /tmp are built in the scratch folder first, because they contain parts of
+// the old ones.
 func (p *Places) mount() error {
-	above, tmp := filepath.Join(p.Stage, "var"), filepath.Join(p.Stage, "tmp")
+	newVar, tmp := filepath.Join(p.Scratch, "var"), filepath.Join(p.Scratch, "tmp")
 	steps := []func() error{
-		func() error { return syscall.Mount("tmpfs", p.Stage, "tmpfs", 0, "mode=755") },
-		func() error { return mirror("/var", above) },
-		func() error { return bindReadOnly(p.Task, filepath.Join(above, "task")) },
+		func() error { return syscall.Mount("tmpfs", p.Scratch, "tmpfs", 0, "mode=755,size=1m") },
+		func() error { return mirror("/var", newVar) },
+		func() error { return bindReadOnly(p.Task, filepath.Join(newVar, "task")) },
 		func() error { return os.Mkdir(tmp, 0o700) },
 		func() error { return syscall.Mount("tmpfs", tmp, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=1777", p.Tmp)) },
 	}
 	if p.Opt != "" {
 		steps = append(steps, func() error { return bindReadOnly(p.Opt, "/opt") })
 	}
-	for _, folder := range p.Keep {
-		if rest, ok := strings.CutPrefix(folder, "/tmp/"); ok {
-			steps = append(steps, func() error { return bind(folder, filepath.Join(tmp, rest), 0) })
-		}
+	for _, path := range p.Keep {
+		steps = append(steps, func() error { return bindReadOnly(path, filepath.Join(tmp, path[len("/tmp"):])) })
 	}
 	steps = append(steps,
-		func() error { return bind(above, "/var", syscall.MS_REC) },
+		func() error { return bind(newVar, "/var", syscall.MS_REC) },
 		func() error { return bind(tmp, "/tmp", syscall.MS_REC) })
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -143,11 +156,18 @@ func mirror(from, to string) error {
 	return err
 }
 
-func bind(from, to string, more uintptr) error {
-	if err := os.MkdirAll(to, 0o755); err != nil { // #nosec G301 -- what it stands for has its own mode
+// bind shows a file or a folder at another path, which it makes if it is not there.
+func bind(from, to string, flags uintptr) error {
+	info, err := os.Stat(from)
+	if err == nil && info.IsDir() {
+		err = os.MkdirAll(to, 0o755) // #nosec G301 -- what it stands for has its own mode
+	} else if err == nil {
+		err = os.WriteFile(to, nil, 0o600)
+	}
+	if err != nil {
 		return err
 	}
-	return os.NewSyscallError("mount "+to, syscall.Mount(from, to, "", syscall.MS_BIND|more, ""))
+	return os.NewSyscallError("mount "+to, syscall.Mount(from, to, "", syscall.MS_BIND|flags, ""))
 }
 
 // mountFlags are the flags of a mount, by their bits in statfs(2).
@@ -156,13 +176,13 @@ var mountFlags = map[int64]uintptr{0x2: syscall.MS_NOSUID, 0x4: syscall.MS_NODEV
 
 func bindReadOnly(from, to string) error {
 	err := bind(from, to, 0)
-	var is syscall.Statfs_t
+	var stat syscall.Statfs_t
 	if err == nil {
-		err = syscall.Statfs(to, &is)
+		err = syscall.Statfs(to, &stat)
 	}
 	flags := uintptr(syscall.MS_BIND | syscall.MS_REMOUNT | syscall.MS_RDONLY)
 	for bit, flag := range mountFlags { // a user namespace must keep those that the mount has
-		if is.Flags&bit != 0 {
+		if int64(stat.Flags)&bit != 0 { // int32 on some processors
 			flags |= flag
 		}
 	}

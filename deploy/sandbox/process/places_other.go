@@ -7,5 +7,5 @@ import (
 	"os/exec"
 )
 
-// Start fails: this system has no mount namespaces.
+// Start always fails: only Linux has mount namespaces.
 func (*Places) Start(*exec.Cmd) error { return errors.ErrUnsupported }
