@@ -44,6 +44,7 @@ func dropPoliciesAfter(s *Sandbox, c *call, next func() answer) answer {
 			qualifier = alias
 		}
 		s.dropPolicies(c.Region, name, qualifier)
+		s.dropURLs(c.Region, name, qualifier)
 		if qualifier == "" {
 			s.mu.Lock()
 			delete(s.functions, resource{c.Region, name})

@@ -103,9 +103,9 @@ func (x *exchange) transform(parameters map[string]string) {
 			change(action, name, values[key], r.Header.Set, r.Header.Add, r.Header.Del)
 		case where == "querystring":
 			change(action, name, values[key], query.Set, query.Add, query.Del)
+			r.URL.RawQuery = query.Encode()
 		}
 	}
-	r.URL.RawQuery = query.Encode()
 	x.r = r
 }
 

@@ -96,6 +96,12 @@ func TestImports(t *testing.T) {
 	for _, c := range []struct{ name, api, body, says string }{
 		{"no definition", *made.ApiId, "swagger: '2.0'", "Unable to parse"},
 		{"a format that is none", *made.ApiId, definition(strings.Replace(to, "2.0", "3.0", 1)), "1.0 or 2.0"},
+		{"an authorizer that is not there", *made.ApiId, definition(to + "      security: [{none: []}]\n"),
+			`there is no authorizer "none"`},
+		{"an integration that is not there", *made.ApiId,
+			definition("      x-amazon-apigateway-integration: {$ref: '#/components/x/none'}\n"),
+			"there is no integration"},
+		{"no title", *made.ApiId, strings.Replace(definition(to), "title", "name", 1), "info.title"},
 		{"an API that is not there", "nosuch", definition(to), "Invalid API identifier"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

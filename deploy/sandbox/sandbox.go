@@ -6,8 +6,9 @@
 // function's own policy, and the function's bootstrap runs under the Lambda Runtime API with its role's rights and no
 // others.
 //
-// It has no latency, no quotas but the few that it names in errors, no VPC and no KMS; functions have the rights of
-// whoever runs it on the machine; signatures are not checked. It listens on loopback only.
+// It has no latency, no quotas but the few that it names in errors and no VPC, and its KMS encrypts nothing that
+// functions see. Functions have the rights of whoever runs it on the machine; signatures are not checked. It listens
+// on loopback only.
 package sandbox
 
 import (

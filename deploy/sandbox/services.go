@@ -27,32 +27,48 @@ func (c *call) s3() (action, resource string) {
 	switch {
 	case bucket == "":
 		return "s3:ListAllMyBuckets", "*"
+	case key != "" && query.Has("uploadId") && c.Method == http.MethodDelete:
+		return "s3:AbortMultipartUpload", resource + "/" + key
 	case key != "":
-		return "s3:" + verb(c.Method) + "Object" + subresource(query, "Tagging", "Acl", "Retention"), resource + "/" +
-			key
+		return "s3:" + verb(c.Method) + "Object" + s3Part(objectParts, query), resource + "/" + key
 	case query.Has("delete"):
 		return "s3:DeleteObject", resource + "/*"
-	case query.Has("location"):
-		return "s3:GetBucketLocation", resource
 	}
-	if of := subresource(query, "Policy", "Versioning", "Acl", "Cors", "Tagging", "Notification", "Website"); of != "" {
-		return "s3:" + verb(c.Method) + "Bucket" + map[string]string{"Cors": "CORS"}[of] +
-			strings.TrimPrefix(of, "Cors"), resource
-	}
-	switch c.Method {
-	case http.MethodPut:
+	of := s3Part(bucketParts, query)
+	switch {
+	case strings.HasPrefix(of, "List"):
+		return "s3:" + of, resource
+	case of == "Policy" || of == "Website" || of == "Location": // whose deletion has an action of its own
+		return "s3:" + verb(c.Method) + "Bucket" + of, resource
+	case of != "" && c.Method == http.MethodDelete: // is a change, as any other
+		return "s3:Put" + of, resource
+	case of != "":
+		return "s3:" + verb(c.Method) + of, resource
+	case c.Method == http.MethodPut:
 		return "s3:CreateBucket", resource
-	case http.MethodDelete:
+	case c.Method == http.MethodDelete:
 		return "s3:DeleteBucket", resource
 	}
 	return "s3:ListBucket", resource
 }
 
-// subresource is the one of some subresources that a query names; "" for none.
-func subresource(query url.Values, some ...string) string {
-	for _, one := range some {
-		if query.Has(strings.ToLower(one)) {
-			return one
+// bucketParts and objectParts are the names of parts of a bucket or an object in actions, by their names in a query.
+var (
+	bucketParts = map[string]string{"policy": "Policy", "website": "Website", "location": "Location",
+		"versions": "ListBucketVersions", "uploads": "ListBucketMultipartUploads", "acl": "BucketAcl",
+		"cors": "BucketCORS", "logging": "BucketLogging", "notification": "BucketNotification",
+		"publicAccessBlock": "BucketPublicAccessBlock", "tagging": "BucketTagging", "versioning": "BucketVersioning",
+		"encryption": "EncryptionConfiguration", "lifecycle": "LifecycleConfiguration",
+		"ownershipControls": "BucketOwnershipControls", "object-lock": "BucketObjectLockConfiguration"}
+	objectParts = map[string]string{"tagging": "Tagging", "acl": "Acl", "retention": "Retention",
+		"legal-hold": "LegalHold", "attributes": "Attributes"}
+)
+
+// s3Part is the name of the part that a query is about; "" for none.
+func s3Part(parts map[string]string, query url.Values) string {
+	for _, name := range sortedKeys(parts) {
+		if query.Has(name) {
+			return parts[name]
 		}
 	}
 	return ""
@@ -76,9 +92,9 @@ func (s *Sandbox) messaging(c *call) (all []string) {
 	switch c.Service {
 	case "sqs":
 		name := cmp.Or(last(cmp.Or(in.QueueURL, form.Get("QueueUrl"))), form.Get("QueueName"), in.QueueName)
-		return []string{c.arn(name)}
+		return []string{c.arn(cmp.Or(name, "*"))}
 	case "sns":
-		return []string{cmp.Or(form.Get("TopicArn"), form.Get("TargetArn"), c.arn(form.Get("Name")))}
+		return []string{cmp.Or(form.Get("TopicArn"), form.Get("TargetArn"), c.arn(cmp.Or(form.Get("Name"), "*")))}
 	case "ssm":
 		for _, name := range append(in.Names, in.Name, in.Path) {
 			if name != "" {
@@ -91,13 +107,13 @@ func (s *Sandbox) messaging(c *call) (all []string) {
 		}
 		return []string{cmp.Or(s.described(c, "secretsmanager.DescribeSecret",
 			map[string]string{"SecretId": in.SecretID}),
-			in.SecretID)}
+			in.SecretID, "*")}
 	case "kms":
 		if in.KeyID == "" && len(in.CiphertextBlob) > 36 {
 			in.KeyID = string(in.CiphertextBlob[:36]) // as moto has it, and AWS in a form of its own
 		}
 		return []string{cmp.Or(s.described(c, "TrentService.DescribeKey", map[string]string{"KeyId": in.KeyID}),
-			in.KeyID)}
+			in.KeyID, "*")}
 	}
 	return all
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
+	"example.com/portable-notes/deploy/sandbox/function"
 )
 
 // urlPath is where function URLs answer, beside hosts of the form ID.lambda-url.REGION.on.aws.
@@ -29,11 +31,9 @@ func noteURL(s *Sandbox, c *call, next func() answer) answer {
 	if c.Operation == "DeleteFunctionUrlConfig" {
 		if a.ok() {
 			s.mu.Lock()
-			for id, u := range s.urls {
-				if u.region == c.Region && u.name == name && u.qualifier == qualifier {
-					delete(s.urls, id)
-				}
-			}
+			maps.DeleteFunc(s.urls, func(_ string, u functionURL) bool {
+				return u.region == c.Region && u.name == name && u.qualifier == qualifier
+			})
 			s.mu.Unlock()
 		}
 		return a
@@ -46,6 +46,15 @@ func noteURL(s *Sandbox, c *call, next func() answer) answer {
 		s.urls[id] = functionURL{c.Region, name, qualifier, authType}
 		s.mu.Unlock()
 		body["FunctionUrl"], body["InvokeMode"] = s.URL+urlPath+id+"/", "BUFFERED"
+	})
+}
+
+// dropURLs forgets the URLs of a function, or of one of its aliases, that is gone.
+func (s *Sandbox) dropURLs(region, name, qualifier string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.urls, func(_ string, u functionURL) bool {
+		return u.region == region && u.name == name && (qualifier == "" || u.qualifier == qualifier)
 	})
 }
 
@@ -93,10 +102,14 @@ func (x *exchange) callURL(u functionURL) (status int, body string, a *http.Resp
 			`https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"}`, nil
 	}
 	var err error
-	if x.body, err = io.ReadAll(io.LimitReader(x.r.Body, maxBody)); err != nil {
+	if x.body, err = io.ReadAll(io.LimitReader(x.r.Body, function.MaxEvent+1)); err != nil {
 		return http.StatusBadRequest, `{"Message":"Bad Request"}`, nil
 	}
-	o, err := x.s.invoke(x.r.Context(), u.region, u.name, u.qualifier, x.event(true))
+	event := x.event(true)
+	if len(event) > function.MaxEvent {
+		return http.StatusRequestEntityTooLarge, `{"Message":"Request Entity Too Large"}`, nil
+	}
+	o, err := x.s.invoke(x.r.Context(), u.region, u.name, u.qualifier, event)
 	var r *refused
 	switch {
 	case errors.As(err, &r) && r.status == http.StatusTooManyRequests:
@@ -124,6 +137,7 @@ func (x *exchange) mayCallURL(u functionURL) bool {
 			return false
 		}
 		who := x.s.signer(signed[1])
+		x.context = map[string]any{"iam": x.s.caller(signed[1])}
 		return who == nil && !strings.HasPrefix(signed[1], keyPrefix) ||
 			who != nil && x.s.judge(x.r.Context(), *who, u.region, rights...) == ""
 	}
