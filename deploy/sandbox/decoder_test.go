@@ -12,6 +12,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+
 	"example.com/portable-notes/notes/storetest"
 )
 
@@ -129,5 +132,51 @@ print(json.dumps({n.lower(): m.metadata.get("pattern") or "|".join(m.metadata.ge
 				t.Errorf("%s, want %s", c.pattern, want)
 			}
 		})
+	}
+}
+
+// TestLimits: the numbers that API Gateway's own model allows are taken, and those beside them are refused.
+func TestLimits(t *testing.T) {
+	out, err := exec.Command("python3", "-c", `
+import json, botocore.loaders, botocore.model
+model = botocore.model.ServiceModel(botocore.loaders.Loader().load_service_model("apigatewayv2", "service-2"), "a")
+def limits(operation, member):
+    of = model.operation_model(operation).input_shape.members[member].metadata
+    return [of["min"], of["max"]]
+print(json.dumps([limits("CreateIntegration", "TimeoutInMillis"),
+                  limits("CreateAuthorizer", "AuthorizerResultTtlInSeconds")]))
+`).Output()
+	if err != nil {
+		storetest.Lacks(t, "botocore", err)
+	}
+	var limits [2][2]int32
+	if err := json.Unmarshal(out, &limits); err != nil {
+		t.Fatal(err)
+	}
+	w := open(t)
+	function := "arn:aws:lambda:us-east-1:" + Account + ":function:none"
+	api := w.api(function, "GET /notes")
+	for i, create := range []func(n int32) error{
+		func(n int32) error {
+			_, err := w.gateway.CreateIntegration(t.Context(), &apigatewayv2.CreateIntegrationInput{ApiId: &api,
+				IntegrationType: "AWS_PROXY", IntegrationUri: &function, PayloadFormatVersion: aws.String("2.0"),
+				TimeoutInMillis: &n})
+			return err
+		},
+		func(n int32) error {
+			_, err := w.gateway.CreateAuthorizer(t.Context(), &apigatewayv2.CreateAuthorizerInput{ApiId: &api,
+				Name: aws.String(fmt.Sprint(n)), AuthorizerType: "REQUEST", AuthorizerUri: &function,
+				AuthorizerPayloadFormatVersion: aws.String("2.0"), AuthorizerResultTtlInSeconds: &n,
+				IdentitySource: []string{"$request.header.Authorization"}})
+			return err
+		},
+	} {
+		low, high := limits[i][0], limits[i][1]
+		for n, ok := range map[int32]bool{low - 1: false, low: true, high: true, high + 1: false} {
+			if err := create(n); (err == nil) != ok {
+				t.Errorf("%s: %d: %v, want it taken: %v", []string{"TimeoutInMillis", "AuthorizerResultTtlInSeconds"}[i], n,
+					err, ok)
+			}
+		}
 	}
 }
