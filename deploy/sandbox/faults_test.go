@@ -214,6 +214,17 @@ func TestRefusals(t *testing.T) {
 				FunctionName: &w.name, Runtime: "go1.x"})
 			return err
 		}},
+		"a runtime that is none": {"ValidationException", func() error {
+			_, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
+				FunctionName: &w.name, Runtime: "python3.99"})
+			return err
+		}},
+		"no handler": {"InvalidParameterValueException", func() error {
+			_, err := w.functions.CreateFunction(ctx, &lambda.CreateFunctionInput{FunctionName: aws.String("x"),
+				Runtime: "provided.al2023", Role: aws.String("arn:aws:iam::" + Account + ":role/" + w.name),
+				Code: lambdaCode(t)})
+			return err
+		}},
 		"an operation that moto lacks": {"NotImplementedException", func() error {
 			_, err := w.gateway.GetRouteResponse(ctx, &apigatewayv2.GetRouteResponseInput{ApiId: &api,
 				RouteId: aws.String("a/b"), RouteResponseId: aws.String("x/y")})

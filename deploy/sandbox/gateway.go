@@ -71,7 +71,9 @@ type problem struct {
 func (p *problem) Error() string { return p.why }
 
 // The answers of API Gateway's own ("Troubleshooting issues with HTTP API Lambda integrations", and what is seen).
-func notFound() *problem { return &problem{status: 404, message: "Not Found"} }
+func notFound(format string, values ...any) *problem {
+	return &problem{status: 404, message: "Not Found", why: fmt.Sprintf(format, values...)}
+}
 func failed(format string, values ...any) *problem {
 	return &problem{500, "Internal Server Error", "integrationErrorMessage", fmt.Sprintf(format, values...)}
 }
@@ -152,28 +154,28 @@ func (x *exchange) find(id, escaped string, own bool) (err error) {
 		x.stage, rest = x.s.stage(id, "$default"), strings.TrimPrefix(escaped, "/")
 	}
 	if x.stage == nil {
-		return x.notOurs(id)
+		return x.notOurs(id, name)
 	}
 	if x.path, err = url.PathUnescape("/" + rest); err != nil {
 		return &problem{status: 400, message: "Bad Request"}
 	}
 	if x.routes = x.stage.deployed; x.routes == nil {
-		return notFound()
+		return notFound("nothing is deployed to the stage %s", *x.stage.StageName)
 	}
 	if x.api = x.routes.api; aws.ToBool(x.api.DisableExecuteApiEndpoint) && x.custom == "" {
-		return notFound()
+		return notFound("the API's own endpoint is disabled")
 	}
 	return nil
 }
 
 // notOurs is the answer where there is no stage: none, or an API of a kind that the sandbox does not serve.
-func (x *exchange) notOurs(id string) error {
+func (x *exchange) notOurs(id, name string) error {
 	if x.s.has(id) {
 		api, err := x.s.apis(x.region).GetApi(x.r.Context(), &apigatewayv2.GetApiInput{ApiId: &id})
 		if err == nil && api.ProtocolType == types.ProtocolTypeWebsocket {
 			return notServed("a WebSocket API")
 		}
-		return notFound()
+		return notFound("the API has no stage %q, and none named $default", name)
 	}
 	header := http.Header{"Authorization": {"AWS4-HMAC-SHA256 Credential=sandbox/20260101/" + x.region +
 		"/apigateway/aws4_request, SignedHeaders=host, Signature=0"}}
@@ -181,7 +183,7 @@ func (x *exchange) notOurs(id string) error {
 	if err == nil && a.ok() {
 		return notServed("a REST API")
 	}
-	return notFound()
+	return notFound("there is no API %s", id)
 }
 
 // notServed is an answer that no API Gateway gives, so that nobody takes the sandbox's limits for AWS's.
@@ -212,7 +214,7 @@ func (x *exchange) serve() (*http.Response, error) {
 		return answer, nil
 	}
 	if x.route == nil {
-		return nil, notFound()
+		return nil, notFound("no route of the stage %s is for %s %s", *x.stage.StageName, x.r.Method, x.path)
 	}
 	if !x.stage.admits(*x.route.RouteKey) {
 		return nil, &problem{status: 429, message: "Too Many Requests"}

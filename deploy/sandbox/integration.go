@@ -36,7 +36,7 @@ func (x *exchange) integrate() (*http.Response, error) {
 	id, _ := strings.CutPrefix(*orEmpty(x.route.Target), "integrations/")
 	i, ok := x.routes.integrations[id]
 	if !ok {
-		return nil, notFound() // a route without a target, or whose integration is gone
+		return nil, notFound("the route %s has no target, or its integration is gone", *x.route.RouteKey)
 	}
 	limit := integrationTimeout
 	if i.TimeoutInMillis != nil && *i.TimeoutInMillis > 0 {

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"example.com/portable-notes/deploy/policy"
 )
@@ -185,9 +188,9 @@ var reserved = []string{"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_ACCESS_KEY", "AWS_A
 
 func refuseConfiguration(_ *Sandbox, c *call, next func() answer) answer {
 	var in struct {
-		Runtime     string
-		Timeout     int
-		Environment struct{ Variables map[string]string }
+		Runtime, Handler, PackageType string
+		Timeout                       int
+		Environment                   struct{ Variables map[string]string }
 	}
 	c.decode(&in)
 	var used []string
@@ -206,6 +209,13 @@ func refuseConfiguration(_ *Sandbox, c *call, next func() answer) answer {
 		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException",
 			"The runtime parameter of %s is no longer supported for creating or updating AWS Lambda functions. We "+
 				"recommend you use a supported runtime while creating or updating functions.", in.Runtime)
+	case in.Runtime != "" && !slices.Contains(types.Runtime("").Values(), types.Runtime(in.Runtime)):
+		return c.refuse(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '%s' at "+
+			"'runtime' failed to satisfy constraint: Member must satisfy enum value set: %v", in.Runtime,
+			types.Runtime("").Values())
+	case c.Operation == "CreateFunction" && in.PackageType != "Image" && (in.Runtime == "" || in.Handler == ""):
+		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException", "Runtime and Handler are mandatory "+
+			"parameters for functions created with deployment packages.")
 	case in.Timeout > 900:
 		return c.refuse(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '%d' at "+
 			"'timeout' failed to satisfy constraint: Member must have value less than or equal to 900", in.Timeout)

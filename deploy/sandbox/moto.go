@@ -135,7 +135,8 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 func (m *moto) says() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	lines := strings.Split(strings.TrimSpace(string(m.last)), "\n")
+	text, _, _ := strings.Cut(string(m.last), "\nRun 'docker run --help'") // what docker adds to each error
+	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]
 }
 

@@ -196,6 +196,9 @@ func TestLayers(t *testing.T) {
 			files{"app.py": "import lib, other\ndef handler(e, c):\n    return lib.value + other.value\n"},
 			[]files{{"python/lib.py": "value = 'a'", "python/other.py": "value = 'b'"},
 				{"python/lib.py": "value = 'c'"}}, nil, `"cb"`},
+		{"Python of another version than this machine's", "python3.9", "app.handler",
+			files{"app.py": "import lib\ndef handler(e, c):\n    return lib.value\n"},
+			[]files{{"python/lib/python3.9/site-packages/lib.py": "value = 'for 3.9'"}}, nil, `"for 3.9"`},
 		{"Node", "nodejs20.x", "app.handler", files{"app.js": "exports.handler = async () => require('lib');"},
 			[]files{{"nodejs/node_modules/lib/index.js": "module.exports = 'found';"}}, nil, `"found"`},
 		{"a wrapper", "nodejs20.x", "app.handler",
@@ -252,6 +255,10 @@ def handler(event, context):
 		`"Read-only file system", "No space left on device", "No space left on device"]`
 	if string(o.Payload) != want {
 		t.Errorf("%s %q, want %s", o.Payload, lines, want)
+	}
+	f.Layers, f.Version = nil, aws.String("2")
+	if o, _ := w.invoke(f, `{}`); !strings.Contains(string(o.Payload), "No such file or directory: '/opt/data/x'") {
+		t.Errorf("without layers: %s", o.Payload)
 	}
 	if info, err := beside.Stat(); err != nil || info.Size() > 0 {
 		t.Errorf("this machine's file has what the function wrote: %v, %v", info, err)

@@ -1,6 +1,8 @@
 package function
 
 import (
+	"cmp"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +23,7 @@ type mounts struct {
 func (r *Runner) scratch() string {
 	r.mounts.Do(func() {
 		folder := filepath.Join(r.host.Folder, "mounts")
-		err := os.Mkdir(folder, 0o700)
+		err := errors.Join(os.Mkdir(folder, 0o700), os.Mkdir(r.none(), 0o700))
 		if err == nil {
 			cmd := exec.Command("/bin/sh", "-c", "exit 0")
 			cmd.SysProcAttr = process.Mortal()
@@ -39,20 +41,28 @@ func (r *Runner) scratch() string {
 	return r.mounts.scratch
 }
 
+// none is an empty folder, which is what a function without layers sees at /opt.
+func (r *Runner) none() string { return filepath.Join(r.host.Folder, "none") }
+
 // startProcess starts a command of the function, whose files are in folder and opt. It sees them at /var/task and /opt
 // where this machine allows that. Elsewhere LAMBDA_TASK_ROOT and SANDBOX_OPT name the folders.
 func (e *environment) startProcess(cmd *exec.Cmd, folder, opt string) error {
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = folder, e.say, e.say, process.Mortal()
 	scratch := e.pool.scratch()
 	needed := append([]string{e.pool.host.Folder}, cmd.Args...)
-	if scratch == "" || opt != "" && hides(needed, opt) {
+	layers := cmp.Or(opt, e.pool.none())
+	hidden := hides(needed, layers)
+	if scratch == "" || opt != "" && hidden {
 		cmd.Env = e.variables(folder, opt)
 		return cmd.Start()
 	}
 	if self, err := os.Executable(); err == nil {
 		needed = append(needed, self) // which a bootstrap may start, as those of tests do
 	}
-	p := process.Places{Task: folder, Opt: opt, Tmp: e.tmp(), Keep: inTmp(needed), Scratch: scratch}
+	p := process.Places{Task: folder, Opt: layers, Tmp: e.tmp(), Keep: inTmp(needed), Scratch: scratch}
+	if hidden {
+		p.Opt = ""
+	}
 	move := func(path string) string {
 		if rest, ok := strings.CutPrefix(path, folder+"/"); ok {
 			return "/var/task/" + rest

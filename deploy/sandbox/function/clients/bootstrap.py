@@ -228,7 +228,7 @@ def main():
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")
     sys.path[0] = ROOT
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    version = os.environ["AWS_EXECUTION_ENV"].removeprefix("AWS_Lambda_")
     sys.path[1:1] = [OPT + "/python/lib/" + version + "/site-packages", OPT + "/python"]
     start_logging()
     api = RuntimeAPI()
