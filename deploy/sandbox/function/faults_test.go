@@ -6,8 +6,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"example.com/portable-notes/notes/storetest"
 )
@@ -72,7 +75,8 @@ def handler(event, context):
 	{"a decimal", "app.handler", files{"app.py": "from decimal import Decimal\ndef handler(e, c):\n" +
 		"    return {'n': Decimal('1.10'), 'i': Decimal(3)}\n"}, "", nil, `{"n": 1.10, "i": 3}`},
 	{"bytes", "app.handler", files{"app.py": "def handler(e, c):\n    return b'{\"a\":1}'\n"}, "", nil, `{"a":1}`},
-	{"letters of all kinds", "app.handler", files{"app.py": "def handler(e, c):\n    return 'ü€😀'\n"}, "", nil, "ü€😀"},
+	{"letters of all kinds", "app.handler", files{"app.py": "def handler(e, c):\n    return 'ü€😀'\n"}, "", nil,
+		"ü€😀"},
 	{"nothing", "app.handler", files{"app.py": "def handler(e, c):\n    pass\n"}, "", nil, "null"},
 	{"a handler that takes one argument", "app.handler", files{"app.py": "def handler(e):\n    pass\n"}, "", nil,
 		"takes 1 positional argument but 2 were given"},
@@ -190,17 +194,14 @@ exports.handler = async (event, context) => {
 func TestOddErrors(t *testing.T) {
 	for _, c := range []struct{ name, runtime, file, content, want string }{
 		{"a name of other letters in Python", "python3.12", "app.py",
-			"class Ungültig(Exception): pass\ndef handler(e, c):\n    raise Ungültig('no')\n", `"errorMessage": "no"`},
+			"def handler(e, c):\n    raise type('无效', (Exception,), {})('no')\n", `"errorMessage": "no"`},
 		{"half of a letter in Python", "python3.12", "app.py",
 			"def handler(e, c):\n    print('\\ud800')\n    raise ValueError('\\ud800 x')\n",
 			`"errorType": "ValueError"`},
-		{"a name of other letters in Node", "nodejs20.x", "app.js",
-			"exports.handler = async () => { const e = new Error('no'); e.name = '无效'; throw e; };",
-			`"errorMessage":"no"`},
 		{"a stack that is no text in Node", "nodejs20.x", "app.js",
 			"exports.handler = async () => { const e = new Error('no'); e.stack = 5; throw e; };", "problem while"},
 		{"a circle in a log as JSON in Node", "nodejs20.x", "app.js",
-			"exports.handler = async () => { const a = {}; a.a = a; console.log(a, 1n); return 'said'; };", `"said"`},
+			"exports.handler = async () => { const a = {}; a.a = a; console.log(a); return 'said'; };", `"said"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := open(t)
@@ -215,22 +216,26 @@ func TestOddErrors(t *testing.T) {
 	}
 }
 
-// TestLateException: an exception after the answer ends the process, and costs no later event its time.
+// TestLateException: an exception after the answer ends the process then, not with the next event.
 func TestLateException(t *testing.T) {
 	w := open(t)
-	f := w.function("nodejs20.x", "app.handler", files{"app.js": `exports.handler = async () => {
+	o, _ := w.invoke(w.function("nodejs20.x", "app.handler", files{"app.js": `exports.handler = async () => {
   setTimeout(() => { throw new Error('late'); }, 20);
   return process.pid;
 };
-`}, nil)
-	first, _ := w.invoke(f, `{}`)
-	for {
-		o, lines := w.invoke(f, `{}`)
-		if strings.Contains(string(o.Payload), "timed out") {
-			t.Fatalf("%s %q", o.Payload, lines)
-		}
-		if !o.Failed && string(o.Payload) != string(first.Payload) {
-			return // another process
+`}, nil), `{}`)
+	pid, err := strconv.Atoi(string(o.Payload))
+	if err != nil {
+		t.Fatalf("%s: %v", o.Payload, err)
+	}
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// nobody tells when another one's process ends
+	for end := time.Now().Add(30 * time.Second); process.Signal(syscall.Signal(0)) == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it runs on")
 		}
 	}
 }
