@@ -208,16 +208,8 @@ func TestDomains(t *testing.T) {
 		if host != "" {
 			r.Host = host
 		}
-		a, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = a.Body.Close() }()
-		body, err := io.ReadAll(a.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return a.StatusCode, string(body)
+		a := w.send(r)
+		return a.status, a.body
 	}
 	if status, body := ask(name, "/notes/echo"); status != 403 || body != `{"message":"Forbidden"}` {
 		t.Errorf("without a mapping: %d %s", status, body)

@@ -156,27 +156,31 @@ print(json.dumps([limits("CreateIntegration", "TimeoutInMillis"),
 	w := open(t)
 	function := "arn:aws:lambda:us-east-1:" + Account + ":function:none"
 	api := w.api(function, "GET /notes")
-	for i, create := range []func(n int32) error{
-		func(n int32) error {
+	for i, c := range []struct {
+		member string
+		create func(n int32) error
+	}{
+		{"TimeoutInMillis", func(n int32) error {
 			_, err := w.gateway.CreateIntegration(t.Context(), &apigatewayv2.CreateIntegrationInput{ApiId: &api,
 				IntegrationType: "AWS_PROXY", IntegrationUri: &function, PayloadFormatVersion: aws.String("2.0"),
 				TimeoutInMillis: &n})
 			return err
-		},
-		func(n int32) error {
+		}},
+		{"AuthorizerResultTtlInSeconds", func(n int32) error {
 			_, err := w.gateway.CreateAuthorizer(t.Context(), &apigatewayv2.CreateAuthorizerInput{ApiId: &api,
 				Name: aws.String(fmt.Sprint(n)), AuthorizerType: "REQUEST", AuthorizerUri: &function,
 				AuthorizerPayloadFormatVersion: aws.String("2.0"), AuthorizerResultTtlInSeconds: &n,
 				IdentitySource: []string{"$request.header.Authorization"}})
 			return err
-		},
+		}},
 	} {
-		low, high := limits[i][0], limits[i][1]
-		for n, ok := range map[int32]bool{low - 1: false, low: true, high: true, high + 1: false} {
-			if err := create(n); (err == nil) != ok {
-				t.Errorf("%s: %d: %v, want it taken: %v", []string{"TimeoutInMillis", "AuthorizerResultTtlInSeconds"}[i], n,
-					err, ok)
+		t.Run(c.member, func(t *testing.T) {
+			low, high := limits[i][0], limits[i][1]
+			for n, ok := range map[int32]bool{low - 1: false, low: true, high: true, high + 1: false} {
+				if err := c.create(n); (err == nil) != ok {
+					t.Errorf("%d: %v, want it taken: %v", n, err, ok)
+				}
 			}
-		}
+		})
 	}
 }

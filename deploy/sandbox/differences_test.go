@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -304,16 +303,8 @@ func TestErrors(t *testing.T) {
 			r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/"+service+
 				"/aws4_request, SignedHeaders=host, Signature=0")
 		}
-		a, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = a.Body.Close() }()
-		content, err := io.ReadAll(a.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return a.StatusCode, string(content)
+		a := w.send(r)
+		return a.status, a.body
 	}
 	form := []string{"Content-Type", "application/x-www-form-urlencoded"}
 	rest := func() string {

@@ -12,10 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -370,51 +367,6 @@ func TestUnsigned(t *testing.T) {
 	}
 }
 
-// TestStaging: a function that is put into a state shows it and behaves so, until it is put out of it.
-func TestStaging(t *testing.T) {
-	w := open(t)
-	ctx, arn := t.Context(), w.function(bootstrap(t))
-	stage := func(state string) error {
-		_, err := w.functions.TagResource(ctx, &lambda.TagResourceInput{Resource: &arn,
-			Tags: map[string]string{StateTag: state}})
-		return err
-	}
-	for _, c := range []struct{ state, shown, refused string }{
-		{"pending", "Pending Successful The function is being created.", "following state: Pending"},
-		{"inactive", "Inactive Successful The function has not been invoked for a long time.",
-			"following state: Inactive"},
-		{"failed:the image is gone", "Failed Successful the image is gone", "following state: Failed"},
-		{"update-failed:no room", "Active Failed ", ""},
-		{"throttled", "Active Successful ", "TooManyRequestsException"},
-		{"kms-denied", "Active Successful ", "KMSAccessDeniedException"},
-		{"", "Active Successful ", ""},
-	} {
-		t.Run(c.state, func(t *testing.T) {
-			if c.state != "" {
-				if err := stage(c.state); err != nil {
-					t.Fatal(err)
-				}
-			} else {
-				did[*lambda.UntagResourceOutput](t)(w.functions.UntagResource(ctx, &lambda.UntagResourceInput{
-					Resource: &arn, TagKeys: []string{StateTag}}))
-			}
-			is := did[*lambda.GetFunctionOutput](t)(w.functions.GetFunction(ctx, &lambda.GetFunctionInput{
-				FunctionName: &w.name})).Configuration
-			if got := fmt.Sprintf("%s %s %s", is.State, is.LastUpdateStatus,
-				aws.ToString(is.StateReason)); got != c.shown {
-				t.Errorf("it shows %q, want %q", got, c.shown)
-			}
-			_, err := w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name})
-			if (err == nil) != (c.refused == "") || err != nil && !strings.Contains(err.Error(), c.refused) {
-				t.Errorf("%v, want %q", err, c.refused)
-			}
-		})
-	}
-	if err := stage("broken"); err == nil || !strings.Contains(err.Error(), "there is no state") {
-		t.Errorf("%v", err)
-	}
-}
-
 // TestCodeLocation: the zip of a function can be had whole and in parts.
 func TestCodeLocation(t *testing.T) {
 	w := open(t)
@@ -443,111 +395,4 @@ func TestCodeLocation(t *testing.T) {
 			t.Errorf("%q: %d %.10q %v", c.ranges, a.StatusCode, body, err)
 		}
 	}
-}
-
-// TestMetrics: CloudWatch tells of requests, invocations, errors and throttles.
-func TestMetrics(t *testing.T) {
-	w := open(t)
-	ctx := t.Context()
-	api := w.api(w.function(bootstrap(t)), "GET /fail", "GET /fine")
-	w.ask(api, "GET", "/dev/fine", "") // 500
-	w.grant(api, "*")
-	w.ask(api, "GET", "/dev/fine", "")
-	w.ask(api, "GET", "/dev/fail", "") // 500
-	w.ask(api, "GET", "/dev/none", "") // 404
-	did[*lambda.PutFunctionConcurrencyOutput](t)(w.functions.PutFunctionConcurrency(ctx,
-		&lambda.PutFunctionConcurrencyInput{FunctionName: &w.name, ReservedConcurrentExecutions: aws.Int32(0)}))
-	w.ask(api, "GET", "/dev/fine", "") // 503
-	client := cloudwatch.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &w.URL, RetryMaxAttempts: 1,
-		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
-	var queries []types.MetricDataQuery
-	want := map[string]float64{"Count": 5, "4xx": 1, "5xx": 3, "Invocations": 2, "Errors": 1, "Throttles": 1}
-	for name := range want {
-		metric := &types.Metric{Namespace: aws.String("AWS/Lambda"), MetricName: &name,
-			Dimensions: []types.Dimension{{Name: aws.String("FunctionName"), Value: &w.name}}}
-		if strings.Contains(name, "xx") || name == "Count" {
-			metric.Namespace = aws.String("AWS/ApiGateway")
-			metric.Dimensions = []types.Dimension{{Name: aws.String("ApiId"), Value: &api},
-				{Name: aws.String("Stage"), Value: aws.String("dev")}}
-		}
-		queries = append(queries, types.MetricDataQuery{Id: aws.String("m" + strings.ToLower(name)), Label: &name,
-			MetricStat: &types.MetricStat{Metric: metric, Period: aws.Int32(3600), Stat: aws.String("Sum")}})
-	}
-	got := map[string]float64{}
-	end := time.Now().Add(10 * time.Second)
-	for ; fmt.Sprint(got) != fmt.Sprint(want); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) { // they are written a little later
-			t.Fatalf("%v, want %v", got, want)
-		}
-		out := did[*cloudwatch.GetMetricDataOutput](t)(client.GetMetricData(ctx, &cloudwatch.GetMetricDataInput{
-			MetricDataQueries: queries, StartTime: aws.Time(time.Now().Add(-time.Hour)),
-			EndTime: aws.Time(time.Now().Add(time.Minute))}))
-		got = map[string]float64{}
-		for _, r := range out.MetricDataResults {
-			for _, value := range r.Values {
-				got[*r.Label] += value
-			}
-		}
-	}
-}
-
-// TestFunctionURL: a function's URL answers whom its policy lets in.
-func TestFunctionURL(t *testing.T) {
-	w := open(t)
-	ctx := t.Context()
-	w.function(bootstrap(t))
-	url := *did[*lambda.CreateFunctionUrlConfigOutput](t)(w.functions.CreateFunctionUrlConfig(ctx,
-		&lambda.CreateFunctionUrlConfigInput{FunctionName: &w.name, AuthType: "NONE"})).FunctionUrl
-	ask := func(path string, key string) (int, string) {
-		r, err := http.NewRequestWithContext(ctx, "GET", url+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if key != "" {
-			r.Header.Set("Authorization", "AWS4-HMAC-SHA256 "+
-				"Credential="+key+"/20260101/us-east-1/lambda/aws4_request, x")
-		}
-		a, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = a.Body.Close() }()
-		body, err := io.ReadAll(a.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return a.StatusCode, string(body)
-	}
-	allowURL := func(change func(*lambda.AddPermissionInput)) {
-		in := &lambda.AddPermissionInput{FunctionName: &w.name, Principal: aws.String("*")}
-		change(in)
-		did[*lambda.AddPermissionOutput](t)(w.functions.AddPermission(ctx, in))
-	}
-	is := func(what, path, key string, status int, says string) {
-		t.Helper()
-		if got, body := ask(path, key); got != status || !strings.Contains(body, says) {
-			t.Errorf("%s: %d %s, want %d %s", what, got, body, status, says)
-		}
-	}
-	is("without a policy", "notes", "", 403, "Forbidden")
-	allowURL(func(in *lambda.AddPermissionInput) {
-		in.StatementId, in.Action = aws.String("url"), aws.String("lambda:InvokeFunctionUrl")
-		in.FunctionUrlAuthType = "NONE"
-	})
-	is("with half of it", "notes", "", 403, "Forbidden")
-	allowURL(func(in *lambda.AddPermissionInput) {
-		in.StatementId, in.Action = aws.String("invoke"), aws.String("lambda:InvokeFunction")
-		in.InvokedViaFunctionUrl = aws.Bool(true)
-	})
-	is("with all of it", "a/notes", "", 200, "/a/notes")
-	is("the event", "echo", "", 200, `"routeKey":"$default"`)
-	is("a function that fails", "fail", "", 502, "Internal Server Error")
-	did[*lambda.UpdateFunctionUrlConfigOutput](t)(w.functions.UpdateFunctionUrlConfig(ctx,
-		&lambda.UpdateFunctionUrlConfigInput{FunctionName: &w.name, AuthType: "AWS_IAM"}))
-	is("unsigned", "notes", "", 403, "Forbidden")
-	is("by who may", "notes", w.user(w.name+"-may", allow("lambda:Invoke*", "*")), 200, "/notes")
-	is("by who may not", "notes", w.user(w.name+"-not", ""), 403, "Forbidden")
-	did[*lambda.DeleteFunctionUrlConfigOutput](t)(w.functions.DeleteFunctionUrlConfig(ctx,
-		&lambda.DeleteFunctionUrlConfigInput{FunctionName: &w.name}))
-	is("a former one", "notes", "", 403, "")
 }

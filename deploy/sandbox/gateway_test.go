@@ -257,12 +257,7 @@ func TestStages(t *testing.T) {
 	d := did[*apigatewayv2.CreateDeploymentOutput](t)(w.gateway.CreateDeployment(ctx,
 		&apigatewayv2.CreateDeploymentInput{ApiId: &api, StageName: name}))
 	w.ask(api, "GET", "/prod/notes", "").is(t, "the stage variable is not set", 500, internal)
-	update := func(change apigatewayv2.UpdateStageInput) *apigatewayv2.UpdateStageOutput {
-		t.Helper()
-		change.ApiId, change.StageName = &api, name
-		return did[*apigatewayv2.UpdateStageOutput](t)(w.gateway.UpdateStage(ctx, &change))
-	}
-	update(apigatewayv2.UpdateStageInput{StageVariables: map[string]string{"function": w.name}})
+	w.update(api, *name, apigatewayv2.UpdateStageInput{StageVariables: map[string]string{"function": w.name}})
 	w.ask(api, "GET", "/prod/notes", "").is(t, "deployed", 200, "/prod/notes")
 	i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(ctx,
 		&apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0]
@@ -274,7 +269,7 @@ func TestStages(t *testing.T) {
 	if *before.DeploymentId != *d.DeploymentId {
 		t.Errorf("the stage serves %s, not %s", *before.DeploymentId, *d.DeploymentId)
 	}
-	after := update(apigatewayv2.UpdateStageInput{AutoDeploy: aws.Bool(true)})
+	after := w.update(api, *name, apigatewayv2.UpdateStageInput{AutoDeploy: aws.Bool(true)})
 	if *after.DeploymentId == *d.DeploymentId || after.LastDeploymentStatusMessage == nil {
 		t.Errorf("after AutoDeploy the stage serves %v, %v", *after.DeploymentId, after.LastDeploymentStatusMessage)
 	}
@@ -293,11 +288,6 @@ func TestAccessLog(t *testing.T) {
 	api := w.api(w.function(bootstrap(t)), "GET /notes", "GET /later")
 	w.grant(api, "*")
 	w.stage(api, *name)
-	update := func(change apigatewayv2.UpdateStageInput) *apigatewayv2.UpdateStageOutput {
-		t.Helper()
-		change.ApiId, change.StageName = &api, name
-		return did[*apigatewayv2.UpdateStageOutput](t)(w.gateway.UpdateStage(ctx, &change))
-	}
 	group := aws.String("/aws/vendedlogs/" + w.name)
 	destination := aws.String("arn:aws:logs:us-east-1:" + Account + ":log-group:" + *group)
 	settings := &types.AccessLogSettings{DestinationArn: destination,
@@ -314,7 +304,7 @@ func TestAccessLog(t *testing.T) {
 			Format: aws.String("$context.status")}}); err == nil {
 		t.Error("an access log without a request id is taken")
 	}
-	update(apigatewayv2.UpdateStageInput{AccessLogSettings: settings})
+	w.update(api, *name, apigatewayv2.UpdateStageInput{AccessLogSettings: settings})
 	a := w.ask(api, "GET", "/prod/notes", "")
 	w.logged(*group, `{"id":"`+a.header.Get(
 		"Apigw-Requestid")+`","status":200,"route":"GET /notes","why":"-","no":"-"}`)
@@ -337,13 +327,8 @@ func TestThrottling(t *testing.T) {
 	api := w.api(w.function(bootstrap(t)), "GET /notes", "GET /later")
 	w.grant(api, "*")
 	w.stage(api, *name)
-	update := func(change apigatewayv2.UpdateStageInput) *apigatewayv2.UpdateStageOutput {
-		t.Helper()
-		change.ApiId, change.StageName = &api, name
-		return did[*apigatewayv2.UpdateStageOutput](t)(w.gateway.UpdateStage(ctx, &change))
-	}
-	update(apigatewayv2.UpdateStageInput{DefaultRouteSettings: &types.RouteSettings{ThrottlingBurstLimit: aws.Int32(3),
-		ThrottlingRateLimit: aws.Float64(0.001)}})
+	w.update(api, *name, apigatewayv2.UpdateStageInput{DefaultRouteSettings: &types.RouteSettings{
+		ThrottlingBurstLimit: aws.Int32(3), ThrottlingRateLimit: aws.Float64(0.001)}})
 	for n := range 5 {
 		want := 200
 		if n >= 3 {
@@ -351,10 +336,10 @@ func TestThrottling(t *testing.T) {
 		}
 		w.ask(api, "GET", "/prod/notes", "").is(t, fmt.Sprint("throttled request ", n), want, "")
 	}
-	update(apigatewayv2.UpdateStageInput{DefaultRouteSettings: &types.RouteSettings{ThrottlingBurstLimit: aws.Int32(
-		100)}})
+	w.update(api, *name, apigatewayv2.UpdateStageInput{DefaultRouteSettings: &types.RouteSettings{
+		ThrottlingBurstLimit: aws.Int32(100)}})
 	w.ask(api, "GET", "/prod/notes", "").is(t, "burst without a rate", 429, `{"message":"Too Many Requests"}`)
-	update(apigatewayv2.UpdateStageInput{RouteSettings: map[string]types.RouteSettings{"GET /notes": {
+	w.update(api, *name, apigatewayv2.UpdateStageInput{RouteSettings: map[string]types.RouteSettings{"GET /notes": {
 		ThrottlingBurstLimit: aws.Int32(100), ThrottlingRateLimit: aws.Float64(100)}}})
 	w.ask(api, "GET", "/prod/notes", "").is(t, "a route's own settings", 200, "")
 	w.ask(api, "GET", "/prod/later", "").is(t, "the default settings", 429, "")

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"regexp"
 	"strings"
@@ -367,16 +366,8 @@ func TestServicesAreJudged(t *testing.T) {
 		}
 		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+key+"/20260101/us-east-1/"+service+
 			"/aws4_request, SignedHeaders=host, Signature=0")
-		a, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = a.Body.Close() }()
-		content, err := io.ReadAll(a.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return a.StatusCode, string(content)
+		a := w.send(r)
+		return a.status, a.body
 	}
 	queue := "https://sqs.us-east-1.amazonaws.com/" + Account + "/jobs"
 	for i, c := range []struct {

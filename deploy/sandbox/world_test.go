@@ -300,6 +300,13 @@ func (w *world) stage(api, name string) {
 		&apigatewayv2.CreateStageInput{ApiId: &api, StageName: &name, AutoDeploy: aws.Bool(true)}))
 }
 
+// update changes a stage.
+func (w *world) update(api, stage string, change apigatewayv2.UpdateStageInput) *apigatewayv2.UpdateStageOutput {
+	w.t.Helper()
+	change.ApiId, change.StageName = &api, &stage
+	return did[*apigatewayv2.UpdateStageOutput](w.t)(w.gateway.UpdateStage(w.t.Context(), &change))
+}
+
 // grant lets API Gateway invoke the function for what fits a pattern after the id of an API.
 func (w *world) grant(api, pattern string) {
 	w.t.Helper()

@@ -244,15 +244,17 @@ def write(path, size):
         f.write(bytes(size))
     return "written"
 def handler(event, context):
-    return [__file__, os.getcwd(), os.environ["LAMBDA_TASK_ROOT"], open("/opt/data/x").read(), os.path.exists("` + beside.Name() + `"),
-            tried(lambda: write(os.environ["CODE"] + "/new", 1)), tried(lambda: write("/var/task/new", 1)), tried(lambda: write("/opt/new", 1)),
+    return [__file__, os.getcwd(), os.environ["LAMBDA_TASK_ROOT"], open("/opt/data/x").read(),
+            os.path.exists("` + beside.Name() + `"), tried(lambda: write(os.environ["CODE"] + "/new", 1)),
+            tried(lambda: write("/var/task/new", 1)), tried(lambda: write("/opt/new", 1)),
             tried(lambda: write("` + beside.Name() + `", 11 << 20)), tried(lambda: write("/tmp/a", 1 << 20))]
 `}, map[string]string{"CODE": w.host.Folder})
 	layer := *w.function("python3.12", "x", files{"data/x": "of a layer"}, nil).CodeSha256
 	f.Layers, f.EphemeralStorage = []types.Layer{{Arn: &layer}}, &types.EphemeralStorage{Size: aws.Int32(10)}
 	o, lines := w.invoke(f, `{}`)
-	want := `["/var/task/app.py", "/var/task", "/var/task", "of a layer", false, "Read-only file system", "Read-only file system", ` +
-		`"Read-only file system", "No space left on device", "No space left on device"]`
+	want := `["/var/task/app.py", "/var/task", "/var/task", "of a layer", false, ` +
+		`"Read-only file system", "Read-only file system", "Read-only file system", ` +
+		`"No space left on device", "No space left on device"]`
 	if string(o.Payload) != want {
 		t.Errorf("%s %q, want %s", o.Payload, lines, want)
 	}
@@ -316,7 +318,8 @@ func TestLinksAndModes(t *testing.T) {
 func TestExtensions(t *testing.T) {
 	extension := `#!/bin/sh
 api=http://$AWS_LAMBDA_RUNTIME_API/2020-01-01/extension
-id=$(curl -s -D - -o /dev/null -d '{"events":["INVOKE"]}' $api/register | tr -d '\r' | sed -n 's/^Lambda-Extension-Identifier: //p')
+id=$(curl -s -D - -o /dev/null -d '{"events":["INVOKE"]}' $api/register |
+  tr -d '\r' | sed -n 's/^Lambda-Extension-Identifier: //p')
 while event=$(curl -sf -H "Lambda-Extension-Identifier: $id" $api/event/next); do echo "heard $event"; done
 `
 	w := open(t)
