@@ -7,11 +7,14 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	apitypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"example.com/portable-notes/app/jwt/jwttest"
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/stack"
 )
 
@@ -39,6 +42,23 @@ func (w *world) as(document string) {
 	}
 	w.told.Credentials = credentials.NewStaticCredentialsProvider(
 		*key.AccessKey.AccessKeyId, *key.AccessKey.SecretAccessKey, "")
+}
+
+// cannotTouch holds that the credentials of w can neither change nor remove an API that has not the stack's tag.
+func (w *world) cannotTouch(api string) {
+	w.t.Helper()
+	cfg := w.cfg.Copy()
+	cfg.Credentials = w.told.Credentials
+	client := apigatewayv2.NewFromConfig(cfg)
+	_, changes := client.UpdateApi(w.t.Context(), &apigatewayv2.UpdateApiInput{ApiId: &api, Name: aws.String("ours")})
+	_, removes := client.DeleteApi(w.t.Context(), &apigatewayv2.DeleteApiInput{ApiId: &api})
+	_, untagged := client.CreateApi(w.t.Context(), &apigatewayv2.CreateApiInput{
+		Name: aws.String("ours"), ProtocolType: apitypes.ProtocolTypeHttp})
+	for _, err := range []error{changes, removes, untagged} {
+		if cloud.Code(err) != "AccessDeniedException" {
+			w.t.Errorf("an API without the stack's tag is changed, removed or made: %v", err)
+		}
+	}
 }
 
 // everything is a policy that allows all.
@@ -116,11 +136,22 @@ func TestUnderThePrintedPolicy(t *testing.T) {
 			if err != nil || len(short) > maxManaged {
 				t.Fatalf("%d characters, %v", len(short), err)
 			}
+			foreign, err := w.gateway().CreateApi(ctx, &apigatewayv2.CreateApiInput{
+				Name: aws.String("foreign"), ProtocolType: apitypes.ProtocolTypeHttp,
+				Tags: map[string]string{stack.StackTag: "another"}})
+			if err != nil {
+				t.Fatal(err)
+			}
 			w.as(string(document))
+			w.cannotTouch(*foreign.ApiId)
 			begin := len(w.Calls())
 
 			w.runs(settings...)
 			made := w.state(w.name)
+			if again := w.runs(append([]string{"up"}, append(identity, "--print-policy")...)...); again[strings.Index(again, "{"):] !=
+				string(document) {
+				t.Errorf("without its settings up prints %s", again)
+			}
 			if out := w.runs(append([]string{"up", "--zip", w.jwtZip()}, identity...)...); strings.Contains(out,
 				"updated") {
 				t.Errorf("up again says %s", out)

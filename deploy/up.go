@@ -264,6 +264,9 @@ there is one.`,
 				return r.End(err)
 			}
 			if printPolicy {
+				if there, err := facts.Boundary(cmd.Context(), c.Cloud, f.RoleName()); err == nil { // else it is not known
+					f.Boundary = cmp.Or(f.Boundary, there)
+				}
 				return printOperatorPolicy(cmd, f.Stack)
 			}
 			made, err := f.decide(cmd, c)
@@ -324,8 +327,9 @@ func printOperatorPolicy(cmd *cobra.Command, s stack.Stack) error {
 	e.SetIndent("", "  ")
 	fmt.Fprintln(cmd.ErrOrStderr(), `This covers each call that up, down and permit make, as AWS's reference says. No
 test without an account proves what AWS asks for behind the calls: the log delivery of the access log, the service's
-role of the first API, and tags. It cannot be narrowed that API Gateway's actions reach every HTTP API of the region,
-because the id of a new API is not known before, and that the log deliveries are the account's.`)
+role of the first API, and tags. APIs and stages can be changed and removed only where they have the stack's tag.
+Routes, integrations and authorizers have no tags, so those of every HTTP API of the region are reached; whoever may
+tag an API as it is made may tag others; and the log deliveries are the account's. These cannot be narrowed.`)
 	if s.Boundary == "" {
 		fmt.Fprintln(cmd.ErrOrStderr(), `Whoever may write a role's policy and pass the role may do what a policy can
 say. With --boundary ARN the role has a permissions boundary, and this policy is for a role that has it.`)

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+
 	"example.com/portable-notes/deploy/policy"
 )
 
@@ -83,6 +85,11 @@ func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 			all = append(all, demand{action: tagging, resource: on[0]})
 		}
 	}
+	if c.Service == "apigateway" {
+		for i := range all {
+			all[i].context = s.tagContext(ctx, c, in.Tags)
+		}
+	}
 	switch {
 	case c.Service == "iam":
 		all[0].context = s.identityContext(ctx, c)
@@ -122,6 +129,34 @@ func (s *Sandbox) identityContext(ctx context.Context, c *call) map[string]strin
 	return asked
 }
 
+// tagContext is what conditions on a call of API Gateway may ask about tags: those of the request, and those of the API
+// or stage that it is about. Routes, integrations and authorizers have none ("API Gateway resources that can be tagged",
+// API Gateway developer guide).
+func (s *Sandbox) tagContext(ctx context.Context, c *call, requested any) map[string]string {
+	asked := map[string]string{}
+	if tags, ok := requested.(map[string]any); ok {
+		for key, value := range tags {
+			asked["aws:RequestTag/"+key] = fmt.Sprint(value)
+		}
+	}
+	api, path := c.PathValue("api"), strings.Split(strings.Trim(c.URL.Path, "/"), "/")
+	switch {
+	case len(path) == 3 && api != "": // v2/apis/ID
+		if got, err := s.apis(c.Region).GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &api}); err == nil {
+			for key, value := range got.Tags {
+				asked["aws:ResourceTag/"+key] = value
+			}
+		}
+	case len(path) == 5 && path[3] == "stages":
+		if stage := s.stage(api, c.PathValue("id")); stage != nil {
+			for key, value := range stage.Tags {
+				asked["aws:ResourceTag/"+key] = value
+			}
+		}
+	}
+	return asked
+}
+
 // transaction is what a transaction of DynamoDB demands: for each item the right of what is done to it. nil for other
 // calls.
 func (c *call) transaction() (all []demand) {
@@ -141,9 +176,14 @@ func (c *call) transaction() (all []demand) {
 	return all
 }
 
-// undecided reports whether a condition key may have a value that the sandbox does not know.
-func undecided(key string) bool {
+// undecided reports whether a condition key may have a value that the sandbox does not know. It knows the tags of API
+// Gateway alone.
+func undecided(action, key string) bool {
 	key = strings.ToLower(key)
+	if strings.HasPrefix(action, "apigateway:") && (strings.HasPrefix(key, "aws:resourcetag/") ||
+		strings.HasPrefix(key, "aws:requesttag/")) {
+		return false
+	}
 	if !strings.HasPrefix(key, "aws:") {
 		return !slices.Contains([]string{"iam:permissionsboundary", "iam:passedtoservice", "iam:policyarn",
 			"sts:externalid",
@@ -157,7 +197,7 @@ func undecided(key string) bool {
 func (p principal) request(region string, d demand) policy.Request {
 	r := policy.Request{
 		Principal: policy.Caller{ARN: p.arn, Account: Account}, Action: d.action, Resource: d.resource,
-		Undecided: undecided,
+		Undecided: func(key string) bool { return undecided(d.action, key) },
 		Context: map[string]string{
 			"aws:PrincipalArn": p.owner, "aws:PrincipalAccount": Account, "aws:PrincipalType": "AssumedRole",
 			"aws:RequestedRegion": region, "aws:ResourceAccount": Account, "aws:SecureTransport": "true",

@@ -72,22 +72,22 @@ var rights = map[string]right{
 	"apigateway:GetStages":         {"apigateway:GET", "apis"},
 	"apigateway:GetAuthorizers":    {"apigateway:GET", "apis"},
 	"apigateway:GetAuthorizer":     {"apigateway:GET", "apis"},
-	"apigateway:CreateApi":         {"apigateway:POST apigateway:TagResource", "apis"},
-	"apigateway:CreateRoute":       {"apigateway:POST", "apis"},
-	"apigateway:CreateIntegration": {"apigateway:POST", "apis"},
-	"apigateway:CreateAuthorizer":  {"apigateway:POST", "apis"},
-	"apigateway:CreateStage":       {"apigateway:POST apigateway:TagResource", "apis"},
-	"apigateway:UpdateApi":         {"apigateway:PATCH", "apis"},
-	"apigateway:UpdateRoute":       {"apigateway:PATCH", "apis"},
-	"apigateway:UpdateAuthorizer":  {"apigateway:PATCH", "apis"},
-	"apigateway:UpdateIntegration": {"apigateway:PATCH", "apis"},
-	"apigateway:UpdateStage":       {"apigateway:PATCH", "apis"},
-	"apigateway:DeleteApi":         {"apigateway:DELETE", "apis"},
-	"apigateway:DeleteRoute":       {"apigateway:DELETE", "apis"},
-	"apigateway:DeleteAuthorizer":  {"apigateway:DELETE", "apis"},
-	"apigateway:DeleteIntegration": {"apigateway:DELETE", "apis"},
+	"apigateway:CreateApi":         {"apigateway:POST apigateway:TagResource", "newApis"},
+	"apigateway:CreateStage":       {"apigateway:POST apigateway:TagResource", "newApis"},
+	"apigateway:UpdateApi":         {"apigateway:PATCH", "taggedApis"},
+	"apigateway:UpdateStage":       {"apigateway:PATCH", "taggedApis"},
+	"apigateway:DeleteApi":         {"apigateway:DELETE", "taggedApis"},
+	"apigateway:CreateRoute":       {"apigateway:POST", "partsOfApis"},
+	"apigateway:CreateIntegration": {"apigateway:POST", "partsOfApis"},
+	"apigateway:CreateAuthorizer":  {"apigateway:POST", "partsOfApis"},
+	"apigateway:UpdateRoute":       {"apigateway:PATCH", "partsOfApis"},
+	"apigateway:UpdateAuthorizer":  {"apigateway:PATCH", "partsOfApis"},
+	"apigateway:UpdateIntegration": {"apigateway:PATCH", "partsOfApis"},
+	"apigateway:DeleteRoute":       {"apigateway:DELETE", "partsOfApis"},
+	"apigateway:DeleteAuthorizer":  {"apigateway:DELETE", "partsOfApis"},
+	"apigateway:DeleteIntegration": {"apigateway:DELETE", "partsOfApis"},
 
-	"apigateway:DeleteRouteSettings": {"apigateway:DELETE", "apis"},
+	"apigateway:DeleteRouteSettings": {"apigateway:DELETE", "partsOfApis"},
 
 	"sts:GetCallerIdentity": {"", ""}, // nothing can forbid it
 }
@@ -96,17 +96,27 @@ var rights = map[string]right{
 func Operations() []string { return slices.Sorted(maps.Keys(rights)) }
 
 // OperatorPolicy is the least that whoever runs up, down and permit for a stack may do.
+//
+// A resource with a name of ours is named. An API has an id that is not known before, so APIs and stages are known by
+// their tags: they are made with the stack's, and only what has them is changed or removed. Routes, integrations and
+// authorizers have no tags and inherit none in HTTP APIs ("API Gateway resources that can be tagged"), so those of
+// every HTTP API of the region are reached, and so are the tags themselves, which are set as an API is made.
 func (s Stack) OperatorPolicy() policy.Document {
 	arn := "arn:" + s.Partition + ":"
+	apis := arn + "apigateway:" + s.Region + "::/apis"
 	resources := map[string]policy.Strings{
 		"table": {s.TableARN()},
 		"role":  {s.RoleARN(), s.RoleARN() + otherRole},
 		"groups": {s.groupARN(s.LogGroup()), s.groupARN(s.LogGroup()) + ":*", s.groupARN(s.AccessLogGroup()),
 			s.groupARN(s.AccessLogGroup()) + ":*"},
-		"function": {s.FunctionARN()},
-		"apis":     {arn + "apigateway:" + s.Region + "::/apis", arn + "apigateway:" + s.Region + "::/apis/*"},
-		"tags":     {arn + "apigateway:" + s.Region + "::/tags/*"},
-		"any":      {"*"},
+		"function":   {s.FunctionARN()},
+		"apis":       {apis, apis + "/*"},
+		"newApis":    {apis, apis + "/*/stages"},
+		"taggedApis": {apis + "/*"},
+		"partsOfApis": {apis + "/*/routes*", apis + "/*/integrations*", apis + "/*/authorizers*",
+			apis + "/*/routesettings/*"},
+		"tags": {arn + "apigateway:" + s.Region + "::/tags/*"},
+		"any":  {"*"},
 	}
 	actions := map[string]policy.Strings{
 		"tags": {"apigateway:PUT", "apigateway:POST"}, // of tags that come with a creation
@@ -122,14 +132,17 @@ func (s Stack) OperatorPolicy() policy.Document {
 			}
 		}
 	}
+	conditions := map[string]policy.Conditions{
+		"newApis":    {"StringEquals": {"aws:RequestTag/" + StackTag: {s.Name}}},
+		"taggedApis": {"StringEquals": {"aws:ResourceTag/" + StackTag: {s.Name}}},
+	}
 	document := policy.Document{Version: "2012-10-17"}
 	if s.Boundary == "" {
 		actions["role"] = slices.DeleteFunc(actions["role"],
 			func(a string) bool { return a == "iam:PutRolePermissionsBoundary" })
 	} else { // then these are for roles that have it alone
 		actions["role"] = slices.DeleteFunc(actions["role"], func(a string) bool {
-			return slices.Contains(boundable,
-				a)
+			return slices.Contains(boundable, a)
 		})
 		document.Statement = append(document.Statement, policy.Statement{
 			Sid: "BoundedRole", Effect: "Allow", Action: boundable, Resource: resources["role"],
@@ -139,7 +152,7 @@ func (s Stack) OperatorPolicy() policy.Document {
 	for _, kind := range slices.Sorted(maps.Keys(actions)) {
 		slices.Sort(actions[kind])
 		document.Statement = append(document.Statement, policy.Statement{Sid: strings.ToUpper(kind[:1]) + kind[1:],
-			Effect: "Allow", Action: actions[kind], Resource: resources[kind]})
+			Effect: "Allow", Action: actions[kind], Resource: resources[kind], Condition: conditions[kind]})
 	}
 	return policy.Document{Version: document.Version, Statement: append(document.Statement,
 		policy.Statement{Sid: "PassRole", Effect: "Allow", Action: policy.Strings{"iam:PassRole"},
