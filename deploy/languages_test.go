@@ -13,7 +13,7 @@ import (
 )
 
 // storyIn is the story with a function in another language: it is deployed by hand, answers the blank 500, is healed,
-// and uses its table.
+// and uses its table. Then it lacks a right, a route, time and its handler.
 const storyIn = `
 aws() { command aws --output text "$@"; }
 deny=$(mktemp)
@@ -28,7 +28,8 @@ aws iam put-role-policy --role-name hello --policy-name table --policy-document 
   "Resource":"arn:aws:dynamodb:*:*:table/items"}]}'
 function=$(aws lambda create-function --function-name hello --runtime $RUNTIME --handler $HANDLER --timeout 20 \
   --zip-file fileb://$ZIP --role $role --query FunctionArn)
-api=$(aws apigatewayv2 create-api --name hello --protocol-type HTTP --target $function --query ApiId)
+api=$(aws apigatewayv2 create-api --name hello --protocol-type HTTP --target $function --route-key 'ANY /items' \
+  --query ApiId)
 url=$(aws apigatewayv2 get-api --api-id $api --query ApiEndpoint)/\$default/items
 ask() { what=$1; shift; echo "$what: $(curl -s -w ' %{http_code}' "$@" $url)"; }
 ask blank
@@ -40,13 +41,22 @@ aws lambda add-permission --function-name hello --statement-id apigateway --acti
 ask healed
 ask made -X POST -H 'Content-Type: application/json' -d '{"id":"a","n":1.5}'
 ask listed
-aws lambda update-function-configuration --function-name hello --handler wrong.handler >$deny
-until [ "$(aws lambda get-function --function-name hello \
-  --query Configuration.LastUpdateStatus)" = Successful ]; do :; done
+echo "missing: $(curl -s -w ' %{http_code}' $url/a)"
+aws iam delete-role-policy --role-name hello --policy-name table
+ask denied
+configure() {
+  aws lambda update-function-configuration --function-name hello "$@" >$deny
+  until [ "$(aws lambda get-function --function-name hello \
+    --query Configuration.LastUpdateStatus)" = Successful ]; do :; done
+}
+configure --handler lambda_function.sleeper --timeout 1
+ask slow
+configure --handler wrong.handler
 ask crashing
-until aws logs filter-log-events --log-group-name /aws/lambda/hello --query 'events[].[message]' >$deny; do :; done
-until grep ImportModuleError $deny; do
-  aws logs filter-log-events --log-group-name /aws/lambda/hello --query 'events[].[message]' >$deny
+for line in AccessDeniedException 'Task timed out' ImportModuleError; do
+  until grep "$line" $deny; do
+    aws logs filter-log-events --log-group-name /aws/lambda/hello --query 'events[].[message]' >$deny
+  done
 done
 rm $deny
 `
@@ -61,6 +71,7 @@ func TestProofLanguages(t *testing.T) {
 	if err == nil {
 		_, err = io.WriteString(file, `import decimal
 import json
+import time
 
 import boto3
 
@@ -72,6 +83,10 @@ def lambda_handler(event, context):
         table.put_item(Item=json.loads(event["body"], parse_float=decimal.Decimal))
         return {"statusCode": 201}
     return {"items": table.scan()["Items"]} if event.get("rawPath") else "Hello from Lambda!"
+
+
+def sleeper(event, context):
+    time.sleep(60)
 `)
 	}
 	if err == nil {
@@ -92,6 +107,9 @@ def lambda_handler(event, context):
 	for _, want := range []string{
 		"blank: " + internal, `"Hello from Lambda!"`, `healed: {"items": []} 200`, "made:  201",
 		`listed: {"items": [{"id": "a", "n": 1.5}]} 200`, "crashing: " + internal,
+		`missing: {"message":"Not Found"} 404`, "denied: " + internal, "slow: " + internal, "not authorized to perform: " +
+			"dynamodb:Scan on resource: arn:aws:dynamodb:us-east-1:123456789012:table/items because no " +
+			"identity-based policy allows the dynamodb:Scan action", "Task timed out after 1.00 seconds",
 		"[ERROR] Runtime.ImportModuleError: Unable to import module 'wrong': No module named 'wrong'",
 	} {
 		if !strings.Contains(out, want) {

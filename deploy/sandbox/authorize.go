@@ -230,7 +230,7 @@ func (x *exchange) ask(a *apigatewayv2.GetAuthorizerOutput, given []string) (d d
 	if err != nil {
 		return d, failed("The authorizer names no function that is there: %v", err)
 	}
-	if err := x.mayInvoke("authorizer", functionARN(f.Region, f.Function, f.Qualifier), a.AuthorizerCredentialsArn,
+	if err := x.mayInvoke("authorizer", f, a.AuthorizerCredentialsArn,
 		[]string{x.policyAPI().Authorizer(*a.AuthorizerId)}); err != nil {
 		return d, err
 	}

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -50,6 +51,8 @@ func (s *Sandbox) serveDomain(w http.ResponseWriter, r *http.Request) bool {
 	if rest, ok := strings.CutPrefix(path, domainPath); ok {
 		host, path, _ = strings.Cut(rest, "/")
 		path = "/" + path
+	} else if net.ParseIP(host) != nil {
+		return false // as calls of AWS come
 	}
 	all, err := s.domains(r.Context())
 	if err != nil {

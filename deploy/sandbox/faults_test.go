@@ -118,7 +118,7 @@ esac
 // TestNothingOutlives: processes of a function that was changed or deleted, and what they started, end with the sandbox
 // at the latest.
 func TestNothingOutlives(t *testing.T) {
-	s := start(t, Options{Settling: time.Millisecond})
+	s := start(t, Options{Settling: -1})
 	w := enter(t, s)
 	w.function(packed(t, "bootstrap", "#!/bin/sh\nsleep 4711 &\nexit 1\n", 0o755))
 	w.invoked("/x")

@@ -71,7 +71,7 @@ func (x *exchange) toFunction(i types.Integration, limit time.Duration) (*http.R
 	if err != nil {
 		return nil, failed("The integration names no function that is there: %v", err)
 	}
-	if why := x.mayInvoke("integration", functionARN(f.Region, f.Function, f.Qualifier), i.CredentialsArn,
+	if why := x.mayInvoke("integration", f, i.CredentialsArn,
 		x.policyAPI().Presented(*x.stage.StageName, *x.route.RouteKey, x.r.Method, x.path)); why != nil {
 		return nil, why
 	}
@@ -148,9 +148,11 @@ func (x *exchange) toHTTP(i types.Integration, limit time.Duration) (*http.Respo
 
 // mayInvoke judges whether API Gateway may invoke a function: by the role that the integration or authorizer names, or
 // by the function's policy.
-func (x *exchange) mayInvoke(what, arn string, credentials *string, sources []string) error {
-	why := ""
-	if credentials != nil && *credentials != "" {
+func (x *exchange) mayInvoke(what string, f gateway.Target, credentials *string, sources []string) error {
+	why, arn := "", functionARN(f.Region, f.Function, f.Qualifier)
+	if _, err := x.s.configuration(x.r.Context(), f.Region, f.Function, f.Qualifier); errors.Is(err, errGone) {
+		why = "there is no " + arn // which API Gateway does not tell from a policy that does not let it in
+	} else if credentials != nil && *credentials != "" {
 		if why = x.s.assumable(x.r.Context(), *credentials, gateway.Principal); why == "" {
 			why = x.s.judge(x.r.Context(), principal{arn: *credentials, owner: *credentials}, x.region,
 				demand{action: gateway.Invoke, resource: arn})

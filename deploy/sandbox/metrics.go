@@ -88,17 +88,19 @@ func (m *metrics) write() {
 	}
 }
 
-// countRequest counts a request to an API ("Working with metrics for HTTP APIs").
+// countRequest counts a request to an API, for the API and for its stage ("Working with metrics for HTTP APIs").
 func (x *exchange) countRequest(status int) {
 	if x.api == nil {
 		return
 	}
-	of := metric{x.region, "AWS/ApiGateway", "Count", fmt.Sprintf("ApiId=%s Stage=%s", *x.api.ApiId,
-		*x.stage.StageName)}
-	x.s.metrics.add(of, 1)
-	if class := status / 100; class == 4 || class == 5 {
-		of.name = fmt.Sprintf("%dxx", class)
+	api := "ApiId=" + *x.api.ApiId
+	for _, dimensions := range []string{api, api + " Stage=" + *x.stage.StageName} {
+		of := metric{x.region, "AWS/ApiGateway", "Count", dimensions}
 		x.s.metrics.add(of, 1)
+		if class := status / 100; class == 4 || class == 5 {
+			of.name = fmt.Sprintf("%dxx", class)
+			x.s.metrics.add(of, 1)
+		}
 	}
 }
 

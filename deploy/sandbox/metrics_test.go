@@ -29,16 +29,26 @@ func TestMetrics(t *testing.T) {
 	client := cloudwatch.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &w.URL, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 	var queries []types.MetricDataQuery
-	want := map[string]float64{"Count": 5, "4xx": 1, "5xx": 3, "Invocations": 2, "Errors": 1, "Throttles": 1}
-	for name := range want {
-		metric := &types.Metric{Namespace: aws.String("AWS/Lambda"), MetricName: &name,
-			Dimensions: []types.Dimension{{Name: aws.String("FunctionName"), Value: &w.name}}}
-		if strings.Contains(name, "xx") || name == "Count" {
+	want := map[string]float64{}
+	for _, of := range []struct {
+		name, dimensions string
+		value            float64
+	}{
+		{"Count", "ApiId", 5}, {"4xx", "ApiId", 1}, {"5xx", "ApiId", 3},
+		{"Count", "ApiId Stage", 5}, {"4xx", "ApiId Stage", 1}, {"5xx", "ApiId Stage", 3},
+		{"Invocations", "FunctionName", 2}, {"Errors", "FunctionName", 1}, {"Throttles", "FunctionName", 1},
+	} {
+		label := of.name + " " + of.dimensions
+		want[label] = of.value
+		metric := &types.Metric{Namespace: aws.String("AWS/Lambda"), MetricName: &of.name}
+		if strings.Contains(label, "ApiId") {
 			metric.Namespace = aws.String("AWS/ApiGateway")
-			metric.Dimensions = []types.Dimension{{Name: aws.String("ApiId"), Value: &api},
-				{Name: aws.String("Stage"), Value: aws.String("dev")}}
 		}
-		queries = append(queries, types.MetricDataQuery{Id: aws.String("m" + strings.ToLower(name)), Label: &name,
+		for _, name := range strings.Fields(of.dimensions) {
+			metric.Dimensions = append(metric.Dimensions, types.Dimension{Name: &name, Value: aws.String(
+				map[string]string{"ApiId": api, "Stage": "dev", "FunctionName": w.name}[name])})
+		}
+		queries = append(queries, types.MetricDataQuery{Id: aws.String(fmt.Sprint("m", len(queries))), Label: &label,
 			MetricStat: &types.MetricStat{Metric: metric, Period: aws.Int32(3600), Stat: aws.String("Sum")}})
 	}
 	got := map[string]float64{}

@@ -23,7 +23,8 @@ var Stays = []Difference{
 		"and /opt does not hold its interpreter; /tmp also shows what runs the function, and is empty again when its " +
 		"process starts again; elsewhere folders that LAMBDA_TASK_ROOT and SANDBOX_OPT name, and this machine's /tmp",
 		"read-only, and 512 MB to 10 GB of a function's own"},
-	{"memory", "measured every 10 ms without the files that a process maps, and not on macOS and Windows", "all of it"},
+	{"memory", "measured every 10 ms without the files that a process maps, and not on macOS and Windows; a limit of " +
+		"the container's in Docker", "all of it"},
 	{"a function URL's CORS settings", "ignored", "served"},
 	{"exports of an API", "in JSON, with extensions", "in YAML too, and without them"},
 	{"extensions", "started with the function, told of events and killed with it, with a /tmp of their own; not in " +

@@ -188,7 +188,7 @@ type world struct {
 func open(t testing.TB) *world {
 	t.Helper()
 	shared.Do(func() {
-		shared.s, shared.err = Start(context.Background(), Options{Log: &shared.log, Settling: time.Millisecond})
+		shared.s, shared.err = Start(context.Background(), Options{Log: &shared.log, Settling: -1})
 	})
 	if errors.Is(shared.err, ErrNoMoto) {
 		storetest.Lacks(t, "moto", shared.err)

@@ -147,6 +147,9 @@ func (e *environment) handle(v *event) Outcome {
 	begin := time.Now()
 	var problem *fault
 	initTook := ""
+	e.mu.Lock()
+	e.tail = nil
+	e.mu.Unlock()
 	if !e.runtime.asks(timeout) { // a runtime may also have ended since it answered
 		limit, phase := timeout, "invoke"
 		if e.fresh {
@@ -164,7 +167,9 @@ func (e *environment) handle(v *event) Outcome {
 	e.fresh = false
 	e.caughtUp()
 	e.mu.Lock()
-	e.tail, e.current = nil, v
+	if e.current = v; problem == nil { // else its log is what tells why
+		e.tail = nil
+	}
 	e.mu.Unlock()
 	e.line("START RequestId: %s Version: %s", v.id, *e.pool.config.Version)
 	o := Outcome{Failed: true, Version: *e.pool.config.Version}

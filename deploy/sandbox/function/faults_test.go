@@ -216,6 +216,21 @@ func TestOddErrors(t *testing.T) {
 	}
 }
 
+// TestTailOfFailedStart: who invokes a function that does not start is told why by the end of its log.
+func TestTailOfFailedStart(t *testing.T) {
+	w := open(t)
+	f := w.function("python3.12", "app.handler", files{"app.py": "import nosuchthing\n"}, nil)
+	for _, when := range []string{"the first event", "the next event"} {
+		t.Run(when, func(t *testing.T) {
+			o, _ := w.invoke(f, `{}`)
+			if tail := string(o.Tail); !strings.Contains(tail, "No module named 'nosuchthing'") ||
+				!strings.Contains(tail, "START RequestId: ") || !strings.Contains(tail, "REPORT RequestId: ") {
+				t.Errorf("the tail is %s", tail)
+			}
+		})
+	}
+}
+
 // TestLateException: an exception after the answer ends the process then, not with the next event.
 func TestLateException(t *testing.T) {
 	w := open(t)
