@@ -6,19 +6,33 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 )
 
-// SelectRoute selects a route as HTTP APIs do ("Routing API requests", API Gateway developer guide): one that matches
-// the whole path, else the longest greedy one, else $default; literal parts before variables, and a method before ANY.
+// SelectRoute selects a route as HTTP APIs do, see [Select], and returns it with the values of its path variables; nil
+// if none matches.
 func SelectRoute(routes []types.Route, method, path string) (*types.Route, map[string]string) {
-	var best *types.Route
-	var bestRank string
-	var bestValues map[string]string
-	for i := range routes {
-		rank, values, ok := matchRoute(*routes[i].RouteKey, method, path)
-		if ok && (best == nil || rank > bestRank) {
-			best, bestRank, bestValues = &routes[i], rank, values
+	keys := make([]string, len(routes))
+	for i, route := range routes {
+		keys[i] = *route.RouteKey
+	}
+	i, values := Select(keys, method, path)
+	if i < 0 {
+		return nil, nil
+	}
+	return &routes[i], values
+}
+
+// Select selects a route by its key as HTTP APIs do ("Routing API requests", API Gateway developer guide): one that
+// matches the whole path, else the longest greedy one, else $default; literal parts before variables, and a method
+// before ANY. It returns the index of the key, -1 if none matches, and the values of the path variables.
+func Select(keys []string, method, path string) (best int, values map[string]string) {
+	best = -1
+	bestRank := ""
+	for i, key := range keys {
+		rank, of, ok := matchRoute(key, method, path)
+		if ok && (best < 0 || rank > bestRank) {
+			best, bestRank, values = i, rank, of
 		}
 	}
-	return best, bestValues
+	return best, values
 }
 
 // matchRoute matches a route key. The better match has the greater rank: for each part of the path 3 where it is
