@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,9 +22,10 @@ import (
 	"example.com/portable-notes/deploy/call"
 )
 
-// Cloud makes calls of AWS that are values: inputs of the SDK.
+// Cloud makes calls of AWS that are values: inputs of the SDK. Call is safe for use by many goroutines.
 type Cloud struct {
 	cfg     aws.Config
+	mu      sync.Mutex               // guards read, writes and deploys
 	clients map[string]reflect.Value // by the service's package
 	once    map[string]reflect.Value // the same, which send a call once only
 	read    map[string]any           // what was read since the last change
@@ -78,9 +80,10 @@ func (c *Cloud) Do(ctx context.Context, input any) (answer any, err error) {
 	return answer, Explained(err)
 }
 
-// IsWrite reports whether an operation changes something. Those that do not begin with Get, List or Describe.
+// IsWrite reports whether an operation changes something. Those that do not begin with Get, List,
+// Describe or Export.
 func IsWrite(operation string) bool {
-	return !slices.ContainsFunc([]string{"Get", "List", "Describe"}, func(prefix string) bool {
+	return !slices.ContainsFunc([]string{"Get", "List", "Describe", "Export"}, func(prefix string) bool {
 		return strings.HasPrefix(operation, prefix)
 	})
 }
@@ -91,17 +94,22 @@ func (c *Cloud) Call(ctx context.Context, input any) (any, error) {
 	command := call.Command(input)
 	clients := c.clients
 	if IsWrite(operation) {
+		c.mu.Lock()
 		clear(c.read)
+		c.mu.Unlock()
 		if c.Said != nil {
 			c.Said(input)
 		}
-		if operation == "CreateApi" || operation == "CreateIntegration" { // a second one would be a twin
+		// a second API or integration would be a twin, and a function may do anything
+		if slices.Contains([]string{"CreateApi", "CreateIntegration", "Invoke"}, operation) {
 			clients = c.once
 		}
-	} else if known, ok := c.read[command]; ok {
+	} else if known, ok := c.known(command); ok {
 		return known, nil
 	}
 	all, err := pages(ctx, clients[service].MethodByName(operation), reflect.ValueOf(input), service)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
 	case !IsWrite(operation) && err == nil:
 		c.read[command] = all
@@ -113,6 +121,14 @@ func (c *Cloud) Call(ctx context.Context, input any) (any, error) {
 		}
 	}
 	return all, err
+}
+
+// known returns what a call answered before.
+func (c *Cloud) known(command string) (answer any, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	answer, ok = c.read[command]
+	return answer, ok
 }
 
 // pages makes a call, and makes it again for each further page of its answer.

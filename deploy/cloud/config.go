@@ -17,8 +17,11 @@ import (
 
 // Open reads the settings of the AWS SDK and returns a cloud for them. It is an error if some endpoints are on this
 // machine and others are not.
-func Open(ctx context.Context) (*Cloud, aws.Config, error) {
-	cfg, err := LoadConfig(ctx)
+func Open(ctx context.Context) (*Cloud, aws.Config, error) { return OpenIn(ctx, "") }
+
+// OpenIn is as Open, with a region for settings that have none.
+func OpenIn(ctx context.Context, region string) (*Cloud, aws.Config, error) {
+	cfg, err := loadConfig(ctx, region)
 	if err != nil {
 		return nil, cfg, err
 	}
@@ -35,13 +38,18 @@ func WithConfig(ctx context.Context, cfg aws.Config) context.Context {
 }
 
 // LoadConfig reads the settings of the AWS SDK: environment, profiles, roles.
-func LoadConfig(ctx context.Context) (aws.Config, error) {
+func LoadConfig(ctx context.Context) (aws.Config, error) { return loadConfig(ctx, "") }
+
+func loadConfig(ctx context.Context, region string) (aws.Config, error) {
 	if cfg, ok := ctx.Value(configKey{}).(aws.Config); ok {
 		return cfg, nil
 	}
 	cfg, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
 		return cfg, fmt.Errorf("the AWS settings cannot be read: %w", err)
+	}
+	if cfg.Region == "" {
+		cfg.Region = region
 	}
 	if cfg.Region == "" {
 		return cfg, errors.New("no AWS region is set: set AWS_REGION, such as AWS_REGION=eu-central-1, or a profile")

@@ -65,6 +65,15 @@ func Code(err error) string {
 	return ""
 }
 
+// Message returns what AWS says of an error, or all that err says where no service answered.
+func Message(err error) string {
+	var e smithy.APIError
+	if errors.As(err, &e) {
+		return e.ErrorMessage()
+	}
+	return fmt.Sprint(err)
+}
+
 // IsAmbiguous reports whether a call may have taken place although it failed: no answer of the service says that it did
 // not.
 func IsAmbiguous(err error) bool {
