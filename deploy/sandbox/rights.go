@@ -130,8 +130,8 @@ func (s *Sandbox) identityContext(ctx context.Context, c *call) map[string]strin
 }
 
 // tagContext is what conditions on a call of API Gateway may ask about tags: those of the request, and those of the API
-// or stage that it is about. Routes, integrations and authorizers have none ("API Gateway resources that can be tagged",
-// API Gateway developer guide).
+// or stage that it is about. Routes, integrations and authorizers have none (API Gateway developer guide, "API Gateway
+// resources that can be tagged").
 func (s *Sandbox) tagContext(ctx context.Context, c *call, requested any) map[string]string {
 	asked := map[string]string{}
 	if tags, ok := requested.(map[string]any); ok {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -160,7 +161,7 @@ func (x *exchange) mayCallURL(u functionURL) bool {
 func withConcurrency(s *Sandbox, c *call, next func() answer) answer {
 	name, _ := c.function()
 	a := next()
-	path := strings.TrimSuffix(c.URL.Path, "/") + "/concurrency"
+	path := "/2019-09-30/functions/" + url.PathEscape(name) + "/concurrency"
 	reserved, err := s.moto.do(c.Context(), http.MethodGet, path, c.Header, nil)
 	var told struct{ ReservedConcurrentExecutions *int }
 	if err != nil || name == "" || !reserved.ok() || json.Unmarshal(reserved.body, &told) != nil ||

@@ -248,7 +248,8 @@ func TestLateException(t *testing.T) {
 		t.Fatal(err)
 	}
 	// nobody tells when another one's process ends
-	for end := time.Now().Add(30 * time.Second); process.Signal(syscall.Signal(0)) == nil; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); process.Signal(syscall.Signal(0)) == nil; time.Sleep(
+		time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it runs on")
 		}
