@@ -33,8 +33,11 @@ func API(ctx context.Context, c *cloud.Cloud, api gateway.API) (f gateway.Facts,
 	} {
 		answer, err := c.Do(ctx, list.input)
 		if cloud.IsNotFound(err) {
-			return f, fmt.Errorf("there is no HTTP API %s in %s: aws apigatewayv2 get-apis lists those that are there",
-				*id, c.Region())
+			return f, fmt.Errorf(
+				"there is no HTTP API %s in %s: aws apigatewayv2 get-apis lists those that are there",
+				*id,
+				c.Region(),
+			)
 		}
 		if err == nil {
 			err = cloud.Decode(cloud.Search("Items", answer), list.into)

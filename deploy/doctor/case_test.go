@@ -1,0 +1,128 @@
+package doctor
+
+import (
+	"time"
+
+	"example.com/portable-notes/deploy/gateway"
+	"example.com/portable-notes/deploy/policy"
+)
+
+const account = "123456789012"
+
+func seen[T any](call, of string, value T) Fact[T] { return Fact[T]{Call: call, Of: of, Value: &value} }
+
+func lost[T any](call, of, kind, code, message string) Fact[T] {
+	return Fact[T]{Call: call, Of: of, Error: &Failure{kind, code, message}}
+}
+
+// statement is one of a function's policy, as AddPermission writes it.
+func statement(sid, source string) policy.Statement {
+	return policy.Statement{
+		Sid: sid, Effect: "Allow", Action: policy.Strings{gateway.Invoke},
+		Principal: &policy.Principal{Names: map[string]policy.Strings{"Service": {gateway.Principal}}},
+		Resource:  policy.Strings{"arn:aws:lambda:us-east-1:" + account + ":function:notes"},
+		Condition: policy.Conditions{"ArnLike": {"AWS:SourceArn": {source}}},
+	}
+}
+
+func granting(statements ...policy.Statement) Fact[policy.Document] {
+	return seen("lambda:GetPolicy", "notes", policy.Document{Version: "2012-10-17", Statement: statements})
+}
+
+// healthy is a case of an API that works: two routes of one stage, on one function.
+func healthy() *Case {
+	return &Case{
+		Version: CaseVersion, At: time.Date(2026, 11, 27, 9, 41, 7, 0, time.UTC), Program: "deploy", Sent: "1 GET",
+		Asked: Asked{
+			Method:     "GET",
+			URL:        "https://a1.execute-api.us-east-1.amazonaws.com/dev/notes",
+			Path:       "/dev/notes",
+			Host:       "a1.execute-api.us-east-1.amazonaws.com",
+			API:        "a1",
+			Region:     "us-east-1",
+			Configured: "us-east-1",
+		},
+		Answer: seen("request", "GET", Answer{Status: 200, RequestID: "Abc=", Millis: 34,
+			Headers: map[string]string{"apigw-requestid": "Abc="}}),
+		Caller: seen("sts:GetCallerIdentity", "", Identity{"arn:aws:iam::" + account + ":user/anna", account, "aws"}),
+		API:    seen("apigateway:GetApi", "a1", API{ID: "a1", Name: "notes", Protocol: "HTTP"}),
+		Stages: seen("apigateway:GetStages", "a1", []Stage{{Name: "dev", AutoDeploy: true, Deployment: "d1",
+			AccessLog: &AccessLog{
+				Destination: "arn:log",
+				Format: "$context.integrationErrorMessage $context.routeKey " +
+					"$context.authorizer.error $context.integration.requestId $context.integration.integrationStatus",
+			}}}),
+		Routes: seen("apigateway:GetRoutes", "a1", []Route{
+			{ID: "r1", Key: "GET /notes", Target: "integrations/i1"},
+			{ID: "r2", Key: "ANY /notes/{id}", Target: "integrations/i1"}}),
+		Integrations: seen(
+			"apigateway:GetIntegrations",
+			"a1",
+			[]Integration{{ID: "i1", Type: "AWS_PROXY", Method: "POST",
+				URI: "arn:aws:lambda:us-east-1:" + account + ":function:notes", PayloadFormat: "2.0"}},
+		),
+		Authorizers: seen("apigateway:GetAuthorizers", "a1", []Authorizer{}),
+		Functions: []Function{{
+			Target: gateway.Target{Region: "us-east-1", Account: account, Function: "notes"},
+			Configuration: seen("lambda:GetFunction", "notes", Configuration{Name: "notes", Runtime: "python3.12",
+				Handler: "app.handler", State: "Active", Update: "Successful", Modified: "2026-11-27T09:10:00.000+0000",
+				Timeout: 3, Memory: 128, LogGroup: "/aws/lambda/notes", Architectures: []string{"x86_64"},
+				Variables: []Variable{{Name: "TABLE"}}}),
+			Policy:  granting(statement("api", "arn:aws:execute-api:us-east-1:"+account+":a1/*/*")),
+			Aliases: seen("lambda:ListAliases", "notes", []Alias{}),
+		}},
+		Calls: 9, Seconds: 0.5,
+	}
+}
+
+// answers sets the answer to one of API Gateway's own.
+func (c *Case) answers(status int, message string) {
+	c.Answer.Value.Status, c.Answer.Value.Body = status, `{"message":"`+message+`"}`
+}
+
+// blank sets the answer to the blank 500.
+func blank(c *Case) { c.answers(500, "Internal Server Error") }
+
+// asks sets the request.
+func (c *Case) asks(method, path string) {
+	c.Asked.Method, c.Asked.Path = method, path
+	c.Asked.URL = "https://" + c.Asked.Host + path
+}
+
+func (c *Case) function() *Function       { return &c.Functions[0] }
+func (c *Case) integration() *Integration { return &(*c.Integrations.Value)[0] }
+func (c *Case) stage() *Stage             { return &(*c.Stages.Value)[0] }
+
+// policy sets the policy of the function, after a blank 500.
+func (c *Case) policy(statements ...policy.Statement) {
+	blank(c)
+	c.function().Policy = granting(statements...)
+}
+
+// to sets the qualifier of the integration and the function.
+func (c *Case) to(qualifier string) {
+	c.integration().URI += ":" + qualifier
+	c.function().Target.Qualifier = qualifier
+	c.function().Policy = lost[policy.Document]("lambda:GetPolicy", "notes:"+qualifier, Missing,
+		"ResourceNotFoundException", "")
+}
+
+// fails sets what came of invoking the function.
+func (c *Case) fails(kind, message string, log ...string) {
+	blank(c)
+	c.Invocation = seen(
+		"lambda:Invoke",
+		"notes",
+		Invocation{Function: "notes", RequestID: "x", Failed: true, Type: kind,
+			Message: message, Log: log},
+	)
+}
+
+// returns sets the shape of what the function returned.
+func (c *Case) returns(s Shape) {
+	blank(c)
+	c.Invocation = seen("lambda:Invoke", "notes", Invocation{Function: "notes", RequestID: "x", Shape: s})
+}
+
+// arn is a source ARN of the API.
+func arn(rest string) string { return "arn:aws:execute-api:us-east-1:" + account + ":" + rest }

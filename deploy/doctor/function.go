@@ -1,0 +1,350 @@
+package doctor
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+)
+
+// checkFunctions judges the state of each function once.
+func checkFunctions(v *view, r *result) {
+	for i := range v.Functions {
+		f := &v.Functions[i]
+		hideFact(r, f.Configuration, "would.function")
+		if c := f.Configuration.Value; c != nil {
+			some := v.pairsWith(f)
+			before := len(r.findings)
+			r.state(f, c, some)
+			if len(r.findings) == before && (v.selected == nil || slices.Contains(some, v.selected)) {
+				r.pass("pass.function", values{"function": f.name(), "modified": short(c.Modified)})
+			}
+		}
+	}
+}
+
+// short is a time of AWS to the minute.
+func short(at string) string { return strings.Replace(at[:min(len(at), 16)], "T", " ", 1) }
+
+func (f *Function) name() string {
+	if f.Target.Qualifier != "" {
+		return f.Target.Function + ":" + f.Target.Qualifier
+	}
+	return f.Target.Function
+}
+
+// pairsWith are the routes that invoke a function.
+func (v *view) pairsWith(f *Function) (some []*pair) {
+	for _, p := range v.pairs {
+		if p.function == f {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
+// state judges a function's state, its last update and its concurrency.
+func (r *result) state(f *Function, c *Configuration, pairs []*pair) {
+	mine := r.selected != nil && slices.Contains(pairs, r.selected)
+	one := func(cause string, field, value, reason string, statuses ...int) found {
+		return found{cause: cause, pairs: pairs, explains: mine && r.failed(statuses...),
+			values:   values{"function": f.name(), "reason": strings.TrimSpace(reason), "value": value},
+			evidence: []Evidence{{f.Configuration.Call, f.Configuration.Of, field, value, ""}}}
+	}
+	reason := c.StateReasonCode + " " + c.StateReason
+	switch c.State {
+	case "Pending":
+		r.find(one("function.pending", "State", c.State, reason, 500, 503))
+	case "Inactive":
+		r.find(one("function.inactive", "State", c.State, reason, 500, 503))
+	case "Failed":
+		r.find(one("function.failed", "State", c.State, reason, 500, 503))
+	}
+	switch c.Update {
+	case "InProgress":
+		r.find(one("function.updating", "LastUpdateStatus", c.Update, ""))
+	case "Failed":
+		r.find(one("function.update-failed", "LastUpdateStatus", c.Update, c.UpdateReasonCode+" "+c.UpdateReason))
+	}
+	if c.Concurrency != nil && *c.Concurrency == 0 {
+		f := one("function.concurrency-zero", "ReservedConcurrentExecutions", "0", "", 500, 503, 429)
+		f.fix = []Fix{r.aws(false, "fix.concurrency", nil,
+			&lambda.DeleteFunctionConcurrencyInput{FunctionName: aws.String(c.Name)})}
+		r.find(f)
+	}
+}
+
+// reasons are what Lambda says as it refuses to invoke a function, and the cause ("Invoke", Lambda API reference).
+var reasons = []struct{ code, message, cause string }{
+	{"TooManyRequestsException", "", "function.throttled"},
+	{"KMS", "", "function.kms"},
+	{"AccessDeniedException", "cannot be assumed by Lambda", "function.role"},
+	{"InvalidParameterValueException", "cannot be assumed by Lambda", "function.role"},
+	{"EFS", "", "function.efs"},
+	{"SnapStart", "", "function.snapstart"},
+	{"CodeArtifactUserPendingException", "", "function.pending"},
+	{"ResourceConflictException", "Pending", "function.pending"},
+	{"ResourceConflictException", "Inactive", "function.inactive"},
+	{"ResourceConflictException", "Failed", "function.failed"},
+	{"ResourceNotReadyException", "", "function.inactive"},
+	{"", "", "function.refused"},
+}
+
+// checkInvocation judges what came of invoking the function directly.
+func checkInvocation(v *view, r *result) {
+	i := v.Invocation
+	p := v.selected
+	switch {
+	case i.Error != nil && i.Error.Kind == Denied && !strings.Contains(i.Error.Message, "cannot be assumed"):
+		r.hide(i.Call, i.Of, i.Error, "would.invocation")
+	case i.Error != nil && i.Error.Kind != Missing:
+		r.refused(i, p)
+	case i.Seen() && i.Value.Failed:
+		r.broken(i, p)
+	case i.Seen():
+		r.pass("pass.invocation", values{"function": i.Value.Function, "millis": i.Value.Millis})
+	case v.Asked.Method != "" && p != nil && p.invokes() && v.answer() != nil && v.answer().Status >= 500:
+		if v.Asked.NoInvoke {
+			r.skip("skip.invocation.flag", nil)
+		} else if !Safe(v.Asked.Method) {
+			r.skip("skip.invocation.method", values{"method": v.Asked.Method})
+		}
+	}
+}
+
+// Safe reports whether a method changes nothing (RFC 9110, section 9.2.1), so that a function may be invoked for it.
+func Safe(method string) bool { return slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, method) }
+
+// refused tells why Lambda does not invoke the function, unless its state told already.
+func (r *result) refused(i Fact[Invocation], p *pair) {
+	for _, reason := range reasons {
+		if !strings.HasPrefix(i.Error.Code, reason.code) || !strings.Contains(i.Error.Message, reason.message) {
+			continue
+		}
+		told := slices.ContainsFunc(r.findings, func(f Finding) bool {
+			return f.Cause == reason.cause ||
+				f.Cause == "function.concurrency-zero" && reason.cause == "function.throttled"
+		})
+		if !told {
+			r.find(found{cause: reason.cause, pairs: r.alike(p), explains: r.explains(p, 500, 503),
+				values:   values{"function": i.Of, "reason": i.Error.Message, "value": i.Error.Code},
+				evidence: []Evidence{{i.Call, i.Of, i.Error.Code, i.Error.Message, ""}}})
+		}
+		return
+	}
+}
+
+// alike are the routes that invoke the same function as one.
+func (r *result) alike(p *pair) []*pair {
+	if p == nil || p.function == nil {
+		return nil
+	}
+	return r.pairsWith(p.function)
+}
+
+// errors are the errors of functions, by their type and what their message says, and the cause. The first that fits is
+// taken. Types are those of Lambda's runtimes ("Troubleshoot invocation issues in Lambda").
+var errorKinds = []struct{ kind, message, cause string }{
+	{"Extension.", "", "code.layer"},
+	{"Runtime.InvalidEntrypoint", "exec format error", "code.architecture"},
+	{"Runtime.InvalidEntrypoint", "permission denied", "code.not-executable"},
+	{"Runtime.InvalidEntrypoint", "no such file", "code.dynamic-link"},
+	{"Runtime.InvalidEntrypoint", "", "code.bootstrap"},
+	{"Runtime.ImportModuleError", "", "code.import"},
+	{"Runtime.UserCodeSyntaxError", "", "code.import"},
+	{"Runtime.HandlerNotFound", "", "code.handler"},
+	{"Runtime.MalformedHandlerName", "", "code.handler"},
+	{"Runtime.BuiltInModuleConflict", "", "code.handler"},
+	{"Runtime.CallbackHandlerDeprecated", "", "code.callback"},
+	{"Function.ResponseSizeTooLarge", "", "response.too-large"},
+	{"Runtime.MarshalError", "", "response.body"},
+	{"", "signal: killed", "code.memory"},
+	{"Runtime.OutOfMemory", "", "code.memory"},
+	{"Sandbox.Timedout", "", "code.timeout"},
+	{"", "Task timed out", "code.timeout"},
+	{"Runtime.ExitError", "", "code.crash"},
+	{"Runtime.Unknown", "", "code.crash"},
+	{"", "", "code.error"},
+}
+
+// variable is the name of a missing variable of the environment, in the errors of Python and Node.
+var variable = regexp.MustCompile(`^'?([A-Z][A-Z0-9_]{2,})'?$`)
+
+// broken tells of the function's own error.
+func (r *result) broken(i Fact[Invocation], p *pair) {
+	e := *i.Value
+	f := found{pairs: r.alike(p), explains: r.explains(p, 500, 503), values: values{"function": e.Function,
+		"type": e.Type, "message": e.Message, "trace": e.Trace, "millis": e.Millis}}
+	for _, kind := range errorKinds {
+		if strings.HasPrefix(e.Type, kind.kind) && strings.Contains(e.Message, kind.message) {
+			f.cause = kind.cause
+			break
+		}
+	}
+	during := slices.ContainsFunc(e.Log, func(line string) bool { return strings.Contains(line, "INIT_REPORT") })
+	if c := p.configuration(); c != nil {
+		f.values["handler"], f.values["runtime"] = c.Handler, c.Runtime
+		f.values["memory"], f.values["timeout"] = c.Memory, c.Timeout
+		f.values["architecture"] = strings.Join(c.Architectures, ", ")
+		f.fix = r.codeFix(f.cause, c)
+	}
+	switch name := variable.FindStringSubmatch(e.Message); {
+	case e.Type == "KeyError" && name != nil && !p.has(name[1]):
+		f.cause, f.values["variable"] = "code.settings", name[1]
+	case during && f.cause == "code.timeout":
+		f.cause = "code.init-timeout"
+	case during && (f.cause == "code.error" || f.cause == "code.crash"):
+		f.cause = "code.init"
+	case f.cause == "code.error" && r.synthetic(p):
+		f.level, f.certainty = Note, Likely
+		f.explains = false
+	}
+	f.evidence = []Evidence{{i.Call, i.Of, e.Type, e.Message, ""}}
+	if e.Trace != "" {
+		f.evidence = append(f.evidence, Evidence{i.Call, i.Of, "stackTrace", e.Trace, ""})
+	}
+	for _, line := range e.Log {
+		f.evidence = append(f.evidence, Evidence{i.Call, i.Of, "LogResult", line, ""})
+	}
+	r.find(f)
+}
+
+// codeFix is a command that heals an error of the code, where a setting alone does.
+func (r *result) codeFix(cause string, c *Configuration) []Fix {
+	in := &lambda.UpdateFunctionConfigurationInput{FunctionName: &c.Name}
+	switch cause {
+	case "code.memory":
+		in.MemorySize = aws.Int32(int32(min(2*c.Memory, 10240))) // #nosec G115 -- at most 10,240
+	case "code.timeout":
+		in.Timeout = aws.Int32(29) // below what API Gateway waits
+		if c.Timeout >= 29 {
+			return nil
+		}
+	default:
+		return nil
+	}
+	return []Fix{r.aws(false, "fix.configure", nil, in)}
+}
+
+// configuration is that of the function of a route; nil where it is not known.
+func (p *pair) configuration() *Configuration {
+	if p == nil || p.function == nil {
+		return nil
+	}
+	return p.function.Configuration.Value
+}
+
+// has reports whether the environment of the function of a route has a variable.
+func (p *pair) has(variable string) bool {
+	c := p.configuration()
+	return c == nil ||
+		slices.ContainsFunc(c.Variables, func(v Variable) bool { return v.Name == variable && !v.Empty })
+}
+
+// synthetic reports whether a direct invocation lacks what a request of the route would have: an authorizer's claims,
+// or values of the path.
+func (r *result) synthetic(p *pair) bool {
+	return p != nil &&
+		(p.route.Authorization != "" && p.route.Authorization != "NONE" || strings.Contains(p.route.Key, "{"))
+}
+
+// checkResponse judges the shape of what the function returned.
+func checkResponse(v *view, r *result) {
+	i, p := v.Invocation, v.selected
+	if !i.Seen() || i.Value.Failed || p == nil || p.integration == nil {
+		return
+	}
+	s, v2 := i.Value.Shape, p.integration.PayloadFormat == "2.0"
+	f := found{
+		pairs:    r.alike(p),
+		explains: r.explains(p, 500),
+		values: values{"function": i.Value.Function, "field": s.Wrong,
+			"value": s.StatusCode, "format": p.integration.PayloadFormat, "kind": s.Kind, "length": s.Length},
+	}
+	at := func(field, value, expected string) {
+		f.evidence = []Evidence{{i.Call, i.Of, field, value, expected}}
+	}
+	switch {
+	case s.Length > 6_291_556:
+		f.cause = "response.too-large"
+		at("bytes", fmt.Sprint(s.Length), "6291556")
+	case !s.JSON && v2, s.StatusCode == "" && !v2:
+		f.cause = "response.no-status"
+		at("statusCode", "", "200")
+	case s.StatusCode != "" && s.Status == 0:
+		f.cause = "response.status"
+		at("statusCode", s.StatusCode, "200")
+	case s.Wrong != "" && strings.HasPrefix(s.Wrong, "body is not base64"):
+		f.cause = "response.base64"
+		at("body", s.Wrong, "")
+	case s.Wrong != "" && strings.HasPrefix(s.Wrong, "body"):
+		f.cause = "response.body"
+		at("body", s.Wrong, "")
+	case s.Wrong != "":
+		f.cause = "response.headers"
+		at("headers", s.Wrong, "")
+	default:
+		return
+	}
+	r.find(f)
+}
+
+// checkApp tells of an answer of the app's own that failed.
+func checkApp(v *view, r *result) {
+	a := v.answer()
+	if a == nil || a.From != FromApp || a.Status < 400 || v.selected == nil {
+		return
+	}
+	f := found{cause: "app.answered", level: Note, explains: true, values: values{"status": a.Status, "body": a.Body,
+		"function": v.selected.named()},
+		evidence: []Evidence{{v.Answer.Call, v.Asked.URL, fmt.Sprint(a.Status), a.Body, ""}}}
+	if a.Status >= 500 {
+		f.level = Fault
+	}
+	if a.Status == 404 && v.stage.Name != "$default" && strings.Contains(a.Body, "/"+v.stage.Name+"/") {
+		f.cause, f.level, f.values["stage"] = "app.stage-in-path", Fault, v.stage.Name
+	}
+	r.find(f)
+}
+
+// checkLogs tells that the access log is off, where it would have told the cause.
+func checkLogs(v *view, r *result) {
+	a := v.answer()
+	if v.stage == nil || a == nil || a.Status < 400 || a.From != FromGateway || slices.ContainsFunc(r.findings,
+		func(f Finding) bool { return f.Explains && f.Certainty == Proved }) {
+		return
+	}
+	log := v.stage.AccessLog
+	if log == nil || log.Destination == "" {
+		r.find(
+			found{
+				cause:  "logs.access-off",
+				values: values{"stage": v.stage.Name},
+				evidence: []Evidence{{v.Stages.Call,
+					v.Asked.API, "AccessLogSettings", "", "…"}},
+			},
+		)
+		return
+	}
+	var lacks []string
+	for _, name := range []string{"integrationErrorMessage", "authorizer.error", "integration.requestId",
+		"integration.integrationStatus", "routeKey"} {
+		if !strings.Contains(log.Format, "$context."+name) {
+			lacks = append(lacks, "$context."+name)
+		}
+	}
+	if len(lacks) > 0 {
+		r.find(
+			found{
+				cause:  "logs.access-blind",
+				values: values{"stage": v.stage.Name, "lacks": strings.Join(lacks, ", ")},
+				evidence: []Evidence{
+					{v.Stages.Call, v.Asked.API, "AccessLogSettings.Format", log.Format, strings.Join(lacks, " ")},
+				},
+			},
+		)
+	}
+}

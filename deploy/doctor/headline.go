@@ -1,0 +1,111 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// reach is the index of the first link that lies in the function.
+var reach = slices.Index(links, "code")
+
+// headline answers what people ask first: who answered, whether the request reached the function, and where the log is.
+func (r *result) headline(d *Diagnosis) (lines []string) {
+	a := d.Answer
+	of := values{}
+	switch {
+	case a == nil && d.Verdict.Healthy:
+		lines = append(lines, r.say("head.api.healthy", values{"api": r.Asked.API, "routes": len(r.pairs)}))
+	case a == nil && d.Faults() == 1:
+		lines = append(lines, r.say("head.api.fault", values{"api": r.Asked.API, "routes": len(r.pairs)}))
+	case a == nil:
+		lines = append(lines, r.say("head.api.faults", values{"api": r.Asked.API, "routes": len(r.pairs),
+			"faults": d.Faults()}))
+	case a.Status == 0:
+		lines = append(lines, r.say("head.none", values{"host": r.Asked.Host}))
+	default:
+		of["status"], of["body"], of["millis"] = a.Status, a.Body, a.Millis
+		if a.Body == "" {
+			of["body"] = ""
+		}
+		line := strings.Join(strings.Fields(r.say("head."+r.giver(a.From), of)), " ")
+		lines = append(lines, line+r.reached(d))
+	}
+	if a != nil && a.Status >= 400 {
+		lines = append(lines, r.logLine(d))
+	}
+	return lines
+}
+
+// reached tells whether the request reached the function, where that is proved.
+func (r *result) reached(d *Diagnosis) string {
+	switch {
+	case d.Verdict.Healthy:
+		return r.say("head.fine", nil)
+	case d.Answer.From == FromApp:
+		return r.say("head.app-reached", nil)
+	case d.Answer.From != FromGateway:
+		return r.say("head.stop", nil)
+	}
+	for _, f := range d.Findings {
+		if f.Explains && f.Certainty == Proved && f.Level == Fault && slices.Index(links, f.Link) < reach {
+			return r.say("head.not-reached", nil)
+		}
+	}
+	return r.say("head.stop", nil)
+}
+
+// logLine tells where the log is.
+func (r *result) logLine(d *Diagnosis) string {
+	var parts []string
+	if d.Logs.Access != "" {
+		parts = append(parts, d.Logs.Access)
+	} else if r.stage != nil {
+		parts = append(parts, r.say("head.no-access-log", values{"stage": r.stage.Name}))
+	}
+	if d.Logs.Function != "" {
+		parts = append(parts, r.say("head.function-log", values{"group": d.Logs.Function}))
+	}
+	if len(parts) == 0 {
+		parts = append(parts, r.say("head.no-log", nil))
+	}
+	return r.say("head.log", values{"where": strings.Join(parts, "; ")})
+}
+
+// closing is the last line: how much was looked at.
+func (r *result) closing(d *Diagnosis) string {
+	faults := "close.faults"
+	if d.Faults() == 1 {
+		faults = "close.fault"
+	}
+	done := []string{
+		r.say(faults, values{"faults": d.Faults()}),
+		r.say("close.checks", values{"checks": len(d.Lines)}),
+		r.say("close.calls", values{"calls": d.Calls}),
+		fmt.Sprintf("%.1f s", d.Seconds),
+	}
+	if d.Sent != "" {
+		done = append(done, r.say("close.sent", values{"sent": d.Sent}))
+	}
+	if d.Invoked != "" {
+		done = append(done, r.say("close.invoked", values{"invoked": d.Invoked}))
+	}
+	at := d.At.Format("2006-01-02T15:04:05Z")
+	if d.Answer != nil && d.Answer.RequestID != "" {
+		at += ", request id " + d.Answer.RequestID
+	}
+	return strings.Join(append(done, at), " · ")
+}
+
+// giver is the word for who gave an answer, in the keys of texts.
+func (r *result) giver(f From) string {
+	if f == FromNobody || f == FromFunction || f == FromAuthorizer {
+		return "other"
+	}
+	return string(f)
+}
+
+// Label is a word of the report's layout.
+func Label(key string, l Language, count int) string {
+	return texts["label."+key].in(l, values{"count": count})
+}

@@ -1,0 +1,264 @@
+package doctor
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"example.com/portable-notes/deploy/gateway"
+)
+
+// pair is a route of a stage, with what it leads to.
+type pair struct {
+	stage       *Stage
+	route       *Route
+	integration *Integration // nil where the route has none, or it is gone
+	target      gateway.Target
+	wrong       error     // why the integration's URI names no function; nil where it does
+	function    *Function // nil where there is none to look at
+}
+
+func (p *pair) name() StageRoute { return StageRoute{p.stage.Name, p.route.Key} }
+
+// invokes reports whether the route is integrated with a Lambda function.
+func (p *pair) invokes() bool {
+	return p.integration != nil && strings.EqualFold(p.integration.Type, "AWS_PROXY") && p.integration.Subtype == ""
+}
+
+// view is a case as the checks look at it.
+type view struct {
+	*Case
+	api      gateway.API
+	pairs    []*pair // in the order of stages and routes
+	stage    *Stage  // that the request went to; nil for none
+	path     string  // of the request, without the stage
+	leftOut  bool    // the request's URL names no stage, and there is none named $default
+	selected *pair   // that the request selected; nil for none
+}
+
+// look reads a case.
+func look(c Case) *view {
+	v := &view{Case: &c}
+	id := c.Caller.Or()
+	v.api = gateway.API{Partition: id.Partition, Region: c.Asked.Region, Account: id.Account, ID: c.Asked.API}
+	if v.api.Partition == "" {
+		v.api.Partition = "aws"
+	}
+	if v.api.Account == "" && len(c.Functions) > 0 { // a function is mostly of the API's account
+		v.api.Account = c.Functions[0].Target.Account
+	}
+	stages, routes := c.Stages.Or(), c.Routes.Or()
+	for i := range stages {
+		stage := &stages[i]
+		if c.Asked.Stage != "" && stage.Name != c.Asked.Stage {
+			continue
+		}
+		deployed := named(c.Deployed, stage.Name)
+		for j := range routes {
+			if _, there := deployed.Or().Routes[routes[j].Key]; deployed.Seen() && !there {
+				continue // it is not deployed to this stage
+			}
+			if c.Asked.Route == "" || c.Asked.Route == routes[j].Key {
+				v.pairs = append(v.pairs, v.pair(stage, &routes[j]))
+			}
+		}
+	}
+	v.find(stages)
+	return v
+}
+
+// pair follows a route to what it leads to.
+func (v *view) pair(stage *Stage, route *Route) *pair {
+	p := &pair{stage: stage, route: route}
+	id, _ := strings.CutPrefix(route.Target, "integrations/")
+	integrations := v.Integrations.Or()
+	if i := slices.IndexFunc(integrations, func(i Integration) bool { return i.ID == id }); i >= 0 {
+		p.integration = &integrations[i]
+	}
+	if p.invokes() {
+		p.target, p.wrong = gateway.ParseURI(p.integration.URI, stage.Variables)
+		p.function = v.function(p.target)
+	}
+	return p
+}
+
+// function is what is known of a function; nil where it was not looked at.
+func (v *view) function(t gateway.Target) *Function {
+	if i := slices.IndexFunc(v.Functions, func(f Function) bool { return f.Target == t }); i >= 0 {
+		return &v.Functions[i]
+	}
+	return nil
+}
+
+// find finds the stage and the route that the request selects.
+func (v *view) find(stages []Stage) {
+	if v.Asked.Method == "" || !v.Stages.Seen() {
+		return
+	}
+	name, rest := SplitStage(stages, v.Asked)
+	i := slices.IndexFunc(stages, func(s Stage) bool { return s.Name == name })
+	if v.path = rest; i < 0 {
+		v.leftOut = v.Asked.Domain == ""
+		return
+	}
+	v.stage = &stages[i]
+	var some []*pair
+	var keys []string
+	for _, p := range v.pairs {
+		if p.stage.Name == name {
+			some, keys = append(some, p), append(keys, p.route.Key)
+		}
+	}
+	if i, _ := gateway.Select(keys, v.Asked.Method, rest); i >= 0 {
+		v.selected = some[i]
+	}
+}
+
+// SplitStage tells which stage a request goes to, and the path under it. The first part of the path is the stage's name
+// if there is one of it; else the stage is the one named $default ("Publish HTTP APIs for customers to invoke").
+func SplitStage(stages []Stage, asked Asked) (name, path string) {
+	has := func(name string) bool {
+		return slices.ContainsFunc(stages, func(s Stage) bool { return s.Name == name })
+	}
+	if asked.Domain != "" {
+		return asked.Stage, asked.Path
+	}
+	first, rest, _ := strings.Cut(strings.TrimPrefix(asked.Path, "/"), "/")
+	if decoded, err := url.PathUnescape(first); err == nil {
+		first = decoded
+	}
+	if has(first) {
+		return first, "/" + rest
+	}
+	if has("$default") {
+		return "$default", asked.Path
+	}
+	return "", asked.Path
+}
+
+// From is who gave an answer.
+type From string
+
+// Who gives answers.
+const (
+	FromGateway    From = "api-gateway"
+	FromAuthorizer From = "authorizer"
+	FromFunction   From = "function"
+	FromApp        From = "app"
+	FromCDN        From = "cdn"
+	FromNobody     From = "none"
+)
+
+// gatewayBodies are the bodies of API Gateway's own answers of HTTP APIs.
+var gatewayBodies = []string{"Internal Server Error", "Service Unavailable", "Not Found", "Forbidden", "Unauthorized",
+	"Too Many Requests", "Request Entity Too Large", "Request Header Fields Too Large", "Bad Request",
+	"Gateway Timeout"}
+
+// own reports whether a body is one of API Gateway's own answers.
+func own(body string) bool {
+	return slices.ContainsFunc(
+		gatewayBodies,
+		func(message string) bool { return body == `{"message":"`+message+`"}` },
+	)
+}
+
+// answer is what the client saw; nil where no request was sent.
+func (v *view) answer() *Seen {
+	if v.Answer.Value == nil {
+		return nil
+	}
+	a := *v.Answer.Value
+	return &Seen{Status: a.Status, Body: a.Body, From: v.from(a), RequestID: a.RequestID, Millis: a.Millis}
+}
+
+// from tells who gave an answer, by its headers and its body.
+func (v *view) from(a Answer) From {
+	switch {
+	case a.Status == 0:
+		return FromNobody
+	case own(a.Body):
+		return FromGateway
+	case a.Headers["apigw-requestid"] != "":
+		return FromApp
+	case a.Headers["x-amz-cf-id"] != "" || a.Headers["cf-ray"] != "":
+		return FromCDN
+	case a.Headers["x-amz-apigw-id"] != "" || a.Headers["x-amzn-requestid"] != "":
+		return FromGateway // of a REST API
+	}
+	return FromNobody
+}
+
+// failed reports whether the client saw an answer of API Gateway's own with one of some statuses.
+func (v *view) failed(statuses ...int) bool {
+	a := v.answer()
+	return a != nil && a.From == FromGateway && slices.Contains(statuses, a.Status)
+}
+
+func (v *view) target() Target {
+	t := Target{
+		URL:     v.Asked.URL,
+		Method:  v.Asked.Method,
+		Region:  v.Asked.Region,
+		Account: v.api.Account,
+		API:     v.Asked.API,
+	}
+	if v.stage != nil {
+		t.Stage = v.stage.Name
+	}
+	if p := v.selected; p != nil {
+		t.Route, t.Function, t.Qualifier = p.route.Key, p.target.Function, p.target.Qualifier
+	}
+	return t
+}
+
+// logs are where the request may have left lines.
+func (v *view) logs() (l Logs) {
+	if v.stage != nil && v.stage.AccessLog != nil {
+		l.Access = v.stage.AccessLog.Destination
+	}
+	if p := v.selected; p != nil && p.function != nil && p.function.Configuration.Seen() {
+		l.Function = p.function.Configuration.Value.LogGroup
+	}
+	return l
+}
+
+// linkName is what a link of the chain is called; "" for a link that the request does not have.
+func (r *result) linkName(link Link) string {
+	p := r.selected
+	if p == nil && len(r.pairs) == 1 {
+		p = r.pairs[0]
+	}
+	switch link {
+	case "client":
+		return "client"
+	case "endpoint":
+		return r.Asked.API
+	case "stage":
+		if r.stage != nil {
+			return r.stage.Name
+		}
+		return r.Asked.Stage
+	case "route":
+		if p != nil {
+			return p.route.Key
+		}
+		return strings.TrimSpace(r.Asked.Method + " " + r.path)
+	case "authorizer":
+		if p != nil && p.route.Authorization != "" && p.route.Authorization != "NONE" {
+			return "authorizer " + p.route.Authorization
+		}
+	case "integration":
+		if p != nil && p.integration != nil {
+			return "integration " + p.integration.ID
+		}
+	case "permission":
+		if p != nil && p.invokes() {
+			return "permission"
+		}
+	case "function":
+		if p != nil && p.target.Function != "" {
+			return p.target.Function
+		}
+	}
+	return ""
+}

@@ -1,0 +1,121 @@
+package facts
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"example.com/portable-notes/deploy/doctor"
+)
+
+// Ask is what somebody wants to be explained: a request, or a whole API.
+type Ask struct {
+	Method  string   // "" where there is no request
+	URL     *url.URL // nil where there is no request
+	Headers http.Header
+	Body    []byte
+	Follow  bool     // redirects
+	Changed []string // what was taken away from the URL as it was pasted
+
+	API, Region  string // "" for those of the URL
+	Stage, Route string // "" for the URL's, or all
+	NoSend       bool
+	NoInvoke     bool
+	Invoke       bool // also for a method that may change something
+	Timeout      time.Duration
+	Program      string // how this program was run
+}
+
+// ErrURL is a URL that cannot be asked.
+var ErrURL = errors.New("this is no URL of an HTTP API")
+
+// ParseURL reads a URL as people paste it: with quotes, spaces or the <> of a placeholder around it, which it takes
+// away and tells.
+func ParseURL(pasted string) (u *url.URL, changed []string, err error) {
+	text := strings.TrimSpace(pasted)
+	text = strings.Trim(text, "\"'`“”‘’")
+	text = strings.TrimSuffix(strings.TrimPrefix(text, "<"), ">")
+	if inner := strings.NewReplacer("<", "", ">", "", " ", "").Replace(text); inner != text {
+		text = inner
+	}
+	if text != pasted {
+		changed = []string{fmt.Sprintf("taken away from the URL: %q", removed(pasted, text))}
+	}
+	if !strings.Contains(text, "://") && strings.Contains(text, ".") {
+		text, changed = "https://"+text, append(changed, "added to the URL: https://")
+	}
+	u, err = url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("%w: %q cannot be read", ErrURL, pasted)
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return nil, nil, fmt.Errorf("%w: %q; it must begin with https://", ErrURL, pasted)
+	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	return u, changed, nil
+}
+
+// removed are the characters of a text that are not in what was left of it.
+func removed(before, after string) string {
+	var out strings.Builder
+	rest := after
+	for _, c := range before {
+		if strings.HasPrefix(rest, string(c)) {
+			rest = rest[len(string(c)):]
+			continue
+		}
+		out.WriteRune(c)
+	}
+	return out.String()
+}
+
+// endpoint is the host of an HTTP API's own endpoint.
+var endpoint = regexp.MustCompile(
+	`^([a-z0-9]+)(?:-vpce-[a-z0-9]+)?\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$`,
+)
+
+// sandboxPath is the path under which a sandbox serves APIs.
+const sandboxPath = "/_aws/execute-api/"
+
+// locate tells which API a URL is of, and its path with the stage. The API is "" where the URL does not tell.
+func locate(u *url.URL) (api, region, path string) {
+	if m := endpoint.FindStringSubmatch(strings.ToLower(u.Hostname())); m != nil {
+		return m[1], m[2], u.EscapedPath()
+	}
+	if rest, ok := strings.CutPrefix(u.EscapedPath(), sandboxPath); ok {
+		id, path, _ := strings.Cut(rest, "/")
+		return id, "", "/" + path
+	}
+	return "", "", u.EscapedPath()
+}
+
+// asked is what can be shared of a request: without user, query and values.
+func (a Ask) asked() doctor.Asked {
+	out := doctor.Asked{Method: a.Method, API: a.API, Region: a.Region, Stage: a.Stage, Route: a.Route,
+		NoSend: a.NoSend, NoInvoke: a.NoInvoke, Changed: a.Changed}
+	if a.URL == nil {
+		return out
+	}
+	api, region, path := locate(a.URL)
+	if out.API == "" {
+		out.API = api
+	}
+	if region != "" {
+		out.Region = region
+	}
+	out.Host, out.Path = a.URL.Host, path
+	for name := range a.Headers {
+		out.Headers = append(out.Headers, strings.ToLower(name))
+	}
+	out.Origin = a.Headers.Get("Origin")
+	if a.Method == http.MethodOptions {
+		out.Preflight = a.Headers.Get("Access-Control-Request-Method")
+	}
+	return out
+}

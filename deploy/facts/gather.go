@@ -1,0 +1,356 @@
+package facts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"example.com/portable-notes/deploy/call"
+	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/doctor"
+	"example.com/portable-notes/deploy/gateway"
+	"example.com/portable-notes/deploy/policy"
+)
+
+// gatherer reads the facts of one case. What it reads it reads concurrently.
+type gatherer struct {
+	ctx   context.Context
+	ask   Ask
+	cloud *cloud.Cloud
+	c     doctor.Case
+
+	mu    sync.Mutex
+	slots map[string]chan struct{} // by service
+}
+
+// inFlight is the most calls of one service at a time. API Gateway allows ten a second of its control plane for the
+// whole account ("Quotas for HTTP APIs").
+const inFlight = 5
+
+// Gather reads the facts about a request, which it sends, or about an API. It changes nothing. A function is invoked at
+// most once, and only as ask allows. What cannot be read is a fact without a value. When ctx ends, Gather returns what
+// is known so far.
+func Gather(ctx context.Context, c *cloud.Cloud, ask Ask) doctor.Case {
+	asked := ask.asked()
+	asked.Configured, asked.Local = c.Region(), c.IsLocal()
+	if asked.Region == "" {
+		asked.Region = c.Region()
+	} else if asked.Region != c.Region() {
+		c = c.In(asked.Region)
+	}
+	g := &gatherer{ctx: ctx, ask: ask, cloud: c, slots: map[string]chan struct{}{}, c: doctor.Case{
+		Version: doctor.CaseVersion, At: time.Now().UTC().Truncate(time.Second), Program: ask.Program, Asked: asked}}
+	began := time.Now()
+	g.first()
+	g.second()
+	g.third()
+	g.reduce()
+	g.c.Seconds = time.Since(began).Round(time.Millisecond).Seconds()
+	return g.c
+}
+
+// together does some things at the same time, and returns when all are done.
+func together(all ...func()) {
+	var wait sync.WaitGroup
+	for _, do := range all {
+		wait.Go(do)
+	}
+	wait.Wait()
+}
+
+// first reads what needs nothing else, and sends the request.
+func (g *gatherer) first() {
+	c, id := &g.c, &g.c.Asked.API
+	todo := []func(){
+		func() { c.Caller = fact(g, &sts.GetCallerIdentityInput{}, "", identity) },
+		func() {
+			if g.ask.URL != nil && !g.ask.NoSend {
+				g.send()
+			}
+		},
+	}
+	if *id != "" {
+		todo = append(todo,
+			func() { c.API = ask[doctor.API](g, &apigatewayv2.GetApiInput{ApiId: id}, *id, "") },
+			func() { c.Stages = ask[[]doctor.Stage](g, &apigatewayv2.GetStagesInput{ApiId: id}, *id, "Items") },
+			func() { c.Routes = ask[[]doctor.Route](g, &apigatewayv2.GetRoutesInput{ApiId: id}, *id, "Items") },
+			func() {
+				c.Integrations = ask[[]doctor.Integration](
+					g,
+					&apigatewayv2.GetIntegrationsInput{ApiId: id},
+					*id,
+					"Items",
+				)
+			},
+			func() {
+				c.Authorizers = ask[[]doctor.Authorizer](
+					g,
+					&apigatewayv2.GetAuthorizersInput{ApiId: id},
+					*id,
+					"Items",
+				)
+			})
+	}
+	together(todo...)
+}
+
+// second reads what the API leads to: its functions, and the definitions that its stages serve.
+func (g *gatherer) second() {
+	c, id := &g.c, &g.c.Asked.API
+	var todo []func()
+	for _, t := range g.targets() {
+		c.Functions = append(c.Functions, doctor.Function{Target: t})
+	}
+	for i := range c.Functions {
+		f := &c.Functions[i]
+		todo = append(todo, func() { g.function(f) })
+	}
+	for _, s := range c.Stages.Or() {
+		if !s.AutoDeploy && s.Deployment != "" || strings.Contains(strings.ToLower(s.Failed), "fail") {
+			c.Deployed = append(c.Deployed, doctor.Named[doctor.Definition]{Name: s.Name})
+		}
+	}
+	export := func(stage *string, of string) doctor.Fact[doctor.Definition] {
+		return fact(g, &apigatewayv2.ExportApiInput{ApiId: id, StageName: stage, Specification: aws.String("OAS30"),
+			OutputType: aws.String("JSON")}, of, definition)
+	}
+	for i := range c.Deployed {
+		one := &c.Deployed[i]
+		todo = append(todo, func() { one.Fact = export(&one.Name, *id+" "+one.Name) })
+	}
+	if c.Deployed != nil {
+		todo = append(todo, func() { c.Latest = export(nil, *id) })
+	}
+	together(todo...)
+	g.otherAPIs()
+}
+
+// third invokes the function of the request, where that may tell more.
+func (g *gatherer) third() {
+	d := doctor.Judge(g.c, doctor.English)
+	a := d.Answer
+	if a == nil || a.From != doctor.FromGateway || a.Status < 500 || d.Target.Function == "" || g.ask.NoInvoke ||
+		!doctor.Safe(g.ask.Method) && !g.ask.Invoke {
+		return
+	}
+	g.invoke(d.Target)
+}
+
+// targets are the functions that the API is integrated with, each with its qualifier.
+func (g *gatherer) targets() (all []gateway.Target) {
+	for _, s := range g.c.Stages.Or() {
+		for _, i := range g.c.Integrations.Or() {
+			if !strings.EqualFold(i.Type, "AWS_PROXY") || i.Subtype != "" {
+				continue
+			}
+			if t, err := gateway.ParseURI(i.URI, s.Variables); err == nil && !slices.Contains(all, t) {
+				all = append(all, t)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b gateway.Target) int {
+		return strings.Compare(a.Function+":"+a.Qualifier, b.Function+":"+b.Qualifier)
+	})
+	return all
+}
+
+// function reads a function: its configuration, and the policies that may let API Gateway in.
+func (g *gatherer) function(f *doctor.Function) {
+	t := f.Target
+	if caller := g.c.Caller.Or(); caller.Account != "" && t.Account != caller.Account ||
+		t.Region != g.c.Asked.Region {
+		return
+	}
+	qualifier := optional(t.Qualifier)
+	together(
+		func() {
+			f.Configuration = fact(g, &lambda.GetFunctionInput{FunctionName: &t.Function, Qualifier: qualifier},
+				nameOf(t.Function, t.Qualifier), configuration)
+		},
+		func() {
+			if t.Qualifier != "$LATEST" { // which can have no policy
+				f.Policy = g.policy(t.Function, t.Qualifier)
+			}
+		},
+		func() {
+			f.Aliases = fact(g, &lambda.ListAliasesInput{FunctionName: &t.Function}, t.Function, aliases)
+		},
+	)
+	if f.Configuration.Missing() && t.Qualifier != "" {
+		f.Bare = fact(g, &lambda.GetFunctionInput{FunctionName: &t.Function}, t.Function, configuration)
+	}
+	if g.granted(f.Policy.Or()) || !f.Configuration.Seen() {
+		return
+	}
+	others := []string{""}
+	for _, a := range f.Aliases.Or() {
+		others = append(others, a.Name)
+	}
+	for _, other := range others[:min(len(others), 4)] {
+		if other != t.Qualifier {
+			f.Elsewhere = append(f.Elsewhere, doctor.Named[policy.Document]{Name: nameOf(t.Function, other),
+				Fact: g.policy(t.Function, other)})
+		}
+	}
+}
+
+// granted reports whether a policy has a statement that may be for this API.
+func (g *gatherer) granted(d policy.Document) bool {
+	text, err := json.Marshal(d)
+	return err == nil && strings.Contains(string(text), ":"+g.c.Asked.API+"/")
+}
+
+func (g *gatherer) policy(function, qualifier string) doctor.Fact[policy.Document] {
+	return fact(g, &lambda.GetPolicyInput{FunctionName: &function, Qualifier: optional(qualifier)},
+		nameOf(function, qualifier), func(answer any) (policy.Document, error) {
+			text, _ := cloud.Search("Policy", answer).(string)
+			return policy.Parse([]byte(text))
+		})
+}
+
+// otherAPIs asks whether the APIs that statements name still exist.
+func (g *gatherer) otherAPIs() {
+	c := &g.c
+	for _, f := range c.Functions {
+		for _, s := range f.Policy.Or().Statement {
+			for _, keys := range s.Condition {
+				for key, values := range keys {
+					if !strings.EqualFold(key, "AWS:SourceArn") {
+						continue
+					}
+					for _, arn := range values {
+						g.otherAPI(arn)
+					}
+				}
+			}
+		}
+	}
+	slices.SortFunc(c.OtherAPIs, func(a, b doctor.Named[doctor.API]) int { return strings.Compare(a.Name, b.Name) })
+	var todo []func()
+	for i := range c.OtherAPIs {
+		one := &c.OtherAPIs[i]
+		_, id, _ := strings.Cut(one.Name, " ")
+		todo = append(todo, func() { one.Fact = g.lookUp(id) })
+	}
+	if c.API.Missing() {
+		todo = append(todo, func() { c.REST = g.rest(c.Asked.API) })
+	}
+	together(todo...)
+}
+
+// maxOther is the most other APIs that are looked up.
+const maxOther = 3
+
+func (g *gatherer) otherAPI(arn string) {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) != 6 || parts[2] != "execute-api" || parts[3] != g.c.Asked.Region ||
+		parts[4] != g.c.Caller.Or().Account {
+		return
+	}
+	id, _, _ := strings.Cut(parts[5], "/")
+	name := parts[3] + " " + id
+	if id == g.c.Asked.API || id == "" || strings.ContainsAny(id, "*?$") || len(g.c.OtherAPIs) == maxOther ||
+		slices.ContainsFunc(g.c.OtherAPIs, func(o doctor.Named[doctor.API]) bool { return o.Name == name }) {
+		return
+	}
+	g.c.OtherAPIs = append(g.c.OtherAPIs, doctor.Named[doctor.API]{Name: name})
+}
+
+// lookUp asks for an API of any kind.
+func (g *gatherer) lookUp(id string) doctor.Fact[doctor.API] {
+	f := ask[doctor.API](g, &apigatewayv2.GetApiInput{ApiId: &id}, id, "")
+	if rest := (doctor.Fact[doctor.RESTAPI]{}); f.Missing() {
+		if rest = g.rest(id); !rest.Missing() { // it is one, or that is not known
+			f.Error = rest.Error
+			if rest.Seen() {
+				f.Value, f.Error = &doctor.API{ID: id, Name: rest.Value.Name, Protocol: "REST"}, nil
+			}
+		}
+	}
+	return f
+}
+
+// ask reads what an expression finds in the answer of a call.
+func ask[T any](g *gatherer, input any, of, expression string) doctor.Fact[T] {
+	return fact(g, input, of, func(answer any) (value T, err error) {
+		err = cloud.Decode(cloud.Search(expression, answer), &value)
+		return value, err
+	})
+}
+
+// fact reads what decode makes of the answer of a call.
+func fact[T any](g *gatherer, input any, of string, decode func(answer any) (T, error)) (f doctor.Fact[T]) {
+	service, operation := call.Operation(input)
+	f.Call, f.Of = actionService(service)+":"+operation, of
+	answer, err := g.do(service, input)
+	if err == nil {
+		var value T
+		if value, err = decode(answer); err == nil {
+			f.Value = &value
+			return f
+		}
+	}
+	f.Error = failure(err)
+	return f
+}
+
+// actionService is the service as IAM's actions name it.
+func actionService(service string) string {
+	return strings.TrimPrefix(strings.TrimSuffix(service, "v2"), "cloudwatch")
+}
+
+// do makes a call, when its service has room for one more.
+func (g *gatherer) do(service string, input any) (any, error) {
+	g.mu.Lock()
+	slot := g.slots[service]
+	if slot == nil {
+		slot = make(chan struct{}, inFlight)
+		g.slots[service] = slot
+	}
+	g.c.Calls++
+	g.c.Traced = append(g.c.Traced, call.Command(input))
+	g.mu.Unlock()
+	slot <- struct{}{}
+	defer func() { <-slot }()
+	return g.cloud.Call(g.ctx, input)
+}
+
+// failure tells why a call failed, in a form that can be shared.
+func failure(err error) *doctor.Failure {
+	f := &doctor.Failure{Kind: doctor.Other, Code: cloud.Code(err), Message: mask(cloud.Message(err))}
+	var network net.Error
+	switch {
+	case cloud.IsNotFound(err):
+		f.Kind = doctor.Missing
+	case slices.Contains([]string{"AccessDenied", "AccessDeniedException", "UnauthorizedOperation",
+		"ForbiddenException"}, f.Code):
+		f.Kind = doctor.Denied
+	case f.Code == "" && (errors.As(err, &network) || errors.Is(err, context.Canceled)):
+		f.Kind = doctor.Unreachable
+	}
+	return f
+}
+
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+func nameOf(function, qualifier string) string {
+	if qualifier != "" {
+		return function + ":" + qualifier
+	}
+	return function
+}

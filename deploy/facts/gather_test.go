@@ -1,0 +1,377 @@
+package facts
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/portable-notes/deploy/doctor"
+	"example.com/portable-notes/deploy/gateway"
+)
+
+// account is what the services answer about an API of two stages, one of which deploys by hand.
+func account() map[string]string {
+	const arn = `arn:aws:lambda:us-east-1:123456789012:function:notes`
+	const export = `{"paths":{"/notes":{"get":{"x":1}},"/any":{"x-amazon-apigateway-any-method":{}},` +
+		`"/$default":{"x-amazon-apigateway-any-method":{}}},"x-amazon-apigateway-cors":{"allowOrigins":["*"]}}`
+	return map[string]string{
+		"GetCallerIdentity": `<R><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/anna</Arn>` +
+			`<Account>123456789012</Account></GetCallerIdentityResult></R>`,
+		"/apis/a1": `{"apiId":"a1","name":"notes","protocolType":"HTTP"}`,
+		"/stages": `{"items":[{"stageName":"dev","autoDeploy":true,"deploymentId":"d1","stageVariables":` +
+			`{"alias":"live","secret":"s3cr3t"}},{"stageName":"prod","deploymentId":"d0"}]}`,
+		"/routes": `{"items":[{"routeId":"r1","routeKey":"GET /notes/{id}","target":"integrations/i1"}]}`,
+		"/integrations": `{"items":[{"integrationId":"i1","integrationType":"AWS_PROXY","payloadFormatVersion":"2.0",` +
+			`"integrationUri":"` + arn + `:${stageVariables.alias}"},` +
+			`{"integrationId":"i2","integrationType":"HTTP_PROXY"}]}`,
+		"/authorizers": `{"items":[]}`,
+		"/OAS30":       export,
+		"/functions/notes": `{"Configuration":{"FunctionName":"notes","State":"Active","Timeout":3,"MemorySize":128,` +
+			`"Layers":[{"Arn":"arn:layer"}],"Environment":{"Variables":{"PASSWORD":"hunter2","AWS_ENDPOINT_URL":` +
+			`"http://127.0.0.1:8000","NONE":""}},"VpcConfig":{"VpcId":"vpc-1"}},"Concurrency":` +
+			`{"ReservedConcurrentExecutions":7}}`,
+		"/policy": `{"Policy":"{\"Statement\":[{\"Sid\":\"old\",\"Effect\":\"Allow\",` +
+			`\"Action\":\"lambda:InvokeFunction\",` +
+			`\"Principal\":{\"Service\":\"apigateway.amazonaws.com\"},\"Condition\":{\"ArnLike\":{\"AWS:SourceArn\":` +
+			`\"arn:aws:execute-api:us-east-1:123456789012:b2/*\"}}}]}"}`,
+		"/aliases": `{"Aliases":[{"Name":"live","FunctionVersion":"1"},{"Name":"next","FunctionVersion":"2"}]}`,
+		"/invocations": `{"errorType":"KeyError","errorMessage":"'x' Bearer abcdefghijkl","stackTrace":` +
+			`["  File \"/var/task/app.py\", line 3, in handler\n","  File \"/var/lang/x.py\", line 1\n"]}`,
+	}
+}
+
+// apiAt serves an API's answers to clients, and returns its URL.
+func apiAt(t *testing.T, status int, body string) *url.URL {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Apigw-Requestid", "Abc=")
+		w.Header().Set("Set-Cookie", "session=s3cr3t")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(server.Close)
+	u, err := url.Parse(server.URL + "/_aws/execute-api/a1/dev/notes/s3cr3t?token=s3cr3t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// TestGather: the facts are those that the services tell, each with the call that told it.
+func TestGather(t *testing.T) {
+	u := apiAt(t, 500, `{ "message": "Internal Server Error" }`)
+	c := Gather(t.Context(), served(t, account()), Ask{Method: "GET", URL: u, Program: "deploy",
+		Headers: http.Header{"Authorization": {"Bearer s3cr3t"}}})
+	if a := c.Answer.Or(); a.Status != 500 || a.Body != `{"message":"Internal Server Error"}` ||
+		a.RequestID != "Abc=" {
+		t.Errorf("the answer is %+v", a)
+	}
+	if c.Caller.Or().Account != "123456789012" || c.Caller.Or().Partition != "aws" ||
+		c.Caller.Call != "sts:GetCallerIdentity" {
+		t.Errorf("the caller is %+v", c.Caller)
+	}
+	if c.API.Or().Name != "notes" || c.API.Call != "apigateway:GetApi" || c.API.Of != "a1" {
+		t.Errorf("the API is %+v", c.API)
+	}
+	want := []gateway.Target{{Region: "us-east-1", Account: "123456789012", Function: "notes", Qualifier: "live"}}
+	if len(c.Functions) != 1 || c.Functions[0].Target != want[0] {
+		t.Fatalf("the functions are %+v", c.Functions)
+	}
+	f := c.Functions[0]
+	config := f.Configuration.Or()
+	if config.Memory != 128 || *config.Concurrency != 7 || !config.VPC || config.Layers[0] != "arn:layer" ||
+		config.LogGroup != "/aws/lambda/notes" {
+		t.Errorf("the function is %+v", config)
+	}
+	if !reflect.DeepEqual(config.Variables, []doctor.Variable{{Name: "AWS_ENDPOINT_URL", Loopback: true},
+		{Name: "NONE", Empty: true}, {Name: "PASSWORD"}}) {
+		t.Errorf("the variables are %+v", config.Variables)
+	}
+	if f.Policy.Or().Statement[0].Sid != "old" || len(f.Elsewhere) != 2 || len(f.Aliases.Or()) != 2 {
+		t.Errorf("the policies are %+v, and %+v", f.Policy, f.Elsewhere)
+	}
+	if len(c.OtherAPIs) != 1 || c.OtherAPIs[0].Name != "us-east-1 b2" || !c.OtherAPIs[0].Fact.Missing() {
+		t.Errorf("the other APIs are %+v", c.OtherAPIs)
+	}
+	if len(c.Deployed) != 1 || c.Deployed[0].Name != "prod" || len(c.Latest.Or().Routes) != 3 ||
+		c.Latest.Or().Routes["ANY /any"] == "" || c.Latest.Or().Routes["$default"] == "" {
+		t.Errorf("deployed is %+v, the latest %+v", c.Deployed, c.Latest)
+	}
+	if c.Calls != len(c.Traced) || c.Sent != "1 GET" {
+		t.Errorf("%d calls, %v; sent %q", c.Calls, c.Traced, c.Sent)
+	}
+	for i, line := range c.Traced {
+		for _, other := range c.Traced[:i] {
+			if line == other {
+				t.Errorf("%s is called twice", line)
+			}
+		}
+	}
+}
+
+// TestInvocation: the function is invoked once, after an answer of API Gateway's own that failed, as is allowed.
+func TestInvocation(t *testing.T) {
+	granted := account()
+	for _, c := range []struct {
+		name   string
+		status int
+		body   string
+		ask    Ask
+		want   bool
+	}{
+		{"GET", 500, `{"message":"Internal Server Error"}`, Ask{Method: "GET"}, true},
+		{"POST", 500, `{"message":"Internal Server Error"}`, Ask{Method: "POST"}, false},
+		{"POST with leave", 500, `{"message":"Internal Server Error"}`, Ask{Method: "POST", Invoke: true}, true},
+		{"GET without leave", 500, `{"message":"Internal Server Error"}`, Ask{Method: "GET", NoInvoke: true}, false},
+		{"an answer of the app", 500, `{"error":"x"}`, Ask{Method: "GET"}, false},
+		{"a good answer", 200, `{}`, Ask{Method: "GET"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.ask.URL = apiAt(t, c.status, c.body)
+			granted["/routes"] = strings.Replace(account()["/routes"], "GET /", "ANY /", 1)
+			got := Gather(t.Context(), served(t, granted), c.ask)
+			if invoked := got.Invocation.Call != ""; invoked != c.want {
+				t.Errorf("invoked: %v, %+v", invoked, got.Invocation)
+			}
+		})
+	}
+}
+
+// TestNoSecrets: nothing that must not be shared is in the facts.
+func TestNoSecrets(t *testing.T) {
+	u := apiAt(t, 500, `{"message":"Internal Server Error"}`)
+	c := Gather(t.Context(), served(t, account()), Ask{Method: "GET", URL: u, Body: []byte("s3cr3t"),
+		Headers: http.Header{"Authorization": {"Bearer s3cr3t"}, "Cookie": {"s3cr3t"}}})
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"s3cr3t", "hunter2", "abcdefghijkl"} {
+		if strings.Contains(string(text), secret) {
+			t.Errorf("%s is in %s", secret, text)
+		}
+	}
+	if !strings.HasSuffix(c.Asked.URL, "/dev/notes/{id}") {
+		t.Errorf("the URL is %s", c.Asked.URL)
+	}
+}
+
+// TestUnreachable: where nothing answers, the facts tell why.
+func TestUnreachable(t *testing.T) {
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	slow := httptest.NewServer(
+		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+	)
+	t.Cleanup(slow.Close)
+	untrusted := httptest.NewTLSServer(nil)
+	t.Cleanup(untrusted.Close)
+	for _, c := range []struct{ name, url, phase string }{
+		{"nobody listens", closed.URL, "connect"}, {"no such host", "http://nosuch.invalid", "name"},
+		{"a certificate that nobody knows", untrusted.URL, "tls"}, {"slow", slow.URL, "timeout"},
+		{"no TLS", strings.Replace(slow.URL, "http:", "https:", 1), "tls"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			u, err := url.Parse(c.url + "/secret")
+			if err != nil {
+				t.Fatal(err)
+			}
+			limit := 10 * time.Second
+			if c.name == "slow" {
+				limit = 50 * time.Millisecond
+			}
+			got := Gather(t.Context(), served(t, nil), Ask{Method: "GET", URL: u, Timeout: limit}).Answer.Or()
+			if got.Phase != c.phase || got.Failure == "" || strings.Contains(got.Failure, "secret") {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestParseURL(t *testing.T) {
+	for _, c := range []struct {
+		pasted, want string
+		changed      int
+	}{
+		{"https://a1.execute-api.us-east-1.amazonaws.com/dev", "https://a1.execute-api.us-east-1.amazonaws.com/dev", 0},
+		{"<https://x.example/a>", "https://x.example/a", 1}, {" 'https://x.example' ", "https://x.example/", 1},
+		{"https://<api-id>.example/x", "https://api-id.example/x", 1}, {"x.example/a", "https://x.example/a", 1},
+		{"https://x.example/a b", "https://x.example/ab", 1},
+		{"ftp://x.example", "", 0}, {"notes", "", 0}, {"", "", 0}, {"https://%zz", "", 0}, {"https:///x", "", 0},
+	} {
+		t.Run(c.pasted, func(t *testing.T) {
+			u, changed, err := ParseURL(c.pasted)
+			if (err != nil) != (c.want == "") || err == nil && (u.String() != c.want || len(changed) != c.changed) {
+				t.Errorf("%v %q %v", u, changed, err)
+			}
+		})
+	}
+}
+
+// TestCurl: a request that is pasted as a curl command is the one that curl would send.
+func TestCurl(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "data")
+	if err := os.WriteFile(file, []byte("line\nline"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name         string
+		words        []string
+		method, body string
+		header       string // a name and its value
+		fails        string
+	}{
+		{"plain", []string{"https://x.example/a"}, "GET", "", "", ""},
+		{"data", []string{"-sSd", "{}", "https://x.example/a"}, "POST", "{}",
+			"Content-Type application/x-www-form-urlencoded", ""},
+		{"a method", []string{"-XPUT", "https://x.example/a", "--data-raw", "@x"}, "PUT", "@x", "", ""},
+		{"JSON", []string{"--json", `{"a":1}`, "https://x.example/a"}, "POST", `{"a":1}`,
+			"Content-Type application/json", ""},
+		{"a file", []string{"-d", "@" + file, "https://x.example/a"}, "POST", "lineline", "", ""},
+		{"a file as it is", []string{"--data-binary", "@" + file, "https://x.example/a"}, "POST", "line\nline", "", ""},
+		{"encoded", []string{"--data-urlencode", "q=a b", "https://x.example/a"}, "POST", "q=a+b", "", ""},
+		{"head", []string{"-I", "https://x.example/a"}, "HEAD", "", "", ""},
+		{"headers", []string{"https://x.example/a", "-H", "X-A: b:c", "-u", "a:b"}, "GET", "", "X-A b:c", ""},
+		{"user", []string{"https://x.example/a", "-u", "a:b"}, "GET", "", "Authorization Basic YTpi", ""},
+		{"query", []string{"-G", "-d", "a=1", "https://x.example/a"}, "GET", "", "", ""},
+		{"a URL by name", []string{"--url", "https://x.example/a"}, "GET", "", "", ""},
+		{"a file that lacks", []string{"-d", "@/nosuch", "https://x.example/a"}, "", "", "", "cannot be read"},
+		{"an unknown flag", []string{"--frobnicate", "https://x.example/a"}, "", "", "", "--frobnicate"},
+		{"a pipe", []string{"https://x.example/a", "|", "jq", "."}, "", "", "", "more than one command"},
+		{"no URL", []string{"-X", "GET"}, "", "", "", "one URL"},
+		{"two URLs", []string{"https://x.example/a", "https://x.example/b"}, "", "", "", "one URL"},
+		{"a header without a colon", []string{"-H", "X", "https://x.example/a"}, "", "", "", "colon"},
+		{"a form", []string{"-F", "a=b", "https://x.example/a"}, "", "", "", "-F"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var a Ask
+			err := a.Curl(c.words)
+			if c.fails != "" {
+				if err == nil || !strings.Contains(err.Error(), c.fails) {
+					t.Errorf("%v, want %s", err, c.fails)
+				}
+				return
+			}
+			name, value, _ := strings.Cut(c.header, " ")
+			if err != nil || a.Method != c.method || string(a.Body) != c.body || a.Headers.Get(name) != value {
+				t.Errorf("%v: %+v %s", err, a, a.Body)
+			}
+			if c.name == "query" && a.URL.RawQuery != "a=1" {
+				t.Errorf("the query is %s", a.URL.RawQuery)
+			}
+		})
+	}
+}
+
+func TestLocate(t *testing.T) {
+	for _, c := range []struct{ url, api, region, path string }{
+		{"https://a1.execute-api.eu-west-1.amazonaws.com/dev/x", "a1", "eu-west-1", "/dev/x"},
+		{"https://a1.execute-api.cn-north-1.amazonaws.com.cn/dev", "a1", "cn-north-1", "/dev"},
+		{"https://a1-vpce-0f.execute-api.eu-west-1.amazonaws.com/dev", "a1", "eu-west-1", "/dev"},
+		{"http://127.0.0.1:4566/_aws/execute-api/a1/dev/x", "a1", "", "/dev/x"},
+		{"https://api.example.com/x", "", "", "/x"},
+	} {
+		t.Run(c.url, func(t *testing.T) {
+			u, err := url.Parse(c.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if api, region, path := locate(u); api != c.api || region != c.region || path != c.path {
+				t.Errorf("%s %s %s", api, region, path)
+			}
+		})
+	}
+}
+
+// TestShape: what API Gateway refuses of a function's answer is told, and nothing of what it says.
+func TestShape(t *testing.T) {
+	for _, c := range []struct {
+		payload string
+		want    doctor.Shape
+	}{
+		{`{"statusCode":200,"body":"x"}`, doctor.Shape{JSON: true, Kind: "object", StatusCode: "200", Status: 200}},
+		{`{"statusCode":"200"}`, doctor.Shape{JSON: true, Kind: "object", StatusCode: `"200"`}},
+		{`{"statusCode":200,"body":{"a":1}}`, doctor.Shape{JSON: true, Kind: "object", StatusCode: "200", Status: 200,
+			Wrong: "body is an object, not text"}},
+		{`{"statusCode":200,"headers":{"a":1}}`, doctor.Shape{JSON: true, Kind: "object", StatusCode: "200",
+			Status: 200,
+			Wrong:  "header a is a number, not text"}},
+		{`{"statusCode":200,"headers":[]}`, doctor.Shape{JSON: true, Kind: "object", StatusCode: "200", Status: 200,
+			Wrong: "headers is a list, not an object"}},
+		{`{"statusCode":200,"body":"?","isBase64Encoded":true}`, doctor.Shape{JSON: true, Kind: "object",
+			StatusCode: "200",
+			Status:     200, Wrong: "body is not base64"}},
+		{`"text"`, doctor.Shape{JSON: true, Kind: "text"}}, {`[]`, doctor.Shape{JSON: true, Kind: "list"}},
+		{`7`, doctor.Shape{JSON: true, Kind: "number"}}, {`true`, doctor.Shape{JSON: true, Kind: "boolean"}},
+		{`no JSON`, doctor.Shape{Kind: "null"}}, {``, doctor.Shape{Kind: "null"}},
+		{`{"statusCode":404,"body":"none"}`, doctor.Shape{JSON: true, Kind: "object", StatusCode: "404", Status: 404,
+			Body: "none"}},
+		{`{"statusCode":200,"body":null}`, doctor.Shape{JSON: true, Kind: "object", StatusCode: "200", Status: 200}},
+		{`{"statusCode":200,"body":false}`, doctor.Shape{JSON: true, Kind: "object", StatusCode: "200", Status: 200,
+			Wrong: "body is a boolean, not text"}},
+	} {
+		t.Run(c.payload, func(t *testing.T) {
+			c.want.Length = len(c.payload)
+			if got := shape([]byte(c.payload)); got != c.want {
+				t.Errorf("%+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+// TestError: of an error of a function its kind is kept, the last frame of its own, and the lines that tell of it.
+func TestError(t *testing.T) {
+	for _, c := range []struct{ name, trace, want string }{
+		{"Python", `["File \"/var/task/app.py\", line 1","File \"/var/task/lib.py\", line 9",` +
+			`"File \"/opt/x.py\", line 3"]`,
+			`File "/var/task/lib.py", line 9`},
+		{"Node", `["Error: no","    at inner (/var/task/index.js:3:1)","    at handler (/var/task/index.js:9:1)"]`,
+			"at inner (/var/task/index.js:3:1)"},
+		{"a library", `["    at x (/var/task/node_modules/y/index.js:3:1)"]`, ""},
+		{"no trace", `"none"`, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var frames any
+			if err := json.Unmarshal([]byte(c.trace), &frames); err != nil {
+				t.Fatal(err)
+			}
+			if got := ownFrame(frames); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+	lines, report, id := logLines("START\n[ERROR] KeyError: 'x' user anna@example.com\nhello\n" +
+		"REPORT RequestId: 0a-1 \tDuration: 1 ms\n")
+	if !reflect.DeepEqual(lines, []string{"[ERROR] KeyError: 'x' user ***"}) || id != "0a-1" ||
+		report != "REPORT RequestId: 0a-1 Duration: 1 ms" {
+		t.Errorf("%q %q %q", lines, report, id)
+	}
+}
+
+// TestReducedPath: the values of a path are not kept, and words that are nearly those of routes are.
+func TestReducedPath(t *testing.T) {
+	for _, c := range []struct{ path, want string }{
+		{"/dev/notes/anna", "/dev/notes/{id}"}, {"/dev/ntoes", "/dev/ntoes"}, {"/dev/people/anna", "/dev/{…}/{…}"},
+		{"/deb/notes", "/deb/notes"}, {"/prod/anna", "/prod/{…}"}, {"/0f1e2d/x", "/{…}/{…}"},
+		{"/dev/notes/", "/dev/notes/"}, {"/", "/"}, {"/dev", "/dev"},
+	} {
+		t.Run(c.path, func(t *testing.T) {
+			g := &gatherer{c: doctor.Case{Asked: doctor.Asked{Method: "GET", Path: c.path},
+				Stages: doctor.Fact[[]doctor.Stage]{Value: &[]doctor.Stage{{Name: "dev"}}},
+				Routes: doctor.Fact[[]doctor.Route]{
+					Value: &[]doctor.Route{{Key: "GET /notes/{id}"}, {Key: "GET /notes"}},
+				}}}
+			if got := g.reducedPath(); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,130 @@
+package facts
+
+import (
+	"context"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/doctor"
+	"example.com/portable-notes/deploy/gateway"
+)
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// rest asks for a REST API.
+func (g *gatherer) rest(id string) (f doctor.Fact[doctor.RESTAPI]) {
+	f.Call, f.Of = "apigateway:GetRestApi", id
+	g.mu.Lock()
+	g.c.Calls++
+	g.c.Traced = append(g.c.Traced, "aws apigateway get-rest-api --rest-api-id "+id)
+	g.mu.Unlock()
+	answer, err := g.cloud.Get(g.ctx, "apigateway", "/restapis/"+url.PathEscape(id))
+	if err != nil {
+		f.Error = failure(err)
+		return f
+	}
+	f.Value = &doctor.RESTAPI{ID: id}
+	f.Value.Name, _ = cloud.Search("name", answer).(string)
+	return f
+}
+
+var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
+
+// reduce takes out of the case what must not be shared: values of stage variables that name no function, values of the
+// path and of the query.
+func (g *gatherer) reduce() {
+	c := &g.c
+	used := map[string]bool{}
+	for _, i := range c.Integrations.Or() {
+		for _, m := range stageVariable.FindAllStringSubmatch(i.URI+i.Credentials, -1) {
+			used[m[1]] = true
+		}
+	}
+	for i := range c.Stages.Or() {
+		variables := (*c.Stages.Value)[i].Variables
+		for name := range variables {
+			if !used[name] && variables[name] != "" {
+				variables[name] = "***"
+			}
+		}
+	}
+	c.Asked.Path = g.reducedPath()
+	if u := g.ask.URL; u != nil {
+		_, _, path := locate(u)
+		prefix := strings.TrimSuffix(u.EscapedPath(), path)
+		c.Asked.URL = u.Scheme + "://" + u.Host + prefix + c.Asked.Path
+	}
+	slices.Sort(c.Asked.Headers)
+	if g.ctx.Err() != nil && context.Cause(g.ctx) != nil {
+		c.Asked.Changed = append(c.Asked.Changed, "interrupted: this is what was known by then")
+	}
+}
+
+// stageName is what the name of a stage mostly looks like, and the value of a path mostly does not.
+var stageName = regexp.MustCompile(`^[A-Za-z_-]{1,20}[0-9]{0,2}$`)
+
+// reducedPath is the path of the request with the names of path variables in place of their values. Where no route is
+// selected, a part that is nearly a literal part of a route, or a stage, is kept, and others are told as {…}.
+func (g *gatherer) reducedPath() string {
+	c := &g.c
+	stage, path := doctor.SplitStage(c.Stages.Or(), c.Asked)
+	var keys []string
+	known := []string{}
+	for _, s := range c.Stages.Or() {
+		known = append(known, s.Name)
+	}
+	for _, r := range c.Routes.Or() {
+		keys = append(keys, r.Key)
+		_, template, _ := strings.Cut(r.Key, " ")
+		known = append(known, strings.Split(template, "/")...)
+	}
+	prefix := strings.TrimSuffix(c.Asked.Path, path)
+	if stage != "" && prefix != "" {
+		prefix = "/" + stage
+	}
+	if i, _ := gateway.Select(keys, c.Asked.Method, path); i >= 0 && keys[i] != "$default" {
+		_, template, _ := strings.Cut(keys[i], " ")
+		return prefix + template
+	}
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		if i == 1 && stage == "" && stageName.MatchString(part) {
+			continue
+		}
+		if !slices.ContainsFunc(
+			known,
+			func(k string) bool { return near(strings.ToLower(part), strings.ToLower(k)) },
+		) {
+			parts[i] = "{…}"
+		}
+	}
+	if stage != "" && path == "/" {
+		return c.Asked.Path // the stage alone
+	}
+	return prefix + strings.Join(parts, "/")
+}
+
+// near reports whether two texts differ by at most two letters, and by less than half of the shorter one.
+func near(a, b string) bool {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		last := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := last
+			if a[i] != b[j] {
+				cost++
+			}
+			last = row[j+1]
+			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)] <= min(2, (min(len(a), len(b))-1)/2)
+}
