@@ -15,16 +15,16 @@ import (
 const module = "example.com/portable-notes"
 
 // allowed lists, for each package, the packages of this project that it may import. Requests flow one way, from an
-// adapter to the app, the notes and a store. The operator's data flow one way too: facts reads AWS through cloud, gateway
-// and policy judge what it read, converge writes through cloud what stack says, and report prints. A package that is not
+// adapter to the app, the notes and a store. The operator's data flow one way too: facts reads AWS through cloud, gateway,
+// policy and doctor judge what it read, converge writes through cloud what stack says, and report prints. A package that is not
 // here may import nothing of ours.
 var allowed = map[string][]string{
 	"adapters/lambda": {"adapters/settings", "app", "app/jwt", "notes", "notes/dynamo", "notes/meter"},
 	"adapters/server": {"adapters/settings", "app", "app/about", "app/jwt", "app/token", "notes", "notes/bolt",
 		"notes/dynamo", "notes/meter"},
 	"adapters/settings": {"app", "app/token"},
-	"deploy": {"app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/converge", "deploy/facts",
-		"deploy/gateway", "deploy/pack", "deploy/policy", "deploy/report", "deploy/sandbox", "deploy/sandbox/function",
+	"deploy": {"app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/converge", "deploy/doctor",
+		"deploy/facts", "deploy/gateway", "deploy/pack", "deploy/policy", "deploy/report", "deploy/sandbox", "deploy/sandbox/function",
 		"deploy/stack", "deploy/transfer", "notes", "notes/bolt", "notes/dynamo"},
 	"app":          {"notes"},
 	"app/about":    {"app"},
@@ -35,11 +35,12 @@ var allowed = map[string][]string{
 	"deploy/cloud": {"deploy/call"},
 	"deploy/converge": {"deploy/call", "deploy/cloud", "deploy/facts", "deploy/gateway", "deploy/policy",
 		"deploy/report", "deploy/stack"},
-	"deploy/facts":   {"app/jwt", "deploy/cloud", "deploy/gateway", "deploy/policy"},
+	"deploy/doctor":  {"deploy/call", "deploy/gateway", "deploy/policy"},
+	"deploy/facts":   {"app/jwt", "deploy/call", "deploy/cloud", "deploy/doctor", "deploy/gateway", "deploy/policy"},
 	"deploy/gateway": {"deploy/policy"},
 	"deploy/pack":    {},
 	"deploy/policy":  {},
-	"deploy/report":  {},
+	"deploy/report":  {"deploy/doctor"},
 	"deploy/sandbox": {"deploy/cloud", "deploy/gateway", "deploy/policy", "deploy/sandbox/function",
 		"deploy/sandbox/process"},
 	"deploy/sandbox/function": {"deploy/cloud", "deploy/sandbox/process"},
@@ -64,7 +65,7 @@ var suites = []string{"app/apptest", "app/jwt/jwttest", "notes/dynamo/dynamotest
 
 // pure are the packages that only compute. They import nothing of forbidden, and of ours each other alone.
 var (
-	pure      = []string{"deploy/call", "deploy/gateway", "deploy/policy"}
+	pure      = []string{"deploy/call", "deploy/doctor", "deploy/gateway", "deploy/policy"}
 	forbidden = []string{"context", "net/http", "os", module + "/deploy/cloud"}
 )
 

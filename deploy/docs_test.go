@@ -7,37 +7,49 @@ import (
 	"strings"
 	"testing"
 
+	"example.com/portable-notes/deploy/doctor"
 	"example.com/portable-notes/deploy/sandbox"
 )
 
 var update = flag.Bool("update", false, "write the tables of the docs")
 
-// TestSandboxDocs: the table of docs/sandbox.md is the one of the code.
-func TestSandboxDocs(t *testing.T) {
-	const path = "../docs/sandbox.md"
-	var table strings.Builder
-	table.WriteString("| | here | on AWS |\n|---|---|---|\n")
+// TestDocs: the tables of the docs are those of the code.
+func TestDocs(t *testing.T) {
+	var stays, causes strings.Builder
+	stays.WriteString("| | here | on AWS |\n|---|---|---|\n")
 	for _, d := range sandbox.Stays {
-		fmt.Fprintf(&table, "| %s | %s | %s |\n", d.What, d.Here, d.AWS)
+		fmt.Fprintf(&stays, "| %s | %s | %s |\n", d.What, d.Here, d.AWS)
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+	causes.WriteString("| cause | the client sees | what is wrong | what heals it |\n|---|---|---|---|\n")
+	for _, e := range doctor.Catalogue {
+		fmt.Fprintf(&causes, "| `%s` | %s | %s | %s |\n", e.Cause, e.Sees, e.Says.In(doctor.English),
+			e.Does.In(doctor.English))
 	}
-	begin := strings.Index(string(text), "| | here |")
-	if begin < 0 {
-		t.Fatalf("%s has no table", path)
-	}
-	end := begin + strings.Index(string(text[begin:]), "\n\n") + 1
-	if end <= begin {
-		end = len(text)
-	}
-	if *update {
-		text = []byte(string(text[:begin]) + table.String() + string(text[end:]))
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	} else if got := string(text[begin:end]); got != table.String() {
-		t.Errorf("the table is not that of the code: run go test ./deploy -run TestSandboxDocs -update")
+	for _, c := range []struct{ name, path, begin, table string }{
+		{"sandbox", "../docs/sandbox.md", "| | here |", stays.String()},
+		{"doctor", "../docs/doctor.md", "| cause |", causes.String()},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text, err := os.ReadFile(c.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			begin := strings.Index(string(text), c.begin)
+			if begin < 0 {
+				t.Fatalf("%s has no table", c.path)
+			}
+			end := begin + strings.Index(string(text[begin:]), "\n\n") + 1
+			if end <= begin {
+				end = len(text)
+			}
+			if *update {
+				text = []byte(string(text[:begin]) + c.table + string(text[end:]))
+				if err := os.WriteFile(c.path, text, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			} else if got := string(text[begin:end]); got != c.table {
+				t.Errorf("the table is not that of the code: run go test ./deploy -run TestDocs -update")
+			}
+		})
 	}
 }

@@ -59,7 +59,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"diagnose", "Diagnose and heal any HTTP API:", []*cobra.Command{permitCommand(), explainCommand()}},
+		{"diagnose", "Diagnose and heal any HTTP API:", []*cobra.Command{doctorCommand(), permitCommand(),
+			explainCommand()}},
 		{"aws", "The service on AWS:", []*cobra.Command{upCommand(), planCommand(), downCommand(), zipCommand()}},
 		{"notes", "Its notes:", []*cobra.Command{tableCommand(), copyCommand()}},
 		{"rehearse", "Rehearse without an account:", []*cobra.Command{sandboxCommand()}},

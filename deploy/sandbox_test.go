@@ -114,12 +114,13 @@ func TestProofReadmeOnAWS(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, chapter, _ := strings.Cut(string(readme), "\n## On AWS\n")
-	chapter, _, _ = strings.Cut(chapter, "\n## ")
+	chapter, rest, _ := strings.Cut(chapter, "\n## It answers 500\n")
+	healing, _, _ := strings.Cut(rest, "\n## ")
 	if n := strings.Count(chapter, "\n"); n > 30 {
 		t.Errorf("the chapter has %d lines", n)
 	}
-	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(chapter, -1)
-	if len(blocks) != 2 {
+	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(chapter+healing, -1)
+	if len(blocks) != 3 {
 		t.Fatalf("the chapter has %d blocks", len(blocks))
 	}
 	up, down, _ := strings.Cut(blocks[0][1], "go run ./deploy down")
@@ -133,7 +134,8 @@ api=$(aws apigatewayv2 create-api --name broken --protocol-type HTTP \
   --target arn:aws:lambda:us-east-1:123456789012:function:notes-dev --query ApiId --output text)
 broken=$AWS_ENDPOINT_URL/_aws/execute-api/$api/notes
 curl -s -w ' broken %{http_code}\n' $broken
-` + strings.ReplaceAll(blocks[1][1], "a1b2c3d4e5", "$api") + `
+` + strings.TrimSpace(regexp.MustCompile(`https://\S+`).ReplaceAllString(blocks[1][1], "$$broken")) + ` || echo "doctor: $?"
+` + strings.ReplaceAll(blocks[2][1], "a1b2c3d4e5", "$api") + `
 curl -s -w ' healed %{http_code}\n' -H "$bearer" $broken
 go run ./deploy down` + down + `
 curl -s -w ' gone %{http_code}\n' $url
@@ -155,8 +157,8 @@ curl -s -w ' gone %{http_code}\n' $url
 	}
 	for _, want := range []string{
 		"live check ", " a stranger 401", `{"notes":[]}` + "\n after up 200",
-		`{"message":"Internal Server Error"} broken 500`, "grant for $default $default", `{"notes":[]}` +
-			"\n healed 200",
+		`{"message":"Internal Server Error"} broken 500`, "[permission.other-api]", "doctor: 1\n",
+		"grant for $default $default", `{"notes":[]}` + "\n healed 200",
 		`"iam:PassRole"`, "function notes-dev                               removed",
 		`{"message":"Not Found"} gone 404`,
 	} {

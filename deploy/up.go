@@ -264,7 +264,8 @@ there is one.`,
 				return r.End(err)
 			}
 			if printPolicy {
-				if there, err := facts.Boundary(cmd.Context(), c.Cloud, f.RoleName()); err == nil { // else it is not known
+				// A boundary that cannot be read is not known.
+				if there, err := facts.Boundary(cmd.Context(), c.Cloud, f.RoleName()); err == nil {
 					f.Boundary = cmp.Or(f.Boundary, there)
 				}
 				return printOperatorPolicy(cmd, f.Stack)

@@ -1,0 +1,86 @@
+package report
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/portable-notes/deploy/doctor"
+)
+
+// TestDiagnosis: a diagnosis is written for people in at most so many columns, but for what is to be pasted.
+func TestDiagnosis(t *testing.T) {
+	routes := []doctor.StageRoute{{Stage: "dev", Route: "GET /notes"}}
+	for _, path := range []string{"a", "b", "c", "d", "e", "f"} {
+		routes = append(routes, doctor.StageRoute{Stage: "dev", Route: "GET /" + path})
+	}
+	d := doctor.Diagnosis{
+		At: time.Unix(
+			0,
+			0,
+		), Target: doctor.Target{Stage: "dev", Route: "GET /notes"}, Answer: &doctor.Seen{Status: 500},
+		Headline: []string{"500 came from API Gateway", strings.Repeat("a long line ", 20)},
+		Chain: []doctor.LinkState{
+			{Link: "client", Name: "client", State: "ok"},
+			{Link: "stage", Name: "dev", State: "ok"},
+			{
+				Link:  "permission",
+				Name:  "permission",
+				State: "fault",
+			},
+			{Link: "function", Name: "notes", State: "untouched"},
+		},
+		Lines: []doctor.Line{
+			{State: "ok", Text: "in order", Finding: -1},
+			{State: "fault", Text: "may not", Finding: 0},
+			{State: "note", Text: "worth to know", Finding: 1},
+		},
+		Findings: []doctor.Finding{{Cause: "permission.stage", Routes: routes,
+			Evidence: []doctor.Evidence{{Call: "lambda:GetPolicy", Of: "notes", Field: "s AWS:SourceArn",
+				Value: "arn:aws:execute-api:x:1:a1/prod/*", Expected: "arn:aws:execute-api:x:1:a1/dev/GET/notes"}},
+			Fix: []doctor.Fix{{Command: "deploy permit --api a1", Does: "all at once"}}}, {Cause: "logs.access-off"}},
+		Closing: "1 fault",
+	}
+	var out bytes.Buffer
+	Diagnosis(&out, d, doctor.English)
+	text := out.String()
+	for _, line := range strings.Split(text, "\n") {
+		if n := len([]rune(line)); n > width && !strings.Contains(line, "arn:") {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	for _, want := range []string{
+		"500 came from API Gateway\n", "client ── dev ──╳── notes", "√ in order\n", "× may not [permission.stage]\n",
+		"    lambda:GetPolicy notes s AWS:SourceArn → arn:aws:execute-api:x:1:a1/prod/*\n" +
+			"    needed: arn:aws:execute-api:x:1:a1/dev/GET/notes\n" +
+			"                                       ^\n",
+		"also affected: dev GET /a, dev GET /b, dev GET /c, dev GET /d, and 2 more\n",
+		"    fix, all at once:\n      deploy permit --api a1\n",
+		"· worth to know [logs.access-off]\n    fix: Switch the access log on", "1 fault\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "\x1b") {
+		t.Error("it has colours, and is no terminal")
+	}
+}
+
+// TestColours: a terminal sees colours.
+func TestColours(t *testing.T) {
+	var out bytes.Buffer
+	p := painter{&out, true}
+	if got := p.paint("31", "x"); got != "\x1b[31mx\x1b[0m" {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestJSON: JSON is not escaped for HTML.
+func TestJSON(t *testing.T) {
+	var out bytes.Buffer
+	if err := JSON(&out, map[string]string{"a": "<b>"}); err != nil || out.String() != "{\n  \"a\": \"<b>\"\n}\n" {
+		t.Errorf("%v %s", err, out.String())
+	}
+}
