@@ -191,17 +191,7 @@ func TestDoctorStaged(t *testing.T) {
 			if s.fixed != nil {
 				s.fixed(p)
 			} else {
-				fix := d.Findings[0].Fix
-				for _, f := range d.Findings {
-					if f.Cause == s.cause {
-						fix = f.Fix
-					}
-				}
-				if len(fix) == 0 {
-					t.Fatal("no fix is printed")
-				}
-				p.paste(fix[0].Command)
-				p.updated()
+				p.pasteFix(d, s.cause)
 			}
 			if got := p.status(method, path); got != 200 {
 				t.Errorf("it still answers %d", got)

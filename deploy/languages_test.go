@@ -108,8 +108,8 @@ def sleeper(event, context):
 		"blank: " + internal, `"Hello from Lambda!"`, `healed: {"items": []} 200`, "made:  201",
 		`listed: {"items": [{"id": "a", "n": 1.5}]} 200`, "crashing: " + internal,
 		`missing: {"message":"Not Found"} 404`, "denied: " + internal, "slow: " + internal,
-		"not authorized to perform: dynamodb:Scan on resource: arn:aws:dynamodb:us-east-1:123456789012:table/items because no " +
-			"identity-based policy allows the dynamodb:Scan action", "Task timed out after 1.00 seconds",
+		"not authorized to perform: dynamodb:Scan on resource: arn:aws:dynamodb:us-east-1:123456789012:table/items " +
+			"because no identity-based policy allows the dynamodb:Scan action", "Task timed out after 1.00 seconds",
 		"[ERROR] Runtime.ImportModuleError: Unable to import module 'wrong': No module named 'wrong'",
 	} {
 		if !strings.Contains(out, want) {

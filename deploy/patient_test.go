@@ -25,7 +25,7 @@ import (
 // patient is an API with a function in Python, as people write it, which works.
 type patient struct {
 	*world
-	id, integration, role string
+	id, integration, role, authorizer string
 }
 
 // working is a function that answers every request.
@@ -212,4 +212,17 @@ func (p *patient) paste(command string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		p.t.Fatalf("%s: %v: %s", command, err, out)
 	}
+}
+
+// pasteFix runs the first command that the doctor printed for a cause.
+func (p *patient) pasteFix(d doctor.Diagnosis, cause string) {
+	p.t.Helper()
+	for _, f := range d.Findings {
+		if f.Cause == cause && len(f.Fix) > 0 {
+			p.paste(f.Fix[0].Command)
+			p.updated()
+			return
+		}
+	}
+	p.t.Fatal("no fix is printed")
 }

@@ -124,6 +124,7 @@ func TestProofReadmeOnAWS(t *testing.T) {
 		t.Fatalf("the chapter has %d blocks", len(blocks))
 	}
 	up, down, _ := strings.Cut(blocks[0][1], "go run ./deploy down")
+	doctored := regexp.MustCompile(`https://\S+`).ReplaceAllString(blocks[1][1], "$$broken")
 	script := up + `
 grep -c apigatewayv2 up.sh
 url=$(aws apigatewayv2 get-apis --query 'Items[0].ApiEndpoint' --output text)/dev/notes
@@ -134,7 +135,7 @@ api=$(aws apigatewayv2 create-api --name broken --protocol-type HTTP \
   --target arn:aws:lambda:us-east-1:123456789012:function:notes-dev --query ApiId --output text)
 broken=$AWS_ENDPOINT_URL/_aws/execute-api/$api/notes
 curl -s -w ' broken %{http_code}\n' $broken
-` + strings.TrimSpace(regexp.MustCompile(`https://\S+`).ReplaceAllString(blocks[1][1], "$$broken")) + ` || echo "doctor: $?"
+` + strings.TrimSpace(doctored) + ` || echo "doctor: $?"
 ` + strings.ReplaceAll(blocks[2][1], "a1b2c3d4e5", "$api") + `
 curl -s -w ' healed %{http_code}\n' -H "$bearer" $broken
 go run ./deploy down` + down + `

@@ -27,6 +27,7 @@ type Case struct {
 	Answer  Fact[Answer]   // what the client saw
 	Caller  Fact[Identity] // sts:GetCallerIdentity
 
+	Domain       Fact[Domain] // custom domain that the request went to; asked for where the URL tells no API
 	API          Fact[API]
 	REST         Fact[RESTAPI] // asked for only where there is no HTTP API of the id
 	Stages       Fact[[]Stage]
@@ -40,6 +41,11 @@ type Case struct {
 	OtherAPIs  []Named[API]     `json:",omitempty"` // that policies name, by "REGION ID"
 	Account    Fact[Account]    // lambda:GetAccountSettings
 	Invocation Fact[Invocation] // of the function of the request's route, after an answer that failed
+	Asks       Fact[Invocation] // of the Lambda authorizer of the request's route
+	Token      *Token           `json:",omitempty"` // that the request has; nil where its route takes none
+	Keys       Fact[[]Key]      // of the issuer that the route's authorizer names
+	Role       Fact[Role]       // of the function of the request's route, where a right may lack
+	Lines      Fact[[]string]   // of the function's log since the request, that tell of errors; masked
 
 	Calls   int      // of AWS
 	Seconds float64  // that gathering took
@@ -71,6 +77,7 @@ type Asked struct {
 	Headers   []string `json:",omitempty"` // the names of the request's headers, in small letters
 	Origin    string   `json:",omitempty"` // of a request from a page: its scheme, host and port
 	Preflight string   `json:",omitempty"` // the method that a preflight asks for
+	Wanted    []string `json:",omitempty"` // headers that a preflight asks for, in small letters
 
 	API        string // id
 	Region     string
@@ -294,6 +301,31 @@ type Account struct {
 	Unreserved  int // UnreservedConcurrentExecutions
 }
 
+// Token is a JSON Web Token, without its signature and what it says of a person (RFC 7519).
+type Token struct {
+	Present   bool   // at the identity source of the authorizer
+	Elsewhere string // where there is one instead; "" for nowhere
+	Malformed string // what is wrong with it; "" for nothing
+	Algorithm string // alg
+	KeyID     string // kid
+	Issuer    string
+	Audience  []string
+	ClientID  string
+	Expires   int64 // seconds since 1970; 0 for none
+	NotBefore int64
+	Issued    int64
+	Scopes    []string // of scope and scp
+}
+
+// Key is a key that an issuer publishes.
+type Key struct{ ID, Type string }
+
+// Role is a role with all that says what it may do.
+type Role struct {
+	Name string
+	policy.Role
+}
+
 // Invocation is what came of invoking the function directly, with an event as the route would send.
 type Invocation struct {
 	Function  string // with its qualifier
@@ -318,4 +350,5 @@ type Shape struct {
 	Wrong      string // the first field that API Gateway refuses; "" for none
 	Length     int    // bytes
 	Body       string // of an error of the app: at most 300 bytes
+	Decision   string // of an authorizer: allows, denies, or why it is none; "" where it is none
 }

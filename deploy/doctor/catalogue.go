@@ -28,6 +28,8 @@ func Remedy(cause string, l Language) string { return entryOf(cause).Does.in(l, 
 // The answers of API Gateway's own.
 const (
 	sees500 = `500 {"message":"Internal Server Error"}`
+	sees401 = `401 {"message":"Unauthorized"}`
+	sees403 = `403 {"message":"Forbidden"}`
 	sees404 = `404 {"message":"Not Found"}`
 	sees503 = `503 {"message":"Service Unavailable"}`
 	sees429 = `429 {"message":"Too Many Requests"}`
@@ -40,6 +42,11 @@ const (
 	ofStages      = "API Gateway developer guide, Stages for HTTP APIs"
 	ofEndpoint    = "API Gateway developer guide, Disable the default endpoint for HTTP APIs"
 	ofThrottling  = "API Gateway developer guide, Throttle requests to your HTTP APIs"
+	ofJWT         = "API Gateway developer guide, Control access to HTTP APIs with JWT authorizers"
+	ofAuthorizer  = "API Gateway developer guide, Control access to HTTP APIs with AWS Lambda authorizers"
+	ofIAM         = "API Gateway developer guide, Control access to HTTP APIs with IAM authorization"
+	ofCORS        = "API Gateway developer guide, Configure CORS for HTTP APIs"
+	ofDomain      = "API Gateway developer guide, Custom domain names for HTTP APIs"
 	ofIntegration = "API Gateway developer guide, Create AWS Lambda proxy integrations for HTTP APIs"
 	ofTrouble     = "API Gateway developer guide, Troubleshooting issues with HTTP API Lambda integrations"
 	ofARN         = "API Gateway developer guide, ARN format reference"
@@ -50,13 +57,15 @@ const (
 	ofInvoke      = "Lambda API reference, Invoke"
 	ofConcurrency = "Lambda developer guide, Configuring reserved concurrency"
 	ofRuntime     = "Lambda developer guide, Troubleshoot invocation issues in Lambda"
+	ofAccess      = "IAM user guide, Troubleshoot access denied error messages"
+	ofTable       = "DynamoDB developer guide, Error handling with DynamoDB"
 	ofLogging     = "API Gateway developer guide, Configure logging for HTTP APIs"
 )
 
 // Catalogue has all causes, in the order of the chain.
-var Catalogue = slices.Concat(onTheWay, inTheFunction)
+var Catalogue = slices.Concat(onTheWay, atTheAuthorizer, toTheFunction, inTheFunction)
 
-// onTheWay are the causes from the client to the function.
+// onTheWay are the causes from the client to the route.
 var onTheWay = []Entry{
 	{"caller.credentials", "client", Fault, "",
 		text{"AWS does not accept these credentials", "AWS がこの認証情報を受け付けません"},
@@ -83,8 +92,8 @@ var onTheWay = []Entry{
 		"re:Post, api-gateway-vpc-connections"},
 	{"endpoint.not-ours", "endpoint", Note, "",
 		text{
-			"{host} is not the endpoint of an HTTP API that these credentials can look up: with --api and --region the " +
-				"doctor looks at an API behind it",
+			"{host} is not the endpoint of an HTTP API that these credentials can look up: with --api and " +
+				"--region the doctor looks at an API behind it",
 			"{host} はこの認証情報で調べられる HTTP API のエンドポイントではありません。--api と " +
 				"--region を指定してください",
 		},
@@ -107,6 +116,20 @@ var onTheWay = []Entry{
 		},
 		text{"Connect to it with a WebSocket client.", "WebSocket クライアントで接続してください。"},
 		"API Gateway V2 API reference, GetApi"},
+	{"endpoint.domain-unmapped", "endpoint", Fault, sees403,
+		text{"the custom domain {domain} is mapped to no API", "カスタムドメイン {domain} に API マッピングがありません"},
+		text{"Map it: aws apigatewayv2 create-api-mapping.", "aws apigatewayv2 create-api-mapping で対応付けてください。"},
+		ofDomain},
+	{"endpoint.domain-key", "endpoint", Fault, sees403,
+		text{"no mapping of the custom domain {domain} has the beginning of the path: {keys}",
+			"カスタムドメイン {domain} のマッピングにパスの先頭が一致しません: {keys}"},
+		text{"Begin the path with the key of a mapping, or add a mapping.", "パスをマッピングキーで始めるか、マッピングを追加してください。"},
+		ofDomain},
+	{"endpoint.domain-stage", "endpoint", Fault, sees403,
+		text{"the custom domain {domain} is mapped to the stage {stage} of API {api}, which does not exist",
+			"カスタムドメイン {domain} の対応先、API {api} のステージ {stage} は存在しません"},
+		text{"Map it to a stage that exists: aws apigatewayv2 update-api-mapping.",
+			"aws apigatewayv2 update-api-mapping で存在するステージに対応付けてください。"}, ofDomain},
 	{"endpoint.disabled", "endpoint", Fault, sees404,
 		text{"the default endpoint of the API is disabled", "API のデフォルトエンドポイントが無効です"},
 		text{"Use the custom domain, or enable the endpoint and deploy.", "カスタムドメインを使うか、エンドポイントを有効にしてデプロイしてください。"},
@@ -170,7 +193,10 @@ var onTheWay = []Entry{
 	{"route.integration-gone", "route", Fault, sees500,
 		text{"the route {route} names {target}, which does not exist", "ルート {route} の {target} は存在しません"},
 		text{"Attach an integration that exists to the route.", "存在する統合をルートに設定してください。"}, ofRouting},
+}
 
+// toTheFunction are the causes between a route and its function.
+var toTheFunction = []Entry{
 	{"integration.function-missing", "integration", Fault, sees500,
 		text{"the integration names the function {function}, which does not exist in {region}",
 			"統合が指す関数 {function} は {region} に存在しません"},
@@ -178,7 +204,7 @@ var onTheWay = []Entry{
 			"存在する関数を統合に指定するか、関数を作成してください。"}, ofIntegration},
 	{"integration.qualifier-missing", "integration", Fault, sees500,
 		text{
-			"the integration names {function}:{qualifier}; the function has no such version or alias (aliases: {aliases})",
+			"the integration names {function}:{qualifier}, no version or alias of the function (aliases: {aliases})",
 			"統合が指す {function}:{qualifier} というバージョンまたはエイリアスはありません（エイリアス: {aliases}）",
 		},
 		text{"Create the alias, or point the integration to one that exists.", "エイリアスを作成するか、存在するものを統合に指定してください。"},
@@ -202,6 +228,11 @@ var onTheWay = []Entry{
 		text{"the integration {integration} is {kind}, which this doctor does not judge",
 			"統合 {integration} は {kind} です。この診断の対象外です"},
 		text{"Look at the server behind it.", "その先のサーバーを確認してください。"}, ofIntegration},
+	{"integration.payload-format", "integration", Fault, sees500,
+		text{"the function reads an event of payload format {format}, and the integration sends another",
+			"関数はペイロード形式 {format} のイベントを読みますが、統合は別の形式を送っています"},
+		text{"Set the integration's payload format, or read the event as it is sent.",
+			"統合のペイロード形式を合わせるか、送られる形式で読んでください。"}, ofIntegration},
 	{"integration.timeout", "integration", Fault, sees503,
 		text{"the function did not answer within the integration's {millis} ms; it may go on running",
 			"関数が統合の制限 {millis} ミリ秒以内に応答しませんでした。まだ実行中の可能性があります"},
@@ -232,8 +263,8 @@ var onTheWay = []Entry{
 		text{"Write the id of this API into the source ARN.", "ソース ARN にこの API の ID を書いてください。"}, ofARN},
 	{"permission.deleted-api", "permission", Fault, sees500,
 		text{
-			"API Gateway may not invoke the function {function}: the statement {sid} is for an API that does not exist " +
-				"any more",
+			"API Gateway may not invoke the function {function}: the statement {sid} is for an API that does " +
+				"not exist any more",
 			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} の API は削除済みです",
 		},
 		text{"An API that is made again has another id: grant it anew.", "作り直した API は ID が変わります。許可し直してください。"}, ofARN},
@@ -257,9 +288,10 @@ var onTheWay = []Entry{
 		text{"Grant the route.", "このルートを許可してください。"}, ofARN},
 	{"permission.default-route", "permission", Fault, sees500,
 		text{
-			"API Gateway may not invoke the function {function} for {route}: the statement {sid} has a wrong number of " +
-				"parts for it; the ARN of $default ends STAGE/$default",
-			"API Gateway は {route} で関数 {function} を呼び出せません。ステートメント {sid} の区切りの数が合いません。$default の ARN は STAGE/$default です",
+			"API Gateway may not invoke the function {function} for {route}: the statement {sid} has a wrong " +
+				"number of parts for it; the ARN of $default ends STAGE/$default",
+			"API Gateway は {route} で関数 {function} を呼び出せません。ステートメント {sid} の区切りの数が合いません。" +
+				"$default の ARN は STAGE/$default です",
 		},
 		text{"Grant STAGE/$default, without a method.", "メソッドなしの STAGE/$default を許可してください。"}, ofTrouble},
 	{"permission.mangled-arn", "permission", Fault, sees500,
@@ -269,8 +301,8 @@ var onTheWay = []Entry{
 			"シェルでは ARN を単一引用符で囲んでください。二重引用符では $default が消えます。"}, ofARN},
 	{"permission.qualifier", "permission", Fault, sees500,
 		text{
-			"API Gateway may not invoke {function}: the grant is on {elsewhere}, and each version and alias has a policy " +
-				"of its own",
+			"API Gateway may not invoke {function}: the grant is on {elsewhere}, and each version and alias has a " +
+				"policy of its own",
 			"API Gateway は {function} を呼び出せません。許可は {elsewhere} にあり、ポリシーはバージョンとエイリアスごとに別です",
 		},
 		text{
@@ -290,7 +322,7 @@ var onTheWay = []Entry{
 		text{"The action must be lambda:InvokeFunction.", "アクションは lambda:InvokeFunction にしてください。"}, ofPermission},
 	{"permission.condition", "permission", Fault, sees500,
 		text{
-			"API Gateway may not invoke the function {function}: the statement {sid} has a condition that it does not meet",
+			"API Gateway may not invoke the function {function}: the statement {sid} has a condition that is not met",
 			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} の条件を満たしません",
 		},
 		text{"Grant API Gateway by source ARN and account alone.", "ソース ARN とアカウントだけを条件にしてください。"}, ofPermission},

@@ -16,16 +16,22 @@ import (
 var checks = []check{
 	{"caller", "client", checkCaller},
 	{"endpoint", "endpoint", checkEndpoint},
+	{"domain", "endpoint", checkDomain},
 	{"stage", "stage", checkStage},
 	{"deployment", "stage", checkDeployment},
 	{"route", "route", checkRoute},
 	{"target", "route", checkTargets},
 	{"throttle", "stage", checkThrottle},
+	{"cors", "cors", checkCORS},
+	{"authorizer", "authorizer", checkAuthorizers},
 	{"integration", "integration", checkIntegrations},
 	{"permission", "permission", checkPermissions},
 	{"function", "function", checkFunctions},
 	{"invocation", "function", checkInvocation},
+	{"lines", "code", checkLines},
 	{"response", "response", checkResponse},
+	{"role", "role", checkRole},
+	{"table", "table", checkTable},
 	{"app", "app", checkApp},
 	{"logs", "logs", checkLogs},
 }
@@ -55,7 +61,7 @@ func checkEndpoint(v *view, r *result) {
 			evidence: []Evidence{{v.Answer.Call, v.Asked.Host, a.Phase, a.Failure, ""}}})
 	}
 	if v.Asked.API == "" {
-		if v.Asked.Method != "" {
+		if v.Asked.Method != "" && !v.Domain.Seen() {
 			r.find(found{cause: "endpoint.not-ours", values: values{"host": v.Asked.Host, "program": v.Program}})
 		}
 		return
@@ -143,7 +149,7 @@ func checkStage(v *view, r *result) {
 			evidence: evidence, fix: r.createStage(v.Asked.Stage)})
 		return
 	}
-	if v.stage != nil || v.Asked.Method == "" {
+	if v.stage != nil || v.Asked.Method == "" || v.Asked.Domain != "" {
 		if v.stage != nil && v.selected == nil {
 			checkShadow(v, r, stages)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
@@ -176,6 +177,9 @@ var variable = regexp.MustCompile(`^'?([A-Z][A-Z0-9_]{2,})'?$`)
 // broken tells of the function's own error.
 func (r *result) broken(i Fact[Invocation], p *pair) {
 	e := *i.Value
+	if r.elsewhere(e) {
+		return
+	}
 	f := found{pairs: r.alike(p), explains: r.explains(p, 500, 503), values: values{"function": e.Function,
 		"type": e.Type, "message": e.Message, "trace": e.Trace, "millis": e.Millis}}
 	for _, kind := range errorKinds {
@@ -191,7 +195,13 @@ func (r *result) broken(i Fact[Invocation], p *pair) {
 		f.values["architecture"] = strings.Join(c.Architectures, ", ")
 		f.fix = r.codeFix(f.cause, c)
 	}
+	if f.values["format"] = p.format(e); f.values["format"] != "" {
+		f.cause, f.certainty, f.pairs = "integration.payload-format", Likely, []*pair{p}
+		f.fix = []Fix{r.aws(false, "fix.format", f.values, &apigatewayv2.UpdateIntegrationInput{ApiId: &r.Asked.API,
+			IntegrationId: &p.integration.ID, PayloadFormatVersion: aws.String(p.format(e))})}
+	}
 	switch name := variable.FindStringSubmatch(e.Message); {
+	case f.cause == "integration.payload-format":
 	case e.Type == "KeyError" && name != nil && !p.has(name[1]):
 		f.cause, f.values["variable"] = "code.settings", name[1]
 	case during && f.cause == "code.timeout":
@@ -210,6 +220,36 @@ func (r *result) broken(i Fact[Invocation], p *pair) {
 		f.evidence = append(f.evidence, Evidence{i.Call, i.Of, "LogResult", line, ""})
 	}
 	r.find(f)
+}
+
+// elsewhere reports whether an error tells of a right that lacks or of a table, which are judged by themselves.
+func (r *result) elsewhere(e Invocation) bool {
+	text := strings.Join(append([]string{e.Message}, e.Log...), " ")
+	return refusal.MatchString(text) || slices.ContainsFunc(tableErrors, func(k struct{ says, cause string }) bool {
+		return strings.Contains(text, k.says)
+	})
+}
+
+// ofFormat are the fields of an event that one payload format has and the other lacks, as errors name them.
+var ofFormat = []struct{ lacks, has, field string }{
+	{"1.0", "2.0", "http"}, {"1.0", "2.0", "rawPath"}, {"1.0", "2.0", "routeKey"}, {"1.0", "2.0", "rawQueryString"},
+	{"2.0", "1.0", "httpMethod"}, {"2.0", "1.0", "resource"}, {"2.0", "1.0", "path"},
+	{"2.0", "1.0", "multiValueHeaders"},
+}
+
+// format tells whether an error names a field of the other payload format than the integration's, and that one; "" for
+// none.
+func (p *pair) format(e Invocation) (has string) {
+	if p == nil || p.integration == nil {
+		return ""
+	}
+	for _, f := range ofFormat {
+		named := e.Message == "'"+f.field+"'" || strings.HasSuffix(e.Message, "(reading '"+f.field+"')")
+		if f.lacks == p.integration.PayloadFormat && named {
+			return f.has
+		}
+	}
+	return ""
 }
 
 // codeFix is a command that heals an error of the code, where a setting alone does.
@@ -301,7 +341,7 @@ func checkApp(v *view, r *result) {
 	f := found{cause: "app.answered", level: Note, explains: true, values: values{"status": a.Status, "body": a.Body,
 		"function": v.selected.named()},
 		evidence: []Evidence{{v.Answer.Call, v.Asked.URL, fmt.Sprint(a.Status), a.Body, ""}}}
-	if a.Status >= 500 {
+	if a.Status >= 500 && !r.explained("role", "table") { // which tell why
 		f.level = Fault
 	}
 	if a.Status == 404 && v.stage.Name != "$default" && strings.Contains(a.Body, "/"+v.stage.Name+"/") {

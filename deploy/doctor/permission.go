@@ -137,7 +137,7 @@ func (r *result) permission(p *pair) *found {
 		if other.Fact.Seen() && r.judge(*other.Fact.Value, p, r.arnOf(p, other.Name)).allowed {
 			f.cause, f.values["elsewhere"] = "permission.qualifier", other.Name
 			f.evidence = []Evidence{
-				{other.Fact.Call, other.Fact.Of, "AWS:SourceArn", source(*other.Fact.Value), needed},
+				{other.Fact.Call, other.Fact.Of, "AWS:SourceArn", sourceIn(*other.Fact.Value), needed},
 				{fact.Call, fact.Of, "", errorText(fact.Error), needed},
 			}
 			return f
@@ -187,8 +187,8 @@ func (r *result) addPermission(p *pair) Fix {
 	return r.aws(true, "fix.add-permission", values{"route": p.route.Key}, grant.Input())
 }
 
-// source is the source ARN of the first statement of a policy that has one.
-func source(d policy.Document) string {
+// sourceIn is the source ARN of the first statement of a policy that has one.
+func sourceIn(d policy.Document) string {
 	for _, s := range d.Statement {
 		if _, value := sourceOf(s); value != "" {
 			return value

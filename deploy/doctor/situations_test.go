@@ -4,12 +4,15 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// situations are cases with what must be found in them. A cause with a + is the one that explains the answer.
-var situations = []struct {
+// situation is a case with what must be found in it.
+type situation struct {
 	name  string
 	set   func(c *Case)
-	found string // causes in their order, notes and warnings in brackets
-}{
+	found string // causes in their order, notes and warnings in brackets; + of what explains the answer
+}
+
+// situations are cases with what must be found in them. A cause with a + is the one that explains the answer.
+var situations = []situation{
 	{"healthy", func(*Case) {}, ""},
 	{
 		"healthy, without a request",

@@ -242,7 +242,10 @@ func (r *result) linkName(link Link) string {
 		if p != nil {
 			return p.route.Key
 		}
-		return strings.TrimSpace(r.Asked.Method + " " + r.path)
+		if r.stage == nil {
+			return ""
+		}
+		return r.Asked.Method + " " + r.path
 	case "authorizer":
 		if p != nil && p.route.Authorization != "" && p.route.Authorization != "NONE" {
 			return "authorizer " + p.route.Authorization

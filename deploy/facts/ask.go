@@ -83,6 +83,18 @@ var endpoint = regexp.MustCompile(
 // sandboxPath is the path under which a sandbox serves APIs.
 const sandboxPath = "/_aws/execute-api/"
 
+// domainPath is the path under which a sandbox serves custom domains.
+const domainPath = "/_aws/domains/"
+
+// domainOf is the name that may be a custom domain, and the path under it.
+func domainOf(u *url.URL) (name, path string) {
+	if rest, ok := strings.CutPrefix(u.EscapedPath(), domainPath); ok {
+		name, path, _ := strings.Cut(rest, "/")
+		return name, "/" + path
+	}
+	return u.Hostname(), u.EscapedPath()
+}
+
 // locate tells which API a URL is of, and its path with the stage. The API is "" where the URL does not tell.
 func locate(u *url.URL) (api, region, path string) {
 	if m := endpoint.FindStringSubmatch(strings.ToLower(u.Hostname())); m != nil {
@@ -110,6 +122,11 @@ func (a Ask) asked() doctor.Asked {
 		out.Region = region
 	}
 	out.Host, out.Path = a.URL.Host, path
+	for _, name := range strings.Split(a.Headers.Get("Access-Control-Request-Headers"), ",") {
+		if name = strings.ToLower(strings.TrimSpace(name)); name != "" {
+			out.Wanted = append(out.Wanted, name)
+		}
+	}
 	for name := range a.Headers {
 		out.Headers = append(out.Headers, strings.ToLower(name))
 	}

@@ -51,12 +51,36 @@ func Gather(ctx context.Context, c *cloud.Cloud, ask Ask) doctor.Case {
 	g := &gatherer{ctx: ctx, ask: ask, cloud: c, slots: map[string]chan struct{}{}, c: doctor.Case{
 		Version: doctor.CaseVersion, At: time.Now().UTC().Truncate(time.Second), Program: ask.Program, Asked: asked}}
 	began := time.Now()
+	g.domain()
 	g.first()
 	g.second()
 	g.third()
 	g.reduce()
 	g.c.Seconds = time.Since(began).Round(time.Millisecond).Seconds()
 	return g.c
+}
+
+// domain looks up the custom domain of a URL that tells no API, and what it maps the path to.
+func (g *gatherer) domain() {
+	c := &g.c
+	if c.Asked.API != "" || g.ask.URL == nil {
+		return
+	}
+	name, path := domainOf(g.ask.URL)
+	c.Domain = ask[doctor.Domain](g, &apigatewayv2.GetDomainNameInput{DomainName: &name}, name, "{Name: DomainName}")
+	if !c.Domain.Seen() {
+		return
+	}
+	mappings := ask[[]doctor.Mapping](g, &apigatewayv2.GetApiMappingsInput{DomainName: &name}, name, "Items")
+	if mappings.Error != nil {
+		c.Domain.Value, c.Domain.Error = nil, mappings.Error
+		return
+	}
+	c.Domain.Value.Mappings = mappings.Or()
+	c.Asked.Domain, c.Asked.Path = name, path
+	if m, rest, ok := c.Domain.Value.Map(path); ok {
+		c.Asked.API, c.Asked.Stage, c.Asked.Path = m.API, m.Stage, rest
+	}
 }
 
 // together does some things at the same time, and returns when all are done.
@@ -135,18 +159,18 @@ func (g *gatherer) second() {
 	g.otherAPIs()
 }
 
-// third invokes the function of the request, where that may tell more.
+// third looks at what the request met: its authorizer, its function, and the function's log and role.
 func (g *gatherer) third() {
 	d := doctor.Judge(g.c, doctor.English)
-	a := d.Answer
-	if a == nil || a.From != doctor.FromGateway || a.Status < 500 || d.Target.Function == "" || g.ask.NoInvoke ||
-		!doctor.Safe(g.ask.Method) && !g.ask.Invoke {
-		return
+	g.authorize(d)
+	if a := d.Answer; a != nil && a.From == doctor.FromGateway && a.Status >= 500 && d.Target.Function != "" &&
+		g.mayInvoke() {
+		g.invoke(d.Target)
 	}
-	g.invoke(d.Target)
+	g.rights(doctor.Judge(g.c, doctor.English))
 }
 
-// targets are the functions that the API is integrated with, each with its qualifier.
+// targets are the functions that the API is integrated with or authorized by, each with its qualifier.
 func (g *gatherer) targets() (all []gateway.Target) {
 	for _, s := range g.c.Stages.Or() {
 		for _, i := range g.c.Integrations.Or() {
@@ -154,6 +178,11 @@ func (g *gatherer) targets() (all []gateway.Target) {
 				continue
 			}
 			if t, err := gateway.ParseURI(i.URI, s.Variables); err == nil && !slices.Contains(all, t) {
+				all = append(all, t)
+			}
+		}
+		for _, a := range g.c.Authorizers.Or() {
+			if t, err := gateway.ParseURI(a.URI, s.Variables); a.URI != "" && err == nil && !slices.Contains(all, t) {
 				all = append(all, t)
 			}
 		}
@@ -335,8 +364,13 @@ func failure(err error) *doctor.Failure {
 	case slices.Contains([]string{"AccessDenied", "AccessDeniedException", "UnauthorizedOperation",
 		"ForbiddenException"}, f.Code):
 		f.Kind = doctor.Denied
-	case f.Code == "" && (errors.As(err, &network) || errors.Is(err, context.Canceled)):
+	case errors.Is(err, context.Canceled):
+		f.Kind, f.Message = doctor.Unreachable, "interrupted"
+	case f.Code == "" && errors.As(err, &network):
 		f.Kind = doctor.Unreachable
+		for inner := error(network); inner != nil; inner = errors.Unwrap(inner) {
+			f.Message = inner.Error() // the innermost tells without the URL what is wrong
+		}
 	}
 	return f
 }

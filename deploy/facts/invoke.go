@@ -20,7 +20,7 @@ import (
 
 // invoke invokes the function of the request's route, once, with an event as the route would send it.
 func (g *gatherer) invoke(target doctor.Target) {
-	payload, err := json.Marshal(g.event(target))
+	payload, err := json.Marshal(g.event(target, g.v2(target)))
 	if err != nil {
 		panic(err) // of texts
 	}
@@ -51,16 +51,20 @@ func (g *gatherer) v2(target doctor.Target) bool {
 
 // event is what the route would send for the request ("Working with AWS Lambda proxy integrations for HTTP APIs"). It
 // lacks what an authorizer adds.
-func (g *gatherer) event(t doctor.Target) map[string]any {
+func (g *gatherer) event(t doctor.Target, v2 bool) map[string]any {
 	u, asked := g.ask.URL, g.c.Asked
 	_, _, full := locate(u)
+	if asked.Domain != "" {
+		_, full = domainOf(u)
+		_, full, _ = g.c.Domain.Or().Map(full)
+	}
 	path := full
 	whole := doctor.Asked{Path: full, Domain: asked.Domain, Stage: asked.Stage}
 	if _, rest := doctor.SplitStage(g.c.Stages.Or(), whole); rest != "" {
 		path = rest
 	}
 	_, values := gateway.Select([]string{t.Route}, asked.Method, path)
-	if t.Stage != "$default" {
+	if t.Stage != "$default" && asked.Domain == "" {
 		path = "/" + t.Stage + path
 	}
 	headers, query := map[string]string{"host": u.Host}, map[string]string{}
@@ -72,7 +76,7 @@ func (g *gatherer) event(t doctor.Target) map[string]any {
 	}
 	now := time.Now().UTC()
 	const id = "doctor"
-	if g.v2(t) {
+	if v2 {
 		return map[string]any{"version": "2.0", "routeKey": t.Route, "rawPath": path, "rawQueryString": u.RawQuery,
 			"headers": headers, "queryStringParameters": query, "pathParameters": values, "isBase64Encoded": false,
 			"body": string(g.ask.Body), "requestContext": map[string]any{"accountId": g.c.Caller.Or().Account,

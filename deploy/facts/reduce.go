@@ -56,6 +56,11 @@ func (g *gatherer) reduce() {
 	if u := g.ask.URL; u != nil {
 		_, _, path := locate(u)
 		prefix := strings.TrimSuffix(u.EscapedPath(), path)
+		if c.Asked.Domain != "" {
+			_, path = domainOf(u)
+			m, _, _ := c.Domain.Or().Map(path)
+			prefix = strings.TrimSuffix(strings.TrimSuffix(u.EscapedPath(), path)+"/"+m.Key, "/")
+		}
 		c.Asked.URL = u.Scheme + "://" + u.Host + prefix + c.Asked.Path
 	}
 	slices.Sort(c.Asked.Headers)

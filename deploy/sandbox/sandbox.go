@@ -54,7 +54,8 @@ type Options struct {
 	PageSize  int           // most items in an answer of an API Gateway list; 0 for all, as many as are asked for
 	RoleDelay time.Duration // for which Lambda cannot assume a new role, as on AWS
 	Docker    string        // image that functions with a bootstrap run in; "" runs them on this machine
-	// Settling is how long a new function is Pending, and a changed one InProgress: 200 ms unless set, none if negative.
+	// Settling is how long a new function is Pending, and a changed one InProgress: 200 ms unless set, none if
+	// negative.
 	Settling time.Duration
 }
 

@@ -1,0 +1,220 @@
+package facts
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+
+	"example.com/portable-notes/app/jwt/jwttest"
+	"example.com/portable-notes/deploy/doctor"
+)
+
+// jwtOf is a token of some claims, signed by nobody.
+func jwtOf(claims string) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"RS256","kid":"k1"}`)) + "." + encode([]byte(claims)) + ".c2ln"
+}
+
+// TestToken: of a token is kept what its authorizer judges, and nothing of the person.
+func TestToken(t *testing.T) {
+	source := []string{"$request.header.Authorization"}
+	for _, c := range []struct {
+		name    string
+		sources []string
+		header  [2]string
+		want    doctor.Token
+	}{
+		{"good", source, [2]string{"Authorization", "Bearer " + jwtOf(`{"iss":"i","aud":"a","exp":7,"nbf":5,"iat":6,`+
+			`"scope":"x y","scp":["z"],"sub":"anna","client_id":"c"}`)},
+			doctor.Token{Present: true, Algorithm: "RS256", KeyID: "k1", Issuer: "i", Audience: []string{"a"},
+				ClientID: "c", Expires: 7, NotBefore: 5, Issued: 6, Scopes: []string{"x", "y", "z"}}},
+		{"an audience of many", source, [2]string{"Authorization", jwtOf(`{"aud":["a","b"]}`)},
+			doctor.Token{Present: true, Algorithm: "RS256", KeyID: "k1", Audience: []string{"a", "b"}}},
+		{"none", source, [2]string{"X", "y"}, doctor.Token{}},
+		{"elsewhere", source, [2]string{"X-Token", jwtOf(`{}`)}, doctor.Token{Elsewhere: "$request.header.X-Token"}},
+		{"in the query", []string{"$request.querystring.token"}, [2]string{"X", "y"},
+			doctor.Token{Present: true, Malformed: "it has not three parts with dots between them"}},
+		{"broken", source, [2]string{"Authorization", "a.b.c"},
+			doctor.Token{Present: true, Malformed: "its header cannot be read"}},
+		{"an unknown source", []string{"$context.x"}, [2]string{"X", "y"}, doctor.Token{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := &gatherer{ask: Ask{URL: &url.URL{RawQuery: "token=x"}, Headers: http.Header{}}}
+			g.ask.Headers.Set(c.header[0], c.header[1])
+			if got := *g.token(c.sources); !reflect.DeepEqual(got, c.want) {
+				t.Errorf("%+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+// TestKeys: the issuer that an authorizer names is asked for its keys after a token was refused.
+func TestKeys(t *testing.T) {
+	issuer := jwttest.New(t)
+	answers := account()
+	answers["/routes"] = `{"items":[{"routeKey":"GET /notes/{id}","target":"integrations/i1","authorizerId":"j1",` +
+		`"authorizationType":"JWT"}]}`
+	for _, c := range []struct {
+		name, issuer string
+		keys         int
+	}{{"an issuer", issuer.URL, 1}, {"nobody", "http://127.0.0.1:1", 0}} {
+		t.Run(c.name, func(t *testing.T) {
+			answers["/authorizers"] = fmt.Sprintf(
+				`{"items":[{"authorizerId":"j1","authorizerType":"JWT","identitySource":`+
+					`["$request.header.Authorization"],"jwtConfiguration":{"issuer":%q,"audience":["notes"]}}]}`,
+				c.issuer,
+			)
+			got := Gather(t.Context(), served(t, answers), Ask{Method: "GET",
+				URL:     apiAt(t, 401, `{"message":"Unauthorized"}`),
+				Headers: http.Header{"Authorization": {"Bearer " + issuer.Token(t, "anna", "openid")}}})
+			if got.Token == nil || got.Token.Issuer != issuer.URL || len(got.Keys.Or()) != c.keys ||
+				(got.Keys.Error == nil) != (c.keys > 0) {
+				t.Errorf("the token is %+v, the keys %+v", got.Token, got.Keys)
+			}
+		})
+	}
+}
+
+// TestDecision: what a Lambda authorizer answers is read as API Gateway reads it.
+func TestDecision(t *testing.T) {
+	policy := `{"principalId":"u","policyDocument":{"Statement":[{"Effect":"Allow"}]}}`
+	for _, c := range []struct {
+		name, payload, format string
+		simple                bool
+		want                  string
+	}{
+		{"allows simply", `{"isAuthorized":true}`, "2.0", true, "allows"},
+		{"denies simply", `{"isAuthorized":false}`, "2.0", true, "denies"},
+		{"a policy for a simple one", policy, "2.0", true, "it has a policyDocument, and simple responses are enabled"},
+		{"nothing for a simple one", `{}`, "2.0", true, "it has no isAuthorized"},
+		{"a policy", policy, "1.0", true, "allows"},
+		{"a policy that denies", strings.Replace(policy, "Allow", "Deny", 1), "2.0", false, "denies"},
+		{"a simple one for a policy", `{"isAuthorized":true}`, "2.0", false,
+			"it has isAuthorized, and simple responses are not enabled"},
+		{"nothing for a policy", `{}`, "2.0", false, "it has no policyDocument"},
+		{"nobody", `{"policyDocument":{}}`, "2.0", false, "it has no principalId"},
+		{"text", `"x"`, "2.0", false, "it is no object of JSON"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			answer := map[string]any{"Payload": base64.StdEncoding.EncodeToString([]byte(c.payload))}
+			if got := decision(answer, doctor.Authorizer{PayloadFormat: c.format, Simple: c.simple}); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestAuthorizerIsAsked: a Lambda authorizer is invoked once, with what the request has, where it may explain.
+func TestAuthorizerIsAsked(t *testing.T) {
+	answers := account()
+	answers["/routes"] = `{"items":[{"routeKey":"GET /notes/{id}","target":"integrations/i1","authorizerId":"l1",` +
+		`"authorizationType":"CUSTOM"}]}`
+	answers["/functions/auth"] = `{"Configuration":{"FunctionName":"auth"}}`
+	answers["/invocations"] = `{"isAuthorized":false}`
+	for _, c := range []struct {
+		name, format string
+		header       string
+		status       int
+		want         string
+	}{
+		{"2.0", "2.0", "Authorization", 403, "denies"}, {"1.0", "1.0", "Authorization", 403,
+			"it has isAuthorized, and simple responses are not enabled"},
+		{"without its identity source", "2.0", "X", 403, ""}, {"after 404", "2.0", "Authorization", 404, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			answers["/authorizers"] = `{"items":[{"authorizerId":"l1","authorizerType":"REQUEST","identitySource":` +
+				`["$request.header.Authorization"],"enableSimpleResponses":true,"authorizerPayloadFormatVersion":"` +
+				c.format + `","authorizerUri":"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/` +
+				`arn:aws:lambda:us-east-1:123456789012:function:auth/invocations"}]}`
+			body := map[int]string{403: `{"message":"Forbidden"}`, 404: `{"message":"Not Found"}`}[c.status]
+			got := Gather(t.Context(), served(t, answers), Ask{Method: "GET", URL: apiAt(t, c.status, body),
+				Headers: http.Header{c.header: {"s3cr3t"}}})
+			if got.Asks.Or().Shape.Decision != c.want {
+				t.Errorf("%+v", got.Asks)
+			}
+		})
+	}
+}
+
+// TestRights: after an error that tells of a right, the role is read with all that says what it may do; and the log
+// where the function was not invoked.
+func TestRights(t *testing.T) {
+	answers := account()
+	answers["/functions/notes"] = `{"Configuration":{"FunctionName":"notes",` +
+		`"Role":"arn:aws:iam::123456789012:role/p/r"}}`
+	document := url.PathEscape(`{"Statement":[{"Effect":"Allow","Action":"logs:*","Resource":"*"}]}`)
+	result := func(name, inner string) string {
+		return "<R><" + name + "Result>" + inner + "</" + name + "Result></R>"
+	}
+	answers["GetRole"] = result("GetRole", "<Role><AssumeRolePolicyDocument>"+document+"</AssumeRolePolicyDocument>"+
+		"<PermissionsBoundary><PermissionsBoundaryArn>arn:b</PermissionsBoundaryArn></PermissionsBoundary></Role>")
+	answers["ListRolePolicies"] = result("ListRolePolicies", "<PolicyNames><member>one</member></PolicyNames>")
+	answers["ListAttachedRolePolicies"] = result("ListAttachedRolePolicies",
+		"<AttachedPolicies><member><PolicyArn>arn:m</PolicyArn></member></AttachedPolicies>")
+	answers["GetRolePolicy"] = result("GetRolePolicy", "<PolicyDocument>"+document+"</PolicyDocument>")
+	answers["GetPolicy"] = result("GetPolicy", "<Policy><DefaultVersionId>v2</DefaultVersionId></Policy>")
+	answers["GetPolicyVersion"] = result("GetPolicyVersion", "<PolicyVersion><Document>"+document+
+		"</Document></PolicyVersion>")
+	refused := "AccessDeniedException: not authorized to perform: dynamodb:Scan"
+	answers["FilterLogEvents"] = `{"events":[{"message":"` + refused + `"},{"message":"fine"}]}`
+	ask := func(answers map[string]string) doctor.Case {
+		return Gather(t.Context(), served(t, answers), Ask{Method: "POST",
+			URL: apiAt(t, 500, `{"message":"Internal Server Error"}`)})
+	}
+	answers["/routes"] = strings.Replace(answers["/routes"], "GET /", "ANY /", 1)
+	answers["/policy"] = strings.Replace(answers["/policy"], ":b2/*", ":a1/*", 1)
+	got := ask(answers)
+	role := got.Role.Or()
+	if role.Name != "r" || len(role.Identity) != 2 || role.Boundary == nil || len(role.Trust.Statement) != 1 {
+		t.Errorf("the role is %+v", got.Role)
+	}
+	if lines := got.Lines.Or(); len(lines) != 1 || lines[0] != refused {
+		t.Errorf("the lines are %q", got.Lines.Or())
+	}
+	for _, lacks := range []string{"GetRole", "ListRolePolicies", "ListAttachedRolePolicies", "GetRolePolicy",
+		"GetPolicy", "GetPolicyVersion"} {
+		t.Run("without "+lacks, func(t *testing.T) {
+			less := map[string]string{}
+			for name, answer := range answers {
+				if name != lacks {
+					less[name] = answer
+				}
+			}
+			if got := ask(less); got.Role.Seen() || got.Role.Error == nil {
+				t.Errorf("the role is %+v", got.Role)
+			}
+		})
+	}
+}
+
+// TestDomain: the mapping of a custom domain tells the API, the stage and the path.
+func TestDomain(t *testing.T) {
+	answers := account()
+	answers["/domainnames/api.example.com"] = `{"domainName":"api.example.com"}`
+	answers["/apimappings"] = `{"items":[{"apiId":"a1","stage":"dev","apiMappingKey":"v1"}]}`
+	answers["/routes"] = strings.Replace(answers["/routes"], "/notes/{id}", "/notes", 1)
+	u := apiAt(t, 500, `{"message":"Internal Server Error"}`)
+	for _, c := range []struct{ path, api, stage, want string }{
+		{"/v1/notes", "a1", "dev", "/notes"}, {"/v1", "a1", "dev", "/"}, {"/v2/notes", "", "", "/{…}/{…}"},
+	} {
+		t.Run(c.path, func(t *testing.T) {
+			u.Path = domainPath + "api.example.com" + c.path
+			got := Gather(t.Context(), served(t, answers), Ask{Method: "GET", URL: u})
+			if got.Asked.API != c.api || got.Asked.Stage != c.stage || got.Asked.Domain != "api.example.com" {
+				t.Errorf("%+v %+v", got.Asked, got.Domain)
+			}
+			if c.api != "" && got.Asked.Path != c.want {
+				t.Errorf("the path is %s, want %s", got.Asked.Path, c.want)
+			}
+		})
+	}
+	delete(answers, "/apimappings")
+	u.Path = domainPath + "api.example.com/v1"
+	if got := Gather(t.Context(), served(t, answers), Ask{Method: "GET", URL: u}); got.Domain.Error == nil {
+		t.Errorf("without mappings: %+v", got.Domain)
+	}
+}

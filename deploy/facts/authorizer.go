@@ -1,0 +1,222 @@
+package facts
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"example.com/portable-notes/app/jwt"
+	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/doctor"
+	"example.com/portable-notes/deploy/gateway"
+)
+
+// authorize reads what tells why an authorizer lets a request through, or not.
+func (g *gatherer) authorize(d doctor.Diagnosis) {
+	route, ok := find(g.c.Routes.Or(), func(r doctor.Route) bool { return r.Key == d.Target.Route })
+	a, known := find(g.c.Authorizers.Or(), func(a doctor.Authorizer) bool { return a.ID == route.Authorizer })
+	if !ok || !known || d.Answer == nil || d.Answer.From != doctor.FromGateway {
+		return
+	}
+	switch {
+	case a.Type == "JWT" && a.JWT != nil:
+		g.c.Token = g.token(a.IdentitySources)
+		if t := g.c.Token; t.Present && t.Malformed == "" && (d.Answer.Status == 401 || d.Answer.Status == 403) {
+			g.c.Keys = g.keys(a.JWT.Issuer)
+		}
+	case (d.Answer.Status == 500 || d.Answer.Status == 403) && g.mayInvoke():
+		g.askAuthorizer(d, a)
+	}
+}
+
+func find[T any](all []T, fits func(T) bool) (one T, ok bool) {
+	if i := slices.IndexFunc(all, fits); i >= 0 {
+		return all[i], true
+	}
+	return one, false
+}
+
+// mayInvoke reports whether a function may be invoked for the request.
+func (g *gatherer) mayInvoke() bool {
+	return !g.ask.NoInvoke && (doctor.Safe(g.ask.Method) || g.ask.Invoke)
+}
+
+// source is what a request has at an identity source, such as $request.header.Authorization.
+func (g *gatherer) source(expression string) string {
+	_, rest, _ := strings.Cut(expression, "$request.")
+	kind, name, _ := strings.Cut(rest, ".")
+	switch kind {
+	case "header":
+		return g.ask.Headers.Get(name)
+	case "querystring":
+		return g.ask.URL.Query().Get(name)
+	}
+	return ""
+}
+
+// token reads the token of the request, without its signature.
+func (g *gatherer) token(sources []string) *doctor.Token {
+	var given string
+	for _, s := range sources {
+		if given == "" {
+			given = g.source(s)
+		}
+	}
+	t := &doctor.Token{Present: given != ""}
+	if !t.Present {
+		for _, name := range slices.Sorted(headerNamesOf(g.ask.Headers)) {
+			if strings.Contains(g.ask.Headers.Get(name), "eyJ") {
+				t.Elsewhere = "$request.header." + name
+			}
+		}
+		return t
+	}
+	parts := strings.Split(strings.TrimPrefix(strings.TrimPrefix(given, "Bearer "), "bearer "), ".")
+	if len(parts) != 3 {
+		t.Malformed = "it has not three parts with dots between them"
+		return t
+	}
+	var header struct{ Alg, Kid string }
+	var claims struct {
+		Iss           string
+		Aud           any
+		ClientID      string `json:"client_id"`
+		Exp, Nbf, Iat float64
+		Scope, Scp    any
+	}
+	for i, into := range []any{&header, &claims} {
+		text, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[i], "="))
+		if err != nil || json.Unmarshal(text, into) != nil {
+			t.Malformed = []string{"its header", "its claims"}[i] + " cannot be read"
+			return t
+		}
+	}
+	t.Algorithm, t.KeyID, t.Issuer, t.ClientID = header.Alg, header.Kid, claims.Iss, claims.ClientID
+	t.Audience, t.Scopes = texts(claims.Aud), append(texts(claims.Scope), texts(claims.Scp)...)
+	t.Expires, t.NotBefore, t.Issued = int64(claims.Exp), int64(claims.Nbf), int64(claims.Iat)
+	return t
+}
+
+// headerNamesOf are the names of headers.
+func headerNamesOf(header http.Header) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for name := range header {
+			if !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+// texts are the words of a claim: a text with spaces between them, or a list.
+func texts(claim any) (all []string) {
+	switch v := claim.(type) {
+	case string:
+		return strings.Fields(v)
+	case []any:
+		for _, one := range v {
+			if text, ok := one.(string); ok {
+				all = append(all, text)
+			}
+		}
+	}
+	return all
+}
+
+// keys asks the issuer that an authorizer names for its keys.
+func (g *gatherer) keys(issuer string) doctor.Fact[[]doctor.Key] {
+	f := doctor.Fact[[]doctor.Key]{Call: "issuer", Of: issuer}
+	published, err := jwt.Published(g.ctx, issuer)
+	if err != nil {
+		f.Error = &doctor.Failure{Kind: doctor.Unreachable, Message: cut(mask(err.Error()))}
+		return f
+	}
+	keys := []doctor.Key{}
+	for _, k := range published {
+		keys = append(keys, doctor.Key{ID: k.ID, Type: k.Type})
+	}
+	f.Value = &keys
+	return f
+}
+
+// askAuthorizer invokes the route's Lambda authorizer once, with what the request has.
+func (g *gatherer) askAuthorizer(d doctor.Diagnosis, a doctor.Authorizer) {
+	stage, _ := find(g.c.Stages.Or(), func(s doctor.Stage) bool { return s.Name == d.Target.Stage })
+	t, err := gateway.ParseURI(a.URI, stage.Variables)
+	var given []string
+	for _, s := range a.IdentitySources {
+		if value := g.source(s); value != "" || !strings.HasPrefix(s, "$request.") {
+			given = append(given, value)
+		}
+	}
+	if err != nil || len(given) != len(a.IdentitySources) {
+		return
+	}
+	event := g.event(d.Target, a.PayloadFormat != "1.0")
+	delete(event, "body")
+	delete(event, "isBase64Encoded")
+	event["type"] = "REQUEST"
+	api := gateway.API{Partition: g.c.Caller.Or().Partition, Region: g.c.Asked.Region,
+		Account: g.c.Caller.Or().Account, ID: g.c.Asked.API}
+	arn := api.Presented(d.Target.Stage, d.Target.Route, g.ask.Method, "")[0]
+	if a.PayloadFormat != "1.0" {
+		event["routeArn"], event["identitySource"] = arn, given
+	} else {
+		joined := strings.Join(given, ",")
+		event["methodArn"], event["identitySource"], event["authorizationToken"] = arn, joined, joined
+	}
+	payload, err := json.Marshal(event)
+	if err != nil {
+		panic(err) // of texts
+	}
+	began := time.Now()
+	g.c.Asks = fact(g, &lambda.InvokeInput{FunctionName: &t.Function, Qualifier: optional(t.Qualifier),
+		Payload: payload, LogType: types.LogTypeTail}, nameOf(t.Function, t.Qualifier),
+		func(answer any) (doctor.Invocation, error) {
+			i, err := invocation(answer)
+			i.Shape = doctor.Shape{Decision: decision(answer, a)}
+			return i, err
+		})
+	if i := g.c.Asks.Value; i != nil {
+		i.Function, i.Millis = nameOf(t.Function, t.Qualifier), int(time.Since(began).Milliseconds())
+	}
+}
+
+// decision reads what a Lambda authorizer answered: allows, denies, or what is wrong with it.
+func decision(answer any, a doctor.Authorizer) string {
+	var out struct{ Payload []byte }
+	var says struct {
+		IsAuthorized   *bool
+		PrincipalID    *string
+		PolicyDocument json.RawMessage
+	}
+	if cloud.Decode(answer, &out) != nil || json.Unmarshal(out.Payload, &says) != nil {
+		return "it is no object of JSON"
+	}
+	simple := a.Simple && a.PayloadFormat != "1.0"
+	switch {
+	case simple && says.IsAuthorized == nil && says.PolicyDocument != nil:
+		return "it has a policyDocument, and simple responses are enabled"
+	case simple && says.IsAuthorized == nil:
+		return "it has no isAuthorized"
+	case simple && *says.IsAuthorized:
+		return "allows"
+	case simple:
+		return "denies"
+	case says.PolicyDocument == nil && says.IsAuthorized != nil:
+		return "it has isAuthorized, and simple responses are not enabled"
+	case says.PolicyDocument == nil:
+		return "it has no policyDocument"
+	case says.PrincipalID == nil:
+		return "it has no principalId"
+	case strings.Contains(string(says.PolicyDocument), `"Allow"`):
+		return "allows"
+	}
+	return "denies"
+}

@@ -1,0 +1,143 @@
+package facts
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/doctor"
+	"example.com/portable-notes/deploy/policy"
+)
+
+// role reads a role with all that says what it may do, by its ARN.
+func (g *gatherer) role(arn string) (f doctor.Fact[doctor.Role]) {
+	name := arn[strings.LastIndex(arn, "/")+1:]
+	r := doctor.Role{Name: name}
+	got := fact(g, &iam.GetRoleInput{RoleName: &name}, name, func(answer any) (boundary string, err error) {
+		text, _ := cloud.Search("Role.AssumeRolePolicyDocument", answer).(string)
+		if r.Trust, err = policy.ParseEscaped(text); err == nil {
+			err = cloud.Decode(cloud.Search("Role.PermissionsBoundary.PermissionsBoundaryArn", answer), &boundary)
+		}
+		return boundary, err
+	})
+	f.Call, f.Of, f.Error = got.Call, got.Of, got.Error
+	if got.Error != nil {
+		return f
+	}
+	inline := fact(g, &iam.ListRolePoliciesInput{RoleName: &name}, name, func(answer any) ([]string, error) {
+		return cloud.Texts("PolicyNames[]", answer), nil
+	})
+	attached := fact(
+		g,
+		&iam.ListAttachedRolePoliciesInput{RoleName: &name},
+		name,
+		func(answer any) ([]string, error) {
+			return cloud.Texts("AttachedPolicies[].PolicyArn", answer), nil
+		},
+	)
+	documents := []doctor.Fact[policy.Document]{}
+	for _, one := range inline.Or() {
+		documents = append(documents, fact(g, &iam.GetRolePolicyInput{RoleName: &name, PolicyName: &one},
+			name+" "+one, document("PolicyDocument")))
+	}
+	for _, one := range attached.Or() {
+		documents = append(documents, g.managed(one))
+	}
+	for _, failed := range []*doctor.Failure{inline.Error, attached.Error} {
+		if failed != nil {
+			f.Error = failed
+			return f
+		}
+	}
+	for _, d := range documents {
+		if d.Error != nil {
+			f.Call, f.Of, f.Error = d.Call, d.Of, d.Error
+			return f
+		}
+		r.Identity = append(r.Identity, *d.Value)
+	}
+	if boundary := got.Or(); boundary != "" {
+		d := g.managed(boundary)
+		if r.Boundary = d.Value; d.Error != nil {
+			f.Call, f.Of, f.Error = d.Call, d.Of, d.Error
+			return f
+		}
+	}
+	f.Value = &r
+	return f
+}
+
+// managed reads the default version of a managed policy.
+func (g *gatherer) managed(arn string) doctor.Fact[policy.Document] {
+	version := fact(g, &iam.GetPolicyInput{PolicyArn: &arn}, arn, func(answer any) (string, error) {
+		id, _ := cloud.Search("Policy.DefaultVersionId", answer).(string)
+		return id, nil
+	})
+	if version.Error != nil {
+		return doctor.Fact[policy.Document]{Call: version.Call, Of: arn, Error: version.Error}
+	}
+	return fact(g, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: version.Value}, arn,
+		document("PolicyVersion.Document"))
+}
+
+// document reads a policy as IAM gives it.
+func document(at string) func(answer any) (policy.Document, error) {
+	return func(answer any) (policy.Document, error) {
+		text, _ := cloud.Search(at, answer).(string)
+		return policy.ParseEscaped(text)
+	}
+}
+
+// Lines of a log come a little later than what they tell of.
+const (
+	logPolls = 6
+	logPause = 300 * time.Millisecond
+)
+
+// lines reads the lines of a function's log since the request that tell of errors. They come a little later.
+func (g *gatherer) lines(group string) (f doctor.Fact[[]string]) {
+	since := g.c.At.Add(-5 * time.Second).UnixMilli()
+	for poll := range logPolls {
+		in := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &group, StartTime: &since}
+		g.cloud.Forget()
+		f = fact(g, in, group, func(answer any) ([]string, error) {
+			all, _, _ := logLines(strings.Join(cloud.Texts("events[].message", answer), "\n"))
+			return all, nil
+		})
+		if f.Error != nil || len(f.Or()) > 0 || poll == logPolls-1 {
+			break
+		}
+		timer := time.NewTimer(logPause)
+		select {
+		case <-timer.C:
+		case <-g.ctx.Done():
+			timer.Stop()
+			return f
+		}
+	}
+	return f
+}
+
+// rights reads the function's log and its role, where a right of the role may lack.
+func (g *gatherer) rights(d doctor.Diagnosis) {
+	f, ok := find(g.c.Functions, func(f doctor.Function) bool {
+		return f.Target.Function == d.Target.Function && f.Target.Qualifier == d.Target.Qualifier
+	})
+	config := f.Configuration.Value
+	if !ok || config == nil || d.Answer == nil || d.Answer.Status < 500 {
+		return
+	}
+	if g.c.Invocation.Call == "" && !slices.ContainsFunc(d.Findings, func(f doctor.Finding) bool {
+		return f.Explains && f.Certainty == doctor.Proved && f.Level == doctor.Fault && f.Cause != "app.answered"
+	}) {
+		g.c.Lines = g.lines(config.LogGroup)
+	}
+	told := append(slices.Clone(g.c.Lines.Or()), g.c.Invocation.Or().Log...)
+	if strings.Contains(strings.Join(append(told, g.c.Invocation.Or().Message), " "), "not authorized to perform") {
+		g.c.Role = g.role(config.Role)
+	}
+}
