@@ -23,7 +23,7 @@ import (
 type doctorFlags struct {
 	facts.Ask
 	region, facts, save, language string
-	json, schema, verbose         bool
+	json, schema, policy, verbose bool
 }
 
 func doctorCommand() *cobra.Command {
@@ -57,6 +57,8 @@ was seen explains the answer. What --save and --json write holds no secrets and 
 	flags.StringVar(&f.language, "lang", "", "language: en or ja (default: that of LC_ALL or LANG)")
 	flags.BoolVar(&f.json, "json", false, "say everything as JSON")
 	flags.BoolVar(&f.schema, "schema", false, "print the JSON Schema of --json, and do nothing")
+	flags.BoolVar(&f.policy, "print-policy", false,
+		"print the rights that this takes, as an IAM policy, and do nothing")
 	flags.BoolVar(&f.NoSend, "no-send", false, "do not send the request")
 	flags.BoolVar(&f.NoInvoke, "no-invoke", false, "do not invoke the function")
 	flags.BoolVar(&f.Invoke, "invoke", false, "invoke the function also for a method that may change something")
@@ -71,6 +73,9 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 	if f.schema {
 		_, err := fmt.Fprint(out, doctor.Schema)
 		return err
+	}
+	if f.policy {
+		return report.JSON(out, facts.PolicyOf(facts.Rights))
 	}
 	language, err := chosenLanguage(f.language)
 	if err != nil {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"example.com/portable-notes/app/jwt/jwttest"
+	"example.com/portable-notes/deploy/facts"
 )
 
 // authorize lets an authorizer judge who may use GET /items.
@@ -226,6 +229,51 @@ func TestDoctorAccess(t *testing.T) {
 					return
 				} else if time.Now().After(end) {
 					t.Fatalf("exit %d, %+v %+v", code, d.Answer, d.Findings)
+				}
+			}
+		})
+	}
+}
+
+// TestDoctorRights: with the printed rights nothing is refused. Without one of them nothing wrong is said, and what it
+// would have told is not seen.
+func TestDoctorRights(t *testing.T) {
+	t.Parallel()
+	some := []string{"lambda:GetPolicy", "iam:GetRole"}
+	if os.Getenv("NOTES_TEST_LONG") != "" {
+		some = facts.Rights
+	}
+	for _, c := range []struct {
+		name, cause string
+		breaks      func(p *patient)
+	}{
+		{"healthy", "", func(*patient) {}},
+		{"no grant", "permission.none", func(p *patient) { p.revoke() }},
+		{"a right of the role lacks", "role.action", func(p *patient) { p.table() }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPatient(t)
+			c.breaks(p)
+			p.as(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`)
+			for _, lacks := range append([]string{""}, some...) {
+				rights := slices.DeleteFunc(slices.Clone(facts.Rights), func(r string) bool { return r == lacks })
+				document, err := json.Marshal(facts.PolicyOf(rights))
+				p.must(err)
+				_, err = p.roles().PutUserPolicy(t.Context(), &iam.PutUserPolicyInput{
+					UserName: aws.String(p.name + "-operator"), PolicyName: aws.String("doctor"),
+					PolicyDocument: aws.String(string(document))})
+				p.must(err)
+				d, code := p.seen(p.url("/dev/items"))
+				switch got := faults(d); {
+				case lacks == "" && (got != c.cause || len(d.Unseen) > 0):
+					t.Errorf("found %q, unseen %+v", got, d.Unseen)
+				case got != c.cause && got != "":
+					t.Errorf("without %s: found %q", lacks, got)
+				case c.cause != "" && got == "" && code != 3:
+					t.Errorf("without %s: exit %d", lacks, code)
+				case got != c.cause && len(d.Unseen) == 0:
+					t.Errorf("without %s: nothing is unseen", lacks)
 				}
 			}
 		})

@@ -102,10 +102,14 @@ func (w *world) at(endpoint, region string) {
 
 // environ is the environment for a program of its own, with more entries.
 func (w *world) environ(more ...string) []string {
+	keys, err := w.told.Credentials.Retrieve(context.Background())
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	return slices.Concat(os.Environ(), []string{
 		"AWS_ENDPOINT_URL=" + *w.told.BaseEndpoint, "AWS_REGION=" + w.told.Region, "AWS_DEFAULT_REGION=" +
 			w.told.Region,
-		"AWS_ACCESS_KEY_ID=" + w.name, "AWS_SECRET_ACCESS_KEY=b"}, more)
+		"AWS_ACCESS_KEY_ID=" + keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY=b"}, more)
 }
 
 // command is the program, to be run as one of its own.

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -39,8 +40,8 @@ func (r *result) integration(p *pair) *found {
 		return f
 	}
 	switch {
-	case p.wrong != nil && strings.Contains(p.wrong.Error(), "stage variable"):
-		name := strings.Fields(p.wrong.Error())[3]
+	case p.wrong != nil && p.unset() != "":
+		name := p.unset()
 		f.cause, f.values["variable"] = "integration.stage-variable", name
 		f.evidence = append(f.evidence, Evidence{v.Stages.Call, p.stage.Name, "StageVariables " + name, "", "…"})
 		f.fix = []Fix{r.aws(false, "fix.stage-variable", values{"variable": name}, &apigatewayv2.UpdateStageInput{
@@ -75,6 +76,19 @@ func (r *result) integration(p *pair) *found {
 		return nil
 	}
 	return f
+}
+
+// stageVariable is a variable of the stage in a URI.
+var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
+
+// unset is the first variable in the URI of the integration that the stage does not set; "" for none.
+func (p *pair) unset() string {
+	for _, m := range stageVariable.FindAllStringSubmatch(p.integration.URI, -1) {
+		if p.stage.Variables[m[1]] == "" {
+			return m[1]
+		}
+	}
+	return ""
 }
 
 // missingFunction tells of an integration that names a function, a version or an alias that does not exist.

@@ -38,38 +38,61 @@ func undecided(key string) bool {
 
 // verdictOn is what a policy says of a route.
 type verdictOn struct {
-	allowed  bool     // under one of the readings of what API Gateway presents
-	unclear  bool     // a statement could not be judged, and it may decide
-	refused  []string // methods of ANY for which no reading is allowed; nil where all are alike
-	presents []string // the source ARNs that were judged
+	allowed bool     // under one of the readings of what API Gateway presents
+	unclear bool     // a statement could not be judged, and it may decide
+	refused []string // methods of ANY for which no reading is allowed; nil where all are alike
+}
+
+// anyMethods are the methods that ANY stands for.
+var anyMethods = []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
+
+// methodsOf are the methods of a route that a policy may tell apart: that of the route; of ANY that of the request, or
+// those that a source ARN names, and one more for all others.
+func (r *result) methodsOf(d policy.Document, p *pair) (all []string) {
+	method, _, found := strings.Cut(p.route.Key, " ")
+	switch {
+	case !found || method != "ANY":
+		return []string{""}
+	case p == r.selected:
+		return []string{r.Asked.Method}
+	}
+	var sources []string
+	for _, s := range d.Statement {
+		_, source := sourceOf(s)
+		sources = append(sources, source)
+	}
+	other := false
+	for _, m := range anyMethods {
+		named := slices.ContainsFunc(sources, func(source string) bool {
+			return strings.Contains(source, "/"+m+"/") || strings.Contains(source, "?")
+		})
+		if named || !other {
+			all = append(all, m)
+		}
+		other = other || !named
+	}
+	return all
 }
 
 // judge judges whether a policy lets API Gateway invoke a function for a route: by each reading of what it presents
-// (see gateway.API.Presented), for each method of ANY or that of the request.
+// (see gateway.API.Presented), for each method that makes a difference.
 func (r *result) judge(d policy.Document, p *pair, resource string) (v verdictOn) {
-	methods := []string{""}
-	if strings.HasPrefix(p.route.Key, "ANY ") {
-		methods = []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
-		if p == r.selected {
-			methods = []string{r.Asked.Method}
-		}
-	}
-	for _, method := range methods {
+	request := policy.Request{Principal: policy.Caller{Service: gateway.Principal}, Action: gateway.Invoke,
+		Resource: resource, Undecided: undecided}
+	for _, method := range r.methodsOf(d, p) {
 		key := p.route.Key
 		if method != "" {
 			key = method + strings.TrimPrefix(p.route.Key, "ANY")
 		}
 		allowed := false
 		for _, source := range r.api.Possible(p.stage.Name, key) {
-			decision := d.Judge(policy.Request{
-				Principal: policy.Caller{Service: gateway.Principal}, Action: gateway.Invoke, Resource: resource,
-				Context:   map[string]string{"AWS:SourceArn": source, "AWS:SourceAccount": r.api.Account},
-				Undecided: undecided,
-			})
+			request.Context = map[string]string{"AWS:SourceArn": source, "AWS:SourceAccount": r.api.Account}
+			decision := d.Judge(request)
 			allowed = allowed || decision.Allowed
-			v.unclear = v.unclear ||
-				slices.ContainsFunc(decision.Reasons, func(r policy.Reason) bool { return !r.Known })
-			v.presents = append(v.presents, source)
+			v.unclear = v.unclear || slices.ContainsFunc(decision.Reasons, func(r policy.Reason) bool { return !r.Known })
+			if allowed {
+				break
+			}
 		}
 		if !allowed {
 			v.refused = append(v.refused, method)
@@ -126,7 +149,12 @@ func (r *result) permission(p *pair) *found {
 	if said.allowed {
 		return nil
 	}
-	f.fix = []Fix{r.permit(p), r.addPermission(p)}
+	f.heals = func(first bool) []Fix {
+		if !first {
+			return []Fix{r.permit(p)}
+		}
+		return []Fix{r.permit(p), r.addPermission(p)}
+	}
 	needed := r.api.Pattern(p.stage.Name, p.route.Key)
 	if said.unclear {
 		f.certainty = Likely
@@ -199,14 +227,14 @@ func sourceIn(d policy.Document) string {
 
 // sourceOf is the operator and the first value of a statement's condition on the source ARN; "" for none.
 func sourceOf(s policy.Statement) (operator, value string) {
-	for _, operator := range sortedKeys(s.Condition) {
-		for _, key := range sortedKeys(s.Condition[operator]) {
-			if values := s.Condition[operator][key]; strings.EqualFold(key, "AWS:SourceArn") && len(values) > 0 {
-				return operator, values[0]
+	for one, keys := range s.Condition {
+		for key, values := range keys {
+			if strings.EqualFold(key, "AWS:SourceArn") && len(values) > 0 && (operator == "" || one < operator) {
+				operator, value = one, values[0]
 			}
 		}
 	}
-	return "", ""
+	return operator, value
 }
 
 // miss is why a statement does not let API Gateway in.
@@ -261,6 +289,7 @@ func principalOf(s policy.Statement) string {
 // missOf tells what of a statement is wrong. What is wrong first, from principal to path, is told.
 func missOf(s policy.Statement, r *result, p *pair) miss {
 	_, arn := sourceOf(s)
+	possible := r.api.Possible(p.stage.Name, exampleKey(p, r))
 	m := miss{sid: s.Sid}
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) == 6 {
@@ -274,7 +303,7 @@ func missOf(s policy.Statement, r *result, p *pair) miss {
 	only := policy.Document{Statement: policy.Statements{s}}
 	reason := only.Judge(policy.Request{
 		Principal: policy.Caller{Service: gateway.Principal}, Action: gateway.Invoke, Resource: r.functionARN(p),
-		Context: map[string]string{"AWS:SourceArn": r.api.Possible(p.stage.Name, exampleKey(p, r))[0],
+		Context: map[string]string{"AWS:SourceArn": possible[0],
 			"AWS:SourceAccount": r.api.Account},
 		Undecided: undecided,
 	}).Reasons[0]
@@ -290,7 +319,7 @@ func missOf(s policy.Statement, r *result, p *pair) miss {
 		return wrong("permission.qualifier", "Resource", strings.Join(s.Resource, ", "), r.functionARN(p), 3)
 	}
 	if arn != "" {
-		if m := wrongSource(m, arn, r, p); m.cause != "" {
+		if m := wrongSource(m, arn, possible, r, p); m.cause != "" {
 			return m
 		}
 	}
@@ -325,8 +354,7 @@ func exampleKey(p *pair, r *result) string {
 }
 
 // wrongSource tells which part of the pattern of a source ARN does not let a route in; a cause of "" where all do.
-func wrongSource(m miss, pattern string, r *result, p *pair) miss {
-	possible := r.api.Possible(p.stage.Name, exampleKey(p, r))
+func wrongSource(m miss, pattern string, possible []string, r *result, p *pair) miss {
 	needed := possible[0]
 	if slices.ContainsFunc(possible, func(arn string) bool { return policy.ARNLike(pattern, arn) }) {
 		return m

@@ -37,6 +37,7 @@ type found struct {
 	values    values // for the words
 	evidence  []Evidence
 	fix       []Fix
+	heals     func(first bool) []Fix // makes the fixes; for a pair after the first, those that are about more than it
 }
 
 // find adds a finding.
@@ -85,12 +86,17 @@ func (r *result) each(pairs []*pair, ask func(p *pair) *found) {
 		if i := slices.Index(keys, key); i >= 0 {
 			all[i].pairs = append(all[i].pairs, p)
 			all[i].explains = all[i].explains || f.explains
+			if f.heals != nil {
+				f.fix = f.heals(false)
+			}
 			if len(f.fix) > 0 && !slices.Contains(all[i].fix, f.fix[0]) {
 				all[i].fix = append(all[i].fix, f.fix[0])
 			}
 			continue
 		}
-		f.pairs = []*pair{p}
+		if f.pairs = []*pair{p}; f.heals != nil {
+			f.fix = f.heals(true)
+		}
 		all, keys = append(all, f), append(keys, key)
 	}
 	for _, f := range all {
