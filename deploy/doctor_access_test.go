@@ -198,6 +198,15 @@ func TestDoctorAccess(t *testing.T) {
 				IntegrationId: &p.integration, PayloadFormatVersion: aws.String("1.0")})
 			p.must(err)
 		}, plain, nil, nil},
+		{"integration.role", false, func(p *patient) { // the function's own role, which Lambda alone may assume
+			_, err := p.gateway().UpdateIntegration(p.t.Context(), &apigatewayv2.UpdateIntegrationInput{ApiId: &p.id,
+				IntegrationId: &p.integration, CredentialsArn: &p.role})
+			p.must(err)
+		}, plain, func(p *patient) {
+			_, err := p.gateway().UpdateIntegration(p.t.Context(), &apigatewayv2.UpdateIntegrationInput{ApiId: &p.id,
+				IntegrationId: &p.integration, CredentialsArn: aws.String("")})
+			p.must(err)
+		}, nil},
 		{"code.timeout", false, func(p *patient) { // of a request that may not be invoked: by the log
 			p.python("import time\n\n\ndef handler(event, context):\n    time.sleep(2)\n" +
 				"    return {\"statusCode\": 200}\n")

@@ -150,3 +150,37 @@ func TestIsLocal(t *testing.T) {
 		t.Error("AWS's own endpoint is on this machine")
 	}
 }
+
+// TestRaw: what has no client of the SDK is signed and read as the SDK would.
+func TestRaw(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		status int
+		header string
+		body   string
+		code   string
+	}{
+		{"an answer", 200, "", `{"name":"old"}`, ""},
+		{"nothing of the name", 404, "", `{"message":"no"}`, "NotFoundException"},
+		{"a code in the header", 403, "AccessDeniedException:http://x", `{"message":"no"}`, "AccessDeniedException"},
+		{"a code in the body", 400, "", `{"__type":"com.amazonaws#ThrottlingException"}`, "ThrottlingException"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cloud := served(t, func(w http.ResponseWriter, r *http.Request) {
+				if !strings.Contains(r.Header.Get("Authorization"), "/us-east-1/monitoring/aws4_request") {
+					t.Errorf("it is signed %q", r.Header.Get("Authorization"))
+				}
+				w.Header().Set("X-Amzn-Errortype", c.header)
+				w.WriteHeader(c.status)
+				_, _ = io.WriteString(w, c.body)
+			})
+			answer, err := cloud.Target(t.Context(), "monitoring", "X.Y", map[string]string{"a": "b"})
+			if Code(err) != c.code || c.code == "" && Search("name", answer) != "old" {
+				t.Errorf("%v %v", answer, err)
+			}
+			if _, err := cloud.Get(t.Context(), "monitoring", "/x"); Code(err) != c.code {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}

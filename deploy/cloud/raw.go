@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,9 +15,22 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Get reads a resource of a service that has paths for them, and of which this program needs so little that the SDK's
-// client is not worth its size. An error of the service is one as those of the SDK.
+// Get reads a resource of a service that has paths for them. Get and Target are for services of which this program
+// needs so little that the SDK's clients are not worth their size. Their errors are as those of the SDK.
 func (c *Cloud) Get(ctx context.Context, service, path string) (answer any, err error) {
+	return c.raw(ctx, http.MethodGet, service, path, "", nil)
+}
+
+// Target makes a call of a service that tells its operations by the header X-Amz-Target.
+func (c *Cloud) Target(ctx context.Context, service, target string, input any) (answer any, err error) {
+	body, err := json.Marshal(input)
+	if err != nil {
+		return nil, err
+	}
+	return c.raw(ctx, http.MethodPost, service, "/", target, body)
+}
+
+func (c *Cloud) raw(ctx context.Context, method, service, path, target string, body []byte) (answer any, err error) {
 	base := "https://" + service + "." + c.cfg.Region + ".amazonaws.com"
 	if strings.HasPrefix(c.cfg.Region, "cn-") {
 		base += ".cn"
@@ -24,7 +38,7 @@ func (c *Cloud) Get(ctx context.Context, service, path string) (answer any, err 
 	if c.cfg.BaseEndpoint != nil {
 		base = strings.TrimSuffix(*c.cfg.BaseEndpoint, "/")
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
+	r, err := http.NewRequestWithContext(ctx, method, base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -32,9 +46,13 @@ func (c *Cloud) Get(ctx context.Context, service, path string) (answer any, err 
 	if err != nil {
 		return nil, err
 	}
-	empty := sha256.Sum256(nil)
 	r.Header.Set("Accept", "application/json")
-	if err := v4.NewSigner().SignHTTP(ctx, keys, r, hex.EncodeToString(empty[:]), service, c.cfg.Region,
+	if target != "" {
+		r.Header.Set("X-Amz-Target", target)
+		r.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	}
+	sum := sha256.Sum256(body)
+	if err := v4.NewSigner().SignHTTP(ctx, keys, r, hex.EncodeToString(sum[:]), service, c.cfg.Region,
 		time.Now()); err != nil {
 		return nil, err
 	}
@@ -43,20 +61,27 @@ func (c *Cloud) Get(ctx context.Context, service, path string) (answer any, err 
 		return nil, err
 	}
 	defer func() { _ = a.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(a.Body, 1<<20))
+	content, err := io.ReadAll(io.LimitReader(a.Body, maxRaw))
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(body, &answer); a.StatusCode < 300 {
+	if err := json.Unmarshal(content, &answer); a.StatusCode < 300 {
 		return answer, err
 	}
-	code, _, _ := strings.Cut(a.Header.Get("X-Amzn-Errortype"), ":")
+	kind, _ := Search("__type", answer).(string)
+	code := kind[strings.LastIndex(kind, "#")+1:]
+	if told, _, _ := strings.Cut(a.Header.Get("X-Amzn-Errortype"), ":"); told != "" {
+		code = told
+	}
 	if code == "" && a.StatusCode == http.StatusNotFound {
 		code = "NotFoundException"
 	}
 	message, _ := Search("message", answer).(string)
 	return nil, &smithy.GenericAPIError{Code: code, Message: message, Fault: smithy.FaultUnknown}
 }
+
+// maxRaw is the most bytes of an answer that are read.
+const maxRaw = 1 << 20
 
 // IsLocal reports whether the endpoint of the settings is on this machine.
 func (c *Cloud) IsLocal() bool { return IsLocal(c.cfg.BaseEndpoint) }

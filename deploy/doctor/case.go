@@ -38,6 +38,7 @@ type Case struct {
 	Deployed     []Named[Definition] `json:",omitempty"` // by stage
 
 	Functions  []Function       `json:",omitempty"`
+	Callers    []Named[Role]    `json:",omitempty"` // roles by which integrations invoke functions, by ARN
 	OtherAPIs  []Named[API]     `json:",omitempty"` // that policies name, by "REGION ID"
 	Account    Fact[Account]    // lambda:GetAccountSettings
 	Invocation Fact[Invocation] // of the function of the request's route, after an answer that failed
@@ -46,6 +47,8 @@ type Case struct {
 	Keys       Fact[[]Key]      // of the issuer that the route's authorizer names
 	Role       Fact[Role]       // of the function of the request's route, where a right may lack
 	Lines      Fact[[]string]   // of the function's log since the request, that tell of errors; masked
+
+	History Fact[History] // of the stage, after an answer that failed
 
 	Calls   int      // of AWS
 	Seconds float64  // that gathering took
@@ -299,6 +302,13 @@ type Alias struct{ Name, Version string }
 type Account struct {
 	Concurrency int // ConcurrentExecutions
 	Unreserved  int // UnreservedConcurrentExecutions
+}
+
+// History is what became of the requests to a stage in the last hour.
+type History struct {
+	Requests int
+	Failures int        // of the kind of the answer: 4xx or 5xx
+	Since    *time.Time // from when on all failed; nil where the last did not
 }
 
 // Token is a JSON Web Token, without its signature and what it says of a person (RFC 7519).

@@ -47,6 +47,10 @@ func (v *view) pairsWith(f *Function) (some []*pair) {
 	return some
 }
 
+// retired are runtimes that can no longer be created or updated. They still answer ("Lambda runtimes").
+var retired = []string{"go1.x", "provided", "python2.7", "python3.6", "python3.7", "nodejs10.x", "nodejs12.x",
+	"nodejs14.x", "java8", "ruby2.5", "ruby2.7", "dotnetcore2.1", "dotnetcore3.1", "dotnet5.0"}
+
 // state judges a function's state, its last update and its concurrency.
 func (r *result) state(f *Function, c *Configuration, pairs []*pair) {
 	mine := r.selected != nil && slices.Contains(pairs, r.selected)
@@ -62,7 +66,14 @@ func (r *result) state(f *Function, c *Configuration, pairs []*pair) {
 	case "Inactive":
 		r.find(one("function.inactive", "State", c.State, reason, 500, 503))
 	case "Failed":
-		r.find(one("function.failed", "State", c.State, reason, 500, 503))
+		cause := "function.failed"
+		if strings.HasPrefix(c.StateReasonCode, "Image") {
+			cause = "function.image"
+		}
+		r.find(one(cause, "State", c.State, reason, 500, 503))
+	}
+	if slices.Contains(retired, c.Runtime) {
+		r.find(one("function.runtime-retired", "Runtime", c.Runtime, ""))
 	}
 	switch c.Update {
 	case "InProgress":
@@ -200,6 +211,10 @@ func (r *result) broken(i Fact[Invocation], p *pair) {
 		f.fix = []Fix{r.aws(false, "fix.format", f.values, &apigatewayv2.UpdateIntegrationInput{ApiId: &r.Asked.API,
 			IntegrationId: &p.integration.ID, PayloadFormatVersion: aws.String(p.format(e))})}
 	}
+	if strings.HasPrefix(e.Type, "Runtime.InvalidEntrypoint") && p.has("AWS_LAMBDA_EXEC_WRAPPER") &&
+		p.configuration() != nil && !strings.Contains(e.Message, "bootstrap") {
+		f.cause, f.certainty = "code.wrapper", Likely
+	}
 	switch name := variable.FindStringSubmatch(e.Message); {
 	case f.cause == "integration.payload-format":
 	case e.Type == "KeyError" && name != nil && !p.has(name[1]):
@@ -211,6 +226,12 @@ func (r *result) broken(i Fact[Invocation], p *pair) {
 	case f.cause == "code.error" && r.synthetic(p):
 		f.level, f.certainty = Note, Likely
 		f.explains = false
+	}
+	if c := p.configuration(); c != nil && c.VPC && (f.cause == "code.timeout" || f.cause == "code.init-timeout") {
+		r.find(found{cause: "network.no-way-out", certainty: Likely, pairs: f.pairs, values: f.values,
+			evidence: []Evidence{
+				{p.function.Configuration.Call, p.function.Configuration.Of, "VpcConfig", "set", ""},
+			}})
 	}
 	f.evidence = []Evidence{{i.Call, i.Of, e.Type, e.Message, ""}}
 	if e.Trace != "" {
@@ -332,9 +353,21 @@ func checkResponse(v *view, r *result) {
 	r.find(f)
 }
 
+// overwrites is what the integration of a route puts in place of the path; "" for nothing.
+func (p *pair) overwrites() string {
+	if p.integration == nil {
+		return ""
+	}
+	return p.integration.Parameters["overwrite:path"]
+}
+
 // checkApp tells of an answer of the app's own that failed.
 func checkApp(v *view, r *result) {
 	a := v.answer()
+	if a != nil && a.Status == 413 && own(a.Body) {
+		r.find(found{cause: "request.too-large", explains: true,
+			evidence: []Evidence{{v.Answer.Call, v.Asked.URL, "status", "413", ""}}})
+	}
 	if a == nil || a.From != FromApp || a.Status < 400 || v.selected == nil {
 		return
 	}
@@ -343,6 +376,13 @@ func checkApp(v *view, r *result) {
 		evidence: []Evidence{{v.Answer.Call, v.Asked.URL, fmt.Sprint(a.Status), a.Body, ""}}}
 	if a.Status >= 500 && !r.explained("role", "table") { // which tell why
 		f.level = Fault
+	}
+	if to := v.selected.overwrites(); a.Status == 404 && to != "" {
+		f.cause, f.level, f.certainty, f.values["to"] = "integration.path", Fault, Likely, to
+		f.evidence = append(
+			f.evidence,
+			Evidence{v.Integrations.Call, v.selected.integration.ID, "RequestParameters", to, ""},
+		)
 	}
 	if a.Status == 404 && v.stage.Name != "$default" && strings.Contains(a.Body, "/"+v.stage.Name+"/") {
 		f.cause, f.level, f.values["stage"] = "app.stage-in-path", Fault, v.stage.Name

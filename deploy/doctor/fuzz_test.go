@@ -52,8 +52,11 @@ func large() Case {
 			URI: "arn:aws:lambda:us-east-1:" + account + ":function:" + name, PayloadFormat: "2.0"})
 	}
 	for i := range 300 {
-		*c.Routes.Value = append(*c.Routes.Value, Route{ID: fmt.Sprint("r", i), Key: fmt.Sprintf("ANY /notes%d/{id}", i),
-			Target: fmt.Sprint("integrations/notes", i%20)})
+		*c.Routes.Value = append(
+			*c.Routes.Value,
+			Route{ID: fmt.Sprint("r", i), Key: fmt.Sprintf("ANY /notes%d/{id}", i),
+				Target: fmt.Sprint("integrations/notes", i%20)},
+		)
 	}
 	for _, name := range []string{"dev", "prod", "test"} {
 		*c.Stages.Value = append(*c.Stages.Value, Stage{Name: name, AutoDeploy: true, Deployment: "d"})

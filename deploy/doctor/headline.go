@@ -69,7 +69,30 @@ func (r *result) logLine(d *Diagnosis) string {
 	if len(parts) == 0 {
 		parts = append(parts, r.say("head.no-log", nil))
 	}
-	return r.say("head.log", values{"where": strings.Join(parts, "; ")})
+	line := r.say("head.log", values{"where": strings.Join(parts, "; ")})
+	if h := d.History; h != nil && h.Failures > 0 {
+		of := values{"requests": h.Requests, "failures": h.Failures, "since": h.Since}
+		switch {
+		case h.Failures == h.Requests && h.Requests > 1:
+			line += " " + r.say("head.all-failed", of)
+		case h.Requests > 1:
+			line += " " + r.say("head.some-failed", of)
+		}
+	}
+	return line
+}
+
+// history is what became of the requests to the stage; nil where it was not read.
+func (v *view) history() *Past {
+	h := v.History.Value
+	if h == nil {
+		return nil
+	}
+	p := &Past{Requests: h.Requests, Failures: h.Failures}
+	if h.Since != nil {
+		p.Since = h.Since.Format("15:04 UTC")
+	}
+	return p
 }
 
 // closing is the last line: how much was looked at.

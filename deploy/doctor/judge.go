@@ -143,6 +143,13 @@ type Logs struct {
 	Access   string `json:"access"`   // ARN of the stage's access log; "" for none
 }
 
+// Past is what became of the requests to the stage in the last hour.
+type Past struct {
+	Requests int    `json:"requests"`
+	Failures int    `json:"failures"`
+	Since    string `json:"since"` // from when on all failed; "" where the last did not
+}
+
 // Diagnosis is what the doctor says of a case. Its JSON is documented by [Schema].
 type Diagnosis struct {
 	Version  int         `json:"version"`
@@ -152,6 +159,7 @@ type Diagnosis struct {
 	Sent     string      `json:"sent"`
 	Invoked  string      `json:"invoked"`
 	Logs     Logs        `json:"logs"`
+	History  *Past       `json:"history"` // null where it was not read
 	Verdict  Verdict     `json:"verdict"`
 	Chain    []LinkState `json:"chain"`
 	Findings []Finding   `json:"findings"`
@@ -181,7 +189,7 @@ func Judge(c Case, language Language) Diagnosis {
 	d := Diagnosis{
 		Version: DiagnosisVersion, At: c.At, Target: v.target(), Answer: v.answer(), Sent: c.Sent,
 		Invoked: r.invoked(), Logs: v.logs(), Findings: r.findings, Unseen: r.unseen, Calls: c.Calls,
-		Seconds: c.Seconds, Lines: r.lines,
+		Seconds: c.Seconds, History: v.history(), Lines: r.lines,
 	}
 	d.Verdict = r.verdict(d.Answer)
 	d.Chain = r.chain()

@@ -1,6 +1,9 @@
 package doctor
 
 import (
+	"strconv"
+	"strings"
+
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
 )
@@ -247,4 +250,71 @@ var moreSituations = []situation{
 		blank(c)
 		c.logs("RequestId: 0a Error: Runtime exited with error: exit status 1")
 	}, "+code.crash"},
+
+	{"a role that API Gateway may not assume", func(c *Case) { c.byRole("lambda.amazonaws.com", gateway.Invoke) },
+		"+integration.role"},
+	{
+		"a role that may not invoke",
+		func(c *Case) { c.byRole(gateway.Principal, "s3:GetObject") },
+		"+integration.role",
+	},
+	{"a role that is gone", func(c *Case) {
+		c.byRole(gateway.Principal, gateway.Invoke)
+		c.Callers[0].Fact = lost[Role]("iam:GetRole", "caller", Missing, "NoSuchEntity", "")
+	}, "+integration.role"},
+	{"a role that may invoke", func(c *Case) {
+		c.byRole(gateway.Principal, gateway.Invoke)
+		c.Answer.Value.Status, c.Answer.Value.Body = 200, ""
+	}, ""},
+	{"the caller's own role", func(c *Case) { blank(c); c.integration().Credentials = callerRole },
+		"+integration.caller-role"},
+	{"the caller's own role, which works", func(c *Case) { c.integration().Credentials = callerRole }, ""},
+	{"a path that the integration overwrites", func(c *Case) {
+		c.integration().Parameters = map[string]string{"overwrite:path": "/x"}
+		c.Answer.Value.Status, c.Answer.Value.Body = 404, `{"error":"x"}`
+	}, "+integration.path"},
+	{"a policy that is full", func(c *Case) {
+		for i := range 60 {
+			c.function().Policy.Value.Statement = append(c.function().Policy.Value.Statement, statement(
+				strings.Repeat("x", 60)+strconv.Itoa(i), arn("a1/dev/GET/"+strings.Repeat("y", 80))))
+		}
+	}, "(permission.full)"},
+	{"an image that is gone", func(c *Case) {
+		blank(c)
+		c.function().Configuration.Value.State = "Failed"
+		c.function().Configuration.Value.StateReasonCode = "ImageDeleted"
+	}, "+function.image"},
+	{"a runtime that is retired", func(c *Case) { c.function().Configuration.Value.Runtime = "go1.x" },
+		"(function.runtime-retired)"},
+	{"a wrapper that lacks", func(c *Case) {
+		c.function().Configuration.Value.Variables = []Variable{{Name: "AWS_LAMBDA_EXEC_WRAPPER"}}
+		c.fails("Runtime.InvalidEntrypoint", "fork/exec /opt/wrapper: no such file or directory")
+	}, "+code.wrapper"},
+	{
+		"a request that is too large",
+		func(c *Case) { c.answers(413, "Request Entity Too Large") },
+		"+request.too-large",
+	},
+	{"a VPC", func(c *Case) {
+		c.function().Configuration.Value.VPC = true
+		c.fails("Sandbox.Timedout", "Task timed out after 3.00 seconds")
+	}, "(network.no-way-out) +code.timeout"},
+	{"a VPC that works", func(c *Case) { c.function().Configuration.Value.VPC = true }, ""},
+}
+
+// byRole lets the integration invoke the function with a role, after a blank 500.
+func (c *Case) byRole(trusted, action string) {
+	blank(c)
+	c.integration().Credentials = "arn:aws:iam::123456789012:role/caller"
+	c.Callers = []Named[Role]{{c.integration().Credentials, seen("iam:GetRole", "caller", Role{Name: "caller",
+		Role: policy.Role{
+			Trust: policy.Document{
+				Statement: policy.Statements{{Effect: "Allow", Action: policy.Strings{"sts:AssumeRole"},
+					Principal: &policy.Principal{Names: map[string]policy.Strings{"Service": {trusted}}}}},
+			},
+			Identity: []policy.Document{
+				{Statement: policy.Statements{{Effect: "Allow", Action: policy.Strings{action},
+					Resource: policy.Strings{"*"}}}},
+			},
+		}})}}
 }

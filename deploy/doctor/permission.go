@@ -1,12 +1,14 @@
 package doctor
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
@@ -89,7 +91,8 @@ func (r *result) judge(d policy.Document, p *pair, resource string) (v verdictOn
 			request.Context = map[string]string{"AWS:SourceArn": source, "AWS:SourceAccount": r.api.Account}
 			decision := d.Judge(request)
 			allowed = allowed || decision.Allowed
-			v.unclear = v.unclear || slices.ContainsFunc(decision.Reasons, func(r policy.Reason) bool { return !r.Known })
+			v.unclear = v.unclear ||
+				slices.ContainsFunc(decision.Reasons, func(r policy.Reason) bool { return !r.Known })
 			if allowed {
 				break
 			}
@@ -111,8 +114,7 @@ func checkPermissions(v *view, r *result) {
 			p.target.Account != v.api.Account && v.api.Account != "":
 			return nil
 		case p.integration.Credentials != "":
-			r.skip("skip.credentials", values{"role": p.integration.Credentials})
-			return nil
+			return r.byRole(p)
 		case hideFact(r, p.function.Policy, "would.permission"):
 			return nil
 		}
@@ -126,6 +128,52 @@ func checkPermissions(v *view, r *result) {
 		r.pass("pass.permission", values{"count": passed})
 	}
 	r.warnings()
+}
+
+// callerRole stands for the identity of whoever calls the API ("CreateIntegration", API Gateway V2 API reference).
+const callerRole = "arn:aws:iam::*:user/*"
+
+// byRole judges whether API Gateway may invoke the function of a route with the role that the integration names; nil
+// where it may, or that is not known. The function's policy does not decide then.
+func (r *result) byRole(p *pair) *found {
+	arn := p.integration.Credentials
+	f := &found{cause: "integration.role", explains: r.explains(p, 500), values: values{"role": arn,
+		"function": p.named(), "lacks": "sts:AssumeRole"}}
+	role := named(r.Callers, arn)
+	at := func(field, value, expected string) *found {
+		f.evidence = []Evidence{{r.Integrations.Call, p.integration.ID, "CredentialsArn", arn, ""},
+			{role.Call, role.Of, field, value, expected}}
+		return f
+	}
+	switch {
+	case arn == callerRole:
+		if f.cause, f.certainty, f.explains = "integration.caller-role", Likely, r.explains(p, 500, 403); f.explains {
+			return at("", "", gateway.Invoke)
+		}
+		r.skip("skip.credentials", f.values)
+		return nil
+	case role.Missing():
+		return at("", role.Error.Code, "")
+	case hideFact(r, role, "would.permission") || !role.Seen():
+		return nil
+	case !role.Value.Assume(gateway.Principal, r.api.Account).Allowed:
+		return at("AssumeRolePolicyDocument", principals(role.Value.Trust), gateway.Principal)
+	}
+	decision, _ := role.Value.Judge(policy.Request{Action: gateway.Invoke, Resource: r.functionARN(p),
+		Undecided: undecided})
+	if decision.Allowed {
+		return nil
+	}
+	f.values["lacks"] = gateway.Invoke
+	text, err := json.Marshal(policy.Document{Version: "2012-10-17", Statement: policy.Statements{{Effect: "Allow",
+		Action: policy.Strings{gateway.Invoke}, Resource: policy.Strings{r.functionARN(p)}}}})
+	if err != nil {
+		panic(err) // of texts
+	}
+	f.fix = []Fix{r.aws(false, "fix.role", values{"action": gateway.Invoke}, &iam.PutRolePolicyInput{
+		RoleName: &role.Value.Name, PolicyName: aws.String("invoke-" + p.target.Function),
+		PolicyDocument: aws.String(string(text))})}
+	return at("Action", "", gateway.Invoke+" "+r.functionARN(p))
 }
 
 // permission judges whether API Gateway may invoke the function of a route; nil where it may.
@@ -215,196 +263,6 @@ func (r *result) addPermission(p *pair) Fix {
 	return r.aws(true, "fix.add-permission", values{"route": p.route.Key}, grant.Input())
 }
 
-// sourceIn is the source ARN of the first statement of a policy that has one.
-func sourceIn(d policy.Document) string {
-	for _, s := range d.Statement {
-		if _, value := sourceOf(s); value != "" {
-			return value
-		}
-	}
-	return "*"
-}
-
-// sourceOf is the operator and the first value of a statement's condition on the source ARN; "" for none.
-func sourceOf(s policy.Statement) (operator, value string) {
-	for one, keys := range s.Condition {
-		for key, values := range keys {
-			if strings.EqualFold(key, "AWS:SourceArn") && len(values) > 0 && (operator == "" || one < operator) {
-				operator, value = one, values[0]
-			}
-		}
-	}
-	return operator, value
-}
-
-// miss is why a statement does not let API Gateway in.
-type miss struct {
-	cause, sid, field, value, expected string
-	rank                               int // how much of the statement is right
-	unclear                            bool
-	literalANY                         bool
-	region, api                        string // that the source ARN names
-}
-
-// closestStatement is the statement of which most is right, and what of it is not.
-func closestStatement(d policy.Document, r *result, p *pair) miss {
-	best := miss{
-		cause:    "permission.no-apigateway",
-		field:    "Principal",
-		value:    principals(d),
-		expected: gateway.Principal,
-	}
-	for _, s := range d.Statement {
-		if s.Effect != "Allow" {
-			continue
-		}
-		if m := missOf(s, r, p); m.rank > best.rank {
-			best = m
-		}
-	}
-	return best
-}
-
-func principals(d policy.Document) string {
-	var all []string
-	for _, s := range d.Statement {
-		if name := principalOf(s); !slices.Contains(all, name) {
-			all = append(all, name)
-		}
-	}
-	return strings.Join(all, ", ")
-}
-
-func principalOf(s policy.Statement) string {
-	if s.Principal == nil || s.Principal.Everybody {
-		return "*"
-	}
-	var all []string
-	for _, kind := range sortedKeys(s.Principal.Names) {
-		all = append(all, s.Principal.Names[kind]...)
-	}
-	return strings.Join(all, ", ")
-}
-
-// missOf tells what of a statement is wrong. What is wrong first, from principal to path, is told.
-func missOf(s policy.Statement, r *result, p *pair) miss {
-	_, arn := sourceOf(s)
-	possible := r.api.Possible(p.stage.Name, exampleKey(p, r))
-	m := miss{sid: s.Sid}
-	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) == 6 {
-		m.region = parts[3]
-		m.api, _, _ = strings.Cut(parts[5], "/")
-	}
-	wrong := func(cause, field, value, expected string, rank int) miss {
-		m.cause, m.field, m.value, m.expected, m.rank = cause, field, value, expected, rank
-		return m
-	}
-	only := policy.Document{Statement: policy.Statements{s}}
-	reason := only.Judge(policy.Request{
-		Principal: policy.Caller{Service: gateway.Principal}, Action: gateway.Invoke, Resource: r.functionARN(p),
-		Context: map[string]string{"AWS:SourceArn": possible[0],
-			"AWS:SourceAccount": r.api.Account},
-		Undecided: undecided,
-	}).Reasons[0]
-	switch {
-	case strings.HasSuffix(reason.Field, "Principal"):
-		if len(parts) == 6 && parts[2] == "execute-api" || strings.Contains(principalOf(s), "apigateway") {
-			return wrong("permission.principal", "Principal", principalOf(s), gateway.Principal, 1)
-		}
-		return miss{}
-	case strings.HasSuffix(reason.Field, "Action"):
-		return wrong("permission.action", "Action", strings.Join(s.Action, ", "), gateway.Invoke, 2)
-	case strings.HasSuffix(reason.Field, "Resource"):
-		return wrong("permission.qualifier", "Resource", strings.Join(s.Resource, ", "), r.functionARN(p), 3)
-	}
-	if arn != "" {
-		if m := wrongSource(m, arn, possible, r, p); m.cause != "" {
-			return m
-		}
-	}
-	for _, operator := range sortedKeys(s.Condition) {
-		for _, key := range sortedKeys(s.Condition[operator]) {
-			value := strings.Join(s.Condition[operator][key], ", ")
-			switch strings.ToLower(key) {
-			case "aws:sourcearn":
-			case "aws:sourceaccount":
-				if value != r.api.Account {
-					return wrong("permission.account", operator+" "+key, value, r.api.Account, 20)
-				}
-			default:
-				m.unclear = undecided(key)
-				return wrong("permission.condition", operator+" "+key, value, "", 21)
-			}
-		}
-	}
-	m.unclear = true
-	return wrong("permission.condition", reason.Field, reason.Want, reason.Got, 4)
-}
-
-// exampleKey is the key of a route with a method in place of ANY.
-func exampleKey(p *pair, r *result) string {
-	if rest, ok := strings.CutPrefix(p.route.Key, "ANY "); ok {
-		if p == r.selected {
-			return r.Asked.Method + " " + rest
-		}
-		return "GET " + rest
-	}
-	return p.route.Key
-}
-
-// wrongSource tells which part of the pattern of a source ARN does not let a route in; a cause of "" where all do.
-func wrongSource(m miss, pattern string, possible []string, r *result, p *pair) miss {
-	needed := possible[0]
-	if slices.ContainsFunc(possible, func(arn string) bool { return policy.ARNLike(pattern, arn) }) {
-		return m
-	}
-	m.field, m.value, m.expected = "AWS:SourceArn", pattern, r.api.Pattern(p.stage.Name, p.route.Key)
-	wrong := func(cause string, rank int) miss {
-		m.cause, m.rank = cause, rank
-		return m
-	}
-	want, got := strings.SplitN(pattern, ":", 6), strings.SplitN(needed, ":", 6)
-	if len(want) != 6 || want[2] != "execute-api" && !policy.Like(want[2], "execute-api") || want[0] != "arn" ||
-		strings.Contains(want[5], "//") || strings.Contains(pattern, "${") || strings.Contains(pattern, "undefined") {
-		return wrong("permission.mangled-arn", 4)
-	}
-	switch {
-	case !policy.Like(want[4], got[4]):
-		return wrong("permission.account", 5)
-	case !policy.Like(want[1], got[1]), !policy.Like(want[3], got[3]):
-		return wrong("permission.region", 6)
-	}
-	has, needs := strings.SplitN(want[5], "/", 4), strings.SplitN(got[5], "/", 4)
-	if !policy.Like(has[0], needs[0]) {
-		return wrong("permission.other-api", 7)
-	}
-	if p.route.Key == "$default" && len(has) > 2 || strings.HasSuffix(pattern, "/$default") && len(has) == 4 {
-		return wrong("permission.default-route", 12)
-	}
-	causes := []string{"", "permission.stage", "permission.method", "permission.path"}
-	first, right := 0, 8
-	for i := 1; i < len(needs); i++ {
-		last := i == len(has)-1
-		switch {
-		case i < len(has) && has[i] == needs[i]:
-			right += 3
-		case i < len(has) && (policy.Like(has[i], needs[i]) ||
-			last && policy.Like(has[i], strings.Join(needs[i:], "/"))):
-			if right++; has[i] != "*" { // it says more
-				right++
-			}
-		case first == 0:
-			first = i
-		}
-	}
-	m.literalANY = first == 2 && first < len(has) && has[2] == "ANY"
-	if p.route.Key == "$default" && first == 2 {
-		return wrong("permission.default-route", right)
-	}
-	return wrong(causes[max(1, first)], right)
-}
-
 // warnings tell of statements that let in more than they should, or nothing any more.
 func (r *result) warnings() {
 	done := map[string]bool{}
@@ -414,6 +272,12 @@ func (r *result) warnings() {
 			continue
 		}
 		done[f.Policy.Of] = true
+		if size := gateway.Size(*f.Policy.Value, nil, nil); size > policy.MaxPolicy-500 {
+			r.find(found{cause: "permission.full", values: values{"function": f.Policy.Of, "size": size},
+				evidence: []Evidence{
+					{f.Policy.Call, f.Policy.Of, "bytes", fmt.Sprint(size), fmt.Sprint(policy.MaxPolicy)},
+				}})
+		}
 		for _, s := range f.Policy.Value.Statement {
 			_, arn := sourceOf(s)
 			parts := strings.SplitN(arn, ":", 6)

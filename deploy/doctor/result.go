@@ -138,6 +138,9 @@ func (r *result) hide(call, of string, f *Failure, would string) {
 	if f.Kind == Denied {
 		u.Right = rightOf(call)
 	}
+	if strings.Contains(f.Message, "service control policy") {
+		u.Why += "; " + r.say("why.scp", nil)
+	}
 	if slices.Contains(r.unseen, u) {
 		return
 	}

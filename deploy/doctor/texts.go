@@ -35,6 +35,18 @@ var texts = map[string]text{
 		"{status} {body} came from another server in {millis} ms",
 		"{status} {body} は別のサーバーが {millis} ミリ秒で返しました",
 	},
+	"head.all-failed": {
+		"All {requests} requests of the last hour failed, since {since}.",
+		"直近 1 時間の {requests} 件は {since} からすべて失敗しています。",
+	},
+	"head.some-failed": {
+		"{failures} of {requests} requests of the last hour failed.",
+		"直近 1 時間の {requests} 件中 {failures} 件が失敗しています。",
+	},
+	"why.scp": {
+		"a policy of the organization denies it, so adding a right does not help",
+		"組織のポリシーが拒否しているため、権限を追加しても解決しません",
+	},
 	"head.not-reached":   {": the request did not reach your function.", "。リクエストは関数に届いていません。"},
 	"head.app-reached":   {": gateway, permission and function work.", "。ゲートウェイ、権限、関数は動いています。"},
 	"head.fine":          {": nothing wrong.", "。問題は見つかりませんでした。"},

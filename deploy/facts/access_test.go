@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/portable-notes/app/jwt/jwttest"
 	"example.com/portable-notes/deploy/doctor"
@@ -216,5 +217,64 @@ func TestDomain(t *testing.T) {
 	u.Path = domainPath + "api.example.com/v1"
 	if got := Gather(t.Context(), served(t, answers), Ask{Method: "GET", URL: u}); got.Domain.Error == nil {
 		t.Errorf("without mappings: %+v", got.Domain)
+	}
+}
+
+// TestHistory: the requests of the last hour are counted, and the minute is told from which on all failed.
+func TestHistory(t *testing.T) {
+	const minute = 1790000000 / 60 * 60
+	series := func(id string, values ...float64) string {
+		var times, all []string
+		for i, v := range values {
+			times = append(times, fmt.Sprint(minute+60*i))
+			all = append(all, fmt.Sprint(v))
+		}
+		return fmt.Sprintf(`{"Id":%q,"Timestamps":[%s],"Values":[%s]}`, id, strings.Join(times, ","),
+			strings.Join(all, ","))
+	}
+	at := func(i int64) *time.Time {
+		one := time.Unix(minute+60*i, 0).UTC()
+		return &one
+	}
+	for _, c := range []struct {
+		name, answer string
+		want         doctor.History
+	}{
+		{"none", "", doctor.History{}},
+		{"all failed", series("all", 2, 1) + "," + series("failed", 2, 1), doctor.History{Requests: 3, Failures: 3,
+			Since: at(0)}},
+		{"since a minute", series("all", 2, 1) + "," + series("failed", 1, 1), doctor.History{Requests: 3, Failures: 2,
+			Since: at(1)}},
+		{"again well", series("all", 2, 1) + "," + series("failed", 2, 0), doctor.History{Requests: 3, Failures: 2}},
+		{"a time as text", `{"Id":"all","Timestamps":["2026-11-27T09:41:00Z"],"Values":[1]}`,
+			doctor.History{Requests: 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			answers := account()
+			answers["GetMetricData"] = `{"MetricDataResults":[` + c.answer + `]}`
+			got := Gather(t.Context(), served(t, answers), Ask{Method: "GET",
+				URL: apiAt(t, 500, `{"message":"Internal Server Error"}`)})
+			if !reflect.DeepEqual(got.History.Or(), c.want) {
+				t.Errorf("%+v, want %+v", got.History, c.want)
+			}
+		})
+	}
+	t.Run("unseen", func(t *testing.T) {
+		got := Gather(t.Context(), served(t, account()), Ask{Method: "GET", URL: apiAt(t, 404,
+			`{"message":"Not Found"}`)})
+		if got.History.Seen() || got.History.Error == nil {
+			t.Errorf("%+v", got.History)
+		}
+	})
+}
+
+// TestCallers: the role by which an integration invokes its function is read.
+func TestCallers(t *testing.T) {
+	answers := account()
+	answers["/integrations"] = strings.Replace(answers["/integrations"], `"integrationId":"i1"`,
+		`"integrationId":"i1","credentialsArn":"arn:aws:iam::123456789012:role/caller"`, 1)
+	got := Gather(t.Context(), served(t, answers), Ask{API: "a1"})
+	if len(got.Callers) != 1 || !got.Callers[0].Fact.Missing() {
+		t.Errorf("%+v", got.Callers)
 	}
 }

@@ -152,6 +152,19 @@ func (g *gatherer) second() {
 		one := &c.Deployed[i]
 		todo = append(todo, func() { one.Fact = export(&one.Name, *id+" "+one.Name) })
 	}
+	for _, i := range c.Integrations.Or() {
+		if strings.Contains(i.Credentials, ":role/") && !strings.Contains(i.Credentials, "$") &&
+			!slices.ContainsFunc(
+				c.Callers,
+				func(n doctor.Named[doctor.Role]) bool { return n.Name == i.Credentials },
+			) {
+			c.Callers = append(c.Callers, doctor.Named[doctor.Role]{Name: i.Credentials})
+		}
+	}
+	for i := range c.Callers {
+		one := &c.Callers[i]
+		todo = append(todo, func() { one.Fact = g.role(one.Name) })
+	}
 	if c.Deployed != nil {
 		todo = append(todo, func() { c.Latest = export(nil, *id) })
 	}
@@ -162,6 +175,7 @@ func (g *gatherer) second() {
 // third looks at what the request met: its authorizer, its function, and the function's log and role.
 func (g *gatherer) third() {
 	d := doctor.Judge(g.c, doctor.English)
+	g.history(d)
 	g.authorize(d)
 	if a := d.Answer; a != nil && a.From == doctor.FromGateway && a.Status >= 500 && d.Target.Function != "" &&
 		g.mayInvoke() {
@@ -340,14 +354,17 @@ func actionService(service string) string {
 
 // do makes a call, when its service has room for one more.
 func (g *gatherer) do(service string, input any) (any, error) {
+	shown := input
+	if in, ok := input.(*lambda.InvokeInput); ok { // without the event, which may hold anything
+		shown = &lambda.InvokeInput{FunctionName: in.FunctionName, Qualifier: in.Qualifier, LogType: in.LogType}
+	}
+	g.note(call.Command(shown))
 	g.mu.Lock()
 	slot := g.slots[service]
 	if slot == nil {
 		slot = make(chan struct{}, inFlight)
 		g.slots[service] = slot
 	}
-	g.c.Calls++
-	g.c.Traced = append(g.c.Traced, call.Command(input))
 	g.mu.Unlock()
 	slot <- struct{}{}
 	defer func() { <-slot }()

@@ -13,15 +13,22 @@ import (
 	"example.com/portable-notes/deploy/gateway"
 )
 
+func sortedTimes(m map[int64]float64) []int64 { return slices.Sorted(maps.Keys(m)) }
+
+// note counts a call.
+func (g *gatherer) note(command string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.c.Calls++
+	g.c.Traced = append(g.c.Traced, command)
+}
+
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // rest asks for a REST API.
 func (g *gatherer) rest(id string) (f doctor.Fact[doctor.RESTAPI]) {
 	f.Call, f.Of = "apigateway:GetRestApi", id
-	g.mu.Lock()
-	g.c.Calls++
-	g.c.Traced = append(g.c.Traced, "aws apigateway get-rest-api --rest-api-id "+id)
-	g.mu.Unlock()
+	g.note("aws apigateway get-rest-api --rest-api-id " + id)
 	answer, err := g.cloud.Get(g.ctx, "apigateway", "/restapis/"+url.PathEscape(id))
 	if err != nil {
 		f.Error = failure(err)
