@@ -24,6 +24,7 @@ type doctorFlags struct {
 	facts.Ask
 	region, facts, save, language string
 	json, schema, policy, verbose bool
+	fix, yes                      bool
 }
 
 func doctorCommand() *cobra.Command {
@@ -59,6 +60,8 @@ was seen explains the answer. What --save and --json write holds no secrets and 
 	flags.BoolVar(&f.schema, "schema", false, "print the JSON Schema of --json, and do nothing")
 	flags.BoolVar(&f.policy, "print-policy", false,
 		"print the rights that this takes, as an IAM policy, and do nothing")
+	flags.BoolVar(&f.fix, "fix", false, "also give the grants that lack, and look again; asks before it does")
+	flags.BoolVar(&f.yes, "yes", false, "with --fix: do not ask")
 	flags.BoolVar(&f.NoSend, "no-send", false, "do not send the request")
 	flags.BoolVar(&f.NoInvoke, "no-invoke", false, "do not invoke the function")
 	flags.BoolVar(&f.Invoke, "invoke", false, "invoke the function also for a method that may change something")
@@ -76,6 +79,10 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if f.policy {
 		return report.JSON(out, facts.PolicyOf(facts.Rights))
+	}
+	if f.fix && (f.json || f.facts != "") || f.yes && !f.fix {
+		return fmt.Errorf("%w: --fix is for a live report for people, without --json and --facts; --yes is for --fix",
+			errUsage)
 	}
 	language, err := chosenLanguage(f.language)
 	if err != nil {
@@ -100,6 +107,18 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 		err = report.JSON(out, d)
 	} else {
 		report.Diagnosis(out, d, language)
+	}
+	if f.fix && d.Exit() != 0 {
+		if done, err := f.heal(cmd, d); err != nil {
+			return err
+		} else if done {
+			if c, err = f.gather(cmd, args); err != nil {
+				return err
+			}
+			fmt.Fprintln(out)
+			d = doctor.Judge(c, language)
+			report.Diagnosis(out, d, language)
+		}
 	}
 	if code := d.Exit(); err == nil && code != 0 {
 		return errExit{code}

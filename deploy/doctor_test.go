@@ -301,3 +301,25 @@ func TestDoctorMistakes(t *testing.T) {
 		})
 	}
 }
+
+// TestDoctorFix: --fix gives the grants that lack, and nothing else, and looks again.
+func TestDoctorFix(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	p.revoke()
+	if out, err := p.deploy("doctor", "--fix", p.url("/dev/items")); !errors.Is(err, errUsage) ||
+		!strings.Contains(err.Error(), "--yes") || p.status("GET", "/dev/items") != 500 {
+		t.Errorf("without a terminal: %v %s", err, out)
+	}
+	out, err := p.deploy("doctor", "--fix", "--yes", p.url("/dev/items"))
+	if err != nil || !strings.Contains(out, "[permission.none]") || !strings.Contains(out, ": nothing wrong.") ||
+		!strings.Contains(out, "grant for dev GET /items") {
+		t.Errorf("%v %s", err, out)
+	}
+	p.code(map[string]string{"app.py": "import nosuch\n"})
+	out, err = p.deploy("doctor", "--fix", "--yes", p.url("/dev/items"))
+	if exit := (errExit{}); !errors.As(err, &exit) || exit.code != 1 ||
+		!strings.Contains(out, "nothing that can be healed") {
+		t.Errorf("of the code: %v %s", err, out)
+	}
+}

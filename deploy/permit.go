@@ -21,6 +21,7 @@ import (
 // apiFlags are those of the commands about one API.
 type apiFlags struct {
 	api, function, scope string
+	region               string // "" for that of the settings
 	stages               []string
 	json, verbose        bool
 	strict               bool
@@ -35,6 +36,9 @@ func openAPI(cmd *cobra.Command, f apiFlags, r *report.Report) (*converge.Permit
 	c, cfg, err := cloud.Open(cmd.Context())
 	if err != nil {
 		return nil, gateway.Facts{}, err
+	}
+	if f.region != "" && f.region != cfg.Region {
+		c, cfg.Region = c.In(f.region), f.region
 	}
 	account, partition, err := c.Identity(cmd.Context())
 	if err != nil {
