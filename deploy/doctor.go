@@ -36,11 +36,13 @@ func doctorCommand() *cobra.Command {
 it.
 
 With a URL it sends GET to it once, and explains what that client saw. After -- it takes a request as a curl command.
-With --api alone it checks every route of every stage, and sends nothing. It changes nothing. A function is invoked at
-most once, for a request that failed, and only for GET, HEAD and OPTIONS unless --invoke is given.
+With --api alone it checks every route of every stage, and sends nothing. It changes nothing in AWS. A function is
+invoked at most once, for a request that failed, and only for GET, HEAD and OPTIONS unless --invoke is given; so is a
+Lambda authorizer.
 
 It exits with 0 where nothing is wrong, 1 where something is, 2 for mistakes in the arguments, and 3 where nothing that
-was seen explains the answer. What --save and --json write holds no secrets and can be shared.`,
+was seen explains the answer. What --save and --json write holds no values of variables and of the request, and no
+secrets that are recognized; read it before you share it.`,
 		Example: `  deploy doctor https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/dev/notes
   deploy doctor -- curl -X POST https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/dev/notes -d '{}'
   deploy doctor --api a1b2c3d4e5
@@ -67,6 +69,7 @@ was seen explains the answer. What --save and --json write holds no secrets and 
 	flags.BoolVar(&f.Invoke, "invoke", false, "invoke the function also for a method that may change something")
 	flags.DurationVar(&f.Timeout, "timeout", facts.DefaultTimeout, "how long an answer is awaited")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also say each call of AWS")
+	cmd.MarkFlagsMutuallyExclusive("invoke", "no-invoke")
 	choices(cmd, "lang", string(doctor.English), string(doctor.Japanese))
 	return cmd
 }
@@ -140,6 +143,8 @@ func (f *doctorFlags) gather(cmd *cobra.Command, args []string) (c doctor.Case, 
 	case len(args) == 1:
 		f.Method = "GET"
 		f.URL, f.Changed, err = facts.ParseURL(args[0])
+	case len(args) > 1 && strings.HasPrefix(args[0], "curl"):
+		err = errors.New("put -- before curl: deploy doctor -- curl …")
 	case len(args) > 1:
 		err = fmt.Errorf("it takes one URL, or -- curl …; put the URL in quotes if it holds & or spaces: %q", args)
 	case f.API == "":
@@ -149,6 +154,9 @@ func (f *doctorFlags) gather(cmd *cobra.Command, args []string) (c doctor.Case, 
 		return c, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	f.Region, f.Program = f.region, programName()
+	if err := f.Check(); err != nil {
+		return c, fmt.Errorf("%w: %w", errUsage, err)
+	}
 	client, err := openCloud(cmd, f.Ask)
 	if err != nil {
 		return c, err
@@ -205,6 +213,7 @@ func readCase(path string) (c doctor.Case, err error) {
 	if err != nil {
 		return c, fmt.Errorf("%w: %s: %w", errUsage, path, err)
 	}
+	c.Program = programName()
 	return c, nil
 }
 

@@ -14,8 +14,8 @@ import (
 	"example.com/portable-notes/deploy/report"
 )
 
-// heal applies what is safe of a diagnosis: the grants that lack, as permit gives them. It shows the commands first, and
-// asks on a terminal. It reports whether it did something.
+// heal applies what is safe of a diagnosis: the grants that are missing, as permit gives them. It shows the commands
+// first, and asks on a terminal. It reports whether it did something.
 func (f *doctorFlags) heal(cmd *cobra.Command, d doctor.Diagnosis) (done bool, err error) {
 	var stages, commands []string
 	for _, one := range d.Findings {
@@ -35,7 +35,8 @@ func (f *doctorFlags) heal(cmd *cobra.Command, d doctor.Diagnosis) (done bool, e
 	}
 	out := cmd.OutOrStdout()
 	if commands == nil {
-		fmt.Fprintln(out, "--fix: there is nothing that can be healed safely; the commands above are for you to decide.")
+		fmt.Fprintln(out, "--fix: there is nothing that can be healed safely; whether to run the commands is for "+
+			"you to decide.")
 		return false, nil
 	}
 	fmt.Fprintf(out, "\n--fix does what this does:\n  %s\n", strings.Join(commands, "\n  "))

@@ -21,7 +21,7 @@ const CaseVersion = 1
 type Case struct {
 	Version int
 	At      time.Time // when the facts were gathered
-	Program string    // the command by which this program was run, as in "go run ./deploy"
+	Program string    `json:"-"` // the command by which this program was run, as in "go run ./deploy"
 	Asked   Asked
 	Sent    string         `json:",omitempty"` // "1 GET"; "" where no request was sent
 	Answer  Fact[Answer]   // what the client saw
@@ -180,6 +180,8 @@ type CORS struct {
 	Methods     []string `json:"AllowMethods"`
 	Headers     []string `json:"AllowHeaders"`
 	Credentials bool     `json:"AllowCredentials"`
+	Expose      []string `json:"ExposeHeaders"`
+	MaxAge      *int32   // seconds
 }
 
 // RESTAPI is a REST API as GetRestApi tells it.

@@ -140,7 +140,7 @@ var onTheWay = []Entry{
 			"API にステージ「{stage}」も $default もありません。あるのは {stages} です"},
 		text{"Use a stage that there is, or create this one.", "存在するステージを使うか、このステージを作成してください。"}, ofStages},
 	{"stage.left-out", "stage", Fault, sees404,
-		text{"the URL names no stage: the path is {path}", "URL にステージがありません。パスは {path} です"},
+		text{"the URL names no stage; with it the path is {path}", "URL にステージがありません。正しいパスは {path} です"},
 		text{"Put the stage before the path, or create a stage named $default.",
 			"パスの前にステージを付けるか、$default ステージを作成してください。"}, ofStages},
 	{"stage.shadows-path", "stage", Fault, sees404,

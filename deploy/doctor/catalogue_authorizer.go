@@ -102,7 +102,7 @@ var atTheAuthorizer = []Entry{
 	{"iam.unsigned", "authorizer", Fault, sees403,
 		text{"the route {route} takes signed requests alone (AWS_IAM), and this one is not signed",
 			"ルート {route} は署名付きリクエスト（AWS_IAM）だけを受け付けますが、署名がありません"},
-		text{"Sign it: curl --aws-sigv4, or awscurl.", "署名してください: curl --aws-sigv4 または awscurl。"}, ofIAM},
+		text{"Sign it, as with curl --aws-sigv4 or awscurl.", "curl --aws-sigv4 や awscurl で署名してください。"}, ofIAM},
 	{"iam.denied", "authorizer", Fault, sees403,
 		text{
 			"the request to {route} is signed, and its signer may not execute-api:Invoke it, or the signature is wrong",

@@ -109,6 +109,7 @@ func (r *result) corsFix(c *CORS) Fix {
 	}
 	cors := &types.Cors{AllowOrigins: with(c.Origins, r.Asked.Origin), AllowMethods: with(c.Methods, method),
 		AllowHeaders: with(c.Headers, r.Asked.Wanted...)}
+	cors.ExposeHeaders, cors.MaxAge = c.Expose, c.MaxAge
 	if c.Credentials {
 		cors.AllowCredentials = &c.Credentials
 	}

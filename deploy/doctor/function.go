@@ -21,6 +21,9 @@ func checkFunctions(v *view, r *result) {
 			before := len(r.findings)
 			r.state(f, c, some)
 			if len(r.findings) == before && (v.selected == nil || slices.Contains(some, v.selected)) {
+				if c.State != "Active" {
+					continue
+				}
 				r.pass("pass.function", values{"function": f.name(), "modified": short(c.Modified)})
 			}
 		}
@@ -305,11 +308,9 @@ func (p *pair) has(variable string) bool {
 		slices.ContainsFunc(c.Variables, func(v Variable) bool { return v.Name == variable && !v.Empty })
 }
 
-// synthetic reports whether a direct invocation lacks what a request of the route would have: an authorizer's claims,
-// or values of the path.
+// synthetic reports whether a direct invocation lacks what a request of the route would have: what its authorizer adds.
 func (r *result) synthetic(p *pair) bool {
-	return p != nil &&
-		(p.route.Authorization != "" && p.route.Authorization != "NONE" || strings.Contains(p.route.Key, "{"))
+	return p != nil && p.route.Authorization != "" && p.route.Authorization != "NONE"
 }
 
 // checkResponse judges the shape of what the function returned.
@@ -364,7 +365,7 @@ func (p *pair) overwrites() string {
 // checkApp tells of an answer of the app's own that failed.
 func checkApp(v *view, r *result) {
 	a := v.answer()
-	if a != nil && a.Status == 413 && own(a.Body) {
+	if a != nil && a.Status == 413 && OwnBody(a.Body) {
 		r.find(found{cause: "request.too-large", explains: true,
 			evidence: []Evidence{{v.Answer.Call, v.Asked.URL, "status", "413", ""}}})
 	}
@@ -385,7 +386,8 @@ func checkApp(v *view, r *result) {
 		)
 	}
 	if a.Status == 404 && v.stage.Name != "$default" && strings.Contains(a.Body, "/"+v.stage.Name+"/") {
-		f.cause, f.level, f.values["stage"] = "app.stage-in-path", Fault, v.stage.Name
+		f.cause, f.level, f.certainty = "app.stage-in-path", Fault, Likely // the app may have another reason
+		f.values["stage"] = v.stage.Name
 	}
 	r.find(f)
 }

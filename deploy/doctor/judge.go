@@ -202,15 +202,10 @@ func (d Diagnosis) Exit() int {
 	switch {
 	case d.Verdict.Cause == Unknown:
 		return 3
-	case d.Faults() > 0 || !d.Verdict.Healthy && d.Answer != nil && d.Answer.Status >= 400 && !d.explained():
+	case d.Faults() > 0:
 		return 1
 	}
 	return 0
-}
-
-// explained reports whether a note explains the answer, as an app's own 404.
-func (d Diagnosis) explained() bool {
-	return slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.Explains })
 }
 
 // Faults is the number of faults.
@@ -255,7 +250,7 @@ func (r *result) blind() bool { return len(r.unseen) > 0 && !r.API.Seen() }
 
 // place is the link of the chain where a finding is drawn: what is wrong within the function is drawn at the function.
 func (f Finding) place() Link {
-	if i := slices.Index(links, f.Link); i >= reach && f.Link != "logs" {
+	if i := slices.Index(links, f.Link); i >= reach && f.Link != "logs" && f.Link != "app" {
 		return "function"
 	}
 	return f.Link

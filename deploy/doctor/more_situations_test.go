@@ -239,7 +239,7 @@ var moreSituations = []situation{
 		c.asks("POST", "/dev/notes/{id}")
 		blank(c)
 		c.logs("[ERROR] ZeroDivisionError: division by zero Traceback (most recent call last):")
-	}, "(code.error)"},
+	}, "+code.error"},
 	{"a timeout of a POST, by the log", func(c *Case) {
 		c.asks("POST", "/dev/notes/{id}")
 		blank(c)

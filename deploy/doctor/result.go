@@ -210,12 +210,14 @@ func (v *view) explains(p *pair, statuses ...int) bool {
 
 // invoked is what was invoked.
 func (r *result) invoked() string {
-	f := r.Invocation
-	switch {
-	case f.Value != nil:
-		return fmt.Sprintf("%s (request id %s)", f.Value.Function, f.Value.RequestID)
-	case f.Error != nil:
-		return fmt.Sprintf("%s (%s)", f.Of, f.Error.Code)
+	var all []string
+	for _, f := range []Fact[Invocation]{r.Asks, r.Invocation} {
+		switch {
+		case f.Value != nil:
+			all = append(all, fmt.Sprintf("%s (request id %s)", f.Value.Function, f.Value.RequestID))
+		case f.Error != nil:
+			all = append(all, fmt.Sprintf("%s (%s)", f.Of, f.Error.Code))
+		}
 	}
-	return ""
+	return strings.Join(all, ", ")
 }

@@ -90,7 +90,7 @@ func (r *result) lacks(f *found, action, resource string) {
 			}
 		}
 	}
-	if resource == "" || resource == "*" {
+	if resource == "" || strings.ContainsAny(resource, "*[…") { // it is not known whole
 		return
 	}
 	document := policy.Document{Version: "2012-10-17", Statement: policy.Statements{{Effect: "Allow",

@@ -9,7 +9,19 @@ import (
 )
 
 func checkRoute(v *view, r *result) {
-	if hideFact(r, v.Routes, "would.routes") || !v.Routes.Seen() || v.Asked.Method == "" || v.stage == nil {
+	if hideFact(r, v.Routes, "would.routes") || !v.Routes.Seen() {
+		return
+	}
+	if v.Asked.Method == "" && len(v.pairs) == 0 && len(v.Stages.Or()) > 0 { // nothing that could be asked for
+		name := v.Asked.Route
+		if name == "" {
+			name = "*"
+		}
+		r.find(found{cause: "route.missing", values: values{"request": name, "stage": v.Asked.Stage},
+			evidence: []Evidence{{v.Routes.Call, v.Asked.API, "RouteKey", names(*v.Routes.Value,
+				func(one Route) string { return one.Key }), name}}})
+	}
+	if v.Asked.Method == "" || v.stage == nil {
 		return
 	}
 	if v.selected != nil {

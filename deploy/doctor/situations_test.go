@@ -393,6 +393,7 @@ var situations = []situation{
 	{"an exception", func(c *Case) { c.fails("ZeroDivisionError", "division by zero") }, "+code.error"},
 	{"an exception that a direct invocation may cause", func(c *Case) {
 		c.asks("GET", "/dev/notes/{id}")
+		(*c.Routes.Value)[1].Authorization = "JWT"
 		c.fails("KeyError", "'sub'")
 	}, "(code.error)"},
 	{"a variable that lacks", func(c *Case) { c.fails("KeyError", "'TABLE_NAME'") }, "+code.settings"},

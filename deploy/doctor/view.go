@@ -32,7 +32,6 @@ type view struct {
 	pairs    []*pair // in the order of stages and routes
 	stage    *Stage  // that the request went to; nil for none
 	path     string  // of the request, without the stage
-	leftOut  bool    // the request's URL names no stage, and there is none named $default
 	selected *pair   // that the request selected; nil for none
 }
 
@@ -98,7 +97,6 @@ func (v *view) find(stages []Stage) {
 	name, rest := SplitStage(stages, v.Asked)
 	i := slices.IndexFunc(stages, func(s Stage) bool { return s.Name == name })
 	if v.path = rest; i < 0 {
-		v.leftOut = v.Asked.Domain == ""
 		return
 	}
 	v.stage = &stages[i]
@@ -154,8 +152,8 @@ var gatewayBodies = []string{"Internal Server Error", "Service Unavailable", "No
 	"Too Many Requests", "Request Entity Too Large", "Request Header Fields Too Large", "Bad Request",
 	"Gateway Timeout"}
 
-// own reports whether a body is one of API Gateway's own answers.
-func own(body string) bool {
+// OwnBody reports whether a body is one of API Gateway's own answers.
+func OwnBody(body string) bool {
 	return slices.ContainsFunc(
 		gatewayBodies,
 		func(message string) bool { return body == `{"message":"`+message+`"}` },
@@ -176,7 +174,7 @@ func (v *view) from(a Answer) From {
 	switch {
 	case a.Status == 0:
 		return FromNobody
-	case own(a.Body):
+	case OwnBody(a.Body):
 		return FromGateway
 	case a.Headers["apigw-requestid"] != "":
 		return FromApp

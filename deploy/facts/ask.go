@@ -30,6 +30,24 @@ type Ask struct {
 	Program      string // how this program was run
 }
 
+// Check tells of what contradicts itself.
+func (a Ask) Check() error {
+	if a.Timeout < 0 {
+		return fmt.Errorf("--timeout must be positive, is %s", a.Timeout)
+	}
+	if a.URL == nil {
+		return nil
+	}
+	api, region, _ := locate(a.URL)
+	switch {
+	case api != "" && a.API != "" && api != a.API:
+		return fmt.Errorf("the URL is of API %s, and --api says %s: leave one out", api, a.API)
+	case region != "" && a.Region != "" && region != a.Region:
+		return fmt.Errorf("the URL is of the region %s, and --region says %s: leave one out", region, a.Region)
+	}
+	return nil
+}
+
 // ErrURL is a URL that cannot be asked.
 var ErrURL = errors.New("this is no URL of an HTTP API")
 

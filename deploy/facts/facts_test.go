@@ -25,6 +25,9 @@ func served(t *testing.T, answers map[string]string) *cloud.Cloud {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for end, answer := range answers {
 			if strings.HasSuffix(r.URL.Path+r.Header.Get("X-Amz-Target")+r.PostFormValue("Action"), end) {
+				if strings.Contains(answer, "errorType") {
+					w.Header().Set("X-Amz-Function-Error", "Unhandled")
+				}
 				_, _ = io.WriteString(w, answer)
 				return
 			}

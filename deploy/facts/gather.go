@@ -177,8 +177,11 @@ func (g *gatherer) third() {
 	d := doctor.Judge(g.c, doctor.English)
 	g.history(d)
 	g.authorize(d)
+	stopped := slices.ContainsFunc(doctor.Judge(g.c, doctor.English).Findings, func(f doctor.Finding) bool {
+		return f.Explains && f.Level == doctor.Fault && f.Link == "authorizer"
+	})
 	if a := d.Answer; a != nil && a.From == doctor.FromGateway && a.Status >= 500 && d.Target.Function != "" &&
-		g.mayInvoke() {
+		g.mayInvoke() && !stopped {
 		g.invoke(d.Target)
 	}
 	g.rights(doctor.Judge(g.c, doctor.English))
@@ -266,12 +269,12 @@ func (g *gatherer) otherAPIs() {
 	c := &g.c
 	for _, f := range c.Functions {
 		for _, s := range f.Policy.Or().Statement {
-			for _, keys := range s.Condition {
-				for key, values := range keys {
+			for _, operator := range sortedKeys(s.Condition) {
+				for _, key := range sortedKeys(s.Condition[operator]) {
 					if !strings.EqualFold(key, "AWS:SourceArn") {
 						continue
 					}
-					for _, arn := range values {
+					for _, arn := range s.Condition[operator][key] {
 						g.otherAPI(arn)
 					}
 				}

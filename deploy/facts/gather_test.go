@@ -2,6 +2,7 @@ package facts
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -161,6 +162,58 @@ func TestNoSecrets(t *testing.T) {
 	}
 	if !strings.HasSuffix(c.Asked.URL, "/dev/notes/{id}") {
 		t.Errorf("the URL is %s", c.Asked.URL)
+	}
+}
+
+// TestScrub: what the function says of the request's own values is not kept.
+func TestScrub(t *testing.T) {
+	answers := account()
+	answers["/invocations"] = `{"errorType":"ValueError","errorMessage":"/dev/notes/ALICE q=QUERY c=COOKIE k=APIKEY ` +
+		`b=BODYVALUE arn:aws:dynamodb:us-east-1:123456789012:table/notes-production-NotesTable-1ABCDEFGHIJKLMNOPQRS",` +
+		`"stackTrace":[]}`
+	answers["/integrations"] = strings.Replace(answers["/integrations"], `"integrationType":"HTTP_PROXY"`,
+		`"integrationType":"HTTP_PROXY","integrationUri":"https://user:PASSWD@x.example/?key=SECRET",`+
+			`"requestParameters":{"overwrite:header.x-api-key":"SECRET","overwrite:path":"/x"}`, 1)
+	u := apiAt(t, 500, `{"message":"Internal Server Error"}`)
+	u.Path, u.RawQuery = strings.Replace(u.Path, "s3cr3t", "ALICE", 1), "q=QUERY"
+	got := Gather(t.Context(), served(t, answers), Ask{Method: "GET", URL: u, Body: []byte(`{"a":"BODYVALUE"}`),
+		Headers: http.Header{"Cookie": {"a=COOKIE"}, "X-Api-Key": {"APIKEY"}}})
+	text, err := json.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"ALICE", "QUERY", "COOKIE", "APIKEY", "BODYVALUE", "PASSWD", "SECRET"} {
+		if strings.Contains(string(text), secret) {
+			t.Errorf("%s is in %s", secret, text)
+		}
+	}
+	if !strings.Contains(string(text), "table/notes-production-NotesTable-1ABCDEFGHIJKLMNOPQRS") {
+		t.Errorf("the ARN is not whole in %s", got.Invocation.Or().Message)
+	}
+}
+
+// TestEvent: the event is the one that API Gateway would send: what is empty is left out in 2.0, and null in 1.0.
+func TestEvent(t *testing.T) {
+	u, err := url.Parse("https://a1.execute-api.us-east-1.amazonaws.com/dev/notes/7?a=1&a=2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gatherer{ask: Ask{Method: "GET", URL: u, Headers: http.Header{"Cookie": {"a=b; c=d"}}}}
+	g.c.Asked = doctor.Asked{Method: "GET"}
+	g.c.Stages.Value = &[]doctor.Stage{{Name: "dev"}}
+	target := doctor.Target{Stage: "dev", Route: "GET /notes/{id}", API: "a1"}
+	two := g.event(target, true)
+	if _, has := two["body"]; has || fmt.Sprint(two["cookies"]) != "[a=b c=d]" || two["rawPath"] != "/dev/notes/7" ||
+		fmt.Sprint(two["pathParameters"], two["queryStringParameters"]) != "map[id:7] map[a:1,2]" {
+		t.Errorf("2.0: %v", two)
+	}
+	one := g.event(target, false)
+	if body, has := one["body"]; !has || body != nil || one["httpMethod"] != "GET" || one["path"] != "/dev/notes/7" {
+		t.Errorf("1.0: %v", one)
+	}
+	g.ask.Body, g.ask.Headers = []byte("a=b"), http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	if two = g.event(target, true); two["body"] != "YT1i" || two["isBase64Encoded"] != true {
+		t.Errorf("a form: %v", two)
 	}
 }
 
@@ -350,7 +403,7 @@ func TestError(t *testing.T) {
 	}
 	lines, report, id := logLines("START\n[ERROR] KeyError: 'x' user anna@example.com\nhello\n" +
 		"REPORT RequestId: 0a-1 \tDuration: 1 ms\n")
-	if !reflect.DeepEqual(lines, []string{"[ERROR] KeyError: 'x' user ***"}) || id != "0a-1" ||
+	if !reflect.DeepEqual(lines, []string{"[ERROR] KeyError: 'x' user [masked]"}) || id != "0a-1" ||
 		report != "REPORT RequestId: 0a-1 Duration: 1 ms" {
 		t.Errorf("%q %q %q", lines, report, id)
 	}

@@ -22,7 +22,8 @@ func (g *gatherer) history(d doctor.Diagnosis) {
 		failures = "4xx"
 	}
 	var queries []any
-	for id, name := range map[string]string{"all": "Count", "failed": failures} {
+	for _, of := range [][2]string{{"all", "Count"}, {"failed", failures}} {
+		id, name := of[0], of[1]
 		queries = append(queries, map[string]any{"Id": id, "MetricStat": map[string]any{"Period": 60, "Stat": "Sum",
 			"Metric": map[string]any{"Namespace": "AWS/ApiGateway", "MetricName": name, "Dimensions": []any{
 				map[string]string{"Name": "ApiId", "Value": d.Target.API},

@@ -51,15 +51,20 @@ func (g *gatherer) reduce() {
 			used[m[1]] = true
 		}
 	}
+	for _, a := range c.Authorizers.Or() {
+		for _, m := range stageVariable.FindAllStringSubmatch(a.URI+a.Credentials, -1) {
+			used[m[1]] = true
+		}
+	}
+	g.scrub()
 	for i := range c.Stages.Or() {
 		variables := (*c.Stages.Value)[i].Variables
 		for name := range variables {
 			if !used[name] && variables[name] != "" {
-				variables[name] = "***"
+				variables[name] = masked
 			}
 		}
 	}
-	c.Asked.Path = g.reducedPath()
 	if u := g.ask.URL; u != nil {
 		_, _, path := locate(u)
 		prefix := strings.TrimSuffix(u.EscapedPath(), path)
@@ -73,6 +78,85 @@ func (g *gatherer) reduce() {
 	slices.Sort(c.Asked.Headers)
 	if g.ctx.Err() != nil && context.Cause(g.ctx) != nil {
 		c.Asked.Changed = append(c.Asked.Changed, "interrupted: this is what was known by then")
+	}
+}
+
+// plain are headers whose values tell nothing of a person.
+var plain = []string{"Accept", "Accept-Encoding", "Accept-Language", "Content-Type", "Host", "Origin", "Referer",
+	"User-Agent"}
+
+// values are what the request says of its own: values of path variables, of the query, of headers and of its body.
+func (g *gatherer) values() (all []string) {
+	u := g.ask.URL
+	if u == nil {
+		return nil
+	}
+	kept := strings.Split(g.c.Asked.Path, "/")
+	for _, part := range strings.Split(u.Path, "/") {
+		if !slices.Contains(kept, part) {
+			all = append(all, part)
+		}
+	}
+	for _, values := range u.Query() {
+		all = append(all, values...)
+	}
+	for name, values := range g.ask.Headers {
+		if !slices.Contains(plain, name) {
+			for _, value := range values {
+				all = append(append(all, value), strings.FieldsFunc(value, func(c rune) bool {
+					return strings.ContainsRune(" ;=,", c)
+				})...)
+			}
+		}
+	}
+	all = append(append(all, string(g.ask.Body)), strings.FieldsFunc(string(g.ask.Body), func(c rune) bool {
+		return strings.ContainsRune("{}[]\":,&= \n\t", c)
+	})...)
+	all = slices.DeleteFunc(all, func(v string) bool { return len(v) < 4 })
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // the longest first
+	return all
+}
+
+// scrub takes the request's own values out of what the function and the app said, and secrets out of integrations.
+func (g *gatherer) scrub() {
+	c := &g.c
+	c.Asked.Path = g.reducedPath()
+	values := g.values()
+	clean := func(texts ...*string) {
+		for _, text := range texts {
+			for _, value := range values {
+				*text = strings.ReplaceAll(*text, value, masked)
+			}
+		}
+	}
+	if a := c.Answer.Value; a != nil && !doctor.OwnBody(a.Body) {
+		clean(&a.Body)
+	}
+	for _, i := range []*doctor.Invocation{c.Invocation.Value, c.Asks.Value} {
+		if i != nil {
+			clean(&i.Message, &i.Trace, &i.Shape.Body)
+			for n := range i.Log {
+				clean(&i.Log[n])
+			}
+		}
+	}
+	for n := range c.Lines.Or() {
+		clean(&(*c.Lines.Value)[n])
+	}
+	if id := c.Caller.Value; id != nil {
+		id.ARN = secrets[emails].ReplaceAllString(id.ARN, masked)
+	}
+	for n := range c.Integrations.Or() {
+		i := &(*c.Integrations.Value)[n]
+		for name := range i.Parameters {
+			if name != "overwrite:path" {
+				i.Parameters[name] = masked
+			}
+		}
+		if u, err := url.Parse(i.URI); err == nil && (u.User != nil || u.RawQuery != "") {
+			u.User, u.RawQuery = nil, ""
+			i.URI = u.String()
+		}
 	}
 }
 
@@ -104,6 +188,9 @@ func (g *gatherer) reducedPath() string {
 	}
 	parts := strings.Split(path, "/")
 	for i, part := range parts {
+		if part == "" {
+			continue
+		}
 		if i == 1 && stage == "" && stageName.MatchString(part) {
 			continue
 		}

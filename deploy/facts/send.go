@@ -127,6 +127,9 @@ func cut(text string) string {
 	return text
 }
 
+// emails is the index of the addresses of people in secrets.
+const emails = 3
+
 // secrets are what a text may hold that must not be shared: tokens, keys, addresses of people, signatures.
 var secrets = []*regexp.Regexp{
 	regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?`),
@@ -136,13 +139,30 @@ var secrets = []*regexp.Regexp{
 	regexp.MustCompile(
 		`(?i)(password|passwd|secret|token|api[_-]?key|signature|credential)["']?\s*[:=]\s*["']?[^\s"',;&}]+`,
 	),
-	regexp.MustCompile(`\b[A-Za-z0-9+/_-]{40,}={0,2}`),
+	regexp.MustCompile(`\b[A-Za-z0-9+_-]{40,}={0,2}`),
 }
+
+// arns are what stays as it is in a text: ARNs, whose parts may be as long as keys.
+var arns = regexp.MustCompile(`arn:aws[a-z-]*:[^\s"']+`)
 
 // mask takes out of a text what must not be shared.
 func mask(text string) string {
-	for _, secret := range secrets {
-		text = secret.ReplaceAllString(text, "***")
+	var out strings.Builder
+	hide := func(part string) {
+		for _, secret := range secrets {
+			part = secret.ReplaceAllString(part, masked)
+		}
+		out.WriteString(part)
 	}
-	return text
+	end := 0
+	for _, at := range arns.FindAllStringIndex(text, -1) {
+		hide(text[end:at[0]])
+		out.WriteString(text[at[0]:at[1]])
+		end = at[1]
+	}
+	hide(text[end:])
+	return out.String()
 }
+
+// masked stands for what was taken out of a text.
+const masked = "[masked]"

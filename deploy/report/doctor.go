@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode"
 
 	"github.com/mattn/go-isatty"
 
@@ -68,8 +69,19 @@ func JSON(out io.Writer, value any) error {
 	return e.Encode(value)
 }
 
+// printable is a text without control characters, which a function may have put into its errors.
+func printable(text string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, text)
+}
+
 // wrapped writes a text in lines of at most so many columns. A word that is longer stays whole.
 func (p painter) wrapped(first, rest, text string) {
+	text = printable(text)
 	line, columns := first, len([]rune(rest))
 	begin := true
 	for _, word := range strings.Fields(text) {
@@ -104,7 +116,7 @@ func (p painter) chain(all []doctor.LinkState) string {
 			}
 			out.WriteString(edge)
 		}
-		name := link.Name
+		name := printable(link.Name)
 		if link.State == "untouched" {
 			name = p.paint("2", name)
 		}
@@ -128,10 +140,10 @@ func (p painter) finding(d doctor.Diagnosis, f doctor.Finding, l doctor.Language
 		if e.Value != "" {
 			line += " → " + e.Value
 		}
-		fmt.Fprintln(p.out, in+line)
+		fmt.Fprintln(p.out, in+printable(line))
 		if e.Expected != "" {
 			label := doctor.Label("needed", l, 0)
-			fmt.Fprintln(p.out, in+label+" "+e.Expected)
+			fmt.Fprintln(p.out, in+label+" "+printable(e.Expected))
 			if at := differs(e.Value, e.Expected); at >= 0 {
 				fmt.Fprintln(p.out, in+strings.Repeat(" ", len([]rune(label))+1+at)+"^")
 			}
@@ -140,7 +152,7 @@ func (p painter) finding(d doctor.Diagnosis, f doctor.Finding, l doctor.Language
 	p.also(d, f, l)
 	for _, fix := range f.Fix {
 		p.wrapped(in, in, doctor.Label("fix", l, 0)+", "+fix.Does+":")
-		fmt.Fprintln(p.out, in+"  "+p.paint("1", fix.Command))
+		fmt.Fprintln(p.out, in+"  "+p.paint("1", printable(fix.Command)))
 	}
 	if len(f.Fix) == 0 {
 		p.wrapped(in, in, doctor.Label("fix", l, 0)+": "+doctor.Remedy(f.Cause, l))
