@@ -34,7 +34,7 @@ func checkAuthorizers(v *view, r *result) {
 		return nil
 	})
 	p := v.selected
-	if p == nil {
+	if p == nil || r.explained("cors") { // a browser sends no token with a preflight
 		return
 	}
 	a := v.authorizer(p)
@@ -149,7 +149,10 @@ func (r *result) token(p *pair, a *Authorizer) {
 		f.fix = []Fix{r.aws(false, "fix.issuer", nil, &apigatewayv2.UpdateAuthorizerInput{ApiId: &r.Asked.API,
 			AuthorizerId:     &a.ID,
 			JwtConfiguration: &types.JWTConfiguration{Issuer: &t.Issuer, Audience: a.JWT.Audience}})}
-	case t.Expires > 0 && t.Expires <= now:
+	case t.Expires == 0:
+		f.cause = "jwt.expired"
+		field("exp", "", "> "+clock(now))
+	case t.Expires <= now:
 		f.cause = "jwt.expired"
 		field("exp", clock(t.Expires), "> "+clock(now))
 	case t.NotBefore > now, t.Issued > now:

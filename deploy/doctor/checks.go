@@ -105,9 +105,11 @@ func checkDisabled(v *view, r *result) {
 			DisableExecuteApiEndpoint: aws.Bool(false)})}}
 	if v.Asked.Domain == "" && v.failed(404) {
 		f.level, f.explains = Fault, true
+	} else {
+		f.fix = nil // it may be meant
 	}
 	for _, s := range v.Stages.Or() {
-		if !s.AutoDeploy {
+		if !s.AutoDeploy && f.fix != nil {
 			f.fix = append(f.fix, r.deployStage(s.Name))
 		}
 	}
@@ -156,6 +158,10 @@ func checkStage(v *view, r *result) {
 		return
 	}
 	first, _, _ := strings.Cut(strings.TrimPrefix(v.path, "/"), "/")
+	if len(stages) == 0 || first == "" {
+		r.withoutStage(stages, evidence)
+		return
+	}
 	for _, s := range stages { // would the path be right under a stage?
 		if i, _ := gateway.Select(v.keys(s.Name), v.Asked.Method, v.path); i >= 0 {
 			r.find(found{cause: "stage.left-out", explains: v.failed(404, 403), values: values{"stage": s.Name,
@@ -165,6 +171,17 @@ func checkStage(v *view, r *result) {
 	}
 	r.find(found{cause: "stage.missing", explains: v.failed(404, 403), values: values{"stage": first, "stages": all},
 		evidence: evidence, fix: r.createStage(first)})
+}
+
+// withoutStage tells of a path that cannot name a stage, or of an API that has none.
+func (r *result) withoutStage(stages []Stage, evidence []Evidence) {
+	f := found{cause: "stage.missing", explains: r.failed(404, 403), evidence: evidence,
+		values: values{"stage": "$default", "stages": "–"}, fix: r.createStage("$default")}
+	if len(stages) > 0 {
+		f.cause, f.fix = "stage.left-out", nil
+		f.values["path"] = "/" + stages[0].Name + "/"
+	}
+	r.find(f)
 }
 
 func (r *result) createStage(name string) []Fix {

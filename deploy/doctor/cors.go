@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 )
@@ -32,6 +33,10 @@ func checkCORS(v *view, r *result) {
 		f.cause = "cors.preflight-authorized"
 		f.evidence = []Evidence{{v.Routes.Call, v.Asked.API, v.selected.route.Key + " AuthorizationType",
 			v.selected.route.Authorization, "NONE"}}
+		if target := v.selected.route.Target; target != "" {
+			f.fix = []Fix{r.aws(false, "fix.options", nil, &apigatewayv2.CreateRouteInput{ApiId: &v.Asked.API,
+				RouteKey: aws.String("OPTIONS /{proxy+}"), Target: &target})}
+		}
 	case strings.Contains(allowed, ","):
 		f.cause = "cors.twice"
 		f.evidence = []Evidence{{"request", "answer", "access-control-allow-origin", allowed, v.Asked.Origin}}

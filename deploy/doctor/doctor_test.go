@@ -159,7 +159,7 @@ func TestExit(t *testing.T) {
 		{"a warning", func(c *Case) { c.function().Configuration.Value.Update = "Failed" }, 0},
 		{"a fault", func(c *Case) { blank(c); c.integration().Method = "GET" }, 1},
 		{"a fault of another route", func(c *Case) { (*c.Routes.Value)[1].Target = "" }, 1},
-		{"a 404 of the app", func(c *Case) { c.Answer.Value.Status = 404 }, 0},
+		{"a 404 of the app", func(c *Case) { c.Answer.Value.Status = 404 }, 1},
 		{"nothing explains it", blank, 3},
 		{"an API that could not be read", func(c *Case) {
 			*c = Case{Asked: Asked{API: "a1"}}

@@ -230,6 +230,7 @@ func (r *result) broken(i Fact[Invocation], p *pair) {
 		f.level, f.certainty = Note, Likely
 		f.explains = false
 	}
+	f.values["field"] = e.Message
 	if c := p.configuration(); c != nil && c.VPC && (f.cause == "code.timeout" || f.cause == "code.init-timeout") {
 		r.find(found{cause: "network.no-way-out", certainty: Likely, pairs: f.pairs, values: f.values,
 			evidence: []Evidence{
@@ -269,7 +270,10 @@ func (p *pair) format(e Invocation) (has string) {
 	}
 	for _, f := range ofFormat {
 		named := e.Message == "'"+f.field+"'" || strings.HasSuffix(e.Message, "(reading '"+f.field+"')")
-		if f.lacks == p.integration.PayloadFormat && named {
+		// Fields that other things have too count only where the trace tells that they are of the event.
+		ofEvent := !slices.Contains([]string{"http", "path", "resource"}, f.field) ||
+			strings.Contains(e.Trace, "requestContext") || strings.Contains(e.Trace, "event")
+		if f.lacks == p.integration.PayloadFormat && named && ofEvent {
 			return f.has
 		}
 	}
@@ -406,7 +410,7 @@ func checkLogs(v *view, r *result) {
 				cause:  "logs.access-off",
 				values: values{"stage": v.stage.Name},
 				evidence: []Evidence{{v.Stages.Call,
-					v.Asked.API, "AccessLogSettings", "", "…"}},
+					v.Asked.API, "AccessLogSettings", "", ""}},
 			},
 		)
 		return

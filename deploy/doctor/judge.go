@@ -202,7 +202,7 @@ func (d Diagnosis) Exit() int {
 	switch {
 	case d.Verdict.Cause == Unknown:
 		return 3
-	case d.Faults() > 0:
+	case d.Faults() > 0 || d.Answer != nil && d.Answer.Status >= 400: // an app's own 404 is explained, and no success
 		return 1
 	}
 	return 0

@@ -299,6 +299,44 @@ var moreSituations = []situation{
 		c.function().Configuration.Value.VPC = true
 		c.fails("Sandbox.Timedout", "Task timed out after 3.00 seconds")
 	}, "(network.no-way-out) +code.timeout"},
+	{"a preflight without a route", func(c *Case) {
+		c.preflight("PUT", "PUT")
+		c.asks("OPTIONS", "/dev/notes")
+		c.Answer.Value.Status = 204
+	}, ""},
+	{"HEAD of a function that may not be invoked", func(c *Case) {
+		c.asks("HEAD", "/dev/notes/{id}")
+		c.Answer.Value.Status, c.Answer.Value.Headers["content-length"] = 500, "35"
+		c.function().Policy = lost[policy.Document]("lambda:GetPolicy", "notes", Missing,
+			"ResourceNotFoundException", "")
+	}, "+permission.none"},
+	{"an app in API Gateway's words", func(c *Case) {
+		c.returns(Shape{JSON: true, StatusCode: "500", Status: 500, Body: `{"message":"Internal Server Error"}`})
+	}, "+app.answered"},
+	{"a 404 of the app in API Gateway's words", func(c *Case) { c.answers(404, "Not Found") }, "+(app.answered)"},
+	{"a path that is percent-encoded", func(c *Case) { c.asks("GET", "/dev/n%6Ftes") }, ""},
+	{"a refusal in the app's own words", func(c *Case) {
+		c.Answer.Value.Status, c.Answer.Value.Body = 500, refused+" because no identity-based policy allows it"
+	}, "+role.action +(app.answered)"},
+	{"a key of another thing than the event", func(c *Case) {
+		c.fails("KeyError", "'path'")
+		c.Invocation.Value.Trace = "cfg['path']"
+	}, "+code.error"},
+	{"a key of the event", func(c *Case) {
+		c.fails("KeyError", "'path'")
+		c.Invocation.Value.Trace = "event['path']"
+	}, "+integration.payload-format"},
+	{"a token that does not expire", func(c *Case) { t := good(); t.Expires = 0; c.jwtRoute(401, t) }, "+jwt.expired"},
+	{"an API without stages", func(c *Case) {
+		*c.Stages.Value = []Stage{}
+		c.asks("GET", "/notes")
+		c.answers(404, "Not Found")
+	}, "+stage.missing"},
+	{"no path at all", func(c *Case) { c.asks("GET", "/"); c.answers(404, "Not Found") }, "+stage.left-out"},
+	{"$default taken away by a shell", func(c *Case) {
+		*c.Routes.Value = []Route{{ID: "r1", Key: "$default", Target: "integrations/i1"}}
+		c.policy(statement("api", arn("a1/*/")))
+	}, "+permission.mangled-arn"},
 	{"a VPC that works", func(c *Case) { c.function().Configuration.Value.VPC = true }, ""},
 }
 

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,6 +28,9 @@ func (v *view) said() (all []Evidence) {
 	}
 	for _, line := range v.Lines.Or() {
 		all = append(all, Evidence{v.Lines.Call, v.Lines.Of, "message", line, ""})
+	}
+	if a := v.answer(); a != nil && a.From == FromApp && a.Status >= 500 {
+		all = append(all, Evidence{v.Answer.Call, "answer", fmt.Sprint(a.Status), a.Body, ""})
 	}
 	return all
 }
@@ -90,7 +94,7 @@ func (r *result) lacks(f *found, action, resource string) {
 			}
 		}
 	}
-	if resource == "" || strings.ContainsAny(resource, "*[…") { // it is not known whole
+	if !strings.HasPrefix(resource, "arn:") || strings.ContainsAny(resource, "*[…\"") { // it is not known whole
 		return
 	}
 	document := policy.Document{Version: "2012-10-17", Statement: policy.Statements{{Effect: "Allow",

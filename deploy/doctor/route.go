@@ -28,6 +28,10 @@ func checkRoute(v *view, r *result) {
 		r.pass("pass.route", values{"request": v.Asked.Method + " " + v.path, "route": v.selected.route.Key})
 		return
 	}
+	a := v.answer()
+	if v.Asked.Preflight != "" && v.Asked.Origin != "" || a != nil && a.Status > 0 && a.Status < 400 {
+		return // a preflight needs no route, and what is answered well has one
+	}
 	if r.explained("stage", "endpoint") {
 		return // it would be found if that were mended
 	}
@@ -39,7 +43,11 @@ func checkRoute(v *view, r *result) {
 			v.Asked.Method + " " + v.path}},
 	}
 	var near string
-	if f.cause, near = nearest(keys, v.stage.Name, v.Asked.Method, v.path); near != "" {
+	stage := v.stage.Name
+	if v.Asked.Domain != "" {
+		stage = "" // which is not in the path
+	}
+	if f.cause, near = nearest(keys, stage, v.Asked.Method, v.path); near != "" {
 		f.values["near"] = near
 	}
 	if f.cause == "route.missing" || f.cause == "route.method" || f.cause == "route.greedy-parent" {
@@ -61,7 +69,7 @@ func nearest(keys []string, stage, method, path string) (cause, near string) {
 	if key := selects(method, strings.TrimSuffix(path, "/")); strings.HasSuffix(path, "/") && key != "" {
 		return "route.trailing-slash", key
 	}
-	if rest, ok := strings.CutPrefix(path, "/"+stage); ok && strings.HasPrefix(rest, "/") &&
+	if rest, ok := strings.CutPrefix(path, "/"+stage); ok && stage != "" && strings.HasPrefix(rest, "/") &&
 		selects(method, rest) != "" {
 		return "endpoint.url", selects(method, rest)
 	}
@@ -119,7 +127,7 @@ func (r *result) createRoute(near string) []Fix {
 			target = route.Target
 		}
 	}
-	if target == "" || near == "" && len(targets) > 1 {
+	if target == "" || near == "" && len(targets) > 1 || strings.Contains(r.path, "{…}") {
 		return nil
 	}
 	key := r.Asked.Method + " " + r.path

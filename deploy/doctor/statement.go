@@ -172,6 +172,9 @@ func wrongSource(m miss, pattern string, possible []string, r *result, p *pair) 
 	if !policy.Like(has[0], needs[0]) {
 		return wrong("permission.other-api", 7)
 	}
+	if len(has) == 3 && has[2] == "" { // $default in double quotes, which a shell takes away
+		return wrong("permission.mangled-arn", 8)
+	}
 	if p.route.Key == "$default" && len(has) > 2 || strings.HasSuffix(pattern, "/$default") && len(has) == 4 {
 		return wrong("permission.default-route", 12)
 	}

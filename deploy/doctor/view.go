@@ -3,6 +3,7 @@ package doctor
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"example.com/portable-notes/deploy/gateway"
@@ -95,6 +96,9 @@ func (v *view) find(stages []Stage) {
 		return
 	}
 	name, rest := SplitStage(stages, v.Asked)
+	if decoded, err := url.PathUnescape(rest); err == nil { // routes are compared with the decoded path
+		rest = decoded
+	}
 	i := slices.IndexFunc(stages, func(s Stage) bool { return s.Name == name })
 	if v.path = rest; i < 0 {
 		return
@@ -160,6 +164,30 @@ func OwnBody(body string) bool {
 	)
 }
 
+// statusOf are the statuses of API Gateway's own answers, and their messages.
+var statusOf = map[int]string{401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests",
+	500: "Internal Server Error", 503: "Service Unavailable"}
+
+// ownLength reports whether an answer to HEAD has the length of API Gateway's own body for its status.
+func ownLength(a Answer) bool {
+	message, ok := statusOf[a.Status]
+	return ok && a.Headers["content-length"] == strconv.Itoa(len(`{"message":"`+message+`"}`))
+}
+
+// byApp reports whether an answer in API Gateway's words must be the app's: the function returns it when it is invoked
+// directly, or the route that was selected leaves API Gateway no reason for it.
+func (v *view) byApp(a Answer) bool {
+	if i := v.Invocation.Value; i != nil && !i.Failed {
+		return i.Shape.Status == a.Status && i.Shape.Body == a.Body
+	}
+	p := v.selected
+	if p == nil || p.integration == nil || p.stage.Deployment == "" || v.Asked.Preflight != "" || v.API.Or().Disabled {
+		return false
+	}
+	open := p.route.Authorization == "" || p.route.Authorization == "NONE"
+	return a.Status == 404 || open && p.integration.Credentials == "" && (a.Status == 401 || a.Status == 403)
+}
+
 // answer is what the client saw; nil where no request was sent.
 func (v *view) answer() *Seen {
 	if v.Answer.Value == nil {
@@ -174,7 +202,12 @@ func (v *view) from(a Answer) From {
 	switch {
 	case a.Status == 0:
 		return FromNobody
-	case OwnBody(a.Body):
+	case v.Asked.Preflight != "" && v.API.Or().CORS != nil && a.Status == 204 && v.selected == nil:
+		return FromGateway // which answers preflights itself
+	case OwnBody(a.Body) || v.Asked.Method == "HEAD" && ownLength(a):
+		if v.byApp(a) {
+			return FromApp
+		}
 		return FromGateway
 	case a.Headers["apigw-requestid"] != "":
 		return FromApp

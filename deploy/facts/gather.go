@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -29,8 +30,9 @@ type gatherer struct {
 	cloud *cloud.Cloud
 	c     doctor.Case
 
-	mu    sync.Mutex
-	slots map[string]chan struct{} // by service
+	mu      sync.Mutex
+	secrets []string                 // values of variables that look secret, which functions may say
+	slots   map[string]chan struct{} // by service
 }
 
 // inFlight is the most calls of one service at a time. API Gateway allows ten a second of its control plane for the
@@ -221,7 +223,7 @@ func (g *gatherer) function(f *doctor.Function) {
 	together(
 		func() {
 			f.Configuration = fact(g, &lambda.GetFunctionInput{FunctionName: &t.Function, Qualifier: qualifier},
-				nameOf(t.Function, t.Qualifier), configuration)
+				nameOf(t.Function, t.Qualifier), g.configuration)
 		},
 		func() {
 			if t.Qualifier != "$LATEST" { // which can have no policy
@@ -330,6 +332,9 @@ func (g *gatherer) lookUp(id string) doctor.Fact[doctor.API] {
 func ask[T any](g *gatherer, input any, of, expression string) doctor.Fact[T] {
 	return fact(g, input, of, func(answer any) (value T, err error) {
 		err = cloud.Decode(cloud.Search(expression, answer), &value)
+		if v := reflect.ValueOf(&value).Elem(); v.Kind() == reflect.Slice && v.IsNil() {
+			v.Set(reflect.MakeSlice(v.Type(), 0, 0)) // a list of nothing is known, also once it was saved
+		}
 		return value, err
 	})
 }

@@ -118,6 +118,20 @@ func TestGather(t *testing.T) {
 	}
 }
 
+// TestEmptyLists: a list of nothing is known, also once the case was saved and read.
+func TestEmptyLists(t *testing.T) {
+	answers := account()
+	answers["/stages"], answers["/routes"] = `{}`, `{"items":[]}`
+	text, err := json.Marshal(Gather(t.Context(), served(t, answers), Ask{API: "a1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := doctor.ParseCase(text)
+	if err != nil || !c.Stages.Seen() || !c.Routes.Seen() {
+		t.Errorf("%v %+v %+v", err, c.Stages, c.Routes)
+	}
+}
+
 // TestInvocation: the function is invoked once, after an answer of API Gateway's own that failed, as is allowed.
 func TestInvocation(t *testing.T) {
 	granted := account()

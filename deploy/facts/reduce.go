@@ -117,11 +117,27 @@ func (g *gatherer) values() (all []string) {
 	return all
 }
 
+// secretName is the name of a variable that looks secret.
+var secretName = regexp.MustCompile(`(?i)pass|pw|secret|token|key|cred|auth|dsn|database_url`)
+
+// configuration reads GetFunction, and remembers the values that must not be told.
+func (g *gatherer) configuration(answer any) (doctor.Configuration, error) {
+	variables, _ := cloud.Search("Configuration.Environment.Variables", answer).(map[string]any)
+	g.mu.Lock()
+	for name, value := range variables {
+		if text, ok := value.(string); ok && len(text) >= 4 && secretName.MatchString(name) {
+			g.secrets = append(g.secrets, text)
+		}
+	}
+	g.mu.Unlock()
+	return configuration(answer)
+}
+
 // scrub takes the request's own values out of what the function and the app said, and secrets out of integrations.
 func (g *gatherer) scrub() {
 	c := &g.c
 	c.Asked.Path = g.reducedPath()
-	values := g.values()
+	values := append(g.values(), g.secrets...)
 	clean := func(texts ...*string) {
 		for _, text := range texts {
 			for _, value := range values {
@@ -167,7 +183,11 @@ var stageName = regexp.MustCompile(`^[A-Za-z_-]{1,20}[0-9]{0,2}$`)
 // selected, a part that is nearly a literal part of a route, or a stage, is kept, and others are told as {…}.
 func (g *gatherer) reducedPath() string {
 	c := &g.c
-	stage, path := doctor.SplitStage(c.Stages.Or(), c.Asked)
+	asked := c.Asked
+	if decoded, err := url.PathUnescape(asked.Path); err == nil {
+		asked.Path = decoded
+	}
+	stage, path := doctor.SplitStage(c.Stages.Or(), asked)
 	var keys []string
 	known := []string{}
 	for _, s := range c.Stages.Or() {
@@ -178,7 +198,7 @@ func (g *gatherer) reducedPath() string {
 		_, template, _ := strings.Cut(r.Key, " ")
 		known = append(known, strings.Split(template, "/")...)
 	}
-	prefix := strings.TrimSuffix(c.Asked.Path, path)
+	prefix := strings.TrimSuffix(asked.Path, path)
 	if stage != "" && prefix != "" {
 		prefix = "/" + stage
 	}

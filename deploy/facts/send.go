@@ -21,7 +21,7 @@ const maxAnswer = 10 << 20
 
 // headerNames are the headers of an answer that are kept: who answered, and what a browser is told.
 var headerNames = []string{"apigw-requestid", "x-amzn-requestid", "x-amz-apigw-id", "x-amz-cf-id", "cf-ray", "server",
-	"via", "content-type", "www-authenticate", "x-amzn-errortype", "x-cache"}
+	"via", "content-type", "content-length", "www-authenticate", "x-amzn-errortype", "x-cache"}
 
 // send sends the request once, without a retry and without following a redirect unless it is to.
 func (g *gatherer) send() {

@@ -51,6 +51,9 @@ func Diagnosis(out io.Writer, d doctor.Diagnosis, l doctor.Language) {
 		mark := marks[line.State]
 		text := line.Text
 		if line.Finding >= 0 {
+			if d.Findings[line.Finding].Certainty == doctor.Likely {
+				text = doctor.Label("likely", l, 0) + text
+			}
 			text += "  [" + d.Findings[line.Finding].Cause + "]"
 		}
 		p.wrapped(p.paint(mark.colour, mark.sign)+" ", "  ", text)
@@ -150,8 +153,12 @@ func (p painter) finding(d doctor.Diagnosis, f doctor.Finding, l doctor.Language
 		}
 	}
 	p.also(d, f, l)
-	for _, fix := range f.Fix {
-		p.wrapped(in, in, doctor.Label("fix", l, 0)+", "+fix.Does+":")
+	for i, fix := range f.Fix {
+		label := doctor.Label("fix", l, 0)
+		if i > 0 && f.Link == "permission" { // whose fixes are alternatives
+			label = doctor.Label("or", l, 0)
+		}
+		p.wrapped(in, in, label+", "+fix.Does+":")
 		fmt.Fprintln(p.out, in+"  "+p.paint("1", printable(fix.Command)))
 	}
 	if len(f.Fix) == 0 {
