@@ -62,13 +62,13 @@ secrets that are recognized; read it before you share it.`,
 	flags.BoolVar(&f.schema, "schema", false, "print the JSON Schema of --json, and do nothing")
 	flags.BoolVar(&f.policy, "print-policy", false,
 		"print the rights that this takes, as an IAM policy, and do nothing")
-	flags.BoolVar(&f.fix, "fix", false, "also give the grants that lack, and look again; asks before it does")
+	flags.BoolVar(&f.fix, "fix", false, "also give the missing grants, and look again; asks first")
 	flags.BoolVar(&f.yes, "yes", false, "with --fix: do not ask")
 	flags.BoolVar(&f.NoSend, "no-send", false, "do not send the request")
 	flags.BoolVar(&f.NoInvoke, "no-invoke", false, "do not invoke the function")
 	flags.BoolVar(&f.Invoke, "invoke", false, "invoke the function also for a method that may change something")
-	flags.DurationVar(&f.Timeout, "timeout", facts.DefaultTimeout, "how long an answer is awaited")
-	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also say each call of AWS")
+	flags.DurationVar(&f.Timeout, "timeout", facts.DefaultTimeout, "how long to wait for an answer")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also print each AWS call")
 	cmd.MarkFlagsMutuallyExclusive("invoke", "no-invoke")
 	choices(cmd, "lang", string(doctor.English), string(doctor.Japanese))
 	return cmd

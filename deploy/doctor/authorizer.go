@@ -190,7 +190,7 @@ func clock(seconds int64) string {
 
 // asked judges what a Lambda authorizer did with the request.
 func (r *result) asked(p *pair, a *Authorizer) {
-	i := r.Asks
+	i := r.AuthorizerInvocation
 	f := found{pairs: []*pair{p}, values: values{"authorizer": a.Name, "route": p.route.Key,
 		"source": strings.Join(a.IdentitySources, ", ")}}
 	at := func(call, of, field, value, expected string) {

@@ -37,16 +37,15 @@ type Case struct {
 	Latest       Fact[Definition]    // the API as it would be deployed now; read where a stage may serve another one
 	Deployed     []Named[Definition] `json:",omitempty"` // by stage
 
-	Functions  []Function       `json:",omitempty"`
-	Callers    []Named[Role]    `json:",omitempty"` // roles by which integrations invoke functions, by ARN
-	OtherAPIs  []Named[API]     `json:",omitempty"` // that policies name, by "REGION ID"
-	Account    Fact[Account]    // lambda:GetAccountSettings
-	Invocation Fact[Invocation] // of the function of the request's route, after an answer that failed
-	Asks       Fact[Invocation] // of the Lambda authorizer of the request's route
-	Token      *Token           `json:",omitempty"` // that the request has; nil where its route takes none
-	Keys       Fact[[]Key]      // of the issuer that the route's authorizer names
-	Role       Fact[Role]       // of the function of the request's route, where a right may lack
-	Lines      Fact[[]string]   // of the function's log since the request, that tell of errors; masked
+	Functions            []Function       `json:",omitempty"`
+	Callers              []Named[Role]    `json:",omitempty"` // roles by which integrations invoke functions, by ARN
+	OtherAPIs            []Named[API]     `json:",omitempty"` // that policies name, by "REGION ID"
+	Invocation           Fact[Invocation] // of the function of the request's route, after an answer that failed
+	AuthorizerInvocation Fact[Invocation] // of the Lambda authorizer of the request's route
+	Token                *Token           `json:",omitempty"` // that the request has; nil where its route takes none
+	Keys                 Fact[[]Key]      // of the issuer that the route's authorizer names
+	Role                 Fact[Role]       // of the function of the request's route, where a right may lack
+	Lines                Fact[[]string]   // of the function's log since the request, that tell of errors; masked
 
 	History Fact[History] // of the stage, after an answer that failed
 
@@ -99,7 +98,6 @@ const (
 	Denied      = "denied"      // the caller may not read it
 	Unreachable = "unreachable" // no answer
 	Other       = "other"       // any other refusal
-	NotAsked    = ""            // there was no need to know
 )
 
 // Failure is why something was not seen.
@@ -299,12 +297,6 @@ type Variable struct {
 
 // Alias is an alias of a function.
 type Alias struct{ Name, Version string }
-
-// Account is what GetAccountSettings tells.
-type Account struct {
-	Concurrency int // ConcurrentExecutions
-	Unreserved  int // UnreservedConcurrentExecutions
-}
 
 // History is what became of the requests to a stage in the last hour.
 type History struct {

@@ -25,9 +25,6 @@ func (r *result) headline(d *Diagnosis) (lines []string) {
 		lines = append(lines, r.say("head.none", values{"host": r.Asked.Host}))
 	default:
 		of["status"], of["body"], of["millis"] = a.Status, a.Body, a.Millis
-		if a.Body == "" {
-			of["body"] = ""
-		}
 		line := strings.Join(strings.Fields(r.say("head."+r.giver(a.From), of)), " ")
 		lines = append(lines, line+r.reached(d))
 	}

@@ -42,7 +42,7 @@ func (c *Case) lambdaRoute(status int, asks *Invocation) {
 	c.Functions = append(c.Functions, Function{Target: target, Configuration: seen("lambda:GetFunction", "auth",
 		Configuration{Name: "auth", State: "Active", Modified: "2026-11-27T09:10"}), Policy: granting(s)})
 	if asks != nil {
-		c.Asks = seen("lambda:Invoke", "auth", *asks)
+		c.AuthorizerInvocation = seen("lambda:Invoke", "auth", *asks)
 	}
 }
 

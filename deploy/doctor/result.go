@@ -211,7 +211,7 @@ func (v *view) explains(p *pair, statuses ...int) bool {
 // invoked is what was invoked.
 func (r *result) invoked() string {
 	var all []string
-	for _, f := range []Fact[Invocation]{r.Asks, r.Invocation} {
+	for _, f := range []Fact[Invocation]{r.AuthorizerInvocation, r.Invocation} {
 		switch {
 		case f.Value != nil:
 			all = append(all, fmt.Sprintf("%s (request id %s)", f.Value.Function, f.Value.RequestID))

@@ -103,7 +103,7 @@ var texts = map[string]text{
 	"fix.issuer":        {"takes tokens of the issuer", "このトークンの発行者を受け付ける"},
 	"fix.audience":      {"takes tokens for that audience too", "この対象のトークンも受け付ける"},
 	"fix.cache":         {"forgets what the authorizer said", "オーソライザーのキャッシュを消去"},
-	"would.role":        {"which of its rights the role lacks", "ロールに足りない権限"},
+	"would.role":        {"which right the role is missing", "ロールに足りない権限"},
 	"would.lines":       {"what the function logged", "関数のログの内容"},
 	"would.domain": {
 		"whether this is a custom domain of an API, in another region perhaps: --region",
@@ -132,13 +132,13 @@ var texts = map[string]text{
 
 	"fix.permit":          {"all routes of the stage at once", "ステージの全ルートをまとめて許可"},
 	"fix.add-permission":  {"the route {route}", "ルート {route} を許可"},
-	"fix.list-apis":       {"lists the APIs that there are", "API の一覧を表示"},
+	"fix.list-apis":       {"lists the APIs", "API の一覧を表示"},
 	"fix.enable-endpoint": {"enables the default endpoint", "デフォルトエンドポイントを有効化"},
 	"fix.deploy":          {"deploys the latest definition to {stage}", "最新の定義を {stage} にデプロイ"},
 	"fix.auto-deploy":     {"lets {stage} deploy each change", "{stage} で変更を自動デプロイ"},
 	"fix.create-stage":    {"creates the stage {stage}, which deploys each change", "自動デプロイのステージ {stage} を作成"},
 	"fix.create-route":    {"creates the route", "ルートを作成"},
-	"fix.target":          {"attaches the integration that there is", "既存の統合を設定"},
+	"fix.target":          {"attaches the existing integration", "既存の統合を設定"},
 	"fix.throttle":        {"sets both limits to the defaults of an account", "両方の上限をアカウントの既定値に設定"},
 	"fix.stage-variable": {
 		"sets {variable}: put the name of the function in place of VALUE",

@@ -134,8 +134,8 @@ func TestAuthorizerIsAsked(t *testing.T) {
 			body := map[int]string{403: `{"message":"Forbidden"}`, 404: `{"message":"Not Found"}`}[c.status]
 			got := Gather(t.Context(), served(t, answers), Ask{Method: "GET", URL: apiAt(t, c.status, body),
 				Headers: http.Header{c.header: {"s3cr3t"}}})
-			if got.Asks.Or().Shape.Decision != c.want {
-				t.Errorf("%+v", got.Asks)
+			if got.AuthorizerInvocation.Or().Shape.Decision != c.want {
+				t.Errorf("%+v", got.AuthorizerInvocation)
 			}
 		})
 	}

@@ -176,14 +176,14 @@ func (g *gatherer) askAuthorizer(d doctor.Diagnosis, a doctor.Authorizer) {
 		panic(err) // of texts
 	}
 	began := time.Now()
-	g.c.Asks = fact(g, &lambda.InvokeInput{FunctionName: &t.Function, Qualifier: optional(t.Qualifier),
+	g.c.AuthorizerInvocation = fact(g, &lambda.InvokeInput{FunctionName: &t.Function, Qualifier: optional(t.Qualifier),
 		Payload: payload, LogType: types.LogTypeTail}, nameOf(t.Function, t.Qualifier),
 		func(answer any) (doctor.Invocation, error) {
 			i, err := invocation(answer)
 			i.Shape = doctor.Shape{Decision: decision(answer, a)}
 			return i, err
 		})
-	if i := g.c.Asks.Value; i != nil {
+	if i := g.c.AuthorizerInvocation.Value; i != nil {
 		i.Function, i.Millis = nameOf(t.Function, t.Qualifier), int(time.Since(began).Milliseconds())
 	}
 }

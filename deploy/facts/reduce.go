@@ -148,7 +148,7 @@ func (g *gatherer) scrub() {
 	if a := c.Answer.Value; a != nil && !doctor.OwnBody(a.Body) {
 		clean(&a.Body)
 	}
-	for _, i := range []*doctor.Invocation{c.Invocation.Value, c.Asks.Value} {
+	for _, i := range []*doctor.Invocation{c.Invocation.Value, c.AuthorizerInvocation.Value} {
 		if i != nil {
 			clean(&i.Message, &i.Trace, &i.Shape.Body)
 			for n := range i.Log {
