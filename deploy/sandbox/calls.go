@@ -40,6 +40,8 @@ func (c Call) Action() string {
 		return gateway.Invoke
 	case c.Service == "apigateway":
 		return "apigateway:" + c.method
+	case c.Service == "monitoring": // as signatures and endpoints name it
+		return "cloudwatch:" + c.Operation
 	}
 	return c.Service + ":" + c.Operation
 }
