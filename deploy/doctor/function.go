@@ -398,6 +398,7 @@ func checkApp(v *view, r *result) {
 
 // checkLogs tells that the access log is off, where it would have told the cause.
 func checkLogs(v *view, r *result) {
+	hideFact(r, v.History, "would.history")
 	a := v.answer()
 	if v.stage == nil || a == nil || a.Status < 400 || a.From != FromGateway || slices.ContainsFunc(r.findings,
 		func(f Finding) bool { return f.Explains && f.Certainty == Proved }) {

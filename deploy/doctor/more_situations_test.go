@@ -337,6 +337,12 @@ var moreSituations = []situation{
 		*c.Routes.Value = []Route{{ID: "r1", Key: "$default", Target: "integrations/i1"}}
 		c.policy(statement("api", arn("a1/*/")))
 	}, "+permission.mangled-arn"},
+	{"no policy, and others that may not be read", func(c *Case) {
+		blank(c)
+		c.function().Policy = lost[policy.Document]("lambda:GetPolicy", "notes", Missing, "ResourceNotFoundException", "")
+		c.function().Elsewhere = []Named[policy.Document]{{"notes:live", lost[policy.Document]("lambda:GetPolicy",
+			"notes:live", Denied, "AccessDeniedException", "")}}
+	}, "+permission.none?"},
 	{"a VPC that works", func(c *Case) { c.function().Configuration.Value.VPC = true }, ""},
 }
 

@@ -219,6 +219,11 @@ func (r *result) permission(p *pair) *found {
 			return f
 		}
 	}
+	for _, other := range p.function.Elsewhere {
+		if hideFact(r, other.Fact, "would.elsewhere") {
+			f.certainty = Likely // the grant may be there
+		}
+	}
 	if len(document.Statement) == 0 {
 		f.cause = "permission.none"
 		f.evidence = []Evidence{{fact.Call, fact.Of, "", errorText(fact.Error), needed}}

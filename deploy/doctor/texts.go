@@ -103,6 +103,8 @@ var texts = map[string]text{
 	"fix.issuer":        {"takes tokens of the issuer", "このトークンの発行者を受け付ける"},
 	"fix.audience":      {"takes tokens for that audience too", "この対象のトークンも受け付ける"},
 	"fix.cache":         {"forgets what the authorizer said", "オーソライザーのキャッシュを消去"},
+	"would.elsewhere":   {"whether the grant is on another version or alias", "許可が別のバージョンやエイリアスにあるか"},
+	"would.history":     {"how many requests failed, and since when", "失敗した件数と開始時刻"},
 	"would.role":        {"which right the role is missing", "ロールに足りない権限"},
 	"would.lines":       {"what the function logged", "関数のログの内容"},
 	"would.domain": {

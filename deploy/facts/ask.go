@@ -18,8 +18,10 @@ type Ask struct {
 	URL     *url.URL // nil where there is no request
 	Headers http.Header
 	Body    []byte
-	Follow  bool     // redirects
-	Changed []string // what was taken away from the URL as it was pasted
+	Follow  bool // redirects
+	// Insecure is set for a server whose certificate is not checked, as by curl -k.
+	Insecure bool
+	Changed  []string // what was taken away from the URL as it was pasted
 
 	API, Region  string // "" for those of the URL
 	Stage, Route string // "" for the URL's, or all

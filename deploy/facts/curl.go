@@ -72,7 +72,7 @@ func (a *Ask) Curl(words []string) error {
 	if a.URL, a.Changed, err = ParseURL(urls[0]); err != nil {
 		return err
 	}
-	a.Headers, a.Follow = http.Header{}, *c.follow
+	a.Headers, a.Follow, a.Insecure = http.Header{}, *c.follow, *c.insecure
 	if err := c.readHeaders(a); err != nil {
 		return err
 	}
