@@ -28,8 +28,14 @@ var differences = []difference{
 	{"lambda:AddPermission", "one policy for a function, its versions and aliases; a doubled statement id, $LATEST " +
 		"and any size are taken", "a policy for each; 409, 400 and 400", "Lambda API reference, AddPermission; " +
 		"Lambda quotas", own((*Sandbox).addPermission)},
-	{"lambda:GetPolicy", "one policy for a function, its versions and aliases", "a policy for each; 404 for an empty " +
-		"one", "Lambda API reference, GetPolicy", own((*Sandbox).getPolicy)},
+	{
+		"lambda:GetPolicy",
+		"one policy for a function, its versions and aliases",
+		"a policy for each; 404 for an empty " +
+			"one",
+		"Lambda API reference, GetPolicy",
+		own((*Sandbox).getPolicy),
+	},
 	{"lambda:RemovePermission", "RevisionId is ignored", "412 for a RevisionId that is not the latest",
 		"Lambda API reference, RemovePermission", own((*Sandbox).removePermission)},
 	{"lambda:Invoke", "runs functions in Docker, with every right", "runs them under the Runtime API, with their " +
@@ -55,11 +61,19 @@ var differences = []difference{
 	{"lambda:CreateFunctionUrlConfig lambda:GetFunctionUrlConfig lambda:UpdateFunctionUrlConfig " +
 		"lambda:DeleteFunctionUrlConfig", "nobody answers", "the same; here it is an address that answers",
 		"Lambda developer guide, function URLs", noteURL},
-	{"lambda:GetFunction", "no reserved concurrency of 0", "any", "Lambda API reference, GetFunction", withConcurrency},
+	{
+		"lambda:GetFunction",
+		"no reserved concurrency of 0",
+		"any",
+		"Lambda API reference, GetFunction",
+		withConcurrency,
+	},
 	{"lambda:TagResource lambda:UntagResource", "-", "-", "the tag sandbox-state puts a function into a state, for " +
 		"rehearsal",
 		stageByTag},
 	{"lambda:PublishLayerVersion", "-", "-", "the zip is kept, to run functions with it", keepLayer},
+	{"lambda:GetLayerVersion", "the address of the zip is one of AWS", "the same; here one that answers",
+		"Lambda API reference, GetLayerVersion", layerHere},
 	{"iam:CreateRole iam:UpdateAssumeRolePolicy", "a role can be assumed at once",
 		"after some seconds, if the sandbox is asked for it", "IAM user guide, eventual consistency", noteRole},
 	{"iam:CreateAccessKey iam:UpdateAccessKey iam:DeleteAccessKey", "-", "the keys of a user are judged by its " +
@@ -91,8 +105,13 @@ var differences = []difference{
 		"ApiEndpoint is an address of AWS", "the same; here one that answers", "-", endpointHere},
 	{"apigateway:CreateApi", "target and routeKey are ignored", "a route to the target and a stage $default: quick " +
 		"create", "API Gateway V2 API reference, CreateApi", quickCreate},
-	{"apigateway:CreateApi apigateway:DeleteApi", "-", "stages, deployments and authorizers come and go with their API",
-		"API Gateway developer guide", noteAPI},
+	{
+		"apigateway:CreateApi apigateway:DeleteApi",
+		"-",
+		"stages, deployments and authorizers come and go with their API",
+		"API Gateway developer guide",
+		noteAPI,
+	},
 	{"apigateway:GetApis apigateway:GetRoutes apigateway:GetIntegrations apigateway:GetStages " +
 		"apigateway:GetDeployments apigateway:GetAuthorizers", "MaxResults and NextToken are ignored", "pages",
 		"API Gateway V2 API reference", paged},
@@ -211,7 +230,12 @@ func simulate(s *Sandbox, c *call) answer {
 	source := form.Get("PolicySourceArn")
 	r, err := s.readRole(c.Context(), source)
 	if err != nil {
-		return c.refuse(http.StatusNotFound, "NoSuchEntity", "The role with name %s cannot be found.", baseName(source))
+		return c.refuse(
+			http.StatusNotFound,
+			"NoSuchEntity",
+			"The role with name %s cannot be found.",
+			baseName(source),
+		)
 	}
 	resources := values("ResourceArns.member.")
 	if resources == nil {
@@ -228,9 +252,14 @@ func simulate(s *Sandbox, c *call) answer {
 			} else if d.Allowed {
 				says = "allowed"
 			}
-			fmt.Fprintf(&members, "<member><EvalActionName>%s</EvalActionName><EvalResourceName>%s</EvalResourceName>"+
-				"<EvalDecision>%s</EvalDecision><MatchedStatements/><MissingContextValues/></member>",
-				escaped(action), escaped(on), says)
+			fmt.Fprintf(
+				&members,
+				"<member><EvalActionName>%s</EvalActionName><EvalResourceName>%s</EvalResourceName>"+
+					"<EvalDecision>%s</EvalDecision><MatchedStatements/><MissingContextValues/></member>",
+				escaped(action),
+				escaped(on),
+				says,
+			)
 		}
 	}
 	return answer{http.StatusOK, http.Header{"Content-Type": {"text/xml"}},
@@ -245,8 +274,13 @@ func retentionDays(_ *Sandbox, c *call, next func() answer) answer {
 	c.decode(&in)
 	if !slices.Contains([]int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557,
 		2922, 3288, 3653}, in.RetentionInDays) {
-		return c.refuse(http.StatusBadRequest, "InvalidParameterException", "1 validation error detected: Value '%d' "+
-			"at 'retentionInDays' failed to satisfy constraint: Member must satisfy enum value set", in.RetentionInDays)
+		return c.refuse(
+			http.StatusBadRequest,
+			"InvalidParameterException",
+			"1 validation error detected: Value '%d' "+
+				"at 'retentionInDays' failed to satisfy constraint: Member must satisfy enum value set",
+			in.RetentionInDays,
+		)
 	}
 	return next()
 }

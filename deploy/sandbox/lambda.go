@@ -86,7 +86,8 @@ func roleMustBeAssumable(s *Sandbox, c *call, next func() answer) answer {
 	}
 	before, _ := s.configuration(c.Context(), c.Region, in.FunctionName, "") // nil for a new one
 	a := next()
-	if r, err := s.readRole(c.Context(), in.Role); a.ok() && err == nil && (before == nil || *before.Role != in.Role) {
+	if r, err := s.readRole(c.Context(), in.Role); a.ok() && err == nil &&
+		(before == nil || *before.Role != in.Role) {
 		s.mu.Lock()
 		s.state(c.Region, in.FunctionName).roleID = r.id
 		s.mu.Unlock()
@@ -98,16 +99,29 @@ func notWhileSettling(s *Sandbox, c *call, next func() answer) answer {
 	name := c.functionInput().FunctionName
 	s.mu.Lock()
 	state := s.state(c.Region, name)
-	pending, changing := time.Since(state.created) < s.options.Settling, time.Since(state.changed) < s.options.Settling
+	pending, changing := time.Since(
+		state.created,
+	) < s.options.Settling, time.Since(
+		state.changed,
+	) < s.options.Settling
 	s.mu.Unlock()
 	switch {
 	case c.Operation == "CreateFunction":
 	case pending:
-		return c.refuse(http.StatusConflict, "ResourceConflictException", "The operation cannot be performed at this "+
-			"time. The function is currently in the following state: Pending")
+		return c.refuse(
+			http.StatusConflict,
+			"ResourceConflictException",
+			"The operation cannot be performed at this "+
+				"time. The function is currently in the following state: Pending",
+		)
 	case changing:
-		return c.refuse(http.StatusConflict, "ResourceConflictException", "The operation cannot be performed at this "+
-			"time. An update is in progress for resource: %s", functionARN(c.Region, name, ""))
+		return c.refuse(
+			http.StatusConflict,
+			"ResourceConflictException",
+			"The operation cannot be performed at this "+
+				"time. An update is in progress for resource: %s",
+			functionARN(c.Region, name, ""),
+		)
 	}
 	a := next()
 	if a.ok() && c.Operation != "PublishVersion" {
@@ -241,6 +255,15 @@ func keepLayer(s *Sandbox, c *call, next func() answer) answer {
 		s.mu.Unlock()
 	}
 	return a
+}
+
+// layerHere tells where the zip of a version of a layer is.
+func layerHere(s *Sandbox, _ *call, next func() answer) answer {
+	return next().edit(func(body map[string]any) {
+		if content, ok := body["Content"].(map[string]any); ok {
+			content["Location"] = s.URL + codePath + url.PathEscape(fmt.Sprint(content["CodeSha256"]))
+		}
+	})
 }
 
 // uploaded is a zip that a call has, or that it names in S3.

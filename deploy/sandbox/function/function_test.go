@@ -294,8 +294,11 @@ func TestLinksAndModes(t *testing.T) {
 	}
 	const program, text, link = fs.FileMode(0o755), fs.FileMode(0o644), fs.ModeSymlink | 0o777
 	folder := filepath.Join(t.TempDir(), "inside")
-	err := unpack(folder, []*zip.Reader{packed("bin/real", program, "x", "bin/link", link, "real", "run", text, "old"),
-		packed("run", program, "new")})
+	err := unpack(
+		folder,
+		[]*zip.Reader{packed("bin/real", program, "x", "bin/link", link, "real", "run", text, "old"),
+			packed("run", program, "new")},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -426,8 +429,9 @@ func TestNoInterpreter(t *testing.T) {
 	t.Setenv("PATH", "")
 	w := open(t)
 	o, _ := w.invoke(w.function("nodejs20.x", "index.handler", files{"index.js": ""}, nil), `{}`)
-	if !o.Failed || !strings.Contains(string(o.Payload), "functions in Node.js are run by node, which is not on this "+
-		"machine") {
+	if !o.Failed ||
+		!strings.Contains(string(o.Payload), "functions in Node.js are run by node, which is not on this "+
+			"machine") {
 		t.Errorf("%s", o.Payload)
 	}
 }
@@ -444,6 +448,26 @@ func BenchmarkWarm(b *testing.B) {
 			w.invoke(f, `{}`)
 			for b.Loop() {
 				w.invoke(f, `{"a":1}`)
+			}
+		})
+	}
+}
+
+// TestDisabledFeatures: what Lambda disables of Node.js is disabled, until a function's NODE_OPTIONS enable it.
+func TestDisabledFeatures(t *testing.T) {
+	w := open(t)
+	for _, c := range []struct {
+		name, runtime, options string
+		fails                  bool
+	}{
+		{"import in a .js file", "nodejs22.x", "", true},
+		{"import, enabled again", "nodejs22.x", "--experimental-detect-module --experimental-require-module", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o, _ := w.invoke(w.function(c.runtime, "app.handler", files{"app.js": "import 'fs';\n" +
+				"export const handler = async () => 1;\n"}, map[string]string{"NODE_OPTIONS": c.options}), `{}`)
+			if o.Failed != c.fails {
+				t.Errorf("%v %s", o.Failed, o.Payload)
 			}
 		})
 	}

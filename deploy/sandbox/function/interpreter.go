@@ -44,6 +44,25 @@ func languageOf(runtime string) *language {
 	return nil
 }
 
+// knowsModules are the versions of Node.js that know the flags of disabled.
+var knowsModules = regexp.MustCompile(`^v(20\.(1[7-9]|[2-9][0-9])|2[2-9])\.`)
+
+// disabled are the flags by which Lambda disables features that releases of Node.js enable. The function's own
+// NODE_OPTIONS enable them again ("Building Lambda functions with Node.js").
+func disabled(c *Configuration, version string) (flags []string) {
+	options := ""
+	if c.Environment != nil {
+		options = c.Environment.Variables["NODE_OPTIONS"]
+	}
+	for _, feature := range map[string][]string{"nodejs20.x": {"require-module"},
+		"nodejs22.x": {"require-module", "detect-module"}}[string(c.Runtime)] {
+		if knowsModules.MatchString(version) && !strings.Contains(options, "--experimental-"+feature) {
+			flags = append(flags, "--no-experimental-"+feature)
+		}
+	}
+	return flags
+}
+
 // interpreter is a program of this machine that runs functions.
 type interpreter struct {
 	path, version string

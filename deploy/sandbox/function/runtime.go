@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -123,7 +124,13 @@ func (e *environment) start() (*runtime, *fault) {
 	} else if problem := e.launch(folder, opt); problem != nil {
 		return nil, problem
 	}
-	r := &runtime{cmd: cmd, end: end, idle: make(chan struct{}), events: make(chan *event), ended: make(chan struct{})}
+	r := &runtime{
+		cmd:    cmd,
+		end:    end,
+		idle:   make(chan struct{}),
+		events: make(chan *event),
+		ended:  make(chan struct{}),
+	}
 	if err := begin(); err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
 			err = path.Err
@@ -170,7 +177,8 @@ func (e *environment) bare(folder, opt string) (*exec.Cmd, *fault) {
 		if i.err != nil {
 			return bad("%v", i.err)
 		}
-		return exec.Command(i.path, append(l.flags, i.client)...), nil // #nosec G204 -- which runs the function
+		flags := slices.Concat(l.flags, disabled(e.pool.config, i.version), []string{i.client})
+		return exec.Command(i.path, flags...), nil // #nosec G204 -- which runs the function
 	}
 	if !strings.HasPrefix(kind, "provided.") {
 		return bad("the sandbox runs functions of the runtimes provided.al2023, provided.al2, python3.9 to "+
@@ -278,8 +286,11 @@ func (r *runtime) handle(v *event, deadline time.Time, timeout time.Duration, te
 			return Outcome{}, r.ending()
 		case <-late.C:
 			r.kill()
-			return Outcome{}, &fault{kind: "Sandbox.Timedout", message: fmt.Sprintf("Task timed out after %.2f seconds",
-				timeout.Seconds())}
+			return Outcome{}, &fault{
+				kind: "Sandbox.Timedout",
+				message: fmt.Sprintf("Task timed out after %.2f seconds",
+					timeout.Seconds()),
+			}
 		}
 	}
 }
@@ -370,7 +381,8 @@ func (e *environment) runtimeAPI() http.Handler {
 		if o.Payload, err = io.ReadAll(http.MaxBytesReader(w, q.Body, MaxAnswer)); err != nil {
 			o.Failed, o.Payload = true, []byte(
 				`{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size exceeded maximum `+
-					`allowed payload size (6291556 bytes)."}`)
+					`allowed payload size (6291556 bytes)."}`,
+			)
 			w.WriteHeader(http.StatusRequestEntityTooLarge)
 		} else {
 			w.WriteHeader(http.StatusAccepted)
