@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,15 +17,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// staged are faults of an API that worked. The doctor must find the cause and no other fault; where fixed is not nil
-// the fault is of the user's own code, and is mended by it, else by what the doctor prints.
-var staged = []struct {
+// stagedFault is a fault of an API that worked. The doctor must find the cause and no other fault; where fixed is not
+// nil the fault is of the user's own code, and is mended by it, else by what the doctor prints.
+type stagedFault struct {
 	cause  string
 	often  bool // also without NOTES_TEST_LONG
 	path   string
 	breaks func(p *patient)
 	fixed  func(p *patient)
-}{
+}
+
+// staged are faults of the API and of the function.
+var staged = []stagedFault{
 	{"permission.none", true, "", func(p *patient) { p.revoke() }, nil},
 	{"permission.deleted-api", true, "", func(p *patient) {
 		p.regrant("arn:aws:execute-api:us-east-1:123456789012:gone000000/*/*")
@@ -148,7 +152,8 @@ var staged = []struct {
 		p.must(err)
 	}, nil},
 	{"code.memory", false, "", func(p *patient) {
-		p.python("def handler(event, context):\n    x = bytearray(150 << 20)\n    return {\"statusCode\": 200}\n")
+		p.python("import time\n\n\ndef handler(event, context):\n    x = b'x' * (150 << 20)\n" +
+			"    time.sleep(1)  # while the memory is in use\n    return {\"statusCode\": 200}\n")
 	}, nil},
 	{"response.status", false, "", func(p *patient) {
 		p.python("def handler(event, context):\n    return {\"statusCode\": \"fine\"}\n")
@@ -168,7 +173,7 @@ var staged = []struct {
 // heals it.
 func TestDoctorStaged(t *testing.T) {
 	t.Parallel()
-	for _, s := range staged {
+	for _, s := range slices.Concat(staged, stagedCode) {
 		t.Run(s.cause, func(t *testing.T) {
 			if !s.often && os.Getenv("NOTES_TEST_LONG") == "" {
 				t.Skip("only with NOTES_TEST_LONG=1: it is judged from recorded facts in the usual run")

@@ -266,6 +266,7 @@ type Function struct {
 	Policy        Fact[policy.Document]    // of just this function, version or alias
 	Elsewhere     []Named[policy.Document] `json:",omitempty"` // of its other versions and aliases, by qualifier
 	Aliases       Fact[[]Alias]
+	Code          Fact[Code] // read where an answer failed, and where no request was sent
 }
 
 // Configuration is a function as GetFunction tells it. Of its environment it has what can be shared.

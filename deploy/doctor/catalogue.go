@@ -22,9 +22,6 @@ func entryOf(cause string) Entry {
 	return Catalogue[i]
 }
 
-// Remedy is what heals a cause, in words.
-func Remedy(cause string, l Language) string { return entryOf(cause).Does.in(l, nil) }
-
 // The answers of API Gateway's own.
 const (
 	sees500 = `500 {"message":"Internal Server Error"}`

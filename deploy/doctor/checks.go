@@ -29,6 +29,7 @@ var checks = []check{
 	{"function", "function", checkFunctions},
 	{"invocation", "function", checkInvocation},
 	{"lines", "code", checkLines},
+	{"code", "code", checkCode},
 	{"response", "response", checkResponse},
 	{"role", "role", checkRole},
 	{"table", "table", checkTable},

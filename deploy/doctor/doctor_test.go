@@ -32,7 +32,7 @@ func told(d Diagnosis) string {
 // TestCauses: each cause is found in the facts that show it, and no other one.
 func TestCauses(t *testing.T) {
 	schema := compiled(t)
-	for _, s := range slices.Concat(situations, moreSituations) {
+	for _, s := range allSituations {
 		t.Run(s.name, func(t *testing.T) {
 			c := healthy()
 			s.set(c)
@@ -84,7 +84,7 @@ func compiled(t testing.TB) *jsonschema.Schema {
 // TestEveryCause: each cause of the catalogue has a situation that shows it.
 func TestEveryCause(t *testing.T) {
 	var all []string
-	for _, s := range slices.Concat(situations, moreSituations) {
+	for _, s := range allSituations {
 		all = append(
 			all,
 			strings.FieldsFunc(s.found, func(c rune) bool { return strings.ContainsRune("+()? ", c) })...)
@@ -120,7 +120,7 @@ func placeholders(text string) string {
 
 // TestSame: the same facts give the same bytes, also after they were saved and read.
 func TestSame(t *testing.T) {
-	for _, s := range slices.Concat(situations, moreSituations) {
+	for _, s := range allSituations {
 		t.Run(s.name, func(t *testing.T) {
 			c := healthy()
 			s.set(c)

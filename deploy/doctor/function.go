@@ -2,12 +2,10 @@ package doctor
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
@@ -160,149 +158,20 @@ func (r *result) alike(p *pair) []*pair {
 	return r.pairsWith(p.function)
 }
 
-// errors are the errors of functions, by their type and what their message says, and the cause. The first that fits is
-// taken. Types are those of Lambda's runtimes ("Troubleshoot invocation issues in Lambda").
-var errorKinds = []struct{ kind, message, cause string }{
-	{"Extension.", "", "code.layer"},
-	{"Runtime.InvalidEntrypoint", "exec format error", "code.architecture"},
-	{"Runtime.InvalidEntrypoint", "permission denied", "code.not-executable"},
-	{"Runtime.InvalidEntrypoint", "no such file", "code.dynamic-link"},
-	{"Runtime.InvalidEntrypoint", "", "code.bootstrap"},
-	{"Runtime.ImportModuleError", "", "code.import"},
-	{"Runtime.UserCodeSyntaxError", "", "code.import"},
-	{"Runtime.HandlerNotFound", "", "code.handler"},
-	{"Runtime.MalformedHandlerName", "", "code.handler"},
-	{"Runtime.BuiltInModuleConflict", "", "code.handler"},
-	{"Runtime.CallbackHandlerDeprecated", "", "code.callback"},
-	{"Function.ResponseSizeTooLarge", "", "response.too-large"},
-	{"Runtime.MarshalError", "", "response.body"},
-	{"", "signal: killed", "code.memory"},
-	{"Runtime.OutOfMemory", "", "code.memory"},
-	{"Sandbox.Timedout", "", "code.timeout"},
-	{"", "Task timed out", "code.timeout"},
-	{"Runtime.ExitError", "", "code.crash"},
-	{"Runtime.Unknown", "", "code.crash"},
-	{"", "", "code.error"},
-}
-
-// variable is the name of a missing variable of the environment, in the errors of Python and Node.
-var variable = regexp.MustCompile(`^'?([A-Z][A-Z0-9_]{2,})'?$`)
-
-// broken tells of the function's own error.
-func (r *result) broken(i Fact[Invocation], p *pair) {
-	e := *i.Value
-	if r.elsewhere(e) {
-		return
-	}
-	f := found{pairs: r.alike(p), explains: r.explains(p, 500, 503), values: values{"function": e.Function,
-		"type": e.Type, "message": e.Message, "trace": e.Trace, "millis": e.Millis}}
-	for _, kind := range errorKinds {
-		if strings.HasPrefix(e.Type, kind.kind) && strings.Contains(e.Message, kind.message) {
-			f.cause = kind.cause
-			break
-		}
-	}
-	during := slices.ContainsFunc(e.Log, func(line string) bool { return strings.Contains(line, "INIT_REPORT") })
-	if c := p.configuration(); c != nil {
-		f.values["handler"], f.values["runtime"] = c.Handler, c.Runtime
-		f.values["memory"], f.values["timeout"] = c.Memory, c.Timeout
-		f.values["architecture"] = strings.Join(c.Architectures, ", ")
-		f.fix = r.codeFix(f.cause, c)
-	}
-	if f.values["format"] = p.format(e); f.values["format"] != "" {
-		f.cause, f.certainty, f.pairs = "integration.payload-format", Likely, []*pair{p}
-		f.fix = []Fix{r.aws(false, "fix.format", f.values, &apigatewayv2.UpdateIntegrationInput{ApiId: &r.Asked.API,
-			IntegrationId: &p.integration.ID, PayloadFormatVersion: aws.String(p.format(e))})}
-	}
-	if strings.HasPrefix(e.Type, "Runtime.InvalidEntrypoint") && p.has("AWS_LAMBDA_EXEC_WRAPPER") &&
-		p.configuration() != nil && !strings.Contains(e.Message, "bootstrap") {
-		f.cause, f.certainty = "code.wrapper", Likely
-	}
-	switch name := variable.FindStringSubmatch(e.Message); {
-	case f.cause == "integration.payload-format":
-	case e.Type == "KeyError" && name != nil && !p.has(name[1]):
-		f.cause, f.values["variable"] = "code.settings", name[1]
-	case during && f.cause == "code.timeout":
-		f.cause = "code.init-timeout"
-	case during && (f.cause == "code.error" || f.cause == "code.crash"):
-		f.cause = "code.init"
-	case f.cause == "code.error" && r.synthetic(p):
-		f.level, f.certainty = Note, Likely
-		f.explains = false
-	}
-	f.values["field"] = e.Message
-	if c := p.configuration(); c != nil && c.VPC && (f.cause == "code.timeout" || f.cause == "code.init-timeout") {
-		r.find(found{cause: "network.no-way-out", certainty: Likely, pairs: f.pairs, values: f.values,
-			evidence: []Evidence{
-				{p.function.Configuration.Call, p.function.Configuration.Of, "VpcConfig", "set", ""},
-			}})
-	}
-	f.evidence = []Evidence{{i.Call, i.Of, e.Type, e.Message, ""}}
-	if e.Trace != "" {
-		f.evidence = append(f.evidence, Evidence{i.Call, i.Of, "stackTrace", e.Trace, ""})
-	}
-	for _, line := range e.Log {
-		f.evidence = append(f.evidence, Evidence{i.Call, i.Of, "LogResult", line, ""})
-	}
-	r.find(f)
-}
-
-// elsewhere reports whether an error tells of a right that lacks or of a table, which are judged by themselves.
-func (r *result) elsewhere(e Invocation) bool {
-	text := strings.Join(append([]string{e.Message}, e.Log...), " ")
-	return refusal.MatchString(text) || slices.ContainsFunc(tableErrors, func(k struct{ says, cause string }) bool {
-		return strings.Contains(text, k.says)
-	})
-}
-
-// ofFormat are the fields of an event that one payload format has and the other lacks, as errors name them.
-var ofFormat = []struct{ lacks, has, field string }{
-	{"1.0", "2.0", "http"}, {"1.0", "2.0", "rawPath"}, {"1.0", "2.0", "routeKey"}, {"1.0", "2.0", "rawQueryString"},
-	{"2.0", "1.0", "httpMethod"}, {"2.0", "1.0", "resource"}, {"2.0", "1.0", "path"},
-	{"2.0", "1.0", "multiValueHeaders"},
-}
-
-// format tells whether an error names a field of the other payload format than the integration's, and that one; "" for
-// none.
-func (p *pair) format(e Invocation) (has string) {
-	if p == nil || p.integration == nil {
-		return ""
-	}
-	for _, f := range ofFormat {
-		named := e.Message == "'"+f.field+"'" || strings.HasSuffix(e.Message, "(reading '"+f.field+"')")
-		// Fields that other things have too count only where the trace tells that they are of the event.
-		ofEvent := !slices.Contains([]string{"http", "path", "resource"}, f.field) ||
-			strings.Contains(e.Trace, "requestContext") || strings.Contains(e.Trace, "event")
-		if f.lacks == p.integration.PayloadFormat && named && ofEvent {
-			return f.has
-		}
-	}
-	return ""
-}
-
-// codeFix is a command that heals an error of the code, where a setting alone does.
-func (r *result) codeFix(cause string, c *Configuration) []Fix {
-	in := &lambda.UpdateFunctionConfigurationInput{FunctionName: &c.Name}
-	switch cause {
-	case "code.memory":
-		in.MemorySize = aws.Int32(int32(min(2*c.Memory, 10240))) // #nosec G115 -- at most 10,240
-	case "code.timeout":
-		in.Timeout = aws.Int32(29) // below what API Gateway waits
-		if c.Timeout >= 29 {
-			return nil
-		}
-	default:
-		return nil
-	}
-	return []Fix{r.aws(false, "fix.configure", nil, in)}
-}
-
 // configuration is that of the function of a route; nil where it is not known.
 func (p *pair) configuration() *Configuration {
 	if p == nil || p.function == nil {
 		return nil
 	}
 	return p.function.Configuration.Value
+}
+
+// code is what the zip of the function of a route has; nil where it is not known.
+func (p *pair) code() *Code {
+	if p == nil || p.function == nil {
+		return nil
+	}
+	return p.function.Code.Value
 }
 
 // has reports whether the environment of the function of a route has a variable.

@@ -3,7 +3,6 @@ package doctor
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"testing"
 
 	"example.com/portable-notes/deploy/gateway"
@@ -11,7 +10,7 @@ import (
 
 // FuzzJudge: whatever the facts are, they are judged without a panic, and an answer that failed is never healthy.
 func FuzzJudge(f *testing.F) {
-	for _, s := range slices.Concat(situations, moreSituations) {
+	for _, s := range allSituations {
 		c := healthy()
 		s.set(c)
 		c.Version = CaseVersion

@@ -58,6 +58,7 @@ type Finding struct {
 	Summary   string       `json:"summary"`
 	Evidence  []Evidence   `json:"evidence"`
 	Fix       []Fix        `json:"fix"`
+	Remedy    string       `json:"remedy"` // what heals it, in words
 	Source    string       `json:"source"` // where the fact behind it is documented
 }
 

@@ -29,6 +29,7 @@ type result struct {
 // found is a finding before it is put into words. Level and certainty are those of the catalogue where they are "".
 type found struct {
 	cause     string
+	variant   string // key of the texts that say and heal it more precisely than the catalogue; "" for the catalogue's
 	level     Level
 	certainty Certainty
 	explains  bool
@@ -46,7 +47,10 @@ func (r *result) find(f found) {
 	one := Finding{
 		Cause: f.cause, Level: f.level, Certainty: f.certainty, Explains: f.explains, Link: e.Link,
 		Routes: []StageRoute{}, Summary: e.Says.in(r.language, f.values), Evidence: f.evidence, Fix: f.fix,
-		Source: e.Source,
+		Source: e.Source, Remedy: e.Does.in(r.language, nil),
+	}
+	if f.variant != "" {
+		one.Summary, one.Remedy = r.say(f.variant, f.values), r.say(f.variant+".does", f.values)
 	}
 	if one.Level == "" {
 		one.Level = e.Level

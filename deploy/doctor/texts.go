@@ -105,8 +105,66 @@ var texts = map[string]text{
 	"fix.cache":         {"forgets what the authorizer said", "オーソライザーのキャッシュを消去"},
 	"would.elsewhere":   {"whether the grant is on another version or alias", "許可が別のバージョンやエイリアスにあるか"},
 	"would.history":     {"how many requests failed, and since when", "失敗した件数と開始時刻"},
-	"would.role":        {"which right the role is missing", "ロールに足りない権限"},
-	"would.lines":       {"what the function logged", "関数のログの内容"},
+	"would.code":        {"whether the code has what its handler names", "コードにハンドラーがあるか"},
+	"pass.code":         {"the code of {function} has {file}", "{function} のコードに {file} があります"},
+	"code.bootstrap.missing": {
+		"the function {function} has no file bootstrap at the top of its zip or in a layer",
+		"関数 {function} の zip の直下にもレイヤーにも bootstrap がありません",
+	},
+	"code.bootstrap.missing.does": {
+		"Name the program bootstrap, and put it at the top of the zip.",
+		"プログラム名を bootstrap にして zip の直下に置いてください。",
+	},
+	"code.bootstrap.lines": {
+		"the first line of bootstrap of the function {function} ends in CR LF, so its interpreter is not found",
+		"関数 {function} の bootstrap の 1 行目が CR LF で終わり、インタープリターが見つかりません",
+	},
+	"code.bootstrap.lines.does": {
+		"Save bootstrap with LF at the ends of its lines, as with dos2unix, and upload it again.",
+		"bootstrap を LF 改行で保存し（dos2unix など）、再アップロードしてください。",
+	},
+	"code.handler.file": {
+		"the handler of the function {function} is {handler}, and its code has no file {file}",
+		"関数 {function} のハンドラーは {handler} ですが、コードに {file} がありません",
+	},
+	"code.handler.file.does": {
+		"Set the handler to FILE.FUNCTION of a file that the zip has: aws lambda update-function-configuration --handler.",
+		"zip にあるファイルの FILE.FUNCTION に直してください: aws lambda update-function-configuration --handler。",
+	},
+	"code.handler.folder": {
+		"the handler of the function {function} is {handler}, and the file lies elsewhere in the zip: {alike}",
+		"関数 {function} のハンドラーは {handler} ですが、ファイルは zip 内の別の場所にあります: {alike}",
+	},
+	"code.handler.folder.does": {
+		"Zip the files without the folder around them, or name the folder in the handler.",
+		"フォルダーを含めずに zip するか、ハンドラーにフォルダー名を含めてください。",
+	},
+	"code.handler.function": {
+		"the handler of the function {function} is {handler}, and the file has no {name}",
+		"関数 {function} のハンドラーは {handler} ですが、ファイルに {name} がありません",
+	},
+	"code.handler.function.does": {
+		"Name the function in the handler as the file defines it, or export it under this name.",
+		"ハンドラーをファイル内の関数名に合わせるか、その名前でエクスポートしてください。",
+	},
+	"code.import.mixed": {
+		"the file of the handler {handler} of the function {function} uses {word}, which its kind of module does not know",
+		"関数 {function} のハンドラー {handler} のファイルは {word} を使っていますが、モジュール形式が合いません",
+	},
+	"code.import.mixed.does": {
+		"Make the kinds agree: .mjs or \"type\": \"module\" in package.json for import, .cjs or neither for require.",
+		"import には .mjs か package.json の \"type\": \"module\"、require には .cjs（または指定なし）を使ってください。",
+	},
+	"code.import.syntax": {
+		"the code of the function {function} cannot be read: {message}",
+		"関数 {function} のコードの構文が正しくありません: {message}",
+	},
+	"code.import.syntax.does": {
+		"Fix the line that the message names, and upload the code again.",
+		"メッセージが示す行を直し、コードを再アップロードしてください。",
+	},
+	"would.role":  {"which right the role is missing", "ロールに足りない権限"},
+	"would.lines": {"what the function logged", "関数のログの内容"},
 	"would.domain": {
 		"whether this is a custom domain of an API, in another region perhaps: --region",
 		"API のカスタムドメインかどうか（別リージョンなら --region）",

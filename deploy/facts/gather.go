@@ -30,9 +30,10 @@ type gatherer struct {
 	cloud *cloud.Cloud
 	c     doctor.Case
 
-	mu      sync.Mutex
-	secrets []string                 // values of variables that look secret, which functions may say
-	slots   map[string]chan struct{} // by service
+	mu        sync.Mutex
+	secrets   []string                 // values of variables that look secret, which functions may say
+	locations map[string]string        // of zips, by function; presigned URLs, which must not be told
+	slots     map[string]chan struct{} // by service
 }
 
 // inFlight is the most calls of one service at a time. API Gateway allows ten a second of its control plane for the
@@ -50,8 +51,9 @@ func Gather(ctx context.Context, c *cloud.Cloud, ask Ask) doctor.Case {
 	} else if asked.Region != c.Region() {
 		c = c.In(asked.Region)
 	}
-	g := &gatherer{ctx: ctx, ask: ask, cloud: c, slots: map[string]chan struct{}{}, c: doctor.Case{
-		Version: doctor.CaseVersion, At: time.Now().UTC().Truncate(time.Second), Program: ask.Program, Asked: asked}}
+	g := &gatherer{ctx: ctx, ask: ask, cloud: c, slots: map[string]chan struct{}{},
+		locations: map[string]string{}, c: doctor.Case{
+			Version: doctor.CaseVersion, At: time.Now().UTC().Truncate(time.Second), Program: ask.Program, Asked: asked}}
 	began := time.Now()
 	g.domain()
 	g.first()
@@ -139,7 +141,11 @@ func (g *gatherer) second() {
 	}
 	for i := range c.Functions {
 		f := &c.Functions[i]
-		todo = append(todo, func() { g.function(f) })
+		todo = append(todo, func() {
+			if g.function(f); g.ask.URL == nil { // no invocation will tell
+				g.code(f)
+			}
+		})
 	}
 	for _, s := range c.Stages.Or() {
 		if !s.AutoDeploy && s.Deployment != "" || strings.Contains(strings.ToLower(s.Failed), "fail") {
@@ -182,11 +188,31 @@ func (g *gatherer) third() {
 	stopped := slices.ContainsFunc(doctor.Judge(g.c, doctor.English).Findings, func(f doctor.Finding) bool {
 		return f.Explains && f.Level == doctor.Fault && f.Link == "authorizer"
 	})
-	if a := d.Answer; a != nil && a.From == doctor.FromGateway && a.Status >= 500 && d.Target.Function != "" &&
-		g.mayInvoke() && !stopped {
-		g.invoke(d.Target)
+	if a := d.Answer; a != nil && a.From == doctor.FromGateway && a.Status >= 500 && d.Target.Function != "" {
+		together(
+			func() {
+				if g.mayInvoke() && !stopped {
+					g.invoke(d.Target)
+				}
+			},
+			func() {
+				if f := g.target(d); f != nil {
+					g.code(f)
+				}
+			},
+		)
 	}
 	g.rights(doctor.Judge(g.c, doctor.English))
+}
+
+// target is the function that a diagnosis is about; nil for none.
+func (g *gatherer) target(d doctor.Diagnosis) *doctor.Function {
+	for i := range g.c.Functions {
+		if t := g.c.Functions[i].Target; t.Function == d.Target.Function && t.Qualifier == d.Target.Qualifier {
+			return &g.c.Functions[i]
+		}
+	}
+	return nil
 }
 
 // targets are the functions that the API is integrated with or authorized by, each with its qualifier.
@@ -222,8 +248,9 @@ func (g *gatherer) function(f *doctor.Function) {
 	qualifier := optional(t.Qualifier)
 	together(
 		func() {
-			f.Configuration = fact(g, &lambda.GetFunctionInput{FunctionName: &t.Function, Qualifier: qualifier},
-				nameOf(t.Function, t.Qualifier), g.configuration)
+			of := nameOf(t.Function, t.Qualifier)
+			f.Configuration = fact(g, &lambda.GetFunctionInput{FunctionName: &t.Function, Qualifier: qualifier}, of,
+				func(answer any) (doctor.Configuration, error) { return g.configuration(of, answer) })
 		},
 		func() {
 			if t.Qualifier != "$LATEST" { // which can have no policy

@@ -120,10 +120,11 @@ func (g *gatherer) values() (all []string) {
 // secretName is the name of a variable that looks secret.
 var secretName = regexp.MustCompile(`(?i)pass|pw|secret|token|key|cred|auth|dsn|database_url`)
 
-// configuration reads GetFunction, and remembers the values that must not be told.
-func (g *gatherer) configuration(answer any) (doctor.Configuration, error) {
+// configuration reads what GetFunction tells of a function, and remembers what must not be told.
+func (g *gatherer) configuration(of string, answer any) (doctor.Configuration, error) {
 	variables, _ := cloud.Search("Configuration.Environment.Variables", answer).(map[string]any)
 	g.mu.Lock()
+	g.locations[of], _ = cloud.Search("Code.Location", answer).(string)
 	for name, value := range variables {
 		if text, ok := value.(string); ok && len(text) >= 4 && secretName.MatchString(name) {
 			g.secrets = append(g.secrets, text)

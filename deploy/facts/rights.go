@@ -7,7 +7,7 @@ var Rights = []string{
 	"apigateway:GET", "cloudwatch:GetMetricData",
 	"iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies",
 	"iam:ListRolePolicies",
-	"lambda:GetFunction", "lambda:GetPolicy", "lambda:InvokeFunction", "lambda:ListAliases",
+	"lambda:GetFunction", "lambda:GetLayerVersion", "lambda:GetPolicy", "lambda:InvokeFunction", "lambda:ListAliases",
 	"logs:FilterLogEvents",
 }
 

@@ -124,20 +124,17 @@ func (g *gatherer) lines(group string) (f doctor.Fact[[]string]) {
 
 // rights reads the function's log and its role, where a right of the role may lack.
 func (g *gatherer) rights(d doctor.Diagnosis) {
-	f, ok := find(g.c.Functions, func(f doctor.Function) bool {
-		return f.Target.Function == d.Target.Function && f.Target.Qualifier == d.Target.Qualifier
-	})
-	config := f.Configuration.Value
-	if !ok || config == nil || d.Answer == nil || d.Answer.Status < 500 {
+	f := g.target(d)
+	if f == nil || f.Configuration.Value == nil || d.Answer == nil || d.Answer.Status < 500 {
 		return
 	}
 	if g.c.Invocation.Call == "" && !slices.ContainsFunc(d.Findings, func(f doctor.Finding) bool {
 		return f.Explains && f.Certainty == doctor.Proved && f.Level == doctor.Fault && f.Cause != "app.answered"
 	}) {
-		g.c.Lines = g.lines(config.LogGroup)
+		g.c.Lines = g.lines(f.Configuration.Value.LogGroup)
 	}
 	told := append(slices.Clone(g.c.Lines.Or()), g.c.Invocation.Or().Log...)
 	if strings.Contains(strings.Join(append(told, g.c.Invocation.Or().Message), " "), "not authorized to perform") {
-		g.c.Role = g.role(config.Role)
+		g.c.Role = g.role(f.Configuration.Value.Role)
 	}
 }

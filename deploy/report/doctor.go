@@ -162,7 +162,7 @@ func (p painter) finding(d doctor.Diagnosis, f doctor.Finding, l doctor.Language
 		fmt.Fprintln(p.out, in+"  "+p.paint("1", printable(fix.Command)))
 	}
 	if len(f.Fix) == 0 {
-		p.wrapped(in, in, doctor.Label("fix", l, 0)+": "+doctor.Remedy(f.Cause, l))
+		p.wrapped(in, in, doctor.Label("fix", l, 0)+": "+f.Remedy)
 	}
 }
 

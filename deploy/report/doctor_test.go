@@ -39,7 +39,9 @@ func TestDiagnosis(t *testing.T) {
 		Findings: []doctor.Finding{{Cause: "permission.stage", Routes: routes,
 			Evidence: []doctor.Evidence{{Call: "lambda:GetPolicy", Of: "notes", Field: "s AWS:SourceArn",
 				Value: "arn:aws:execute-api:x:1:a1/prod/*", Expected: "arn:aws:execute-api:x:1:a1/dev/GET/notes"}},
-			Fix: []doctor.Fix{{Command: "deploy permit --api a1", Does: "all at once"}}}, {Cause: "logs.access-off"}},
+			Fix: []doctor.Fix{
+				{Command: "deploy permit --api a1", Does: "all at once"},
+			}}, {Cause: "logs.access-off", Remedy: "Switch the log on."}},
 		Closing: "1 fault",
 	}
 	var out bytes.Buffer
@@ -57,7 +59,7 @@ func TestDiagnosis(t *testing.T) {
 			"                                       ^\n",
 		"also affected: dev GET /a, dev GET /b, dev GET /c, dev GET /d, and 2 more\n",
 		"    fix, all at once:\n      deploy permit --api a1\n",
-		"· worth to know [logs.access-off]\n    fix: Switch the access log on", "1 fault\n",
+		"· worth to know [logs.access-off]\n    fix: Switch the log on.", "1 fault\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
+)
+
+// program makes the function one that brings its own runtime, with one file in its zip.
+func (p *patient) program(name string, executable bool, content []byte) {
+	p.t.Helper()
+	var packed bytes.Buffer
+	w := zip.NewWriter(&packed)
+	h := &zip.FileHeader{Name: name, Method: zip.Deflate}
+	if h.SetMode(0o644); executable {
+		h.SetMode(0o755)
+	}
+	file, err := w.CreateHeader(h)
+	p.must(err)
+	_, err = file.Write(content)
+	p.must(err)
+	p.must(w.Close())
+	_, err = p.functions().UpdateFunctionCode(p.t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: &p.name,
+		ZipFile: packed.Bytes()})
+	p.must(err)
+	p.updated()
+	p.configure(lambda.UpdateFunctionConfigurationInput{Runtime: lambdatypes.RuntimeProvidedal2,
+		Handler: aws.String("bootstrap")})
+}
+
+// elfFor is the header of a program, which asks for a loader and for a version of the GNU C library.
+func elfFor(machine elf.Machine, loader, needs string) []byte {
+	var b bytes.Buffer
+	h := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: 1, Phoff: 64, Ehsize: 64,
+		Phentsize: 56, Phnum: 1}
+	copy(h.Ident[:], elf.ELFMAG)
+	h.Ident[elf.EI_CLASS], h.Ident[elf.EI_DATA] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB)
+	segment := elf.Prog64{Type: uint32(elf.PT_INTERP), Off: 120, Filesz: uint64(len(loader) + 1)}
+	if loader == "" {
+		segment.Type = uint32(elf.PT_LOAD)
+	}
+	_ = binary.Write(&b, binary.LittleEndian, h)
+	_ = binary.Write(&b, binary.LittleEndian, segment)
+	b.WriteString(loader + "\x00" + needs)
+	return b.Bytes()
+}
+
+// write is a request whose method keeps the doctor from invoking the function, so that its zip must tell.
+const write = "POST /dev/items/7"
+
+// mend makes the function one in Python again, which works.
+func mend(p *patient) {
+	p.code(map[string]string{"app.py": working})
+	p.configure(lambda.UpdateFunctionConfigurationInput{Runtime: lambdatypes.RuntimePython312,
+		Handler: aws.String("app.handler")})
+}
+
+// stagedCode are faults of code that the function's zip proves.
+var stagedCode = []stagedFault{
+	{"code.bootstrap", false, write, func(p *patient) {
+		p.program("main", true, elfFor(elf.EM_X86_64, "", ""))
+	}, mend},
+	{"code.architecture", true, write, func(p *patient) {
+		p.program("bootstrap", true, elfFor(elf.EM_S390, "", ""))
+	}, mend},
+	{"code.not-executable", false, write, func(p *patient) {
+		p.program("bootstrap", false, elfFor(elf.EM_X86_64, "", ""))
+	}, mend},
+	{"code.dynamic-link", false, write, func(p *patient) {
+		p.program("bootstrap", true, elfFor(elf.EM_X86_64, "/lib64/ld-linux-x86-64.so.2", "GLIBC_2.34"))
+	}, mend},
+	{"code.handler", false, write, func(p *patient) {
+		p.code(map[string]string{"src/app.py": working})
+	}, mend},
+	{"code.import", false, write, func(p *patient) {
+		p.code(map[string]string{"index.js": "import fs from 'fs'\nexport const handler = async () => ({})\n"})
+		p.configure(lambda.UpdateFunctionConfigurationInput{Runtime: lambdatypes.RuntimeNodejs22x,
+			Handler: aws.String("index.handler")})
+	}, mend},
+	{"code.callback", false, write, func(p *patient) {
+		p.code(map[string]string{
+			"index.js": "exports.handler = (event, context, callback) => callback(null, {statusCode: 200})\n"})
+		p.configure(
+			lambda.UpdateFunctionConfigurationInput{Runtime: "nodejs24.x", Handler: aws.String("index.handler")},
+		)
+	}, mend},
+}
+
+// TestDoctorLayer: a program that lies in a layer is found there.
+func TestDoctorLayer(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	layer, err := p.functions().PublishLayerVersion(t.Context(), &lambda.PublishLayerVersionInput{LayerName: &p.name,
+		Content: &lambdatypes.LayerVersionContentInput{
+			ZipFile: p.zipOf(map[string]string{"python/app.py": working})}})
+	p.must(err)
+	p.code(map[string]string{"other.py": "x = 1\n"})
+	for _, c := range []struct {
+		name   string
+		layers []string
+		want   string
+	}{{"without it", nil, "code.handler"}, {"with it", []string{*layer.LayerVersionArn}, ""}} {
+		t.Run(c.name, func(t *testing.T) {
+			p.configure(lambda.UpdateFunctionConfigurationInput{Layers: c.layers})
+			d, _ := p.seen("--api", p.id)
+			if got := faults(d); got != c.want || len(d.Unseen) > 0 {
+				t.Errorf("found %q, want %q; unseen %+v", got, c.want, d.Unseen)
+			}
+		})
+	}
+}
