@@ -97,8 +97,12 @@ func (r *result) signed(p *pair) {
 	f := found{cause: "iam.denied", certainty: Likely, explains: true, pairs: []*pair{p},
 		values:   values{"route": p.route.Key},
 		evidence: []Evidence{{r.Routes.Call, r.Asked.API, p.route.Key + " AuthorizationType", "AWS_IAM", ""}}}
-	if !slices.Contains(r.Asked.Headers, "authorization") {
+	switch want := r.Asked.Region + "/execute-api"; {
+	case r.Asked.Signed == "":
 		f.cause, f.certainty = "iam.unsigned", Proved
+	case r.Asked.Signed != want:
+		f.certainty = Proved
+		f.evidence = append(f.evidence, Evidence{"request", "signature", "Credential", r.Asked.Signed, want})
 	}
 	r.find(f)
 }

@@ -46,6 +46,8 @@ type Case struct {
 	Keys                 Fact[[]Key]      // of the issuer that the route's authorizer names
 	Role                 Fact[Role]       // of the function of the request's route, where a right may lack
 	Lines                Fact[[]string]   // of the function's log since the request, that tell of errors; masked
+	Joined               bool             `json:",omitempty"` // the lines are of this very request, as an id tells
+	Access               Fact[AccessLine] // of the stage's access log, about this very request
 
 	History Fact[History] // of the stage, after an answer that failed
 
@@ -75,8 +77,11 @@ type Asked struct {
 	URL       string   `json:",omitempty"` // without user, query and the values of path variables
 	Host      string   `json:",omitempty"`
 	Path      string   `json:",omitempty"` // with the stage; of its variables the names alone
-	Changed   []string `json:",omitempty"` // what was taken away from the URL as it was pasted
+	Removed   string   `json:",omitempty"` // characters that were taken away from the URL as it was pasted
+	Added     string   `json:",omitempty"` // what was put before it
+	Instead   string   `json:",omitempty"` // the API that was asked for, where the domain leads to another one
 	Headers   []string `json:",omitempty"` // the names of the request's headers, in small letters
+	Signed    string   `json:",omitempty"` // REGION/SERVICE that the request's signature is for; "" for none
 	Origin    string   `json:",omitempty"` // of a request from a page: its scheme, host and port
 	Preflight string   `json:",omitempty"` // the method that a preflight asks for
 	Wanted    []string `json:",omitempty"` // headers that a preflight asks for, in small letters
@@ -90,6 +95,7 @@ type Asked struct {
 	Route      string `json:",omitempty"` // key of the one route that was asked for; "" for the request's, or all
 
 	NoSend, NoInvoke bool `json:",omitempty"`
+	Interrupted      bool `json:",omitempty"` // the facts are those that were known by then
 }
 
 // Failure kinds.
@@ -234,6 +240,15 @@ type Integration struct {
 	Parameters    map[string]string `json:"RequestParameters"`
 }
 
+// AccessLine is what the line of an access log says of a request, as far as the log's format has it; "" for nothing.
+type AccessLine struct {
+	Integration string // $context.integrationErrorMessage
+	Authorizer  string // $context.authorizer.error
+	Error       string // $context.error.message
+	RequestID   string // $context.integration.requestId, Lambda's
+	Status      string // $context.integration.integrationStatus, Lambda's
+}
+
 // Authorizer is an authorizer as GetAuthorizers tells it.
 type Authorizer struct {
 	ID              string `json:"AuthorizerId"`
@@ -254,8 +269,15 @@ type Authorizer struct {
 // Definition is what an export of an API holds, in a form that can be compared: for each route, what it is integrated
 // with and who may use it.
 type Definition struct {
-	Routes map[string]string // by route key
-	CORS   string            // as JSON; "" for none
+	Routes map[string]string // digests of leads, by route key
+	Leads  map[string]Lead   `json:",omitempty"` // by route key
+	CORS   string            // a digest; "" for none
+}
+
+// Lead is what a route leads to, and who may use it.
+type Lead struct {
+	Integration *Integration // nil for none; its ID is not known
+	Access      string       // a digest of the authorization; "" where everybody may use it
 }
 
 // Function is a function as an integration or authorizer names it.

@@ -12,7 +12,10 @@ var inTheFunction = []Entry{
 		text{"the function {function} could not be created: {reason}", "関数 {function} を作成できませんでした: {reason}"},
 		text{"Fix the reason and create it again.", "理由を直して作り直してください。"}, ofStates},
 	{"function.image", "function", Fault, sees500,
-		text{"the image of the function {function} cannot be fetched: {reason}", "関数 {function} のイメージを取得できません: {reason}"},
+		text{
+			"the image of the function {function} cannot be fetched: {reason}",
+			"関数 {function} のイメージを取得できません: {reason}",
+		},
 		text{"Push the image again, or let Lambda read the repository.", "イメージを再度プッシュするか、リポジトリの読み取りを許可してください。"},
 		ofStates},
 	{"function.runtime-retired", "function", Note, "",
@@ -81,8 +84,10 @@ var inTheFunction = []Entry{
 		text{"the program of the function {function} may not be executed", "関数 {function} のプログラムに実行権限がありません"},
 		text{"chmod 755 bootstrap before it is zipped.", "zip にする前に chmod 755 bootstrap を実行してください。"}, ofRuntime},
 	{"code.dynamic-link", "code", Fault, sees500,
-		text{"the program of the function {function} needs a loader or a library that is missing in the runtime: {message}",
-			"関数 {function} のプログラムに必要なローダーやライブラリがランタイムにありません: {message}"},
+		text{
+			"the program of the function {function} needs a loader or a library that is missing in the runtime: {message}",
+			"関数 {function} のプログラムに必要なローダーやライブラリがランタイムにありません: {message}",
+		},
 		text{"Link it statically: CGO_ENABLED=0 go build.", "静的リンクにしてください: CGO_ENABLED=0 go build。"}, ofRuntime},
 	{"code.handler", "code", Fault, sees500,
 		text{
@@ -211,6 +216,12 @@ var inTheFunction = []Entry{
 			"関数 {function} の {action} は、ロール自身以外のポリシーで拒否されています: {by}"},
 		text{"Adding a right to the role does not help: the policy that denies must change.",
 			"ロールに権限を足しても解決しません。拒否しているポリシーを変更してください。"}, ofAccess},
+
+	{"role.logs", "role", Warning, "no log",
+		text{"the role {role} of the function {function} may not {action}, so nothing that it says is logged",
+			"関数 {function} のロール {role} に {action} の権限がなく、ログが記録されません"},
+		text{"Attach the policy AWSLambdaBasicExecutionRole to the role.",
+			"ロールに AWSLambdaBasicExecutionRole をアタッチしてください。"}, "Lambda developer guide, Execution role"},
 
 	{"table.missing", "table", Fault, sees500 + " or the app's own",
 		text{"the function {function} asks for a table that does not exist in its region",

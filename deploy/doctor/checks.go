@@ -33,7 +33,9 @@ var checks = []check{
 	{"response", "response", checkResponse},
 	{"role", "role", checkRole},
 	{"table", "table", checkTable},
+	{"logs-right", "role", checkRoleLogs},
 	{"app", "app", checkApp},
+	{"access", "logs", checkAccess},
 	{"logs", "logs", checkLogs},
 }
 

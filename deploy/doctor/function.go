@@ -116,7 +116,7 @@ func checkInvocation(v *view, r *result) {
 	case i.Error != nil && i.Error.Kind != Missing:
 		r.refused(i, p)
 	case i.Seen() && i.Value.Failed:
-		r.broken(i, p)
+		r.broken(i, p, Proved)
 	case i.Seen():
 		r.pass("pass.invocation", values{"function": i.Value.Function, "millis": i.Value.Millis})
 	case v.Asked.Method != "" && p != nil && p.invokes() && v.answer() != nil && v.answer().Status >= 500:
@@ -263,44 +263,4 @@ func checkApp(v *view, r *result) {
 		f.values["stage"] = v.stage.Name
 	}
 	r.find(f)
-}
-
-// checkLogs tells that the access log is off, where it would have told the cause.
-func checkLogs(v *view, r *result) {
-	hideFact(r, v.History, "would.history")
-	a := v.answer()
-	if v.stage == nil || a == nil || a.Status < 400 || a.From != FromGateway || slices.ContainsFunc(r.findings,
-		func(f Finding) bool { return f.Explains && f.Certainty == Proved }) {
-		return
-	}
-	log := v.stage.AccessLog
-	if log == nil || log.Destination == "" {
-		r.find(
-			found{
-				cause:  "logs.access-off",
-				values: values{"stage": v.stage.Name},
-				evidence: []Evidence{{v.Stages.Call,
-					v.Asked.API, "AccessLogSettings", "", ""}},
-			},
-		)
-		return
-	}
-	var lacks []string
-	for _, name := range []string{"integrationErrorMessage", "authorizer.error", "integration.requestId",
-		"integration.integrationStatus", "routeKey"} {
-		if !strings.Contains(log.Format, "$context."+name) {
-			lacks = append(lacks, "$context."+name)
-		}
-	}
-	if len(lacks) > 0 {
-		r.find(
-			found{
-				cause:  "logs.access-blind",
-				values: values{"stage": v.stage.Name, "lacks": strings.Join(lacks, ", ")},
-				evidence: []Evidence{
-					{v.Stages.Call, v.Asked.API, "AccessLogSettings.Format", log.Format, strings.Join(lacks, " ")},
-				},
-			},
-		)
-	}
 }

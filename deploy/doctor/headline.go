@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"example.com/portable-notes/deploy/call"
 )
 
 // reach is the index of the first link that lies in the function.
@@ -31,6 +33,38 @@ func (r *result) headline(d *Diagnosis) (lines []string) {
 	if a != nil && a.Status >= 400 {
 		lines = append(lines, r.logLine(d))
 	}
+	if d.Verdict.Cause == Unknown {
+		lines = append(lines, r.say("head.unknown", values{"summary": d.Verdict.Summary})+r.next(d))
+	}
+	return append(lines, r.remarks()...)
+}
+
+// next is what to do where nothing explains the answer.
+func (r *result) next(d *Diagnosis) string {
+	switch p := r.selected; {
+	case d.Answer == nil || d.Answer.Status < 500 || p == nil || !p.invokes():
+		return ""
+	case r.Invocation.Call == "" && !r.Asked.NoInvoke && !Safe(r.Asked.Method):
+		return " " + r.say("head.next.invoke", nil)
+	case d.Logs.Function != "":
+		return " " + r.say("head.next.log", values{"command": "aws logs tail " + call.Quote(d.Logs.Function) +
+			" --since 10m"})
+	}
+	return ""
+}
+
+// remarks tell where the facts are not those that were asked for.
+func (r *result) remarks() (lines []string) {
+	of := values{"removed": r.Asked.Removed, "added": r.Asked.Added, "instead": r.Asked.Instead, "api": r.Asked.API}
+	for _, remark := range []struct {
+		is  bool
+		key string
+	}{{r.Asked.Removed != "", "head.removed"}, {r.Asked.Added != "", "head.added"},
+		{r.Asked.Instead != "", "head.instead"}, {r.Asked.Interrupted, "head.interrupted"}} {
+		if remark.is {
+			lines = append(lines, r.say(remark.key, of))
+		}
+	}
 	return lines
 }
 
@@ -43,6 +77,8 @@ func (r *result) reached(d *Diagnosis) string {
 		return r.say("head.app-reached", nil)
 	case d.Answer.From != FromGateway:
 		return r.say("head.stop", nil)
+	case r.stopped():
+		return r.say("head.not-reached", nil)
 	}
 	for _, f := range d.Findings {
 		if f.Explains && f.Certainty == Proved && f.Level == Fault && slices.Index(links, f.Link) < reach {
@@ -94,14 +130,14 @@ func (v *view) history() *Past {
 
 // closing is the last line: how much was looked at.
 func (r *result) closing(d *Diagnosis) string {
-	faults := "close.faults"
-	if d.Faults() == 1 {
-		faults = "close.fault"
+	count := func(key string, n int) string {
+		if n == 1 {
+			return r.say("close.1-"+key, nil)
+		}
+		return r.say("close."+key+"s", values{"n": n})
 	}
 	done := []string{
-		r.say(faults, values{"faults": d.Faults()}),
-		r.say("close.checks", values{"checks": len(d.Lines)}),
-		r.say("close.calls", values{"calls": d.Calls}),
+		count("fault", d.Faults()), count("check", len(d.Lines)), count("call", d.Calls),
 		fmt.Sprintf("%.1f s", d.Seconds),
 	}
 	if d.Sent != "" {

@@ -53,11 +53,15 @@ func (r *result) integration(p *pair) *found {
 		f.evidence = []Evidence{{v.Integrations.Call, i.ID, "IntegrationMethod", i.Method, "POST"}}
 		f.fix = []Fix{r.aws(true, "fix.method", nil, &apigatewayv2.UpdateIntegrationInput{ApiId: &v.Asked.API,
 			IntegrationId: &i.ID, IntegrationMethod: aws.String("POST")})}
+	case p.target.Region != v.Asked.Region && p.target.Region != "" && v.answered(p):
+		return nil // it answers
 	case p.target.Region != v.Asked.Region && p.target.Region != "":
 		f.cause, f.certainty = "integration.elsewhere", Likely
 	case v.api.Account != "" && p.target.Account != v.api.Account:
 		r.otherAccount(p)
 		return nil
+	case p.function != nil && p.function.Configuration.Missing() && p.stale && r.explained("stage"):
+		return nil // it would be gone with a deployment
 	case p.function != nil && p.function.Configuration.Missing():
 		r.missingFunction(p, f)
 	case p.stage == v.stage && r.timedOut(p):
@@ -76,6 +80,12 @@ func (r *result) integration(p *pair) *found {
 		return nil
 	}
 	return f
+}
+
+// answered reports whether the function of a route answered the request.
+func (v *view) answered(p *pair) bool {
+	a := v.answer()
+	return p == v.selected && a != nil && a.From == FromApp
 }
 
 // stageVariable is a variable of the stage in a URI.

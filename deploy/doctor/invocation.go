@@ -39,13 +39,18 @@ var errorKinds = []struct{ kind, message, cause string }{
 var variable = regexp.MustCompile(`^'?([A-Z][A-Z0-9_]{2,})'?$`)
 
 // broken tells of the function's own error.
-func (r *result) broken(i Fact[Invocation], p *pair) {
+func (r *result) broken(i Fact[Invocation], p *pair, sure Certainty) {
 	e := *i.Value
 	if r.elsewhere(e) {
 		return
 	}
-	f := found{pairs: r.alike(p), explains: r.explains(p, 500, 503), values: values{"function": e.Function,
-		"type": e.Type, "message": e.Message, "trace": e.Trace, "millis": e.Millis}}
+	f := found{
+		pairs:     r.alike(p),
+		explains:  r.explains(p, 500, 503),
+		certainty: sure,
+		values: values{"function": e.Function,
+			"type": e.Type, "message": e.Message, "trace": e.Trace, "millis": e.Millis},
+	}
 	for _, kind := range errorKinds {
 		if strings.HasPrefix(e.Type, kind.kind) && strings.Contains(e.Message, kind.message) {
 			f.cause = kind.cause

@@ -141,7 +141,11 @@ var moreSituations = []situation{
 	}, "+iam.unsigned"},
 	{"a signed request", func(c *Case) {
 		c.answers(403, "Forbidden")
-		(*c.Routes.Value)[0].Authorization, c.Asked.Headers = "AWS_IAM", []string{"authorization"}
+		(*c.Routes.Value)[0].Authorization, c.Asked.Signed = "AWS_IAM", "us-east-1/execute-api"
+	}, "+iam.denied"},
+	{"a request that is signed for another service", func(c *Case) {
+		c.answers(403, "Forbidden")
+		(*c.Routes.Value)[0].Authorization, c.Asked.Signed = "AWS_IAM", "us-east-1/lambda"
 	}, "+iam.denied"},
 
 	{"no CORS at all", func(c *Case) { c.page("") }, "+cors.off"},
@@ -326,7 +330,11 @@ var moreSituations = []situation{
 		c.fails("KeyError", "'path'")
 		c.Invocation.Value.Trace = "event['path']"
 	}, "+integration.payload-format"},
-	{"a token that does not expire", func(c *Case) { t := good(); t.Expires = 0; c.jwtRoute(401, t) }, "+jwt.expired"},
+	{
+		"a token that does not expire",
+		func(c *Case) { t := good(); t.Expires = 0; c.jwtRoute(401, t) },
+		"+jwt.expired",
+	},
 	{"an API without stages", func(c *Case) {
 		*c.Stages.Value = []Stage{}
 		c.asks("GET", "/notes")
@@ -339,7 +347,13 @@ var moreSituations = []situation{
 	}, "+permission.mangled-arn"},
 	{"no policy, and others that may not be read", func(c *Case) {
 		blank(c)
-		c.function().Policy = lost[policy.Document]("lambda:GetPolicy", "notes", Missing, "ResourceNotFoundException", "")
+		c.function().Policy = lost[policy.Document](
+			"lambda:GetPolicy",
+			"notes",
+			Missing,
+			"ResourceNotFoundException",
+			"",
+		)
 		c.function().Elsewhere = []Named[policy.Document]{{"notes:live", lost[policy.Document]("lambda:GetPolicy",
 			"notes:live", Denied, "AccessDeniedException", "")}}
 	}, "+permission.none?"},

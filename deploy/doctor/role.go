@@ -35,6 +35,15 @@ func (v *view) said() (all []Evidence) {
 	return all
 }
 
+// ofLines is how sure it is that what the function said is about the request: lines of a log that no id joins to the
+// request are joined to it by their time alone.
+func (v *view) ofLines() Certainty {
+	if v.Invocation.Value == nil && !v.Joined {
+		return Likely
+	}
+	return Proved
+}
+
 // fails reports whether the client saw an error of the server's, by API Gateway or by the app.
 func (v *view) fails() bool {
 	a := v.answer()
@@ -64,9 +73,7 @@ func checkRole(v *view, r *result) {
 		default:
 			r.lacks(&f, action, resource)
 		}
-		if v.Invocation.Value == nil {
-			f.certainty = Likely // the line is joined to the request by its time alone
-		}
+		f.certainty = v.ofLines()
 		r.find(f)
 		return
 	}
@@ -146,44 +153,8 @@ func checkTable(v *view, r *result) {
 				}
 				f.values["variables"] = names(local, func(v Variable) string { return v.Name })
 			}
-			if v.Invocation.Value == nil {
-				f.certainty = Likely
-			}
+			f.certainty = v.ofLines()
 			r.find(f)
-			return
-		}
-	}
-}
-
-// logged are the forms in which an error stands in a log, with its type and its message.
-var logged = []*regexp.Regexp{
-	regexp.MustCompile(`^\[ERROR\] ([A-Za-z_.]+): (.*?)(?: Traceback.*)?$`),
-	regexp.MustCompile(`"errorType":"([^"]+)","errorMessage":"([^"]*)"`),
-	regexp.MustCompile(`()(Task timed out after [0-9.]+ seconds)`),
-	regexp.MustCompile(`RequestId: \S+ Error: (Runtime exited)(.*)`),
-	regexp.MustCompile(`^(?:\S+ ){0,3}ERROR (?:Uncaught Exception |Invoke Error )?\{?"?([A-Za-z]+Error): (.*)$`),
-}
-
-// checkLines judges the function's error by its log, where it was not invoked.
-func checkLines(v *view, r *result) {
-	p := v.selected
-	if p == nil || v.Invocation.Call != "" || !v.failed(500, 503) || r.explained("permission", "integration") {
-		return
-	}
-	if hideFact(r, v.Lines, "would.lines") {
-		return
-	}
-	for _, line := range v.Lines.Or() {
-		for _, form := range logged {
-			m := form.FindStringSubmatch(line)
-			if m == nil {
-				continue
-			}
-			e := Invocation{Function: p.named(), Failed: true, Type: m[1], Message: m[2], Log: []string{line}}
-			if m[1] == "Runtime exited" {
-				e.Type, e.Message = "Runtime.ExitError", m[1]+m[2]
-			}
-			r.broken(Fact[Invocation]{Call: v.Lines.Call, Of: v.Lines.Of, Value: &e}, p)
 			return
 		}
 	}

@@ -17,6 +17,7 @@ type pair struct {
 	target      gateway.Target
 	wrong       error     // why the integration's URI names no function; nil where it does
 	function    *Function // nil where there is none to look at
+	stale       bool      // the stage serves something else for the route than the API has now
 }
 
 func (p *pair) name() StageRoute { return StageRoute{p.stage.Name, p.route.Key} }
@@ -54,12 +55,9 @@ func look(c Case) *view {
 			continue
 		}
 		deployed := named(c.Deployed, stage.Name)
-		for j := range routes {
-			if _, there := deployed.Or().Routes[routes[j].Key]; deployed.Seen() && !there {
-				continue // it is not deployed to this stage
-			}
-			if c.Asked.Route == "" || c.Asked.Route == routes[j].Key {
-				v.pairs = append(v.pairs, v.pair(stage, &routes[j]))
+		for _, route := range served(routes, deployed.Value) {
+			if c.Asked.Route == "" || c.Asked.Route == route.Key {
+				v.pairs = append(v.pairs, v.pair(stage, route, deployed.Value))
 			}
 		}
 	}
@@ -67,19 +65,62 @@ func look(c Case) *view {
 	return v
 }
 
+// served are the routes that a stage serves: those of what was deployed to it, where this is known.
+func served(routes []Route, deployed *Definition) (all []*Route) {
+	for i := range routes {
+		if deployed == nil {
+			all = append(all, &routes[i])
+		} else if _, there := deployed.Routes[routes[i].Key]; there {
+			all = append(all, &routes[i])
+		}
+	}
+	if deployed == nil {
+		return all
+	}
+	for _, key := range sortedKeys(deployed.Routes) {
+		if !slices.ContainsFunc(routes, func(r Route) bool { return r.Key == key }) {
+			all = append(all, &Route{Key: key, Target: "integrations/?"}) // which was deleted since then
+		}
+	}
+	return all
+}
+
 // pair follows a route to what it leads to.
-func (v *view) pair(stage *Stage, route *Route) *pair {
+func (v *view) pair(stage *Stage, route *Route, deployed *Definition) *pair {
 	p := &pair{stage: stage, route: route}
 	id, _ := strings.CutPrefix(route.Target, "integrations/")
 	integrations := v.Integrations.Or()
 	if i := slices.IndexFunc(integrations, func(i Integration) bool { return i.ID == id }); i >= 0 {
 		p.integration = &integrations[i]
 	}
+	if deployed != nil && v.Latest.Seen() && deployed.Routes[route.Key] != v.Latest.Value.Routes[route.Key] {
+		p.asDeployed(deployed.Leads[route.Key], v.Latest.Value.Leads[route.Key])
+	}
 	if p.invokes() {
 		p.target, p.wrong = gateway.ParseURI(p.integration.URI, stage.Variables)
 		p.function = v.function(p.target)
 	}
 	return p
+}
+
+// asDeployed sets what the stage serves for a route, where the API has something else for it now.
+func (p *pair) asDeployed(was, now Lead) {
+	p.stale = true
+	if was.Integration != nil {
+		integration := *was.Integration
+		if integration.ID = "?"; p.integration != nil {
+			integration.ID = p.integration.ID
+		}
+		p.integration = &integration
+	}
+	if was.Access != now.Access {
+		route := *p.route
+		route.Authorization, route.Authorizer, route.Scopes = "", "", nil
+		if was.Access != "" {
+			route.Authorization = "?"
+		}
+		p.route = &route
+	}
 }
 
 // function is what is known of a function; nil where it was not looked at.
@@ -181,7 +222,8 @@ func (v *view) byApp(a Answer) bool {
 		return i.Shape.Status == a.Status && i.Shape.Body == a.Body
 	}
 	p := v.selected
-	if p == nil || p.integration == nil || p.stage.Deployment == "" || v.Asked.Preflight != "" || v.API.Or().Disabled {
+	if p == nil || p.integration == nil || p.stage.Deployment == "" || v.Asked.Preflight != "" ||
+		v.API.Or().Disabled {
 		return false
 	}
 	open := p.route.Authorization == "" || p.route.Authorization == "NONE"

@@ -1,6 +1,8 @@
 package facts
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,7 +23,12 @@ type Ask struct {
 	Follow  bool // redirects
 	// Insecure is set for a server whose certificate is not checked, as by curl -k.
 	Insecure bool
-	Changed  []string // what was taken away from the URL as it was pasted
+	// Signer signs the request, as curl --aws-sigv4; nil for a request that is sent as it is.
+	Signer      *Signer
+	Resolve     map[string]string // addresses to connect to instead, by HOST:PORT
+	Authorities *x509.CertPool    // that the server's certificate is checked with; nil for those of the system
+	Certificate *tls.Certificate  // the client's own; nil for none
+	Changed     Changes           // of the URL as it was pasted
 
 	API, Region  string // "" for those of the URL
 	Stage, Route string // "" for the URL's, or all
@@ -31,6 +38,9 @@ type Ask struct {
 	Timeout      time.Duration
 	Program      string // how this program was run
 }
+
+// Signer signs a request with a key of AWS ("AWS Signature Version 4 for API requests").
+type Signer struct{ Key, Secret, Region, Service string }
 
 // Check tells of what contradicts itself.
 func (a Ask) Check() error {
@@ -53,9 +63,13 @@ func (a Ask) Check() error {
 // ErrURL is a URL that cannot be asked.
 var ErrURL = errors.New("this is no URL of an HTTP API")
 
+// Changes are what was changed of a URL as it was pasted: the characters that were taken away, and what was put before
+// it.
+type Changes struct{ Removed, Added string }
+
 // ParseURL reads a URL as people paste it: with quotes, spaces or the <> of a placeholder around it, which it takes
 // away and tells.
-func ParseURL(pasted string) (u *url.URL, changed []string, err error) {
+func ParseURL(pasted string) (u *url.URL, changed Changes, err error) {
 	text := strings.TrimSpace(pasted)
 	text = strings.Trim(text, "\"'`“”‘’")
 	text = strings.TrimSuffix(strings.TrimPrefix(text, "<"), ">")
@@ -63,17 +77,18 @@ func ParseURL(pasted string) (u *url.URL, changed []string, err error) {
 		text = inner
 	}
 	if text != pasted {
-		changed = []string{fmt.Sprintf("taken away from the URL: %q", removed(pasted, text))}
+		changed.Removed = removed(strings.TrimSpace(pasted), text)
 	}
 	if !strings.Contains(text, "://") && strings.Contains(text, ".") {
-		text, changed = "https://"+text, append(changed, "added to the URL: https://")
+		changed.Added = "https://"
+		text = changed.Added + text
 	}
 	u, err = url.Parse(text)
 	switch {
 	case err != nil:
-		return nil, nil, fmt.Errorf("%w: %q cannot be read", ErrURL, pasted)
+		return nil, Changes{}, fmt.Errorf("%w: %q cannot be read", ErrURL, pasted)
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return nil, nil, fmt.Errorf("%w: %q; it must begin with https://", ErrURL, pasted)
+		return nil, Changes{}, fmt.Errorf("%w: %q; it must begin with https://", ErrURL, pasted)
 	}
 	if u.Path == "" {
 		u.Path = "/"
@@ -127,10 +142,21 @@ func locate(u *url.URL) (api, region, path string) {
 	return "", "", u.EscapedPath()
 }
 
+// credentialScope is what a signature is for: the region and the service ("AWS Signature Version 4 for API requests").
+var credentialScope = regexp.MustCompile(`^AWS4-HMAC-SHA256 .*Credential=[^/]+/\d{8}/([^/]+/[^/]+)/aws4_request`)
+
+// signedFor is the region and the service that the signature of a header is for; "" for a header without one.
+func signedFor(header string) string {
+	if m := credentialScope.FindStringSubmatch(header); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
 // asked is what can be shared of a request: without user, query and values.
 func (a Ask) asked() doctor.Asked {
 	out := doctor.Asked{Method: a.Method, API: a.API, Region: a.Region, Stage: a.Stage, Route: a.Route,
-		NoSend: a.NoSend, NoInvoke: a.NoInvoke, Changed: a.Changed}
+		NoSend: a.NoSend, NoInvoke: a.NoInvoke, Removed: a.Changed.Removed, Added: a.Changed.Added}
 	if a.URL == nil {
 		return out
 	}
@@ -149,6 +175,10 @@ func (a Ask) asked() doctor.Asked {
 	}
 	for name := range a.Headers {
 		out.Headers = append(out.Headers, strings.ToLower(name))
+	}
+	out.Signed = signedFor(a.Headers.Get("Authorization"))
+	if s := a.Signer; s != nil {
+		out.Headers, out.Signed = append(out.Headers, "authorization"), s.Region+"/"+s.Service
 	}
 	out.Origin = a.Headers.Get("Origin")
 	if a.Method == http.MethodOptions {

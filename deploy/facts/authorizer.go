@@ -75,6 +75,11 @@ func (g *gatherer) token(sources []string) *doctor.Token {
 				t.Elsewhere = "$request.header." + name
 			}
 		}
+		for _, name := range sortedKeys(g.ask.URL.Query()) {
+			if t.Elsewhere == "" && strings.HasPrefix(g.ask.URL.Query().Get(name), "eyJ") {
+				t.Elsewhere = "$request.querystring." + name
+			}
+		}
 		return t
 	}
 	parts := strings.Split(strings.TrimPrefix(strings.TrimPrefix(given, "Bearer "), "bearer "), ".")
@@ -176,13 +181,17 @@ func (g *gatherer) askAuthorizer(d doctor.Diagnosis, a doctor.Authorizer) {
 		panic(err) // of texts
 	}
 	began := time.Now()
-	g.c.AuthorizerInvocation = fact(g, &lambda.InvokeInput{FunctionName: &t.Function, Qualifier: optional(t.Qualifier),
-		Payload: payload, LogType: types.LogTypeTail}, nameOf(t.Function, t.Qualifier),
+	g.c.AuthorizerInvocation = fact(
+		g,
+		&lambda.InvokeInput{FunctionName: &t.Function, Qualifier: optional(t.Qualifier),
+			Payload: payload, LogType: types.LogTypeTail},
+		nameOf(t.Function, t.Qualifier),
 		func(answer any) (doctor.Invocation, error) {
 			i, err := invocation(answer)
 			i.Shape = doctor.Shape{Decision: decision(answer, a)}
 			return i, err
-		})
+		},
+	)
 	if i := g.c.AuthorizerInvocation.Value; i != nil {
 		i.Function, i.Millis = nameOf(t.Function, t.Qualifier), int(time.Since(began).Milliseconds())
 	}

@@ -1,13 +1,20 @@
 package facts
 
 import (
+	"bytes"
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"mime/multipart"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,6 +28,8 @@ type curl struct {
 	data, raw, binary, encoded, json, form        *[]string
 	headers                                       *[]string
 	get, head, follow, insecure                   *bool
+	sign, cert, key, authority                    *string
+	resolve                                       *[]string
 }
 
 func newCurl() *curl {
@@ -35,7 +44,9 @@ func newCurl() *curl {
 		json: set.StringArray("json", nil, ""), form: set.StringArrayP("form", "F", nil, ""),
 		headers: set.StringArrayP("header", "H", nil, ""), get: set.BoolP("get", "G", false, ""),
 		head: set.BoolP("head", "I", false, ""), follow: set.BoolP("location", "L", false, ""),
-		insecure: set.BoolP("insecure", "k", false, ""),
+		insecure: set.BoolP("insecure", "k", false, ""), sign: set.String("aws-sigv4", "", ""),
+		cert: set.StringP("cert", "E", "", ""), key: set.String("key", "", ""),
+		authority: set.String("cacert", "", ""), resolve: set.StringArray("resolve", nil, ""),
 	}
 	for _, ignored := range []struct{ name, short string }{
 		{"include", "i"}, {"verbose", "v"}, {"silent", "s"}, {"show-error", "S"}, {"fail", "f"}, {"compressed", ""},
@@ -79,6 +90,9 @@ func (a *Ask) Curl(words []string) error {
 	if err := c.readBody(a); err != nil {
 		return err
 	}
+	if err := c.readConnection(a); err != nil {
+		return err
+	}
 	switch {
 	case *c.method != "":
 		a.Method = strings.ToUpper(*c.method)
@@ -100,12 +114,13 @@ func (c *curl) readHeaders(a *Ask) error {
 		}
 		a.Headers.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
+	a.Headers.Del("Accept-Encoding") // so that the answer can be read
 	for name, value := range map[string]string{"User-Agent": *c.agent, "Referer": *c.referrer, "Cookie": *c.cookie} {
 		if value != "" {
 			a.Headers.Set(name, value)
 		}
 	}
-	if *c.user != "" {
+	if *c.user != "" && *c.sign == "" {
 		a.Headers.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(*c.user)))
 	}
 	return nil
@@ -114,9 +129,7 @@ func (c *curl) readHeaders(a *Ask) error {
 // readBody reads what is to be sent: the data, joined as curl does.
 func (c *curl) readBody(a *Ask) error {
 	if len(*c.form) > 0 {
-		return errors.New(
-			"a form with -F is not sent: write its body with --data-binary and its Content-Type with -H",
-		)
+		return c.readForm(a)
 	}
 	var parts []string
 	kind := "application/x-www-form-urlencoded"
@@ -165,6 +178,89 @@ func (c *curl) readBody(a *Ask) error {
 	if a.Headers.Get("Content-Type") == "" {
 		a.Headers.Set("Content-Type", kind)
 	}
+	return nil
+}
+
+// readForm reads a form, whose fields may be files (RFC 7578).
+func (c *curl) readForm(a *Ask) error {
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	for _, field := range *c.form {
+		name, value, ok := strings.Cut(field, "=")
+		if !ok {
+			return fmt.Errorf("the field %q of the form has no value: -F name=value", field)
+		}
+		value, _, _ = strings.Cut(value, ";type=")
+		into, err := w.CreateFormField(name)
+		if file, ok := strings.CutPrefix(value, "@"); ok && err == nil {
+			into, err = w.CreateFormFile(name, filepath.Base(file))
+		}
+		if file := strings.TrimLeft(value, "@<"); err == nil && file != value {
+			var content []byte
+			content, err = os.ReadFile(file) // #nosec G304 -- that the user names
+			value = string(content)
+		}
+		if err == nil {
+			_, err = io.WriteString(into, value)
+		}
+		if err != nil {
+			return fmt.Errorf("the form cannot be sent: %w", err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	a.Body = body.Bytes()
+	a.Headers.Set("Content-Type", w.FormDataContentType())
+	return nil
+}
+
+// readConnection reads how the request is signed, and how the connection is made.
+func (c *curl) readConnection(a *Ask) error {
+	if *c.sign != "" {
+		parts := strings.Split(*c.sign, ":") // aws:amz:REGION:SERVICE, of which curl guesses the last two
+		key, secret, ok := strings.Cut(*c.user, ":")
+		if !ok {
+			return errors.New("--aws-sigv4 signs with the key and the secret of --user KEY:SECRET, which is missing")
+		}
+		_, region, _ := locate(a.URL)
+		a.Signer = &Signer{Key: key, Secret: secret, Region: region, Service: "execute-api"}
+		if len(parts) > 2 && parts[2] != "" {
+			a.Signer.Region = parts[2]
+		}
+		if len(parts) > 3 && parts[3] != "" {
+			a.Signer.Service = parts[3]
+		}
+	}
+	for _, one := range *c.resolve {
+		host, address, ok := strings.Cut(strings.TrimPrefix(one, "+"), ":")
+		port, address, more := strings.Cut(address, ":")
+		if !ok || !more || address == "" {
+			return fmt.Errorf("--resolve %q must be HOST:PORT:ADDRESS", one)
+		}
+		if a.Resolve == nil {
+			a.Resolve = map[string]string{}
+		}
+		a.Resolve[net.JoinHostPort(host, port)] = net.JoinHostPort(strings.Trim(address, "[]"), port)
+	}
+	if *c.authority != "" {
+		text, err := os.ReadFile(*c.authority)
+		a.Authorities = x509.NewCertPool()
+		if err == nil && !a.Authorities.AppendCertsFromPEM(text) {
+			err = errors.New("it has no certificate in PEM")
+		}
+		if err != nil {
+			return fmt.Errorf("--cacert %s cannot be read: %w", *c.authority, err)
+		}
+	}
+	if *c.cert == "" {
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(*c.cert, cmp.Or(*c.key, *c.cert))
+	if err != nil {
+		return fmt.Errorf("--cert %s and its --key must be PEM files without a password: %w", *c.cert, err)
+	}
+	a.Certificate = &pair
 	return nil
 }
 

@@ -1,9 +1,6 @@
 package facts
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -59,48 +56,3 @@ func configuration(answer any) (c doctor.Configuration, err error) {
 }
 
 func isLoopback(value string) bool { return cloud.IsLocal(&value) }
-
-// definition reads an export: of each route a digest of what it leads to and who may use it.
-func definition(answer any) (d doctor.Definition, err error) {
-	var encoded []byte
-	if err = cloud.Decode(cloud.Search("Body", answer), &encoded); err != nil {
-		return d, err
-	}
-	var body struct {
-		Paths      map[string]map[string]json.RawMessage
-		Components json.RawMessage
-		CORS       json.RawMessage `json:"x-amazon-apigateway-cors"`
-	}
-	if err = json.Unmarshal(encoded, &body); err != nil {
-		return d, err
-	}
-	d.Routes = map[string]string{}
-	for path, methods := range body.Paths {
-		for method, route := range methods {
-			key := strings.ToUpper(method) + " " + path
-			if method == "x-amazon-apigateway-any-method" {
-				key = "ANY " + path
-			}
-			if path == "/$default" {
-				key = "$default"
-			}
-			d.Routes[key] = digest(route, body.Components)
-		}
-	}
-	if len(body.CORS) > 0 {
-		d.CORS = digest(body.CORS)
-	}
-	return d, nil
-}
-
-// digest is a short name for some JSON: the same for the same.
-func digest(all ...json.RawMessage) string {
-	hash := sha256.New()
-	for _, one := range all {
-		var value any
-		_ = json.Unmarshal(one, &value) // it was read before
-		canonical, _ := json.Marshal(value)
-		_, _ = hash.Write(canonical)
-	}
-	return hex.EncodeToString(hash.Sum(nil)[:6])
-}

@@ -2,7 +2,6 @@ package facts
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net"
 	"reflect"
@@ -20,7 +19,6 @@ import (
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/doctor"
 	"example.com/portable-notes/deploy/gateway"
-	"example.com/portable-notes/deploy/policy"
 )
 
 // gatherer reads the facts of one case. What it reads it reads concurrently.
@@ -57,6 +55,7 @@ func Gather(ctx context.Context, c *cloud.Cloud, ask Ask) doctor.Case {
 	began := time.Now()
 	g.domain()
 	g.first()
+	g.deployed()
 	g.second()
 	g.third()
 	g.reduce()
@@ -67,7 +66,10 @@ func Gather(ctx context.Context, c *cloud.Cloud, ask Ask) doctor.Case {
 // domain looks up the custom domain of a URL that tells no API, and what it maps the path to.
 func (g *gatherer) domain() {
 	c := &g.c
-	if c.Asked.API != "" || g.ask.URL == nil {
+	if g.ask.URL == nil {
+		return
+	}
+	if api, _, _ := locate(g.ask.URL); api != "" {
 		return
 	}
 	name, path := domainOf(g.ask.URL)
@@ -83,6 +85,9 @@ func (g *gatherer) domain() {
 	c.Domain.Value.Mappings = mappings.Or()
 	c.Asked.Domain, c.Asked.Path = name, path
 	if m, rest, ok := c.Domain.Value.Map(path); ok {
+		if c.Asked.API != "" && c.Asked.API != m.API {
+			c.Asked.Instead = c.Asked.API
+		}
 		c.Asked.API, c.Asked.Stage, c.Asked.Path = m.API, m.Stage, rest
 	}
 }
@@ -132,21 +137,10 @@ func (g *gatherer) first() {
 	together(todo...)
 }
 
-// second reads what the API leads to: its functions, and the definitions that its stages serve.
-func (g *gatherer) second() {
+// deployed reads what stages serve that may not serve the latest definition, and this.
+func (g *gatherer) deployed() {
 	c, id := &g.c, &g.c.Asked.API
 	var todo []func()
-	for _, t := range g.targets() {
-		c.Functions = append(c.Functions, doctor.Function{Target: t})
-	}
-	for i := range c.Functions {
-		f := &c.Functions[i]
-		todo = append(todo, func() {
-			if g.function(f); g.ask.URL == nil { // no invocation will tell
-				g.code(f)
-			}
-		})
-	}
 	for _, s := range c.Stages.Or() {
 		if !s.AutoDeploy && s.Deployment != "" || strings.Contains(strings.ToLower(s.Failed), "fail") {
 			c.Deployed = append(c.Deployed, doctor.Named[doctor.Definition]{Name: s.Name})
@@ -159,6 +153,27 @@ func (g *gatherer) second() {
 	for i := range c.Deployed {
 		one := &c.Deployed[i]
 		todo = append(todo, func() { one.Fact = export(&one.Name, *id+" "+one.Name) })
+	}
+	if c.Deployed != nil {
+		todo = append(todo, func() { c.Latest = export(nil, *id) })
+	}
+	together(todo...)
+}
+
+// second reads what the API leads to: its functions, and the roles that its integrations name.
+func (g *gatherer) second() {
+	c := &g.c
+	var todo []func()
+	for _, t := range g.targets() {
+		c.Functions = append(c.Functions, doctor.Function{Target: t})
+	}
+	for i := range c.Functions {
+		f := &c.Functions[i]
+		todo = append(todo, func() {
+			if g.function(f); g.ask.URL == nil { // no invocation will tell
+				g.code(f)
+			}
+		})
 	}
 	for _, i := range c.Integrations.Or() {
 		if strings.Contains(i.Credentials, ":role/") && !strings.Contains(i.Credentials, "$") &&
@@ -173,9 +188,6 @@ func (g *gatherer) second() {
 		one := &c.Callers[i]
 		todo = append(todo, func() { one.Fact = g.role(one.Name) })
 	}
-	if c.Deployed != nil {
-		todo = append(todo, func() { c.Latest = export(nil, *id) })
-	}
 	together(todo...)
 	g.otherAPIs()
 }
@@ -185,8 +197,12 @@ func (g *gatherer) third() {
 	d := doctor.Judge(g.c, doctor.English)
 	g.history(d)
 	g.authorize(d)
-	stopped := slices.ContainsFunc(doctor.Judge(g.c, doctor.English).Findings, func(f doctor.Finding) bool {
-		return f.Explains && f.Level == doctor.Fault && f.Link == "authorizer"
+	if g.hasOwnLog(d) { // which may tell without an invocation
+		g.logs(doctor.Judge(g.c, doctor.English))
+	}
+	found := doctor.Judge(g.c, doctor.English).Findings
+	stopped := slices.ContainsFunc(found, func(f doctor.Finding) bool {
+		return f.Explains && f.Level == doctor.Fault && (f.Link == "authorizer" || g.c.Joined && f.Link == "code")
 	})
 	if a := d.Answer; a != nil && a.From == doctor.FromGateway && a.Status >= 500 && d.Target.Function != "" {
 		together(
@@ -202,7 +218,16 @@ func (g *gatherer) third() {
 			},
 		)
 	}
+	if g.c.Invocation.Call == "" || d.Answer != nil && d.Answer.From == doctor.FromApp {
+		g.logs(doctor.Judge(g.c, doctor.English))
+	}
 	g.rights(doctor.Judge(g.c, doctor.English))
+}
+
+// hasOwnLog reports whether the access log tells which lines of the function's log are those of the request.
+func (g *gatherer) hasOwnLog(d doctor.Diagnosis) bool {
+	stage, ok := find(g.c.Stages.Or(), func(s doctor.Stage) bool { return s.Name == d.Target.Stage })
+	return ok && stage.AccessLog != nil && strings.Contains(stage.AccessLog.Format, "$context.integration.requestId")
 }
 
 // target is the function that a diagnosis is about; nil for none.
@@ -218,7 +243,7 @@ func (g *gatherer) target(d doctor.Diagnosis) *doctor.Function {
 // targets are the functions that the API is integrated with or authorized by, each with its qualifier.
 func (g *gatherer) targets() (all []gateway.Target) {
 	for _, s := range g.c.Stages.Or() {
-		for _, i := range g.c.Integrations.Or() {
+		for _, i := range g.integrations(s.Name) {
 			if !strings.EqualFold(i.Type, "AWS_PROXY") || i.Subtype != "" {
 				continue
 			}
@@ -238,121 +263,20 @@ func (g *gatherer) targets() (all []gateway.Target) {
 	return all
 }
 
-// function reads a function: its configuration, and the policies that may let API Gateway in.
-func (g *gatherer) function(f *doctor.Function) {
-	t := f.Target
-	if caller := g.c.Caller.Or(); caller.Account != "" && t.Account != caller.Account ||
-		t.Region != g.c.Asked.Region {
-		return
-	}
-	qualifier := optional(t.Qualifier)
-	together(
-		func() {
-			of := nameOf(t.Function, t.Qualifier)
-			f.Configuration = fact(g, &lambda.GetFunctionInput{FunctionName: &t.Function, Qualifier: qualifier}, of,
-				func(answer any) (doctor.Configuration, error) { return g.configuration(of, answer) })
-		},
-		func() {
-			if t.Qualifier != "$LATEST" { // which can have no policy
-				f.Policy = g.policy(t.Function, t.Qualifier)
-			}
-		},
-		func() {
-			f.Aliases = fact(g, &lambda.ListAliasesInput{FunctionName: &t.Function}, t.Function, aliases)
-		},
-	)
-	if f.Configuration.Missing() && t.Qualifier != "" {
-		f.Bare = fact(g, &lambda.GetFunctionInput{FunctionName: &t.Function}, t.Function, configuration)
-	}
-	if g.granted(f.Policy.Or()) || !f.Configuration.Seen() {
-		return
-	}
-	others := []string{""}
-	for _, a := range f.Aliases.Or() {
-		others = append(others, a.Name)
-	}
-	for _, other := range others[:min(len(others), 4)] {
-		if other != t.Qualifier {
-			f.Elsewhere = append(f.Elsewhere, doctor.Named[policy.Document]{Name: nameOf(t.Function, other),
-				Fact: g.policy(t.Function, other)})
+// integrations are those that the API has, and those that a stage still serves.
+func (g *gatherer) integrations(stage string) []doctor.Integration {
+	all := slices.Clone(g.c.Integrations.Or())
+	for _, d := range g.c.Deployed {
+		if d.Name != stage {
+			continue
 		}
-	}
-}
-
-// granted reports whether a policy has a statement that may be for this API.
-func (g *gatherer) granted(d policy.Document) bool {
-	text, err := json.Marshal(d)
-	return err == nil && strings.Contains(string(text), ":"+g.c.Asked.API+"/")
-}
-
-func (g *gatherer) policy(function, qualifier string) doctor.Fact[policy.Document] {
-	return fact(g, &lambda.GetPolicyInput{FunctionName: &function, Qualifier: optional(qualifier)},
-		nameOf(function, qualifier), func(answer any) (policy.Document, error) {
-			text, _ := cloud.Search("Policy", answer).(string)
-			return policy.Parse([]byte(text))
-		})
-}
-
-// otherAPIs asks whether the APIs that statements name still exist.
-func (g *gatherer) otherAPIs() {
-	c := &g.c
-	for _, f := range c.Functions {
-		for _, s := range f.Policy.Or().Statement {
-			for _, operator := range sortedKeys(s.Condition) {
-				for _, key := range sortedKeys(s.Condition[operator]) {
-					if !strings.EqualFold(key, "AWS:SourceArn") {
-						continue
-					}
-					for _, arn := range s.Condition[operator][key] {
-						g.otherAPI(arn)
-					}
-				}
+		for _, key := range sortedKeys(d.Fact.Or().Leads) {
+			if i := d.Fact.Or().Leads[key].Integration; i != nil {
+				all = append(all, *i)
 			}
 		}
 	}
-	slices.SortFunc(c.OtherAPIs, func(a, b doctor.Named[doctor.API]) int { return strings.Compare(a.Name, b.Name) })
-	var todo []func()
-	for i := range c.OtherAPIs {
-		one := &c.OtherAPIs[i]
-		_, id, _ := strings.Cut(one.Name, " ")
-		todo = append(todo, func() { one.Fact = g.lookUp(id) })
-	}
-	if c.API.Missing() {
-		todo = append(todo, func() { c.REST = g.rest(c.Asked.API) })
-	}
-	together(todo...)
-}
-
-// maxOther is the most other APIs that are looked up.
-const maxOther = 3
-
-func (g *gatherer) otherAPI(arn string) {
-	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) != 6 || parts[2] != "execute-api" || parts[3] != g.c.Asked.Region ||
-		parts[4] != g.c.Caller.Or().Account {
-		return
-	}
-	id, _, _ := strings.Cut(parts[5], "/")
-	name := parts[3] + " " + id
-	if id == g.c.Asked.API || id == "" || strings.ContainsAny(id, "*?$") || len(g.c.OtherAPIs) == maxOther ||
-		slices.ContainsFunc(g.c.OtherAPIs, func(o doctor.Named[doctor.API]) bool { return o.Name == name }) {
-		return
-	}
-	g.c.OtherAPIs = append(g.c.OtherAPIs, doctor.Named[doctor.API]{Name: name})
-}
-
-// lookUp asks for an API of any kind.
-func (g *gatherer) lookUp(id string) doctor.Fact[doctor.API] {
-	f := ask[doctor.API](g, &apigatewayv2.GetApiInput{ApiId: &id}, id, "")
-	if rest := (doctor.Fact[doctor.RESTAPI]{}); f.Missing() {
-		if rest = g.rest(id); !rest.Missing() { // it is one, or that is not known
-			f.Error = rest.Error
-			if rest.Seen() {
-				f.Value, f.Error = &doctor.API{ID: id, Name: rest.Value.Name, Protocol: "REST"}, nil
-			}
-		}
-	}
-	return f
+	return all
 }
 
 // ask reads what an expression finds in the answer of a call.

@@ -10,7 +10,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"example.com/portable-notes/deploy/doctor"
 	"example.com/portable-notes/deploy/gateway"
@@ -226,53 +225,6 @@ func TestEvent(t *testing.T) {
 	g.ask.Body, g.ask.Headers = []byte("a=b"), http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	if two = g.event(target, true); two["body"] != "YT1i" || two["isBase64Encoded"] != true {
 		t.Errorf("a form: %v", two)
-	}
-}
-
-// TestUnreachable: where nothing answers, the facts tell why.
-func TestUnreachable(t *testing.T) {
-	closed := httptest.NewServer(nil)
-	closed.Close()
-	slow := httptest.NewServer(
-		http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
-	)
-	t.Cleanup(slow.Close)
-	untrusted := httptest.NewTLSServer(nil)
-	t.Cleanup(untrusted.Close)
-	for _, c := range []struct{ name, url, phase string }{
-		{"nobody listens", closed.URL, "connect"}, {"no such host", "http://nosuch.invalid", "name"},
-		{"a certificate that nobody knows", untrusted.URL, "tls"}, {"slow", slow.URL, "timeout"},
-		{"no TLS", strings.Replace(slow.URL, "http:", "https:", 1), "tls"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			u, err := url.Parse(c.url + "/secret")
-			if err != nil {
-				t.Fatal(err)
-			}
-			limit := 10 * time.Second
-			if c.name == "slow" {
-				limit = 50 * time.Millisecond
-			}
-			got := Gather(t.Context(), served(t, nil), Ask{Method: "GET", URL: u, Timeout: limit}).Answer.Or()
-			if got.Phase != c.phase || got.Failure == "" || strings.Contains(got.Failure, "secret") {
-				t.Errorf("%+v", got)
-			}
-		})
-	}
-}
-
-// TestInsecure: a certificate that nobody knows is taken where the user says so.
-func TestInsecure(t *testing.T) {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusNoContent)
-	}))
-	t.Cleanup(server.Close)
-	var a Ask
-	if err := a.Curl([]string{"-k", server.URL}); err != nil {
-		t.Fatal(err)
-	}
-	if got := Gather(t.Context(), served(t, nil), a).Answer.Or(); got.Status != http.StatusNoContent {
-		t.Errorf("%+v", got)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -112,7 +111,9 @@ func (g *gatherer) event(t doctor.Target, v2 bool) map[string]any {
 			"apiId": t.API, "domainName": u.Host, "httpMethod": asked.Method, "path": path, "requestId": id,
 			"stage": t.Stage, "identity": map[string]string{"sourceIp": "192.0.2.1", "userAgent": "deploy doctor"}}}
 	if len(query) > 0 {
-		event["queryStringParameters"], event["multiValueQueryStringParameters"] = query, map[string][]string(u.Query())
+		event["queryStringParameters"], event["multiValueQueryStringParameters"] = query, map[string][]string(
+			u.Query(),
+		)
 	}
 	if len(values) > 0 {
 		event["pathParameters"] = values
@@ -183,35 +184,6 @@ func ownFrame(frames any) (frame string) {
 		}
 	}
 	return frame
-}
-
-var (
-	reportLine = regexp.MustCompile(`^REPORT RequestId: ([0-9a-f-]+)`)
-	telling    = regexp.MustCompile(
-		`\[ERROR\]|\bERROR\b|Error\b|error:|Exception|Task timed out|INIT_REPORT.*Status|` +
-			`signal: |panic:|fatal|AccessDenied`,
-	)
-)
-
-// maxLines is the most lines of a log that are kept.
-const maxLines = 6
-
-// logLines are the lines of a log that tell of an error, and Lambda's REPORT line with the request's id.
-func logLines(tail string) (errors []string, report, id string) {
-	for _, line := range strings.Split(tail, "\n") {
-		if m := reportLine.FindStringSubmatch(line); m != nil {
-			id = m[1]
-			report = strings.TrimSpace(strings.Join(strings.Fields(line), " "))
-		} else if telling.MatchString(line) {
-			if line = cut(mask(strings.Join(strings.Fields(line), " "))); !slices.Contains(errors, line) {
-				errors = append(errors, line)
-			}
-		}
-	}
-	if len(errors) > maxLines {
-		errors = errors[len(errors)-maxLines:]
-	}
-	return errors, report, id
 }
 
 // shape is how a function's answer looks to API Gateway ("Lambda function response for format 2.0").

@@ -46,7 +46,7 @@ var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
 func (g *gatherer) reduce() {
 	c := &g.c
 	used := map[string]bool{}
-	for _, i := range c.Integrations.Or() {
+	for _, i := range g.everyIntegration() {
 		for _, m := range stageVariable.FindAllStringSubmatch(i.URI+i.Credentials, -1) {
 			used[m[1]] = true
 		}
@@ -77,8 +77,23 @@ func (g *gatherer) reduce() {
 	}
 	slices.Sort(c.Asked.Headers)
 	if g.ctx.Err() != nil && context.Cause(g.ctx) != nil {
-		c.Asked.Changed = append(c.Asked.Changed, "interrupted: this is what was known by then")
+		c.Asked.Interrupted = true
 	}
+}
+
+// everyIntegration are the integrations of the API, and those of definitions.
+func (g *gatherer) everyIntegration() (all []*doctor.Integration) {
+	for n := range g.c.Integrations.Or() {
+		all = append(all, &(*g.c.Integrations.Value)[n])
+	}
+	for _, d := range append([]doctor.Named[doctor.Definition]{{Fact: g.c.Latest}}, g.c.Deployed...) {
+		for _, lead := range d.Fact.Or().Leads {
+			if lead.Integration != nil {
+				all = append(all, lead.Integration)
+			}
+		}
+	}
+	return all
 }
 
 // plain are headers whose values tell nothing of a person.
@@ -163,8 +178,7 @@ func (g *gatherer) scrub() {
 	if id := c.Caller.Value; id != nil {
 		id.ARN = secrets[emails].ReplaceAllString(id.ARN, masked)
 	}
-	for n := range c.Integrations.Or() {
-		i := &(*c.Integrations.Value)[n]
+	for _, i := range g.everyIntegration() {
 		for name := range i.Parameters {
 			if name != "overwrite:path" {
 				i.Parameters[name] = masked

@@ -1,11 +1,8 @@
 package facts
 
 import (
-	"slices"
 	"strings"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"example.com/portable-notes/deploy/cloud"
@@ -89,52 +86,5 @@ func document(at string) func(answer any) (policy.Document, error) {
 	return func(answer any) (policy.Document, error) {
 		text, _ := cloud.Search(at, answer).(string)
 		return policy.ParseEscaped(text)
-	}
-}
-
-// Lines of a log come a little later than what they tell of.
-const (
-	logPolls = 6
-	logPause = 300 * time.Millisecond
-)
-
-// lines reads the lines of a function's log since the request that tell of errors. They come a little later.
-func (g *gatherer) lines(group string) (f doctor.Fact[[]string]) {
-	since := g.c.At.Add(-5 * time.Second).UnixMilli()
-	for poll := range logPolls {
-		in := &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &group, StartTime: &since}
-		g.cloud.Forget()
-		f = fact(g, in, group, func(answer any) ([]string, error) {
-			all, _, _ := logLines(strings.Join(cloud.Texts("events[].message", answer), "\n"))
-			return all, nil
-		})
-		if f.Error != nil || len(f.Or()) > 0 || poll == logPolls-1 {
-			break
-		}
-		timer := time.NewTimer(logPause)
-		select {
-		case <-timer.C:
-		case <-g.ctx.Done():
-			timer.Stop()
-			return f
-		}
-	}
-	return f
-}
-
-// rights reads the function's log and its role, where a right of the role may lack.
-func (g *gatherer) rights(d doctor.Diagnosis) {
-	f := g.target(d)
-	if f == nil || f.Configuration.Value == nil || d.Answer == nil || d.Answer.Status < 500 {
-		return
-	}
-	if g.c.Invocation.Call == "" && !slices.ContainsFunc(d.Findings, func(f doctor.Finding) bool {
-		return f.Explains && f.Certainty == doctor.Proved && f.Level == doctor.Fault && f.Cause != "app.answered"
-	}) {
-		g.c.Lines = g.lines(f.Configuration.Value.LogGroup)
-	}
-	told := append(slices.Clone(g.c.Lines.Or()), g.c.Invocation.Or().Log...)
-	if strings.Contains(strings.Join(append(told, g.c.Invocation.Or().Message), " "), "not authorized to perform") {
-		g.c.Role = g.role(f.Configuration.Value.Role)
 	}
 }

@@ -2,8 +2,11 @@ package facts
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,6 +15,9 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"example.com/portable-notes/deploy/doctor"
 )
@@ -35,8 +41,7 @@ func (g *gatherer) send() {
 	}
 	ctx, cancel := context.WithTimeout(g.ctx, limit)
 	defer cancel()
-	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true,
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: a.Insecure}}} // #nosec G402 -- as curl -k, where the user says
+	client := a.client()
 	if !a.Follow {
 		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	}
@@ -51,6 +56,10 @@ func (g *gatherer) send() {
 	if host := a.Headers.Get("Host"); host != "" {
 		r.Host = host
 	}
+	if err := a.sign(r); err != nil {
+		c.Answer.Value = &doctor.Answer{Failure: mask(err.Error()), Phase: "request"}
+		return
+	}
 	began := time.Now()
 	answer, err := client.Do(r) // #nosec G704 -- where the user says
 	if err != nil {
@@ -62,6 +71,32 @@ func (g *gatherer) send() {
 	c.Answer.Value = &doctor.Answer{Status: answer.StatusCode, Headers: kept(answer.Header), Length: len(body),
 		Body: shown(answer.StatusCode, body), Millis: int(time.Since(began).Milliseconds()),
 		RequestID: answer.Header.Get("Apigw-Requestid")}
+}
+
+// client is an HTTP client that connects as the request says.
+func (a *Ask) client() *http.Client {
+	settings := &tls.Config{InsecureSkipVerify: a.Insecure, // #nosec G402 -- as curl -k, where the user says
+		RootCAs: a.Authorities}
+	if a.Certificate != nil {
+		settings.Certificates = []tls.Certificate{*a.Certificate}
+	}
+	var dialer net.Dialer
+	return &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true,
+		TLSClientConfig: settings,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, cmp.Or(a.Resolve[address], address))
+		}}}
+}
+
+// sign signs a request, where it is to be.
+func (a *Ask) sign(r *http.Request) error {
+	if a.Signer == nil {
+		return nil
+	}
+	sum := sha256.Sum256(a.Body)
+	keys := aws.Credentials{AccessKeyID: a.Signer.Key, SecretAccessKey: a.Signer.Secret}
+	return v4.NewSigner().SignHTTP(r.Context(), keys, r, hex.EncodeToString(sum[:]), a.Signer.Service,
+		a.Signer.Region, time.Now())
 }
 
 // DefaultTimeout is how long an answer is awaited: API Gateway's own 503 comes after 30 s.

@@ -1,0 +1,237 @@
+package facts
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+
+	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/doctor"
+)
+
+// Lines of a log come some seconds later than what they tell of: they are asked for at most so often, with pauses that
+// double, 8 s in all. In a sandbox they come at once.
+const (
+	logPolls   = 6
+	logPause   = 250 * time.Millisecond
+	localPause = 50 * time.Millisecond
+)
+
+// event is one event of a log group.
+type event struct{ Stream, Message string }
+
+// poll reads the events of a log group since the request, with a pattern or without, until some are what it wants.
+func (g *gatherer) poll(group, pattern string, wants func([]event) bool) (f doctor.Fact[[]event]) {
+	since := g.c.At.Add(-5 * time.Second).UnixMilli()
+	pause := logPause
+	if g.c.Asked.Local {
+		pause = localPause
+	}
+	for n := range logPolls {
+		g.cloud.Forget()
+		f = fact(g, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &group, StartTime: &since,
+			FilterPattern: optional(pattern)}, group, func(answer any) (all []event, err error) {
+			err = cloud.Decode(cloud.Search("events[].{Stream: logStreamName, Message: message}", answer), &all)
+			return all, err
+		})
+		if f.Error != nil || wants(f.Or()) || n == logPolls-1 {
+			break
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-g.ctx.Done():
+			timer.Stop()
+			return f
+		}
+		pause *= 2
+	}
+	return f
+}
+
+// access reads the line of the stage's access log about the request.
+func (g *gatherer) access(stage doctor.Stage, request string) {
+	log := stage.AccessLog
+	if log == nil || request == "" || !strings.Contains(log.Format, "$context.requestId") {
+		return
+	}
+	_, group, ok := strings.Cut(log.Destination, ":log-group:")
+	if !ok { // a stream of Firehose, which cannot be asked
+		return
+	}
+	group = strings.TrimSuffix(group, ":*")
+	found := g.poll(group, `"`+request+`"`, func(all []event) bool { return len(all) > 0 })
+	g.c.Access.Call, g.c.Access.Of, g.c.Access.Error = found.Call, found.Of, found.Error
+	for _, e := range found.Or() {
+		if line, ok := accessLine(log.Format, e.Message); ok {
+			g.c.Access.Value = &line
+		}
+	}
+}
+
+// contextVariable is a variable of an access log's format.
+var contextVariable = regexp.MustCompile(`\$context\.[A-Za-z.]+`)
+
+// accessLine reads a line of an access log by the log's format ("Customize HTTP API access logs").
+func accessLine(format, line string) (l doctor.AccessLine, ok bool) {
+	var form strings.Builder
+	var names []string
+	end := 0
+	for _, at := range contextVariable.FindAllStringIndex(format, -1) {
+		form.WriteString(regexp.QuoteMeta(format[end:at[0]]) + "(.*?)")
+		names = append(names, strings.TrimPrefix(format[at[0]:at[1]], "$context."))
+		end = at[1]
+	}
+	form.WriteString(regexp.QuoteMeta(format[end:]))
+	read, err := regexp.Compile("(?s)^\\s*" + form.String() + "\\s*$")
+	if err != nil {
+		return l, false
+	}
+	values := read.FindStringSubmatch(line)
+	if values == nil {
+		return l, false
+	}
+	for i, name := range names {
+		value := values[i+1]
+		if value == "-" || value == "" {
+			continue
+		}
+		switch name {
+		case "integrationErrorMessage", "integration.error":
+			l.Integration = cut(mask(value))
+		case "authorizer.error":
+			l.Authorizer = cut(mask(value))
+		case "integration.requestId":
+			l.RequestID = value
+		case "integrationStatus", "integration.integrationStatus":
+			l.Status = value
+		case "error.message", "error.messageString":
+			l.Error = cut(mask(value))
+		}
+	}
+	return l, true
+}
+
+// lines reads the lines of the function's log since the request that tell of errors: those of the request, where an id
+// tells which these are, else all.
+func (g *gatherer) lines(group string) {
+	ids := []string{g.c.Answer.Or().RequestID, g.c.Access.Or().RequestID}
+	found := g.poll(group, "", func(all []event) bool {
+		own, joined := block(all, ids)
+		some, _, _ := logLines(own)
+		return len(some) > 0 || joined
+	})
+	f := doctor.Fact[[]string]{Call: found.Call, Of: found.Of, Error: found.Error}
+	if found.Value != nil {
+		own, joined := block(*found.Value, ids)
+		some, _, _ := logLines(own)
+		f.Value, g.c.Joined = &some, joined
+	}
+	g.c.Lines = f
+}
+
+var (
+	startLine = regexp.MustCompile(
+		`^START RequestId: ([0-9a-f-]+)|"type":"platform\.start","record":\{"requestId":"([^"]+)"`,
+	)
+	endLine = regexp.MustCompile(`^REPORT RequestId: |"type":"platform\.report"`)
+)
+
+// block is the text of a log that is about one request, and reports whether one of some ids tells so. Else it is all.
+func block(all []event, ids []string) (text string, joined bool) {
+	open := map[string][]string{} // of each stream, since its last START
+	var whole []string
+	has := func(lines []string) bool {
+		return slices.ContainsFunc(lines, func(line string) bool {
+			return slices.ContainsFunc(ids, func(id string) bool { return id != "" && strings.Contains(line, id) })
+		})
+	}
+	for _, e := range all {
+		whole = append(whole, e.Message)
+		if startLine.MatchString(e.Message) && has(open[e.Stream]) {
+			return strings.Join(open[e.Stream], "\n"), true
+		}
+		if startLine.MatchString(e.Message) && slices.ContainsFunc(open[e.Stream], startLine.MatchString) {
+			open[e.Stream] = nil // what was before the first START is of the start of the runtime
+		}
+		open[e.Stream] = append(open[e.Stream], e.Message)
+		if endLine.MatchString(e.Message) {
+			if has(open[e.Stream]) {
+				return strings.Join(open[e.Stream], "\n"), true
+			}
+			open[e.Stream] = nil
+		}
+	}
+	for _, lines := range open {
+		if has(lines) {
+			return strings.Join(lines, "\n"), true
+		}
+	}
+	return strings.Join(whole, "\n"), false
+}
+
+// logs reads what the logs tell of the request, where nothing that was read before explains its answer.
+func (g *gatherer) logs(d doctor.Diagnosis) {
+	if a := d.Answer; a == nil || a.Status < 400 || proved(d) {
+		return
+	}
+	stage, ok := find(g.c.Stages.Or(), func(s doctor.Stage) bool { return s.Name == d.Target.Stage })
+	if ok && g.c.Access.Call == "" {
+		g.access(stage, d.Answer.RequestID)
+	}
+	if f := g.target(d); f != nil && f.Configuration.Seen() && g.c.Lines.Call == "" && d.Answer.Status >= 500 {
+		g.lines(f.Configuration.Value.LogGroup)
+	}
+}
+
+// proved reports whether a fault is proved that explains the answer. That the app answered so explains nothing.
+func proved(d doctor.Diagnosis) bool {
+	return slices.ContainsFunc(d.Findings, func(f doctor.Finding) bool {
+		return f.Explains && f.Certainty == doctor.Proved && f.Level == doctor.Fault && f.Cause != "app.answered"
+	})
+}
+
+// rights reads the role of the function, where a right of it may lack.
+func (g *gatherer) rights(d doctor.Diagnosis) {
+	f := g.target(d)
+	if f == nil || !f.Configuration.Seen() || d.Answer == nil || d.Answer.Status < 500 {
+		return
+	}
+	told := append(slices.Clone(g.c.Lines.Or()), g.c.Invocation.Or().Log...)
+	told = append(told, g.c.Invocation.Or().Message, g.c.Answer.Or().Body)
+	if strings.Contains(strings.Join(told, " "), "not authorized to perform") || g.c.Lines.Missing() {
+		g.c.Role = g.role(f.Configuration.Value.Role)
+	}
+}
+
+var (
+	reportLine = regexp.MustCompile(`^REPORT RequestId: ([0-9a-f-]+)`)
+	telling    = regexp.MustCompile(
+		`\[ERROR\]|\bERROR\b|Error\b|error:|Exception|Task timed out|INIT_REPORT.*Status|` +
+			`signal: |panic:|fatal|AccessDenied`,
+	)
+)
+
+// maxLines is the most lines of a log that are kept.
+const maxLines = 6
+
+// logLines are the lines of a log that tell of an error, and Lambda's REPORT line with the request's id.
+func logLines(tail string) (errors []string, report, id string) {
+	for _, line := range strings.Split(tail, "\n") {
+		if m := reportLine.FindStringSubmatch(line); m != nil {
+			id = m[1]
+			report = strings.TrimSpace(strings.Join(strings.Fields(line), " "))
+		} else if telling.MatchString(line) {
+			if line = cut(mask(strings.Join(strings.Fields(line), " "))); !slices.Contains(errors, line) {
+				errors = append(errors, line)
+			}
+		}
+	}
+	if len(errors) > maxLines {
+		errors = errors[len(errors)-maxLines:]
+	}
+	return errors, report, id
+}

@@ -1,0 +1,80 @@
+package facts
+
+import (
+	"strings"
+	"testing"
+
+	"example.com/portable-notes/deploy/doctor"
+)
+
+// TestAccessLine: a line is read by the format of its log, whatever that is.
+func TestAccessLine(t *testing.T) {
+	const message = `The Lambda function said \"no\": Check it.`
+	for _, c := range []struct {
+		name, format, line string
+		want               doctor.AccessLine
+		ok                 bool
+	}{
+		{"JSON", `{"id":"$context.requestId","e":"$context.integrationErrorMessage","r":"$context.integration.requestId"}`,
+			`{"id":"Abc=","e":"` + message + `","r":"1-2"}`, doctor.AccessLine{Integration: message, RequestID: "1-2"},
+			true},
+		{"text", `$context.identity.sourceIp [$context.requestTime] "$context.routeKey" $context.status ` +
+			`$context.authorizer.error $context.integration.integrationStatus $context.error.message`,
+			`192.0.2.1 [30/Nov/2026:08:00:00 +0000] "GET /notes" 500 - 200 Internal Server Error` + "\n",
+			doctor.AccessLine{Status: "200", Error: "Internal Server Error"}, true},
+		{"another format than now", `$context.requestId $context.status`, "x", doctor.AccessLine{}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got, ok := accessLine(c.format, c.line); got != c.want || ok != c.ok {
+				t.Errorf("%+v %v, want %+v", got, ok, c.want)
+			}
+		})
+	}
+}
+
+// TestBlock: of a log's events those of a request are told by an id of it, in its own stream.
+func TestBlock(t *testing.T) {
+	all := []event{
+		{"a", "INIT_START"}, {"a", "START RequestId: 1-1 Version: $LATEST"}, {"b", "START RequestId: 2-2 Version: 1"},
+		{"a", "[ERROR] KeyError: 'a'"}, {"b", "app says Abc="}, {"b", "[ERROR] ValueError: b"},
+		{"a", "END RequestId: 1-1"}, {"a", "REPORT RequestId: 1-1"}, {"b", "REPORT RequestId: 2-2"},
+		{"a", "START RequestId: 3-3 Version: $LATEST"}, {"a", "[ERROR] third"},
+	}
+	for _, c := range []struct {
+		name, id, has, lacks string
+		joined               bool
+	}{
+		{"Lambda's id", "1-1", "KeyError", "ValueError", true},
+		{"API Gateway's id, which the app logs", "Abc=", "ValueError", "KeyError", true},
+		{"a request that has not ended", "3-3", "third", "KeyError", true},
+		{"no id", "", "KeyError", "nothing", false},
+		{"an unknown id", "9-9", "ValueError", "nothing", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text, joined := block(all, []string{c.id})
+			if joined != c.joined || !strings.Contains(text, c.has) || strings.Contains(text, c.lacks) {
+				t.Errorf("%v %s", joined, text)
+			}
+		})
+	}
+}
+
+// TestOwnLog: where the access log tells the request's id at Lambda, the function's log tells the error, and nothing is
+// invoked.
+func TestOwnLog(t *testing.T) {
+	answers := account()
+	answers["/stages"] = `{"items":[{"stageName":"dev","autoDeploy":true,"deploymentId":"d1","stageVariables":` +
+		`{"alias":"live"},"accessLogSettings":{"destinationArn":"arn:aws:logs:us-east-1:1:log-group:/access",` +
+		`"format":"id $context.requestId at $context.integration.requestId"}}]}`
+	answers["/policy"] = `{"Policy":"{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"lambda:InvokeFunction\",` +
+		`\"Principal\":{\"Service\":\"apigateway.amazonaws.com\"},\"Resource\":\"*\"}]}"}`
+	answers["FilterLogEvents"] = `{"events":[{"logStreamName":"x","message":"id Abc= at 1-1"},` + // of both logs
+		`{"logStreamName":"s","message":"START RequestId: 1-1 Version: 1"},` +
+		`{"logStreamName":"s","message":"[ERROR] KeyError: 'x'"},` +
+		`{"logStreamName":"s","message":"REPORT RequestId: 1-1"}]}`
+	c := Gather(t.Context(), served(t, answers),
+		Ask{Method: "GET", URL: apiAt(t, 500, `{"message":"Internal Server Error"}`)})
+	if c.Invocation.Call != "" || !c.Joined || len(c.Lines.Or()) != 1 || c.Access.Or().RequestID != "1-1" {
+		t.Errorf("invoked %+v, joined %v, lines %+v, access %+v", c.Invocation, c.Joined, c.Lines, c.Access)
+	}
+}
