@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 )
@@ -113,5 +115,47 @@ func TestDoctorLayer(t *testing.T) {
 				t.Errorf("found %q, want %q; unseen %+v", got, c.want, d.Unseen)
 			}
 		})
+	}
+}
+
+// TestDoctorBody: a body that the function receives as base64, because nobody said that it is JSON, is told.
+func TestDoctorBody(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	p.python("import json\n\n\ndef handler(event, context):\n    json.loads(event['body'])\n" +
+		"    return {\"statusCode\": 200}\n")
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"as curl sends it", []string{"-d", `{"a":1}`}, "request.base64-body"},
+		{"as JSON", []string{"-d", `{"a":1}`, "-H", "Content-Type: application/json"}, ""},
+		{"as JSON that is none", []string{"-d", `{"a"`, "-H", "Content-Type: application/json"}, "code.error"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, _ := p.seen(append([]string{"--", "curl", p.url("/dev/items/7")}, c.args...)...)
+			if d.Verdict.Cause != c.want || strings.TrimPrefix(faults(d), c.want) != "" {
+				t.Errorf("the cause is %q; %+v", d.Verdict.Cause, d.Findings)
+			}
+		})
+	}
+}
+
+// TestDoctorNoLog: a role that may not write the function's log is told beside the fault that the log would tell.
+func TestDoctorNoLog(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	_, err := p.roles().DetachRolePolicy(t.Context(), &iam.DetachRolePolicyInput{RoleName: &p.name,
+		PolicyArn: aws.String("arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole")})
+	p.must(err)
+	p.python("def handler(event, context):\n    return 1 / 0\n")
+	d, code := p.seen("--", "curl", "-X", "POST", p.url("/dev/items/7"))
+	if code != 3 || len(d.Findings) < 1 || d.Findings[0].Cause != "role.logs" {
+		t.Fatalf("exit %d, %+v", code, d.Findings)
+	}
+	p.pasteFix(d, "role.logs")
+	if d, _ = p.seen("--", "curl", "-X", "POST", p.url("/dev/items/7")); d.Verdict.Cause != "code.error" {
+		t.Errorf("the cause is %q; %+v, unseen %+v", d.Verdict.Cause, d.Findings, d.Unseen)
 	}
 }

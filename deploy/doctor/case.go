@@ -45,6 +45,7 @@ type Case struct {
 	Token                *Token           `json:",omitempty"` // that the request has; nil where its route takes none
 	Keys                 Fact[[]Key]      // of the issuer that the route's authorizer names
 	Role                 Fact[Role]       // of the function of the request's route, where a right may lack
+	Table                Fact[Table]      // that an error of the function names
 	Lines                Fact[[]string]   // of the function's log since the request, that tell of errors; masked
 	Joined               bool             `json:",omitempty"` // the lines are of this very request, as an id tells
 	Access               Fact[AccessLine] // of the stage's access log, about this very request
@@ -82,6 +83,8 @@ type Asked struct {
 	Instead   string   `json:",omitempty"` // the API that was asked for, where the domain leads to another one
 	Headers   []string `json:",omitempty"` // the names of the request's headers, in small letters
 	Signed    string   `json:",omitempty"` // REGION/SERVICE that the request's signature is for; "" for none
+	Encoded   string   `json:",omitempty"` // Content-Type of a body that functions receive as base64; - for none
+	OtherHost string   `json:",omitempty"` // that the header Host names instead of the URL's
 	Origin    string   `json:",omitempty"` // of a request from a page: its scheme, host and port
 	Preflight string   `json:",omitempty"` // the method that a preflight asks for
 	Wanted    []string `json:",omitempty"` // headers that a preflight asks for, in small letters
@@ -94,6 +97,7 @@ type Asked struct {
 	Stage      string `json:",omitempty"` // that was asked for; "" for the URL's, or all
 	Route      string `json:",omitempty"` // key of the one route that was asked for; "" for the request's, or all
 
+	HasCertificate   bool `json:",omitempty"` // the client shows one of its own
 	NoSend, NoInvoke bool `json:",omitempty"`
 	Interrupted      bool `json:",omitempty"` // the facts are those that were known by then
 }
@@ -164,6 +168,7 @@ type Answer struct {
 	Length    int               // bytes of the body
 	Millis    int               // from the first byte of the request to the last of the answer
 	RequestID string            // API Gateway's
+	Private   bool              `json:",omitempty"` // it came from an address of a private network
 	Failure   string            // why there is no answer; "" where there is one
 	Phase     string            // of a failure: name, connect, tls, timeout
 }
@@ -347,9 +352,16 @@ type Token struct {
 // Key is a key that an issuer publishes.
 type Key struct{ ID, Type string }
 
+// Table is a table of DynamoDB as DescribeTable tells it.
+type Table struct {
+	Name   string `json:"TableName"`
+	Status string `json:"TableStatus"`
+}
+
 // Role is a role with all that says what it may do.
 type Role struct {
-	Name string
+	Name    string
+	Created string // when
 	policy.Role
 }
 

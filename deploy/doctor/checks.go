@@ -37,6 +37,7 @@ var checks = []check{
 	{"app", "app", checkApp},
 	{"access", "logs", checkAccess},
 	{"logs", "logs", checkLogs},
+	{"rights", "client", checkRights},
 }
 
 func checkCaller(v *view, r *result) {
@@ -53,9 +54,24 @@ func checkCaller(v *view, r *result) {
 	}
 }
 
+// checkRights tells which rights to read are missing.
+func checkRights(_ *view, r *result) {
+	var rights []string
+	for _, u := range r.unseen {
+		if u.Right != "" && !slices.Contains(rights, u.Right) {
+			rights = append(rights, u.Right)
+		}
+	}
+	if len(rights) == 0 {
+		return
+	}
+	r.find(found{cause: "caller.rights", values: values{"rights": names(rights, func(s string) string { return s })},
+		evidence: []Evidence{}, fix: []Fix{r.ours(true, "fix.rights", "doctor", "--print-policy")}})
+}
+
 func checkEndpoint(v *view, r *result) {
 	a := v.Answer.Or()
-	if a.Failure != "" {
+	if a.Failure != "" && !(v.Domain.Seen() && (a.Phase == "name" || a.Phase == "tls")) {
 		cause := "endpoint.unreachable"
 		if strings.HasPrefix(v.Asked.URL, "http://") && !v.Asked.Local {
 			cause = "endpoint.url"
@@ -63,6 +79,7 @@ func checkEndpoint(v *view, r *result) {
 		r.find(found{cause: cause, explains: true, values: values{"host": v.Asked.Host, "why": a.Failure},
 			evidence: []Evidence{{v.Answer.Call, v.Asked.Host, a.Phase, a.Failure, ""}}})
 	}
+	r.otherHost(a)
 	if v.Asked.API == "" {
 		if v.Asked.Method != "" && !v.Domain.Seen() {
 			r.find(found{cause: "endpoint.not-ours", values: values{"host": v.Asked.Host, "program": v.Program}})
@@ -91,6 +108,26 @@ func checkEndpoint(v *view, r *result) {
 	case v.API.Value.Disabled:
 		checkDisabled(v, r)
 	}
+}
+
+// otherHost tells of a refusal that never reached the API: of a request that names another host than the API's, as a
+// CDN passes it on, or that an endpoint in a VPC took. API Gateway gives it no request id, and logs nothing.
+func (r *result) otherHost(a Answer) {
+	own := a.Status == 403 && OwnBody(a.Body) && a.RequestID == "" && !r.Domain.Seen()
+	f := found{explains: true, certainty: Likely, values: values{"host": r.Asked.Host, "other": r.Asked.OtherHost},
+		evidence: []Evidence{{r.Answer.Call, r.Asked.Host, "403", a.Body, ""}}}
+	switch {
+	case own && r.Asked.OtherHost != "":
+		f.cause, f.certainty = "endpoint.host-header", Proved
+		f.evidence = []Evidence{{"request", r.Asked.Host, "Host", r.Asked.OtherHost, r.Asked.Host}}
+	case own && (a.Headers["x-amz-cf-id"] != "" || a.Headers["cf-ray"] != ""):
+		f.cause, f.variant = "endpoint.host-header", "endpoint.host-header.cdn"
+	case own && a.Private:
+		f.cause, f.variant = "endpoint.unreachable", "endpoint.private"
+	default:
+		return
+	}
+	r.find(f)
 }
 
 func errorText(f *Failure) string {
@@ -349,6 +386,15 @@ func checkTargets(v *view, r *result) {
 }
 
 func checkThrottle(v *view, r *result) {
+	defer func() {
+		if v.failed(429) && v.selected != nil && !r.explained("stage") {
+			r.find(
+				found{cause: "stage.throttled", variant: "stage.throttled.account", certainty: Likely, explains: true,
+					pairs: []*pair{v.selected}, values: values{"region": v.Asked.Region},
+					evidence: []Evidence{{v.Stages.Call, v.Asked.API, "DefaultRouteSettings", "", ""}}},
+			)
+		}
+	}()
 	r.each(v.requestFirst(), func(p *pair) *found {
 		limit, of := p.stage.Default, "DefaultRouteSettings"
 		if own, there := p.stage.Routes[p.route.Key]; there {

@@ -10,7 +10,7 @@ import (
 type Code struct {
 	Files   []string // at the top of the zip, at most 12; folders end in a slash
 	Program *Program // the file that the runtime starts or loads; nil where neither the zip nor a layer has it
-	Wanted  string   // path of that file, as the handler or the runtime names it; "" where this is not known
+	Wanted  string   // path that this file mostly has, as the handler or the runtime names it; "" where it is not known
 	Alike   []string // files elsewhere in the zip that have its name, at most 3
 }
 
@@ -65,7 +65,8 @@ func checkCode(v *view, r *result) {
 			"file": f.Code.Value.Wanted}}
 		if judgeCode(one, f, c) {
 			r.find(*one)
-		} else if mine && f.Code.Value.Wanted != "" {
+		} else if p := f.Code.Value.Program; mine && p != nil {
+			one.values["file"] = p.Name
 			r.pass("pass.code", one.values)
 		}
 	}

@@ -3,7 +3,8 @@ package doctor
 import "slices"
 
 // allSituations are all cases with what must be found in them.
-var allSituations = slices.Concat(situations, moreSituations, codeSituations, logSituations)
+var allSituations = slices.Concat(situations, moreSituations, codeSituations, logSituations,
+	edgeSituations)
 
 // code sets what the zip of the function has, after a blank 500 to a method for which it is not invoked.
 func (c *Case) code(runtime string, code Code) {
@@ -40,7 +41,7 @@ var codeSituations = []situation{
 	{"a layer that may not be read", func(c *Case) {
 		c.code("provided.al2023", Code{})
 		c.function().Code = lost[Code]("lambda:GetFunction", "notes", Denied, "AccessDeniedException", "")
-	}, ""},
+	}, "(caller.rights)"},
 	{"a program without the right to be run", func(c *Case) {
 		c.custom("provided.al2023", Program{Architecture: "x86_64"})
 	}, "+code.not-executable"},

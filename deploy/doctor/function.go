@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -93,6 +94,7 @@ func (r *result) state(f *Function, c *Configuration, pairs []*pair) {
 // reasons are what Lambda says as it refuses to invoke a function, and the cause ("Invoke", Lambda API reference).
 var reasons = []struct{ code, message, cause string }{
 	{"TooManyRequestsException", "", "function.throttled"},
+	{"KMS", "UnrecognizedClientException", "function.role-recreated"},
 	{"KMS", "", "function.kms"},
 	{"AccessDeniedException", "cannot be assumed by Lambda", "function.role"},
 	{"InvalidParameterValueException", "cannot be assumed by Lambda", "function.role"},
@@ -137,17 +139,32 @@ func (r *result) refused(i Fact[Invocation], p *pair) {
 		if !strings.HasPrefix(i.Error.Code, reason.code) || !strings.Contains(i.Error.Message, reason.message) {
 			continue
 		}
+		cause := reason.cause
+		if cause == "function.kms" && r.recreated(p) {
+			cause = "function.role-recreated"
+		}
 		told := slices.ContainsFunc(r.findings, func(f Finding) bool {
-			return f.Cause == reason.cause ||
-				f.Cause == "function.concurrency-zero" && reason.cause == "function.throttled"
+			return f.Cause == cause || f.Cause == "function.concurrency-zero" && cause == "function.throttled"
 		})
 		if !told {
-			r.find(found{cause: reason.cause, pairs: r.alike(p), explains: r.explains(p, 500, 503),
+			r.find(found{cause: cause, pairs: r.alike(p), explains: r.explains(p, 500, 503),
 				values:   values{"function": i.Of, "reason": i.Error.Message, "value": i.Error.Code},
 				evidence: []Evidence{{i.Call, i.Of, i.Error.Code, i.Error.Message, ""}}})
 		}
 		return
 	}
+}
+
+// recreated reports whether the role of a function was made after the function was last changed. Lambda's grant to use
+// the key then names the role that was there before ("Troubleshoot invocation issues in Lambda").
+func (r *result) recreated(p *pair) bool {
+	c, role := p.configuration(), r.Role.Value
+	if c == nil || role == nil {
+		return false
+	}
+	made, err := time.Parse(time.RFC3339, role.Created)
+	changed, err2 := time.Parse("2006-01-02T15:04:05.000-0700", c.Modified)
+	return err == nil && err2 == nil && made.After(changed)
 }
 
 // alike are the routes that invoke the same function as one.
@@ -250,6 +267,9 @@ func checkApp(v *view, r *result) {
 		evidence: []Evidence{{v.Answer.Call, v.Asked.URL, fmt.Sprint(a.Status), a.Body, ""}}}
 	if a.Status >= 500 && !r.explained("role", "table") { // which tell why
 		f.level = Fault
+	}
+	if r.unread(a.Body) {
+		f.cause, f.level, f.certainty, f.values["type"] = "request.base64-body", Fault, Likely, v.Asked.Encoded
 	}
 	if to := v.selected.overwrites(); a.Status == 404 && to != "" {
 		f.cause, f.level, f.certainty, f.values["to"] = "integration.path", Fault, Likely, to

@@ -88,6 +88,9 @@ func (r *result) broken(i Fact[Invocation], p *pair, sure Certainty) {
 		f.level, f.certainty = Note, Likely
 		f.explains = false
 	}
+	if f.cause == "code.error" && r.unread(e.Type+" "+e.Message) {
+		f.cause, f.certainty, f.values["type"] = "request.base64-body", Likely, r.Asked.Encoded
+	}
 	f.values["field"] = e.Message
 	if c := p.configuration(); c != nil && c.VPC && (f.cause == "code.timeout" || f.cause == "code.init-timeout") {
 		r.find(found{cause: "network.no-way-out", certainty: Likely, pairs: f.pairs, values: f.values,
@@ -147,6 +150,15 @@ func (r *result) unloaded(f *found, e Invocation, p *pair) {
 		}
 	}
 }
+
+// noJSON is what parsers of JSON say of a text that is base64.
+var noJSON = regexp.MustCompile(
+	`(?i)JSONDecodeError|Expecting value|Unexpected token|invalid character|not valid JSON|` +
+		`(invalid|malformed|parse|decode|bad).{0,20}(json|body|request)|(json|body).{0,20}(invalid|malformed|pars|decod)`,
+)
+
+// unread reports whether a text tells of a body that cannot be read, where the function receives it as base64.
+func (r *result) unread(text string) bool { return r.Asked.Encoded != "" && noJSON.MatchString(text) }
 
 // elsewhere reports whether an error tells of a right that lacks or of a table, which are judged by themselves.
 func (r *result) elsewhere(e Invocation) bool {

@@ -22,7 +22,7 @@ func (c *Case) unlogged(d policy.Document) {
 	c.says()
 	c.Joined = false
 	c.Lines = lost[[]string]("logs:FilterLogEvents", "/aws/lambda/notes", Missing, "ResourceNotFoundException", "")
-	c.Role = seen("iam:GetRole", "notes", Role{"notes", policy.Role{Identity: []policy.Document{d}}})
+	c.Role = seen("iam:GetRole", "notes", Role{"notes", "", policy.Role{Identity: []policy.Document{d}}})
 }
 
 // unreadPolicy is a function whose policy may not be read.
@@ -38,7 +38,7 @@ var logSituations = []situation{
 	{"the access log tells of a grant that could not be read", func(c *Case) {
 		c.unreadPolicy()
 		c.logged(AccessLine{Integration: noPermission})
-	}, "+permission.none?"},
+	}, "+permission.none? (caller.rights)"},
 	{"the access log repeats what the policy tells", func(c *Case) {
 		c.policy()
 		c.logged(AccessLine{Integration: noPermission})

@@ -356,7 +356,7 @@ var moreSituations = []situation{
 		)
 		c.function().Elsewhere = []Named[policy.Document]{{"notes:live", lost[policy.Document]("lambda:GetPolicy",
 			"notes:live", Denied, "AccessDeniedException", "")}}
-	}, "+permission.none?"},
+	}, "+permission.none? (caller.rights)"},
 	{"a VPC that works", func(c *Case) { c.function().Configuration.Value.VPC = true }, ""},
 }
 

@@ -101,6 +101,12 @@ func (r *result) lacks(f *found, action, resource string) {
 			}
 		}
 	}
+	if own := r.inOwnRegion(resource); own != resource {
+		if allowed, _ := role.Judge(policy.Request{Action: action, Resource: own, Undecided: undecided}); allowed.Allowed {
+			f.cause, f.values["table"], f.values["region"] = "table.elsewhere", resource, r.selected.target.Region
+			return
+		}
+	}
 	if !strings.HasPrefix(resource, "arn:") || strings.ContainsAny(resource, "*[…\"") { // it is not known whole
 		return
 	}
@@ -115,8 +121,22 @@ func (r *result) lacks(f *found, action, resource string) {
 		PolicyName: aws.String("allow-" + name), PolicyDocument: aws.String(string(text))})}
 }
 
+// inOwnRegion is the ARN of a table with the region of the request's function in it.
+func (r *result) inOwnRegion(resource string) string {
+	parts := strings.SplitN(resource, ":", 6)
+	if len(parts) == 6 && parts[2] == "dynamodb" && r.selected.target.Region != "" {
+		parts[3] = r.selected.target.Region
+	}
+	return strings.Join(parts, ":")
+}
+
 // tableErrors are what DynamoDB says, and the cause ("Error handling with DynamoDB").
 var tableErrors = []struct{ says, cause string }{
+	{"KMS key access denied", "table.kms"},
+	{"InaccessibleEncryption", "table.kms"},
+	{"table that is being created", "table.not-active"},
+	{"table is being created", "table.not-active"},
+	{"table is being deleted", "table.not-active"},
 	{"Requested resource not found", "table.missing"},
 	{"Cannot do operations on a non-existent table", "table.missing"},
 	{"does not match the schema", "table.keys"},
@@ -154,8 +174,23 @@ func checkTable(v *view, r *result) {
 				f.values["variables"] = names(local, func(v Variable) string { return v.Name })
 			}
 			f.certainty = v.ofLines()
+			r.described(&f)
 			r.find(f)
 			return
 		}
 	}
+}
+
+// described tells of a table that is said to be missing, where its name is known and it exists.
+func (r *result) described(f *found) {
+	t := r.Table
+	if f.cause != "table.missing" || hideFact(r, t, "would.table") || !t.Seen() {
+		return
+	}
+	f.values["table"], f.values["status"], f.values["region"] = t.Value.Name, t.Value.Status, r.Asked.Region
+	f.cause = "table.elsewhere"
+	if t.Value.Status != "ACTIVE" {
+		f.cause = "table.not-active"
+	}
+	f.evidence = append(f.evidence, Evidence{t.Call, t.Of, "TableStatus", t.Value.Status, "ACTIVE"})
 }

@@ -304,7 +304,7 @@ var situations = []situation{
 			"AccessDeniedException",
 			"no",
 		)
-	}, ""},
+	}, "(caller.rights)"},
 
 	{"a function that is Pending", func(c *Case) { blank(c); c.function().Configuration.Value.State = "Pending" },
 		"+function.pending"},
@@ -349,7 +349,7 @@ var situations = []situation{
 	{"a doctor that may not invoke", func(c *Case) {
 		blank(c)
 		c.Invocation = lost[Invocation]("lambda:Invoke", "notes", Denied, "AccessDeniedException", "not authorized")
-	}, ""},
+	}, "(caller.rights)"},
 
 	{"another processor", func(c *Case) {
 		c.fails("Runtime.InvalidEntrypoint", "fork/exec /var/task/bootstrap: exec format error")

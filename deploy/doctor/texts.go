@@ -240,8 +240,48 @@ var texts = map[string]text{
 		"次の手順: --invoke を付けると、このリクエストで関数を一度呼び出します。",
 	},
 	"head.next.log": {"Next: look at the function's log: {command}", "次の手順: 関数のログを確認してください: {command}"},
-	"would.role":    {"which right the role is missing", "ロールに足りない権限"},
-	"would.lines":   {"what the function logged", "関数のログの内容"},
+	"endpoint.domain-dns.missing": {
+		"{domain} has no DNS record; it must lead to {target}",
+		"{domain} の DNS レコードがありません。{target} を指す必要があります",
+	},
+	"endpoint.domain-dns.missing.does": {
+		"Create a record for the name: a CNAME to the target, or an alias in Route 53.",
+		"レコードを作成してください（ターゲットへの CNAME、または Route 53 のエイリアス）。",
+	},
+	"endpoint.host-header.cdn": {
+		"a CDN in front of the API probably passes on the host name {host}, for which there is no API",
+		"CDN が {host} を Host として渡している可能性があります。この名前の API はありません",
+	},
+	"endpoint.host-header.cdn.does": {
+		"In CloudFront use the origin request policy AllViewerExceptHostHeader.",
+		"CloudFront では AllViewerExceptHostHeader のオリジンリクエストポリシーを使ってください。",
+	},
+	"endpoint.private": {
+		"an endpoint in this VPC took the request to {host}: its private DNS captures all names of execute-api",
+		"この VPC のエンドポイントが {host} へのリクエストを受け取りました。プライベート DNS が execute-api を奪っています",
+	},
+	"endpoint.private.does": {
+		"Switch the endpoint's private DNS off, or call the API by a custom domain.",
+		"エンドポイントのプライベート DNS を無効にするか、カスタムドメインで呼び出してください。",
+	},
+	"stage.throttled.account": {
+		"the requests of the whole account in {region} probably exceed its quota: no limit of the stage explains it",
+		"ステージの上限では説明できません。アカウント全体（{region}）のクォータを超えた可能性があります",
+	},
+	"stage.throttled.account.does": {
+		"Send fewer, retry later, or raise the quota of API Gateway: aws service-quotas.",
+		"リクエストを減らすか、後で再試行するか、API Gateway のクォータを上げてください: aws service-quotas。",
+	},
+	"why.no-certificate": {"this client shows no certificate", "クライアント証明書がありません"},
+	"would.mtls": {
+		"whether the API answers: add --cert and --key to curl",
+		"API の応答（curl に --cert と --key を追加）",
+	},
+	"would.table": {"whether the table exists", "テーブルの有無"},
+	"fix.routing": {"lets API mappings act where no rule does", "ルールがない場合に API マッピングを使う"},
+	"fix.rights":  {"prints the rights as a policy", "必要な権限をポリシーとして表示"},
+	"would.role":  {"which right the role is missing", "ロールに足りない権限"},
+	"would.lines": {"what the function logged", "関数のログの内容"},
 	"would.domain": {
 		"whether this is a custom domain of an API, in another region perhaps: --region",
 		"API のカスタムドメインかどうか（別リージョンなら --region）",

@@ -216,13 +216,14 @@ func ownLength(a Answer) bool {
 }
 
 // byApp reports whether an answer in API Gateway's words must be the app's: the function returns it when it is invoked
-// directly, or the route that was selected leaves API Gateway no reason for it.
+// directly, or the route that was selected leaves API Gateway no reason for it. What has no request id did not reach an
+// API.
 func (v *view) byApp(a Answer) bool {
 	if i := v.Invocation.Value; i != nil && !i.Failed {
 		return i.Shape.Status == a.Status && i.Shape.Body == a.Body
 	}
 	p := v.selected
-	if p == nil || p.integration == nil || p.stage.Deployment == "" || v.Asked.Preflight != "" ||
+	if a.RequestID == "" || p == nil || p.integration == nil || p.stage.Deployment == "" || v.Asked.Preflight != "" ||
 		v.API.Or().Disabled {
 		return false
 	}

@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -179,6 +180,13 @@ func (a Ask) asked() doctor.Asked {
 	out.Signed = signedFor(a.Headers.Get("Authorization"))
 	if s := a.Signer; s != nil {
 		out.Headers, out.Signed = append(out.Headers, "authorization"), s.Region+"/"+s.Service
+	}
+	if kind := a.Headers.Get("Content-Type"); len(a.Body) > 0 && !isText(kind) {
+		out.Encoded = cmp.Or(kind, "-")
+	}
+	out.HasCertificate = a.Certificate != nil
+	if host := a.Headers.Get("Host"); host != "" && !strings.EqualFold(host, a.URL.Host) {
+		out.OtherHost = host
 	}
 	out.Origin = a.Headers.Get("Origin")
 	if a.Method == http.MethodOptions {

@@ -46,7 +46,10 @@ func (g *gatherer) code(f *doctor.Function) {
 	code := doctor.Code{}
 	files, err := openZip(ctx, location)
 	if err == nil {
-		code = doctor.Code{Files: topOf(files), Wanted: strings.Join(wanted, " or "), Alike: alike(files, wanted)}
+		code = doctor.Code{Files: topOf(files), Alike: alike(files, wanted)}
+		if wanted != nil {
+			code.Wanted = wanted[0]
+		}
 		code.Program, err = program(files, wanted, name)
 	}
 	for _, layer := range slices.Backward(c.Layers) { // a later one is over an earlier one

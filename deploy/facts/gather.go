@@ -73,7 +73,10 @@ func (g *gatherer) domain() {
 		return
 	}
 	name, path := domainOf(g.ask.URL)
-	c.Domain = ask[doctor.Domain](g, &apigatewayv2.GetDomainNameInput{DomainName: &name}, name, "{Name: DomainName}")
+	c.Domain = ask[doctor.Domain](g, &apigatewayv2.GetDomainNameInput{DomainName: &name}, name, `{Name: DomainName,
+		Target: DomainNameConfigurations[0].ApiGatewayDomainName, Routing: RoutingMode,
+		Status: DomainNameConfigurations[0].DomainNameStatus,
+		Certificate: DomainNameConfigurations[0].CertificateArn, TrustStore: MutualTlsAuthentication.TruststoreUri}`)
 	if !c.Domain.Seen() {
 		return
 	}
@@ -83,6 +86,9 @@ func (g *gatherer) domain() {
 		return
 	}
 	c.Domain.Value.Mappings = mappings.Or()
+	if !c.Asked.Local {
+		c.Domain.Value.Leads = leads(g.ctx, name, c.Domain.Value.Target)
+	}
 	c.Asked.Domain, c.Asked.Path = name, path
 	if m, rest, ok := c.Domain.Value.Map(path); ok {
 		if c.Asked.API != "" && c.Asked.API != m.API {
@@ -90,6 +96,28 @@ func (g *gatherer) domain() {
 		}
 		c.Asked.API, c.Asked.Stage, c.Asked.Path = m.API, m.Stage, rest
 	}
+}
+
+// leads tells where the DNS record of a custom domain leads, from here: to the domain's target, elsewhere or nowhere.
+func leads(ctx context.Context, name, target string) string {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var of [2][]string
+	var failed [2]error
+	together(
+		func() { of[0], failed[0] = net.DefaultResolver.LookupHost(ctx, name) },
+		func() { of[1], failed[1] = net.DefaultResolver.LookupHost(ctx, target) },
+	)
+	var unknown *net.DNSError
+	switch {
+	case errors.As(failed[0], &unknown) && unknown.IsNotFound:
+		return doctor.Nowhere
+	case failed[0] != nil || failed[1] != nil || target == "":
+		return ""
+	case slices.ContainsFunc(of[0], func(a string) bool { return slices.Contains(of[1], a) }):
+		return doctor.ToTarget
+	}
+	return doctor.Elsewhere
 }
 
 // together does some things at the same time, and returns when all are done.

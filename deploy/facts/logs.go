@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/doctor"
@@ -37,7 +38,7 @@ func (g *gatherer) poll(group, pattern string, wants func([]event) bool) (f doct
 			err = cloud.Decode(cloud.Search("events[].{Stream: logStreamName, Message: message}", answer), &all)
 			return all, err
 		})
-		if f.Error != nil || wants(f.Or()) || n == logPolls-1 {
+		if f.Error != nil && !f.Missing() || wants(f.Or()) || n == logPolls-1 { // a group comes with its first line
 			break
 		}
 		timer := time.NewTimer(pause)
@@ -194,6 +195,9 @@ func proved(d doctor.Diagnosis) bool {
 	})
 }
 
+// namedTable is a table in an error of DynamoDB.
+var namedTable = regexp.MustCompile(`Table: ([A-Za-z0-9_.-]{3,255}) not found`)
+
 // rights reads the role of the function, where a right of it may lack.
 func (g *gatherer) rights(d doctor.Diagnosis) {
 	f := g.target(d)
@@ -202,8 +206,13 @@ func (g *gatherer) rights(d doctor.Diagnosis) {
 	}
 	told := append(slices.Clone(g.c.Lines.Or()), g.c.Invocation.Or().Log...)
 	told = append(told, g.c.Invocation.Or().Message, g.c.Answer.Or().Body)
-	if strings.Contains(strings.Join(told, " "), "not authorized to perform") || g.c.Lines.Missing() {
+	text := strings.Join(told, " ")
+	refused := g.c.Invocation.Error != nil && strings.HasPrefix(g.c.Invocation.Error.Code, "KMS")
+	if strings.Contains(text, "not authorized to perform") || g.c.Lines.Missing() || refused {
 		g.c.Role = g.role(f.Configuration.Value.Role)
+	}
+	if m := namedTable.FindStringSubmatch(text); m != nil && strings.Contains(text, "not found") {
+		g.c.Table = ask[doctor.Table](g, &dynamodb.DescribeTableInput{TableName: &m[1]}, m[1], "Table")
 	}
 }
 

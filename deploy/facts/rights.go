@@ -5,6 +5,7 @@ import "example.com/portable-notes/deploy/policy"
 // Rights are the actions of IAM that gathering may take. Without one, what it would tell is not seen, and said so.
 var Rights = []string{
 	"apigateway:GET", "cloudwatch:GetMetricData",
+	"dynamodb:DescribeTable",
 	"iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies",
 	"iam:ListRolePolicies",
 	"lambda:GetFunction", "lambda:GetLayerVersion", "lambda:GetPolicy", "lambda:InvokeFunction", "lambda:ListAliases",

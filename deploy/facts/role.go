@@ -15,6 +15,7 @@ func (g *gatherer) role(arn string) (f doctor.Fact[doctor.Role]) {
 	name := arn[strings.LastIndex(arn, "/")+1:]
 	r := doctor.Role{Name: name}
 	got := fact(g, &iam.GetRoleInput{RoleName: &name}, name, func(answer any) (boundary string, err error) {
+		r.Created, _ = cloud.Search("Role.CreateDate", answer).(string)
 		text, _ := cloud.Search("Role.AssumeRolePolicyDocument", answer).(string)
 		if r.Trust, err = policy.ParseEscaped(text); err == nil {
 			err = cloud.Decode(cloud.Search("Role.PermissionsBoundary.PermissionsBoundaryArn", answer), &boundary)

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"regexp"
 	"strings"
 	"time"
@@ -60,6 +61,14 @@ func (g *gatherer) send() {
 		c.Answer.Value = &doctor.Answer{Failure: mask(err.Error()), Phase: "request"}
 		return
 	}
+	private := false
+	if proxy, err := http.ProxyFromEnvironment(r); proxy == nil && err == nil {
+		r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+			GotConn: func(c httptrace.GotConnInfo) {
+				address, ok := c.Conn.RemoteAddr().(*net.TCPAddr)
+				private = ok && address.IP.IsPrivate()
+			}}))
+	}
 	began := time.Now()
 	answer, err := client.Do(r) // #nosec G704 -- where the user says
 	if err != nil {
@@ -70,7 +79,7 @@ func (g *gatherer) send() {
 	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // what there is of it
 	c.Answer.Value = &doctor.Answer{Status: answer.StatusCode, Headers: kept(answer.Header), Length: len(body),
 		Body: shown(answer.StatusCode, body), Millis: int(time.Since(began).Milliseconds()),
-		RequestID: answer.Header.Get("Apigw-Requestid")}
+		RequestID: answer.Header.Get("Apigw-Requestid"), Private: private}
 }
 
 // client is an HTTP client that connects as the request says.
