@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -286,5 +287,42 @@ func TestDoctorRights(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDoctorManaged: with the policies that AWS has for people who look, the doctor names no wrong cause.
+func TestDoctorManaged(t *testing.T) {
+	if os.Getenv("NOTES_TEST_LONG") == "" {
+		t.Skip("only with NOTES_TEST_LONG=1")
+	}
+	t.Parallel()
+	for _, c := range []struct {
+		policy string
+		sees   bool // all that matters of a grant
+	}{{"ReadOnlyAccess", true}, {"SecurityAudit", true}, {"PowerUserAccess", true}, {"job-function/ViewOnlyAccess", false},
+		{"job-function/SupportUser", true}} {
+		for _, broken := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.policy, ", broken ", broken), func(t *testing.T) {
+				t.Parallel()
+				p := newPatient(t)
+				if broken {
+					p.revoke()
+				}
+				p.as(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`)
+				_, err := p.roles().AttachUserPolicy(t.Context(), &iam.AttachUserPolicyInput{
+					UserName:  aws.String(p.name + "-operator"),
+					PolicyArn: aws.String("arn:aws:iam::aws:policy/" + c.policy)})
+				p.must(err)
+				d, code := p.seen(p.url("/dev/items"))
+				switch got := faults(d); {
+				case !broken && (got != "" || code != 0):
+					t.Errorf("found %q, exit %d", got, code)
+				case broken && c.sees && got != "permission.none":
+					t.Errorf("found %q, unseen %+v", got, d.Unseen)
+				case broken && !c.sees && (got != "" || code != 3):
+					t.Errorf("found %q, exit %d", got, code)
+				}
+			})
+		}
 	}
 }

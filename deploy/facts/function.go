@@ -2,6 +2,7 @@ package facts
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 
@@ -20,12 +21,9 @@ func (g *gatherer) function(f *doctor.Function) {
 		t.Region != g.c.Asked.Region {
 		return
 	}
-	qualifier := optional(t.Qualifier)
 	together(
 		func() {
-			of := nameOf(t.Function, t.Qualifier)
-			f.Configuration = fact(g, &lambda.GetFunctionInput{FunctionName: &t.Function, Qualifier: qualifier}, of,
-				func(answer any) (doctor.Configuration, error) { return g.configuration(of, answer) })
+			f.Configuration = g.configurationOf(t.Function, t.Qualifier)
 		},
 		func() {
 			if t.Qualifier != "$LATEST" { // which can have no policy
@@ -53,6 +51,47 @@ func (g *gatherer) function(f *doctor.Function) {
 		}
 	}
 }
+
+// configurationOf reads the configuration of a function, a version or an alias. Auditors may mostly not GetFunction,
+// which tells where the code is: what they may is asked then.
+func (g *gatherer) configurationOf(function, qualifier string) doctor.Fact[doctor.Configuration] {
+	of := nameOf(function, qualifier)
+	denied := func(f doctor.Fact[doctor.Configuration]) bool { return f.Error != nil && f.Error.Kind == doctor.Denied }
+	read := func(answer any) (doctor.Configuration, error) { return g.configuration(of, answer) }
+	bare := func(answer any) (doctor.Configuration, error) {
+		return read(map[string]any{"Configuration": answer})
+	}
+	f := fact(g, &lambda.GetFunctionInput{FunctionName: &function, Qualifier: optional(qualifier)}, of, read)
+	if !denied(f) {
+		return f
+	}
+	if less := fact(g, &lambda.GetFunctionConfigurationInput{FunctionName: &function,
+		Qualifier: optional(qualifier)}, of, bare); !denied(less) {
+		return less
+	}
+	if qualifier != "" {
+		return f
+	}
+	listed := fact(g, &lambda.ListFunctionsInput{}, of, func(answer any) (c doctor.Configuration, err error) {
+		all, _ := cloud.Search("Functions", answer).([]any)
+		for _, one := range all {
+			if cloud.Search("FunctionName", one) == function {
+				return bare(one)
+			}
+		}
+		return c, errNotListed
+	})
+	if listed.Error != nil && listed.Error.Message == errNotListed.Error() {
+		listed.Error.Kind = doctor.Missing
+	}
+	if listed.Seen() || listed.Missing() {
+		return listed
+	}
+	return f
+}
+
+// errNotListed is what a list of all says of what is missing in it.
+var errNotListed = errors.New("it is not in the list")
 
 // granted reports whether a policy has a statement that may be for this API.
 func (g *gatherer) granted(d policy.Document) bool {

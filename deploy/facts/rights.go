@@ -8,7 +8,7 @@ var Rights = []string{
 	"dynamodb:DescribeTable",
 	"iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies",
 	"iam:ListRolePolicies",
-	"lambda:GetFunction", "lambda:GetLayerVersion", "lambda:GetPolicy", "lambda:InvokeFunction", "lambda:ListAliases",
+	"lambda:GetFunction", "lambda:GetFunctionConfiguration", "lambda:GetLayerVersion", "lambda:GetPolicy", "lambda:InvokeFunction", "lambda:ListAliases",
 	"logs:FilterLogEvents",
 }
 
