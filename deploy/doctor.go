@@ -1,10 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,9 +23,9 @@ import (
 // doctorFlags are those of the doctor.
 type doctorFlags struct {
 	facts.Ask
-	region, facts, save, language string
-	json, schema, policy, verbose bool
-	fix, yes                      bool
+	region, facts, save, html, language string
+	json, schema, policy, verbose       bool
+	fix, yes                            bool
 }
 
 func doctorCommand() *cobra.Command {
@@ -57,6 +58,7 @@ secrets that are recognized; read it before you share it.`,
 	flags.StringVar(&f.Route, "route", "", "only this route, as in 'GET /notes/{id}'")
 	flags.StringVar(&f.facts, "facts", "", "judge the facts in this file instead: no AWS, no network")
 	flags.StringVar(&f.save, "save", "", "write the facts to this file")
+	flags.StringVar(&f.html, "html", "", "also write the report to this file, as a page for a browser")
 	flags.StringVar(&f.language, "lang", "", "language: en or ja (default: that of LC_ALL or LANG)")
 	flags.BoolVar(&f.json, "json", false, "say everything as JSON")
 	flags.BoolVar(&f.schema, "schema", false, "print the JSON Schema of --json, and do nothing")
@@ -106,6 +108,11 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 		}
 	}
 	d := doctor.Judge(c, language)
+	if f.html != "" {
+		if err := writeWhole(f.html, func(w io.Writer) error { return report.HTML(w, d, language) }); err != nil {
+			return err
+		}
+	}
 	if f.json {
 		err = report.JSON(out, d)
 	} else {
@@ -217,15 +224,25 @@ func readCase(path string) (c doctor.Case, err error) {
 	return c, nil
 }
 
-// saveCase writes facts for others to judge. The file appears whole or not at all.
+// saveCase writes facts for others to judge.
 func saveCase(path string, c doctor.Case) error {
-	text, err := json.MarshalIndent(c, "", "  ")
-	if err != nil {
+	return writeWhole(path, func(w io.Writer) error { return report.JSON(w, c) })
+}
+
+// writeWhole writes a file that appears whole or not at all.
+func writeWhole(path string, write func(w io.Writer) error) error {
+	var content bytes.Buffer
+	if err := write(&content); err != nil {
 		return err
 	}
 	partial := fmt.Sprintf("%s.%d", path, time.Now().UnixNano())
-	if err := os.WriteFile(partial, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("the facts cannot be saved: %w", err)
+	err := os.WriteFile(partial, content.Bytes(), 0o600)
+	if err == nil {
+		err = os.Rename(partial, path)
 	}
-	return os.Rename(partial, path)
+	if err != nil {
+		_ = os.Remove(partial) // what there is of it
+		return fmt.Errorf("%s cannot be written: %w", path, err)
+	}
+	return nil
 }

@@ -328,3 +328,16 @@ func TestDoctorFix(t *testing.T) {
 		t.Errorf("of the code: %v %s", err, out)
 	}
 }
+
+// TestDoctorPage: --html writes the page beside the report.
+func TestDoctorPage(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	p.revoke()
+	page := filepath.Join(t.TempDir(), "report.html")
+	p.seen("--html", page, p.url("/dev/items"))
+	text, err := os.ReadFile(page)
+	if err != nil || !strings.Contains(string(text), "permission.none") {
+		t.Errorf("%v %s", err, text)
+	}
+}

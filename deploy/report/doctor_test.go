@@ -86,3 +86,40 @@ func TestJSON(t *testing.T) {
 		t.Errorf("%v %s", err, out.String())
 	}
 }
+
+// TestHTML: the page has what the report has, asks nobody for anything, and what a function said is only text in it.
+func TestHTML(t *testing.T) {
+	d := doctor.Diagnosis{
+		Headline: []string{"500 came from API Gateway"}, Closing: "1 fault",
+		Chain: []doctor.LinkState{{Link: "client", Name: "client", State: "ok"},
+			{Link: "permission", Name: "permission", State: "fault"},
+			{Link: "function", Name: "notes<b>", State: "untouched"}},
+		Lines: []doctor.Line{{State: "ok", Text: "in order", Finding: -1}, {State: "fault", Text: "x", Finding: 0}},
+		Findings: []doctor.Finding{{Cause: "code.error", Level: doctor.Fault, Certainty: doctor.Likely,
+			Summary:  `it says <script>alert(1)</script>`,
+			Evidence: []doctor.Evidence{{Call: "lambda:Invoke", Of: "notes", Value: "ValueError", Expected: "none"}},
+			Fix:      []doctor.Fix{{Command: `aws x --y '{"a":"b"}'`, Does: "mends it"}}},
+		},
+	}
+	for _, l := range []doctor.Language{doctor.English, doctor.Japanese} {
+		t.Run(string(l), func(t *testing.T) {
+			var out bytes.Buffer
+			if err := HTML(&out, d, l); err != nil {
+				t.Fatal(err)
+			}
+			text := out.String()
+			for _, want := range []string{`<html lang="` + string(l) + `">`, "<h1>500 came from API Gateway</h1>",
+				"notes&lt;b&gt;", "it says &lt;script&gt;", `class="cross"`, "aws x --y &#39;{&#34;a&#34;:&#34;b&#34;}&#39;",
+				"ValueError", "prefers-color-scheme: dark", doctor.Label("copy", l, 0) + "</button>"} {
+				if !strings.Contains(text, want) {
+					t.Errorf("%q is not in it", want)
+				}
+			}
+			for _, never := range []string{"http:", "https:", "src=", "href=", "url(", "@import", "<script>alert"} {
+				if strings.Contains(text, never) {
+					t.Errorf("%q is in it", never)
+				}
+			}
+		})
+	}
+}
