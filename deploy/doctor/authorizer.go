@@ -63,11 +63,13 @@ func (r *result) callable(p *pair, a *Authorizer) *found {
 	grant := gateway.NewGrant(r.api, t.Function, t.Qualifier, "", source)
 	switch {
 	case wrong != nil:
+		one.variant = "authorizer.missing"
 		one.evidence = []Evidence{{r.Authorizers.Call, a.ID, "AuthorizerUri", a.URI, ""}}
 		return one
 	case f == nil || a.Credentials != "":
 		return nil
 	case f.Configuration.Missing():
+		one.variant = "authorizer.missing"
 		one.evidence = []Evidence{{f.Configuration.Call, f.Configuration.Of, "", f.Configuration.Error.Code, ""}}
 		return one
 	case hideFact(r, f.Policy, "would.permission"):
@@ -141,7 +143,7 @@ func (r *result) token(p *pair, a *Authorizer) {
 	case t.Malformed != "":
 		f.cause = "jwt.malformed"
 		field("", t.Malformed, "")
-	case r.Keys.Error != nil:
+	case r.Keys.Error != nil && (t.Issuer == a.JWT.Issuer || strings.Trim(t.Issuer, "/") != strings.Trim(a.JWT.Issuer, "/")):
 		f.cause = "jwt.issuer-unreachable"
 		f.evidence = []Evidence{{r.Keys.Call, r.Keys.Of, "", r.Keys.Error.Message, ""}}
 	case !strings.HasPrefix(t.Algorithm, "RS"):
@@ -154,7 +156,7 @@ func (r *result) token(p *pair, a *Authorizer) {
 			AuthorizerId:     &a.ID,
 			JwtConfiguration: &types.JWTConfiguration{Issuer: &t.Issuer, Audience: a.JWT.Audience}})}
 	case t.Expires == 0:
-		f.cause = "jwt.expired"
+		f.cause, f.variant = "jwt.expired", "jwt.expired.none"
 		field("exp", "", "> "+clock(now))
 	case t.Expires <= now:
 		f.cause = "jwt.expired"
@@ -177,6 +179,9 @@ func (r *result) token(p *pair, a *Authorizer) {
 			return
 		}
 		f.cause, f.explains, f.values["value"] = "jwt.scope", r.explains(p, 403), strings.Join(t.Scopes, " ")
+		if len(t.Scopes) == 0 {
+			f.variant = "jwt.scope.none"
+		}
 		field("scope", strings.Join(t.Scopes, " "), strings.Join(p.route.Scopes, " or "))
 	case r.Keys.Seen() && !slices.ContainsFunc(keys, func(k Key) bool { return k.ID == t.KeyID && k.Type == "RSA" }):
 		f.cause = "jwt.signature"
@@ -201,7 +206,7 @@ func (r *result) asked(p *pair, a *Authorizer) {
 		f.evidence = []Evidence{{call, of, field, value, expected}}
 	}
 	e := i.Or()
-	f.values["type"], f.values["message"], f.values["why"] = e.Type, e.Message, e.Shape.Decision
+	f.values["type"], f.values["message"], f.values["why"] = e.Type, e.Message, e.Shape.Decision.Wrong
 	switch {
 	case r.explains(p, 401):
 		f.cause, f.explains = "authorizer.identity-missing", true
@@ -212,10 +217,15 @@ func (r *result) asked(p *pair, a *Authorizer) {
 		for _, line := range e.Log {
 			f.evidence = append(f.evidence, Evidence{i.Call, i.Of, "LogResult", line, ""})
 		}
-	case i.Seen() && e.Shape.Decision != "allows" && e.Shape.Decision != "denies":
+	case i.Seen() && e.Shape.Decision.Says == "":
 		f.cause, f.explains = "authorizer.shape", r.explains(p, 500)
-		at(i.Call, i.Of, "Payload", e.Shape.Decision, "")
-	case i.Seen() && e.Shape.Decision == "denies" && r.failed(403):
+		at(i.Call, i.Of, "Payload", e.Shape.Decision.Wrong, "")
+	case i.Seen() && e.Shape.Decision.Says == Others && r.failed(403):
+		f.cause, f.variant, f.explains = "authorizer.denies", "authorizer.denies.others", r.explains(p, 403)
+		f.values["allows"] = strings.Join(e.Shape.Decision.Allows, "; ")
+		at(i.Call, i.Of, "policyDocument", strings.Join(e.Shape.Decision.Allows, "; "), "execute-api:Invoke "+
+			strings.Join(r.api.Possible(p.stage.Name, exampleKey(p, r)), " or "))
+	case i.Seen() && e.Shape.Decision.Says == Denies && r.failed(403):
 		f.cause, f.explains = "authorizer.denies", r.explains(p, 403)
 		at(i.Call, i.Of, "Payload", "denies", "allows")
 	case i.Seen() && r.failed(403) && a.TTL > 0:

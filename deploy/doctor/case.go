@@ -168,6 +168,7 @@ type Answer struct {
 	Length    int               // bytes of the body
 	Millis    int               // from the first byte of the request to the last of the answer
 	RequestID string            // API Gateway's
+	Refusal   string            `json:",omitempty"` // AWS's sentence in the body that somebody may not do something
 	Private   bool              `json:",omitempty"` // it came from an address of a private network
 	Failure   string            // why there is no answer; "" where there is one
 	Phase     string            // of a failure: name, connect, tls, timeout
@@ -380,6 +381,20 @@ type Invocation struct {
 	Millis    int
 }
 
+// Decision is what a Lambda authorizer says.
+type Decision struct {
+	Says   string   // [Allows], [Denies] or [Others]; "" where it is no decision
+	Wrong  string   // why it is none
+	Allows []string // resources that its policy allows, where these are others than the request's
+}
+
+// What a Lambda authorizer says of a request.
+const (
+	Allows = "allows"
+	Denies = "denies"
+	Others = "others" // it allows other routes, and says nothing of this one
+)
+
 // Shape is how a function's answer looks, without what it says.
 type Shape struct {
 	JSON       bool
@@ -389,5 +404,5 @@ type Shape struct {
 	Wrong      string // the first field that API Gateway refuses; "" for none
 	Length     int    // bytes
 	Body       string // of an error of the app: at most 300 bytes
-	Decision   string // of an authorizer: allows, denies, or why it is none; "" where it is none
+	Decision   Decision
 }

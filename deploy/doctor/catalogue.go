@@ -191,8 +191,8 @@ var onTheWay = []Entry{
 		text{"the last deployment to the stage {stage} failed: {why}", "ステージ {stage} への最後のデプロイが失敗しました: {why}"},
 		text{"Fix what the message names, then deploy again.", "メッセージの問題を直して再デプロイしてください。"}, ofStages},
 	{"stage.throttled", "stage", Fault, sees429,
-		text{"the stage {stage} lets {rate} requests a second through, and {burst} at once",
-			"ステージ {stage} は毎秒 {rate} 件、同時 {burst} 件までしか通しません"},
+		text{"the limit of {stage} lets {rate} requests a second through, and {burst} at once",
+			"{stage} の上限は毎秒 {rate} 件、同時 {burst} 件までしか通しません"},
 		text{"Set both the rate and the burst; the one that is not set is 0.",
 			"レートとバーストの両方を設定してください。設定しない方は 0 になります。"}, ofThrottling},
 

@@ -4,7 +4,7 @@ import "slices"
 
 // allSituations are all cases with what must be found in them.
 var allSituations = slices.Concat(situations, moreSituations, codeSituations, logSituations,
-	edgeSituations)
+	edgeSituations, reportSituations)
 
 // code sets what the zip of the function has, after a blank 500 to a method for which it is not invoked.
 func (c *Case) code(runtime string, code Code) {

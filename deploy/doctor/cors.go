@@ -49,6 +49,9 @@ func checkCORS(v *view, r *result) {
 		if lacks := r.preflight(headers); lacks != "" {
 			f.cause = lacks
 			f.values["headers"] = strings.Join(r.Asked.Wanted, ", ")
+			if config != nil {
+				f.fix = []Fix{r.corsFix(config)}
+			}
 			break
 		}
 		r.pass("pass.cors", f.values)

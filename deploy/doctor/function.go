@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -79,6 +80,9 @@ func (r *result) state(f *Function, c *Configuration, pairs []*pair) {
 	}
 	switch c.Update {
 	case "InProgress":
+		if c.State == "Pending" {
+			return // it is being created
+		}
 		r.find(one("function.updating", "LastUpdateStatus", c.Update, ""))
 	case "Failed":
 		r.find(one("function.update-failed", "LastUpdateStatus", c.Update, c.UpdateReasonCode+" "+c.UpdateReason))
@@ -252,6 +256,16 @@ func (p *pair) overwrites() string {
 	return p.integration.Parameters["overwrite:path"]
 }
 
+// ofRouter are the answers of common routers to a path that they do not know.
+var ofRouter = regexp.MustCompile(`^(\{"detail":"Not Found"\}|\{"message":"Not Found"\}|404 page not found|` +
+	`Cannot (GET|POST|PUT|PATCH|DELETE) /|404 Not Found)`)
+
+// routes reports whether the app looks at the path itself, as the route of the request takes all.
+func (v *view) routes() bool {
+	key := v.selected.route.Key
+	return key == "$default" || strings.HasSuffix(key, "+}")
+}
+
 // checkApp tells of an answer of the app's own that failed.
 func checkApp(v *view, r *result) {
 	a := v.answer()
@@ -278,7 +292,13 @@ func checkApp(v *view, r *result) {
 			Evidence{v.Integrations.Call, v.selected.integration.ID, "RequestParameters", to, ""},
 		)
 	}
-	if a.Status == 404 && v.stage.Name != "$default" && strings.Contains(a.Body, "/"+v.stage.Name+"/") {
+	doubled := strings.HasPrefix(v.path, "/"+v.stage.Name+"/")
+	switch inPath := strings.Contains(a.Body, "/"+v.stage.Name+"/") || v.routes() && ofRouter.MatchString(a.Body); {
+	case a.Status != 404 || v.stage.Name == "$default":
+	case doubled && v.routes():
+		f.cause, f.variant, f.level, f.certainty = "endpoint.url", "endpoint.url.doubled", Fault, Likely
+		f.values["stage"] = v.stage.Name
+	case inPath:
 		f.cause, f.level, f.certainty = "app.stage-in-path", Fault, Likely // the app may have another reason
 		f.values["stage"] = v.stage.Name
 	}

@@ -68,11 +68,17 @@ func (r *result) remarks() (lines []string) {
 	return lines
 }
 
+// reaching are causes before the function that do not keep a request from it.
+var reaching = []string{"integration.timeout", "integration.payload-format", "integration.path", "stage.stale",
+	"stage.deploy-failed"}
+
 // reached tells whether the request reached the function, where that is proved.
 func (r *result) reached(d *Diagnosis) string {
 	switch {
 	case d.Verdict.Healthy:
 		return r.say("head.fine", nil)
+	case d.Answer.From == FromApp && r.selected != nil && !r.selected.invokes():
+		return r.say("head.stop", nil)
 	case d.Answer.From == FromApp:
 		return r.say("head.app-reached", nil)
 	case d.Answer.From != FromGateway:
@@ -81,7 +87,8 @@ func (r *result) reached(d *Diagnosis) string {
 		return r.say("head.not-reached", nil)
 	}
 	for _, f := range d.Findings {
-		if f.Explains && f.Certainty == Proved && f.Level == Fault && slices.Index(links, f.Link) < reach {
+		if f.Explains && f.Certainty == Proved && f.Level == Fault && slices.Index(links, f.Link) < reach &&
+			!slices.Contains(reaching, f.Cause) {
 			return r.say("head.not-reached", nil)
 		}
 	}

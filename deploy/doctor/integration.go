@@ -33,6 +33,9 @@ func (r *result) integration(p *pair) *found {
 	f := &found{explains: v.explains(p, 500), values: values{"integration": i.ID, "uri": i.URI, "stage": p.stage.Name,
 		"function": p.target.Function, "qualifier": p.target.Qualifier, "account": p.target.Account,
 		"region": p.target.Region, "method": i.Method}, evidence: []Evidence{uri}}
+	if !p.invokes() && v.selected != nil && p != v.selected {
+		return nil // another route
+	}
 	if !p.invokes() {
 		f.cause, f.values["kind"] = "integration.other", strings.TrimSpace(i.Type+" "+i.Subtype)
 		f.explains = false // what is behind it is not seen
@@ -44,10 +47,11 @@ func (r *result) integration(p *pair) *found {
 		name := p.unset()
 		f.cause, f.values["variable"] = "integration.stage-variable", name
 		f.evidence = append(f.evidence, Evidence{v.Stages.Call, p.stage.Name, "StageVariables " + name, "", "…"})
-		f.fix = []Fix{r.aws(false, "fix.stage-variable", values{"variable": name}, &apigatewayv2.UpdateStageInput{
-			ApiId: &v.Asked.API, StageName: &p.stage.Name, StageVariables: map[string]string{name: "VALUE"}})}
+		f.fix = r.setVariable(p.stage, name)
 	case p.wrong != nil:
 		f.cause = "integration.uri"
+	case i.Method != "" && i.Method != "POST" && v.answered(p):
+		return nil // it answers
 	case i.Method != "" && i.Method != "POST":
 		f.cause = "integration.method"
 		f.evidence = []Evidence{{v.Integrations.Call, i.ID, "IntegrationMethod", i.Method, "POST"}}
@@ -82,10 +86,22 @@ func (r *result) integration(p *pair) *found {
 	return f
 }
 
-// answered reports whether the function of a route answered the request.
+// setVariable sets a variable of a stage as another stage has it, if one has.
+func (r *result) setVariable(stage *Stage, name string) []Fix {
+	for _, other := range r.Stages.Or() {
+		if value := other.Variables[name]; value != "" {
+			return []Fix{r.aws(false, "fix.stage-variable", values{"variable": name, "stage": other.Name},
+				&apigatewayv2.UpdateStageInput{ApiId: &r.Asked.API, StageName: &stage.Name,
+					StageVariables: map[string]string{name: value}})}
+		}
+	}
+	return nil
+}
+
+// answered reports whether what a route is integrated with answered the request.
 func (v *view) answered(p *pair) bool {
-	a := v.answer()
-	return p == v.selected && a != nil && a.From == FromApp
+	a, s := v.answer(), v.selected
+	return a != nil && a.From == FromApp && s != nil && s.integration != nil && p.integration.ID == s.integration.ID
 }
 
 // stageVariable is a variable of the stage in a URI.

@@ -57,8 +57,13 @@ func (r *result) broken(i Fact[Invocation], p *pair, sure Certainty) {
 			break
 		}
 	}
-	if f.cause == "code.import" {
+	switch {
+	case f.cause == "code.import":
 		r.unloaded(&f, e, p)
+	case f.cause == "response.body" && strings.Contains(e.Message, "coroutine"):
+		f.variant = "response.body.async"
+	case f.cause == "response.body":
+		f.variant = "response.body.value"
 	}
 	during := slices.ContainsFunc(e.Log, func(line string) bool { return strings.Contains(line, "INIT_REPORT") })
 	if c := p.configuration(); c != nil {
@@ -72,14 +77,21 @@ func (r *result) broken(i Fact[Invocation], p *pair, sure Certainty) {
 		f.fix = []Fix{r.aws(false, "fix.format", f.values, &apigatewayv2.UpdateIntegrationInput{ApiId: &r.Asked.API,
 			IntegrationId: &p.integration.ID, PayloadFormatVersion: aws.String(p.format(e))})}
 	}
-	if strings.HasPrefix(e.Type, "Runtime.InvalidEntrypoint") && p.has("AWS_LAMBDA_EXEC_WRAPPER") &&
-		p.configuration() != nil && !strings.Contains(e.Message, "bootstrap") {
+	if c := p.configuration(); c != nil && strings.HasPrefix(e.Type, "Runtime.InvalidEntrypoint") &&
+		p.has("AWS_LAMBDA_EXEC_WRAPPER") &&
+		(!strings.HasPrefix(c.Runtime, "provided") || !strings.Contains(e.Message, "/var/task/bootstrap")) {
 		f.cause, f.certainty = "code.wrapper", Likely
 	}
 	switch name := variable.FindStringSubmatch(e.Message); {
 	case f.cause == "integration.payload-format":
-	case e.Type == "KeyError" && name != nil && !p.has(name[1]):
+	case e.Type == "KeyError" && name != nil && !p.has(name[1]) &&
+		(e.Trace == "" || strings.Contains(e.Trace, "environ") || strings.Contains(e.Trace, "getenv")):
 		f.cause, f.values["variable"] = "code.settings", name[1]
+		if e.Trace == "" {
+			f.certainty = Likely // it may be the key of anything
+		}
+	case f.cause == "code.timeout" && p.loopback() != "–": // SDKs try again until the time is over
+		f.cause, f.certainty, f.values["variables"] = "table.local-endpoint", Likely, p.loopback()
 	case during && f.cause == "code.timeout":
 		f.cause = "code.init-timeout"
 	case during && (f.cause == "code.error" || f.cause == "code.crash"):
@@ -163,17 +175,22 @@ func (r *result) unread(text string) bool { return r.Asked.Encoded != "" && noJS
 // elsewhere reports whether an error tells of a right that lacks or of a table, which are judged by themselves.
 func (r *result) elsewhere(e Invocation) bool {
 	text := strings.Join(append([]string{e.Message}, e.Log...), " ")
-	return refusal.MatchString(text) || slices.ContainsFunc(tableErrors, func(k struct{ says, cause string }) bool {
-		return strings.Contains(text, k.says)
-	})
+	return refusal.MatchString(text) || unnamed.MatchString(text) || tableCause(text) != ""
 }
 
 // ofFormat are the fields of an event that one payload format has and the other lacks, as errors name them.
 var ofFormat = []struct{ lacks, has, field string }{
 	{"1.0", "2.0", "http"}, {"1.0", "2.0", "rawPath"}, {"1.0", "2.0", "routeKey"}, {"1.0", "2.0", "rawQueryString"},
 	{"2.0", "1.0", "httpMethod"}, {"2.0", "1.0", "resource"}, {"2.0", "1.0", "path"},
-	{"2.0", "1.0", "multiValueHeaders"},
+	{"2.0", "1.0", "multiValueHeaders"}, {"2.0", "1.0", "resourcePath"}, {"1.0", "2.0", "method"},
+	{"1.0", "2.0", "sourceIp"}, {"2.0", "1.0", "sourceIp"}, {"1.0", "2.0", "jwt"}, {"1.0", "2.0", "cookies"},
 }
+
+// anEvent is an event in a line of code, by the names that people give it.
+var anEvent = regexp.MustCompile(`event|\b(e|ev|evt|req|request)\[`)
+
+// ofBlueprint is what Lambda's examples say where they lack the method of payload format 1.0.
+var ofBlueprint = regexp.MustCompile(`(?i)Unsupported (method|route):? "?undefined`)
 
 // format tells whether an error names a field of the other payload format than the integration's, and that one; "" for
 // none.
@@ -181,11 +198,15 @@ func (p *pair) format(e Invocation) (has string) {
 	if p == nil || p.integration == nil {
 		return ""
 	}
+	if ofBlueprint.MatchString(e.Message) && p.integration.PayloadFormat == "2.0" {
+		return "1.0"
+	}
 	for _, f := range ofFormat {
 		named := e.Message == "'"+f.field+"'" || strings.HasSuffix(e.Message, "(reading '"+f.field+"')")
 		// Fields that other things have too count only where the trace tells that they are of the event.
-		ofEvent := !slices.Contains([]string{"http", "path", "resource"}, f.field) ||
-			strings.Contains(e.Trace, "requestContext") || strings.Contains(e.Trace, "event")
+		common := slices.Contains([]string{"http", "path", "resource", "method"}, f.field)
+		ofEvent := !common || strings.HasSuffix(e.Message, "(reading '"+f.field+"')") ||
+			strings.Contains(e.Trace, "requestContext") || anEvent.MatchString(e.Trace)
 		if f.lacks == p.integration.PayloadFormat && named && ofEvent {
 			return f.has
 		}

@@ -242,8 +242,15 @@ func (r *result) verdict(answer *Seen) Verdict {
 		return Verdict{Cause: Unknown, Summary: r.say("verdict.unknown", nil)}
 	case r.blind():
 		return Verdict{Cause: Unknown, Summary: r.say("verdict.unseen", nil)}
+	case r.unjudged():
+		return Verdict{Cause: Unknown, Summary: r.say("verdict.unjudged", nil)}
 	}
 	return Verdict{Healthy: true, Summary: r.say("verdict.healthy", nil)}
+}
+
+// unjudged reports whether there is no HTTP API that was judged: it is an API of another kind, or another server.
+func (r *result) unjudged() bool {
+	return r.REST.Seen() || r.API.Or().Protocol == "WEBSOCKET" || r.Asked.API == "" && !r.Domain.Seen()
 }
 
 // blind reports whether what could not be read leaves open whether anything is wrong.

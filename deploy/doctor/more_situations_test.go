@@ -123,13 +123,16 @@ var moreSituations = []situation{
 		c.lambdaRoute(500, &Invocation{Failed: true, Type: "KeyError", Message: "'x'", Log: []string{"[ERROR]"}})
 	}, "+authorizer.fails"},
 	{"an authorizer of the other form", func(c *Case) {
-		c.lambdaRoute(500, &Invocation{Shape: Shape{Decision: "it has no policyDocument"}})
+		c.lambdaRoute(500, &Invocation{Shape: Shape{Decision: Decision{Wrong: "it has no policyDocument"}}})
 	}, "+authorizer.shape"},
-	{"an authorizer that denies", func(c *Case) { c.lambdaRoute(403, &Invocation{Shape: Shape{Decision: "denies"}}) },
-		"+authorizer.denies"},
+	{
+		"an authorizer that denies",
+		func(c *Case) { c.lambdaRoute(403, &Invocation{Shape: Shape{Decision: Decision{Says: Denies}}}) },
+		"+authorizer.denies",
+	},
 	{"an authorizer that was not asked", func(c *Case) { c.lambdaRoute(403, nil) }, "+authorizer.denies"},
 	{"a decision that is remembered", func(c *Case) {
-		c.lambdaRoute(403, &Invocation{Shape: Shape{Decision: "allows"}})
+		c.lambdaRoute(403, &Invocation{Shape: Shape{Decision: Decision{Says: Allows}}})
 	}, "+authorizer.cached"},
 	{"a Lambda authorizer that allows", func(c *Case) {
 		c.lambdaRoute(403, nil)

@@ -153,6 +153,7 @@ func (r *result) byRole(p *pair) *found {
 		r.skip("skip.credentials", f.values)
 		return nil
 	case role.Missing():
+		f.variant = "integration.role.missing"
 		return at("", role.Error.Code, "")
 	case hideFact(r, role, "would.permission") || !role.Seen():
 		return nil

@@ -117,6 +117,11 @@ func (v *view) requestFirst() []*pair {
 	return all
 }
 
+// has reports whether a cause was found.
+func (r *result) has(cause string) bool {
+	return slices.ContainsFunc(r.findings, func(f Finding) bool { return f.Cause == cause })
+}
+
 // explained reports whether a finding about one of some links explains the answer already.
 func (r *result) explained(links ...Link) bool {
 	return slices.ContainsFunc(

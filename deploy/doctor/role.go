@@ -15,8 +15,43 @@ import (
 
 // refusal is AWS's own sentence where somebody may not do something ("Troubleshoot access denied error messages", IAM
 // user guide).
-var refusal = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z*]+)(?: on resource: (\S+))?` +
-	`(?: because no ([a-z -]+?) allows| with an explicit deny in an? ([a-z -]+))?`)
+var refusal = regexp.MustCompile(`(?:User: (\S+) )?is not authorized to perform: ([a-z0-9-]+:[A-Za-z*]+)` +
+	`(?: on resource: (\S+))?(?: because no ([a-z -]+?) allows| with an explicit deny in an? ([a-z -]+))?`)
+
+// Refusal returns AWS's sentence in a text that tells that somebody may not do something; "" for none.
+func Refusal(text string) string { return refusal.FindString(text) }
+
+// deniedRight is such a sentence, read.
+type deniedRight struct {
+	who, action, resource string // "" where the sentence does not tell
+	kind                  string // of the policy that does not allow
+	denier                string // of the policy that denies
+	cut                   bool   // the text ends before the sentence does
+}
+
+// readRefusal reads the sentence in a text.
+func readRefusal(text string) (d deniedRight, ok bool) {
+	at := refusal.FindStringSubmatchIndex(text)
+	if at == nil {
+		return d, false
+	}
+	group := func(n int) string {
+		if at[2*n] < 0 {
+			return ""
+		}
+		return text[at[2*n]:at[2*n+1]]
+	}
+	d = deniedRight{who: group(1), action: group(2), resource: strings.TrimRight(group(3), ".,"), kind: group(4),
+		denier: strings.TrimSpace(group(5))}
+	d.cut = strings.HasPrefix(text[at[1]:], "…") || strings.HasSuffix(d.resource, "…")
+	return d, true
+}
+
+// unnamed is what AWS says where it does not tell what is refused, and of which operation, as boto3 has it.
+var unnamed = regexp.MustCompile(
+	`\((AccessDenied|AccessDeniedException|UnauthorizedOperation)\) when calling the (\w+)` +
+		` operation`,
+)
 
 // said are the texts in which the function tells of its errors, and the facts that they are of.
 func (v *view) said() (all []Evidence) {
@@ -30,7 +65,11 @@ func (v *view) said() (all []Evidence) {
 		all = append(all, Evidence{v.Lines.Call, v.Lines.Of, "message", line, ""})
 	}
 	if a := v.answer(); a != nil && a.From == FromApp && a.Status >= 500 {
-		all = append(all, Evidence{v.Answer.Call, "answer", fmt.Sprint(a.Status), a.Body, ""})
+		text := a.Body
+		if v.Answer.Value.Refusal != "" {
+			text = v.Answer.Value.Refusal
+		}
+		all = append(all, Evidence{v.Answer.Call, "answer", fmt.Sprint(a.Status), text, ""})
 	}
 	return all
 }
@@ -57,23 +96,15 @@ func checkRole(v *view, r *result) {
 		return
 	}
 	for _, e := range v.said() {
-		m := refusal.FindStringSubmatch(e.Value)
-		if m == nil {
+		f := found{cause: "role.action", certainty: v.ofLines(), pairs: r.alike(p), explains: v.fails(),
+			evidence: []Evidence{e}, values: values{"function": p.named(), "resource": "–", "role": r.roleName(p)}}
+		if d, ok := readRefusal(e.Value); ok && !r.judgeRefusal(&f, d) {
 			continue
+		} else if m := unnamed.FindStringSubmatch(e.Value); !ok && m == nil {
+			continue
+		} else if !ok {
+			f.variant, f.certainty, f.values["action"] = "role.unnamed", Likely, m[2]
 		}
-		action, resource, kind, denier := m[1], strings.TrimRight(m[2], ".,"), m[3], m[4]
-		f := found{cause: "role.action", pairs: r.alike(p), explains: v.fails(), evidence: []Evidence{e},
-			values: values{"function": p.named(), "action": action, "resource": resource, "by": denier, "role": "–"}}
-		switch {
-		case denier != "":
-			f.cause = "role.denied"
-		case kind == "permissions boundary" || kind == "service control policy" || kind == "session policy" ||
-			kind == "resource-based policy" || kind == "VPC endpoint policy":
-			f.cause, f.values["by"] = "role.denied", kind
-		default:
-			r.lacks(&f, action, resource)
-		}
-		f.certainty = v.ofLines()
 		r.find(f)
 		return
 	}
@@ -82,34 +113,78 @@ func checkRole(v *view, r *result) {
 	}
 }
 
-// lacks tells whether the role lacks an action, or has it on other resources, and gives it.
-func (r *result) lacks(f *found, action, resource string) {
-	role := r.Role.Value
-	if role == nil {
-		return
+// roleName is the name of the role of the function of a route; "–" where it is not known.
+func (r *result) roleName(p *pair) string {
+	c := p.configuration()
+	if c == nil || c.Role == "" {
+		return "–"
 	}
-	f.values["role"] = role.Name
-	for _, d := range role.Identity {
-		for _, s := range d.Statement {
+	return c.Role[strings.LastIndex(c.Role, "/")+1:]
+}
+
+// judgeRefusal tells whose right is missing, and why. It reports false for a sentence that cannot be about the request:
+// the role has the right now, and nothing joins the sentence to the request.
+func (r *result) judgeRefusal(f *found, d deniedRight) bool {
+	f.values["action"], f.values["resource"], f.values["by"], f.values["who"] = d.action, d.resource, d.denier, d.who
+	own, account := r.roleName(r.selected), r.selected.target.Account
+	switch {
+	case d.who != "" && own != "–" && !strings.HasSuffix(d.who, "…") &&
+		!strings.Contains(d.who, ":"+account+":assumed-role/"+own+"/"):
+		f.variant = "role.other"
+		f.evidence = append(f.evidence, Evidence{"lambda:GetFunction", r.selected.named(), "Role", own, ""})
+	case strings.HasPrefix(d.denier, "identity-based"):
+		f.cause, f.variant = "role.denied", "role.denied.own"
+	case d.denier != "":
+		f.cause = "role.denied"
+	case slices.Contains([]string{"permissions boundary", "service control policy", "session policy",
+		"resource-based policy", "resource control policy", "VPC endpoint policy"}, d.kind):
+		f.cause, f.values["by"] = "role.denied", d.kind
+	case r.Role.Seen():
+		return r.lacks(f, d)
+	}
+	return true
+}
+
+// lacks tells whether the role lacks an action, or has it on other resources, and gives it.
+func (r *result) lacks(f *found, d deniedRight) bool {
+	role := r.Role.Value
+	whole := strings.HasPrefix(d.resource, "arn:") && !strings.ContainsAny(d.resource, "*[…\"") && !d.cut
+	may := func(resource string) bool {
+		decision, _ := role.Judge(policy.Request{Action: d.action, Resource: resource, Undecided: undecided})
+		return decision.Allowed
+	}
+	switch own := r.inOwnRegion(d.resource); {
+	case whole && may(d.resource) && f.certainty == Likely:
+		return false // what was said before it was allowed
+	case whole && may(d.resource):
+		f.cause, f.certainty, f.values["by"] = "role.denied", Likely, "–"
+		f.variant = "role.denied.unseen"
+		return true
+	case whole && own != d.resource && may(own):
+		f.cause, f.values["table"], f.values["region"] = "table.elsewhere", d.resource, r.selected.target.Region
+		return true
+	}
+	for _, document := range role.Identity {
+		for _, s := range document.Statement {
 			grants := slices.ContainsFunc(s.Action, func(a string) bool {
-				return policy.Like(strings.ToLower(a), strings.ToLower(action))
+				return policy.Like(strings.ToLower(a), strings.ToLower(d.action))
 			})
-			if s.Effect == "Allow" && grants {
+			everything := slices.Contains(s.Resource, "*") // so something else denies it
+			if s.Effect == "Allow" && grants && !everything {
 				f.cause = "role.resource"
 				f.evidence = append(f.evidence, Evidence{r.Role.Call, role.Name, s.Sid + " Resource",
-					strings.Join(s.Resource, ", "), resource})
+					strings.Join(s.Resource, ", "), d.resource})
 			}
 		}
 	}
-	if own := r.inOwnRegion(resource); own != resource {
-		if allowed, _ := role.Judge(policy.Request{Action: action, Resource: own, Undecided: undecided}); allowed.Allowed {
-			f.cause, f.values["table"], f.values["region"] = "table.elsewhere", resource, r.selected.target.Region
-			return
-		}
+	if whole {
+		f.fix = []Fix{r.allow(role.Name, d.action, d.resource)}
 	}
-	if !strings.HasPrefix(resource, "arn:") || strings.ContainsAny(resource, "*[…\"") { // it is not known whole
-		return
-	}
+	return true
+}
+
+// allow gives a role an action on just one resource.
+func (r *result) allow(role, action, resource string) Fix {
 	document := policy.Document{Version: "2012-10-17", Statement: policy.Statements{{Effect: "Allow",
 		Action: policy.Strings{action}, Resource: policy.Strings{resource}}}}
 	text, err := json.Marshal(document)
@@ -117,8 +192,8 @@ func (r *result) lacks(f *found, action, resource string) {
 		panic(err) // of texts
 	}
 	name := strings.NewReplacer(":", "-", "*", "all").Replace(action)
-	f.fix = []Fix{r.aws(false, "fix.role", values{"action": action}, &iam.PutRolePolicyInput{RoleName: &role.Name,
-		PolicyName: aws.String("allow-" + name), PolicyDocument: aws.String(string(text))})}
+	return r.aws(false, "fix.role", values{"action": action}, &iam.PutRolePolicyInput{RoleName: &role,
+		PolicyName: aws.String("allow-" + name), PolicyDocument: aws.String(string(text))})
 }
 
 // inOwnRegion is the ARN of a table with the region of the request's function in it.
@@ -128,69 +203,4 @@ func (r *result) inOwnRegion(resource string) string {
 		parts[3] = r.selected.target.Region
 	}
 	return strings.Join(parts, ":")
-}
-
-// tableErrors are what DynamoDB says, and the cause ("Error handling with DynamoDB").
-var tableErrors = []struct{ says, cause string }{
-	{"KMS key access denied", "table.kms"},
-	{"InaccessibleEncryption", "table.kms"},
-	{"table that is being created", "table.not-active"},
-	{"table is being created", "table.not-active"},
-	{"table is being deleted", "table.not-active"},
-	{"Requested resource not found", "table.missing"},
-	{"Cannot do operations on a non-existent table", "table.missing"},
-	{"does not match the schema", "table.keys"},
-	{"Missing the key", "table.keys"},
-	{"does not have the specified index", "table.index"},
-	{"ProvisionedThroughputExceeded", "table.throttled"},
-	{"ThrottlingException", "table.throttled"},
-	{"RequestLimitExceeded", "table.throttled"},
-	{"Could not connect to the endpoint URL: \"http://127.", "table.local-endpoint"},
-	{"Could not connect to the endpoint URL: \"http://localhost", "table.local-endpoint"},
-	{"ECONNREFUSED 127.0.0.1", "table.local-endpoint"},
-	{"127.0.0.1:8000: connect: connection refused", "table.local-endpoint"},
-}
-
-// checkTable judges what the function's own errors tell of its table.
-func checkTable(v *view, r *result) {
-	p := v.selected
-	if p == nil {
-		return
-	}
-	for _, e := range v.said() {
-		for _, kind := range tableErrors {
-			if !strings.Contains(e.Value, kind.says) {
-				continue
-			}
-			f := found{cause: kind.cause, pairs: r.alike(p), explains: v.fails(), evidence: []Evidence{e},
-				values: values{"function": p.named(), "message": e.Value, "variables": "–"}}
-			if c := p.configuration(); c != nil && kind.cause == "table.local-endpoint" {
-				var local []Variable
-				for _, one := range c.Variables {
-					if one.Loopback {
-						local = append(local, one)
-					}
-				}
-				f.values["variables"] = names(local, func(v Variable) string { return v.Name })
-			}
-			f.certainty = v.ofLines()
-			r.described(&f)
-			r.find(f)
-			return
-		}
-	}
-}
-
-// described tells of a table that is said to be missing, where its name is known and it exists.
-func (r *result) described(f *found) {
-	t := r.Table
-	if f.cause != "table.missing" || hideFact(r, t, "would.table") || !t.Seen() {
-		return
-	}
-	f.values["table"], f.values["status"], f.values["region"] = t.Value.Name, t.Value.Status, r.Asked.Region
-	f.cause = "table.elsewhere"
-	if t.Value.Status != "ACTIVE" {
-		f.cause = "table.not-active"
-	}
-	f.evidence = append(f.evidence, Evidence{t.Call, t.Of, "TableStatus", t.Value.Status, "ACTIVE"})
 }

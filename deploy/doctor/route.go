@@ -12,7 +12,8 @@ func checkRoute(v *view, r *result) {
 	if hideFact(r, v.Routes, "would.routes") || !v.Routes.Seen() {
 		return
 	}
-	if v.Asked.Method == "" && len(v.pairs) == 0 && len(v.Stages.Or()) > 0 { // nothing that could be asked for
+	if v.Asked.Method == "" && len(v.pairs) == 0 && len(v.Stages.Or()) > 0 &&
+		!r.has("stage.missing") { // nothing that could be asked for
 		name := v.Asked.Route
 		if name == "" {
 			name = "*"
@@ -43,12 +44,11 @@ func checkRoute(v *view, r *result) {
 			v.Asked.Method + " " + v.path}},
 	}
 	var near string
-	stage := v.stage.Name
-	if v.Asked.Domain != "" {
-		stage = "" // which is not in the path
-	}
-	if f.cause, near = nearest(keys, stage, v.Asked.Method, v.path); near != "" {
+	if f.cause, near = nearest(keys, v.stage.Name, v.Asked.Method, v.path); near != "" {
 		f.values["near"] = near
+	}
+	if f.cause == "endpoint.url" && v.Asked.Domain != "" {
+		f.variant = "endpoint.url.domain"
 	}
 	if f.cause == "route.missing" || f.cause == "route.method" || f.cause == "route.greedy-parent" {
 		f.fix = r.createRoute(near)

@@ -31,7 +31,7 @@ var situations = []situation{
 		c.API = lost[API]("apigateway:GetApi", "a1", Missing, "NotFoundException", "")
 		c.Answer = seen("request", "GET", Answer{Failure: "no such host", Phase: "name"})
 		c.Stages, c.Routes, c.Integrations, c.Functions = Fact[[]Stage]{}, Fact[[]Route]{}, Fact[[]Integration]{}, nil
-	}, "+endpoint.unreachable +endpoint.unknown-api"},
+	}, "+endpoint.unknown-api"},
 	{"a REST API", func(c *Case) {
 		c.API = lost[API]("apigateway:GetApi", "a1", Missing, "NotFoundException", "")
 		c.REST = seen("apigateway:GetRestApi", "a1", RESTAPI{"a1", "old"})

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -146,6 +147,9 @@ func exampleKey(p *pair, r *result) string {
 	return p.route.Key
 }
 
+// apiID begins what follows the account in a source ARN: the id of an API, or a pattern. A name is none.
+var apiID = regexp.MustCompile(`^[a-z0-9*?]+(/|$)`)
+
 // wrongSource tells which part of the pattern of a source ARN does not let a route in; a cause of "" where all do.
 func wrongSource(m miss, pattern string, possible []string, r *result, p *pair) miss {
 	needed := possible[0]
@@ -159,7 +163,10 @@ func wrongSource(m miss, pattern string, possible []string, r *result, p *pair) 
 	}
 	want, got := strings.SplitN(pattern, ":", 6), strings.SplitN(needed, ":", 6)
 	if len(want) != 6 || want[2] != "execute-api" && !policy.Like(want[2], "execute-api") || want[0] != "arn" ||
-		strings.Contains(want[5], "//") || strings.Contains(pattern, "${") || strings.Contains(pattern, "undefined") {
+		strings.TrimSpace(pattern) != pattern || !strings.ContainsAny(want[5], "/*") ||
+		!apiID.MatchString(
+			want[5],
+		) || strings.Contains(want[5], "//") || strings.Contains(pattern, "${") || strings.Contains(pattern, "undefined") {
 		return wrong("permission.mangled-arn", 4)
 	}
 	switch {

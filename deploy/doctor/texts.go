@@ -7,8 +7,8 @@ var texts = map[string]text{
 	"verdict.healthy": {"nothing wrong", "問題は見つかりませんでした"},
 
 	"head.api.healthy": {
-		"API {api}: nothing wrong in {routes} routes of its stages",
-		"API {api}: ステージのルート {routes} 件に問題はありません",
+		"API {api}: nothing wrong, as far as {routes} routes of its stages tell without a request",
+		"API {api}: リクエストなしで分かる範囲では、ステージのルート {routes} 件に問題はありません",
 	},
 	"head.api.fault": {
 		"API {api}: 1 fault in {routes} routes of its stages",
@@ -110,13 +110,16 @@ var texts = map[string]text{
 	"would.routes":      {"which routes there are", "ルートの一覧"},
 	"would.authorizers": {"who may use the routes", "ルートを使える相手"},
 	"fix.authorizer":    {"lets API Gateway invoke the authorizer", "オーソライザーの呼び出しを許可"},
-	"fix.issuer":        {"takes tokens of the issuer", "このトークンの発行者を受け付ける"},
-	"fix.audience":      {"takes tokens for that audience too", "この対象のトークンも受け付ける"},
-	"fix.cache":         {"forgets what the authorizer said", "オーソライザーのキャッシュを消去"},
-	"would.elsewhere":   {"whether the grant is on another version or alias", "許可が別のバージョンやエイリアスにあるか"},
-	"would.history":     {"how many requests failed, and since when", "失敗した件数と開始時刻"},
-	"would.code":        {"whether the code has what its handler names", "コードにハンドラーがあるか"},
-	"pass.code":         {"the code of {function} has {file}", "{function} のコードに {file} があります"},
+	"fix.issuer": {
+		"takes tokens of this issuer, and no more of the former one",
+		"このトークンの発行者だけを受け付ける（以前の発行者は拒否）",
+	},
+	"fix.audience":    {"takes tokens for that audience too", "この対象のトークンも受け付ける"},
+	"fix.cache":       {"forgets what the authorizer said", "オーソライザーのキャッシュを消去"},
+	"would.elsewhere": {"whether the grant is on another version or alias", "許可が別のバージョンやエイリアスにあるか"},
+	"would.history":   {"how many requests failed, and since when", "失敗した件数と開始時刻"},
+	"would.code":      {"whether the code has what its handler names", "コードにハンドラーがあるか"},
+	"pass.code":       {"the code of {function} has {file}", "{function} のコードに {file} があります"},
 	"code.bootstrap.missing": {
 		"the function {function} has no file bootstrap at the top of its zip or in a layer",
 		"関数 {function} の zip の直下にもレイヤーにも bootstrap がありません",
@@ -284,8 +287,114 @@ var texts = map[string]text{
 	"label.copy":     {"Copy", "コピー"},
 	"label.copied":   {"Copied", "コピーしました"},
 	"label.evidence": {"Evidence", "根拠"},
-	"would.role":     {"which right the role is missing", "ロールに足りない権限"},
-	"would.lines":    {"what the function logged", "関数のログの内容"},
+	"role.unnamed": {
+		"the function {function} may not call {action}: AWS denies it, and does not say on what",
+		"関数 {function} は {action} を拒否されています（対象は示されていません）",
+	},
+	"role.unnamed.does": {
+		"Allow the function's role the action on the resource that the code uses, and look at the policy of that too.",
+		"関数のロールに、コードが使うリソースへのこの操作を許可し、リソース側のポリシーも確認してください。",
+	},
+	"role.other": {
+		"the function {function} calls AWS as {who}, not by its role {role}, and lacks the right {action}",
+		"関数 {function} はロール {role} ではなく {who} として AWS を呼び出し、{action} の権限がありません",
+	},
+	"role.other.does": {
+		"Remove the keys or the role that the code sets for its client, or give the right to whom it calls as.",
+		"コードが設定している認証情報（キーやロール）を外すか、その主体に権限を付与してください。",
+	},
+	"role.denied.own": {
+		"a policy of the role of the function {function} denies {action}",
+		"関数 {function} のロール自身のポリシーが {action} を拒否しています",
+	},
+	"role.denied.own.does": {
+		"Remove or narrow the statement with the effect Deny; an Allow does not help.",
+		"Deny のステートメントを外すか狭めてください。Allow を足しても解決しません。",
+	},
+	"role.denied.unseen": {
+		"AWS denies the function {function} {action}, which its role allows: a policy that was not read denies it",
+		"関数 {function} のロールは {action} を許可していますが、読み取っていない別のポリシーが拒否しています",
+	},
+	"role.denied.unseen.does": {
+		"Look at the policy of the resource, of its key, and of the organization; or ask again if the right is new.",
+		"リソース、鍵、組織のポリシーを確認してください。権限を追加した直後なら、もう一度実行してください。",
+	},
+	"verdict.unjudged": {"this is no HTTP API, so it was not judged", "HTTP API ではないため、診断していません"},
+	"authorizer.denies.others": {
+		"the policy of the authorizer {authorizer} does not allow this route; it allows {allows}",
+		"オーソライザー {authorizer} のポリシーはこのルートを許可していません。許可: {allows}",
+	},
+	"authorizer.denies.others.does": {
+		"Return a policy that allows execute-api:Invoke on the routeArn of the event, or on all of the API: API-ID/*.",
+		"イベントの routeArn、または API 全体（API-ID/*）への execute-api:Invoke を許可するポリシーを返してください。",
+	},
+	"authorizer.missing": {
+		"the authorizer {authorizer} names the function {function}, which does not exist",
+		"オーソライザー {authorizer} が指す関数 {function} は存在しません",
+	},
+	"authorizer.missing.does": {
+		"Point the authorizer to a function that exists: aws apigatewayv2 update-authorizer --authorizer-uri.",
+		"存在する関数を指定してください: aws apigatewayv2 update-authorizer --authorizer-uri。",
+	},
+	"integration.role.missing": {
+		"the integration invokes the function {function} by the role {role}, which does not exist",
+		"統合は関数 {function} をロール {role} で呼び出しますが、このロールは存在しません",
+	},
+	"integration.role.missing.does": {
+		"Create the role, or remove it from the integration and grant API Gateway.",
+		"ロールを作成するか、統合から外して API Gateway に許可してください。",
+	},
+	"jwt.expired.none":      {"the token has no time at which it expires (exp)", "トークンに有効期限（exp）がありません"},
+	"jwt.expired.none.does": {"Have the issuer set exp.", "発行者で exp を設定してください。"},
+	"jwt.scope.none": {
+		"the token has no scopes, and {route} takes one of {scopes}",
+		"トークンにスコープがありません。{route} には {scopes} のいずれかが必要です",
+	},
+	"jwt.scope.none.does": {
+		"Ask for an access token with the scope; ID tokens, as of Cognito, have none.",
+		"スコープ付きのアクセストークンを取得してください。Cognito などの ID トークンにはスコープがありません。",
+	},
+	"response.body.async": {
+		"the handler of the function {function} is async, and Lambda does not await it in Python",
+		"関数 {function} のハンドラーは async ですが、Lambda の Python は await しません",
+	},
+	"response.body.async.does": {
+		"Make the handler a plain function that calls asyncio.run.",
+		"ハンドラーを通常の関数にし、asyncio.run を呼び出してください。",
+	},
+	"response.body.value": {
+		"the function {function} returns a value that JSON does not have: {message}",
+		"関数 {function} が JSON にできない値を返しています: {message}",
+	},
+	"response.body.value.does": {
+		"Return texts and numbers: encode bytes as base64 with isBase64Encoded, and Decimal as text or a number.",
+		"文字列か数値を返してください。bytes は base64（isBase64Encoded）、Decimal は文字列か数値に変換してください。",
+	},
+	"endpoint.timeout": {"{host} does not answer in time: {why}", "{host} から時間内に応答がありません: {why}"},
+	"endpoint.timeout.does": {
+		"Wait longer with --timeout; API Gateway itself answers after at most 30 s.",
+		"--timeout で待ち時間を延ばしてください。API Gateway 自身は 30 秒以内に応答します。",
+	},
+	"endpoint.url.domain": {
+		"the domain's mapping leads to a stage already, and the path has its name again; it would select {near}",
+		"ドメインのマッピングがステージを指しているため、パスのステージ名は不要です。外すと {near} に一致します",
+	},
+	"endpoint.url.domain.does": {"Leave the stage out of the path.", "パスからステージ名を外してください。"},
+	"endpoint.url.doubled": {
+		"the URL names the stage {stage} twice, and the app does not know the path",
+		"URL にステージ {stage} が二重に含まれ、アプリがパスを認識できません",
+	},
+	"endpoint.url.doubled.does": {"Name the stage once.", "ステージ名は一度だけにしてください。"},
+	"stage.missing.case": {
+		"the API has no stage \"{stage}\": it is named {near}",
+		"API にステージ「{stage}」はありません。名前は {near} です",
+	},
+	"stage.missing.case.does": {
+		"Names of stages are compared with case: write it as it is.",
+		"ステージ名は大文字小文字を区別します。表記を合わせてください。",
+	},
+	"would.role":  {"which right the role is missing", "ロールに足りない権限"},
+	"would.lines": {"what the function logged", "関数のログの内容"},
 	"would.domain": {
 		"whether this is a custom domain of an API, in another region perhaps: --region",
 		"API のカスタムドメインかどうか（別リージョンなら --region）",
@@ -322,8 +431,8 @@ var texts = map[string]text{
 	"fix.target":          {"attaches the existing integration", "既存の統合を設定"},
 	"fix.throttle":        {"sets both limits to the defaults of an account", "両方の上限をアカウントの既定値に設定"},
 	"fix.stage-variable": {
-		"sets {variable}: put the name of the function in place of VALUE",
-		"{variable} を設定（VALUE を関数名に置き換え）",
+		"sets {variable} as the stage {stage} has it",
+		"{variable} をステージ {stage} と同じ値に設定",
 	},
 	"fix.method":       {"sets the method to POST", "メソッドを POST に設定"},
 	"fix.timeout":      {"lets API Gateway wait 30 s, the most that it can", "API Gateway の待ち時間を最長の 30 秒に設定"},

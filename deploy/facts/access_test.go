@@ -82,7 +82,8 @@ func TestKeys(t *testing.T) {
 
 // TestDecision: what a Lambda authorizer answers is read as API Gateway reads it.
 func TestDecision(t *testing.T) {
-	policy := `{"principalId":"u","policyDocument":{"Statement":[{"Effect":"Allow"}]}}`
+	policy := `{"principalId":"u","policyDocument":{"Statement":[{"Effect":"Allow","Action":"execute-api:Invoke",` +
+		`"Resource":"arn:aws:execute-api:us-east-1:1:a1/dev/*"}]}}`
 	for _, c := range []struct {
 		name, payload, format string
 		simple                bool
@@ -94,6 +95,12 @@ func TestDecision(t *testing.T) {
 		{"nothing for a simple one", `{}`, "2.0", true, "it has no isAuthorized"},
 		{"a policy", policy, "1.0", true, "allows"},
 		{"a policy that denies", strings.Replace(policy, "Allow", "Deny", 1), "2.0", false, "denies"},
+		{"a policy of another stage", strings.Replace(policy, "dev", "prod", 1), "1.0", true, "others"},
+		{"a policy of another action", strings.Replace(policy, "execute-api:Invoke", "execute-api:*x", 1), "1.0", true,
+			"others"},
+		{"text for true", `{"isAuthorized":"true"}`, "2.0", true, "isAuthorized is text, not true or false"},
+		{"a policy that is none", `{"principalId":"u","policyDocument":{"Statement":1}}`, "1.0", true,
+			"its policyDocument cannot be read"},
 		{"a simple one for a policy", `{"isAuthorized":true}`, "2.0", false,
 			"it has isAuthorized, and simple responses are not enabled"},
 		{"nothing for a policy", `{}`, "2.0", false, "it has no policyDocument"},
@@ -102,7 +109,8 @@ func TestDecision(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			answer := map[string]any{"Payload": base64.StdEncoding.EncodeToString([]byte(c.payload))}
-			if got := decision(answer, doctor.Authorizer{PayloadFormat: c.format, Simple: c.simple}); got != c.want {
+			if got := decision(answer, doctor.Authorizer{PayloadFormat: c.format, Simple: c.simple},
+				[]string{"arn:aws:execute-api:us-east-1:1:a1/dev/GET/notes"}); got.Says+got.Wrong != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
 		})
@@ -134,7 +142,7 @@ func TestAuthorizerIsAsked(t *testing.T) {
 			body := map[int]string{403: `{"message":"Forbidden"}`, 404: `{"message":"Not Found"}`}[c.status]
 			got := Gather(t.Context(), served(t, answers), Ask{Method: "GET", URL: apiAt(t, c.status, body),
 				Headers: http.Header{c.header: {"s3cr3t"}}})
-			if got.AuthorizerInvocation.Or().Shape.Decision != c.want {
+			if d := got.AuthorizerInvocation.Or().Shape.Decision; d.Says+d.Wrong != c.want {
 				t.Errorf("%+v", got.AuthorizerInvocation)
 			}
 		})
@@ -161,7 +169,7 @@ func TestRights(t *testing.T) {
 	answers["GetPolicyVersion"] = result("GetPolicyVersion", "<PolicyVersion><Document>"+document+
 		"</Document></PolicyVersion>")
 	refused := "AccessDeniedException: not authorized to perform: dynamodb:Scan"
-	answers["FilterLogEvents"] = `{"events":[{"message":"` + refused + `"},{"message":"fine"}]}`
+	answers["FilterLogEvents"] = `{"events":[{"timestamp":4102444800000,"message":"` + refused + `"},{"message":"fine"}]}`
 	ask := func(answers map[string]string) doctor.Case {
 		return Gather(t.Context(), served(t, answers), Ask{Method: "POST",
 			URL: apiAt(t, 500, `{"message":"Internal Server Error"}`)})

@@ -15,6 +15,7 @@ import (
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/doctor"
 	"example.com/portable-notes/deploy/gateway"
+	"example.com/portable-notes/deploy/policy"
 )
 
 // authorize reads what tells why an authorizer lets a request through, or not.
@@ -169,7 +170,9 @@ func (g *gatherer) askAuthorizer(d doctor.Diagnosis, a doctor.Authorizer) {
 	event["type"] = "REQUEST"
 	api := gateway.API{Partition: g.c.Caller.Or().Partition, Region: g.c.Asked.Region,
 		Account: g.c.Caller.Or().Account, ID: g.c.Asked.API}
-	arn := api.Presented(d.Target.Stage, d.Target.Route, g.ask.Method, "")[0]
+	_, path := doctor.SplitStage(g.c.Stages.Or(), g.c.Asked)
+	arns := api.Presented(d.Target.Stage, d.Target.Route, g.ask.Method, path)
+	arn := arns[len(arns)-1]
 	if a.PayloadFormat != "1.0" {
 		event["routeArn"], event["identitySource"] = arn, given
 	} else {
@@ -188,7 +191,7 @@ func (g *gatherer) askAuthorizer(d doctor.Diagnosis, a doctor.Authorizer) {
 		nameOf(t.Function, t.Qualifier),
 		func(answer any) (doctor.Invocation, error) {
 			i, err := invocation(answer)
-			i.Shape = doctor.Shape{Decision: decision(answer, a)}
+			i.Shape = doctor.Shape{Decision: decision(answer, a, arns)}
 			return i, err
 		},
 	)
@@ -197,35 +200,61 @@ func (g *gatherer) askAuthorizer(d doctor.Diagnosis, a doctor.Authorizer) {
 	}
 }
 
-// decision reads what a Lambda authorizer answered: allows, denies, or what is wrong with it.
-func decision(answer any, a doctor.Authorizer) string {
+// decision reads what a Lambda authorizer answered of a request, which has one of some ARNs ("Control access to HTTP
+// APIs with AWS Lambda authorizers").
+func decision(answer any, a doctor.Authorizer, arns []string) doctor.Decision {
 	var out struct{ Payload []byte }
-	var says struct {
-		IsAuthorized   *bool
-		PrincipalID    *string
-		PolicyDocument json.RawMessage
-	}
+	var says map[string]json.RawMessage
+	wrong := func(why string) doctor.Decision { return doctor.Decision{Wrong: why} }
 	if cloud.Decode(answer, &out) != nil || json.Unmarshal(out.Payload, &says) != nil {
-		return "it is no object of JSON"
+		return wrong("it is no object of JSON")
 	}
-	simple := a.Simple && a.PayloadFormat != "1.0"
-	switch {
-	case simple && says.IsAuthorized == nil && says.PolicyDocument != nil:
-		return "it has a policyDocument, and simple responses are enabled"
-	case simple && says.IsAuthorized == nil:
-		return "it has no isAuthorized"
-	case simple && *says.IsAuthorized:
-		return "allows"
+	raw, document := says["isAuthorized"], says["policyDocument"]
+	var authorized bool
+	switch simple := a.Simple && a.PayloadFormat != "1.0"; {
+	case simple && raw == nil && document != nil:
+		return wrong("it has a policyDocument, and simple responses are enabled")
+	case simple && raw == nil:
+		return wrong("it has no isAuthorized")
+	case simple && json.Unmarshal(raw, &authorized) != nil:
+		return wrong("isAuthorized is " + kindOf(raw) + ", not true or false")
+	case simple && authorized:
+		return doctor.Decision{Says: doctor.Allows}
 	case simple:
-		return "denies"
-	case says.PolicyDocument == nil && says.IsAuthorized != nil:
-		return "it has isAuthorized, and simple responses are not enabled"
-	case says.PolicyDocument == nil:
-		return "it has no policyDocument"
-	case says.PrincipalID == nil:
-		return "it has no principalId"
-	case strings.Contains(string(says.PolicyDocument), `"Allow"`):
-		return "allows"
+		return doctor.Decision{Says: doctor.Denies}
+	case document == nil && raw != nil:
+		return wrong("it has isAuthorized, and simple responses are not enabled")
+	case document == nil:
+		return wrong("it has no policyDocument")
+	case says["principalId"] == nil:
+		return wrong("it has no principalId")
 	}
-	return "denies"
+	return byPolicy(document, arns)
+}
+
+// byPolicy is what the policy of an authorizer says of a request.
+func byPolicy(document json.RawMessage, arns []string) doctor.Decision {
+	d, err := policy.Parse(document)
+	if err != nil {
+		return doctor.Decision{Wrong: "its policyDocument cannot be read"}
+	}
+	denied := false
+	for _, arn := range arns {
+		judged := d.Judge(policy.Request{Action: "execute-api:Invoke", Resource: arn,
+			Undecided: func(string) bool { return true }})
+		if judged.Allowed {
+			return doctor.Decision{Says: doctor.Allows}
+		}
+		for i, s := range d.Statement {
+			denied = denied || s.Effect == "Deny" && i < len(judged.Reasons) && judged.Reasons[i].Field == ""
+		}
+	}
+	out := doctor.Decision{Says: doctor.Denies}
+	for _, s := range d.Statement {
+		if s.Effect == "Allow" && !denied {
+			out.Says = doctor.Others
+			out.Allows = append(out.Allows, strings.Join(s.Action, ", ")+" "+strings.Join(s.Resource, ", "))
+		}
+	}
+	return out
 }

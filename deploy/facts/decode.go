@@ -2,6 +2,7 @@ package facts
 
 import (
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -49,10 +50,19 @@ func configuration(answer any) (c doctor.Configuration, err error) {
 	}
 	for name, value := range more.Environment.Variables {
 		c.Variables = append(c.Variables, doctor.Variable{Name: name, Empty: value == "",
-			Loopback: strings.Contains(value, "://") && isLoopback(value)})
+			Loopback: isLocal(value)})
 	}
 	slices.SortFunc(c.Variables, func(a, b doctor.Variable) int { return strings.Compare(a.Name, b.Name) })
 	return c, err
 }
 
-func isLoopback(value string) bool { return cloud.IsLocal(&value) }
+// isLocal reports whether a value is a URL that only a developer's machine knows: of itself, or of a name without dots,
+// as containers have.
+func isLocal(value string) bool {
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	name := u.Hostname()
+	return cloud.IsLocal(&value) || name == "host.docker.internal" || !strings.ContainsAny(name, ".:") && name != ""
+}

@@ -27,6 +27,7 @@ type gatherer struct {
 	ask   Ask
 	cloud *cloud.Cloud
 	c     doctor.Case
+	sent  time.Time // when the request was
 
 	mu        sync.Mutex
 	secrets   []string                 // values of variables that look secret, which functions may say
@@ -271,8 +272,9 @@ func (g *gatherer) third() {
 			},
 		)
 	}
+	d = doctor.Judge(g.c, doctor.English)
 	if g.c.Invocation.Call == "" || d.Answer != nil && d.Answer.From == doctor.FromApp {
-		g.logs(doctor.Judge(g.c, doctor.English))
+		g.logs(d)
 	}
 	g.rights(doctor.Judge(g.c, doctor.English))
 }

@@ -257,7 +257,7 @@ func TestShape(t *testing.T) {
 	} {
 		t.Run(c.payload, func(t *testing.T) {
 			c.want.Length = len(c.payload)
-			if got := shape([]byte(c.payload)); got != c.want {
+			if got := shape([]byte(c.payload)); !reflect.DeepEqual(got, c.want) {
 				t.Errorf("%+v, want %+v", got, c.want)
 			}
 		})

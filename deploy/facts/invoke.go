@@ -162,7 +162,7 @@ func invocation(answer any) (i doctor.Invocation, err error) {
 		Trace                   any
 	}
 	_ = json.Unmarshal(out.Payload, &e) // a function may fail with anything
-	i.Type, i.Message = e.ErrorType, cut(mask(e.ErrorMessage))
+	i.Type, i.Message = e.ErrorType, cutAt(mask(e.ErrorMessage), maxLine)
 	for _, frames := range []any{e.StackTrace, e.Trace} {
 		if frame := ownFrame(frames); frame != "" {
 			i.Trace = cut(mask(frame))

@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,7 +23,10 @@ const (
 )
 
 // event is one event of a log group.
-type event struct{ Stream, Message string }
+type event struct {
+	Stream, Message string
+	Time            int64 // milliseconds since 1970
+}
 
 // poll reads the events of a log group since the request, with a pattern or without, until some are what it wants.
 func (g *gatherer) poll(group, pattern string, wants func([]event) bool) (f doctor.Fact[[]event]) {
@@ -35,7 +39,8 @@ func (g *gatherer) poll(group, pattern string, wants func([]event) bool) (f doct
 		g.cloud.Forget()
 		f = fact(g, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &group, StartTime: &since,
 			FilterPattern: optional(pattern)}, group, func(answer any) (all []event, err error) {
-			err = cloud.Decode(cloud.Search("events[].{Stream: logStreamName, Message: message}", answer), &all)
+			err = cloud.Decode(cloud.Search("events[].{Stream: logStreamName, Message: message, Time: timestamp}",
+				answer), &all)
 			return all, err
 		})
 		if f.Error != nil && !f.Missing() || wants(f.Or()) || n == logPolls-1 { // a group comes with its first line
@@ -116,62 +121,72 @@ func accessLine(format, line string) (l doctor.AccessLine, ok bool) {
 	return l, true
 }
 
-// lines reads the lines of the function's log since the request that tell of errors: those of the request, where an id
-// tells which these are, else all.
+// lines reads the lines of the function's log that tell of errors: those of the request, where an id tells which these
+// are, else those of the newest invocation.
 func (g *gatherer) lines(group string) {
 	ids := []string{g.c.Answer.Or().RequestID, g.c.Access.Or().RequestID}
+	own := func(all []event) (b block, some []string) {
+		b = blockOf(all, ids)
+		some, _, _ = logLines(strings.Join(b.lines, "\n"))
+		return b, some
+	}
 	found := g.poll(group, "", func(all []event) bool {
-		own, joined := block(all, ids)
-		some, _, _ := logLines(own)
-		return len(some) > 0 || joined
+		b, some := own(all)
+		return b.joined || len(some) > 0 && b.begins >= g.sent.Add(-clockSkew).UnixMilli()
 	})
 	f := doctor.Fact[[]string]{Call: found.Call, Of: found.Of, Error: found.Error}
 	if found.Value != nil {
-		own, joined := block(*found.Value, ids)
-		some, _, _ := logLines(own)
-		f.Value, g.c.Joined = &some, joined
+		b, some := own(*found.Value)
+		f.Value, g.c.Joined = &some, b.joined
 	}
 	g.c.Lines = f
 }
 
+// clockSkew is how far Lambda's clock may be behind this machine's. Lines of the request are not older.
+const clockSkew = 200 * time.Millisecond
+
 var (
-	startLine = regexp.MustCompile(
-		`^START RequestId: ([0-9a-f-]+)|"type":"platform\.start","record":\{"requestId":"([^"]+)"`,
-	)
-	endLine = regexp.MustCompile(`^REPORT RequestId: |"type":"platform\.report"`)
+	startLine = regexp.MustCompile(`^START RequestId: |"type":"platform\.start"`)
+	endLine   = regexp.MustCompile(`^REPORT RequestId: |"type":"platform\.report"`)
 )
 
-// block is the text of a log that is about one request, and reports whether one of some ids tells so. Else it is all.
-func block(all []event, ids []string) (text string, joined bool) {
-	open := map[string][]string{} // of each stream, since its last START
-	var whole []string
-	has := func(lines []string) bool {
-		return slices.ContainsFunc(lines, func(line string) bool {
-			return slices.ContainsFunc(ids, func(id string) bool { return id != "" && strings.Contains(line, id) })
-		})
-	}
+// block is what a log says of one invocation.
+type block struct {
+	lines  []string
+	begins int64 // milliseconds since 1970
+	joined bool  // an id tells that it is of the request
+}
+
+// blockOf is the block of a log in which one of some ids is, else the newest. Of a log without the lines in which Lambda
+// tells of starts it is all.
+func blockOf(all []event, ids []string) block {
+	last := map[string]int{} // of each stream, the index of its last block
+	var blocks []block
 	for _, e := range all {
-		whole = append(whole, e.Message)
-		if startLine.MatchString(e.Message) && has(open[e.Stream]) {
-			return strings.Join(open[e.Stream], "\n"), true
+		i, open := last[e.Stream]
+		begins := startLine.MatchString(e.Message)
+		if !open || begins && slices.ContainsFunc(blocks[i].lines, startLine.MatchString) {
+			i = len(blocks) // what was before the first START is of the start of the runtime
+			blocks, last[e.Stream] = append(blocks, block{begins: e.Time}), i
 		}
-		if startLine.MatchString(e.Message) && slices.ContainsFunc(open[e.Stream], startLine.MatchString) {
-			open[e.Stream] = nil // what was before the first START is of the start of the runtime
+		blocks[i].lines = append(blocks[i].lines, e.Message)
+		if begins {
+			blocks[i].begins = e.Time
 		}
-		open[e.Stream] = append(open[e.Stream], e.Message)
+		for _, id := range ids {
+			blocks[i].joined = blocks[i].joined || id != "" && strings.Contains(e.Message, id)
+		}
 		if endLine.MatchString(e.Message) {
-			if has(open[e.Stream]) {
-				return strings.Join(open[e.Stream], "\n"), true
-			}
-			open[e.Stream] = nil
+			delete(last, e.Stream)
 		}
 	}
-	for _, lines := range open {
-		if has(lines) {
-			return strings.Join(lines, "\n"), true
-		}
+	if len(blocks) == 0 {
+		return block{}
 	}
-	return strings.Join(whole, "\n"), false
+	if i := slices.IndexFunc(blocks, func(b block) bool { return b.joined }); i >= 0 {
+		return blocks[i]
+	}
+	return slices.MaxFunc(blocks, func(a, b block) int { return cmp.Compare(a.begins, b.begins) })
 }
 
 // logs reads what the logs tell of the request, where nothing that was read before explains its answer.
@@ -234,7 +249,7 @@ func logLines(tail string) (errors []string, report, id string) {
 			id = m[1]
 			report = strings.TrimSpace(strings.Join(strings.Fields(line), " "))
 		} else if telling.MatchString(line) {
-			if line = cut(mask(strings.Join(strings.Fields(line), " "))); !slices.Contains(errors, line) {
+			if line = cutAt(mask(strings.Join(strings.Fields(line), " ")), maxLine); !slices.Contains(errors, line) {
 				errors = append(errors, line)
 			}
 		}

@@ -35,10 +35,14 @@ func TestAccessLine(t *testing.T) {
 // TestBlock: of a log's events those of a request are told by an id of it, in its own stream.
 func TestBlock(t *testing.T) {
 	all := []event{
-		{"a", "INIT_START"}, {"a", "START RequestId: 1-1 Version: $LATEST"}, {"b", "START RequestId: 2-2 Version: 1"},
-		{"a", "[ERROR] KeyError: 'a'"}, {"b", "app says Abc="}, {"b", "[ERROR] ValueError: b"},
-		{"a", "END RequestId: 1-1"}, {"a", "REPORT RequestId: 1-1"}, {"b", "REPORT RequestId: 2-2"},
-		{"a", "START RequestId: 3-3 Version: $LATEST"}, {"a", "[ERROR] third"},
+		{"a", "INIT_START", 1}, {"a", "START RequestId: 1-1 Version: $LATEST", 2},
+		{"b", "START RequestId: 2-2 Version: 1", 3}, {"a", "[ERROR] KeyError: 'a'", 4}, {"b", "app says Abc=", 5},
+		{"b", "[ERROR] ValueError: b", 6}, {"a", "END RequestId: 1-1", 7}, {"a", "REPORT RequestId: 1-1", 8},
+		{
+			"b",
+			"REPORT RequestId: 2-2",
+			9,
+		}, {"a", "START RequestId: 3-3 Version: $LATEST", 10}, {"a", "[ERROR] third", 11},
 	}
 	for _, c := range []struct {
 		name, id, has, lacks string
@@ -47,15 +51,19 @@ func TestBlock(t *testing.T) {
 		{"Lambda's id", "1-1", "KeyError", "ValueError", true},
 		{"API Gateway's id, which the app logs", "Abc=", "ValueError", "KeyError", true},
 		{"a request that has not ended", "3-3", "third", "KeyError", true},
-		{"no id", "", "KeyError", "nothing", false},
-		{"an unknown id", "9-9", "ValueError", "nothing", false},
+		{"no id", "", "third", "KeyError", false},
+		{"an unknown id", "9-9", "third", "ValueError", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			text, joined := block(all, []string{c.id})
-			if joined != c.joined || !strings.Contains(text, c.has) || strings.Contains(text, c.lacks) {
-				t.Errorf("%v %s", joined, text)
+			b := blockOf(all, []string{c.id})
+			text := strings.Join(b.lines, "\n")
+			if b.joined != c.joined || !strings.Contains(text, c.has) || strings.Contains(text, c.lacks) {
+				t.Errorf("%v %s", b.joined, text)
 			}
 		})
+	}
+	if b := blockOf(nil, nil); b.lines != nil || b.joined {
+		t.Errorf("of no events: %+v", b)
 	}
 }
 
@@ -68,10 +76,10 @@ func TestOwnLog(t *testing.T) {
 		`"format":"id $context.requestId at $context.integration.requestId"}}]}`
 	answers["/policy"] = `{"Policy":"{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"lambda:InvokeFunction\",` +
 		`\"Principal\":{\"Service\":\"apigateway.amazonaws.com\"},\"Resource\":\"*\"}]}"}`
-	answers["FilterLogEvents"] = `{"events":[{"logStreamName":"x","message":"id Abc= at 1-1"},` + // of both logs
-		`{"logStreamName":"s","message":"START RequestId: 1-1 Version: 1"},` +
+	answers["FilterLogEvents"] = `{"events":[{"logStreamName":"s","message":"START RequestId: 1-1 Version: 1"},` +
 		`{"logStreamName":"s","message":"[ERROR] KeyError: 'x'"},` +
-		`{"logStreamName":"s","message":"REPORT RequestId: 1-1"}]}`
+		`{"logStreamName":"s","message":"REPORT RequestId: 1-1"},` +
+		`{"logStreamName":"x","message":"id Abc= at 1-1"}]}` // of both logs
 	c := Gather(t.Context(), served(t, answers),
 		Ask{Method: "GET", URL: apiAt(t, 500, `{"message":"Internal Server Error"}`)})
 	if c.Invocation.Call != "" || !c.Joined || len(c.Lines.Or()) != 1 || c.Access.Or().RequestID != "1-1" {

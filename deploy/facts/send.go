@@ -70,6 +70,7 @@ func (g *gatherer) send() {
 			}}))
 	}
 	began := time.Now()
+	g.sent = began
 	answer, err := client.Do(r) // #nosec G704 -- where the user says
 	if err != nil {
 		c.Answer.Value = noAnswer(err, limit)
@@ -79,7 +80,9 @@ func (g *gatherer) send() {
 	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // what there is of it
 	c.Answer.Value = &doctor.Answer{Status: answer.StatusCode, Headers: kept(answer.Header), Length: len(body),
 		Body: shown(answer.StatusCode, body), Millis: int(time.Since(began).Milliseconds()),
-		RequestID: answer.Header.Get("Apigw-Requestid"), Private: private}
+		RequestID: answer.Header.Get(
+			"Apigw-Requestid",
+		), Private: private, Refusal: refusalOf(answer.StatusCode, body)}
 }
 
 // client is an HTTP client that connects as the request says.
@@ -165,9 +168,22 @@ func shown(status int, body []byte) string {
 	return cut(mask(text))
 }
 
-func cut(text string) string {
-	if text = strings.TrimSpace(text); len(text) > maxShown {
-		text = strings.ToValidUTF8(text[:maxShown], "") + "…"
+// refusalOf is what AWS says in the error of an app, where somebody may not do something.
+func refusalOf(status int, body []byte) string {
+	if status < 500 {
+		return ""
+	}
+	return cutAt(mask(doctor.Refusal(string(body))), maxLine)
+}
+
+// maxLine is the most bytes of an error or a line of a log that are kept. AWS's refusals have up to 600.
+const maxLine = 1000
+
+func cut(text string) string { return cutAt(text, maxShown) }
+
+func cutAt(text string, most int) string {
+	if text = strings.TrimSpace(text); len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
 }

@@ -67,6 +67,9 @@ func (x *exchange) toFunction(i types.Integration, limit time.Duration) (*http.R
 	if i.IntegrationSubtype != nil {
 		return nil, failed("the sandbox does not call %s for a route", *i.IntegrationSubtype)
 	}
+	if method := *orEmpty(i.IntegrationMethod); method != "" && method != http.MethodPost {
+		return nil, failed("Lambda takes only POST, and the integration's method is %s", method)
+	}
 	f, err := x.lambdaOf(i.IntegrationUri)
 	if err != nil {
 		return nil, failed("The integration names no function that is there: %v", err)
