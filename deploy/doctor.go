@@ -25,7 +25,8 @@ type doctorFlags struct {
 	facts.Ask
 	region, facts, save, html, language string
 	json, schema, policy, verbose       bool
-	fix, yes                            bool
+	yes                                 bool
+	fix                                 string // [safeFixes], or a cause
 }
 
 func doctorCommand() *cobra.Command {
@@ -64,8 +65,16 @@ secrets that are recognized; read it before you share it.`,
 	flags.BoolVar(&f.schema, "schema", false, "print the JSON Schema of --json, and do nothing")
 	flags.BoolVar(&f.policy, "print-policy", false,
 		"print the rights that this takes, as an IAM policy, and do nothing")
-	flags.BoolVar(&f.fix, "fix", false, "also give the missing grants, and look again; asks first")
+	flags.StringVar(
+		&f.fix,
+		"fix",
+		"",
+		"also give the missing grants, or with --fix=CAUSE heal just that cause, and look "+
+			"again; asks first",
+	)
+	flags.Lookup("fix").NoOptDefVal = safeFixes
 	flags.BoolVar(&f.yes, "yes", false, "with --fix: do not ask")
+	flags.BoolVar(&f.Changes, "changes", false, "also tell what was changed in the last day, as CloudTrail has it")
 	flags.BoolVar(&f.NoSend, "no-send", false, "do not send the request")
 	flags.BoolVar(&f.NoInvoke, "no-invoke", false, "do not invoke the function")
 	flags.BoolVar(&f.Invoke, "invoke", false, "invoke the function also for a method that may change something")
@@ -85,7 +94,7 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 	if f.policy {
 		return report.JSON(out, facts.PolicyOf(facts.Rights))
 	}
-	if f.fix && (f.json || f.facts != "") || f.yes && !f.fix {
+	if f.fix != "" && (f.json || f.facts != "") || f.yes && f.fix == "" {
 		return fmt.Errorf("%w: --fix is for a live report for people, without --json and --facts; --yes is for --fix",
 			errUsage)
 	}
@@ -118,7 +127,7 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 	} else {
 		report.Diagnosis(out, d, language)
 	}
-	if f.fix && d.Exit() != 0 {
+	if f.fix != "" && (d.Exit() != 0 || f.fix != safeFixes) {
 		if done, err := f.heal(cmd, d); err != nil {
 			return err
 		} else if done {

@@ -341,3 +341,34 @@ func TestDoctorPage(t *testing.T) {
 		t.Errorf("%v %s", err, text)
 	}
 }
+
+// TestDoctorFixCause: --fix=CAUSE does what heals just that cause, where this neither opens access nor costs money.
+func TestDoctorFixCause(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	_, err := p.functions().PutFunctionConcurrency(t.Context(), &lambda.PutFunctionConcurrencyInput{
+		FunctionName: &p.name, ReservedConcurrentExecutions: aws.Int32(0)})
+	p.must(err)
+	p.revoke()
+	at := p.url("/dev/items")
+	if _, err := p.deploy("doctor", "--fix=stage.stale", "--yes", at); !errors.Is(err, errUsage) ||
+		!strings.Contains(err.Error(), "this cause was not found") {
+		t.Errorf("of another cause: %v", err)
+	}
+	out, err := p.deploy("doctor", "--fix=function.concurrency-zero", "--yes", at)
+	if exit := (errExit{}); !errors.As(err, &exit) || exit.code != 1 || !strings.Contains(out,
+		"--fix does what this does:\n  aws lambda delete-function-concurrency") {
+		t.Errorf("%v %s", err, out)
+	}
+	if d, _ := p.seen(at); faults(d) != "permission.none" {
+		t.Errorf("found %q", faults(d))
+	}
+	if out, err := p.deploy("doctor", "--fix=permission.none", "--yes", at); err != nil {
+		t.Errorf("%v %s", err, out)
+	}
+	p.python("raise RuntimeError('no')\n")
+	if _, err := p.deploy("doctor", "--fix=code.init", "--yes", at); !errors.Is(err, errUsage) ||
+		!strings.Contains(err.Error(), "is not applied here") {
+		t.Errorf("of the code: %v", err)
+	}
+}

@@ -81,9 +81,9 @@ func (c *Cloud) Do(ctx context.Context, input any) (answer any, err error) {
 }
 
 // IsWrite reports whether an operation changes something. Those that do not begin with Get, List,
-// Describe or Export.
+// Describe, Export or Filter.
 func IsWrite(operation string) bool {
-	return !slices.ContainsFunc([]string{"Get", "List", "Describe", "Export"}, func(prefix string) bool {
+	return !slices.ContainsFunc([]string{"Get", "List", "Describe", "Export", "Filter"}, func(prefix string) bool {
 		return strings.HasPrefix(operation, prefix)
 	})
 }
@@ -111,6 +111,7 @@ func (c *Cloud) Call(ctx context.Context, input any) (any, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case operation == "FilterLogEvents": // a log grows
 	case !IsWrite(operation) && err == nil:
 		c.read[command] = all
 	case IsWrite(operation) && (err == nil || IsAmbiguous(err)): // what AWS refuses is not written
@@ -129,6 +130,12 @@ func (c *Cloud) known(command string) (answer any, ok bool) {
 	defer c.mu.Unlock()
 	answer, ok = c.read[command]
 	return answer, ok
+}
+
+// Knows reports whether a call was made before, so that Call answers without making it again.
+func (c *Cloud) Knows(input any) bool {
+	_, ok := c.known(call.Command(input))
+	return ok
 }
 
 // pages makes a call, and makes it again for each further page of its answer.

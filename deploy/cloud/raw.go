@@ -49,7 +49,11 @@ func (c *Cloud) raw(ctx context.Context, method, service, path, target string, b
 	r.Header.Set("Accept", "application/json")
 	if target != "" {
 		r.Header.Set("X-Amz-Target", target)
-		r.Header.Set("Content-Type", "application/x-amz-json-1.0")
+		version := "1.1"
+		if service == "monitoring" {
+			version = "1.0"
+		}
+		r.Header.Set("Content-Type", "application/x-amz-json-"+version)
 	}
 	sum := sha256.Sum256(body)
 	if err := v4.NewSigner().SignHTTP(ctx, keys, r, hex.EncodeToString(sum[:]), service, c.cfg.Region,

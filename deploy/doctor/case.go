@@ -50,7 +50,8 @@ type Case struct {
 	Joined               bool             `json:",omitempty"` // the lines are of this very request, as an id tells
 	Access               Fact[AccessLine] // of the stage's access log, about this very request
 
-	History Fact[History] // of the stage, after an answer that failed
+	Changes Fact[[]Change] // of the API and its functions in the last day; read on request
+	History Fact[History]  // of the stage, after an answer that failed
 
 	Calls   int      // of AWS
 	Seconds float64  // that gathering took
@@ -294,7 +295,8 @@ type Function struct {
 	Policy        Fact[policy.Document]    // of just this function, version or alias
 	Elsewhere     []Named[policy.Document] `json:",omitempty"` // of its other versions and aliases, by qualifier
 	Aliases       Fact[[]Alias]
-	Code          Fact[Code] // read where an answer failed, and where no request was sent
+	Trust         Fact[policy.Document] // of its role; read as Code is
+	Code          Fact[Code]            // read where an answer failed, and where no request was sent
 }
 
 // Configuration is a function as GetFunction tells it. Of its environment it has what can be shared.
@@ -327,11 +329,20 @@ type Variable struct {
 // Alias is an alias of a function.
 type Alias struct{ Name, Version string }
 
+// Change is one change of an API or a function, as CloudTrail tells it.
+type Change struct {
+	At    time.Time
+	Event string // such as UpdateFunctionConfiguration
+	Of    string // the API's id or the function's name
+	By    string // user or session
+}
+
 // History is what became of the requests to a stage in the last hour.
 type History struct {
-	Requests int
-	Failures int        // of the kind of the answer: 4xx or 5xx
-	Since    *time.Time // from when on all failed; nil where the last did not
+	Requests  int
+	Failures  int        // of the kind of the answer: 4xx or 5xx
+	Since     *time.Time // from when on all failed; nil where the last did not
+	Throttles int        // of the request's function
 }
 
 // Token is a JSON Web Token, without its signature and what it says of a person (RFC 7519).

@@ -34,9 +34,11 @@ var checks = []check{
 	{"role", "role", checkRole},
 	{"table", "table", checkTable},
 	{"logs-right", "role", checkRoleLogs},
+	{"throttles", "function", checkThrottles},
 	{"app", "app", checkApp},
 	{"access", "logs", checkAccess},
 	{"logs", "logs", checkLogs},
+	{"changes", "logs", checkChanges},
 	{"rights", "client", checkRights},
 }
 

@@ -9,6 +9,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"example.com/portable-notes/deploy/policy"
 )
 
 // checkFunctions judges the state of each function once.
@@ -20,6 +22,7 @@ func checkFunctions(v *view, r *result) {
 			some := v.pairsWith(f)
 			before := len(r.findings)
 			r.state(f, c, some)
+			r.assumable(f, some)
 			if len(r.findings) == before && (v.selected == nil || slices.Contains(some, v.selected)) {
 				if c.State != "Active" {
 					continue
@@ -28,6 +31,30 @@ func checkFunctions(v *view, r *result) {
 			}
 		}
 	}
+}
+
+// assumable judges whether Lambda may assume the role of a function.
+func (r *result) assumable(f *Function, pairs []*pair) {
+	t := f.Trust
+	lambda := "lambda.amazonaws.com"
+	if t.Call == "" || hideFact(r, t, "would.trust") || t.Seen() &&
+		(policy.Role{Trust: *t.Value}).Assume(lambda, f.Target.Account).Allowed {
+		return
+	}
+	one := found{
+		cause:   "function.role",
+		variant: "function.role.trust",
+		pairs:   pairs,
+		values: values{"function": f.name(),
+			"role": t.Of},
+		explains: slices.Contains(pairs, r.selected) && r.failed(500, 503),
+		evidence: []Evidence{{t.Call, t.Of, "AssumeRolePolicyDocument", principals(t.Or()), lambda}},
+	}
+	if t.Missing() {
+		one.variant = "function.role.missing"
+		one.evidence = []Evidence{{t.Call, t.Of, "", errorText(t.Error), ""}}
+	}
+	r.find(one)
 }
 
 // short is a time of AWS to the minute.
@@ -110,6 +137,17 @@ var reasons = []struct{ code, message, cause string }{
 	{"ResourceConflictException", "Failed", "function.failed"},
 	{"ResourceNotReadyException", "", "function.inactive"},
 	{"", "", "function.refused"},
+}
+
+// checkThrottles tells of a function that was throttled in the last hour, where nothing else explains the answer.
+func checkThrottles(v *view, r *result) {
+	p, n := v.selected, v.History.Or().Throttles
+	if n == 0 || p == nil || !v.failed(500, 503) || r.explained(links...) {
+		return
+	}
+	r.find(found{cause: "function.throttled", variant: "function.throttled.metric", certainty: Likely, explains: true,
+		pairs: r.alike(p), values: values{"function": p.named(), "count": n},
+		evidence: []Evidence{{v.History.Call, p.target.Function, "Throttles", fmt.Sprint(n), "0"}}})
 }
 
 // checkInvocation judges what came of invoking the function directly.

@@ -128,7 +128,7 @@ func (v *view) history() *Past {
 	if h == nil {
 		return nil
 	}
-	p := &Past{Requests: h.Requests, Failures: h.Failures}
+	p := &Past{Requests: h.Requests, Failures: h.Failures, Throttles: h.Throttles}
 	if h.Since != nil {
 		p.Since = h.Since.Format("15:04 UTC")
 	}

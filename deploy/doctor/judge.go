@@ -45,6 +45,27 @@ type Fix struct {
 	Command string `json:"command"`
 	Does    string `json:"does"`
 	Safe    bool   `json:"safe"`
+
+	call any // the input of the SDK that the command equals; nil where it is a command of this program
+}
+
+// appliable are causes whose fixes may be applied where somebody asks for just that: they may undo what was meant, or
+// ship what was not finished, but neither lose data nor open access nor cost money by themselves.
+var appliable = []string{"endpoint.disabled", "stage.stale", "stage.not-deployed", "stage.missing", "route.missing",
+	"route.method", "route.greedy-parent", "route.no-target", "route.integration-gone", "integration.method",
+	"integration.timeout", "integration.payload-format", "integration.stage-variable", "integration.qualifier-missing",
+	"permission.qualifier", "function.concurrency-zero", "authorizer.cached", "code.timeout", "logs.access-off"}
+
+// Calls returns the calls that heal a finding, as inputs of the SDK, and their commands. They are none for a finding
+// whose fixes are for people alone. What is safe is given only where safe is set, the rest only where it is not.
+func (f Finding) Calls(safe bool) (calls []any, commands []string) {
+	for i, fix := range f.Fix {
+		alternative := i > 0 && f.Cause == "stage.not-deployed"
+		if fix.call != nil && fix.Safe == safe && (safe || slices.Contains(appliable, f.Cause)) && !alternative {
+			calls, commands = append(calls, fix.call), append(commands, fix.Command)
+		}
+	}
+	return calls, commands
 }
 
 // Finding is one thing that is wrong, or worth to know.
@@ -146,9 +167,10 @@ type Logs struct {
 
 // Past is what became of the requests to the stage in the last hour.
 type Past struct {
-	Requests int    `json:"requests"`
-	Failures int    `json:"failures"`
-	Since    string `json:"since"` // from when on all failed; "" where the last did not
+	Requests  int    `json:"requests"`
+	Failures  int    `json:"failures"`
+	Since     string `json:"since"`     // from when on all failed; "" where the last did not
+	Throttles int    `json:"throttles"` // of the request's function
 }
 
 // Diagnosis is what the doctor says of a case. Its JSON is documented by [Schema].

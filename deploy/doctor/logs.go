@@ -87,6 +87,20 @@ func checkAccess(v *view, r *result) {
 	}
 }
 
+// checkChanges tells what was changed, where somebody asked for it.
+func checkChanges(v *view, r *result) {
+	if hideFact(r, v.Changes, "would.changes") {
+		return
+	}
+	for _, c := range v.Changes.Or() {
+		r.line("note", "changed", values{"at": c.At.Format("2006-01-02 15:04 UTC"), "event": c.Event, "of": c.Of,
+			"by": c.By})
+	}
+	if v.Changes.Seen() && len(*v.Changes.Value) == 0 {
+		r.skip("skip.changes", nil)
+	}
+}
+
 // stopped reports whether the access log says that API Gateway did not invoke the function.
 func (v *view) stopped() bool {
 	l := v.Access.Or()

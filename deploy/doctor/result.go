@@ -185,6 +185,9 @@ func hideFact[T any](r *result, f Fact[T], would string) bool {
 func (r *result) say(key string, of values) string {
 	t, ok := texts[key]
 	if !ok {
+		t, ok = variants[key]
+	}
+	if !ok {
 		panic("there is no text " + key)
 	}
 	return t.in(r.language, of)
@@ -196,7 +199,7 @@ func (r *result) aws(safe bool, does string, of values, input any) Fix {
 	if r.Asked.Region != r.Asked.Configured && r.Asked.Region != "" {
 		command += " --region " + call.Quote(r.Asked.Region)
 	}
-	return Fix{command, r.say(does, of), safe}
+	return Fix{command, r.say(does, of), safe, input}
 }
 
 // ours is a fix by this program.
@@ -209,7 +212,7 @@ func (r *result) ours(safe bool, does string, arguments ...string) Fix {
 	if r.Asked.Region != r.Asked.Configured && r.Asked.Region != "" {
 		command = "AWS_REGION=" + call.Quote(r.Asked.Region) + " " + command
 	}
-	return Fix{command, r.say(does, nil), safe}
+	return Fix{Command: command, Does: r.say(does, nil), Safe: safe}
 }
 
 // explains reports whether a finding about some pair is a reason for an answer with one of some statuses.

@@ -15,7 +15,7 @@ import (
 
 // refusal is AWS's own sentence where somebody may not do something ("Troubleshoot access denied error messages", IAM
 // user guide).
-var refusal = regexp.MustCompile(`(?:User: (\S+) )?is not authorized to perform: ([a-z0-9-]+:[A-Za-z*]+)` +
+var refusal = regexp.MustCompile(`(?:User: (\S+) )?(?:is )?not authorized to perform: ([a-z0-9-]+:[A-Za-z*]+)` +
 	`(?: on resource: (\S+))?(?: because no ([a-z -]+?) allows| with an explicit deny in an? ([a-z -]+))?`)
 
 // Refusal returns AWS's sentence in a text that tells that somebody may not do something; "" for none.

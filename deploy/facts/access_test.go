@@ -159,7 +159,9 @@ func TestRights(t *testing.T) {
 	result := func(name, inner string) string {
 		return "<R><" + name + "Result>" + inner + "</" + name + "Result></R>"
 	}
-	answers["GetRole"] = result("GetRole", "<Role><AssumeRolePolicyDocument>"+document+"</AssumeRolePolicyDocument>"+
+	trust := url.PathEscape(`{"Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Service":` +
+		`"lambda.amazonaws.com"}}]}`)
+	answers["GetRole"] = result("GetRole", "<Role><AssumeRolePolicyDocument>"+trust+"</AssumeRolePolicyDocument>"+
 		"<PermissionsBoundary><PermissionsBoundaryArn>arn:b</PermissionsBoundaryArn></PermissionsBoundary></Role>")
 	answers["ListRolePolicies"] = result("ListRolePolicies", "<PolicyNames><member>one</member></PolicyNames>")
 	answers["ListAttachedRolePolicies"] = result("ListAttachedRolePolicies",
@@ -184,7 +186,7 @@ func TestRights(t *testing.T) {
 	if lines := got.Lines.Or(); len(lines) != 1 || lines[0] != refused {
 		t.Errorf("the lines are %q", got.Lines.Or())
 	}
-	for _, lacks := range []string{"GetRole", "ListRolePolicies", "ListAttachedRolePolicies", "GetRolePolicy",
+	for _, lacks := range []string{"ListRolePolicies", "ListAttachedRolePolicies", "GetRolePolicy",
 		"GetPolicy", "GetPolicyVersion"} {
 		t.Run("without "+lacks, func(t *testing.T) {
 			less := map[string]string{}

@@ -36,6 +36,7 @@ type Ask struct {
 	NoSend       bool
 	NoInvoke     bool
 	Invoke       bool // also for a method that may change something
+	Changes      bool // also read what was changed in the last day
 	Timeout      time.Duration
 	Program      string // how this program was run
 }

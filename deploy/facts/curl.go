@@ -28,7 +28,7 @@ type curl struct {
 	data, raw, binary, encoded, json, form        *[]string
 	headers                                       *[]string
 	get, head, follow, insecure                   *bool
-	sign, cert, key, authority                    *string
+	sign, cert, key, authority, bearer, upload    *string
 	resolve                                       *[]string
 }
 
@@ -46,11 +46,13 @@ func newCurl() *curl {
 		head: set.BoolP("head", "I", false, ""), follow: set.BoolP("location", "L", false, ""),
 		insecure: set.BoolP("insecure", "k", false, ""), sign: set.String("aws-sigv4", "", ""),
 		cert: set.StringP("cert", "E", "", ""), key: set.String("key", "", ""),
-		authority: set.String("cacert", "", ""), resolve: set.StringArray("resolve", nil, ""),
+		authority: set.String("cacert", "", ""), bearer: set.String("oauth2-bearer", "", ""),
+		upload: set.StringP("upload-file", "T", "", ""), resolve: set.StringArray("resolve", nil, ""),
 	}
 	for _, ignored := range []struct{ name, short string }{
 		{"include", "i"}, {"verbose", "v"}, {"silent", "s"}, {"show-error", "S"}, {"fail", "f"}, {"compressed", ""},
-		{"http1.1", ""}, {"http2", ""}, {"globoff", "g"}, {"no-progress-meter", ""},
+		{"http1.1", ""}, {"http2", ""}, {"globoff", "g"}, {"no-progress-meter", ""}, {"fail-with-body", ""},
+		{"no-buffer", "N"}, {"progress-bar", "#"}, {"ipv4", "4"},
 	} {
 		set.BoolP(ignored.name, ignored.short, false, "")
 	}
@@ -98,6 +100,8 @@ func (a *Ask) Curl(words []string) error {
 		a.Method = strings.ToUpper(*c.method)
 	case *c.head:
 		a.Method = http.MethodHead
+	case *c.upload != "":
+		a.Method = http.MethodPut
 	case a.Body != nil:
 		a.Method = http.MethodPost
 	default:
@@ -120,6 +124,9 @@ func (c *curl) readHeaders(a *Ask) error {
 			a.Headers.Set(name, value)
 		}
 	}
+	if *c.bearer != "" {
+		a.Headers.Set("Authorization", "Bearer "+*c.bearer)
+	}
 	if *c.user != "" && *c.sign == "" {
 		a.Headers.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(*c.user)))
 	}
@@ -130,6 +137,14 @@ func (c *curl) readHeaders(a *Ask) error {
 func (c *curl) readBody(a *Ask) error {
 	if len(*c.form) > 0 {
 		return c.readForm(a)
+	}
+	if *c.upload != "" {
+		content, err := os.ReadFile(*c.upload)
+		if err != nil {
+			return fmt.Errorf("the file of the request's data cannot be read: %w", err)
+		}
+		a.Body = content
+		return nil
 	}
 	var parts []string
 	kind := "application/x-www-form-urlencoded"

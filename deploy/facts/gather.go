@@ -59,6 +59,9 @@ func Gather(ctx context.Context, c *cloud.Cloud, ask Ask) doctor.Case {
 	g.deployed()
 	g.second()
 	g.third()
+	if ask.Changes {
+		g.changes()
+	}
 	g.reduce()
 	g.c.Seconds = time.Since(began).Round(time.Millisecond).Seconds()
 	return g.c
@@ -225,7 +228,7 @@ func (g *gatherer) second() {
 		f := &c.Functions[i]
 		todo = append(todo, func() {
 			if g.function(f); g.ask.URL == nil { // no invocation will tell
-				g.code(f)
+				together(func() { g.code(f) }, func() { g.trust(f) })
 			}
 		})
 	}
@@ -267,7 +270,7 @@ func (g *gatherer) third() {
 			},
 			func() {
 				if f := g.target(d); f != nil {
-					g.code(f)
+					together(func() { g.code(f) }, func() { g.trust(f) })
 				}
 			},
 		)
@@ -372,7 +375,9 @@ func (g *gatherer) do(service string, input any) (any, error) {
 	if in, ok := input.(*lambda.InvokeInput); ok { // without the event, which may hold anything
 		shown = &lambda.InvokeInput{FunctionName: in.FunctionName, Qualifier: in.Qualifier, LogType: in.LogType}
 	}
-	g.note(call.Command(shown))
+	if !g.cloud.Knows(input) {
+		g.note(call.Command(shown))
+	}
 	g.mu.Lock()
 	slot := g.slots[service]
 	if slot == nil {

@@ -29,6 +29,11 @@ func (g *gatherer) history(d doctor.Diagnosis) {
 				map[string]string{"Name": "ApiId", "Value": d.Target.API},
 				map[string]string{"Name": "Stage", "Value": d.Target.Stage}}}}})
 	}
+	if d.Target.Function != "" {
+		queries = append(queries, map[string]any{"Id": "throttled", "MetricStat": map[string]any{"Period": 60,
+			"Stat": "Sum", "Metric": map[string]any{"Namespace": "AWS/Lambda", "MetricName": "Throttles",
+				"Dimensions": []any{map[string]string{"Name": "FunctionName", "Value": d.Target.Function}}}}})
+	}
 	g.note("aws cloudwatch get-metric-data (requests of the last hour)")
 	f := doctor.Fact[doctor.History]{Call: "cloudwatch:GetMetricData", Of: d.Target.Stage}
 	now := time.Now()
@@ -65,10 +70,13 @@ func countOf(answer any) (h doctor.History, err error) {
 			if err != nil {
 				return h, err
 			}
-			if r.ID == "all" {
+			switch r.ID {
+			case "all":
 				all[at] += r.Values[i]
-			} else {
+			case "failed":
 				failed[at] += r.Values[i]
+			default:
+				h.Throttles += int(r.Values[i])
 			}
 		}
 	}

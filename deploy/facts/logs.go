@@ -36,7 +36,6 @@ func (g *gatherer) poll(group, pattern string, wants func([]event) bool) (f doct
 		pause = localPause
 	}
 	for n := range logPolls {
-		g.cloud.Forget()
 		f = fact(g, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &group, StartTime: &since,
 			FilterPattern: optional(pattern)}, group, func(answer any) (all []event, err error) {
 			err = cloud.Decode(cloud.Search("events[].{Stream: logStreamName, Message: message, Time: timestamp}",

@@ -4,7 +4,7 @@ import "example.com/portable-notes/deploy/policy"
 
 // Rights are the actions of IAM that gathering may take. Without one, what it would tell is not seen, and said so.
 var Rights = []string{
-	"apigateway:GET", "cloudwatch:GetMetricData",
+	"apigateway:GET", "cloudtrail:LookupEvents", "cloudwatch:GetMetricData",
 	"dynamodb:DescribeTable",
 	"iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies",
 	"iam:ListRolePolicies",

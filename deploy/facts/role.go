@@ -69,6 +69,16 @@ func (g *gatherer) role(arn string) (f doctor.Fact[doctor.Role]) {
 	return f
 }
 
+// trust reads who may assume the role of a function.
+func (g *gatherer) trust(f *doctor.Function) {
+	c := f.Configuration.Value
+	if c == nil || c.Role == "" {
+		return
+	}
+	name := c.Role[strings.LastIndex(c.Role, "/")+1:]
+	f.Trust = fact(g, &iam.GetRoleInput{RoleName: &name}, name, document("Role.AssumeRolePolicyDocument"))
+}
+
 // managed reads the default version of a managed policy.
 func (g *gatherer) managed(arn string) doctor.Fact[policy.Document] {
 	version := fact(g, &iam.GetPolicyInput{PolicyArn: &arn}, arn, func(answer any) (string, error) {

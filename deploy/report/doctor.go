@@ -162,7 +162,11 @@ func (p painter) finding(d doctor.Diagnosis, f doctor.Finding, l doctor.Language
 		fmt.Fprintln(p.out, in+"  "+p.paint("1", printable(fix.Command)))
 	}
 	if len(f.Fix) == 0 {
-		p.wrapped(in, in, doctor.Label("fix", l, 0)+": "+f.Remedy)
+		label := "fix"
+		if f.Level == doctor.Note { // there is nothing that must be mended
+			label = "note"
+		}
+		p.wrapped(in, in, doctor.Label(label, l, 0)+": "+f.Remedy)
 	}
 }
 

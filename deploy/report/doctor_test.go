@@ -41,7 +41,7 @@ func TestDiagnosis(t *testing.T) {
 				Value: "arn:aws:execute-api:x:1:a1/prod/*", Expected: "arn:aws:execute-api:x:1:a1/dev/GET/notes"}},
 			Fix: []doctor.Fix{
 				{Command: "deploy permit --api a1", Does: "all at once"},
-			}}, {Cause: "logs.access-off", Remedy: "Switch the log on."}},
+			}}, {Cause: "logs.access-off", Level: doctor.Note, Remedy: "Switch the log on."}},
 		Closing: "1 fault",
 	}
 	var out bytes.Buffer
@@ -59,7 +59,7 @@ func TestDiagnosis(t *testing.T) {
 			"                                       ^\n",
 		"also affected: dev GET /a, dev GET /b, dev GET /c, dev GET /d, and 2 more\n",
 		"    fix, all at once:\n      deploy permit --api a1\n",
-		"· worth to know [logs.access-off]\n    fix: Switch the log on.", "1 fault\n",
+		"· worth to know [logs.access-off]\n    note: Switch the log on.", "1 fault\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)
