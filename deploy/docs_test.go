@@ -30,26 +30,32 @@ func TestDocs(t *testing.T) {
 		{"doctor", "../docs/doctor.md", "| cause |", causes.String()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			text, err := os.ReadFile(c.path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			begin := strings.Index(string(text), c.begin)
-			if begin < 0 {
-				t.Fatalf("%s has no table", c.path)
-			}
-			end := begin + strings.Index(string(text[begin:]), "\n\n") + 1
-			if end <= begin {
-				end = len(text)
-			}
-			if *update {
-				text = []byte(string(text[:begin]) + c.table + string(text[end:]))
-				if err := os.WriteFile(c.path, text, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			} else if got := string(text[begin:end]); got != c.table {
-				t.Errorf("the table is not that of the code: run go test ./deploy -run TestDocs -update")
-			}
+			compareTable(t, c.path, c.begin, c.table)
 		})
+	}
+}
+
+// compareTable holds that a table of a document is that of the code, or with -update writes it.
+func compareTable(t *testing.T, path, begins, table string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := strings.Index(string(text), begins)
+	if begin < 0 {
+		t.Fatalf("%s has no table", path)
+	}
+	end := begin + strings.Index(string(text[begin:]), "\n\n") + 1
+	if end <= begin {
+		end = len(text)
+	}
+	if *update {
+		text = []byte(string(text[:begin]) + table + string(text[end:]))
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	} else if got := string(text[begin:end]); got != table {
+		t.Errorf("the table is not that of the code: run go test ./deploy -run %s -update", t.Name())
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
@@ -112,9 +111,9 @@ const (
 	denying = "def handler(event, context):\n    return {\"isAuthorized\": False}\n"
 )
 
-// TestDoctorAccess: as TestDoctorStaged, for who may use a route, what a browser may see, and what a role may do.
-func TestDoctorAccess(t *testing.T) {
-	t.Parallel()
+// stagedAccess are faults of who may use a route, of what a browser may see, and of what a role may do.
+func stagedAccess(t *testing.T) (all []stagedCase) {
+	t.Helper()
 	issuer := jwttest.New(t)
 	bearer := func(scope string) func(p *patient) []string {
 		return func(p *patient) []string {
@@ -130,8 +129,8 @@ func TestDoctorAccess(t *testing.T) {
 		often   bool
 		breaks  func(p *patient)
 		request func(p *patient) []string
-		fixed   func(p *patient)          // nil: what the doctor prints is pasted
-		then    func(p *patient) []string // the request that works; nil for the same
+		fixed   func(p *patient)
+		then    func(p *patient) []string
 	}{
 		{"jwt.missing", true, func(p *patient) { p.byToken(issuer.URL, "notes") }, plain, func(*patient) {},
 			bearer("openid")},
@@ -214,35 +213,9 @@ func TestDoctorAccess(t *testing.T) {
 			p.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(1)})
 		}, func(p *patient) []string { return []string{"-X", "PUT", p.url("/dev/items/7")} }, nil, nil},
 	} {
-		t.Run(c.cause, func(t *testing.T) {
-			if !c.often && os.Getenv("NOTES_TEST_LONG") == "" {
-				t.Skip("only with NOTES_TEST_LONG=1: it is judged from recorded facts in the usual run")
-			}
-			t.Parallel()
-			p := newPatient(t)
-			c.breaks(p)
-			d, code := p.seen(append([]string{"--", "curl"}, c.request(p)...)...)
-			if got := faults(d); got != c.cause || d.Verdict.Cause != c.cause || code != 1 {
-				t.Fatalf("found %q, the cause %q, exit %d; %+v %+v", got, d.Verdict.Cause, code, d.Answer, d.Findings)
-			}
-			if c.fixed != nil {
-				c.fixed(p)
-			} else {
-				p.pasteFix(d, c.cause)
-			}
-			if c.then == nil {
-				c.then = c.request
-			}
-			for end := time.Now().Add(5 * time.Second); ; time.Sleep(100 * time.Millisecond) { // what is cached passes
-				d, code = p.seen(append([]string{"--", "curl"}, c.then(p)...)...)
-				if code == 0 && d.Verdict.Healthy {
-					return
-				} else if time.Now().After(end) {
-					t.Fatalf("exit %d, %+v %+v", code, d.Answer, d.Findings)
-				}
-			}
-		})
+		all = append(all, stagedCase{stagedFault{c.cause, c.often, "", c.breaks, c.fixed}, c.request, c.then})
 	}
+	return all
 }
 
 // TestDoctorRights: with the printed rights nothing is refused. Without one of them nothing wrong is said, and what it
@@ -308,7 +281,9 @@ func TestDoctorManaged(t *testing.T) {
 				if broken {
 					p.revoke()
 				}
-				p.as(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`)
+				p.as(
+					`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`,
+				)
 				_, err := p.roles().AttachUserPolicy(t.Context(), &iam.AttachUserPolicyInput{
 					UserName:  aws.String(p.name + "-operator"),
 					PolicyArn: aws.String("arn:aws:iam::aws:policy/" + c.policy)})

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -21,8 +20,8 @@ import (
 // nil the fault is of the user's own code, and is mended by it, else by what the doctor prints.
 type stagedFault struct {
 	cause  string
-	often  bool // also without NOTES_TEST_LONG
-	path   string
+	often  bool   // also without NOTES_TEST_LONG
+	path   string // METHOD PATH of the request, or PATH; "" for GET /dev/items
 	breaks func(p *patient)
 	fixed  func(p *patient)
 }
@@ -167,45 +166,6 @@ var staged = []stagedFault{
 	{"app.answered", false, "", func(p *patient) {
 		p.python("def handler(event, context):\n    return {\"statusCode\": 502, \"body\": \"mine\"}\n")
 	}, func(p *patient) { p.python(working) }},
-}
-
-// TestDoctorStaged: of an API that works and is broken, the doctor finds the cause and nothing else, and what it prints
-// heals it.
-func TestDoctorStaged(t *testing.T) {
-	t.Parallel()
-	for _, s := range slices.Concat(staged, stagedCode) {
-		t.Run(s.cause, func(t *testing.T) {
-			if !s.often && os.Getenv("NOTES_TEST_LONG") == "" {
-				t.Skip("only with NOTES_TEST_LONG=1: it is judged from recorded facts in the usual run")
-			}
-			t.Parallel()
-			p := newPatient(t)
-			method, path, found := strings.Cut(s.path, " ")
-			if !found {
-				method, path = "GET", s.path
-			}
-			if path == "" {
-				path = "/dev/items"
-			}
-			s.breaks(p)
-			args := []string{"--", "curl", "-X", method, p.url(path)}
-			d, code := p.seen(args...)
-			if got := faults(d); got != s.cause || d.Verdict.Cause != s.cause || code != 1 {
-				t.Fatalf("found %q, the cause %q, exit %d; %+v %+v", got, d.Verdict.Cause, code, d.Answer, d.Findings)
-			}
-			if s.fixed != nil {
-				s.fixed(p)
-			} else {
-				p.pasteFix(d, s.cause)
-			}
-			if got := p.status(method, path); got != 200 {
-				t.Errorf("it still answers %d", got)
-			}
-			if d, code = p.seen(args...); code != 0 || !d.Verdict.Healthy {
-				t.Errorf("exit %d, %+v", code, d.Findings)
-			}
-		})
-	}
 }
 
 // TestDoctorBothFixes: each command of the article's fault heals it alone.
