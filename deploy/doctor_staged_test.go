@@ -152,3 +152,34 @@ func (s stagedCase) by() string {
 	}
 	return s.path
 }
+
+// TestDoctorPairs: of two faults one behind the other, both are found in one run.
+func TestDoctorPairs(t *testing.T) {
+	if os.Getenv("NOTES_TEST_LONG") == "" {
+		t.Skip("only with NOTES_TEST_LONG=1: pairs are judged from recorded facts in the usual run")
+	}
+	t.Parallel()
+	var chain []stagedFault
+	for _, cause := range []string{"endpoint.disabled", "stage.throttled", "permission.none", "function.failed",
+		"function.concurrency-zero", "code.handler"} {
+		for _, s := range slices.Concat(stagedCode, staged) {
+			if s.cause == cause && !slices.ContainsFunc(chain, func(o stagedFault) bool { return o.cause == cause }) {
+				chain = append(chain, s)
+			}
+		}
+	}
+	for i, first := range chain {
+		for _, second := range chain[i+1:] {
+			t.Run(first.cause+" and "+second.cause, func(t *testing.T) {
+				t.Parallel()
+				p := newPatient(t)
+				second.breaks(p)
+				first.breaks(p)
+				d, _ := p.seen(p.url("/dev/items"))
+				if got := faults(d); got != first.cause+" "+second.cause || d.Verdict.Cause != first.cause {
+					t.Errorf("found %q, the cause %q, unseen %+v", got, d.Verdict.Cause, d.Unseen)
+				}
+			})
+		}
+	}
+}

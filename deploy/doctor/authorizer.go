@@ -112,7 +112,9 @@ func (r *result) signed(p *pair) {
 // token judges the token of a request ("Control access to HTTP APIs with JWT authorizers").
 func (r *result) token(p *pair, a *Authorizer) {
 	t := r.Token
-	if t == nil || a.JWT == nil || !r.failed(401, 403) {
+	refused := r.failed(401, 403)
+	before := r.failed(404, 429) && r.explained("endpoint", "stage") // the token would be looked at next
+	if t == nil || a.JWT == nil || !refused && !before {
 		return
 	}
 	source := strings.Join(a.IdentitySources, ", ")
@@ -172,6 +174,8 @@ func (r *result) token(p *pair, a *Authorizer) {
 				AuthorizerId: &a.ID, JwtConfiguration: &types.JWTConfiguration{Issuer: aws.String(a.JWT.Issuer),
 					Audience: append(slices.Clone(a.JWT.Audience), audience...)}})}
 		}
+	case before:
+		return // the rest is told by the issuer, which was not asked
 	case r.failed(403):
 		if len(p.route.Scopes) == 0 || slices.ContainsFunc(t.Scopes, func(s string) bool {
 			return slices.Contains(p.route.Scopes, s)

@@ -18,7 +18,7 @@ func (c *Case) jwtRoute(status int, t Token) {
 		Issuer   string
 		Audience []string
 	}{"https://issuer.example", []string{"notes"}}
-	*c.Authorizers.Value = []Authorizer{a}
+	*c.Authorizers.Value = append(*c.Authorizers.Value, a)
 	c.Token = &t
 	c.Keys = seen("issuer", "https://issuer.example", []Key{{"k1", "RSA"}})
 }

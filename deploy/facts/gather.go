@@ -261,10 +261,10 @@ func (g *gatherer) third() {
 	stopped := slices.ContainsFunc(found, func(f doctor.Finding) bool {
 		return f.Explains && f.Level == doctor.Fault && (f.Link == "authorizer" || g.c.Joined && f.Link == "code")
 	})
-	if a := d.Answer; a != nil && a.From == doctor.FromGateway && a.Status >= 500 && d.Target.Function != "" {
+	if a := d.Answer; a != nil && a.From == doctor.FromGateway && a.Status >= 400 && d.Target.Function != "" {
 		together(
 			func() {
-				if g.mayInvoke() && !stopped {
+				if a.Status >= 500 && g.mayInvoke() && !stopped {
 					g.invoke(d.Target)
 				}
 			},
