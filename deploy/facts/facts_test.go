@@ -18,6 +18,9 @@ import (
 	"example.com/portable-notes/deploy/gateway"
 )
 
+// refuses is the answer to a call that is denied.
+const refuses = "denied"
+
 // served returns a cloud that answers each call by the end of its path, or its target; a call that has no answer is of
 // what does not exist.
 func served(t *testing.T, answers map[string]string) *cloud.Cloud {
@@ -25,6 +28,11 @@ func served(t *testing.T, answers map[string]string) *cloud.Cloud {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for end, answer := range answers {
 			if strings.HasSuffix(r.URL.Path+r.Header.Get("X-Amz-Target")+r.PostFormValue("Action"), end) {
+				if answer == refuses {
+					w.Header().Set("X-Amzn-Errortype", "AccessDeniedException")
+					w.WriteHeader(403)
+					answer = "{}"
+				}
 				if strings.Contains(answer, "errorType") {
 					w.Header().Set("X-Amz-Function-Error", "Unhandled")
 				}
