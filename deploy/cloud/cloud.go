@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,6 +32,7 @@ type Cloud struct {
 	read    map[string]any           // what was read since the last change
 	writes  int
 	deploys int
+	calls   atomic.Int64
 
 	Said func(input any) // is told each call that changes something; nil for nobody
 }
@@ -107,7 +109,7 @@ func (c *Cloud) Call(ctx context.Context, input any) (any, error) {
 	} else if known, ok := c.known(command); ok {
 		return known, nil
 	}
-	all, err := pages(ctx, clients[service].MethodByName(operation), reflect.ValueOf(input), service)
+	all, err := c.pages(ctx, clients[service].MethodByName(operation), reflect.ValueOf(input), service)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -139,8 +141,9 @@ func (c *Cloud) Knows(input any) bool {
 }
 
 // pages makes a call, and makes it again for each further page of its answer.
-func pages(ctx context.Context, method, input reflect.Value, service string) (all any, err error) {
+func (c *Cloud) pages(ctx context.Context, method, input reflect.Value, service string) (all any, err error) {
 	for {
+		c.calls.Add(1)
 		results := method.Call([]reflect.Value{reflect.ValueOf(ctx), input})
 		if err, _ := results[1].Interface().(error); err != nil {
 			return nil, err
@@ -175,6 +178,9 @@ func following(input, answer reflect.Value) (next reflect.Value, more bool) {
 	}
 	return next, false
 }
+
+// Calls returns how many calls were made, each page of a list as one.
+func (c *Cloud) Calls() int { return int(c.calls.Load()) }
 
 // Forget forgets what was read, so that it is read again.
 func (c *Cloud) Forget() { clear(c.read) }

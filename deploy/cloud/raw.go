@@ -60,6 +60,7 @@ func (c *Cloud) raw(ctx context.Context, method, service, path, target string, b
 		time.Now()); err != nil {
 		return nil, err
 	}
+	c.calls.Add(1)
 	a, err := http.DefaultClient.Do(r) // #nosec G704 -- AWS, or where the settings say
 	if err != nil {
 		return nil, err

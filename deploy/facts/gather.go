@@ -63,6 +63,7 @@ func Gather(ctx context.Context, c *cloud.Cloud, ask Ask) doctor.Case {
 		g.changes()
 	}
 	g.reduce()
+	g.c.Calls = g.cloud.Calls()
 	g.c.Seconds = time.Since(began).Round(time.Millisecond).Seconds()
 	return g.c
 }
@@ -141,7 +142,7 @@ func together(all ...func()) {
 
 // first reads what needs nothing else, and sends the request.
 func (g *gatherer) first() {
-	c, id := &g.c, &g.c.Asked.API
+	c, id, page := &g.c, &g.c.Asked.API, aws.String("100") // the fewest calls; API Gateway allows few a second
 	todo := []func(){
 		func() { c.Caller = fact(g, &sts.GetCallerIdentityInput{}, "", identity) },
 		func() {
@@ -153,12 +154,26 @@ func (g *gatherer) first() {
 	if *id != "" {
 		todo = append(todo,
 			func() { c.API = g.api(*id) },
-			func() { c.Stages = ask[[]doctor.Stage](g, &apigatewayv2.GetStagesInput{ApiId: id}, *id, "Items") },
-			func() { c.Routes = ask[[]doctor.Route](g, &apigatewayv2.GetRoutesInput{ApiId: id}, *id, "Items") },
+			func() {
+				c.Stages = ask[[]doctor.Stage](
+					g,
+					&apigatewayv2.GetStagesInput{ApiId: id, MaxResults: page},
+					*id,
+					"Items",
+				)
+			},
+			func() {
+				c.Routes = ask[[]doctor.Route](
+					g,
+					&apigatewayv2.GetRoutesInput{ApiId: id, MaxResults: page},
+					*id,
+					"Items",
+				)
+			},
 			func() {
 				c.Integrations = ask[[]doctor.Integration](
 					g,
-					&apigatewayv2.GetIntegrationsInput{ApiId: id},
+					&apigatewayv2.GetIntegrationsInput{ApiId: id, MaxResults: page},
 					*id,
 					"Items",
 				)
@@ -166,7 +181,7 @@ func (g *gatherer) first() {
 			func() {
 				c.Authorizers = ask[[]doctor.Authorizer](
 					g,
-					&apigatewayv2.GetAuthorizersInput{ApiId: id},
+					&apigatewayv2.GetAuthorizersInput{ApiId: id, MaxResults: page},
 					*id,
 					"Items",
 				)

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+)
+
+// TestDoctorLarge: an API of 300 routes, 3 stages and 20 functions, one of which may not be invoked, takes at most 150
+// calls, and nothing is called twice.
+func TestDoctorLarge(t *testing.T) {
+	if os.Getenv("NOTES_TEST_LONG") == "" {
+		t.Skip("only with NOTES_TEST_LONG=1")
+	}
+	t.Parallel()
+	p := newPatient(t)
+	for i := range 20 {
+		name := p.another(fmt.Sprint("-", i), working)
+		made, err := p.gateway().CreateIntegration(t.Context(), &apigatewayv2.CreateIntegrationInput{ApiId: &p.id,
+			IntegrationType: "AWS_PROXY", IntegrationUri: aws.String(ofLambda + name),
+			PayloadFormatVersion: aws.String("2.0")})
+		p.must(err)
+		for j := range 15 {
+			_, err := p.gateway().CreateRoute(t.Context(), &apigatewayv2.CreateRouteInput{ApiId: &p.id,
+				RouteKey: aws.String(fmt.Sprintf("GET /f%d/r%d", i, j)),
+				Target:   aws.String("integrations/" + *made.IntegrationId)})
+			p.must(err)
+		}
+		if i != 7 {
+			_, err := p.functions().AddPermission(t.Context(), &lambda.AddPermissionInput{FunctionName: &name,
+				StatementId: aws.String("api"), Action: aws.String("lambda:InvokeFunction"),
+				Principal: aws.String("apigateway.amazonaws.com"),
+				SourceArn: aws.String("arn:aws:execute-api:us-east-1:123456789012:" + p.id + "/*/*")})
+			p.must(err)
+		}
+	}
+	for _, stage := range []string{"test", "prod"} {
+		_, err := p.gateway().CreateStage(t.Context(), &apigatewayv2.CreateStageInput{ApiId: &p.id, StageName: &stage,
+			AutoDeploy: aws.Bool(true)})
+		p.must(err)
+	}
+	for _, args := range [][]string{{"--api", p.id}, {p.url("/prod/f7/r3")}} {
+		t.Run(args[0], func(t *testing.T) {
+			d, _ := p.seen(args...)
+			// The tests' sandbox gives pages of two, where 100 are asked for: of 302 routes, 21 integrations, 3 stages.
+			calls := d.Calls - (151 - 4) - (11 - 1) - (2 - 1)
+			if faults(d) != "permission.none" || len(d.Findings[0].Routes) != 45 || calls > 150 {
+				t.Errorf("found %q of %d routes, %d calls", faults(d), len(d.Findings[0].Routes), calls)
+			}
+			t.Logf("%d calls, %.1f s", calls, d.Seconds)
+		})
+	}
+}
