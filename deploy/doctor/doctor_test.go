@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -123,6 +124,10 @@ func placeholders(text string) string {
 
 // TestSame: the same facts give the same bytes, also after they were saved and read.
 func TestSame(t *testing.T) {
+	times := 20
+	if os.Getenv("NOTES_TEST_LONG") != "" {
+		times = 1000
+	}
 	for _, s := range allSituations {
 		t.Run(s.name, func(t *testing.T) {
 			c := healthy()
@@ -141,7 +146,7 @@ func TestSame(t *testing.T) {
 				t.Fatal(err)
 			}
 			read.Program = c.Program // which is of whoever judges
-			for range 20 {
+			for range times {
 				got, err := json.Marshal(Judge(read, English))
 				if err != nil || string(got) != string(want) {
 					t.Fatalf("%v\n%s\n%s", err, got, want)
