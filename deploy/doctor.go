@@ -102,6 +102,11 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	for _, path := range []string{f.save, f.html} { // before anything is sent
+		if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+			return fmt.Errorf("%w: %s cannot be written: there is no folder %s", errUsage, path, filepath.Dir(path))
+		}
+	}
 	c, err := f.gather(cmd, args)
 	if err != nil {
 		return err
@@ -174,6 +179,9 @@ func (f *doctorFlags) gather(cmd *cobra.Command, args []string) (c doctor.Case, 
 		return c, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	client, err := openCloud(cmd, f.Ask)
+	if errors.Is(err, cloud.ErrNoCredentials) {
+		return facts.GatherUnsigned(cmd.Context(), f.Ask), nil
+	}
 	if err != nil {
 		return c, err
 	}

@@ -250,6 +250,7 @@ func TestDoctorMistakes(t *testing.T) {
 		{"curl with a file that lacks", []string{"--", "curl", "-d", "@/nosuch", "https://a.example"},
 			"cannot be read"},
 		{"several commands", []string{"--", "curl", "https://a.example", "|", "jq"}, "more than one command"},
+		{"a folder that lacks", []string{"--save", "/nosuch/case.json", "https://a.example"}, "no folder /nosuch"},
 		{"facts and a URL", []string{"--facts", "x", "https://a.example"}, "leave the URL"},
 		{"facts that lack", []string{"--facts", folder + "/nosuch"}, "cannot be read"},
 		{"facts that were cut short", []string{"--facts", write("cut", `{"Version":1,`)}, "cut short"},

@@ -56,7 +56,7 @@ func loadConfig(ctx context.Context, region string) (aws.Config, error) {
 	}
 	cfg.Logger = logging.Nop{} // errors are returned
 	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
-		return cfg, Explained(fmt.Errorf("%w: %w", errNoCredentials, err))
+		return cfg, Explained(fmt.Errorf("%w: %w", ErrNoCredentials, err))
 	}
 	return cfg, nil
 }
@@ -74,10 +74,14 @@ func (c *Cloud) checkEndpoints() error {
 	if len(here[true]) == 0 || len(here[false]) == 0 {
 		return nil
 	}
-	return fmt.Errorf("the endpoints of %v are of this machine, those of %v are not, so the stack would be half here "+
-		"and "+
-		"half there: unset AWS_ENDPOINT_URL_… of the ones, or set AWS_ENDPOINT_URL for all (they may also stand in "+
-		"~/.aws/config)", here[true], here[false])
+	return fmt.Errorf(
+		"the endpoints of %v are of this machine, those of %v are not, so the stack would be half here "+
+			"and "+
+			"half there: unset AWS_ENDPOINT_URL_… of the ones, or set AWS_ENDPOINT_URL for all (they may also stand in "+
+			"~/.aws/config)",
+		here[true],
+		here[false],
+	)
 }
 
 // IsLocal reports whether an endpoint is on this machine, as the sandbox's is; nil is not.

@@ -81,8 +81,8 @@ func IsAmbiguous(err error) bool {
 	return err != nil && (!errors.As(err, &e) || e.ErrorFault() == smithy.FaultServer)
 }
 
-// errNoCredentials is where the SDK finds no credentials.
-var errNoCredentials = errors.New("there are no credentials")
+// ErrNoCredentials is where the SDK finds no credentials.
+var ErrNoCredentials = errors.New("there are no credentials")
 
 // advice is what to do about errors that people meet. The first row that fits is given.
 var advice = []struct {
@@ -106,7 +106,7 @@ var advice = []struct {
 	{"no host", isNoHost,
 		"AWS has no such address: is the region (AWS_REGION) spelt right, and is there a network?"},
 	{"single sign-on", isSignedOut, "the session of the single sign-on has ended: aws sso login"},
-	{"no credentials", func(err error) bool { return errors.Is(err, errNoCredentials) },
+	{"no credentials", func(err error) bool { return errors.Is(err, ErrNoCredentials) },
 		"no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
 }
 
@@ -124,7 +124,8 @@ func saying(code, words string) func(error) bool {
 
 // isNoBoundary reports whether IAM does not know a policy that a role is to have as its boundary.
 func isNoBoundary(err error) bool {
-	return saying("NoSuchEntity", "is not attachable")(err) || saying("NoSuchEntityException", "is not attachable")(err)
+	return saying("NoSuchEntity", "is not attachable")(err) ||
+		saying("NoSuchEntityException", "is not attachable")(err)
 }
 
 func isNoHost(err error) bool {

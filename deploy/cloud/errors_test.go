@@ -30,10 +30,10 @@ func TestAdvice(t *testing.T) {
 		{api("AccessDenied", ""), "may not"}, {api("AccessDeniedException", ""), "may not"},
 		{fmt.Errorf("dial: %w", &net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}), "no host"},
 		{fmt.Errorf("dial: %w", &net.DNSError{Err: "timeout", Name: "x", IsTimeout: true}), ""},
-		{fmt.Errorf("%w: %w", errNoCredentials, &ssocreds.InvalidTokenError{Err: errors.New("expired")}),
+		{fmt.Errorf("%w: %w", ErrNoCredentials, &ssocreds.InvalidTokenError{Err: errors.New("expired")}),
 			"single sign-on"},
 		{api("UnauthorizedException", "Session token not found or invalid"), "single sign-on"},
-		{fmt.Errorf("%w: no IMDS", errNoCredentials), "no credentials"},
+		{fmt.Errorf("%w: no IMDS", ErrNoCredentials), "no credentials"},
 		{api("ResourceConflictException", "the resource is associated with another"), ""}, // "sso" is in "associated"
 		{errors.New("no such host, SSO, get credentials"), ""},
 	} {

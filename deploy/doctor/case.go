@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,6 +61,7 @@ type Case struct {
 
 // ParseCase reads a case that was saved. It is an error if it is none, or is of a later version.
 func ParseCase(text []byte) (c Case, err error) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // of an editor
 	if err := json.Unmarshal(text, &c); err != nil {
 		return c, fmt.Errorf("this is no file of facts, or it was cut short: %w", err)
 	}
@@ -110,6 +112,9 @@ const (
 	Unreachable = "unreachable" // no answer
 	Other       = "other"       // any other refusal
 )
+
+// NoCredentials is the code of the failure to tell who asks, where nobody does.
+const NoCredentials = "NoCredentials"
 
 // Failure is why something was not seen.
 type Failure struct {

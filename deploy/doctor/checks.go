@@ -48,9 +48,14 @@ func checkCaller(v *view, r *result) {
 	case f.Seen():
 		r.pass("pass.caller", values{"arn": f.Value.ARN, "region": v.Asked.Region})
 	case f.Error != nil && f.Error.Kind != Unreachable:
-		r.find(
-			found{cause: "caller.credentials", evidence: []Evidence{{f.Call, "", f.Error.Code, f.Error.Message, ""}}},
-		)
+		one := found{
+			cause:    "caller.credentials",
+			evidence: []Evidence{{f.Call, "", f.Error.Code, f.Error.Message, ""}},
+		}
+		if f.Error.Code == NoCredentials {
+			one.variant = "caller.credentials.none"
+		}
+		r.find(one)
 	case f.Error != nil:
 		hideFact(r, f, "would.caller")
 	}

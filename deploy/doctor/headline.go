@@ -16,6 +16,8 @@ func (r *result) headline(d *Diagnosis) (lines []string) {
 	a := d.Answer
 	of := values{}
 	switch {
+	case a == nil && d.Verdict.Cause == Unknown:
+		lines = append(lines, r.say("head.api.unknown", values{"api": r.Asked.API}))
 	case a == nil && d.Verdict.Healthy:
 		lines = append(lines, r.say("head.api.healthy", values{"api": r.Asked.API, "routes": len(r.pairs)}))
 	case a == nil && d.Faults() == 1:

@@ -24,6 +24,8 @@ type result struct {
 	lines    []Line
 	unseen   []Unseen
 	hidden   map[Link]bool
+	// unreachable is set once a line tells that AWS does not answer.
+	unreachable bool
 }
 
 // found is a finding before it is put into words. Level and certainty are those of the catalogue where they are "".
@@ -158,6 +160,14 @@ func (r *result) hide(call, of string, f *Failure, would string) {
 		r.hidden = map[Link]bool{}
 	}
 	r.hidden[r.check.link] = true
+	if f.Kind == Unreachable && r.unreachable {
+		return // one line of it is enough
+	}
+	if r.unreachable = r.unreachable || f.Kind == Unreachable; f.Kind == Unreachable {
+		r.lines = append(r.lines, Line{r.check.id, "unseen", r.say("unreachable", values{"call": u.Call, "why": u.Why,
+			"region": r.Asked.Region}), -1})
+		return
+	}
 	r.lines = append(r.lines, Line{r.check.id, "unseen", r.say("unseen", values{"call": u.Call, "why": u.Why,
 		"would": u.WouldTell}), -1})
 }

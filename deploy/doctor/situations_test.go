@@ -23,6 +23,11 @@ var situations = []situation{
 	{"expired credentials", func(c *Case) {
 		c.Caller = lost[Identity]("sts:GetCallerIdentity", "", Other, "ExpiredToken", "expired")
 	}, "caller.credentials"},
+	{"no credentials, and an answer", func(c *Case) {
+		*c = Case{Asked: c.Asked, Answer: c.Answer, Caller: lost[Identity]("sts:GetCallerIdentity", "", Other,
+			NoCredentials, "")}
+		blank(c)
+	}, "caller.credentials"},
 	{"an API of another account", func(c *Case) {
 		c.API = lost[API]("apigateway:GetApi", "a1", Missing, "NotFoundException", "")
 		blank(c)

@@ -145,8 +145,14 @@ var texts = map[string]text{
 	"would.changes":    {"what was changed in the last day", "直近 1 日の変更"},
 	"changed":          {"changed {at}: {event} of {of} by {by}", "変更 {at}: {of} の {event}（{by}）"},
 	"skip.changes":     {"nothing was changed in the last day", "直近 1 日の変更はありません"},
-	"would.role":       {"which right the role is missing", "ロールに足りない権限"},
-	"would.lines":      {"what the function logged", "関数のログの内容"},
+	"head.api.unknown": {"API {api}", "API {api}"},
+	"unreachable": {
+		"AWS does not answer {call} ({why}), so nothing more was read: check the network, and whether the region " +
+			"{region} exists",
+		"AWS が {call} に応答せず（{why}）、以降は確認していません。ネットワークとリージョン {region} の有無を確認してください",
+	},
+	"would.role":  {"which right the role is missing", "ロールに足りない権限"},
+	"would.lines": {"what the function logged", "関数のログの内容"},
 	"would.domain": {
 		"whether this is a custom domain of an API, in another region perhaps: --region",
 		"API のカスタムドメインかどうか（別リージョンなら --region）",

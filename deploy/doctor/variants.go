@@ -35,6 +35,11 @@ var variants = map[string]text{
 		"Return isAuthorized with simple responses, else principalId and policyDocument.",
 		"シンプルレスポンスなら isAuthorized、そうでなければ principalId と policyDocument を返してください。",
 	},
+	"caller.credentials.none": {"there are no credentials of AWS", "AWS の認証情報がありません"},
+	"caller.credentials.none.does": {
+		"Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; aws configure sets them for good.",
+		"AWS_PROFILE か AWS_ACCESS_KEY_ID と AWS_SECRET_ACCESS_KEY を設定してください（aws configure で恒久的に設定）。",
+	},
 	"code.bootstrap.lines": {
 		"the first line of bootstrap of the function {function} ends in CR LF, so its interpreter is not found",
 		"関数 {function} の bootstrap の 1 行目が CR LF で終わり、インタープリターが見つかりません",

@@ -43,16 +43,15 @@ const inFlight = 5
 // most once, and only as ask allows. What cannot be read is a fact without a value. When ctx ends, Gather returns what
 // is known so far.
 func Gather(ctx context.Context, c *cloud.Cloud, ask Ask) doctor.Case {
-	asked := ask.asked()
+	g := newGatherer(ctx, ask)
+	asked := &g.c.Asked
 	asked.Configured, asked.Local = c.Region(), c.IsLocal()
 	if asked.Region == "" {
 		asked.Region = c.Region()
 	} else if asked.Region != c.Region() {
 		c = c.In(asked.Region)
 	}
-	g := &gatherer{ctx: ctx, ask: ask, cloud: c, slots: map[string]chan struct{}{},
-		locations: map[string]string{}, c: doctor.Case{
-			Version: doctor.CaseVersion, At: time.Now().UTC().Truncate(time.Second), Program: ask.Program, Asked: asked}}
+	g.cloud = c
 	began := time.Now()
 	g.domain()
 	g.first()
@@ -65,6 +64,24 @@ func Gather(ctx context.Context, c *cloud.Cloud, ask Ask) doctor.Case {
 	g.reduce()
 	g.c.Calls = g.cloud.Calls()
 	g.c.Seconds = time.Since(began).Round(time.Millisecond).Seconds()
+	return g.c
+}
+
+func newGatherer(ctx context.Context, ask Ask) *gatherer {
+	return &gatherer{ctx: ctx, ask: ask, slots: map[string]chan struct{}{}, locations: map[string]string{},
+		c: doctor.Case{Version: doctor.CaseVersion, At: time.Now().UTC().Truncate(time.Second), Program: ask.Program,
+			Asked: ask.asked()}}
+}
+
+// GatherUnsigned is as Gather where there are no credentials: it sends the request, and reads nothing.
+func GatherUnsigned(ctx context.Context, ask Ask) doctor.Case {
+	g := newGatherer(ctx, ask)
+	g.c.Caller = doctor.Fact[doctor.Identity]{Call: "sts:GetCallerIdentity",
+		Error: &doctor.Failure{Kind: doctor.Other, Code: doctor.NoCredentials}}
+	if g.ask.URL != nil && !g.ask.NoSend {
+		g.send()
+	}
+	g.reduce()
 	return g.c
 }
 

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.com/portable-notes/deploy/doctor"
 )
 
 // TestUnreachable: where nothing answers, the facts tell why.
@@ -47,6 +49,15 @@ func TestUnreachable(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		})
+	}
+}
+
+// TestUnsigned: without credentials the request is sent, and nothing is read.
+func TestUnsigned(t *testing.T) {
+	c := GatherUnsigned(t.Context(), Ask{Method: "GET", URL: apiAt(t, 500, `{"message":"Internal Server Error"}`)})
+	if c.Answer.Or().Status != 500 || c.Caller.Error.Code != doctor.NoCredentials || c.Calls != 0 ||
+		strings.Contains(c.Asked.URL, "s3cr3t") {
+		t.Errorf("%+v", c)
 	}
 }
 
