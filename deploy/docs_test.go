@@ -20,9 +20,11 @@ func TestDocs(t *testing.T) {
 	for _, d := range sandbox.Stays {
 		fmt.Fprintf(&stays, "| %s | %s | %s |\n", d.What, d.Here, d.AWS)
 	}
-	causes.WriteString("| cause | the client sees | what is wrong | what heals it |\n|---|---|---|---|\n")
+	causes.WriteString(
+		"| cause | the client sees | what is wrong | what proves it | what heals it |\n|---|---|---|---|---|\n",
+	)
 	for _, e := range doctor.Catalogue {
-		fmt.Fprintf(&causes, "| `%s` | %s | %s | %s |\n", e.Cause, e.Sees, e.Says.In(doctor.English),
+		fmt.Fprintf(&causes, "| `%s` | %s | %s | %s | %s |\n", e.Cause, e.Sees, e.Says.In(doctor.English), e.Proof(),
 			e.Does.In(doctor.English))
 	}
 	for _, c := range []struct{ name, path, begin, table string }{

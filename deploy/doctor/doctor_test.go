@@ -102,6 +102,9 @@ func TestEveryCause(t *testing.T) {
 			if placeholders(e.Says.en) != placeholders(e.Says.ja) {
 				t.Errorf("the languages have other values: %s, %s", placeholders(e.Says.en), placeholders(e.Says.ja))
 			}
+			if e.Proof() == "" {
+				t.Error("it is not told what proves it")
+			}
 			if !slices.Contains(links, e.Link) {
 				t.Errorf("there is no link %s", e.Link)
 			}
