@@ -4,11 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
-	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
@@ -107,98 +104,6 @@ func (r *result) signed(p *pair) {
 		f.evidence = append(f.evidence, Evidence{"request", "signature", "Credential", r.Asked.Signed, want})
 	}
 	r.find(f)
-}
-
-// token judges the token of a request ("Control access to HTTP APIs with JWT authorizers").
-func (r *result) token(p *pair, a *Authorizer) {
-	t := r.Token
-	refused := r.failed(401, 403)
-	before := r.failed(404, 429) && r.explained("endpoint", "stage") // the token would be looked at next
-	if t == nil || a.JWT == nil || !refused && !before {
-		return
-	}
-	source := strings.Join(a.IdentitySources, ", ")
-	f := found{
-		explains: r.explains(p, 401),
-		pairs:    []*pair{p},
-		values: values{"source": source, "elsewhere": t.Elsewhere,
-			"why": t.Malformed, "issuer": a.JWT.Issuer, "value": t.Issuer,
-			"audience":  strings.Join(a.JWT.Audience, ", "),
-			"algorithm": t.Algorithm, "scopes": strings.Join(p.route.Scopes, " "), "route": p.route.Key},
-	}
-	field := func(name, value, expected string) {
-		f.evidence = []Evidence{{"request", "token", name, value, expected}}
-	}
-	audience := t.Audience
-	if len(audience) == 0 && t.ClientID != "" {
-		audience = []string{t.ClientID}
-	}
-	now := r.At.Unix()
-	keys := r.Keys.Or()
-	switch {
-	case !t.Present && t.Elsewhere != "":
-		f.cause = "jwt.identity-source"
-		f.evidence = []Evidence{{r.Authorizers.Call, a.ID, "IdentitySource", source, t.Elsewhere}}
-	case !t.Present:
-		f.cause = "jwt.missing"
-		f.evidence = []Evidence{{r.Authorizers.Call, a.ID, "IdentitySource", source, ""}}
-	case t.Malformed != "":
-		f.cause = "jwt.malformed"
-		field("", t.Malformed, "")
-	case r.Keys.Error != nil && (t.Issuer == a.JWT.Issuer || strings.Trim(t.Issuer, "/") != strings.Trim(a.JWT.Issuer, "/")):
-		f.cause = "jwt.issuer-unreachable"
-		f.evidence = []Evidence{{r.Keys.Call, r.Keys.Of, "", r.Keys.Error.Message, ""}}
-	case !strings.HasPrefix(t.Algorithm, "RS"):
-		f.cause = "jwt.algorithm"
-		field("alg", t.Algorithm, "RS256, RS384 or RS512")
-	case t.Issuer != a.JWT.Issuer: // byte for byte: a slash at the end counts
-		f.cause = "jwt.issuer"
-		field("iss", t.Issuer, a.JWT.Issuer)
-		f.fix = []Fix{r.aws(false, "fix.issuer", nil, &apigatewayv2.UpdateAuthorizerInput{ApiId: &r.Asked.API,
-			AuthorizerId:     &a.ID,
-			JwtConfiguration: &types.JWTConfiguration{Issuer: &t.Issuer, Audience: a.JWT.Audience}})}
-	case t.Expires == 0:
-		f.cause, f.variant = "jwt.expired", "jwt.expired.none"
-		field("exp", "", "> "+clock(now))
-	case t.Expires <= now:
-		f.cause = "jwt.expired"
-		field("exp", clock(t.Expires), "> "+clock(now))
-	case t.NotBefore > now, t.Issued > now:
-		f.cause = "jwt.expired"
-		field("nbf, iat", clock(max(t.NotBefore, t.Issued)), "<= "+clock(now))
-	case !slices.ContainsFunc(audience, func(one string) bool { return slices.Contains(a.JWT.Audience, one) }):
-		f.cause, f.values["value"] = "jwt.audience", strings.Join(audience, ", ")
-		field("aud", strings.Join(audience, ", "), strings.Join(a.JWT.Audience, ", "))
-		if len(audience) > 0 {
-			f.fix = []Fix{r.aws(false, "fix.audience", nil, &apigatewayv2.UpdateAuthorizerInput{ApiId: &r.Asked.API,
-				AuthorizerId: &a.ID, JwtConfiguration: &types.JWTConfiguration{Issuer: aws.String(a.JWT.Issuer),
-					Audience: append(slices.Clone(a.JWT.Audience), audience...)}})}
-		}
-	case before:
-		return // the rest is told by the issuer, which was not asked
-	case r.failed(403):
-		if len(p.route.Scopes) == 0 || slices.ContainsFunc(t.Scopes, func(s string) bool {
-			return slices.Contains(p.route.Scopes, s)
-		}) {
-			return
-		}
-		f.cause, f.explains, f.values["value"] = "jwt.scope", r.explains(p, 403), strings.Join(t.Scopes, " ")
-		if len(t.Scopes) == 0 {
-			f.variant = "jwt.scope.none"
-		}
-		field("scope", strings.Join(t.Scopes, " "), strings.Join(p.route.Scopes, " or "))
-	case r.Keys.Seen() && !slices.ContainsFunc(keys, func(k Key) bool { return k.ID == t.KeyID && k.Type == "RSA" }):
-		f.cause = "jwt.signature"
-		field("kid", t.KeyID, names(keys, func(k Key) string { return k.Type + " " + k.ID }))
-	default:
-		f.cause, f.certainty = "jwt.signature", Likely
-		field("kid", t.KeyID, "")
-	}
-	r.find(f)
-}
-
-func clock(seconds int64) string {
-	return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
 // asked judges what a Lambda authorizer did with the request.

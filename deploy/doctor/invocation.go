@@ -44,46 +44,60 @@ func (r *result) broken(i Fact[Invocation], p *pair, sure Certainty) {
 	if r.elsewhere(e) {
 		return
 	}
-	f := found{
-		pairs:     r.alike(p),
-		explains:  r.explains(p, 500, 503),
-		certainty: sure,
-		values: values{"function": e.Function,
-			"type": e.Type, "message": e.Message, "trace": e.Trace, "millis": e.Millis},
-	}
+	f := found{pairs: r.alike(p), explains: r.explains(p, 500, 503), certainty: sure, values: values{
+		"function": e.Function, "type": e.Type, "message": e.Message, "trace": e.Trace, "field": e.Message}}
 	for _, kind := range errorKinds {
 		if strings.HasPrefix(e.Type, kind.kind) && strings.Contains(e.Message, kind.message) {
 			f.cause = kind.cause
 			break
 		}
 	}
+	c := p.configuration()
+	if c != nil {
+		f.values["handler"], f.values["runtime"] = c.Handler, c.Runtime
+		f.values["memory"], f.values["timeout"] = c.Memory, c.Timeout
+		f.values["architecture"] = strings.Join(c.processors(), ", ")
+		f.fix = r.codeFix(f.cause, c)
+	}
+	r.refine(&f, e, p)
+	if c != nil && c.VPC && (f.cause == "code.timeout" || f.cause == "code.init-timeout") {
+		at := p.function.Configuration
+		r.find(found{cause: "network.no-way-out", certainty: Likely, pairs: f.pairs, values: f.values,
+			evidence: []Evidence{{at.Call, at.Of, "VpcConfig", "set", ""}}})
+	}
+	f.evidence = []Evidence{{i.Call, i.Of, e.Type, e.Message, ""}}
+	ofZip := slices.Contains([]string{"code.handler", "code.import", "code.bootstrap"}, f.cause)
+	if code := p.code(); code != nil && ofZip {
+		f.evidence = append(f.evidence, Evidence{p.function.Code.Call, p.function.Code.Of, "zip", listed(code),
+			code.Wanted})
+	}
+	if e.Trace != "" {
+		f.evidence = append(f.evidence, Evidence{i.Call, i.Of, "stackTrace", e.Trace, ""})
+	}
+	for _, line := range e.Log {
+		f.evidence = append(f.evidence, Evidence{i.Call, i.Of, "LogResult", line, ""})
+	}
+	r.find(f)
+}
+
+// refine tells apart what an error's type leaves open.
+func (r *result) refine(f *found, e Invocation, p *pair) {
+	during := slices.ContainsFunc(e.Log, func(line string) bool { return strings.Contains(line, "INIT_REPORT") })
+	name := variable.FindStringSubmatch(e.Message)
+	format := p.format(e)
 	switch {
+	case format != "":
+		f.cause, f.certainty, f.pairs, f.values["format"] = "integration.payload-format", Likely, []*pair{p}, format
+		f.fix = []Fix{r.aws(false, "fix.format", f.values, &apigatewayv2.UpdateIntegrationInput{ApiId: &r.Asked.API,
+			IntegrationId: &p.integration.ID, PayloadFormatVersion: &format})}
 	case f.cause == "code.import":
-		r.unloaded(&f, e, p)
+		r.unloaded(f, e, p)
 	case f.cause == "response.body" && strings.Contains(e.Message, "coroutine"):
 		f.variant = "response.body.async"
 	case f.cause == "response.body":
 		f.variant = "response.body.value"
-	}
-	during := slices.ContainsFunc(e.Log, func(line string) bool { return strings.Contains(line, "INIT_REPORT") })
-	if c := p.configuration(); c != nil {
-		f.values["handler"], f.values["runtime"] = c.Handler, c.Runtime
-		f.values["memory"], f.values["timeout"] = c.Memory, c.Timeout
-		f.values["architecture"] = strings.Join(c.Architectures, ", ")
-		f.fix = r.codeFix(f.cause, c)
-	}
-	if f.values["format"] = p.format(e); f.values["format"] != "" {
-		f.cause, f.certainty, f.pairs = "integration.payload-format", Likely, []*pair{p}
-		f.fix = []Fix{r.aws(false, "fix.format", f.values, &apigatewayv2.UpdateIntegrationInput{ApiId: &r.Asked.API,
-			IntegrationId: &p.integration.ID, PayloadFormatVersion: aws.String(p.format(e))})}
-	}
-	if c := p.configuration(); c != nil && strings.HasPrefix(e.Type, "Runtime.InvalidEntrypoint") &&
-		p.has("AWS_LAMBDA_EXEC_WRAPPER") &&
-		(!strings.HasPrefix(c.Runtime, "provided") || !strings.Contains(e.Message, "/var/task/bootstrap")) {
+	case strings.HasPrefix(e.Type, "Runtime.InvalidEntrypoint") && p.wrapped(e):
 		f.cause, f.certainty = "code.wrapper", Likely
-	}
-	switch name := variable.FindStringSubmatch(e.Message); {
-	case f.cause == "integration.payload-format":
 	case e.Type == "KeyError" && name != nil && !p.has(name[1]) &&
 		(e.Trace == "" || strings.Contains(e.Trace, "environ") || strings.Contains(e.Trace, "getenv")):
 		f.cause, f.values["variable"] = "code.settings", name[1]
@@ -97,34 +111,17 @@ func (r *result) broken(i Fact[Invocation], p *pair, sure Certainty) {
 	case during && (f.cause == "code.error" || f.cause == "code.crash"):
 		f.cause = "code.init"
 	case f.cause == "code.error" && r.synthetic(p):
-		f.level, f.certainty = Note, Likely
-		f.explains = false
-	}
-	if f.cause == "code.error" && r.unread(e.Type+" "+e.Message) {
+		f.level, f.certainty, f.explains = Note, Likely, false
+	case f.cause == "code.error" && r.unread(e.Type+" "+e.Message):
 		f.cause, f.certainty, f.values["type"] = "request.base64-body", Likely, r.Asked.Encoded
 	}
-	f.values["field"] = e.Message
-	if c := p.configuration(); c != nil && c.VPC && (f.cause == "code.timeout" || f.cause == "code.init-timeout") {
-		r.find(found{cause: "network.no-way-out", certainty: Likely, pairs: f.pairs, values: f.values,
-			evidence: []Evidence{
-				{p.function.Configuration.Call, p.function.Configuration.Of, "VpcConfig", "set", ""},
-			}})
-	}
-	f.evidence = []Evidence{{i.Call, i.Of, e.Type, e.Message, ""}}
-	if code := p.code(); code != nil &&
-		slices.Contains([]string{"code.handler", "code.import", "code.bootstrap"}, f.cause) {
-		f.evidence = append(
-			f.evidence,
-			Evidence{p.function.Code.Call, p.function.Code.Of, "zip", listed(code), code.Wanted},
-		)
-	}
-	if e.Trace != "" {
-		f.evidence = append(f.evidence, Evidence{i.Call, i.Of, "stackTrace", e.Trace, ""})
-	}
-	for _, line := range e.Log {
-		f.evidence = append(f.evidence, Evidence{i.Call, i.Of, "LogResult", line, ""})
-	}
-	r.find(f)
+}
+
+// wrapped reports whether it is a wrapper that does not start, and not the function's own program.
+func (p *pair) wrapped(e Invocation) bool {
+	c := p.configuration()
+	return c != nil && p.has("AWS_LAMBDA_EXEC_WRAPPER") &&
+		(!strings.HasPrefix(c.Runtime, "provided") || !strings.Contains(e.Message, "/var/task/bootstrap"))
 }
 
 // notLoaded are the words in which runtimes tell of a module that is missing.

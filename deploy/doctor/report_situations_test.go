@@ -112,6 +112,11 @@ var reportSituations = []situation{
 		c.jwtRoute(401, t)
 		c.Keys = lost[[]Key]("issuer", "https://issuer.example", Unreachable, "", "it names itself otherwise")
 	}, "+jwt.issuer"},
+	{"a token that is old, and for somebody else", func(c *Case) {
+		t := good()
+		t.Expires, t.Audience = 1, []string{"others"}
+		c.jwtRoute(401, t)
+	}, "+jwt.expired +jwt.audience"},
 	{"a token without scopes", func(c *Case) {
 		t := good()
 		t.Scopes = nil
