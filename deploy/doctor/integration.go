@@ -29,6 +29,11 @@ func (r *result) integration(p *pair) *found {
 		return nil
 	}
 	i := p.integration
+	if p.invokes() && p.function != nil && p.function.Configuration.Seen() && p.wrong == nil &&
+		(i.Method == "" || i.Method == "POST") && p.target.Region == v.Asked.Region &&
+		(v.api.Account == "" || p.target.Account == v.api.Account) && !r.timedOut(p) {
+		return nil // as most are
+	}
 	uri := Evidence{v.Integrations.Call, i.ID, "IntegrationUri", i.URI, ""}
 	f := &found{explains: v.explains(p, 500), values: values{"integration": i.ID, "uri": i.URI, "stage": p.stage.Name,
 		"function": p.target.Function, "qualifier": p.target.Qualifier, "account": p.target.Account,

@@ -19,7 +19,7 @@ func (r *result) functionARN(p *pair) string { return r.arnOf(p, p.named()) }
 
 // arnOf is the ARN of the function of a route under another qualifier: of NAME or NAME:QUALIFIER.
 func (r *result) arnOf(p *pair, named string) string {
-	return fmt.Sprintf("arn:%s:lambda:%s:%s:function:%s", r.api.Partition, p.target.Region, p.target.Account, named)
+	return "arn:" + r.api.Partition + ":lambda:" + p.target.Region + ":" + p.target.Account + ":function:" + named
 }
 
 // named is a function with its qualifier, as people write it.
@@ -87,8 +87,9 @@ func (r *result) judge(d policy.Document, p *pair, resource string) (v verdictOn
 			key = method + strings.TrimPrefix(p.route.Key, "ANY")
 		}
 		allowed := false
+		request.Context = map[string]string{"AWS:SourceAccount": r.api.Account}
 		for _, source := range r.api.Possible(p.stage.Name, key) {
-			request.Context = map[string]string{"AWS:SourceArn": source, "AWS:SourceAccount": r.api.Account}
+			request.Context["AWS:SourceArn"] = source
 			decision := d.Judge(request)
 			allowed = allowed || decision.Allowed
 			v.unclear = v.unclear ||

@@ -19,7 +19,7 @@ type API struct {
 
 // arn is the ARN of what is invoked of the API ("ARN format reference", API Gateway developer guide).
 func (a API) arn(rest string) string {
-	return fmt.Sprintf("arn:%s:execute-api:%s:%s:%s/%s", a.Partition, a.Region, a.Account, a.ID, rest)
+	return "arn:" + a.Partition + ":execute-api:" + a.Region + ":" + a.Account + ":" + a.ID + "/" + rest
 }
 
 // Authorizer is the ARN that API Gateway presents when it invokes a Lambda authorizer: by its id, not by its name.
