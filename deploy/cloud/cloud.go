@@ -83,11 +83,14 @@ func (c *Cloud) Do(ctx context.Context, input any) (answer any, err error) {
 }
 
 // IsWrite reports whether an operation changes something. Those that do not begin with Get, List,
-// Describe, Export or Filter.
+// Describe, Export, Filter or Simulate.
 func IsWrite(operation string) bool {
-	return !slices.ContainsFunc([]string{"Get", "List", "Describe", "Export", "Filter"}, func(prefix string) bool {
-		return strings.HasPrefix(operation, prefix)
-	})
+	return !slices.ContainsFunc(
+		[]string{"Get", "List", "Describe", "Export", "Filter", "Simulate"},
+		func(prefix string) bool {
+			return strings.HasPrefix(operation, prefix)
+		},
+	)
 }
 
 // Call makes a call once; of a list it reads all pages.

@@ -46,6 +46,7 @@ type Case struct {
 	Token                *Token           `json:",omitempty"` // that the request has; nil where its route takes none
 	Keys                 Fact[[]Key]      // of the issuer that the route's authorizer names
 	Role                 Fact[Role]       // of the function of the request's route, where a right may lack
+	Simulation           Fact[Simulation] // of the right that an error of the function names
 	Table                Fact[Table]      // that an error of the function names
 	Lines                Fact[[]string]   // of the function's log since the request, that tell of errors; masked
 	Joined               bool             `json:",omitempty"` // the lines are of this very request, as an id tells
@@ -368,6 +369,13 @@ type Token struct {
 
 // Key is a key that an issuer publishes.
 type Key struct{ ID, Type string }
+
+// Simulation is what IAM's simulator says of a right of the function's role.
+type Simulation struct {
+	Decision      string // allowed, explicitDeny or implicitDeny
+	Boundary      *bool  // whether the permissions boundary allows it; nil for no boundary
+	Organizations *bool  // whether policies of the organization allow it; nil where there are none
+}
 
 // Table is a table of DynamoDB as DescribeTable tells it.
 type Table struct {

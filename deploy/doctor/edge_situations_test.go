@@ -112,6 +112,16 @@ var edgeSituations = []situation{
 		c.Answer.Value.Status, c.Answer.Value.Body = 400, `{"error":"no name"}`
 	}, "+(app.answered)"},
 
+	{"a right that the organization denies, as IAM's simulator tells", func(c *Case) {
+		c.fails("ClientError", refused)
+		no := false
+		c.Simulation = seen("iam:SimulatePrincipalPolicy", "dynamodb:Scan", Simulation{Decision: "implicitDeny",
+			Organizations: &no})
+	}, "+role.denied"},
+	{"a right that is missing, as IAM's simulator tells", func(c *Case) {
+		c.fails("ClientError", refused)
+		c.Simulation = seen("iam:SimulatePrincipalPolicy", "dynamodb:Scan", Simulation{Decision: "implicitDeny"})
+	}, "+role.action"},
 	{"a table in another region, as a refusal tells", func(c *Case) {
 		c.fails(
 			"ClientError",

@@ -131,6 +131,7 @@ func (r *result) missingFunction(p *pair, f *found) {
 		return
 	}
 	f.cause = "integration.qualifier-missing"
+	hideFact(r, p.function.Aliases, "would.aliases")
 	aliases := names(p.function.Aliases.Or(), func(a Alias) string { return a.Name })
 	f.values["aliases"] = aliases
 	f.evidence = append(f.evidence, Evidence{p.function.Aliases.Call, p.target.Function, "Name", aliases,

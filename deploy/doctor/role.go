@@ -29,6 +29,17 @@ type deniedRight struct {
 	cut                   bool   // the text ends before the sentence does
 }
 
+// RightOf returns the action and the resource that a text tells to be refused, where it tells both whole.
+func RightOf(text string) (action, resource string, ok bool) {
+	d, ok := readRefusal(text)
+	return d.action, d.resource, ok && d.whole()
+}
+
+// whole reports whether the resource is known whole.
+func (d deniedRight) whole() bool {
+	return strings.HasPrefix(d.resource, "arn:") && !strings.ContainsAny(d.resource, "*[…\"") && !d.cut
+}
+
 // readRefusal reads the sentence in a text.
 func readRefusal(text string) (d deniedRight, ok bool) {
 	at := refusal.FindStringSubmatchIndex(text)
@@ -95,6 +106,7 @@ func checkRole(v *view, r *result) {
 	if p == nil {
 		return
 	}
+	hideFact(r, v.Simulation, "would.role")
 	for _, e := range v.said() {
 		f := found{cause: "role.action", certainty: v.ofLines(), pairs: r.alike(p), explains: v.fails(),
 			evidence: []Evidence{e}, values: values{"function": p.named(), "resource": "–", "role": r.roleName(p)}}
@@ -139,16 +151,39 @@ func (r *result) judgeRefusal(f *found, d deniedRight) bool {
 	case slices.Contains([]string{"permissions boundary", "service control policy", "session policy",
 		"resource-based policy", "resource control policy", "VPC endpoint policy"}, d.kind):
 		f.cause, f.values["by"] = "role.denied", d.kind
+	case r.simulated(f):
 	case r.Role.Seen():
 		return r.lacks(f, d)
 	}
 	return true
 }
 
+// simulated reports whether IAM's simulator tells that another policy than the role's own refuses, and says which.
+func (r *result) simulated(f *found) bool {
+	s := r.Simulation.Or()
+	refuses := func(allows *bool) bool { return allows != nil && !*allows }
+	switch {
+	case refuses(s.Organizations):
+		f.values["by"] = "service control policy"
+	case refuses(s.Boundary):
+		f.values["by"] = "permissions boundary"
+	case s.Decision == "explicitDeny":
+		f.variant = "role.denied.own"
+	default:
+		return false
+	}
+	f.cause = "role.denied"
+	f.evidence = append(
+		f.evidence,
+		Evidence{r.Simulation.Call, r.Simulation.Of, "EvalDecision", s.Decision, "allowed"},
+	)
+	return true
+}
+
 // lacks tells whether the role lacks an action, or has it on other resources, and gives it.
 func (r *result) lacks(f *found, d deniedRight) bool {
 	role := r.Role.Value
-	whole := strings.HasPrefix(d.resource, "arn:") && !strings.ContainsAny(d.resource, "*[…\"") && !d.cut
+	whole := d.whole()
 	may := func(resource string) bool {
 		decision, _ := role.Judge(policy.Request{Action: d.action, Resource: resource, Undecided: undecided})
 		return decision.Allowed

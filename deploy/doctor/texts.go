@@ -151,8 +151,9 @@ var texts = map[string]text{
 			"{region} exists",
 		"AWS が {call} に応答せず（{why}）、以降は確認していません。ネットワークとリージョン {region} の有無を確認してください",
 	},
-	"would.role":  {"which right the role is missing", "ロールに足りない権限"},
-	"would.lines": {"what the function logged", "関数のログの内容"},
+	"would.aliases": {"which aliases the function has", "関数のエイリアスの一覧"},
+	"would.role":    {"which right the role is missing", "ロールに足りない権限"},
+	"would.lines":   {"what the function logged", "関数のログの内容"},
 	"would.domain": {
 		"whether this is a custom domain of an API, in another region perhaps: --region",
 		"API のカスタムドメインかどうか（別リージョンなら --region）",

@@ -225,6 +225,9 @@ func (g *gatherer) rights(d doctor.Diagnosis) {
 	if strings.Contains(text, "not authorized to perform") || g.c.Lines.Missing() || refused {
 		g.c.Role = g.role(f.Configuration.Value.Role)
 	}
+	if action, resource, ok := doctor.RightOf(text); ok {
+		g.c.Simulation = g.simulate(f.Configuration.Value.Role, action, resource)
+	}
 	if m := namedTable.FindStringSubmatch(text); m != nil && strings.Contains(text, "not found") {
 		g.c.Table = ask[doctor.Table](g, &dynamodb.DescribeTableInput{TableName: &m[1]}, m[1], "Table")
 	}

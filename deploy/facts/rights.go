@@ -7,7 +7,7 @@ var Rights = []string{
 	"apigateway:GET", "cloudtrail:LookupEvents", "cloudwatch:GetMetricData",
 	"dynamodb:DescribeTable",
 	"iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies",
-	"iam:ListRolePolicies",
+	"iam:ListRolePolicies", "iam:SimulatePrincipalPolicy",
 	"lambda:GetFunction", "lambda:GetFunctionConfiguration", "lambda:GetLayerVersion", "lambda:GetPolicy", "lambda:InvokeFunction", "lambda:ListAliases",
 	"logs:FilterLogEvents",
 }

@@ -79,6 +79,17 @@ func (g *gatherer) trust(f *doctor.Function) {
 	f.Trust = fact(g, &iam.GetRoleInput{RoleName: &name}, name, document("Role.AssumeRolePolicyDocument"))
 }
 
+// simulate asks IAM's simulator whether a role may do something. It knows also what the organization denies.
+func (g *gatherer) simulate(role, action, resource string) doctor.Fact[doctor.Simulation] {
+	return fact(g, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: &role, ActionNames: []string{action},
+		ResourceArns: []string{resource}}, action, func(answer any) (s doctor.Simulation, err error) {
+		err = cloud.Decode(cloud.Search(`EvaluationResults[0].{Decision: EvalDecision,
+			Boundary: PermissionsBoundaryDecisionDetail.AllowedByPermissionsBoundary,
+			Organizations: OrganizationsDecisionDetail.AllowedByOrganizations}`, answer), &s)
+		return s, err
+	})
+}
+
 // managed reads the default version of a managed policy.
 func (g *gatherer) managed(arn string) doctor.Fact[policy.Document] {
 	version := fact(g, &iam.GetPolicyInput{PolicyArn: &arn}, arn, func(answer any) (string, error) {
