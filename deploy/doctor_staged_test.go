@@ -81,7 +81,7 @@ func TestDoctorStaged(t *testing.T) {
 		t.Logf("%d causes staged\n%s", len(all.rows), all.table())
 		compareTable(t, "../docs/proofs.md", "| cause | staged by |", all.table())
 	})
-	cases := stagedAccess(t)
+	cases := append(stagedAccess(t), stagedRest()...)
 	for _, f := range slices.Concat(staged, stagedCode) {
 		cases = append(cases, stagedCase{stagedFault: f})
 	}

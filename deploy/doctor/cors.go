@@ -35,7 +35,7 @@ func checkCORS(v *view, r *result) {
 			v.selected.route.Authorization, "NONE"}}
 		if target := v.selected.route.Target; target != "" {
 			f.fix = []Fix{r.aws(false, "fix.options", nil, &apigatewayv2.CreateRouteInput{ApiId: &v.Asked.API,
-				RouteKey: aws.String("OPTIONS /{proxy+}"), Target: &target})}
+				RouteKey: aws.String(v.optionsRoute()), Target: &target})}
 		}
 	case strings.Contains(allowed, ","):
 		f.cause = "cors.twice"
@@ -71,6 +71,16 @@ func checkCORS(v *view, r *result) {
 		f.fix = []Fix{r.corsFix(config)}
 	}
 	r.find(f)
+}
+
+// optionsRoute is the key of a route that takes the preflights of the request's route before that does: a greedy one is
+// selected after others.
+func (v *view) optionsRoute() string {
+	_, template, found := strings.Cut(v.selected.route.Key, " ")
+	if !found || v.routes() {
+		return "OPTIONS /{proxy+}"
+	}
+	return "OPTIONS " + template
 }
 
 // preflight tells which of what a preflight asks for its answer does not allow; "" where it allows all.

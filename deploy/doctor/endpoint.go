@@ -44,6 +44,7 @@ func checkEndpoint(v *view, r *result) {
 	case v.API.Missing() && seen != nil && seen.RequestID != "" && !v.failed(403, 404):
 		r.find(found{cause: "caller.other-account", explains: seen.Status >= 400, evidence: evidence,
 			values: values{"api": v.Asked.API, "account": v.api.Account, "region": v.Asked.Region}})
+	case v.API.Missing() && v.Domain.Seen(): // which leads there
 	case v.API.Missing():
 		r.find(found{cause: "endpoint.unknown-api", explains: seen != nil, evidence: evidence,
 			values: values{"api": v.Asked.API, "account": v.api.Account, "region": v.Asked.Region},

@@ -65,6 +65,23 @@ var logSituations = []situation{
 	{"the log of a function that does not start", func(c *Case) {
 		c.says("[ERROR] Runtime.ImportModuleError: Unable to import module 'app': No module named 'requests'")
 	}, "+code.import"},
+	{"the log of a function that fails as it starts", func(c *Case) {
+		c.says("[ERROR] RuntimeError: no", "INIT_REPORT Init Duration: 9 ms Phase: invoke Status: error Error Type: "+
+			"RuntimeError")
+	}, "+code.init"},
+	{"the log of a function that does not start in time", func(c *Case) {
+		c.says("INIT_REPORT Init Duration: 9 ms Phase: invoke Status: timeout", "1 Task timed out after 1.00 seconds")
+	}, "+code.init-timeout"},
+	{"the log of an extension that does not start", func(c *Case) {
+		c.says("RequestId: 1 Error: fork/exec /opt/extensions/x: permission denied",
+			"INIT_REPORT Phase: init Status: error Error Type: Extension.LaunchError")
+	}, "+code.layer"},
+	{"the log of a process that ends", func(c *Case) {
+		c.says("RequestId: 1 Error: Runtime exited with error: exit status 1")
+	}, "+code.crash"},
+	{"a log in JSON", func(c *Case) {
+		c.says(`{"level": "ERROR", "errorMessage": "'x'", "errorType": "KeyError"}`)
+	}, "+code.error"},
 	{"no log, and a role without rights", func(c *Case) { c.unlogged(policy.Document{}) }, "(role.logs)"},
 	{"no log, and a role with all rights", func(c *Case) {
 		c.unlogged(policy.Document{Statement: policy.Statements{{Effect: "Allow", Action: policy.Strings{"logs:*"},

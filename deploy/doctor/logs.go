@@ -18,10 +18,45 @@ import (
 // logged are the forms in which an error stands in a log, with its type and its message.
 var logged = []*regexp.Regexp{
 	regexp.MustCompile(`^\[ERROR\] ([A-Za-z_.]+): (.*?)(?: Traceback.*)?$`),
-	regexp.MustCompile(`"errorType":"([^"]+)","errorMessage":"([^"]*)"`),
 	regexp.MustCompile(`()(Task timed out after [0-9.]+ seconds)`),
-	regexp.MustCompile(`RequestId: \S+ Error: (Runtime exited)(.*)`),
-	regexp.MustCompile(`^(?:\S+ ){0,3}ERROR (?:Uncaught Exception |Invoke Error )?\{?"?([A-Za-z]+Error): (.*)$`),
+	regexp.MustCompile(`RequestId: \S+ Error: ()(.+)`),
+	regexp.MustCompile(`^(?:\S+ ){0,3}ERROR (?:Uncaught Exception |Invoke Error )?([A-Za-z]+Error): (.*)$`),
+}
+
+// What an error is in a line of JSON, and which type Lambda tells of it in a line of its own.
+var (
+	loggedType    = regexp.MustCompile(`"errorType" ?: ?"([^"]+)"`)
+	loggedMessage = regexp.MustCompile(`"errorMessage" ?: ?"((?:[^"\\]|\\.)*)"`)
+	initType      = regexp.MustCompile(`Error Type: (\S+)`)
+)
+
+// errorIn reads the error in a line of a log; false where there is none.
+func errorIn(line string, all []string) (kind, message string, ok bool) {
+	if m := loggedType.FindStringSubmatch(line); m != nil {
+		if said := loggedMessage.FindStringSubmatch(line); said != nil {
+			message = said[1]
+		}
+		return m[1], message, true
+	}
+	for _, form := range logged {
+		m := form.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		if kind, message = m[1], m[2]; kind != "" || strings.HasPrefix(message, "Task timed out") {
+			return kind, message, true
+		}
+		for _, other := range all { // which type the line does not tell
+			if t := initType.FindStringSubmatch(other); t != nil {
+				return t[1], message, true
+			}
+		}
+		if strings.HasPrefix(message, "Runtime exited") {
+			kind = "Runtime.ExitError"
+		}
+		return kind, message, true
+	}
+	return "", "", false
 }
 
 // checkLines judges the function's error by its log, where it was not invoked.
@@ -37,15 +72,8 @@ func checkLines(v *view, r *result) {
 		r.hide(v.Lines.Call, v.Lines.Of, &Failure{Kind: Other, Message: r.say("why.no-lines", nil)}, "would.lines")
 	}
 	for _, line := range v.Lines.Or() {
-		for _, form := range logged {
-			m := form.FindStringSubmatch(line)
-			if m == nil {
-				continue
-			}
-			e := Invocation{Function: p.named(), Failed: true, Type: m[1], Message: m[2], Log: []string{line}}
-			if m[1] == "Runtime exited" {
-				e.Type, e.Message = "Runtime.ExitError", m[1]+m[2]
-			}
+		if kind, message, ok := errorIn(line, *v.Lines.Value); ok {
+			e := Invocation{Function: p.named(), Failed: true, Type: kind, Message: message, Log: *v.Lines.Value}
 			r.broken(Fact[Invocation]{Call: v.Lines.Call, Of: v.Lines.Of, Value: &e}, p, v.ofLines())
 			return
 		}
