@@ -88,6 +88,7 @@ type Asked struct {
 	Headers   []string `json:",omitempty"` // the names of the request's headers, in small letters
 	Signed    string   `json:",omitempty"` // REGION/SERVICE that the request's signature is for; "" for none
 	Encoded   string   `json:",omitempty"` // Content-Type of a body that functions receive as base64; - for none
+	Length    int      `json:",omitempty"` // bytes of the body
 	OtherHost string   `json:",omitempty"` // that the header Host names instead of the URL's
 	Origin    string   `json:",omitempty"` // of a request from a page: its scheme, host and port
 	Preflight string   `json:",omitempty"` // the method that a preflight asks for

@@ -278,9 +278,12 @@ var inTheFunction = []Entry{
 		text{"Use on-demand capacity, or more of it, and spread the keys.", "オンデマンドにするか容量を増やし、キーを分散してください。"},
 		ofTable},
 	{"table.local-endpoint", "table", Fault, sees500 + " or the app's own",
-		text{"the function {function} asks for DynamoDB at a developer's own machine (variables: {variables})",
-			"関数 {function} が開発用のローカル DynamoDB に接続しています（変数: {variables}）"},
-		text{"Remove the endpoint from the function's environment.", "関数の環境変数からエンドポイントを削除してください。"}, ofTable},
+		text{
+			"the function {function} calls an endpoint at a developer's own machine, which Lambda does not have (variables: {variables})",
+			"関数 {function} が開発用のローカルエンドポイントに接続しています（変数: {variables}）",
+		},
+		text{"Remove the endpoint from the function's environment, or from its code.",
+			"関数の環境変数またはコードからエンドポイントを削除してください。"}, ofTable},
 
 	{"network.no-way-out", "network", Warning, sees500,
 		text{

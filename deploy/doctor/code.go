@@ -27,6 +27,18 @@ type Program struct {
 	Lacks        bool   `json:",omitempty"` // the file surely has no such function
 	Mixed        string `json:",omitempty"` // "import" in a CommonJS file, or "require" in an ES module; "" for neither
 	Callback     bool   `json:",omitempty"` // the function takes a callback
+	// Mentions are those of [Words] that a source file has.
+	Mentions []string `json:",omitempty"`
+}
+
+// Words are what handlers say of the event that they read: fields of payload format 2.0, of 1.0, and that a body may be
+// base64.
+var Words = []string{"http", "rawPath", "identity", "isBase64Encoded"}
+
+// mentions reports whether the handler of a route is known, and says a word.
+func (p *pair) mentions(word string) bool {
+	code := p.code()
+	return code != nil && code.Program != nil && slices.Contains(code.Program.Mentions, word)
 }
 
 // newestGLIBC is the newest 2.x of the GNU C library that a runtime has ("Lambda runtimes": Amazon Linux 2 and 2023).

@@ -240,9 +240,12 @@ func (p *pair) has(variable string) bool {
 		slices.ContainsFunc(c.Variables, func(v Variable) bool { return v.Name == variable && !v.Empty })
 }
 
+// Authorized reports whether a route has an authorizer, which adds to the event.
+func Authorized(r Route) bool { return r.Authorization != "" && r.Authorization != "NONE" }
+
 // synthetic reports whether a direct invocation lacks what a request of the route would have: what its authorizer adds.
 func (r *result) synthetic(p *pair) bool {
-	return p != nil && p.route.Authorization != "" && p.route.Authorization != "NONE"
+	return p != nil && Authorized(*p.route)
 }
 
 // checkResponse judges the shape of what the function returned.
@@ -296,7 +299,8 @@ func (p *pair) overwrites() string {
 
 // ofRouter are the answers of common routers to a path that they do not know.
 var ofRouter = regexp.MustCompile(`^(\{"detail":"Not Found"\}|\{"message":"Not Found"\}|404 page not found|` +
-	`Cannot (GET|POST|PUT|PATCH|DELETE) /|404 Not Found)`)
+	`Cannot (GET|POST|PUT|PATCH|DELETE) /|404 Not Found|Not Found$)|<title>(404 )?Not Found</title>|<h1>Not Found</h1>|` +
+	`"Code":"NotFoundError"`)
 
 // routes reports whether the app looks at the path itself, as the route of the request takes all.
 func (v *view) routes() bool {
@@ -307,7 +311,7 @@ func (v *view) routes() bool {
 // checkApp tells of an answer of the app's own that failed.
 func checkApp(v *view, r *result) {
 	a := v.answer()
-	if a != nil && a.Status == 413 && OwnBody(a.Body) {
+	if a != nil && a.Status == 413 && OwnBody(a.Body) && v.Asked.Length > 4<<20 { // base64 adds a third
 		r.find(found{cause: "request.too-large", explains: true,
 			evidence: []Evidence{{v.Answer.Call, v.Asked.URL, "status", "413", ""}}})
 	}

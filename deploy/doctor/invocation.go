@@ -59,7 +59,7 @@ func (r *result) broken(i Fact[Invocation], p *pair, sure Certainty) {
 		f.values["architecture"] = strings.Join(c.processors(), ", ")
 		f.fix = r.codeFix(f.cause, c)
 	}
-	r.refine(&f, e, p)
+	r.refine(&f, e, p, i.Call == "lambda:Invoke")
 	if c != nil && c.VPC && (f.cause == "code.timeout" || f.cause == "code.init-timeout") {
 		at := p.function.Configuration
 		r.find(found{cause: "network.no-way-out", certainty: Likely, pairs: f.pairs, values: f.values,
@@ -81,7 +81,7 @@ func (r *result) broken(i Fact[Invocation], p *pair, sure Certainty) {
 }
 
 // refine tells apart what an error's type leaves open.
-func (r *result) refine(f *found, e Invocation, p *pair) {
+func (r *result) refine(f *found, e Invocation, p *pair, direct bool) {
 	during := slices.ContainsFunc(e.Log, func(line string) bool { return strings.Contains(line, "INIT_REPORT") })
 	name := variable.FindStringSubmatch(e.Message)
 	format := p.format(e)
@@ -99,23 +99,29 @@ func (r *result) refine(f *found, e Invocation, p *pair) {
 	case strings.HasPrefix(e.Type, "Runtime.InvalidEntrypoint") && p.wrapped(e):
 		f.cause, f.certainty = "code.wrapper", Likely
 	case e.Type == "KeyError" && name != nil && !p.has(name[1]) &&
-		(e.Trace == "" || strings.Contains(e.Trace, "environ") || strings.Contains(e.Trace, "getenv")):
+		(e.Trace == "" || ofEnvironment.MatchString(e.Trace)):
 		f.cause, f.values["variable"] = "code.settings", name[1]
 		if e.Trace == "" {
 			f.certainty = Likely // it may be the key of anything
 		}
 	case f.cause == "code.timeout" && p.loopback() != "–": // SDKs try again until the time is over
-		f.cause, f.certainty, f.values["variables"] = "table.local-endpoint", Likely, p.loopback()
+		f.cause, f.certainty, f.values["variables"], f.fix = "table.local-endpoint", Likely, p.loopback(), nil
+	case f.cause == "code.dynamic-link" && p.code() != nil && p.code().Program != nil &&
+		strings.HasSuffix(p.code().Program.Interpreter, "\r"):
+		f.cause, f.variant = "code.bootstrap", "code.bootstrap.lines"
 	case during && f.cause == "code.timeout":
 		f.cause = "code.init-timeout"
 	case during && (f.cause == "code.error" || f.cause == "code.crash"):
 		f.cause = "code.init"
-	case f.cause == "code.error" && r.synthetic(p):
+	case f.cause == "code.error" && direct && r.synthetic(p):
 		f.level, f.certainty, f.explains = Note, Likely, false
-	case f.cause == "code.error" && r.unread(e.Type+" "+e.Message):
+	case f.cause == "code.error" && r.unread(e.Type+" "+e.Message) && !p.mentions("isBase64Encoded"):
 		f.cause, f.certainty, f.values["type"] = "request.base64-body", Likely, r.Asked.Encoded
 	}
 }
+
+// ofEnvironment is code that reads a variable of the environment.
+var ofEnvironment = regexp.MustCompile(`os\.environ|environ\[|getenv|frozen os`)
 
 // wrapped reports whether it is a wrapper that does not start, and not the function's own program.
 func (p *pair) wrapped(e Invocation) bool {
@@ -161,30 +167,32 @@ func (r *result) unloaded(f *found, e Invocation, p *pair) {
 }
 
 // noJSON is what parsers of JSON say of a text that is base64.
-var noJSON = regexp.MustCompile(
-	`(?i)JSONDecodeError|Expecting value|Unexpected token|invalid character|not valid JSON|` +
-		`(invalid|malformed|parse|decode|bad).{0,20}(json|body|request)|(json|body).{0,20}(invalid|malformed|pars|decod)`,
-)
+var noJSON = regexp.MustCompile(`JSONDecodeError|Expecting value: line 1 column 1|Unexpected token|` +
+	`is not valid JSON|invalid character .* looking for|(?i:(invalid|malformed|parse|decode|bad).{0,12}json|` +
+	`json.{0,12}(invalid|malformed|pars|decod))`)
 
 // unread reports whether a text tells of a body that cannot be read, where the function receives it as base64.
 func (r *result) unread(text string) bool { return r.Asked.Encoded != "" && noJSON.MatchString(text) }
 
 // elsewhere reports whether an error tells of a right that lacks or of a table, which are judged by themselves.
 func (r *result) elsewhere(e Invocation) bool {
-	text := strings.Join(append([]string{e.Message}, e.Log...), " ")
-	return refusal.MatchString(text) || unnamed.MatchString(text) || tableCause(text) != ""
+	if refusesHere.MatchString(e.Message) && r.selected.loopback() != "–" {
+		return true
+	}
+	return refusal.MatchString(e.Message) || unnamed.MatchString(e.Message) || tableCause(e.Message) != ""
 }
 
-// ofFormat are the fields of an event that one payload format has and the other lacks, as errors name them.
-var ofFormat = []struct{ lacks, has, field string }{
-	{"1.0", "2.0", "http"}, {"1.0", "2.0", "rawPath"}, {"1.0", "2.0", "routeKey"}, {"1.0", "2.0", "rawQueryString"},
-	{"2.0", "1.0", "httpMethod"}, {"2.0", "1.0", "resource"}, {"2.0", "1.0", "path"},
-	{"2.0", "1.0", "multiValueHeaders"}, {"2.0", "1.0", "resourcePath"}, {"1.0", "2.0", "method"},
-	{"1.0", "2.0", "sourceIp"}, {"2.0", "1.0", "sourceIp"}, {"1.0", "2.0", "jwt"}, {"1.0", "2.0", "cookies"},
+// ofFormat are the fields of an event that one payload format has and the other lacks, as errors name them. Where other
+// things have such a field too, the handler must say the word beside it.
+var ofFormat = []struct{ lacks, has, field, word string }{
+	{"1.0", "2.0", "rawPath", ""}, {"1.0", "2.0", "routeKey", ""}, {"1.0", "2.0", "rawQueryString", ""},
+	{"1.0", "2.0", "http", "http"}, {"1.0", "2.0", "method", "http"}, {"1.0", "2.0", "path", "http"},
+	{"1.0", "2.0", "sourceIp", "http"}, {"2.0", "1.0", "sourceIp", "identity"}, {"2.0", "1.0", "httpMethod", ""},
+	{"2.0", "1.0", "resourcePath", ""}, {"2.0", "1.0", "multiValueHeaders", ""},
 }
 
 // anEvent is an event in a line of code, by the names that people give it.
-var anEvent = regexp.MustCompile(`event|\b(e|ev|evt|req|request)\[`)
+var anEvent = regexp.MustCompile(`event|\b(e|ev|evt)\[`)
 
 // ofBlueprint is what Lambda's examples say where they lack the method of payload format 1.0.
 var ofBlueprint = regexp.MustCompile(`(?i)Unsupported (method|route):? "?undefined`)
@@ -199,14 +207,20 @@ func (p *pair) format(e Invocation) (has string) {
 		return "1.0"
 	}
 	for _, f := range ofFormat {
-		named := e.Message == "'"+f.field+"'" || strings.HasSuffix(e.Message, "(reading '"+f.field+"')")
-		// Fields that other things have too count only where the trace tells that they are of the event.
-		common := slices.Contains([]string{"http", "path", "resource", "method"}, f.field)
-		ofEvent := !common || strings.HasSuffix(e.Message, "(reading '"+f.field+"')") ||
-			strings.Contains(e.Trace, "requestContext") || anEvent.MatchString(e.Trace)
-		if f.lacks == p.integration.PayloadFormat && named && ofEvent {
+		read := strings.HasSuffix(e.Message, "(reading '"+f.field+"')") // of something that is undefined, in Node.js
+		key := e.Message == "'"+f.field+"'"                             // that is missing, in Python
+		if f.lacks != p.integration.PayloadFormat || !read && !key ||
+			read && f.word != "" && !p.mentions(f.word) {
+			continue
+		}
+		if read || f.word == "" || strings.Contains(e.Trace, "requestContext") {
 			return f.has
 		}
+	}
+	// Other things have a path and a resource too.
+	if p.integration.PayloadFormat == "2.0" && (e.Message == "'path'" || e.Message == "'resource'") &&
+		anEvent.MatchString(e.Trace) && !strings.Contains(e.Trace, "requestContext") {
+		return "1.0"
 	}
 	return ""
 }

@@ -27,12 +27,15 @@ var logged = []*regexp.Regexp{
 var (
 	loggedType    = regexp.MustCompile(`"errorType" ?: ?"([^"]+)"`)
 	loggedMessage = regexp.MustCompile(`"errorMessage" ?: ?"((?:[^"\\]|\\.)*)"`)
+	handled       = regexp.MustCompile(`(?i)"level" ?: ?"(warn|info|debug|trace)`)
 	initType      = regexp.MustCompile(`Error Type: (\S+)`)
 )
 
 // errorIn reads the error in a line of a log; false where there is none.
 func errorIn(line string, all []string) (kind, message string, ok bool) {
-	if m := loggedType.FindStringSubmatch(line); m != nil {
+	if m := loggedType.FindStringSubmatch(line); m != nil && handled.MatchString(line) {
+		return "", "", false
+	} else if m != nil {
 		if said := loggedMessage.FindStringSubmatch(line); said != nil {
 			message = said[1]
 		}
@@ -62,7 +65,8 @@ func errorIn(line string, all []string) (kind, message string, ok bool) {
 // checkLines judges the function's error by its log, where it was not invoked.
 func checkLines(v *view, r *result) {
 	p := v.selected
-	if p == nil || v.Invocation.Call != "" || !v.failed(500, 503) || r.explained("permission", "integration") {
+	direct := v.Invocation.Call != "" && !(v.Invocation.Or().Failed && r.synthetic(p))
+	if p == nil || direct || !v.failed(500, 503) || r.explained("permission", "integration") {
 		return
 	}
 	if hideFact(r, v.Lines, "would.lines") {
@@ -71,7 +75,7 @@ func checkLines(v *view, r *result) {
 	if v.Lines.Seen() && len(*v.Lines.Value) == 0 && !v.Joined && !r.explained("code", "function", "endpoint") {
 		r.hide(v.Lines.Call, v.Lines.Of, &Failure{Kind: Other, Message: r.say("why.no-lines", nil)}, "would.lines")
 	}
-	for _, line := range v.Lines.Or() {
+	for _, line := range slices.Backward(v.Lines.Or()) { // what was handled before is not it
 		if kind, message, ok := errorIn(line, *v.Lines.Value); ok {
 			e := Invocation{Function: p.named(), Failed: true, Type: kind, Message: message, Log: *v.Lines.Value}
 			r.broken(Fact[Invocation]{Call: v.Lines.Call, Of: v.Lines.Of, Value: &e}, p, v.ofLines())
@@ -87,6 +91,7 @@ var accessErrors = []struct{ says, cause, variant string }{
 	{"permissions to assume the IAM role", "integration.role", "integration.role.log"},
 	{"permissions to call the authorizer", "authorizer.not-callable", "authorizer.log"},
 	{"from the Lambda Authorizer function doesn't match", "authorizer.shape", "authorizer.shape.log"},
+	{"function returned a response", "response.no-status", "response.log"},
 	{"doesn't match the format that API Gateway expects", "response.no-status", "response.log"},
 	{"returned the following error", "code.error", "code.log"},
 	{"timed out", "integration.timeout", "integration.timeout.log"},
@@ -99,11 +104,11 @@ func checkAccess(v *view, r *result) {
 		return
 	}
 	l := v.Access.Value
-	for _, said := range []string{l.Integration, l.Authorizer, l.Error} {
+	for _, said := range []string{l.Integration, l.Authorizer} {
 		if said == "" {
 			continue
 		}
-		r.pass("pass.access", values{"message": said})
+		r.line("note", "pass.access", values{"message": said})
 		for _, e := range accessErrors {
 			if strings.Contains(said, e.says) && !r.explained(links...) && v.selected != nil {
 				r.find(found{cause: e.cause, variant: e.variant, certainty: Likely, explains: true,

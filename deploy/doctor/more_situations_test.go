@@ -299,7 +299,7 @@ var moreSituations = []situation{
 	}, "+code.wrapper"},
 	{
 		"a request that is too large",
-		func(c *Case) { c.answers(413, "Request Entity Too Large") },
+		func(c *Case) { c.Asked.Length = 9 << 20; c.answers(413, "Request Entity Too Large") },
 		"+request.too-large",
 	},
 	{"a VPC", func(c *Case) {

@@ -43,7 +43,73 @@ var reportSituations = []situation{
 	}, "+code.error"},
 	{"DynamoDB on this machine", func(c *Case) {
 		c.fails("Error", "connect ECONNREFUSED 127.0.0.1:8000")
+		c.function().Configuration.Value.Variables = []Variable{{Name: "DYNAMODB_ENDPOINT", Loopback: true}}
 	}, "+table.local-endpoint"},
+	{"a server of its own", func(c *Case) { c.fails("Error", "connect ECONNREFUSED 127.0.0.1:8000") }, "+code.error"},
+	{"a timeout, and an agent beside the function", func(c *Case) {
+		c.fails("Sandbox.Timedout", "Task timed out after 3.00 seconds")
+		c.function().Configuration.Value.Variables = []Variable{{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Loopback: true}}
+	}, "+code.timeout"},
+	{"a refusal that was handled", func(c *Case) {
+		c.fails("KeyError", "'nope'", "WARN "+refused)
+	}, "+code.error"},
+	{"a refusal of SNS", func(c *Case) {
+		c.fails(
+			"AuthorizationErrorException",
+			"User: arn:aws:sts::"+account+":assumed-role/notes/notes is not authorized to "+
+				"perform: SNS:Publish on resource: arn:aws:sns:us-east-1:"+account+":x because no identity-based policy allows",
+		)
+	}, "+role.action"},
+	{"a refusal without words", func(c *Case) { c.fails("AccessDenied", "Access Denied") }, "+role.action"},
+	{"a path of something else in Node.js", func(c *Case) {
+		c.fails("TypeError", "Cannot read properties of undefined (reading 'path')")
+	}, "+code.error"},
+	{"a method of the event in Node.js", func(c *Case) {
+		c.integration().PayloadFormat = "1.0"
+		c.fails("TypeError", "Cannot read properties of undefined (reading 'method')")
+		c.function().Code = seen("lambda:GetFunction", "notes", Code{Program: &Program{Mentions: []string{"http"}}})
+	}, "+integration.payload-format"},
+	{"an app that decodes the body", func(c *Case) {
+		c.Asked.Encoded = "-"
+		c.fails("JSONDecodeError", "Expecting value: line 1 column 1 (char 0)")
+		c.function().Code = seen("lambda:GetFunction", "notes",
+			Code{Program: &Program{Mentions: []string{"isBase64Encoded"}}})
+	}, "+code.error"},
+	{"a dictionary in a file that is named as the environment", func(c *Case) {
+		c.fails("KeyError", "'PROD'")
+		c.Invocation.Value.Trace = `File "/var/task/environments.py", line 3, in get return M[n]`
+	}, "+code.error"},
+	{"a script with the line ends of Windows, as its invocation tells", func(c *Case) {
+		c.custom("provided.al2023", Program{Executable: true, Interpreter: "/bin/sh\r"})
+		c.fails("Runtime.InvalidEntrypoint", "fork/exec /var/task/bootstrap: no such file or directory")
+	}, "+code.bootstrap"},
+	{"an app that says that a request is too large", func(c *Case) {
+		c.answers(413, "Request Entity Too Large")
+	}, ""},
+	{"an error behind an authorizer, as the log tells", func(c *Case) {
+		c.lambdaRoute(500, &Invocation{Shape: Shape{Decision: Decision{Says: Allows}}})
+		c.Invocation = seen(
+			"lambda:Invoke",
+			"notes",
+			Invocation{Failed: true, Type: "KeyError", Message: "'authorizer'"},
+		)
+		c.Joined, c.Lines = true, seen(
+			"logs:FilterLogEvents",
+			"/aws/lambda/notes",
+			[]string{"[ERROR] ValueError: no"},
+		)
+	}, "(code.error) +code.error"},
+	{"an error that was handled, before one that was not", func(c *Case) {
+		c.says("[ERROR] PermissionError: handled", "[ERROR] ValueError: no")
+	}, "+code.error"},
+	{"an error that was handled, in JSON", func(c *Case) {
+		c.says(`{"level":"WARN","errorType":"TimeoutError","errorMessage":"redis slow"}`)
+	}, ""},
+	{"a 404 of Flask behind a stage", func(c *Case) {
+		(*c.Routes.Value)[0].Key = "ANY /{proxy+}"
+		c.asks("GET", "/dev/{proxy+}")
+		c.Answer.Value.Status, c.Answer.Value.Body = 404, "<!doctype html> <html lang=en> <title>404 Not Found</title>"
+	}, "+app.stage-in-path"},
 	{"DynamoDB on this machine, until the time is over", func(c *Case) {
 		c.fails("Sandbox.Timedout", "Task timed out after 3.00 seconds")
 		c.function().Configuration.Value.Variables = []Variable{{Name: "DYNAMODB_ENDPOINT", Loopback: true}}

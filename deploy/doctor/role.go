@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -15,7 +16,7 @@ import (
 
 // refusal is AWS's own sentence where somebody may not do something ("Troubleshoot access denied error messages", IAM
 // user guide).
-var refusal = regexp.MustCompile(`(?:User: (\S+) )?(?:is )?not authorized to perform: ([a-z0-9-]+:[A-Za-z*]+)` +
+var refusal = regexp.MustCompile(`(?:User: (\S+) )?(?:is )?not authorized to perform: ([A-Za-z0-9-]+:[A-Za-z*]+)` +
 	`(?: on resource: (\S+))?(?: because no ([a-z -]+?) allows| with an explicit deny in an? ([a-z -]+))?`)
 
 // Refusal returns AWS's sentence in a text that tells that somebody may not do something; "" for none.
@@ -52,7 +53,7 @@ func readRefusal(text string) (d deniedRight, ok bool) {
 		}
 		return text[at[2*n]:at[2*n+1]]
 	}
-	d = deniedRight{who: group(1), action: group(2), resource: strings.TrimRight(group(3), ".,"), kind: group(4),
+	d = deniedRight{who: group(1), action: group(2), resource: strings.Trim(group(3), `.,"'`), kind: group(4),
 		denier: strings.TrimSpace(group(5))}
 	d.cut = strings.HasPrefix(text[at[1]:], "…") || strings.HasSuffix(d.resource, "…")
 	return d, true
@@ -61,7 +62,7 @@ func readRefusal(text string) (d deniedRight, ok bool) {
 // unnamed is what AWS says where it does not tell what is refused, and of which operation, as boto3 has it.
 var unnamed = regexp.MustCompile(
 	`\((AccessDenied|AccessDeniedException|UnauthorizedOperation)\) when calling the (\w+)` +
-		` operation`,
+		` operation|^(?:\S+: )?(AccessDenied|AccessDeniedException|Access Denied)(?:: Access Denied)?()$`,
 )
 
 // said are the texts in which the function tells of its errors, and the facts that they are of.
@@ -69,7 +70,9 @@ func (v *view) said() (all []Evidence) {
 	if i := v.Invocation; i.Seen() && i.Value.Failed {
 		all = append(all, Evidence{i.Call, i.Of, i.Value.Type, i.Value.Message, ""})
 		for _, line := range i.Value.Log {
-			all = append(all, Evidence{i.Call, i.Of, "LogResult", line, ""})
+			if !v.otherError() { // else what it tells of was handled
+				all = append(all, Evidence{i.Call, i.Of, "LogResult", line, ""})
+			}
 		}
 	}
 	for _, line := range v.Lines.Or() {
@@ -83,6 +86,13 @@ func (v *view) said() (all []Evidence) {
 		all = append(all, Evidence{v.Answer.Call, "answer", fmt.Sprint(a.Status), text, ""})
 	}
 	return all
+}
+
+// otherError reports whether the error of the invocation tells of neither a right nor a table.
+func (v *view) otherError() bool {
+	e := v.Invocation.Or()
+	return e.Message != "" && !refusal.MatchString(e.Message) && !unnamed.MatchString(e.Message) &&
+		tableCause(e.Message) == "" && !strings.HasPrefix(e.Type, "Runtime.ExitError")
 }
 
 // ofLines is how sure it is that what the function said is about the request: lines of a log that no id joins to the
@@ -115,7 +125,7 @@ func checkRole(v *view, r *result) {
 		} else if m := unnamed.FindStringSubmatch(e.Value); !ok && m == nil {
 			continue
 		} else if !ok {
-			f.variant, f.certainty, f.values["action"] = "role.unnamed", Likely, m[2]
+			f.variant, f.certainty, f.values["action"] = "role.unnamed", Likely, cmp.Or(m[2], "AWS")
 		}
 		r.find(f)
 		return

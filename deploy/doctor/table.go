@@ -29,8 +29,6 @@ var tableErrors = []struct {
 		"table.throttled",
 	},
 	{regexp.MustCompile(`Could not connect to the endpoint URL: "http://` + localHosts), "table.local-endpoint"},
-	{regexp.MustCompile(`(ECONNREFUSED|ENOTFOUND|dial tcp|lookup) ?(127\.0\.0\.1|\[::1\]|::1|localhost|` +
-		`host\.docker\.internal):(8000|4566)`), "table.local-endpoint"},
 }
 
 // Hosts that only a developer's machine knows, and operations of DynamoDB.
@@ -67,6 +65,9 @@ func checkTable(v *view, r *result) {
 	}
 	for _, e := range v.said() {
 		cause := tableCause(e.Value)
+		if cause == "" && refusesHere.MatchString(e.Value) && p.loopback() != "–" {
+			cause = "table.local-endpoint"
+		}
 		if cause == "" {
 			continue
 		}
@@ -84,13 +85,22 @@ func checkTable(v *view, r *result) {
 	}
 }
 
+// telemetry are variables of agents that run beside a function.
+var telemetry = regexp.MustCompile(`OTEL|OTLP|DD_|DATADOG|STATSD|XRAY|COLLECTOR`)
+
+// refusesHere is what runtimes say where nobody listens at an address of a developer's machine.
+var refusesHere = regexp.MustCompile(`(ECONNREFUSED|ENOTFOUND|dial tcp|lookup|[Cc]onnection refused).{0,60}` +
+	`(127\.0\.0\.1|\[?::1\]?|localhost|host\.docker\.internal)`)
+
 // loopback are the names of the variables that name a developer's own machine; "–" for none.
+//
+// Those of telemetry are left out: what they name listens beside the function, in a layer.
 func (p *pair) loopback() string {
 	c := p.configuration()
 	var local []Variable
 	if c != nil {
 		for _, one := range c.Variables {
-			if one.Loopback {
+			if one.Loopback && !telemetry.MatchString(one.Name) {
 				local = append(local, one)
 			}
 		}

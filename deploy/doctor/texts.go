@@ -118,7 +118,7 @@ var texts = map[string]text{
 	"pass.code":       {"the code of {function} has {file}", "{function} のコードに {file} があります"},
 	"would.access":    {"what API Gateway logged of the request", "API Gateway がこのリクエストについて記録した内容"},
 	"pass.access":     {"the access log says: {message}", "アクセスログ: {message}"},
-	"why.no-lines":    {"nothing was logged yet", "まだ何も記録されていません"},
+	"why.no-lines":    {"nothing is in the log yet", "ログにまだ何もありません"},
 	"fix.logs":        {"lets Lambda write the function's log", "Lambda にログの書き込みを許可"},
 	"fix.log-group":   {"creates a log group", "ロググループを作成"},
 	"fix.access-log":  {"switches the access log of {stage} on; then ask again", "{stage} のアクセスログを有効化（その後もう一度実行）"},
@@ -200,5 +200,5 @@ var texts = map[string]text{
 		"ポリシーを付けられない $LATEST を外す",
 	},
 	"fix.concurrency": {"removes the reservation", "予約を削除"},
-	"fix.configure":   {"gives the function more", "関数の設定値を増やす"},
+	"fix.configure":   {"gives the function more time or memory", "関数のタイムアウトまたはメモリを増やす"},
 }

@@ -114,7 +114,7 @@ func removed(before, after string) string {
 
 // endpoint is the host of an HTTP API's own endpoint.
 var endpoint = regexp.MustCompile(
-	`^([a-z0-9]+)(?:-vpce-[a-z0-9]+)?\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?$`,
+	`^([a-z0-9]+)(?:-vpce-[a-z0-9]+)?\.execute-api\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)\.?$`,
 )
 
 // sandboxPath is the path under which a sandbox serves APIs.
@@ -185,7 +185,7 @@ func (a Ask) asked() doctor.Asked {
 	if kind := a.Headers.Get("Content-Type"); len(a.Body) > 0 && !isText(kind) {
 		out.Encoded = cmp.Or(kind, "-")
 	}
-	out.HasCertificate = a.Certificate != nil
+	out.HasCertificate, out.Length = a.Certificate != nil, len(a.Body)
 	if host := a.Headers.Get("Host"); host != "" && !strings.EqualFold(host, a.URL.Host) {
 		out.OtherHost = host
 	}

@@ -43,6 +43,11 @@ func (g *gatherer) code(f *doctor.Function) {
 	ctx, cancel := context.WithTimeout(g.ctx, zipWait)
 	defer cancel()
 	wanted, name := programOf(c.Runtime, c.Handler)
+	if slices.ContainsFunc(c.Variables, func(v doctor.Variable) bool {
+		return v.Name == "PYTHONPATH" || v.Name == "NODE_PATH"
+	}) {
+		wanted = nil // it may lie anywhere
+	}
 	code := doctor.Code{}
 	files, err := openZip(ctx, location)
 	if err == nil {
@@ -115,16 +120,19 @@ func programOf(runtime, handler string) (files []string, function string) {
 		return nil, ""
 	case strings.HasPrefix(runtime, "python"):
 		module = strings.ReplaceAll(module, ".", "/")
-		return []string{module + ".py", module + "/__init__.py", module + ".pyc", module + ".so"}, name
+		return []string{module + ".py", module + "/__init__.py", module + ".pyc", module + ".so",
+			module + ".cpython"}, name
 	case strings.HasPrefix(runtime, "nodejs"):
 		// The module ends at the first dot after the last slash; the rest may be a path in what it exports.
 		folder, base := path.Split(handler)
 		base, name, _ = strings.Cut(base, ".")
 		name = name[strings.LastIndex(name, ".")+1:]
 		module = path.Clean(folder + base)
-		return []string{module + ".js", module + ".mjs", module + ".cjs", module}, name
+		return []string{module + ".js", module + ".mjs", module + ".cjs", module, module + "/index.js",
+			module + "/package.json"}, name
 	case strings.HasPrefix(runtime, "ruby"):
-		return []string{module + ".rb"}, name[strings.LastIndex(name, ":")+1:]
+		module, _, _ = strings.Cut(handler, ".") // source.Class.method, where the class may have colons
+		return []string{module + ".rb"}, name
 	}
 	return nil, ""
 }
@@ -171,6 +179,9 @@ func alike(files *zip.Reader, wanted []string) (all []string) {
 		name := strings.TrimPrefix(f.Name, "./")
 		vendored := strings.Contains(name, "node_modules/") || strings.Contains(name, "site-packages/")
 		for _, one := range wanted {
+			if one != wanted[0] && (strings.HasSuffix(one, "/index.js") || strings.HasSuffix(one, "/package.json")) {
+				continue // of a package
+			}
 			if strings.EqualFold(path.Base(name), path.Base(one)) && path.Base(one) != "__init__.py" && !vendored &&
 				name != one && len(all) < most && !slices.Contains(all, name) {
 				all = append(all, name)
@@ -184,7 +195,10 @@ func alike(files *zip.Reader, wanted []string) (all []string) {
 func program(files *zip.Reader, wanted []string, function string) (*doctor.Program, error) {
 	for _, name := range wanted {
 		i := slices.IndexFunc(files.File, func(f *zip.File) bool {
-			return strings.TrimPrefix(f.Name, "./") == name && !f.FileInfo().IsDir()
+			at := strings.TrimPrefix(f.Name, "./")
+			compiled := strings.HasSuffix(name, ".cpython") && strings.HasPrefix(at, name) &&
+				strings.HasSuffix(at, ".so")
+			return (at == name || compiled) && !f.FileInfo().IsDir()
 		})
 		if i < 0 {
 			continue
@@ -280,7 +294,7 @@ func big(b []byte) (n uint64) {
 var (
 	// dynamic is how code may define names that it does not spell.
 	dynamic = regexp.MustCompile(
-		`import \*|globals\(|setattr|exec\(|export \*|__exportStar|Object\.assign\((module\.)?` +
+		`import \*|\.\.\.|exports\[|globals\(|setattr|exec\(|export \*|__exportStar|Object\.assign\((module\.)?` +
 			`exports|module\.exports\s*=\s*(require|await|[A-Za-z_$][\w$.]*\s*;?\s*$)|define_method`,
 	)
 	imports  = regexp.MustCompile(`(?m)^\s*(import\s+[\w{*'"]|export\s+(const|async|function|default|let|\{))`)
@@ -293,7 +307,12 @@ var (
 
 // source looks at the source of a handler: whether it names the function, and whether its modules are of one kind.
 func source(p *doctor.Program, files *zip.Reader, text string) {
-	if p.Function == "" {
+	for _, word := range doctor.Words {
+		if strings.Contains(text, word) {
+			p.Mentions = append(p.Mentions, word)
+		}
+	}
+	if p.Function == "" || strings.HasSuffix(p.Name, ".json") {
 		return
 	}
 	name := regexp.QuoteMeta(p.Function)

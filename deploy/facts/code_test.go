@@ -112,8 +112,16 @@ func TestCode(t *testing.T) {
 		{"a script with the line ends of Windows", custom, "x", []zipped{{"./bootstrap", "#!/bin/sh\r\necho\r\n", 1}},
 			&doctor.Program{Name: "bootstrap", Executable: true, Interpreter: "/bin/sh\r"}, nil},
 		{"a program of another name", custom, "main", []zipped{{"main", "x", 1}}, nil, nil},
-		{"Ruby", "ruby3.3", "app.Notes.handler", []zipped{{"app.Notes.rb", "", 0}},
-			&doctor.Program{Name: "app.Notes.rb", Function: "handler", Lacks: true}, nil},
+		{"Ruby", "ruby3.3", "app.Shop::Notes.handler", []zipped{{"app.rb", "", 0}},
+			&doctor.Program{Name: "app.rb", Function: "handler", Lacks: true}, nil},
+		{"exports that are copied", node, "index.handler",
+			[]zipped{{"index.js", "module.exports = { ...require('./lib') }", 0}},
+			&doctor.Program{Name: "index.js", Function: "handler"}, nil},
+		{"a compiled module", python, "app.handler", []zipped{{"app.cpython-312-x86_64-linux-gnu.so", "\x00", 0}},
+			&doctor.Program{Name: "app.cpython", Function: "handler"}, nil},
+		{"what a handler says of its event", node, "index.handler",
+			[]zipped{{"index.js", "exports.handler = async (e) => e.requestContext.http", 0}},
+			&doctor.Program{Name: "index.js", Function: "handler", Mentions: []string{"http"}}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := readCode(t, zipOf(t, c.files), c.runtime, c.handler)

@@ -249,7 +249,9 @@ func (g *gatherer) third() {
 		)
 	}
 	d = doctor.Judge(g.c, doctor.English)
-	if g.c.Invocation.Call == "" || d.Answer != nil && d.Answer.From == doctor.FromApp {
+	route, _ := find(g.c.Routes.Or(), func(r doctor.Route) bool { return r.Key == d.Target.Route })
+	lacks := g.c.Invocation.Or().Failed && doctor.Authorized(route) // an error that the event may have made
+	if g.c.Invocation.Call == "" || lacks || d.Answer != nil && d.Answer.From == doctor.FromApp {
 		g.logs(d)
 	}
 	g.rights(doctor.Judge(g.c, doctor.English))

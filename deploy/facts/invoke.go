@@ -4,8 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/doctor"
-	"example.com/portable-notes/deploy/gateway"
 )
 
 // invoke invokes the function of the request's route, once, with an event as the route would send it.
@@ -46,97 +43,6 @@ func (g *gatherer) v2(target doctor.Target) bool {
 		}
 	}
 	return true
-}
-
-// event is what the route would send for the request ("Working with AWS Lambda proxy integrations for HTTP APIs"). It
-// lacks what an authorizer adds.
-func (g *gatherer) event(t doctor.Target, v2 bool) map[string]any {
-	u, asked := g.ask.URL, g.c.Asked
-	_, _, full := locate(u)
-	if asked.Domain != "" {
-		_, full = domainOf(u)
-		_, full, _ = g.c.Domain.Or().Map(full)
-	}
-	path := full
-	whole := doctor.Asked{Path: full, Domain: asked.Domain, Stage: asked.Stage}
-	if _, rest := doctor.SplitStage(g.c.Stages.Or(), whole); rest != "" {
-		path = rest
-	}
-	_, values := gateway.Select([]string{t.Route}, asked.Method, path)
-	if t.Stage != "$default" && asked.Domain == "" {
-		path = "/" + t.Stage + path
-	}
-	headers, query := map[string]string{"host": u.Host}, map[string]string{}
-	for name, all := range g.ask.Headers {
-		headers[strings.ToLower(name)] = strings.Join(all, ",")
-	}
-	for name, all := range u.Query() {
-		query[name] = strings.Join(all, ",")
-	}
-	now := time.Now().UTC()
-	const id = "doctor"
-	base64ed := len(g.ask.Body) > 0 && !isText(g.ask.Headers.Get("Content-Type"))
-	body := string(g.ask.Body)
-	if base64ed {
-		body = base64.StdEncoding.EncodeToString(g.ask.Body)
-	}
-	if v2 {
-		event := map[string]any{"version": "2.0", "routeKey": t.Route, "rawPath": path, "rawQueryString": u.RawQuery,
-			"headers": headers, "isBase64Encoded": base64ed, "requestContext": map[string]any{
-				"accountId": g.c.Caller.Or().Account,
-				"apiId":     t.API, "domainName": u.Host, "requestId": id, "routeKey": t.Route, "stage": t.Stage,
-				"time": now.Format("02/Jan/2006:15:04:05 -0700"), "timeEpoch": now.UnixMilli(),
-				"http": map[string]string{"method": asked.Method, "path": path, "protocol": "HTTP/1.1",
-					"sourceIp": "192.0.2.1", "userAgent": "deploy doctor"}}}
-		if cookie := g.ask.Headers.Get("Cookie"); cookie != "" {
-			event["cookies"] = strings.Split(cookie, "; ")
-			delete(headers, "cookie")
-		}
-		for name, value := range map[string]map[string]string{"queryStringParameters": query,
-			"pathParameters": values} {
-			if len(value) > 0 { // an empty one is left out, as API Gateway does
-				event[name] = value
-			}
-		}
-		if body != "" {
-			event["body"] = body
-		}
-		return event
-	}
-	event := map[string]any{"version": "1.0", "resource": strings.TrimPrefix(t.Route, asked.Method+" "), "path": path,
-		"httpMethod": asked.Method, "headers": headers,
-		"multiValueHeaders": map[string][]string(lower(g.ask.Headers)), "queryStringParameters": nil,
-		"multiValueQueryStringParameters": nil, "pathParameters": nil, "stageVariables": nil, "body": nil,
-		"isBase64Encoded": base64ed, "requestContext": map[string]any{"accountId": g.c.Caller.Or().Account,
-			"apiId": t.API, "domainName": u.Host, "httpMethod": asked.Method, "path": path, "requestId": id,
-			"stage": t.Stage, "identity": map[string]string{"sourceIp": "192.0.2.1", "userAgent": "deploy doctor"}}}
-	if len(query) > 0 {
-		event["queryStringParameters"], event["multiValueQueryStringParameters"] = query, map[string][]string(
-			u.Query(),
-		)
-	}
-	if len(values) > 0 {
-		event["pathParameters"] = values
-	}
-	if body != "" {
-		event["body"] = body
-	}
-	return event
-}
-
-// isText reports whether API Gateway passes a body of some type on as it is, and not as base64.
-func isText(contentType string) bool {
-	kind, _, _ := strings.Cut(strings.ToLower(contentType), ";")
-	return strings.HasPrefix(kind, "text/") || slices.Contains([]string{"application/json", "application/xml",
-		"application/javascript"}, strings.TrimSpace(kind))
-}
-
-func lower(header http.Header) http.Header {
-	out := http.Header{}
-	for name, values := range header {
-		out[strings.ToLower(name)] = values
-	}
-	return out
 }
 
 // invocation reads what Invoke answered, without what must not be shared.

@@ -78,7 +78,7 @@ func (g *gatherer) access(stage doctor.Stage, request string) {
 }
 
 // contextVariable is a variable of an access log's format.
-var contextVariable = regexp.MustCompile(`\$context\.[A-Za-z.]+`)
+var contextVariable = regexp.MustCompile(`\$context\.(?:authorizer\.claims\.[\w:]+|[A-Za-z]\w*(?:\.\w+)*)`)
 
 // accessLine reads a line of an access log by the log's format ("Customize HTTP API access logs").
 func accessLine(format, line string) (l doctor.AccessLine, ok bool) {

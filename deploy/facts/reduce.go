@@ -134,13 +134,31 @@ func (g *gatherer) values() (all []string) {
 // secretName is the name of a variable that looks secret.
 var secretName = regexp.MustCompile(`(?i)pass|pw|secret|token|key|cred|auth|dsn|database_url`)
 
+// isSecret reports whether the value of a variable must not be told: its name says so, or it is an address with a key in
+// it, a connection string or a long key. Names, such as that of a table, are not.
+func isSecret(name, value string) bool {
+	digits := strings.Count(strings.Map(func(c rune) rune {
+		if c >= '0' && c <= '9' {
+			return '0'
+		}
+		return c
+	}, value), "0")
+	switch {
+	case len(value) < 4 || strings.HasPrefix(value, "arn:") || isLocal(value):
+		return false
+	case secretName.MatchString(name):
+		return true
+	}
+	return len(value) >= 8 && strings.ContainsAny(value, "/=@?&; ") || len(value) >= 20 && digits >= 4
+}
+
 // configuration reads what GetFunction tells of a function, and remembers what must not be told.
 func (g *gatherer) configuration(of string, answer any) (doctor.Configuration, error) {
 	variables, _ := cloud.Search("Configuration.Environment.Variables", answer).(map[string]any)
 	g.mu.Lock()
 	g.locations[of], _ = cloud.Search("Code.Location", answer).(string)
 	for name, value := range variables {
-		if text, ok := value.(string); ok && len(text) >= 4 && secretName.MatchString(name) {
+		if text, ok := value.(string); ok && isSecret(name, text) {
 			g.secrets = append(g.secrets, text)
 		}
 	}

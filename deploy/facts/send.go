@@ -197,8 +197,10 @@ var secrets = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{8,}`),
 	regexp.MustCompile(`\b(AKIA|ASIA)[A-Z0-9]{12,}\b`),
 	regexp.MustCompile(`[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+`),
+	regexp.MustCompile(`\b[a-z][a-z0-9+.-]*://[^\s/:@"']*:[^\s/@"']+@[^\s"']*`),
+	regexp.MustCompile(`\b([spr]k_(live|test)_\w+|xox[a-z]-[\w-]+|https://hooks\.slack\.com/\S+)`),
 	regexp.MustCompile(
-		`(?i)(password|passwd|secret|token|api[_-]?key|signature|credential)["']?\s*[:=]\s*["']?[^\s"',;&}]+`,
+		`(?i)(password|passwd|pwd|secret|token|api[_-]?key|signature|credential)["']?\s*[:=]\s*["']?[^\s"',;&}]+`,
 	),
 	regexp.MustCompile(`\b[A-Za-z0-9+_-]{40,}={0,2}`),
 }

@@ -75,7 +75,7 @@ func JSON(out io.Writer, value any) error {
 // printable is a text without control characters, which a function may have put into its errors.
 func printable(text string) string {
 	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) {
+		if unicode.IsControl(c) || unicode.Is(unicode.Cf, c) { // also what turns the direction of a text
 			return ' '
 		}
 		return c

@@ -89,6 +89,7 @@ func (x *exchange) toFunction(i types.Integration, limit time.Duration) (*http.R
 	if err != nil {
 		return nil, err
 	}
+	x.log["integration.requestId"] = o.ID
 	x.log["integrationStatus"] = "200" // Lambda's, whatever the function says
 	if o.Failed {
 		return nil, failed("The Lambda function returned the following error: %s. Check your Lambda function code "+

@@ -104,8 +104,13 @@ func withAPI(handle func(s *Sandbox, c *call, a *apiState) answer) func(*Sandbox
 		a := s.apiStates[c.PathValue("api")]
 		s.mu.Unlock()
 		if a == nil || a.region != c.Region {
-			return c.refuse(http.StatusNotFound, "NotFoundException", "Invalid API identifier specified %s:%s", Account,
-				c.PathValue("api"))
+			return c.refuse(
+				http.StatusNotFound,
+				"NotFoundException",
+				"Invalid API identifier specified %s:%s",
+				Account,
+				c.PathValue("api"),
+			)
 		}
 		return handle(s, c, a)
 	}
@@ -132,7 +137,11 @@ func createStage(s *Sandbox, c *call, a *apiState) answer {
 	}
 	name := *orEmpty(g.StageName)
 	if !stageName.MatchString(name) {
-		return c.refuse(http.StatusBadRequest, "BadRequestException", "Stage name only allows a-zA-Z0-9_- and $default")
+		return c.refuse(
+			http.StatusBadRequest,
+			"BadRequestException",
+			"Stage name only allows a-zA-Z0-9_- and $default",
+		)
 	}
 	s.mu.Lock()
 	there := a.stages[name] != nil
@@ -315,7 +324,7 @@ func stageTags(s *Sandbox, c *call) answer {
 }
 
 // contextVariable is a variable of an access log's format.
-var contextVariable = regexp.MustCompile(`\$context\.[A-Za-z.]+`)
+var contextVariable = regexp.MustCompile(`\$context\.(?:authorizer\.claims\.[\w:]+|[A-Za-z]\w*(?:\.\w+)*)`)
 
 // writeAccessLog writes the request's line to the stage's access log, in its format.
 func (x *exchange) writeAccessLog(status, length int) {

@@ -172,10 +172,10 @@ func (e *environment) handle(v *event) Outcome {
 	}
 	e.mu.Unlock()
 	e.line("START RequestId: %s Version: %s", v.id, *e.pool.config.Version)
-	o := Outcome{Failed: true, Version: *e.pool.config.Version}
+	o := Outcome{Failed: true, Version: *e.pool.config.Version, ID: v.id}
 	if problem == nil {
 		o, problem = e.runtime.handle(v, begin.Add(timeout), timeout, e.extensions.tell)
-		o.Version = *e.pool.config.Version
+		o.Version, o.ID = *e.pool.config.Version, v.id
 	}
 	if problem != nil {
 		o.Failed, o.Payload = true, problem.payload(v.id)
@@ -187,9 +187,17 @@ func (e *environment) handle(v *event) Outcome {
 	}
 	took := time.Since(begin)
 	e.line("END RequestId: %s", v.id)
-	e.line("REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %d ms\tMemory Size: %d MB\tMax Memory Used: %d "+
-		"MB\t%s%s", v.id, ms(took), took.Milliseconds()+1, *e.pool.config.MemorySize, e.runtime.memory(), initTook,
-		problem.status())
+	e.line(
+		"REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %d ms\tMemory Size: %d MB\tMax Memory Used: %d "+
+			"MB\t%s%s",
+		v.id,
+		ms(took),
+		took.Milliseconds()+1,
+		*e.pool.config.MemorySize,
+		e.runtime.memory(),
+		initTook,
+		problem.status(),
+	)
 	e.caughtUp()
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -62,6 +62,7 @@ type Outcome struct {
 	Failed  bool   // the function's own error: Payload says which
 	Tail    []byte // the end of its log, at most 4 KB
 	Version string
+	ID      string // of the request, as the log has it
 }
 
 // ErrEnds is returned for events that come when the runner has ended.
