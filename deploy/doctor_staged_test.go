@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -52,8 +53,8 @@ func (r *proof) add(row proofRow) {
 
 // table is the proof in Markdown.
 func (r *proof) table() string {
-	slices.SortStableFunc(r.rows, func(a, b proofRow) int {
-		return orderOf(a.cause) - orderOf(b.cause)
+	slices.SortFunc(r.rows, func(a, b proofRow) int { // which came in any order
+		return cmp.Or(orderOf(a.cause)-orderOf(b.cause), strings.Compare(fmt.Sprint(a), fmt.Sprint(b)))
 	})
 	var out strings.Builder
 	out.WriteString("| cause | staged by | found | also named | healed by |\n|---|---|---|---|---|\n")
