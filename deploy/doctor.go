@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"example.com/portable-notes/deploy/cloud"
@@ -175,6 +176,9 @@ func (f *doctorFlags) gather(cmd *cobra.Command, args []string) (c doctor.Case, 
 		return c, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	f.Region, f.Program = f.region, programName()
+	var done func()
+	f.Progress, done = progress(cmd.ErrOrStderr())
+	defer done()
 	if err := f.Check(); err != nil {
 		return c, fmt.Errorf("%w: %w", errUsage, err)
 	}
@@ -186,6 +190,18 @@ func (f *doctorFlags) gather(cmd *cobra.Command, args []string) (c doctor.Case, 
 		return c, err
 	}
 	return facts.Gather(cmd.Context(), client, f.Ask), nil
+}
+
+// progress returns a function that shows on a terminal what is being done, in one line, and one that removes the line.
+func progress(to io.Writer) (show func(command string), done func()) {
+	file, ok := to.(*os.File)
+	if !ok || !isatty.IsTerminal(file.Fd()) {
+		return nil, func() {}
+	}
+	const most, erase = 78, "\r\x1b[K"
+	return func(command string) {
+		fmt.Fprint(to, erase, command[:min(len(command), most)])
+	}, func() { fmt.Fprint(to, erase) }
 }
 
 // openCloud reads the settings of AWS. A region that the URL or --region tells need not be set.

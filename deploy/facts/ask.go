@@ -39,6 +39,8 @@ type Ask struct {
 	Changes      bool // also read what was changed in the last day
 	Timeout      time.Duration
 	Program      string // how this program was run
+	// Progress is told each call as it is made, by one goroutine at a time; nil for nobody.
+	Progress func(command string)
 }
 
 // Signer signs a request with a key of AWS ("AWS Signature Version 4 for API requests").

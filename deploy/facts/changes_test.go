@@ -41,3 +41,14 @@ func TestChanges(t *testing.T) {
 		t.Errorf("%+v", c.Changes)
 	}
 }
+
+// TestProgress: each call is told as it is made.
+func TestProgress(t *testing.T) {
+	var told []string
+	c := Gather(t.Context(), served(t, account()), Ask{API: "a1", Progress: func(command string) {
+		told = append(told, command)
+	}})
+	if len(told) != len(c.Traced) || len(told) == 0 {
+		t.Errorf("told %d of %d", len(told), len(c.Traced))
+	}
+}

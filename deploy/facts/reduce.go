@@ -20,6 +20,9 @@ func (g *gatherer) note(command string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.c.Traced = append(g.c.Traced, command)
+	if g.ask.Progress != nil {
+		g.ask.Progress(command)
+	}
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
