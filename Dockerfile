@@ -9,7 +9,9 @@ ARG VERSION
 ARG COMMIT
 # otel brings traces, and with them a quarter more of program.
 ARG TAGS
-RUN CGO_ENABLED=0 go build -trimpath -tags "$TAGS grpcnotrace" -ldflags="-s -w -X main.version=$VERSION -X main.commit=$COMMIT" -o /out/ ./adapters/server ./deploy && mkdir /out/data
+RUN CGO_ENABLED=0 go build -trimpath -tags "$TAGS grpcnotrace" \
+    -ldflags="-s -w -X main.version=$VERSION -X main.commit=$COMMIT" \
+    -o /out/ ./adapters/server ./deploy && mkdir /out/data
 
 FROM scratch AS deploy
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/

@@ -15,16 +15,17 @@ import (
 const module = "example.com/portable-notes"
 
 // allowed lists, for each package, the packages of this project that it may import. Requests flow one way, from an
-// adapter to the app, the notes and a store. The operator's data flow one way too: facts reads AWS through cloud, gateway,
-// policy and doctor judge what it read, converge writes through cloud what stack says, and report prints. A package that is not
-// here may import nothing of ours.
+// adapter to the app, the notes and a store. The operator's data flow one way too: facts reads AWS through cloud,
+// gateway, policy and doctor judge what it read, converge writes through cloud what stack says, and report prints. A
+// package that is not here may import nothing of ours.
 var allowed = map[string][]string{
 	"adapters/lambda": {"adapters/settings", "app", "app/jwt", "notes", "notes/dynamo", "notes/meter"},
 	"adapters/server": {"adapters/settings", "app", "app/about", "app/jwt", "app/token", "notes", "notes/bolt",
 		"notes/dynamo", "notes/meter"},
 	"adapters/settings": {"app", "app/token"},
 	"deploy": {"app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/converge", "deploy/doctor",
-		"deploy/facts", "deploy/gateway", "deploy/pack", "deploy/policy", "deploy/report", "deploy/sandbox", "deploy/sandbox/function",
+		"deploy/facts", "deploy/gateway", "deploy/pack", "deploy/policy", "deploy/report", "deploy/sandbox",
+		"deploy/sandbox/function",
 		"deploy/stack", "deploy/transfer", "notes", "notes/bolt", "notes/dynamo"},
 	"app":          {"notes"},
 	"app/about":    {"app"},

@@ -1,8 +1,8 @@
 // Package app is how notes look over HTTP: the routes /notes and /notes/{id}, their JSON, preconditions and problems.
 //
-// It is one Echo app that knows nothing of where it runs. A door (adapters/server, adapters/lambda) makes it with [New],
-// hands requests in, and may mount more routes with [Get]. A handler decodes, calls [notes.Service] and encodes; it
-// returns errors, which problem.go turns into answers.
+// It is one Echo app that knows nothing of where it runs. A door (adapters/server, adapters/lambda) makes it with
+// [New], hands requests in, and may mount more routes with [Get]. A handler decodes, calls [notes.Service] and
+// encodes; it returns errors, which problem.go turns into answers.
 package app
 
 import (
@@ -27,7 +27,8 @@ type Options struct {
 	CORSOrigins []string      // origins whose pages may call, as they are sent, or "*" for all; none switches CORS off
 	Timeout     time.Duration // how long the store may take for one request, once its body is here; 0 is 5 s
 
-	// Admit is asked about each request before anything else. Its error is the answer, such as [Misdirected]; nil admits.
+	// Admit is asked about each request before anything else. Its error is the answer, such as [Misdirected]; nil
+	// admits.
 	Admit func(*http.Request) error
 
 	// MaxInFlight bounds the bytes of request bodies and answers for notes that are in memory at once; one caller (an
@@ -45,7 +46,8 @@ type Options struct {
 	// Client is the address that a request comes from, for limits and the log; nil for that of its connection.
 	Client func(*http.Request) string
 
-	// Trace is the id of the trace that a request belongs to, for the log: the door's to tell, and to check. "" for none.
+	// Trace is the id of the trace that a request belongs to, for the log: the door's to tell, and to check. "" for
+	// none.
 	Trace func(*http.Request) string
 
 	// Observe is told of each request that was answered. What it returns stands in the request's line in the log too.
@@ -54,8 +56,8 @@ type Options struct {
 	// LogKey keys the hash by which the log knows owners: with the same key the same owner has the same hash.
 	LogKey []byte
 
-	// RequestID names a request that its caller did not name, as API Gateway has done already; where it is nil, or names
-	// none, the name is a random UUID.
+	// RequestID names a request that its caller did not name, as API Gateway has done already; where it is nil, or
+	// names none, the name is a random UUID.
 	RequestID func(*http.Request) string
 }
 
@@ -72,9 +74,11 @@ func New(service *notes.Service, options Options) *echo.Echo {
 		e.Pre(echo.WrapMiddleware(cors.New(cors.Options{
 			AllowedOrigins: options.CORSOrigins,
 			AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
-			AllowedHeaders: []string{"Authorization", "Content-Type", "If-Match", "If-None-Match", headerIdempotencyKey, echo.HeaderXRequestID},
-			ExposedHeaders: []string{headerETag, "Location", headerLink, "Retry-After", echo.HeaderXRequestID, headerReplayed},
-			MaxAge:         600,
+			AllowedHeaders: []string{"Authorization", "Content-Type", "If-Match", "If-None-Match",
+				headerIdempotencyKey, echo.HeaderXRequestID},
+			ExposedHeaders: []string{headerETag, "Location", headerLink, "Retry-After", echo.HeaderXRequestID,
+				headerReplayed},
+			MaxAge: 600,
 		}).Handler))
 	}
 	if options.Limit != nil {

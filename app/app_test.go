@@ -49,7 +49,8 @@ func TestParity(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		apptest.Parity(t, "http://notes.example", apptest.InProcess(app.New(notes.NewService(store.Patient(), time.Now, rand.Reader), app.Options{})))
+		apptest.Parity(t, "http://notes.example", apptest.InProcess(app.New(notes.NewService(store.Patient(),
+			time.Now, rand.Reader), app.Options{})))
 	})
 }
 
@@ -69,6 +70,8 @@ func TestContract(t *testing.T) {
 	t.Run("UnderBasePath", func(t *testing.T) {
 		server := httptest.NewServer(app.Under("/api/v1", app.New(service(t), app.Options{})))
 		t.Cleanup(server.Close)
-		apptest.Run(t, server.URL+"/api/v1", func(r *http.Request) (*http.Response, error) { return server.Client().Do(r) })
+		apptest.Run(t, server.URL+"/api/v1", func(r *http.Request) (*http.Response, error) {
+			return server.Client().Do(r)
+		})
 	})
 }

@@ -28,12 +28,12 @@ const (
 	Write
 )
 
-// Authenticate tells who sent a bearer token (RFC 6750). A [Refusal] is a token that nobody has; [ErrCannotTell] is one that
-// cannot be judged for now; any other error is a fault.
+// Authenticate tells who sent a bearer token (RFC 6750). A [Refusal] is a token that nobody has; [ErrCannotTell] is
+// one that cannot be judged for now; any other error is a fault.
 type Authenticate func(ctx context.Context, token string) (Caller, error)
 
-// Refusal is why a token is not taken, for logs and figures: one of a few words, none of which a client chose. The client is
-// told the same whatever it is.
+// Refusal is why a token is not taken, for logs and figures: one of a few words, none of which a client chose. The
+// client is told the same whatever it is.
 type Refusal string
 
 func (r Refusal) Error() string { return "the token is refused: " + string(r) }

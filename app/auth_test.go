@@ -52,7 +52,8 @@ func TestAuthentication(t *testing.T) {
 		}
 		lines = append(lines, line)
 	}
-	tokens, err := token.Parse("# who may come\n\n"+strings.Join(lines[:2], ",")+"\n"+strings.Join(lines[2:], "\n"), time.Now)
+	tokens, err := token.Parse("# who may come\n\n"+strings.Join(lines[:2], ",")+"\n"+strings.Join(lines[2:], "\n"),
+		time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,25 +88,34 @@ func TestAuthentication(t *testing.T) {
 	if got := a.ask("GET", "/notes", ben, "").Body.String(); got != "{\"notes\":[]}\n" {
 		t.Errorf("another sees %s", got)
 	}
-	for _, c := range [][3]string{{"POST", "/notes", `{"title":"x"}`}, {"PUT", path, `{"title":"x"}`}, {"PATCH", path, `{"title":"x"}`}, {"DELETE", path, ""}} {
+	for _, c := range [][3]string{{"POST", "/notes", `{"title":"x"}`}, {"PUT", path, `{"title":"x"}`},
+		{"PATCH", path, `{"title":"x"}`}, {"DELETE", path, ""}} {
 		got := a.ask(c[0], c[1], reader, c[2])
-		if got.Code != 403 || !strings.Contains(got.Body.String(), `"code":"forbidden"`) || got.Header().Get("Www-Authenticate") != `Bearer realm="notes", error="insufficient_scope", scope="notes:write"` {
+		if got.Code != 403 || !strings.Contains(got.Body.String(), `"code":"forbidden"`) ||
+			got.Header().Get("Www-Authenticate") != `Bearer realm="notes", error="insufficient_scope", `+
+				`scope="notes:write"` {
 			t.Errorf("%s by a reader: %d %s %v", c[0], got.Code, got.Body, got.Header())
 		}
 	}
-	if got := a.ask("GET", "/notes", "", ""); got.Code != 401 || got.Header().Get("Www-Authenticate") != `Bearer realm="notes"` {
+	if got := a.ask("GET", "/notes", "", ""); got.Code != 401 ||
+		got.Header().Get("Www-Authenticate") != `Bearer realm="notes"` {
 		t.Errorf("without a token: %d %v", got.Code, got.Header())
 	}
 	for _, bad := range []string{"", "x", "Basic YTpi", "Token " + anna[7:], "Bearer\t" + anna[7:]} {
-		if got := a.ask("GET", "/notes", bad, ""); got.Code != 401 || got.Header().Get("Www-Authenticate") != `Bearer realm="notes"` {
+		if got := a.ask("GET", "/notes", bad, ""); got.Code != 401 ||
+			got.Header().Get("Www-Authenticate") != `Bearer realm="notes"` {
 			t.Errorf("with %q: %d %v", bad, got.Code, got.Header())
 		}
 	}
-	for _, bad := range []string{"Bearer", "Bearer ", "Bearer x", "bearer", anna + "x", anna[:len(anna)-1], anna + " ", anna + "," + anna, former,
-		"Bearer " + strings.Repeat("x", 9000), "Bearer \x7f", "Bearer " + strings.ToUpper(anna[7:]), "Bearer " + lines[0][strings.Index(lines[0], "sha256:"):]} {
+	for _, bad := range []string{"Bearer", "Bearer ", "Bearer x", "bearer", anna + "x", anna[:len(anna)-1], anna +
+		" ", anna + "," + anna, former,
+		"Bearer " + strings.Repeat("x", 9000), "Bearer \x7f", "Bearer " + strings.ToUpper(anna[7:]), "Bearer " +
+			lines[0][strings.Index(lines[0], "sha256:"):]} {
 		for _, c := range [][2]string{{"GET", "/notes"}, {"POST", "/notes"}, {"GET", path}, {"DELETE", path}} {
 			got := a.ask(c[0], c[1], bad, `{"title":"x"}`)
-			if got.Code != 401 || !strings.Contains(got.Header().Get("Www-Authenticate"), `error="invalid_token"`) || !strings.Contains(got.Body.String(), `"code":"unauthenticated"`) || strings.Contains(got.Body.String(), "anna") {
+			if got.Code != 401 || !strings.Contains(got.Header().Get("Www-Authenticate"), `error="invalid_token"`) ||
+				!strings.Contains(got.Body.String(), `"code":"unauthenticated"`) ||
+				strings.Contains(got.Body.String(), "anna") {
 				t.Errorf("%s %s with %.60q: %d %s %v", c[0], c[1], bad, got.Code, got.Body, got.Header())
 			}
 		}

@@ -32,7 +32,8 @@ func BenchmarkGetOnDynamoDB(b *testing.B) {
 	h, _ := over(store, app.Options{})
 	server := httptest.NewServer(h)
 	defer server.Close()
-	made, err := http.Post(server.URL+"/notes", "application/json", strings.NewReader(`{"title":"x","content":"`+strings.Repeat("c", 300)+`"}`))
+	made, err := http.Post(server.URL+"/notes", "application/json",
+		strings.NewReader(`{"title":"x","content":"`+strings.Repeat("c", 300)+`"}`))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -41,7 +42,8 @@ func BenchmarkGetOnDynamoDB(b *testing.B) {
 	client := dynamodb.NewFromConfig(cfg)
 	key := map[string]types.AttributeValue{
 		"pk": &types.AttributeValueMemberS{Value: "O#local"},
-		"sk": &types.AttributeValueMemberS{Value: "N#" + strings.ReplaceAll(strings.TrimPrefix(location, "/notes/"), "-", "")},
+		"sk": &types.AttributeValueMemberS{Value: "N#" +
+			strings.ReplaceAll(strings.TrimPrefix(location, "/notes/"), "-", "")},
 	}
 	round := func(call func() error) float64 {
 		const calls = 500
@@ -65,7 +67,8 @@ func BenchmarkGetOnDynamoDB(b *testing.B) {
 		return nil
 	}
 	bare := func() error {
-		out, err := client.GetItem(b.Context(), &dynamodb.GetItemInput{TableName: &table, Key: key, ConsistentRead: aws.Bool(true)})
+		out, err := client.GetItem(b.Context(), &dynamodb.GetItemInput{
+			TableName: &table, Key: key, ConsistentRead: aws.Bool(true)})
 		if err == nil && out.Item == nil {
 			err = fmt.Errorf("no item")
 		}
@@ -92,7 +95,8 @@ func BenchmarkRoutes(b *testing.B) {
 	var path string
 	for range 20 {
 		w := httptest.NewRecorder()
-		r := httptest.NewRequest("POST", "/notes", strings.NewReader(`{"title":"x","content":"`+strings.Repeat("c", 250)+`"}`))
+		r := httptest.NewRequest("POST", "/notes",
+			strings.NewReader(`{"title":"x","content":"`+strings.Repeat("c", 250)+`"}`))
 		r.Header.Set("Content-Type", "application/json")
 		e.ServeHTTP(w, r)
 		path = w.Header().Get("Location")
@@ -101,7 +105,8 @@ func BenchmarkRoutes(b *testing.B) {
 		{"note", "GET", path, ""}, {"list-of-20", "GET", "/notes", ""}, {"healthz", "GET", "/healthz", ""},
 		{"readyz", "GET", "/readyz", ""}, {"version", "GET", "/version", ""}, {"openapi", "GET", "/openapi.json", ""},
 		{"docs", "GET", "/docs", ""}, {"bundle-HEAD", "HEAD", "/docs/swagger-ui-bundle.js", ""},
-		{"bundle-gzip", "GET", "/docs/swagger-ui-bundle.js", "gzip"}, {"bundle-plain", "GET", "/docs/swagger-ui-bundle.js", ""},
+		{"bundle-gzip", "GET", "/docs/swagger-ui-bundle.js", "gzip"}, {
+			"bundle-plain", "GET", "/docs/swagger-ui-bundle.js", ""},
 		{"icon", "GET", "/docs/favicon-32x32.png", ""}, {"nothing", "GET", "/nothing", ""}, {"405", "POST", path, ""},
 		{"OPTIONS", "OPTIONS", "/notes", ""},
 	}

@@ -26,7 +26,8 @@ func preconditionsOf(r *http.Request) (preconditions, error) {
 		}
 		tags, ok := parseEntityTags(r.Header.Get(name))
 		if !ok {
-			mistakes = append(mistakes, mistake{Header: name, Detail: `must be * or a list of entity tags, such as "1" (with its quotes)`})
+			mistakes = append(mistakes, mistake{Header: name,
+				Detail: `must be * or a list of entity tags, such as "1" (with its quotes)`})
 		}
 		return &tags
 	}
@@ -67,7 +68,8 @@ func (p preconditions) read(n notes.Note) (current bool, err error) {
 		return false, &notes.PreconditionError{Current: n}
 	}
 	return p.noneMatch != nil &&
-		(p.noneMatch.any || slices.Contains(p.noneMatch.strong, n.Version) || slices.Contains(p.noneMatch.weak, n.Version)), nil
+		(p.noneMatch.any || slices.Contains(p.noneMatch.strong, n.Version) ||
+			slices.Contains(p.noneMatch.weak, n.Version)), nil
 }
 
 // entityTags are the versions that the value of If-Match or If-None-Match names. Tags that are not of this service name

@@ -296,7 +296,8 @@ func wholeNumber(kind jsontext.Kind, raw jsontext.Value) int64 {
 	}
 	mantissa, power, _ := strings.Cut(strings.ToLower(string(raw)), "e")
 	whole, fraction, _ := strings.Cut(mantissa, ".")
-	exponent, _ := strconv.ParseInt(power, 10, 24) // where it is out of range the nearest, which is more than a body has
+	// where it is out of range the nearest, which is more than a body has
+	exponent, _ := strconv.ParseInt(power, 10, 24)
 	digits := strings.TrimLeft(whole+fraction, "0")
 	zeros := int(exponent) - len(fraction) + len(digits)
 	digits = strings.TrimRight(digits, "0")
@@ -360,9 +361,11 @@ func notJSON(err error, empty string) *problem {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return malformed("the body ends in the middle of its JSON")
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
-		return malformed(fmt.Sprintf("the body is not valid JSON: a key is there twice, the second time at byte %d", syntax.ByteOffset))
+		return malformed(fmt.Sprintf("the body is not valid JSON: a key is there twice, the second time at byte %d",
+			syntax.ByteOffset))
 	case errors.As(err, &syntax):
-		return malformed(fmt.Sprintf("the body is not valid JSON at byte %d: %.200s", syntax.ByteOffset, strings.TrimPrefix(syntax.Err.Error(), "jsontext: ")))
+		return malformed(fmt.Sprintf("the body is not valid JSON at byte %d: %.200s", syntax.ByteOffset,
+			strings.TrimPrefix(syntax.Err.Error(), "jsontext: ")))
 	}
 	return malformed("the body is not valid JSON")
 }

@@ -31,7 +31,8 @@ func (f failing) Create(ctx context.Context, _ string, _ notes.Note, _ *notes.Id
 func (f failing) Get(ctx context.Context, _ string, _ notes.ID) (notes.Note, error) {
 	return notes.Note{}, f.fail(ctx)
 }
-func (f failing) Update(ctx context.Context, _ string, _ notes.ID, _ notes.Patch, _ time.Time, _ notes.Condition) (notes.Note, error) {
+func (f failing) Update(ctx context.Context, _ string, _ notes.ID, _ notes.Patch, _ time.Time,
+	_ notes.Condition) (notes.Note, error) {
 	return notes.Note{}, f.fail(ctx)
 }
 func (f failing) Delete(ctx context.Context, _ string, _ notes.ID, _ time.Time, _ notes.Condition) error {
@@ -108,11 +109,13 @@ func TestNothingLeaks(t *testing.T) {
 				if all := fmt.Sprint(answer.Header, string(body)); strings.Contains(all, "secret") {
 					t.Errorf("%s %s: the answer tells %s", call.method, call.path, all)
 				}
-				if n := strings.Count(log.String(), secret); n != 1 || !strings.Contains(log.String(), answer.Header.Get("X-Request-Id")) {
+				if n := strings.Count(log.String(), secret); n != 1 ||
+					!strings.Contains(log.String(), answer.Header.Get("X-Request-Id")) {
 					t.Errorf("%s %s: the log has it %d times: %s", call.method, call.path, n, log)
 				}
 				if (status == 503) != (answer.Header.Get("Retry-After") != "") {
-					t.Errorf("%s %s: %d has Retry-After %q", call.method, call.path, status, answer.Header.Get("Retry-After"))
+					t.Errorf("%s %s: %d has Retry-After %q", call.method, call.path, status,
+						answer.Header.Get("Retry-After"))
 				}
 			}
 		})
@@ -127,12 +130,16 @@ func TestTheLogHoldsNoText(t *testing.T) {
 	body := `{"title":"canary","content":"canary","tags":["canary"]}`
 	requests := 0
 	for _, c := range []struct{ method, target, body string }{
-		{"POST", "/notes", body}, {"POST", "/notes", `{"canary":1}`}, {"POST", "/notes", `canary`}, {"POST", "/notes?canary=1", body},
-		{"GET", "/notes?q=canary&tag=canary", ""}, {"GET", "/notes?canary=canary", ""}, {"GET", "/notes/canary", ""}, {"GET", "/canary", ""},
-		{"GET", "/notes/canary/canary", ""}, {"CANARY", "/notes", ""}, {"canary", "/canary", ""}, {"PUT", "/notes/canary", body},
+		{"POST", "/notes", body}, {"POST", "/notes", `{"canary":1}`}, {"POST", "/notes", `canary`}, {
+			"POST", "/notes?canary=1", body},
+		{"GET", "/notes?q=canary&tag=canary", ""}, {"GET", "/notes?canary=canary", ""}, {
+			"GET", "/notes/canary", ""}, {"GET", "/canary", ""},
+		{"GET", "/notes/canary/canary", ""}, {"CANARY", "/notes", ""}, {"canary", "/canary", ""}, {
+			"PUT", "/notes/canary", body},
 		{"OPTIONS", "/canary", ""}, {"GET", "/notes?cursor=canary", ""}, {"GET", "/notes/a%0Acanary", ""},
 	} {
-		send(h, c.method, c.target, c.body, "X-Canary", canary, "User-Agent", canary, "Idempotency-Key", canary, "If-Match", canary, "X-Request-Id", "canary canary")
+		send(h, c.method, c.target, c.body, "X-Canary", canary, "User-Agent", canary, "Idempotency-Key", canary,
+			"If-Match", canary, "X-Request-Id", "canary canary")
 		requests++
 	}
 	if lines := strings.Count(log.String(), "\n"); lines != requests {
@@ -151,8 +158,10 @@ func TestASlowStoreIsUnavailable(t *testing.T) {
 	}
 	h, _ := over(failing{hang}, app.Options{Timeout: 10 * time.Millisecond})
 	for _, call := range calls {
-		if answer := send(h, call.method, call.path, call.body); answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" {
-			t.Errorf("%s %s: %d, Retry-After %q", call.method, call.path, answer.StatusCode, answer.Header.Get("Retry-After"))
+		if answer := send(h, call.method, call.path, call.body); answer.StatusCode != 503 ||
+			answer.Header.Get("Retry-After") == "" {
+			t.Errorf("%s %s: %d, Retry-After %q", call.method, call.path, answer.StatusCode,
+				answer.Header.Get("Retry-After"))
 		}
 	}
 }
@@ -160,7 +169,8 @@ func TestASlowStoreIsUnavailable(t *testing.T) {
 func TestCORS(t *testing.T) {
 	preflight := func(h http.Handler, origin, method string) http.Header {
 		answer := send(h, "OPTIONS", "/notes", "", "Origin", origin, "Access-Control-Request-Method", method,
-			"Access-Control-Request-Headers", "authorization,content-type,idempotency-key,if-match,if-none-match,x-request-id")
+			"Access-Control-Request-Headers", "authorization,content-type,idempotency-key,"+
+				"if-match,if-none-match,x-request-id")
 		if answer.StatusCode != 204 || answer.Header.Get("X-Request-Id") == "" {
 			t.Errorf("a preflight is answered %d with %v", answer.StatusCode, answer.Header)
 		}
@@ -169,7 +179,8 @@ func TestCORS(t *testing.T) {
 	exact := app.New(service(t), app.Options{CORSOrigins: []string{"https://a.example", "http://b.example:8000"}})
 	for origin, want := range map[string]string{
 		"https://a.example": "https://a.example", "http://b.example:8000": "http://b.example:8000",
-		"https://b.example:8000": "", "http://b.example": "", "https://a.example.evil": "", "null": "", "https://xa.example": "",
+		"https://b.example:8000": "", "http://b.example": "", "https://a.example.evil": "", "null": "",
+		"https://xa.example": "",
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
 			if got := preflight(exact, origin, method).Get("Access-Control-Allow-Origin"); got != want {
@@ -180,7 +191,8 @@ func TestCORS(t *testing.T) {
 		if got := answer.Header.Get("Access-Control-Allow-Origin"); got != want || answer.StatusCode != 200 {
 			t.Errorf("an answer to %s allows %q, want %q", origin, got, want)
 		}
-		if want != "" && !strings.EqualFold(answer.Header.Get("Access-Control-Expose-Headers"), "ETag, Location, Link, Retry-After, X-Request-Id, Idempotency-Replayed") {
+		if want != "" && !strings.EqualFold(answer.Header.Get("Access-Control-Expose-Headers"),
+			"ETag, Location, Link, Retry-After, X-Request-Id, Idempotency-Replayed") {
 			t.Errorf("exposed are %q", answer.Header.Get("Access-Control-Expose-Headers"))
 		}
 	}
@@ -188,10 +200,12 @@ func TestCORS(t *testing.T) {
 		t.Errorf("TRACE is allowed to %q", got)
 	}
 	// An error can be read by the page too, and what is no preflight is the app's.
-	if answer := send(exact, "GET", "/nothing", "", "Origin", "https://a.example"); answer.StatusCode != 404 || answer.Header.Get("Access-Control-Allow-Origin") == "" {
+	if answer := send(exact, "GET", "/nothing", "", "Origin", "https://a.example"); answer.StatusCode != 404 ||
+		answer.Header.Get("Access-Control-Allow-Origin") == "" {
 		t.Errorf("an error is answered %d with %v", answer.StatusCode, answer.Header)
 	}
-	if answer := send(exact, "OPTIONS", "/notes", "", "Origin", "https://a.example"); answer.StatusCode != 204 || answer.Header.Get("Allow") == "" {
+	if answer := send(exact, "OPTIONS", "/notes", "", "Origin", "https://a.example"); answer.StatusCode != 204 ||
+		answer.Header.Get("Allow") == "" {
 		t.Errorf("OPTIONS is answered %d with %v", answer.StatusCode, answer.Header)
 	}
 	all := app.New(service(t), app.Options{CORSOrigins: []string{"*"}})
@@ -207,7 +221,8 @@ func TestLimitedPreflights(t *testing.T) {
 		return app.Quota{Refused: policy == app.PolicyAddress && asked > 1, Most: 1}
 	}})
 	for i, want := range []int{204, 429} {
-		answer := send(e, "OPTIONS", "/notes", "", "Origin", "https://a.example", "Access-Control-Request-Method", "POST")
+		answer := send(e, "OPTIONS", "/notes", "", "Origin", "https://a.example", "Access-Control-Request-Method",
+			"POST")
 		if answer.StatusCode != want || asked != i+1 {
 			t.Errorf("preflight %d is answered %d, and counted %d times", i+1, answer.StatusCode, asked)
 		}
@@ -217,9 +232,12 @@ func TestLimitedPreflights(t *testing.T) {
 // TestUnder: a base path is taken off where it stands whole, and nowhere else.
 func TestUnder(t *testing.T) {
 	var path, base string
-	h := app.Under("/dev", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { path, base = r.URL.Path, app.Base(r.Context()) }))
+	h := app.Under("/dev", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		path, base = r.URL.Path, app.Base(r.Context())
+	}))
 	for target, want := range map[string]string{
-		"/dev/notes": "/notes", "/notes": "/notes", "/dev": "", "/dev/": "/", "/developers": "/developers", "/dev/dev/notes": "/dev/notes", "/x/dev/notes": "/x/dev/notes",
+		"/dev/notes": "/notes", "/notes": "/notes", "/dev": "", "/dev/": "/", "/developers": "/developers",
+		"/dev/dev/notes": "/dev/notes", "/x/dev/notes": "/x/dev/notes",
 		"/dev%2Fnotes": "/notes", "/dev/notes%2F1": "/notes/1",
 	} {
 		if send(h, "GET", target, ""); path != want || base != "/dev" {

@@ -22,9 +22,12 @@ import (
 
 // bodies are where the fuzzing of bodies begins; every one of them is also a plain test.
 var bodies = []string{
-	`{"title":"x"}`, ` {"title":" x ","content":"c","tags":["a"," a","b"]} `, `{"title":"\ud83d\ude00"}`, `{"title":"x","content":null,"tags":null}`, `{}`, `null`, `[]`, ``, `{"title":"x"`,
-	`{"title":"x"}{}`, `{"title":"x","title":"y"}`, `{"title":"\ud800"}`, "{\"title\":\"\xff\"}", `{"Title":"x"}`, `{"title":1,"tags":[1,[]],"content":{}}`, `{"title":"a\u0000b"}`, `{"title":"x","version":1}`,
-	`{"title":"x","":{"a":[{"b":1e999}]}}`, `{"title":null}`, `{"content":"\u2028\u0000"}`, `{"tags":[]}`, "\ufeff{}", `{"title":"x",}`, `{"ti\u0074le":"x"}`,
+	`{"title":"x"}`, ` {"title":" x ","content":"c","tags":["a"," a","b"]} `, `{"title":"\ud83d\ude00"}`,
+	`{"title":"x","content":null,"tags":null}`, `{}`, `null`, `[]`, ``, `{"title":"x"`,
+	`{"title":"x"}{}`, `{"title":"x","title":"y"}`, `{"title":"\ud800"}`, "{\"title\":\"\xff\"}", `{"Title":"x"}`,
+	`{"title":1,"tags":[1,[]],"content":{}}`, `{"title":"a\u0000b"}`, `{"title":"x","version":1}`,
+	`{"title":"x","":{"a":[{"b":1e999}]}}`, `{"title":null}`, `{"content":"\u2028\u0000"}`, `{"tags":[]}`, "\ufeff{}",
+	`{"title":"x",}`, `{"ti\u0074le":"x"}`,
 }
 
 // named asserts that a refusal of a body tells a client what is wrong.
@@ -34,7 +37,8 @@ func named(t *testing.T, body []byte, err error) {
 	switch {
 	case p.Status == 400 && p.Code == "malformed_request" && p.Detail != "":
 		// Not JSON, or JSON that encoding/json takes but this service does not: keys twice, bytes that are no text.
-		if json.Valid(body) && utf8.Valid(body) && !bytes.Contains(body, []byte(`\u`)) && !strings.Contains(p.Detail, "twice") {
+		if json.Valid(body) && utf8.Valid(body) && !bytes.Contains(body, []byte(`\u`)) &&
+			!strings.Contains(p.Detail, "twice") {
 			t.Errorf("%q is JSON, but is refused: %s", body, p.Detail)
 		}
 	case p.Status == 422 && p.Code == "invalid_note" && len(p.Errors) > 0:
@@ -78,7 +82,8 @@ func FuzzDraft(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back, err := decodeDraft(again); err != nil || back.Title != kept.Title || back.Content != kept.Content || fmt.Sprint(back.Tags) != fmt.Sprint(kept.Tags) {
+		if back, err := decodeDraft(again); err != nil || back.Title != kept.Title || back.Content != kept.Content ||
+			fmt.Sprint(back.Tags) != fmt.Sprint(kept.Tags) {
 			t.Errorf("%q becomes %+v, which comes back as %+v, %v", body, kept, back, err)
 		}
 	})
@@ -127,7 +132,8 @@ func FuzzPatch(f *testing.F) {
 
 // FuzzEntityTags: a list that is accepted comes back as itself, and what is refused is no list.
 func FuzzEntityTags(f *testing.F) {
-	for _, s := range []string{`*`, `"1"`, `W/"1"`, `"1", "2"`, ` , "a,b" ,, W/"3" `, `""`, `"`, `1`, `W/`, `"1""2"`, "\"\xff\"", `"01"`, `"9223372036854775808"`, `"-1"`} {
+	for _, s := range []string{`*`, `"1"`, `W/"1"`, `"1", "2"`, ` , "a,b" ,, W/"3" `, `""`, `"`, `1`, `W/`, `"1""2"`,
+		"\"\xff\"", `"01"`, `"9223372036854775808"`, `"-1"`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -156,7 +162,8 @@ func FuzzEntityTags(f *testing.F) {
 				t.Errorf("%q is read as %+v", s, tags)
 			}
 		}
-		if again, ok := parseEntityTags(strings.Join(list, ",")); len(list) > 0 && (!ok || !reflect.DeepEqual(again, tags)) {
+		if again, ok := parseEntityTags(strings.Join(list, ",")); len(list) > 0 &&
+			(!ok || !reflect.DeepEqual(again, tags)) {
 			t.Errorf("%q is read as %+v, which comes back as %+v", s, tags, again)
 		}
 	})
@@ -182,8 +189,10 @@ func (one) Newest(context.Context, string, notes.ID, int) iter.Seq2[notes.Note, 
 // accepted say the same to net/url.
 func FuzzTarget(f *testing.F) {
 	for _, s := range []string{
-		"/notes", "/notes/", "/notes/" + onlyID.String(), "/notes%2F" + onlyID.String(), "/%6eotes", "/notes/%", "/notes/%00", "//notes", "/notes?limit=5&q=x", "/notes?limit=05", "/notes?tag=a&tag=b",
-		"/notes?tag=%zz", "/notes?q=%ff", "/notes/../notes", "/notes?", "/notes/x?limit=0", "/notes;x", "/notes?limit=1;q=x", "/notes?cursor=", "*", "",
+		"/notes", "/notes/", "/notes/" + onlyID.String(), "/notes%2F" + onlyID.String(), "/%6eotes", "/notes/%",
+		"/notes/%00", "//notes", "/notes?limit=5&q=x", "/notes?limit=05", "/notes?tag=a&tag=b",
+		"/notes?tag=%zz", "/notes?q=%ff", "/notes/../notes", "/notes?", "/notes/x?limit=0", "/notes;x",
+		"/notes?limit=1;q=x", "/notes?cursor=", "*", "",
 	} {
 		f.Add(s)
 	}
@@ -215,7 +224,8 @@ func FuzzTarget(f *testing.F) {
 			}
 			if w.Code == 400 { // the values have their own tests; here it must be said which
 				var p problem
-				if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || len(p.Errors) == 0 || p.Code != "invalid_parameter" && p.Code != "invalid_cursor" {
+				if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || len(p.Errors) == 0 ||
+					p.Code != "invalid_parameter" && p.Code != "invalid_cursor" {
 					t.Errorf("GET %q: %s", target, w.Body)
 				}
 				want = 400

@@ -45,7 +45,8 @@ func guarded(t testing.TB, store notes.Store) apptest.Guarded {
 		return ctx, func(meter.Outcome) {}
 	})
 	g.Calls = func() int { return int(calls.Load()) }
-	g.Send = apptest.InProcess(app.New(notes.NewService(counted, time.Now, rand.Reader), app.Options{Authenticate: tokens.Caller}))
+	g.Send = apptest.InProcess(app.New(notes.NewService(counted, time.Now, rand.Reader), app.Options{
+		Authenticate: tokens.Caller}))
 	return g
 }
 
@@ -59,7 +60,8 @@ func file(t testing.TB) notes.Store {
 	return store
 }
 
-// TestProofIsolation: what is another's is as what is nobody's, on every store; through every door it is the same suite that says so.
+// TestProofIsolation: what is another's is as what is nobody's, on every store; through every door it is the same
+// suite that says so.
 func TestProofIsolation(t *testing.T) {
 	storetest.NotWithRace(t)
 	stores := map[string]notes.Store{"file": file(t)}
@@ -80,14 +82,16 @@ func TestProofIsolation(t *testing.T) {
 		t.Errorf("only %d cases", total)
 	}
 	found := 0
-	for _, careless := range []notes.Store{careless{Store: file(t), get: true}, careless{Store: file(t), list: true}, careless{Store: file(t), keys: true}} {
+	for _, careless := range []notes.Store{careless{Store: file(t), get: true}, careless{Store: file(t), list: true},
+		careless{Store: file(t), keys: true}} {
 		_, leaks := apptest.Isolation(t, guarded(t, careless))
 		if len(leaks) == 0 {
 			t.Errorf("the control %+v has no leak", careless)
 		}
 		found += len(leaks)
 	}
-	storetest.Proved(t, fmt.Sprintf("%d cases", total), "0 leaks", fmt.Sprintf("stores that forget the owner: %d", found))
+	storetest.Proved(t, fmt.Sprintf("%d cases", total), "0 leaks",
+		fmt.Sprintf("stores that forget the owner: %d", found))
 }
 
 // careless is a store that forgets in one place whose note it is.
@@ -111,7 +115,8 @@ func (c careless) Newest(ctx context.Context, owner string, before notes.ID, lim
 	return c.Store.Newest(ctx, owner, before, limit)
 }
 
-func (c careless) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (notes.Note, error) {
+func (c careless) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (notes.Note,
+	error) {
 	if c.keys && key != nil {
 		owner = "anna"
 	}
@@ -154,7 +159,8 @@ func TestEveryBitOfACursor(t *testing.T) {
 			t.Errorf("without character %d, or cut there, it is taken", i)
 		}
 	}
-	for _, longer := range []string{page.Next + "A", page.Next + "=", page.Next + "\n", " " + page.Next, page.Next + page.Next} {
+	for _, longer := range []string{page.Next + "A", page.Next + "=", page.Next + "\n", " " + page.Next, page.Next +
+		page.Next} {
 		if ask(longer) != 400 {
 			t.Errorf("%q is taken", longer)
 		}

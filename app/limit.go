@@ -10,7 +10,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Limit counts a request of somebody, and tells what that leaves: of an address (PolicyAddress) or an owner (PolicyCaller).
+// Limit counts a request of somebody, and tells what that leaves: of an address (PolicyAddress) or an owner
+// (PolicyCaller).
 type Limit func(policy, who string) Quota
 
 // The policies of a limit.
@@ -40,7 +41,8 @@ func limited(c echo.Context, limit Limit, policy, who string) error {
 	}
 	header.Set("Retry-After", strconv.Itoa(max(1, seconds(quota.Retry))))
 	return &problem{Status: http.StatusTooManyRequests, Code: "too_many_requests", Title: "There are too many requests",
-		Detail: "this " + policy + " sends more requests than it may; the header Retry-After says when the next one is welcome"}
+		Detail: "this " + policy + " sends more requests than it may; the header Retry-After says when the next " +
+			"one is welcome"}
 }
 
 // seconds rounds up: what is told must not be too early.

@@ -31,9 +31,9 @@ type Seen struct {
 	Refused Refusal // why its token was not taken; "" where it was, or where there was nothing to take
 }
 
-// observe stands outermost: it names the request, sets the headers that every answer carries, has errors answered, and
-// logs one line. The line holds nothing that a client wrote but the ids of the request and its trace, which were checked: no
-// path, no query, no text, no token. A fault of ours is logged here and nowhere else.
+// observe stands outermost: it names the request, sets the headers that every answer carries, has errors answered,
+// and logs one line. The line holds nothing that a client wrote but the ids of the request and its trace, which were
+// checked: no path, no query, no text, no token. A fault of ours is logged here and nowhere else.
 func observe(options Options) echo.MiddlewareFunc {
 	log := options.Log
 	if log == nil {
@@ -64,7 +64,8 @@ func observe(options Options) echo.MiddlewareFunc {
 				c.Error(err)
 			}
 
-			seen := Seen{Method: knownMethod(r.Method), Route: c.Path(), Status: c.Response().Status, Took: time.Since(start)}
+			seen := Seen{Method: knownMethod(r.Method), Route: c.Path(), Status: c.Response().Status,
+				Took: time.Since(start)}
 			level := slog.LevelInfo
 			attrs := append(make([]slog.Attr, 0, 16),
 				slog.String("request_id", id),
@@ -171,7 +172,8 @@ func visible(s string, limit int) bool {
 
 // knownMethod keeps what a client made up out of the log.
 func knownMethod(method string) string {
-	if slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}, method) {
+	if slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"},
+		method) {
 		return method
 	}
 	return "OTHER"

@@ -255,7 +255,8 @@ var decimal = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
 func listParameters(r *http.Request) (url.Values, notes.Query, error) {
 	params, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, notes.Query{}, invalidQuery(notes.Mistakes{{Detail: "the query is not well-formed: check its percent signs, and use & between parameters"}})
+		return nil, notes.Query{}, invalidQuery(notes.Mistakes{
+			{Detail: "the query is not well-formed: check its percent signs, and use & between parameters"}})
 	}
 	known := []string{"limit", "cursor", "tag", "q"}
 	var mistakes notes.Mistakes

@@ -30,25 +30,30 @@ func TestProofOutages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "line", "127.0.0.1:0", upstream.Host)
+	line := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "line",
+		"127.0.0.1:0", upstream.Host)
 	if err := line.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(line.Stop)
 	toxic := func(kind, stream, attributes string) (begin, end func() error) {
 		return func() error {
-			_, err := line.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(`{"name":"fault","type":%q,"stream":%q,"attributes":{%s}}`, kind, stream, attributes)))
+			_, err := line.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(
+				`{"name":"fault","type":%q,"stream":%q,"attributes":{%s}}`,
+				kind, stream, attributes)))
 			return err
 		}, func() error { return line.Toxics.RemoveToxic(t.Context(), "fault") }
 	}
 	enable := func(on bool) func() error {
 		return func() error {
-			input := *toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "line", line.Listen, line.Upstream)
+			input := *toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
+				"line", line.Listen, line.Upstream)
 			input.Enabled = on
 			return line.Update(&input)
 		}
 	}
-	store, err := dynamo.Open(t.Context(), dynamotest.ConfigOf("http://"+line.Listen), table, slog.New(slog.DiscardHandler))
+	store, err := dynamo.Open(t.Context(), dynamotest.ConfigOf("http://"+line.Listen), table,
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +83,8 @@ func TestProofOutages(t *testing.T) {
 		var all sync.WaitGroup
 		var mu sync.Mutex
 		for _, c := range []struct{ method, path, body string }{
-			{"GET", "/notes", ""}, {"GET", note, ""}, {"POST", "/notes", `{"title":"x"}`}, {"PUT", note, `{"title":"there"}`}, {"PATCH", note, `{"content":"c"}`},
+			{"GET", "/notes", ""}, {"GET", note, ""}, {"POST", "/notes", `{"title":"x"}`}, {
+				"PUT", note, `{"title":"there"}`}, {"PATCH", note, `{"content":"c"}`},
 			{"DELETE", "/notes/" + id, ""}, {"POST", "/notes", `{"title":"keyed"}`}, {"GET", "/readyz", ""},
 		} {
 			all.Go(func() {
@@ -105,9 +111,11 @@ func TestProofOutages(t *testing.T) {
 				}
 				switch {
 				case answer.StatusCode == 503 && answer.Header.Get("Retry-After") != "" && !fault.mild:
-				case answer.StatusCode < 300 && (fault.mild || fault.name == "half an answer"), answer.StatusCode == 404 && c.method == "DELETE":
+				case answer.StatusCode < 300 && (fault.mild ||
+					fault.name == "half an answer"), answer.StatusCode == 404 && c.method == "DELETE":
 				default:
-					t.Errorf("%s: %s %s is answered with %d, Retry-After %q", fault.name, c.method, c.path, answer.StatusCode, answer.Header.Get("Retry-After"))
+					t.Errorf("%s: %s %s is answered with %d, Retry-After %q", fault.name, c.method, c.path,
+						answer.StatusCode, answer.Header.Get("Retry-After"))
 				}
 				mu.Lock()
 				defer mu.Unlock()
@@ -135,7 +143,8 @@ func TestProofOutages(t *testing.T) {
 		}
 		recovers("GET", "/readyz", "")
 		for range 2 { // the retry of the create that may have failed ends in one note
-			if answer := send(h, "POST", "/notes", `{"title":"keyed"}`, "Idempotency-Key", key); answer.StatusCode != 201 {
+			if answer := send(h, "POST", "/notes", `{"title":"keyed"}`, "Idempotency-Key",
+				key); answer.StatusCode != 201 {
 				t.Errorf("%s: the retry of a create is answered with %d", fault.name, answer.StatusCode)
 			}
 		}
@@ -143,7 +152,8 @@ func TestProofOutages(t *testing.T) {
 	if n := titled(t, h, "keyed"); n != keys {
 		t.Errorf("%d creates with a key, each tried three times, made %d notes", keys, n)
 	}
-	storetest.Proved(t, fmt.Sprintf("%d faults, 8 requests each", keys), fmt.Sprintf("every answer within %.1f s, recovery within %.2f s", worst.Seconds(), recovery.Seconds()), "none")
+	storetest.Proved(t, fmt.Sprintf("%d faults, 8 requests each", keys),
+		fmt.Sprintf("every answer within %.1f s, recovery within %.2f s", worst.Seconds(), recovery.Seconds()), "none")
 }
 
 type outage = struct {

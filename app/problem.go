@@ -87,7 +87,8 @@ func noRoom(cause error) error {
 
 // Misdirected is a request that this server is not for (RFC 9110, section 15.5.20).
 func Misdirected(detail string) error {
-	return &problem{Status: 421, Code: "misdirected_request", Title: "The request is not for this server", Detail: detail}
+	return &problem{Status: 421, Code: "misdirected_request", Title: "The request is not for this server",
+		Detail: detail}
 }
 
 // HeadersTooLarge is a request whose headers are larger than they may be (RFC 6585, section 5).
@@ -115,10 +116,12 @@ func Conflict(detail string) error {
 }
 
 func unsupported(detail string) *problem {
-	return &problem{Status: 415, Code: "unsupported_media_type", Title: "The body is not declared as JSON", Detail: detail}
+	return &problem{Status: 415, Code: "unsupported_media_type", Title: "The body is not declared as JSON",
+		Detail: detail}
 }
 
-// problemOf tells the kinds of error apart. What is none of them is a fault of ours, of which the client learns nothing.
+// problemOf tells the kinds of error apart. What is none of them is a fault of ours, of which the client learns
+// nothing.
 func problemOf(err error) problem {
 	var p *problem
 	var invalid *notes.InvalidError
@@ -133,23 +136,28 @@ func problemOf(err error) problem {
 		return *invalidQuery(invalid.Mistakes)
 	case errors.Is(err, notes.ErrInvalidCursor):
 		return problem{Status: 400, Code: "invalid_cursor", Title: "The cursor is not valid",
-			Detail: "the cursor is not one that this listing gave: send next_cursor as it came, with the same q and tag",
+			Detail: "the cursor is not one that this listing gave: send next_cursor as it came, with the same q " +
+				"and tag",
 			Errors: []mistake{{Parameter: &cursorParameter, Detail: "is not a cursor of this listing"}}}
 	case errors.Is(err, notes.ErrNotFound):
 		return *notFound("there is no such note")
 	case errors.As(err, &refused):
 		return problem{Status: 412, Code: "precondition_failed", Title: "The precondition does not hold",
-			Detail: "the note has changed, or the condition excludes it; it is now at version " + strconv.FormatInt(refused.Current.Version, 10)}
+			Detail: "the note has changed, or the condition excludes it; it is now at version " +
+				strconv.FormatInt(refused.Current.Version, 10)}
 	case errors.Is(err, notes.ErrKeyReused):
-		return problem{Status: 422, Code: "idempotency_key_reused", Title: "The idempotency key was used for another note",
+		return problem{Status: 422, Code: "idempotency_key_reused",
+			Title:  "The idempotency key was used for another note",
 			Detail: "a retry must send the same note; a new note needs a new key",
-			Errors: []mistake{{Header: headerIdempotencyKey, Detail: "was used for another note within the last 24 hours"}}}
+			Errors: []mistake{{Header: headerIdempotencyKey,
+				Detail: "was used for another note within the last 24 hours"}}}
 	case errors.Is(err, ErrCannotTell):
 		return problem{Status: 503, Code: "unavailable", Title: "The service is unavailable for now",
 			Detail: "tokens cannot be checked for now; nothing was changed; try again"}
 	case errors.Is(err, notes.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return problem{Status: 503, Code: "unavailable", Title: "The service is unavailable for now",
-			Detail: "the notes cannot be reached or written for now; a change may or may not have taken place; try again"}
+			Detail: "the notes cannot be reached or written for now; a change may or may not have taken place; try " +
+				"again"}
 	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:
 		return *notFound("there is nothing at this path")
 	case errors.As(err, &routing) && routing.Code == http.StatusMethodNotAllowed:

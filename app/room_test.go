@@ -40,14 +40,17 @@ func TestHold(t *testing.T) {
 			if err := first.resize(t.Context(), 12*mib); err != nil {
 				t.Fatal(err)
 			}
-			if took, err := waited(func() error { return second.resize(t.Context(), mib) }); err == nil || took != time.Second {
+			if took, err := waited(func() error { return second.resize(t.Context(), mib) }); err == nil ||
+				took != time.Second {
 				t.Errorf("more than a quarter: %v after %v", err, took)
 			}
-			if took, err := waited(func() error { return r.hold("b").resize(t.Context(), 12*mib) }); err != nil || took != 0 {
+			if took, err := waited(func() error { return r.hold("b").resize(t.Context(), 12*mib) }); err != nil ||
+				took != 0 {
 				t.Errorf("another caller: %v after %v", err, took)
 			}
 			first.release()
-			if took, err := waited(func() error { return second.resize(t.Context(), 12*mib) }); err != nil || took != 0 {
+			if took, err := waited(func() error { return second.resize(t.Context(), 12*mib) }); err != nil ||
+				took != 0 {
 				t.Errorf("after the release: %v after %v", err, took)
 			}
 		}},
@@ -58,7 +61,8 @@ func TestHold(t *testing.T) {
 				}
 			}
 			last := r.hold("e")
-			if took, err := waited(func() error { return last.resize(t.Context(), mib) }); err == nil || took != time.Second {
+			if took, err := waited(func() error { return last.resize(t.Context(), mib) }); err == nil ||
+				took != time.Second {
 				t.Errorf("more than there is: %v after %v", err, took)
 			}
 			last.release()
@@ -91,10 +95,12 @@ func TestHold(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.AfterFunc(700*time.Millisecond, func() { _ = other.resize(t.Context(), 5*mib) })
-			if took, err := waited(func() error { return h.resize(t.Context(), 7*mib) }); err != nil || took != 700*time.Millisecond {
+			if took, err := waited(func() error { return h.resize(t.Context(), 7*mib) }); err != nil ||
+				took != 700*time.Millisecond {
 				t.Errorf("the first wait: %v after %v", err, took)
 			}
-			if took, err := waited(func() error { return h.resize(t.Context(), 8*mib) }); err == nil || took != 300*time.Millisecond {
+			if took, err := waited(func() error { return h.resize(t.Context(), 8*mib) }); err == nil ||
+				took != 300*time.Millisecond {
 				t.Errorf("the second wait: %v after %v", err, took)
 			}
 		}},
@@ -216,7 +222,8 @@ func TestSlowReaders(t *testing.T) {
 				synctest.Wait()
 				held := 0
 				for i := range made {
-					if length, err := strconv.Atoi(made[i].Header().Get("Content-Length")); err == nil && length > 4_000_000 {
+					if length, err := strconv.Atoi(made[i].Header().Get("Content-Length")); err == nil &&
+						length > 4_000_000 {
 						held++
 					}
 				}
@@ -224,12 +231,15 @@ func TestSlowReaders(t *testing.T) {
 					t.Errorf("%d answers are held in memory, want %d", held, test.answered)
 				}
 				w := httptest.NewRecorder()
-				if ask(w, "[2001:db8::ffff]:1"); w.Code != test.status || w.Code == 503 && w.Header().Get("Retry-After") == "" {
+				if ask(w, "[2001:db8::ffff]:1"); w.Code != test.status || w.Code == 503 &&
+					w.Header().Get("Retry-After") == "" {
 					t.Errorf("the same client gets %d %v", w.Code, w.Header())
 				}
 				w = httptest.NewRecorder()
-				if ask(w, "[2001:db9::1]:1"); w.Code != 200 || w.Header().Get("Content-Length") != strconv.Itoa(w.Body.Len()) {
-					t.Errorf("another client gets %d, %d bytes of %s", w.Code, w.Body.Len(), w.Header().Get("Content-Length"))
+				if ask(w, "[2001:db9::1]:1"); w.Code != 200 ||
+					w.Header().Get("Content-Length") != strconv.Itoa(w.Body.Len()) {
+					t.Errorf("another client gets %d, %d bytes of %s", w.Code, w.Body.Len(),
+						w.Header().Get("Content-Length"))
 				}
 				close(reads)
 				asking.Wait()
@@ -320,10 +330,12 @@ func TestNoRoomForTheAnswer(t *testing.T) {
 	}{
 		{"a patch of a large note", "PATCH", "/notes/" + id.String(), `{"title":"new"}`, large, true, 503},
 		{"a patch of a small note", "PATCH", "/notes/" + id.String(), `{"title":"new"}`, "small", true, 200},
-		{"a patch of a large note when there is room", "PATCH", "/notes/" + id.String(), `{"title":"new"}`, large, false, 200},
+		{"a patch of a large note when there is room", "PATCH", "/notes/" + id.String(), `{"title":"new"}`, large,
+			false, 200},
 		{"a create", "POST", "/notes",
 			`{"title":"new","content":"` + strings.Repeat("€", 1300) + `"}`, "", true, 503},
-		{"a small create", "POST", "/notes", `{"title":"new","content":"` + strings.Repeat("€", 1100) + `"}`, "", true, 201},
+		{"a small create", "POST", "/notes", `{"title":"new","content":"` + strings.Repeat("€", 1100) + `"}`, "",
+			true, 201},
 		{"a replacement", "PUT", "/notes/" + id.String(),
 			`{"title":"new","content":"` + strings.Repeat("€", 1300) + `"}`, "", true, 503},
 	} {
@@ -331,7 +343,8 @@ func TestNoRoomForTheAnswer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &kept{note: notes.Note{ID: id, Title: "old", Content: test.content, Version: 1}}
 				before := store.note
-				e := New(notes.NewService(store, time.Now, rand.Reader), Options{MaxInFlight: 24 << 20, Timeout: time.Second})
+				e := New(notes.NewService(store, time.Now, rand.Reader), Options{
+					MaxInFlight: 24 << 20, Timeout: time.Second})
 				var sending sync.WaitGroup
 				var senders []*io.PipeWriter
 				send := func(method, path string, body io.Reader, length int64) *httptest.ResponseRecorder {
@@ -389,7 +402,8 @@ func TestCreatesDoNotWaitForEachOther(t *testing.T) {
 // TestEncodedSize: no note, and no page, is longer than is reserved for it.
 func TestEncodedSize(t *testing.T) {
 	random := mrand.New(mrand.NewPCG(1, 2))
-	alphabet := []rune("ax \"\\/<>&\x00\x01\b\f\n\r\t\x1f\x7f\u0080é\u2027\u2028\u2029\u202a日\ufffd\U0001f600\U0010ffff")
+	alphabet := []rune("ax \"\\/<>&\x00\x01\b\f\n\r\t\x1f\x7f" +
+		"\u0080é\u2027\u2028\u2029\u202a日\ufffd\U0001f600\U0010ffff")
 	text := func(most int) string {
 		var b strings.Builder
 		for range random.IntN(most) {
@@ -401,7 +415,8 @@ func TestEncodedSize(t *testing.T) {
 	for range 300 {
 		page := notes.Page{Next: strings.Repeat("A", random.IntN(2)*36)}
 		for range random.IntN(4) {
-			n := notes.Note{Title: text(200), Content: text(2000), CreatedAt: last, UpdatedAt: last, Version: math.MaxInt64}
+			n := notes.Note{Title: text(200), Content: text(2000), CreatedAt: last, UpdatedAt: last,
+				Version: math.MaxInt64}
 			for range random.IntN(20) {
 				n.Tags = append(n.Tags, text(50))
 			}
@@ -433,7 +448,8 @@ func TestEncodedSize(t *testing.T) {
 		want := answer{[]note{}, page.Next}
 		for _, n := range page.Notes {
 			tags := append([]string{}, n.Tags...)
-			want.Notes = append(want.Notes, note{n.ID.String(), n.Title, n.Content, tags, n.CreatedAt, n.UpdatedAt, n.Version})
+			want.Notes = append(want.Notes, note{n.ID.String(), n.Title, n.Content, tags, n.CreatedAt, n.UpdatedAt,
+				n.Version})
 		}
 		var read answer
 		if err := json.Unmarshal(got, &read); err != nil || !reflect.DeepEqual(read, want) {
@@ -444,7 +460,8 @@ func TestEncodedSize(t *testing.T) {
 
 func TestNetwork(t *testing.T) {
 	for _, c := range []struct{ addr, want string }{
-		{"2001:db8::1", "2001:db8::/64"}, {"2001:db8::ffff:1", "2001:db8::/64"}, {"2001:db8:0:1::1", "2001:db8:0:1::/64"},
+		{"2001:db8::1", "2001:db8::/64"}, {"2001:db8::ffff:1", "2001:db8::/64"}, {
+			"2001:db8:0:1::1", "2001:db8:0:1::/64"},
 		{"fe80::1%eth0", "fe80::/64"}, {"192.0.2.1", "192.0.2.1"}, {"::ffff:192.0.2.1", "::ffff:192.0.2.1"}, {"?", "?"},
 	} {
 		if got := network(c.addr); got != c.want {

@@ -272,7 +272,8 @@ func TestDoctorManaged(t *testing.T) {
 	for _, c := range []struct {
 		policy string
 		sees   bool // all that matters of a grant
-	}{{"ReadOnlyAccess", true}, {"SecurityAudit", true}, {"PowerUserAccess", true}, {"job-function/ViewOnlyAccess", false},
+	}{{"ReadOnlyAccess", true}, {"SecurityAudit", true}, {"PowerUserAccess", true},
+		{"job-function/ViewOnlyAccess", false},
 		{"job-function/SupportUser", true}} {
 		for _, broken := range []bool{false, true} {
 			t.Run(fmt.Sprint(c.policy, ", broken ", broken), func(t *testing.T) {

@@ -69,8 +69,8 @@ func orderOf(cause string) int {
 	return slices.IndexFunc(doctor.Catalogue, func(e doctor.Entry) bool { return e.Cause == cause })
 }
 
-// TestDoctorStaged: of an API that works and is broken, the doctor finds the cause and no other fault, and what it prints
-// heals it. With NOTES_TEST_LONG=1 all cases are staged, and -update writes the table in docs/proofs.md.
+// TestDoctorStaged: of an API that works and is broken, the doctor finds the cause and no other fault, and what it
+// prints heals it. With NOTES_TEST_LONG=1 all cases are staged, and -update writes the table in docs/proofs.md.
 func TestDoctorStaged(t *testing.T) {
 	t.Parallel()
 	long := os.Getenv("NOTES_TEST_LONG") != ""

@@ -66,11 +66,13 @@ func FuzzCursor(f *testing.F) {
 		if _, err := s.List(t.Context(), owner, notes.Query{Cursor: string(own)}); err != nil {
 			t.Errorf("the service's own cursor %s: %v", own, err)
 		}
-		if _, err := s.List(t.Context(), owner+"x", notes.Query{Cursor: string(own)}); !errors.Is(err, notes.ErrInvalidCursor) {
+		if _, err := s.List(t.Context(), owner+"x", notes.Query{Cursor: string(own)}); !errors.Is(err,
+			notes.ErrInvalidCursor) {
 			t.Errorf("another owner's cursor: %v", err)
 		}
 		own[uint(flip)%uint(len(own))] ^= 1
-		if _, err := s.List(t.Context(), owner, notes.Query{Cursor: string(own)}); !errors.Is(err, notes.ErrInvalidCursor) {
+		if _, err := s.List(t.Context(), owner, notes.Query{Cursor: string(own)}); !errors.Is(err,
+			notes.ErrInvalidCursor) {
 			t.Errorf("a changed cursor %s: %v", own, err)
 		}
 	})

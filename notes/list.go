@@ -148,8 +148,9 @@ func cherokee(r rune) rune {
 }
 
 // A cursor is 27 bytes in base64url: a format, the id of the last note examined, and a checksum over these, the owner
-// and the filter. It is no secret and carries no right: whose notes are listed comes from the caller alone. The checksum
-// finds a cursor that was changed or that belongs to another listing. 27 bytes fill their 36 characters to the last bit.
+// and the filter. It is no secret and carries no right: whose notes are listed comes from the caller alone. The
+// checksum finds a cursor that was changed or that belongs to another listing. 27 bytes fill their 36 characters to
+// the last bit.
 const (
 	cursorFormat = 1
 	cursorSize   = 27

@@ -31,7 +31,8 @@ func (r Record) Sum() [32]byte {
 		h.Write(binary.AppendUvarint(nil, uint64(len(s))))
 		_, _ = io.WriteString(h, s)
 	}
-	number := func(n int64) { h.Write(binary.BigEndian.AppendUint64(nil, uint64(n))) } // #nosec G115 -- the bits, of whatever sign
+	// #nosec G115 -- the bits, of whatever sign
+	number := func(n int64) { h.Write(binary.BigEndian.AppendUint64(nil, uint64(n))) }
 	field(r.Owner)
 	if n := r.Note; n != nil {
 		field(string(n.ID[:]))

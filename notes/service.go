@@ -46,7 +46,8 @@ func (s *Service) mint(t time.Time) (ID, error) {
 // Create makes a note. With an idempotency key (1 to 255 bytes, or "" for none) the same owner, key and note within 24
 // hours return the note as it was first made, and replayed is true. Errors: *InvalidError, ErrKeyReused,
 // ErrUnavailable.
-func (s *Service) Create(ctx context.Context, owner string, draft Draft, key string) (note Note, replayed bool, err error) {
+func (s *Service) Create(ctx context.Context, owner string, draft Draft, key string) (note Note, replayed bool,
+	err error) {
 	draft, mistakes := draft.Normalize()
 	if err := mistakes.About(ErrInvalidNote); err != nil {
 		return Note{}, false, err

@@ -39,7 +39,8 @@ func (m *memory) Create(_ context.Context, _ string, n notes.Note, key *notes.Id
 	return n, nil
 }
 
-func (m *memory) Update(_ context.Context, _ string, _ notes.ID, p notes.Patch, at time.Time, _ notes.Condition) (notes.Note, error) {
+func (m *memory) Update(_ context.Context, _ string, _ notes.ID, p notes.Patch, at time.Time,
+	_ notes.Condition) (notes.Note, error) {
 	m.ats = append(m.ats, at)
 	return p.Apply(notes.Note{}), nil
 }
@@ -147,7 +148,8 @@ func TestClockJumps(t *testing.T) {
 			c.wall = c.wall.Add(jump.by)
 			_, during := create("during")
 			if during.Now.After(before.Expires) {
-				t.Errorf("at the jump the key of a second ago, kept until %v, is judged at %v", before.Expires, during.Now)
+				t.Errorf("at the jump the key of a second ago, kept until %v, is judged at %v", before.Expires,
+					during.Now)
 			}
 			c.wall = c.wall.Add(-jump.by)
 			after, key := create("after")
@@ -155,7 +157,8 @@ func TestClockJumps(t *testing.T) {
 				t.Errorf("after the jump a note is created at %v, the clock says %v", after.CreatedAt, c.wall)
 			}
 			if key.Now.After(before.Expires) || key.Now.After(during.Expires) {
-				t.Errorf("after the jump keys kept until %v and %v are judged at %v", before.Expires, during.Expires, key.Now)
+				t.Errorf("after the jump keys kept until %v and %v are judged at %v", before.Expires, during.Expires,
+					key.Now)
 			}
 			if ids := m.kept; ids[2].ID.String() <= ids[1].ID.String() || ids[1].ID.String() <= ids[0].ID.String() {
 				t.Errorf("the ids do not rise: %s, %s, %s", ids[0].ID, ids[1].ID, ids[2].ID)
@@ -300,13 +303,15 @@ func TestNoRandomnessNoNote(t *testing.T) {
 func TestKeysLiveLongEnough(t *testing.T) {
 	m := &memory{}
 	s := service(m, func() time.Time { return epoch })
-	for _, d := range []notes.Draft{{Title: "x"}, {Title: " x ", Tags: []string{}}, {Title: "y"}, {Title: "x", Content: "\x00"}, {Title: "x", Tags: []string{"a", "a"}}, {Title: "x", Tags: []string{" a"}}} {
+	for _, d := range []notes.Draft{{Title: "x"}, {Title: " x ", Tags: []string{}}, {Title: "y"},
+		{Title: "x", Content: "\x00"}, {Title: "x", Tags: []string{"a", "a"}}, {Title: "x", Tags: []string{" a"}}} {
 		if _, _, err := s.Create(t.Context(), "o", d, "key"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i, k := range m.keys {
-		if k.Value != "key" || k.Expires.Sub(k.Now) < 24*time.Hour || k.Expires.Sub(m.kept[i].CreatedAt) < 24*time.Hour {
+		if k.Value != "key" || k.Expires.Sub(k.Now) < 24*time.Hour ||
+			k.Expires.Sub(m.kept[i].CreatedAt) < 24*time.Hour {
 			t.Errorf("key %d is %+v", i, k)
 		}
 	}
@@ -314,7 +319,8 @@ func TestKeysLiveLongEnough(t *testing.T) {
 	if !same(0, 1) || !same(4, 5) || same(0, 2) || same(0, 3) || same(0, 4) {
 		t.Errorf("equal notes must have equal requests, others not: %+v", m.keys)
 	}
-	if _, _, err := s.Create(t.Context(), "o", notes.Draft{Title: "x"}, ""); err != nil || m.keys[len(m.keys)-1] != nil {
+	if _, _, err := s.Create(t.Context(), "o", notes.Draft{Title: "x"}, ""); err != nil ||
+		m.keys[len(m.keys)-1] != nil {
 		t.Errorf("without a key the store is given one, error %v", err)
 	}
 }
@@ -334,7 +340,8 @@ func TestEveryMistakeIsNamed(t *testing.T) {
 		t.Errorf("mistakes are %v", mistakes)
 	}
 	err := mistakes.About(notes.ErrInvalidNote)
-	if !errors.Is(err, notes.ErrInvalidNote) || !strings.Contains(err.Error(), "/tags must have at most 20 different tags, has 25") {
+	if !errors.Is(err, notes.ErrInvalidNote) || !strings.Contains(err.Error(),
+		"/tags must have at most 20 different tags, has 25") {
 		t.Errorf("error is %v", err)
 	}
 	_, mistakes = notes.Draft{Title: "x", Content: "\xff"}.Normalize()
@@ -382,7 +389,8 @@ func TestPagesEndAtTheirBounds(t *testing.T) {
 	for size, want := range map[int]int{notes.MaxContent - 1: 3, notes.MaxContent: 2} {
 		m.kept = nil
 		for range 5 {
-			if _, _, err := s.Create(t.Context(), "o", notes.Draft{Title: "x", Content: strings.Repeat("c", size)}, ""); err != nil {
+			if _, _, err := s.Create(t.Context(), "o", notes.Draft{Title: "x", Content: strings.Repeat("c", size)},
+				""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -470,7 +478,8 @@ func TestParseID(t *testing.T) {
 	if got, ok := notes.ParseID(id); !ok || got.String() != id {
 		t.Errorf("%s is read as %s, %v", id, got, ok)
 	}
-	for _, s := range []string{"", strings.ToUpper(id), strings.ReplaceAll(id, "-", ""), "{" + id + "}", "urn:uuid:" + id, id + " ", id[:35], id + "0"} {
+	for _, s := range []string{"", strings.ToUpper(id), strings.ReplaceAll(id, "-", ""), "{" + id + "}", "urn:uuid:" +
+		id, id + " ", id[:35], id + "0"} {
 		if _, ok := notes.ParseID(s); ok {
 			t.Errorf("%q is an id", s)
 		}

@@ -10,8 +10,8 @@ import (
 // Store keeps notes. It knows no rule about what a note may say; [Service] does. Package storetest holds a store to
 // this contract.
 //
-// Owner. Every note belongs to an owner, a string of 1 to 512 bytes of UTF-8. No call ever returns or touches a note or an
-// idempotency key of another owner, whatever the names: one may be the prefix of another.
+// Owner. Every note belongs to an owner, a string of 1 to 512 bytes of UTF-8. No call ever returns or touches a note
+// or an idempotency key of another owner, whatever the names: one may be the prefix of another.
 //
 // Consistency. A call that begins after another has returned sees what that one did. Each call takes place at one
 // moment, all of it or nothing; [Store.Newest], a walk, is the exception and says what it promises. What was answered
@@ -25,7 +25,8 @@ import (
 //
 // Errors. Each method names those that it returns on purpose. Besides these every method returns ErrUnavailable where
 // the store cannot be reached, is full or overloaded, or the context ended (then the context's error is wrapped too),
-// and for a write leaves open whether it took place; it is never half done. A store never takes a failure for "not found".
+// and for a write leaves open whether it took place; it is never half done. A store never takes a failure for "not
+// found".
 type Store interface {
 	// Create adds a note under its id. ErrExists where the owner has a note of that id.
 	//
@@ -48,12 +49,12 @@ type Store interface {
 	// an idempotency key, as key.Now of Create. Errors as for Update.
 	Delete(ctx context.Context, owner string, id ID, at time.Time, cond Condition) error
 
-	// Newest walks the owner's notes whose id is smaller than before, the largest id first, and yields at most limit of
-	// them (at least 1). A store in which deleted notes leave a place that a walk has to read yields the place too, as a
-	// note that has only its ID ([Note.Deleted]). A place does not count towards the limit; after MaxPassed of them the
-	// walk ends, and the caller may begin another below the last. The first error ends the walk. A note that existed
-	// from the beginning of the walk to its end is yielded exactly once, as it was at some moment in between; one that
-	// was created or deleted meanwhile may be missing. The loop's body must not call the store.
+	// Newest walks the owner's notes whose id is smaller than before, the largest id first, and yields at most limit
+	// of them (at least 1). A store in which deleted notes leave a place that a walk has to read yields the place
+	// too, as a note that has only its ID ([Note.Deleted]). A place does not count towards the limit; after MaxPassed
+	// of them the walk ends, and the caller may begin another below the last. The first error ends the walk. A note
+	// that existed from the beginning of the walk to its end is yielded exactly once, as it was at some moment in
+	// between; one that was created or deleted meanwhile may be missing. The loop's body must not call the store.
 	Newest(ctx context.Context, owner string, before ID, limit int) iter.Seq2[Note, error]
 }
 

@@ -47,8 +47,11 @@ func BenchmarkEvent(b *testing.B) {
 	payload := sample(b, func(e map[string]any) {
 		e["rawPath"] = "/notes/" + noteID
 		e["headers"] = map[string]any{
-			"host": "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "accept": "application/json, text/plain", "accept-encoding": "gzip, deflate, br", "user-agent": "curl/8.5.0", "x-amzn-trace-id": "Root=1-67891233-abcdef012345678912345678",
-			"x-forwarded-for": "192.0.2.1", "x-forwarded-port": "443", "x-forwarded-proto": "https", "if-none-match": `"7"`,
+			"host": "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "accept": "application/json, text/plain",
+			"accept-encoding": "gzip, deflate, br", "user-agent": "curl/8.5.0",
+			"x-amzn-trace-id": "Root=1-67891233-abcdef012345678912345678",
+			"x-forwarded-for": "192.0.2.1", "x-forwarded-port": "443", "x-forwarded-proto": "https",
+			"if-none-match": `"7"`,
 		}
 	})
 	service := notes.NewService(constant{}, time.Now, rand.Reader)
@@ -92,7 +95,8 @@ func BenchmarkEvent(b *testing.B) {
 // secure is a DynamoDB behind TLS that has one note, and the file of the one root that vouches for it.
 func secure(b *testing.B) (url, rootFile string) {
 	b.Helper()
-	body := fmt.Sprintf(`{"Item":{"pk":{"S":"O#local"},"sk":{"S":"N#%s"},"v":{"N":"1"},"c":{"N":"1763800000000000"},"u":{"N":"1763800000000000"},"t":{"S":"title"},"b":{"S":"%s"},"w":{"B":"AAAAAAAAAAA="}}}`,
+	body := fmt.Sprintf(`{"Item":{"pk":{"S":"O#local"},"sk":{"S":"N#%s"},"v":{"N":"1"},"c":{"N":"1763800000000000"},`+
+		`"u":{"N":"1763800000000000"},"t":{"S":"title"},"b":{"S":"%s"},"w":{"B":"AAAAAAAAAAA="}}}`,
 		strings.ReplaceAll(noteID, "-", ""), strings.Repeat("c", 300))
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -102,7 +106,8 @@ func secure(b *testing.B) (url, rootFile string) {
 	}))
 	b.Cleanup(server.Close)
 	rootFile = filepath.Join(b.TempDir(), "root.pem")
-	if err := os.WriteFile(rootFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+	if err := os.WriteFile(rootFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
+		Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	return server.URL, rootFile
@@ -136,8 +141,8 @@ func cpuShare(b *testing.B, share float64) func(pid int) {
 }
 
 // BenchmarkColdStart compares starts: from exec to the first request for an event, and the first event with a read of
-// DynamoDB over TLS; against an empty function in Go, and one in Python with boto3 that does the same. Once with a whole
-// processor, once with the share that a function of 128 MB has after its start.
+// DynamoDB over TLS; against an empty function in Go, and one in Python with boto3 that does the same. Once with a
+// whole processor, once with the share that a function of 128 MB has after its start.
 func BenchmarkColdStart(b *testing.B) {
 	interpreter, err := exec.Command("python3", "-c", "import boto3, sys; print(sys.executable)").Output()
 	if err != nil {
@@ -146,7 +151,8 @@ func BenchmarkColdStart(b *testing.B) {
 	url, rootFile := secure(b)
 	b.Setenv("SSL_CERT_FILE", rootFile) // one root, as the function brings five for AWS and reads no more
 	b.Setenv("SSL_CERT_DIR", b.TempDir())
-	environ := append(dynamotest.Environment(dynamotest.ConfigOf(url)), "NOTES_STORE=dynamodb:notes", "NOTES_AUTH=none", "AWS_DEFAULT_REGION=eu-central-1", "AWS_CA_BUNDLE=")
+	environ := append(dynamotest.Environment(dynamotest.ConfigOf(url)), "NOTES_STORE=dynamodb:notes",
+		"NOTES_AUTH=none", "AWS_DEFAULT_REGION=eu-central-1", "AWS_CA_BUNDLE=")
 	empty := filepath.Join(b.TempDir(), "empty")
 	if err := build(empty, "./testdata/empty"); err != nil {
 		b.Fatal(err)
@@ -165,7 +171,8 @@ func BenchmarkColdStart(b *testing.B) {
 	start := func(b *testing.B, path string, share func(pid int)) float64 {
 		own := environ
 		if path == python {
-			own = append(slices.Clone(environ), "AWS_CA_BUNDLE="+rootFile) // which boto3 reads, and our function refuses
+			// which boto3 reads, and our function refuses
+			own = append(slices.Clone(environ), "AWS_CA_BUNDLE="+rootFile)
 		}
 		l := startBootstrap(b, path, own...)
 		defer l.kill()
@@ -180,7 +187,8 @@ func BenchmarkColdStart(b *testing.B) {
 		}
 		begin := time.Now()
 		out, err := l.invoke(payload, 20*time.Second)
-		if err != nil || !strings.Contains(string(out), `"statusCode":200`) && !strings.Contains(string(out), `"statusCode": 200`) {
+		if err != nil || !strings.Contains(string(out), `"statusCode":200`) &&
+			!strings.Contains(string(out), `"statusCode": 200`) {
 			b.Fatalf("%s: %s, %v; %s", path, out, err, l.said())
 		}
 		return float64((ready.Sub(l.began) + time.Since(begin)).Microseconds()) / 1000

@@ -9,9 +9,11 @@ import (
 
 var updateDeps = flag.Bool("update-deps", false, "write testdata/deps.txt anew")
 
-// TestDependencies: what is linked into the function changes only on purpose, because all of it is read at a cold start.
+// TestDependencies: what is linked into the function changes only on purpose, because all of it is read at a cold
+// start.
 func TestDependencies(t *testing.T) {
-	list := exec.Command("go", "list", "-deps", "-tags", "lambda.norpc", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".")
+	list := exec.Command("go", "list", "-deps", "-tags", "lambda.norpc", "-f",
+		"{{if not .Standard}}{{.ImportPath}}{{end}}", ".")
 	list.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
 	got, err := list.Output()
 	if err != nil {
@@ -27,6 +29,7 @@ func TestDependencies(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != string(want) {
-		t.Errorf("the function links other packages than testdata/deps.txt says; if that is on purpose: go test ./adapters/lambda -run Dependencies -update-deps\n%s", got)
+		t.Errorf("the function links other packages than testdata/deps.txt says; if that is on purpose: go test "+
+			"./adapters/lambda -run Dependencies -update-deps\n%s", got)
 	}
 }

@@ -72,7 +72,8 @@ func (d *door) Invoke(ctx context.Context, payload []byte) (answer []byte, _ err
 		if r := recover(); r != nil {
 			id := requestID(ctx, e)
 			d.log.ErrorContext(ctx, "panic", "request_id", id, "error", fmt.Sprint(r), "stack", string(debug.Stack()))
-			answer = encode(problem(id, http.StatusInternalServerError, "internal", "The service failed", "this is a fault of the service; it is logged under the request id"))
+			answer = encode(problem(id, http.StatusInternalServerError, "internal", "The service failed",
+				"this is a fault of the service; it is logged under the request id"))
 		}
 	}()
 	if err := json.Unmarshal(payload, &e); err != nil || e.Version != "2.0" || e.RequestContext.HTTP.Method == "" {
@@ -97,8 +98,9 @@ func (d *door) Invoke(ctx context.Context, payload []byte) (answer []byte, _ err
 	return encode(a), nil
 }
 
-// place is where a request goes, and under which path its client sees the service. API Gateway puts a named stage before
-// the path, on its own domain and on custom ones; on a custom domain the client sees the domain's base path instead.
+// place is where a request goes, and under which path its client sees the service. API Gateway puts a named stage
+// before the path, on its own domain and on custom ones; on a custom domain the client sees the domain's base path
+// instead.
 func (d *door) place(e request) (path, base string) {
 	path, stage := e.RawPath, ""
 	if s := e.RequestContext.Stage; s != "" && s != "$default" {
@@ -155,7 +157,8 @@ func proxyTo(h http.Handler) func(context.Context, *incoming) (response, error) 
 	}
 }
 
-// requestID is the id under which API Gateway knows a request, or else Lambda the event; where neither tells one, a new.
+// requestID is the id under which API Gateway knows a request, or else Lambda the event; where neither tells one, a
+// new.
 func requestID(ctx context.Context, e request) string {
 	l, ok := lambdacontext.FromContext(ctx)
 	if !ok {
@@ -207,8 +210,8 @@ func (w *writer) Write(b []byte) (int, error) {
 
 func (w *writer) Flush() {}
 
-// stranger answers an event that is no request of an HTTP API in payload format 2.0. What keeps functions warm, or comes
-// on a schedule, gets an empty answer; whoever waits for an HTTP answer is told what was expected.
+// stranger answers an event that is no request of an HTTP API in payload format 2.0. What keeps functions warm, or
+// comes on a schedule, gets an empty answer; whoever waits for an HTTP answer is told what was expected.
 func (d *door) stranger(ctx context.Context, payload []byte) response {
 	var e struct {
 		Version        string
@@ -231,7 +234,8 @@ func (d *door) stranger(ctx context.Context, payload []byte) response {
 	}
 	const expected = "this function expects a request of an API Gateway HTTP API in payload format 2.0"
 	d.log.WarnContext(ctx, "the event is "+kind, "expected", expected, "bytes", len(payload))
-	return problem(requestID(ctx, request{}), status, "malformed_request", "The event is not one that is served here", expected+", this is "+kind)
+	return problem(requestID(ctx, request{}), status, "malformed_request", "The event is not one that is served here",
+		expected+", this is "+kind)
 }
 
 // problem is an answer (RFC 9457) to what never reached the app.

@@ -25,8 +25,11 @@ func sample(t testing.TB, change func(e map[string]any)) []byte {
 		"version": "2.0", "routeKey": "ANY /notes", "rawPath": "/notes", "rawQueryString": "", "isBase64Encoded": false,
 		"headers": {"host": "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "accept": "*/*"},
 		"requestContext": {
-			"accountId": "123456789012", "apiId": "a1b2c3d4e5", "domainName": "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "requestId": "JKJaXmPLvHcESHA=", "stage": "$default",
-			"http": {"method": "GET", "path": "/notes", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "curl"}
+			"accountId": "123456789012", "apiId": "a1b2c3d4e5",
+    "domainName": "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com",
+    "requestId": "JKJaXmPLvHcESHA=", "stage": "$default",
+			"http": {"method": "GET", "path": "/notes", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1",
+      "userAgent": "curl"}
 		}
 	}`), &e); err != nil {
 		t.Fatal(err)
@@ -82,7 +85,8 @@ func see(t *testing.T, basePath string, payload []byte, answer func(http.Respons
 
 func ok(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) }
 
-// TestPaths: a path reaches the app as API Gateway decoded it, without the stage, and links begin as the client sees them.
+// TestPaths: a path reaches the app as API Gateway decoded it, without the stage, and links begin as the client sees
+// them.
 func TestPaths(t *testing.T) {
 	const custom = "notes.example.com"
 	for _, c := range []struct{ stage, domain, basePath, rawPath, path, base string }{
@@ -124,8 +128,10 @@ func TestPaths(t *testing.T) {
 // TestRequests: headers, cookies, query, client, scheme, host, method and body are what the event says.
 func TestRequests(t *testing.T) {
 	headers := map[string]any{
-		"host": "h.example:8443", "date": "Tue, 24 Nov 2026 09:00:00 GMT", "if-none-match": `"a,b", W/"c"`, "idempotency-key": "k1, k2", "x-sig": "v1,a=b,  c", "x-forwarded-for": "203.0.113.9, 10.0.0.1",
-		"x-forwarded-proto": "http", "x-real-ip": "203.0.113.9", "x-golambdaproxy-apigw-context": "{}", "accept": "a/b;q=0.5, c/d",
+		"host": "h.example:8443", "date": "Tue, 24 Nov 2026 09:00:00 GMT", "if-none-match": `"a,b", W/"c"`,
+		"idempotency-key": "k1, k2", "x-sig": "v1,a=b,  c", "x-forwarded-for": "203.0.113.9, 10.0.0.1",
+		"x-forwarded-proto": "http", "x-real-ip": "203.0.113.9", "x-golambdaproxy-apigw-context": "{}",
+		"accept": "a/b;q=0.5, c/d",
 	}
 	s, _ := see(t, "", sample(t, func(e map[string]any) {
 		e["headers"] = headers
@@ -146,7 +152,8 @@ func TestRequests(t *testing.T) {
 	if a, err := s.Cookie("a"); err != nil || a.Value != "1" || s.Header.Get("Cookie") != "a=1; b=2,3" {
 		t.Errorf("cookies are %q", s.Header["Cookie"])
 	}
-	if s.URL.RawQuery != "tag=a%2Cb&tag=c&q=%20+%F0%9F%98%80&x" || !reflect.DeepEqual(s.URL.Query()["tag"], []string{"a,b", "c"}) {
+	if s.URL.RawQuery != "tag=a%2Cb&tag=c&q=%20+%F0%9F%98%80&x" ||
+		!reflect.DeepEqual(s.URL.Query()["tag"], []string{"a,b", "c"}) {
 		t.Errorf("the query is %q", s.URL.RawQuery)
 	}
 	if s.RemoteAddr != "192.0.2.1:0" || s.realIP != "192.0.2.1" || s.scheme != "https" {
@@ -160,15 +167,18 @@ func TestRequests(t *testing.T) {
 	}), ok); s.RemoteAddr != "[2001:db8::1]:0" || s.realIP != "2001:db8::1" {
 		t.Errorf("the client is %s, %s", s.RemoteAddr, s.realIP)
 	}
-	if s, _ := see(t, "", []byte(strings.Replace(string(sample(t, func(e map[string]any) { e["body"] = "x" })), `"body":"x"`, "\"body\":\"\xff\"", 1)), ok); !strings.HasPrefix(s.body, "error: ") {
+	if s, _ := see(t, "", []byte(strings.Replace(string(sample(t, func(e map[string]any) { e["body"] = "x" })),
+		`"body":"x"`, "\"body\":\"\xff\"", 1)), ok); !strings.HasPrefix(s.body, "error: ") {
 		t.Errorf("a body that is no text is read as %q", s.body)
 	}
 	if s, _ := see(t, "", sample(t, func(e map[string]any) {
-		e["requestContext"].(map[string]any)["authorizer"] = map[string]any{"jwt": map[string]any{"claims": map[string]any{"email_verified": true, "groups": []string{"x"}}}}
+		e["requestContext"].(map[string]any)["authorizer"] = map[string]any{
+			"jwt": map[string]any{"claims": map[string]any{"email_verified": true, "groups": []string{"x"}}}}
 	}), ok); s.Request == nil {
 		t.Error("claims that are no texts keep a request from being served")
 	}
-	if s, _ := see(t, "", sample(t, func(e map[string]any) { e["body"], e["isBase64Encoded"] = "no base64!", true }), ok); !strings.HasPrefix(s.body, "error: ") {
+	if s, _ := see(t, "", sample(t, func(e map[string]any) { e["body"], e["isBase64Encoded"] = "no base64!", true }),
+		ok); !strings.HasPrefix(s.body, "error: ") {
 		t.Errorf("a body that is no base64 is read as %q", s.body)
 	}
 }
@@ -180,12 +190,14 @@ func TestAnswers(t *testing.T) {
 		status int
 		body   string
 	}{
-		"nothing":        {func(http.ResponseWriter) {}, 200, ""},
-		"status":         {func(w http.ResponseWriter) { w.WriteHeader(204) }, 204, ""},
-		"text":           {func(w http.ResponseWriter) { _, _ = io.WriteString(w, "x<&>\u2028") }, 200, "x<&>\u2028"},
-		"gzip":           {func(w http.ResponseWriter) { _, _ = w.Write([]byte("\x1f\x8b\x08\x00\xff")) }, 200, "\x1f\x8b\x08\x00\xff"},
+		"nothing": {func(http.ResponseWriter) {}, 200, ""},
+		"status":  {func(w http.ResponseWriter) { w.WriteHeader(204) }, 204, ""},
+		"text":    {func(w http.ResponseWriter) { _, _ = io.WriteString(w, "x<&>\u2028") }, 200, "x<&>\u2028"},
+		"gzip": {func(w http.ResponseWriter) { _, _ = w.Write([]byte("\x1f\x8b\x08\x00\xff")) }, 200,
+			"\x1f\x8b\x08\x00\xff"},
 		"looks like b64": {func(w http.ResponseWriter) { _, _ = io.WriteString(w, "AAAA") }, 200, "AAAA"},
-		"flush":          {func(w http.ResponseWriter) { w.(http.Flusher).Flush(); _, _ = io.WriteString(w, "x") }, 200, "x"},
+		"flush": {func(w http.ResponseWriter) { w.(http.Flusher).Flush(); _, _ = io.WriteString(w, "x") },
+			200, "x"},
 	} {
 		_, a := see(t, "", sample(t, nil), c.write)
 		body, err := io.ReadAll(a.Body)
@@ -209,11 +221,13 @@ func TestPanic(t *testing.T) {
 	good := d.proxy
 	d.proxy = func(context.Context, *incoming) (response, error) { panic("secret") }
 	out, err := invoke(d)(sample(t, nil))
-	if err != nil || !strings.Contains(string(out), `"statusCode":500`) || strings.Contains(string(out), "secret") || !strings.Contains(log.String(), "secret") {
+	if err != nil || !strings.Contains(string(out), `"statusCode":500`) || strings.Contains(string(out), "secret") ||
+		!strings.Contains(log.String(), "secret") {
 		t.Errorf("%s, %v; log %s", out, err, log)
 	}
 	d.proxy = good
-	if out, err := invoke(d)(sample(t, func(e map[string]any) { e["rawPath"] = "/nothing" })); err != nil || !strings.Contains(string(out), `"statusCode":404`) {
+	if out, err := invoke(d)(sample(t, func(e map[string]any) { e["rawPath"] = "/nothing" })); err != nil ||
+		!strings.Contains(string(out), `"statusCode":404`) {
 		t.Errorf("the next event: %s, %v", out, err)
 	}
 }
@@ -226,32 +240,42 @@ func TestStrangers(t *testing.T) {
 		status  string
 		says    string
 	}{
-		"payload 1.0":     {`{"version":"1.0","resource":"/notes","path":"/notes","httpMethod":"GET","headers":{},"requestContext":{"stage":"dev"}}`, "500", "payload format 1.0"},
-		"REST API":        {`{"resource":"/{proxy+}","path":"/notes","httpMethod":"POST","requestContext":{"resourcePath":"/{proxy+}"}}`, "500", "payload format 1.0"},
-		"load balancer":   {`{"requestContext":{"elb":{"targetGroupArn":"arn:aws:elasticloadbalancing:x"}},"httpMethod":"GET","path":"/notes","headers":{}}`, "500", "load balancer"},
-		"warmer":          {`{"warmer":true,"concurrency":3}`, "204", ""},
-		"warmup plugin":   {`{"source":"serverless-plugin-warmup"}`, "204", ""},
-		"EventBridge":     {`{"version":"0","id":"x","detail-type":"Scheduled Event","source":"aws.events","detail":{}}`, "204", ""},
-		"empty":           {`{}`, "400", "no event that this function knows"},
-		"null":            {`null`, "400", "payload format 2.0"},
-		"text":            {`"hello"`, "400", "payload format 2.0"},
-		"list":            {`[1,2]`, "400", "payload format 2.0"},
-		"nothing":         {``, "400", "payload format 2.0"},
-		"garbage":         {"\x00\xff{", "400", "payload format 2.0"},
-		"wrong types":     {`{"version":"2.0","requestContext":{"http":{"method":5}}}`, "400", "payload format 2.0"},
-		"version alone":   {`{"version":"2.0"}`, "400", "payload format 2.0"},
-		"queue":           {`{"Records":[{"eventSource":"aws:sqs","body":"x"}]}`, "400", "payload format 2.0"},
-		"console's test":  {`{"key1":"value1","key2":"value2"}`, "400", "payload format 2.0"},
-		"deep":            {strings.Repeat(`{"a":`, 20_000) + "1" + strings.Repeat("}", 20_000), "400", "payload format 2.0"},
-		"headers no map":  {`{"version":"2.0","rawPath":"/notes","headers":["a"],"requestContext":{"http":{"method":"GET"}}}`, "400", "payload format 2.0"},
-		"no headers, etc": {`{"version":"2.0","requestContext":{"http":{"method":"GET"}}}`, "404", "nothing at this path"},
+		"payload 1.0": {`{"version":"1.0","resource":"/notes","path":"/notes","httpMethod":"GET","headers":{},` +
+			`"requestContext":{"stage":"dev"}}`, "500", "payload format 1.0"},
+		"REST API": {`{"resource":"/{proxy+}","path":"/notes","httpMethod":"POST",` +
+			`"requestContext":{"resourcePath":"/{proxy+}"}}`, "500", "payload format 1.0"},
+		"load balancer": {`{"requestContext":{"elb":` +
+			`{"targetGroupArn":"arn:aws:elasticloadbalancing:x"}},"httpMethod":"GET",` +
+			`"path":"/notes","headers":{}}`, "500", "load balancer"},
+		"warmer":        {`{"warmer":true,"concurrency":3}`, "204", ""},
+		"warmup plugin": {`{"source":"serverless-plugin-warmup"}`, "204", ""},
+		"EventBridge": {`{"version":"0","id":"x","detail-type":"Scheduled ` +
+			`Event","source":"aws.events","detail":{}}`, "204", ""},
+		"empty":          {`{}`, "400", "no event that this function knows"},
+		"null":           {`null`, "400", "payload format 2.0"},
+		"text":           {`"hello"`, "400", "payload format 2.0"},
+		"list":           {`[1,2]`, "400", "payload format 2.0"},
+		"nothing":        {``, "400", "payload format 2.0"},
+		"garbage":        {"\x00\xff{", "400", "payload format 2.0"},
+		"wrong types":    {`{"version":"2.0","requestContext":{"http":{"method":5}}}`, "400", "payload format 2.0"},
+		"version alone":  {`{"version":"2.0"}`, "400", "payload format 2.0"},
+		"queue":          {`{"Records":[{"eventSource":"aws:sqs","body":"x"}]}`, "400", "payload format 2.0"},
+		"console's test": {`{"key1":"value1","key2":"value2"}`, "400", "payload format 2.0"},
+		"deep": {strings.Repeat(`{"a":`, 20_000) + "1" + strings.Repeat("}", 20_000), "400",
+			"payload format 2.0"},
+		"headers no map": {`{"version":"2.0","rawPath":"/notes","headers":["a"],` +
+			`"requestContext":{"http":{"method":"GET"}}}`, "400", "payload format 2.0"},
+		"no headers, etc": {`{"version":"2.0","requestContext":{"http":{"method":"GET"}}}`, "404",
+			"nothing at this path"},
 	} {
 		log.Reset()
 		out, err := invoke(d)([]byte(c.payload))
-		if err != nil || !strings.Contains(string(out), `"statusCode":`+c.status) || !strings.Contains(string(out), c.says) {
+		if err != nil || !strings.Contains(string(out), `"statusCode":`+c.status) ||
+			!strings.Contains(string(out), c.says) {
 			t.Errorf("%s: %.300s, %v", name, out, err)
 		}
-		if (c.status == "400" || c.status == "500") && (strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "payload format 2.0")) {
+		if (c.status == "400" || c.status == "500") &&
+			(strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "payload format 2.0")) {
 			t.Errorf("%s: the log is %s", name, log)
 		}
 	}
@@ -277,7 +301,8 @@ func TestTheLibraryAlone(t *testing.T) {
 		change(&e)
 		right := false
 		_, err := httpadapter.NewV2(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			right = r.URL.Path == e.RawPath && r.Method == e.RequestContext.HTTP.Method && strings.Contains(r.RemoteAddr, ":")
+			right = r.URL.Path == e.RawPath && r.Method == e.RequestContext.HTTP.Method &&
+				strings.Contains(r.RemoteAddr, ":")
 			for name, value := range e.Headers {
 				right = right && (name == "host" || reflect.DeepEqual(r.Header.Values(name), []string{value}))
 			}
@@ -300,7 +325,8 @@ func TestBadBase64(t *testing.T) {
 		e["headers"].(map[string]any)["content-type"] = "application/json"
 		e["body"], e["isBase64Encoded"] = "{no base64}", true
 	}))
-	if err != nil || !strings.Contains(string(out), `"statusCode":400`) || !strings.Contains(string(out), "malformed_request") {
+	if err != nil || !strings.Contains(string(out), `"statusCode":400`) ||
+		!strings.Contains(string(out), "malformed_request") {
 		t.Errorf("%s, %v", out, err)
 	}
 }

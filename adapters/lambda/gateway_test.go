@@ -23,8 +23,8 @@ import (
 
 // gateway is an HTTP API: it makes events of requests, in payload format 2.0, and answers of what a function returns.
 //
-// It is written from AWS's documents, not from what our code reads ("Working with AWS Lambda proxy integrations for HTTP
-// APIs" in the API Gateway developer guide), as maps and not as the types that our code uses.
+// It is written from AWS's documents, not from what our code reads ("Working with AWS Lambda proxy integrations for
+// HTTP APIs" in the API Gateway developer guide), as maps and not as the types that our code uses.
 type gateway struct {
 	stage  string // $default or a name
 	domain string // by which the client reached it
@@ -45,7 +45,8 @@ func (g gateway) event(r *http.Request) ([]byte, error) {
 	if g.stage != "$default" {
 		rawPath = "/" + g.stage + inner // also on a custom domain, whose base path is not sent
 	}
-	headers := map[string]string{"host": g.domain, "x-forwarded-for": "192.0.2.1", "x-forwarded-port": "443", "x-forwarded-proto": "https", "x-amzn-trace-id": "Root=1-67891233-abcdef012345678912345678"}
+	headers := map[string]string{"host": g.domain, "x-forwarded-for": "192.0.2.1", "x-forwarded-port": "443",
+		"x-forwarded-proto": "https", "x-amzn-trace-id": "Root=1-67891233-abcdef012345678912345678"}
 	var cookies []string
 	for name, values := range r.Header {
 		if name == "Cookie" {
@@ -55,11 +56,15 @@ func (g gateway) event(r *http.Request) ([]byte, error) {
 		headers[strings.ToLower(name)] = strings.Join(values, ",")
 	}
 	e := map[string]any{
-		"version": "2.0", "routeKey": "ANY /notes", "rawPath": rawPath, "rawQueryString": r.URL.RawQuery, "headers": headers, "isBase64Encoded": false,
+		"version": "2.0", "routeKey": "ANY /notes", "rawPath": rawPath, "rawQueryString": r.URL.RawQuery,
+		"headers": headers, "isBase64Encoded": false,
 		"requestContext": map[string]any{
-			"accountId": "123456789012", "apiId": "a1b2c3d4e5", "domainName": g.domain, "domainPrefix": strings.Split(g.domain, ".")[0],
-			"http":      map[string]any{"method": r.Method, "path": rawPath, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": r.UserAgent()},
-			"requestId": "JKJaX" + uuid.NewString()[:8] + "=", "routeKey": "ANY /notes", "stage": g.stage, "time": "12/Mar/2020:19:03:58 +0000", "timeEpoch": 1583348638390,
+			"accountId": "123456789012", "apiId": "a1b2c3d4e5", "domainName": g.domain,
+			"domainPrefix": strings.Split(g.domain, ".")[0],
+			"http": map[string]any{"method": r.Method, "path": rawPath, "protocol": "HTTP/1.1",
+				"sourceIp": "192.0.2.1", "userAgent": r.UserAgent()},
+			"requestId": "JKJaX" + uuid.NewString()[:8] + "=", "routeKey": "ANY /notes", "stage": g.stage,
+			"time": "12/Mar/2020:19:03:58 +0000", "timeEpoch": 1583348638390,
 		},
 	}
 	if len(cookies) > 0 {
@@ -79,7 +84,8 @@ func (g gateway) event(r *http.Request) ([]byte, error) {
 		}
 		if len(body) > 0 {
 			headers["content-length"] = fmt.Sprint(len(body))
-			if mediaType, _, _ := strings.Cut(headers["content-type"], ";"); strings.HasPrefix(mediaType, "text/") || mediaType == "application/json" && utf8.Valid(body) {
+			if mediaType, _, _ := strings.Cut(headers["content-type"], ";"); strings.HasPrefix(mediaType, "text/") ||
+				mediaType == "application/json" && utf8.Valid(body) {
 				e["body"] = string(body)
 			} else { // what is no text comes in base64; AWS does not say so of JSON that is no UTF-8, it is assumed
 				e["body"], e["isBase64Encoded"] = base64.StdEncoding.EncodeToString(body), true
@@ -119,7 +125,8 @@ func (g gateway) answer(payload []byte) (*http.Response, error) {
 	for _, cookie := range a.Cookies {
 		header.Add("Set-Cookie", cookie)
 	}
-	return &http.Response{StatusCode: a.StatusCode, Status: fmt.Sprint(a.StatusCode), Header: header, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body))}, nil
+	return &http.Response{StatusCode: a.StatusCode, Status: fmt.Sprint(a.StatusCode), Header: header,
+		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body))}, nil
 }
 
 // through sends requests through the gateway to a function.
@@ -140,8 +147,8 @@ func (g gateway) through(invoke func(payload []byte) ([]byte, error)) apptest.Se
 // base is the URL of the API as a client sees it.
 func (g gateway) base() string { return "https://" + g.domain + g.prefix }
 
-// The ways to an API: its own domain with the default stage and with a named one, and a custom domain with and without a
-// base path.
+// The ways to an API: its own domain with the default stage and with a named one, and a custom domain with and
+// without a base path.
 var gateways = map[string]gateway{
 	"DefaultStage":     {"$default", "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", ""},
 	"NamedStage":       {"dev", "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "/dev"},
@@ -149,14 +156,16 @@ var gateways = map[string]gateway{
 	"CustomDomainBase": {"dev", "example.com", "/api/v1"},
 }
 
-// TestGatewayMakesTheDocumentedEvent: the gateway of these tests makes the event that AWS documents, from the request that
-// belongs to it.
+// TestGatewayMakesTheDocumentedEvent: the gateway of these tests makes the event that AWS documents, from the request
+// that belongs to it.
 func TestGatewayMakesTheDocumentedEvent(t *testing.T) {
-	r, err := http.NewRequest("POST", "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/my/path?parameter1=value1&parameter1=value2&parameter2=value", strings.NewReader("Hello from Lambda!"))
+	r, err := http.NewRequest("POST", "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/my/path"+
+		"?parameter1=value1&parameter1=value2&parameter2=value", strings.NewReader("Hello from Lambda!"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header = http.Header{"Header1": {"value1"}, "Header2": {"value1", "value2"}, "Cookie": {"cookie1; cookie2"}, "Content-Type": {"text/plain"}}
+	r.Header = http.Header{"Header1": {"value1"}, "Header2": {"value1", "value2"}, "Cookie": {"cookie1; cookie2"},
+		"Content-Type": {"text/plain"}}
 	payload, err := gateways["DefaultStage"].event(r)
 	if err != nil {
 		t.Fatal(err)
@@ -167,8 +176,10 @@ func TestGatewayMakesTheDocumentedEvent(t *testing.T) {
 	}
 	// The example of the developer guide, of which the parts that the request decides are compared.
 	const documented = `{
-		"version": "2.0", "rawPath": "/my/path", "rawQueryString": "parameter1=value1&parameter1=value2&parameter2=value",
-		"cookies": ["cookie1", "cookie2"], "queryStringParameters": {"parameter1": "value1,value2", "parameter2": "value"},
+		"version": "2.0", "rawPath": "/my/path", 
+    "rawQueryString": "parameter1=value1&parameter1=value2&parameter2=value",
+		"cookies": ["cookie1", "cookie2"],
+    "queryStringParameters": {"parameter1": "value1,value2", "parameter2": "value"},
 		"body": "Hello from Lambda!", "isBase64Encoded": false
 	}`
 	var want map[string]any
@@ -185,7 +196,8 @@ func TestGatewayMakesTheDocumentedEvent(t *testing.T) {
 		t.Errorf("headers are %v", headers)
 	}
 	http := got["requestContext"].(map[string]any)["http"].(map[string]any)
-	if http["method"] != "POST" || http["path"] != "/my/path" || http["protocol"] != "HTTP/1.1" || http["sourceIp"] != "192.0.2.1" {
+	if http["method"] != "POST" || http["path"] != "/my/path" || http["protocol"] != "HTTP/1.1" ||
+		http["sourceIp"] != "192.0.2.1" {
 		t.Errorf("requestContext.http is %v", http)
 	}
 }
@@ -197,7 +209,8 @@ func recorded(t *testing.T) map[string][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(folder)), "events", "testdata", "apigw-v2-request-*.json"))
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(folder)), "events", "testdata",
+		"apigw-v2-request-*.json"))
 	if err != nil || len(files) < 4 {
 		t.Fatalf("the recorded events are %v, %v", files, err)
 	}
@@ -210,8 +223,8 @@ func recorded(t *testing.T) map[string][]byte {
 	return events
 }
 
-// TestGatewayMakesTheRecordedEvent: from the request that API Gateway was sent, the gateway of these tests makes the event
-// that API Gateway made, but for what only AWS decides.
+// TestGatewayMakesTheRecordedEvent: from the request that API Gateway was sent, the gateway of these tests makes the
+// event that API Gateway made, but for what only AWS decides.
 func TestGatewayMakesTheRecordedEvent(t *testing.T) {
 	var want map[string]any
 	if err := json.Unmarshal(recorded(t)["apigw-v2-request-no-authorizer.json"], &want); err != nil {
@@ -230,7 +243,8 @@ func TestGatewayMakesTheRecordedEvent(t *testing.T) {
 	if err := json.Unmarshal(payload, &got); err != nil {
 		t.Fatal(err)
 	}
-	awsDecides := []string{"/routeKey", "/headers/x-amzn-trace-id", "/headers/x-forwarded-for", "/requestContext/accountId", "/requestContext/apiId", "/requestContext/http/sourceIp",
+	awsDecides := []string{"/routeKey", "/headers/x-amzn-trace-id", "/headers/x-forwarded-for",
+		"/requestContext/accountId", "/requestContext/apiId", "/requestContext/http/sourceIp",
 		"/requestContext/requestId", "/requestContext/routeKey", "/requestContext/time", "/requestContext/timeEpoch"}
 	var compare func(path string, got, want any)
 	compare = func(path string, got, want any) {
@@ -260,11 +274,14 @@ func TestRecordedEvents(t *testing.T) {
 	for name, payload := range recorded(t) {
 		d, _ := doorOf(file(t), "")
 		out, err := invoke(d)(payload)
-		if err != nil || !strings.Contains(string(out), `"statusCode":404`) || !strings.Contains(string(out), "there is nothing at this path") {
+		if err != nil || !strings.Contains(string(out), `"statusCode":404`) ||
+			!strings.Contains(string(out), "there is nothing at this path") {
 			t.Errorf("%s: %s, %v", name, out, err)
 		}
-		out, err = invoke(d)([]byte(regexp.MustCompile(`"rawPath": "[^"]*"`).ReplaceAllString(string(payload), `"rawPath": "/notes"`)))
-		if err != nil || !strings.Contains(string(out), `"statusCode":`) || strings.Contains(string(out), "payload format 2.0") {
+		out, err = invoke(d)([]byte(regexp.MustCompile(`"rawPath": "[^"]*"`).ReplaceAllString(string(payload),
+			`"rawPath": "/notes"`)))
+		if err != nil || !strings.Contains(string(out), `"statusCode":`) ||
+			strings.Contains(string(out), "payload format 2.0") {
 			t.Errorf("%s to /notes: %s, %v", name, out, err)
 		}
 	}

@@ -20,22 +20,32 @@ func generated(count int) [][]byte {
 	for i := range all {
 		headers := map[string]any{"host": "h.example"}
 		for range random.IntN(5) {
-			headers[one("content-type", "if-match", "if-none-match", "idempotency-key", "x-request-id", "cookie", "accept-encoding", "x-forwarded-for", "\x00", "").(string)] = one("application/json", `"1"`, "*", "k", "\x00", "a,b", strings.Repeat("x", 9000), "é", "", 5, nil)
+			headers[one("content-type", "if-match", "if-none-match", "idempotency-key", "x-request-id", "cookie",
+				"accept-encoding", "x-forwarded-for", "\x00", "").(string)] = one("application/json", `"1"`, "*", "k",
+				"\x00", "a,b", strings.Repeat("x", 9000), "é", "", 5, nil)
 		}
 		e := map[string]any{
-			"version": "2.0", "rawPath": one("/notes", "/notes/"+id, "/dev/notes", "/notes/100%", "/notes/\n", "", "//", "/notes/"+strings.Repeat("x", 5000), "\xff"),
-			"rawQueryString": one("", "limit=5", "limit=x", "q=%", "tag=a&tag=b", "cursor=x", "&&&", "\x00"), "headers": headers, "isBase64Encoded": one(true, false, false, false),
-			"body": one("", `{"title":"x"}`, `{"title":"x","content":"c"}`, "{", "null", "eyJ0aXRsZSI6IngifQ==", strings.Repeat(" ", 1<<20)+"1", `{"title":"`+strings.Repeat("x", 500)+`"}`), "cookies": one([]string{"a=b"}, nil, []string{}),
+			"version": "2.0", "rawPath": one("/notes", "/notes/"+id, "/dev/notes", "/notes/100%", "/notes/\n", "",
+				"//", "/notes/"+strings.Repeat("x", 5000), "\xff"),
+			"rawQueryString": one("", "limit=5", "limit=x", "q=%", "tag=a&tag=b", "cursor=x", "&&&", "\x00"),
+			"headers":        headers, "isBase64Encoded": one(true, false, false, false),
+			"body": one("", `{"title":"x"}`, `{"title":"x","content":"c"}`, "{", "null", "eyJ0aXRsZSI6IngifQ==",
+				strings.Repeat(" ", 1<<20)+"1", `{"title":"`+strings.Repeat("x", 500)+`"}`),
+			"cookies": one([]string{"a=b"}, nil, []string{}),
 			"requestContext": map[string]any{
-				"domainName": one("a.execute-api.eu-central-1.amazonaws.com", "h.example", ""), "requestId": one("id", "", "a b", "\n"), "stage": one("$default", "dev", ""),
-				"http": map[string]any{"method": one("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "x", "G T", "get"), "sourceIp": one("192.0.2.1", "", "x", "::1"), "path": "/notes", "protocol": "HTTP/1.1"},
+				"domainName": one("a.execute-api.eu-central-1.amazonaws.com", "h.example", ""),
+				"requestId":  one("id", "", "a b", "\n"), "stage": one("$default", "dev", ""),
+				"http": map[string]any{"method": one("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "x",
+					"G T", "get"), "sourceIp": one("192.0.2.1", "", "x", "::1"), "path": "/notes",
+					"protocol": "HTTP/1.1"},
 			},
 		}
 		if random.IntN(4) == 0 {
 			delete(e, one("version", "rawPath", "headers", "requestContext", "body").(string))
 		}
 		if random.IntN(6) == 0 {
-			e[one("version", "rawPath", "headers", "requestContext", "body", "isBase64Encoded", "cookies").(string)] = one(nil, 1, "x", []any{1}, map[string]any{"a": 1}, true)
+			e[one("version", "rawPath", "headers", "requestContext", "body", "isBase64Encoded",
+				"cookies").(string)] = one(nil, 1, "x", []any{1}, map[string]any{"a": 1}, true)
 		}
 		payload, err := json.Marshal(e)
 		if err != nil {
@@ -69,7 +79,8 @@ func judge(t *testing.T, payload, out []byte, err error) {
 	if decodeErr := d.Decode(&a); err != nil || decodeErr != nil {
 		t.Fatalf("%.500q: function error %v, %v, %.200s", payload, err, decodeErr, out)
 	}
-	if a.StatusCode < 200 || a.StatusCode > 599 || a.StatusCode == 500 && !strings.Contains(a.Body, "payload format 2.0") || a.StatusCode > 500 {
+	if a.StatusCode < 200 || a.StatusCode > 599 || a.StatusCode == 500 &&
+		!strings.Contains(a.Body, "payload format 2.0") || a.StatusCode > 500 {
 		t.Errorf("%.500q is answered with %d %.300s", payload, a.StatusCode, a.Body)
 	}
 	if id, ours := a.Headers["X-Request-Id"]; ours && id == "" {

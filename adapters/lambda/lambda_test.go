@@ -57,7 +57,8 @@ func table(t testing.TB) notes.Store {
 func doorOf(store notes.Store, basePath string) (*door, *bytes.Buffer) {
 	var log bytes.Buffer
 	handler := withIDs{slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})}
-	return newDoor(notes.NewService(store, time.Now, rand.Reader), config{basePath: basePath}, nil, &figures{}, slog.New(handler)), &log
+	return newDoor(notes.NewService(store, time.Now, rand.Reader), config{basePath: basePath}, nil, &figures{},
+		slog.New(handler)), &log
 }
 
 // invoke has a function work on an event as Lambda does.
@@ -65,7 +66,8 @@ func invoke(d *door) func([]byte) ([]byte, error) {
 	return func(payload []byte) ([]byte, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: "8476a536-e9f4-11e8-9739-2dfe598c3fcd"})
+		ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{
+			AwsRequestID: "8476a536-e9f4-11e8-9739-2dfe598c3fcd"})
 		return d.Invoke(ctx, payload)
 	}
 }
@@ -109,29 +111,37 @@ func TestParity(t *testing.T) {
 		l := startBootstrap(t, bootstrap(t), environment(t)...)
 		apptest.Parity(t, g.base(), g.through(l.tenSeconds))
 	})
-	storetest.Proved(t, fmt.Sprintf("%d requests by %d ways and through the real program", sent, len(gateways)), "0 differences", "the library alone: see TestTheLibraryAlone")
+	storetest.Proved(t, fmt.Sprintf("%d requests by %d ways and through the real program", sent, len(gateways)),
+		"0 differences", "the library alone: see TestTheLibraryAlone")
 }
 
 func TestSettings(t *testing.T) {
-	environ := []string{"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=none", "NOTES_LOG_LEVEL=debug", "NOTES_CORS_ORIGINS=*", "NOTES_BASE_PATH=/v1", "NOTES_REQUEST_TIMEOUT=3s"}
+	environ := []string{"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=none", "NOTES_LOG_LEVEL=debug",
+		"NOTES_CORS_ORIGINS=*", "NOTES_BASE_PATH=/v1", "NOTES_REQUEST_TIMEOUT=3s"}
 	c, err := settings.Read(environ, all)
-	if err != nil || c.table != "notes" || c.logLevel != slog.LevelDebug || c.basePath != "/v1" || c.timeout != 3*time.Second || len(c.corsOrigins) != 1 {
+	if err != nil || c.table != "notes" || c.logLevel != slog.LevelDebug || c.basePath != "/v1" ||
+		c.timeout != 3*time.Second || len(c.corsOrigins) != 1 {
 		t.Errorf("%+v, %v", c, err)
 	}
 	// All mistakes at once; a store in a file is one.
-	_, err = run(t.Context(), []string{"NOTES_STORE=bolt:/tmp/notes.db", "NOTES_LOG_LEVEL=x", "NOTES_ADDR=:80"}, func(string) string { return "" })
-	for _, says := range []string{"NOTES_AUTH is not set: set it to token or jwt, or to none", "NOTES_STORE must be dynamodb:TABLE: a Lambda has no file that lasts", "NOTES_LOG_LEVEL must be", "NOTES_ADDR is no setting", "AWS_REGION is not set"} {
+	_, err = run(t.Context(), []string{"NOTES_STORE=bolt:/tmp/notes.db", "NOTES_LOG_LEVEL=x", "NOTES_ADDR=:80"},
+		func(string) string { return "" })
+	for _, says := range []string{"NOTES_AUTH is not set: set it to token or jwt, or to none",
+		"NOTES_STORE must be dynamodb:TABLE: a Lambda has no file that lasts", "NOTES_LOG_LEVEL must be",
+		"NOTES_ADDR is no setting", "AWS_REGION is not set"} {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("does not say %q: %v", says, err)
 		}
 	}
 	region := func(name string) string { return map[string]string{"AWS_REGION": "us-east-1"}[name] }
 	for says, environ := range map[string][]string{
-		"NOTES_AUTH is not set":           {"NOTES_STORE=dynamodb:notes"},
-		"NOTES_TOKENS: token 1: must":     {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token", "NOTES_TOKENS=anna"},
-		"NOTES_AUTH=token needs":          {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token"},
-		"this build knows no JSON Web":    {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=jwt", "NOTES_JWT_ISSUER=https://example.com", "NOTES_JWT_AUDIENCE=notes"},
-		"NOTES_TOKENS_FILE is no setting": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token", "NOTES_TOKENS_FILE=/tmp/x"},
+		"NOTES_AUTH is not set":       {"NOTES_STORE=dynamodb:notes"},
+		"NOTES_TOKENS: token 1: must": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token", "NOTES_TOKENS=anna"},
+		"NOTES_AUTH=token needs":      {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token"},
+		"this build knows no JSON Web": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=jwt",
+			"NOTES_JWT_ISSUER=https://example.com", "NOTES_JWT_AUDIENCE=notes"},
+		"NOTES_TOKENS_FILE is no setting": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token",
+			"NOTES_TOKENS_FILE=/tmp/x"},
 	} {
 		if _, err := run(t.Context(), environ, region); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("does not say %q: %v", says, err)
@@ -140,20 +150,24 @@ func TestSettings(t *testing.T) {
 	fips := func(name string) string {
 		return map[string]string{"AWS_REGION": "us-east-1", "AWS_USE_FIPS_ENDPOINT": "true"}[name]
 	}
-	if _, err := run(t.Context(), []string{"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=none"}, fips); err == nil || !strings.Contains(err.Error(), "AWS_USE_FIPS_ENDPOINT is set, but not heeded here") {
+	if _, err := run(t.Context(), []string{"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=none"}, fips); err == nil ||
+		!strings.Contains(err.Error(), "AWS_USE_FIPS_ENDPOINT is set, but not heeded here") {
 		t.Errorf("with FIPS endpoints: %v", err)
 	}
-	if _, err := run(t.Context(), nil, os.Getenv); err == nil || !strings.Contains(err.Error(), "NOTES_STORE must be dynamodb:TABLE") {
+	if _, err := run(t.Context(), nil, os.Getenv); err == nil ||
+		!strings.Contains(err.Error(), "NOTES_STORE must be dynamodb:TABLE") {
 		t.Errorf("without a store: %v", err)
 	}
 }
 
 func TestAWSConfig(t *testing.T) {
-	env := map[string]string{"AWS_REGION": "eu-west-3", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token"}
+	env := map[string]string{"AWS_REGION": "eu-west-3", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret",
+		"AWS_SESSION_TOKEN": "token"}
 	getenv := func(name string) string { return env[name] }
 	cfg := awsConfig(getenv)
 	c, err := cfg.Credentials.Retrieve(t.Context())
-	if err != nil || c.AccessKeyID != "id" || c.SecretAccessKey != "secret" || c.SessionToken != "token" || cfg.Region != "eu-west-3" || cfg.BaseEndpoint != nil {
+	if err != nil || c.AccessKeyID != "id" || c.SecretAccessKey != "secret" || c.SessionToken != "token" ||
+		cfg.Region != "eu-west-3" || cfg.BaseEndpoint != nil {
 		t.Errorf("%+v, %v", c, err)
 	}
 	env["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1"
@@ -165,7 +179,8 @@ func TestAWSConfig(t *testing.T) {
 		t.Errorf("the endpoint is %s", *cfg.BaseEndpoint)
 	}
 	env["AWS_ACCESS_KEY_ID"] = ""
-	if _, err := awsConfig(getenv).Credentials.Retrieve(t.Context()); err == nil || !strings.Contains(err.Error(), "that has a role") {
+	if _, err := awsConfig(getenv).Credentials.Retrieve(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), "that has a role") {
 		t.Errorf("without credentials: %v", err)
 	}
 }
@@ -177,7 +192,8 @@ func TestTheLogCanBeJoined(t *testing.T) {
 	if _, err := invoke(d)(payload); err != nil {
 		t.Fatal(err)
 	}
-	for _, says := range []string{`"request_id":"the-callers"`, `"gateway_request_id":"JKJaXmPLvHcESHA="`, `"lambda_request_id":"8476a536-e9f4-11e8-9739-2dfe598c3fcd"`, "the table is gone"} {
+	for _, says := range []string{`"request_id":"the-callers"`, `"gateway_request_id":"JKJaXmPLvHcESHA="`,
+		`"lambda_request_id":"8476a536-e9f4-11e8-9739-2dfe598c3fcd"`, "the table is gone"} {
 		if !strings.Contains(log.String(), says) {
 			t.Errorf("the log does not say %s: %s", says, log)
 		}
@@ -220,8 +236,10 @@ func TestIsolation(t *testing.T) {
 				t.Fatal(err)
 			}
 			g := gateways["NamedStage"]
-			d := newDoor(notes.NewService(store, time.Now, rand.Reader), config{}, tokens.Caller, &figures{}, slog.New(slog.DiscardHandler))
-			cases, leaks := apptest.Isolation(t, apptest.Guarded{Base: g.base(), Send: g.through(invoke(d)), Anna: anna, Ben: ben})
+			d := newDoor(notes.NewService(store, time.Now, rand.Reader), config{}, tokens.Caller, &figures{},
+				slog.New(slog.DiscardHandler))
+			cases, leaks := apptest.Isolation(t, apptest.Guarded{
+				Base: g.base(), Send: g.through(invoke(d)), Anna: anna, Ben: ben})
 			if len(leaks) > 0 || cases < 200 {
 				t.Errorf("of %d cases %d leak: %s", cases, len(leaks), strings.Join(leaks, "\n"))
 			}

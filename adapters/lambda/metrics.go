@@ -29,11 +29,14 @@ type used struct {
 }
 
 // metrics are what CloudWatch is told to make of a request's line in the log: its embedded metric format
-// (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html). Each
-// is paid for by name and dimension, so there is one dimension.
-const metrics = `{"Timestamp":%d,"CloudWatchMetrics":[{"Namespace":"portable-notes","Dimensions":[["function"]],"Metrics":[` +
-	`{"Name":"requests","Unit":"Count"},{"Name":"failures","Unit":"Count"},{"Name":"refusals","Unit":"Count"},{"Name":"duration","Unit":"Milliseconds"},` +
-	`{"Name":"store_calls","Unit":"Count"},{"Name":"store_duration","Unit":"Milliseconds"},{"Name":"read_units","Unit":"Count"},{"Name":"write_units","Unit":"Count"}]}]}`
+// (CloudWatch user guide, "Specification: Embedded metric format").
+// Each is paid for by name and dimension, so there is one dimension.
+const metrics = `{"Timestamp":%d,"CloudWatchMetrics":[{"Namespace":"portable-notes","Dimensions":[["function"]],` +
+	`"Metrics":[` +
+	`{"Name":"requests","Unit":"Count"},{"Name":"failures","Unit":"Count"},{"Name":"refusals","Unit":"Count"},` +
+	`{"Name":"duration","Unit":"Milliseconds"},` +
+	`{"Name":"store_calls","Unit":"Count"},{"Name":"store_duration","Unit":"Milliseconds"},` +
+	`{"Name":"read_units","Unit":"Count"},{"Name":"write_units","Unit":"Count"}]}]}`
 
 // begin counts a call of the store.
 func (f *figures) begin(ctx context.Context, _ string) (context.Context, func(meter.Outcome)) {
@@ -70,8 +73,10 @@ func (f *figures) seen(_ context.Context, s app.Seen) []slog.Attr {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	return []slog.Attr{
 		slog.Any("_aws", json.RawMessage(fmt.Sprintf(metrics, time.Now().UnixMilli()))),
-		slog.String("function", f.function), slog.Int("requests", 1), slog.Int("failures", one(s.Status >= http.StatusInternalServerError)),
-		slog.Int("refusals", one(s.Refused != "")), slog.Float64("duration", ms(s.Took)), slog.Int("store_calls", u.calls), slog.Float64("store_duration", ms(u.took)),
+		slog.String("function", f.function), slog.Int("requests", 1),
+		slog.Int("failures", one(s.Status >= http.StatusInternalServerError)),
+		slog.Int("refusals", one(s.Refused != "")), slog.Float64("duration", ms(s.Took)),
+		slog.Int("store_calls", u.calls), slog.Float64("store_duration", ms(u.took)),
 		slog.Float64("read_units", u.read), slog.Float64("write_units", u.write),
 	}
 }

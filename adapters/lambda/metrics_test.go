@@ -42,11 +42,14 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	service := notes.NewService(meter.New(file(t), f.begin), time.Now, rand.Reader)
-	d := newDoor(service, config{logKey: []byte("key")}, tokens.Caller, f, slog.New(withIDs{slog.NewJSONHandler(&log, nil)}))
+	d := newDoor(service, config{logKey: []byte("key")}, tokens.Caller, f,
+		slog.New(withIDs{slog.NewJSONHandler(&log, nil)}))
 	send := func(method, authorization, trace string) (l line) {
 		t.Helper()
 		log.Reset()
-		event := `{"version":"2.0","rawPath":"/notes","headers":{"host":"x","content-type":"application/json","authorization":"` + authorization + `"},"body":"{\"title\":\"k4n4ry\"}","requestContext":{"http":{"method":"` + method + `","sourceIp":"127.0.0.1"},"stage":"$default"}}`
+		event := `{"version":"2.0","rawPath":"/notes","headers":{"host":"x","content-type":"application/json",` +
+			`"authorization":"` + authorization + `"},"body":"{\"title\":\"k4n4ry\"}",` +
+			`"requestContext":{"http":{"method":"` + method + `","sourceIp":"127.0.0.1"},"stage":"$default"}}`
 		//lint:ignore SA1029 aws-lambda-go hands it on under this text
 		ctx := context.WithValue(t.Context(), "x-amzn-trace-id", trace)
 		if _, err := d.Invoke(ctx, []byte(event)); err != nil {
@@ -55,11 +58,13 @@ func TestMetrics(t *testing.T) {
 		if err := json.Unmarshal(log.Bytes(), &l); err != nil || json.Unmarshal(log.Bytes(), &l.all) != nil {
 			t.Fatalf("the line is %s: %v", &log, err)
 		}
-		if strings.Contains(log.String(), "k4n4ry") || strings.Contains(log.String(), "anna") || strings.Contains(log.String(), "notes_") {
+		if strings.Contains(log.String(), "k4n4ry") || strings.Contains(log.String(), "anna") ||
+			strings.Contains(log.String(), "notes_") {
 			t.Errorf("the line is %s", &log)
 		}
 		age := time.Since(time.UnixMilli(l.AWS.Timestamp))
-		if len(l.AWS.CloudWatchMetrics) != 1 || l.AWS.CloudWatchMetrics[0].Namespace == "" || age < -time.Second || age > time.Minute {
+		if len(l.AWS.CloudWatchMetrics) != 1 || l.AWS.CloudWatchMetrics[0].Namespace == "" || age < -time.Second ||
+			age > time.Minute {
 			t.Fatalf("the line is %s", &log)
 		}
 		m := l.AWS.CloudWatchMetrics[0]

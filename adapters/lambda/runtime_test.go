@@ -89,7 +89,8 @@ func (l *lambdaRuntime) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			l.mu.Unlock()
 			w.Header().Set("Lambda-Runtime-Aws-Request-Id", i.id)
 			w.Header().Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(i.end.UnixMilli()))
-			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-central-1:123456789012:function:notes")
+			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn",
+				"arn:aws:lambda:eu-central-1:123456789012:function:notes")
 			_, _ = w.Write(i.payload)
 		case <-r.Context().Done():
 		case <-l.ended:
@@ -115,11 +116,14 @@ func (l *lambdaRuntime) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // startBootstrap starts a bootstrap with an environment.
 func startBootstrap(t testing.TB, path string, environ ...string) *lambdaRuntime {
 	t.Helper()
-	l := &lambdaRuntime{ready: make(chan time.Time, 1), events: make(chan *invocation), ended: make(chan struct{}), waiting: map[string]*invocation{}}
+	l := &lambdaRuntime{ready: make(chan time.Time, 1), events: make(chan *invocation), ended: make(chan struct{}),
+		waiting: map[string]*invocation{}}
 	server := httptest.NewServer(l)
 	t.Cleanup(server.Close)
 	l.Cmd = exec.Command(path)
-	l.Env = append([]string{"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(server.URL, "http://"), "PATH=" + os.Getenv("PATH"), "AWS_LAMBDA_FUNCTION_NAME=notes", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128", "SSL_CERT_FILE=" + os.Getenv("SSL_CERT_FILE"), "SSL_CERT_DIR=" + os.Getenv("SSL_CERT_DIR")}, environ...)
+	l.Env = append([]string{"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(server.URL, "http://"), "PATH=" +
+		os.Getenv("PATH"), "AWS_LAMBDA_FUNCTION_NAME=notes", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128", "SSL_CERT_FILE=" +
+		os.Getenv("SSL_CERT_FILE"), "SSL_CERT_DIR=" + os.Getenv("SSL_CERT_DIR")}, environ...)
 	l.Stdout, l.Stderr = l, l
 	l.began = time.Now()
 	if err := l.Start(); err != nil {
@@ -247,7 +251,8 @@ func TestBootstrapDoesNotStart(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatalf("%s: the function does not end", name)
 		}
-		if l.ProcessState.ExitCode() != 1 || strings.Count(l.said(), "\n") != 1 || !strings.Contains(l.said(), `"msg":"the function cannot start"`) {
+		if l.ProcessState.ExitCode() != 1 || strings.Count(l.said(), "\n") != 1 ||
+			!strings.Contains(l.said(), `"msg":"the function cannot start"`) {
 			t.Errorf("%s: exit code %d, log %s", name, l.ProcessState.ExitCode(), l.said())
 		}
 	}
@@ -265,7 +270,8 @@ func TestDeadlines(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(hang) })
-	l := startBootstrap(t, bootstrap(t), append(dynamotest.Environment(dynamotest.ConfigOf(server.URL)), "NOTES_AUTH=none", "NOTES_STORE=dynamodb:notes")...)
+	l := startBootstrap(t, bootstrap(t), append(dynamotest.Environment(dynamotest.ConfigOf(server.URL)),
+		"NOTES_AUTH=none", "NOTES_STORE=dynamodb:notes")...)
 	select {
 	case ready := <-l.ready:
 		if took := ready.Sub(l.began); took > 4*time.Second {
@@ -282,7 +288,8 @@ func TestDeadlines(t *testing.T) {
 				e["headers"].(map[string]any)["content-type"] = "application/json"
 				e["body"] = `{"title":"x"}`
 			}), within)
-			if left := within - time.Since(begin); err != nil || !bytes.Contains(out, []byte(`"statusCode":503`)) || left < 250*time.Millisecond {
+			if left := within - time.Since(begin); err != nil || !bytes.Contains(out, []byte(`"statusCode":503`)) ||
+				left < 250*time.Millisecond {
 				t.Errorf("with %v %s is answered %v before the end: %.200s, %v", within, m, left, out, err)
 			}
 		}

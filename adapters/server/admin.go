@@ -121,7 +121,8 @@ func (o *operator) serve(ctx context.Context, addr string) (url string, stop fun
 		return "", nil, listenError("NOTES_ADMIN_ADDR", addr, err)
 	}
 	o.addr = listener.Addr().String()
-	server := &http.Server{Handler: o.handler(), DisableGeneralOptionsHandler: true, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: backupWithin, IdleTimeout: idleTimeout,
+	server := &http.Server{Handler: o.handler(), DisableGeneralOptionsHandler: true, ReadHeaderTimeout: headerTimeout,
+		ReadTimeout: readTimeout, WriteTimeout: backupWithin, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(o.log.Handler(), slog.LevelDebug)}
 	go func() { _ = server.Serve(listener) }() // which ends with an error always
 	return "http://" + reachable(o.addr), server.Close, nil

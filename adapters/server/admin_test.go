@@ -79,10 +79,14 @@ func TestMetrics(t *testing.T) {
 		family, labels string
 		want           float64
 	}{
-		{"notes_http_requests_total", "POST /notes 201", 1}, {"notes_http_requests_total", "GET /notes/:id 200", 2}, {"notes_http_requests_total", "GET /notes 401", 2},
-		{"notes_http_requests_total", "GET  404", 50}, {"notes_http_request_duration_seconds", "GET /notes/:id", 2}, {"notes_http_request_duration_seconds", "GET ", 50},
-		{"notes_tokens_refused_total", "none", 2}, {"notes_tokens_refused_total", "unknown", 1}, {"notes_store_calls_total", "create ok", 1}, {"notes_store_calls_total", "get ok", 2},
-		{"notes_store_calls_total", "list ok", 1}, {"notes_store_call_duration_seconds", "get", 2}, {"notes_bolt_commit_writers", "", 1},
+		{"notes_http_requests_total", "POST /notes 201", 1}, {"notes_http_requests_total", "GET /notes/:id 200", 2}, {
+			"notes_http_requests_total", "GET /notes 401", 2},
+		{"notes_http_requests_total", "GET  404", 50}, {"notes_http_request_duration_seconds", "GET /notes/:id", 2}, {
+			"notes_http_request_duration_seconds", "GET ", 50},
+		{"notes_tokens_refused_total", "none", 2}, {"notes_tokens_refused_total", "unknown", 1}, {
+			"notes_store_calls_total", "create ok", 1}, {"notes_store_calls_total", "get ok", 2},
+		{"notes_store_calls_total", "list ok", 1}, {"notes_store_call_duration_seconds", "get", 2}, {
+			"notes_bolt_commit_writers", "", 1},
 	} {
 		if is, ok := got[c.family][c.labels]; !ok || is != c.want {
 			t.Errorf("%s{%s} is %v, want %v; all are %v", c.family, c.labels, is, c.want, got[c.family])
@@ -107,7 +111,8 @@ func TestMetricsOnDynamoDB(t *testing.T) {
 	if got["write"] != 1 || got["read"] < 1 {
 		t.Errorf("the units are %v", got)
 	}
-	if answer, text := request(t, "GET", adminOf(t, p)+"/backup", ""); answer.StatusCode != 404 || !strings.Contains(text, "DynamoDB") {
+	if answer, text := request(t, "GET", adminOf(t, p)+"/backup", ""); answer.StatusCode != 404 ||
+		!strings.Contains(text, "DynamoDB") {
 		t.Errorf("/backup: %d %s", answer.StatusCode, text)
 	}
 }
@@ -131,11 +136,13 @@ func TestBackupOfAServer(t *testing.T) {
 		t.Errorf("the copy is %+v, %v", report, err)
 	}
 	for _, host := range []string{"evil.example", "evil.example:9090", "127.0.0.1.evil.example", "192.0.2.1", ""} {
-		if answer, text := request(t, "GET", adminOf(t, p)+"/backup", "", "Host", host); host != "" && (answer.StatusCode != 403 || !isProblem(answer, text, "forbidden")) {
+		if answer, text := request(t, "GET", adminOf(t, p)+"/backup", "", "Host", host); host != "" &&
+			(answer.StatusCode != 403 || !isProblem(answer, text, "forbidden")) {
 			t.Errorf("for %s: %d %.100s", host, answer.StatusCode, text)
 		}
 	}
-	for _, header := range [][]string{{"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}} {
+	for _, header := range [][]string{{"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "cross-site"},
+		{"Sec-Fetch-Site", "same-site"}} {
 		if answer, _ := request(t, "GET", adminOf(t, p)+"/backup", "", header...); answer.StatusCode != 403 {
 			t.Errorf("for a page, %v: %d", header, answer.StatusCode)
 		}
@@ -145,17 +152,21 @@ func TestBackupOfAServer(t *testing.T) {
 	anna, annas := newToken(t, "anna", "write")
 	guarded := []string{"NOTES_ADMIN_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS=" + annas}
 	closed := startServer(t, newFile(t), guarded...)
-	if answer, text := request(t, "GET", adminOf(t, closed)+"/backup", ""); answer.StatusCode != 403 || !strings.Contains(text, "set NOTES_BACKUP_TOKEN") {
+	if answer, text := request(t, "GET", adminOf(t, closed)+"/backup", ""); answer.StatusCode != 403 ||
+		!strings.Contains(text, "set NOTES_BACKUP_TOKEN") {
 		t.Errorf("where notes have owners: %d %.100s", answer.StatusCode, text)
 	}
 	given := startServer(t, newFile(t), append(guarded, "NOTES_BACKUP_TOKEN="+hash)...)
-	for bearer, want := range map[string]int{"Bearer " + secret: 200, "bearer   " + secret: 200, "Bearer " + anna: 401, "Basic " + secret: 401, "Bearer " + secret + "x": 401, "": 401} {
-		if answer, text := request(t, "GET", adminOf(t, given)+"/backup", "", "Authorization", bearer); answer.StatusCode != want || want == 401 && answer.Header.Get("Www-Authenticate") == "" {
+	for bearer, want := range map[string]int{"Bearer " + secret: 200, "bearer   " + secret: 200, "Bearer " +
+		anna: 401, "Basic " + secret: 401, "Bearer " + secret + "x": 401, "": 401} {
+		if answer, text := request(t, "GET", adminOf(t, given)+"/backup", "", "Authorization",
+			bearer); answer.StatusCode != want || want == 401 && answer.Header.Get("Www-Authenticate") == "" {
 			t.Errorf("with %q: %d %.100s", bearer, answer.StatusCode, text)
 		}
 	}
 	open := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=0.0.0.0:0")
-	if answer, text := request(t, "GET", adminOf(t, open)+"/backup", ""); answer.StatusCode != 403 || !strings.Contains(text, "such as NOTES_ADMIN_ADDR=127.0.0.1:9090") {
+	if answer, text := request(t, "GET", adminOf(t, open)+"/backup", ""); answer.StatusCode != 403 ||
+		!strings.Contains(text, "such as NOTES_ADMIN_ADDR=127.0.0.1:9090") {
 		t.Errorf("from an address that others reach: %d %.100s", answer.StatusCode, text)
 	}
 	for _, c := range []struct {
@@ -174,7 +185,9 @@ func TestBackupOfAServer(t *testing.T) {
 	if answer, text := request(t, "HEAD", adminOf(t, p)+"/metrics", ""); answer.StatusCode != 200 || text != "" {
 		t.Errorf("HEAD of metrics: %d %s", answer.StatusCode, text)
 	}
-	if code, _, stderr := runs(t, []string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + newFile(t), "NOTES_ADMIN_ADDR=" + strings.TrimPrefix(adminOf(t, p), "http://")}); code != 1 || !strings.Contains(stderr, "set NOTES_ADMIN_ADDR to another") {
+	if code, _, stderr := runs(t, []string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + newFile(t),
+		"NOTES_ADMIN_ADDR=" + strings.TrimPrefix(adminOf(t, p), "http://")}); code != 1 ||
+		!strings.Contains(stderr, "set NOTES_ADMIN_ADDR to another") {
 		t.Errorf("an address that is in use: %d %s", code, stderr)
 	}
 }
@@ -185,7 +198,8 @@ func TestBackupForAProxy(t *testing.T) {
 	if answer, _ := request(t, "GET", adminOf(t, p)+"/backup", ""); answer.StatusCode != 200 {
 		t.Errorf("this machine gets %d", answer.StatusCode)
 	}
-	for _, name := range []string{"X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip", "X-Forwarded-Proto", "X-Forwarded-Host"} {
+	for _, name := range []string{"X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip", "X-Forwarded-Proto",
+		"X-Forwarded-Host"} {
 		answer, text := request(t, "GET", adminOf(t, p)+"/backup", "", name, "x")
 		if answer.StatusCode != 421 || !isProblem(answer, text, "misdirected_request") {
 			t.Errorf("with %s: %d %.200s", name, answer.StatusCode, text)
@@ -204,7 +218,8 @@ func TestBackupIsNeverAMixture(t *testing.T) {
 	post(t, p.url+"/notes", `{"title":"y"}`)
 	for _, header := range [][]string{
 		{"Range", "bytes=4096-"}, {"Range", "bytes=0-1"}, {"Range", "bytes=-1"}, {"Range", "bytes=99999999-"},
-		{"Range", "bytes=1-", "If-Range", whole.Header.Get("Etag")}, {"Range", "bytes=1-", "If-Range", whole.Header.Get("Last-Modified")},
+		{"Range", "bytes=1-", "If-Range", whole.Header.Get("Etag")}, {
+			"Range", "bytes=1-", "If-Range", whole.Header.Get("Last-Modified")},
 	} {
 		answer, text := request(t, "GET", adminOf(t, p)+"/backup", "", header...)
 		if answer.StatusCode != 200 || len(text) < len(first) || text[:16] != first[:16] {

@@ -65,7 +65,8 @@ func TestJWT(t *testing.T) {
 	await(t, "the server says who may come", 5*time.Second, func() bool {
 		return strings.Contains(p.said(), "callers are known by the tokens of "+issuer.URL+" (NOTES_AUTH=jwt)")
 	})
-	for scope, want := range map[string][2]int{"notes:read": {200, 403}, "notes:write": {200, 201}, "openid": {403, 403}} {
+	for scope, want := range map[string][2]int{"notes:read": {200, 403}, "notes:write": {200, 201},
+		"openid": {403, 403}} {
 		bearer := "Bearer " + issuer.Token(t, "anna", scope)
 		read, _ := request(t, "GET", p.url+"/notes", "", "Authorization", bearer)
 		write, _ := request(t, "POST", p.url+"/notes", `{"title":"x"}`, "Authorization", bearer)
@@ -80,15 +81,19 @@ func TestJWT(t *testing.T) {
 	dead.Close()
 	// An issuer that is out of reach is no reason not to start, one that is none is.
 	away := startServer(t, newFile(t), "NOTES_AUTH=jwt", "NOTES_JWT_ISSUER="+dead.URL, "NOTES_JWT_AUDIENCE=x")
-	if answer, text := request(t, "GET", away.url+"/notes", "", "Authorization", "Bearer "+issuer.Token(t, "anna", "notes:read")); answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" || strings.Contains(text, "127.0.0.1") {
+	if answer, text := request(t, "GET", away.url+"/notes", "", "Authorization", "Bearer "+
+		issuer.Token(t, "anna", "notes:read")); answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" ||
+		strings.Contains(text, "127.0.0.1") {
 		t.Errorf("without the issuer: %d %v %s", answer.StatusCode, answer.Header, text)
 	}
 	for says, env := range map[string][]string{
-		"NOTES_JWT_ISSUER: must be the issuer's https URL": {"NOTES_JWT_ISSUER=http://example.com", "NOTES_JWT_AUDIENCE=x"},
-		"NOTES_JWT_ISSUER: " + away.url:                    {"NOTES_JWT_ISSUER=" + away.url, "NOTES_JWT_AUDIENCE=x"},
-		"NOTES_AUTH=jwt needs NOTES_JWT_AUDIENCE":          {"NOTES_JWT_ISSUER=https://example.com"},
+		"NOTES_JWT_ISSUER: must be the issuer's https URL": {
+			"NOTES_JWT_ISSUER=http://example.com", "NOTES_JWT_AUDIENCE=x"},
+		"NOTES_JWT_ISSUER: " + away.url:           {"NOTES_JWT_ISSUER=" + away.url, "NOTES_JWT_AUDIENCE=x"},
+		"NOTES_AUTH=jwt needs NOTES_JWT_AUDIENCE": {"NOTES_JWT_ISSUER=https://example.com"},
 	} {
-		if code, _, stderr := runs(t, append(env, "NOTES_AUTH=jwt", "NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:"+newFile(t))); code != 2 || !strings.Contains(stderr, says) {
+		if code, _, stderr := runs(t, append(env, "NOTES_AUTH=jwt", "NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:"+
+			newFile(t))); code != 2 || !strings.Contains(stderr, says) {
 			t.Errorf("%v: %d %s, want %s", env, code, stderr, says)
 		}
 	}
@@ -142,8 +147,10 @@ func TestReadmeSecurity(t *testing.T) {
 	if err := os.WriteFile(strings.TrimPrefix(tokens, "NOTES_TOKENS_FILE="), []byte(line+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := startServer(t, newFile(t), append(env, "NOTES_LOG_KEY=0123456789abcdef", "NOTES_BACKUP_TOKEN="+strings.Fields(known)[2])...)
-	if a := ask(client, "POST", p.url+"/notes", `{"title":"x"}`, "Authorization", "Bearer "+secret, "X-Request-Id", "mine"); a.status != 201 {
+	p := startServer(t, newFile(t), append(env, "NOTES_LOG_KEY=0123456789abcdef", "NOTES_BACKUP_TOKEN="+
+		strings.Fields(known)[2])...)
+	if a := ask(client, "POST", p.url+"/notes", `{"title":"x"}`, "Authorization", "Bearer "+secret, "X-Request-Id",
+		"mine"); a.status != 201 {
 		t.Errorf("with the token: %d %s", a.status, a.body)
 	}
 	if a := ask(client, "GET", p.url+"/notes", ""); a.status != 401 {

@@ -36,11 +36,14 @@ func wrk(b *testing.B, url string, connections int, during time.Duration, body s
 	script := filepath.Join(b.TempDir(), "load.lua")
 	lua := `done = function(summary, latency)
   local e = summary.errors
-  io.stderr:write(string.format('{"Rate":%f,"P99":%f,"Errors":%d}', summary.requests / summary.duration * 1e6, latency:percentile(99), e.status + e.connect + e.read + e.write + e.timeout))
+  io.stderr:write(string.format('{"Rate":%f,"P99":%f,"Errors":%d}', 
+    summary.requests / summary.duration * 1e6, latency:percentile(99),
+    e.status + e.connect + e.read + e.write + e.timeout))
 end
 `
 	if body != "" {
-		lua += fmt.Sprintf("wrk.method, wrk.body = 'POST', %q\nwrk.headers['Content-Type'] = 'application/json'\n", body)
+		lua += fmt.Sprintf("wrk.method, wrk.body = 'POST', %q\nwrk.headers['Content-Type'] = 'application/json'\n",
+			body)
 	}
 	for _, t := range token {
 		lua += fmt.Sprintf("wrk.headers['Authorization'] = %q\n", "Bearer "+t)
@@ -48,7 +51,8 @@ end
 	if err := os.WriteFile(script, []byte(lua), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	cmd := exec.Command(path, "-t1", fmt.Sprint("-c", connections), fmt.Sprintf("-d%ds", int(during.Seconds())), "-s", script, url)
+	cmd := exec.Command(path, "-t1", fmt.Sprint("-c", connections), fmt.Sprintf("-d%ds", int(during.Seconds())), "-s",
+		script, url)
 	var figures strings.Builder
 	cmd.Stderr = &figures
 	if err := cmd.Run(); err != nil {
@@ -158,8 +162,8 @@ func BenchmarkGet(b *testing.B) {
 	b.ReportMetric(median(ratios), "whole/bare")
 }
 
-// BenchmarkAuthentication compares GET /notes/{id} of a caller that is known by a token, and by a JSON Web Token, with that of
-// a server that asks nobody and is sent the same.
+// BenchmarkAuthentication compares GET /notes/{id} of a caller that is known by a token, and by a JSON Web Token,
+// with that of a server that asks nobody and is sent the same.
 func BenchmarkAuthentication(b *testing.B) {
 	issuer := jwttest.New(b)
 	secret, line := newToken(b, "anna", "write")
@@ -169,7 +173,9 @@ func BenchmarkAuthentication(b *testing.B) {
 		*process
 	}{
 		{"token", secret, startQuiet(b, built(b), newFile(b), "NOTES_AUTH=token", "NOTES_TOKENS="+line)},
-		{"jwt", issuer.Token(b, "anna", "notes:write"), startQuiet(b, built(b), newFile(b), "NOTES_AUTH=jwt", "NOTES_JWT_ISSUER="+issuer.URL, "NOTES_JWT_AUDIENCE="+jwttest.Audience)},
+		{"jwt", issuer.Token(b, "anna", "notes:write"),
+			startQuiet(b, built(b), newFile(b), "NOTES_AUTH=jwt", "NOTES_JWT_ISSUER="+issuer.URL,
+				"NOTES_JWT_AUDIENCE="+jwttest.Audience)},
 	}
 	made := func(p *process, token string) string {
 		a := ask(client, "POST", p.url+"/notes", body300, "Authorization", "Bearer "+token)

@@ -12,12 +12,14 @@ import (
 	"time"
 )
 
-// TestRateLimit: an address and a caller may send so many and no more, each on its own, and are told when they may again.
+// TestRateLimit: an address and a caller may send so many and no more, each on its own, and are told when they may
+// again.
 func TestRateLimit(t *testing.T) {
 	muchAtOnce(t)
 	anna, annas := newToken(t, "anna", "write")
 	ben, bens := newToken(t, "ben", "write")
-	p := startServer(t, newFile(t), "NOTES_RATE_LIMIT=1:5", "NOTES_AUTH=token", "NOTES_TOKENS="+annas+","+bens, "NOTES_TRUSTED_PROXIES=127.0.0.1")
+	p := startServer(t, newFile(t), "NOTES_RATE_LIMIT=1:5", "NOTES_AUTH=token", "NOTES_TOKENS="+annas+","+bens,
+		"NOTES_TRUSTED_PROXIES=127.0.0.1")
 	send := func(from, bearer string) *http.Response {
 		t.Helper()
 		answer, _ := request(t, "GET", p.url+"/notes", "", "X-Forwarded-For", from, "Authorization", "Bearer "+bearer)
@@ -27,7 +29,8 @@ func TestRateLimit(t *testing.T) {
 	var answer *http.Response
 	var text string
 	for i := range 50 { // a slow machine gets one back each second
-		answer, text = request(t, "GET", p.url+"/notes", "", "X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i), "Authorization", "Bearer "+anna)
+		answer, text = request(t, "GET", p.url+"/notes", "", "X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i),
+			"Authorization", "Bearer "+anna)
 		match := left.FindStringSubmatch(answer.Header.Get("RateLimit"))
 		if match == nil || answer.Header.Get("RateLimit-Policy") != `"caller";q=5` || i == 0 && match[1] != "4" {
 			t.Errorf("request %d: %d %v", i, answer.StatusCode, answer.Header)
@@ -39,7 +42,9 @@ func TestRateLimit(t *testing.T) {
 			t.Errorf("after %d requests none is left", i+1)
 		}
 	}
-	if wait, err := strconv.Atoi(answer.Header.Get("Retry-After")); answer.StatusCode != 429 || err != nil || wait < 1 || wait > 2 || !strings.Contains(text, `"code":"too_many_requests"`) || !strings.HasPrefix(answer.Header.Get("RateLimit"), `"caller";r=0`) {
+	if wait, err := strconv.Atoi(answer.Header.Get("Retry-After")); answer.StatusCode != 429 || err != nil ||
+		wait < 1 || wait > 2 || !strings.Contains(text, `"code":"too_many_requests"`) ||
+		!strings.HasPrefix(answer.Header.Get("RateLimit"), `"caller";r=0`) {
 		t.Errorf("one too many: %d %v %s", answer.StatusCode, answer.Header, text)
 	}
 	if answer := send("192.0.2.99", ben); answer.StatusCode != 200 {
@@ -56,7 +61,8 @@ func TestRateLimit(t *testing.T) {
 	spent := false // at one of few tries
 	for range 20 {
 		answer := send("203.0.113.1", ben)
-		spent = spent || answer.StatusCode == 429 && strings.HasPrefix(answer.Header.Get("RateLimit-Policy"), `"address"`)
+		spent = spent || answer.StatusCode == 429 &&
+			strings.HasPrefix(answer.Header.Get("RateLimit-Policy"), `"address"`)
 	}
 	if !spent {
 		t.Error("the address that guessed is not held to its limit")
@@ -130,8 +136,8 @@ func TestEveryRouteIsLimited(t *testing.T) {
 	}
 }
 
-// TestForgedAddress: no header makes somebody else of a client, unless it comes through a proxy that is trusted; then what the
-// proxy saw counts, not what its client said.
+// TestForgedAddress: no header makes somebody else of a client, unless it comes through a proxy that is trusted; then
+// what the proxy saw counts, not what its client said.
 func TestForgedAddress(t *testing.T) {
 	muchAtOnce(t)
 	forged := []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "X-Client-Ip", "Cf-Connecting-Ip", "True-Client-Ip"}
@@ -179,25 +185,31 @@ func TestForgedAddress(t *testing.T) {
 	}
 	proxied := startServer(t, newFile(t), "NOTES_TRUSTED_PROXIES=127.0.0.0/8")
 	request(t, "GET", proxied.url+"/notes", "", "X-Forwarded-For", "198.51.100.7:5678")
-	await(t, "a line of the address", 10*time.Second, func() bool { return strings.Contains(proxied.said(), "remote=198.51.100.7") })
+	await(t, "a line of the address", 10*time.Second, func() bool {
+		return strings.Contains(proxied.said(), "remote=198.51.100.7")
+	})
 }
 
 // TestByAnotherName: with no setting the server answers this machine by its own names, and nobody by another.
 func TestByAnotherName(t *testing.T) {
 	p := startServer(t, newFile(t), "NOTES_AUTH=")
 	port := p.url[strings.LastIndex(p.url, ":"):]
-	for _, host := range []string{"localhost" + port, "127.0.0.1", "[::1]" + port, "[::1]", "127.1.2.3", "LOCALHOST", "LocalHost" + port} {
+	for _, host := range []string{"localhost" + port, "127.0.0.1", "[::1]" + port, "[::1]", "127.1.2.3", "LOCALHOST",
+		"LocalHost" + port} {
 		if answer, _ := request(t, "POST", p.url+"/notes", `{"title":"x"}`, "Host", host); answer.StatusCode != 201 {
 			t.Errorf("as %s: %d", host, answer.StatusCode)
 		}
 	}
-	for _, header := range [][]string{{"X-Forwarded-For", "203.0.113.9"}, {"Forwarded", "for=203.0.113.9"}, {"Via", "1.1 proxy"}, {"X-Real-Ip", "203.0.113.9"}, {"X-Forwarded-Proto", "https"}} {
+	for _, header := range [][]string{{"X-Forwarded-For", "203.0.113.9"}, {"Forwarded", "for=203.0.113.9"},
+		{"Via", "1.1 proxy"}, {"X-Real-Ip", "203.0.113.9"}, {"X-Forwarded-Proto", "https"}} {
 		if answer, _ := request(t, "GET", p.url+"/notes", "", header...); answer.StatusCode != 421 {
 			t.Errorf("through a proxy, %v: %d", header, answer.StatusCode)
 		}
 	}
-	for _, host := range []string{"evil.example", "evil.example" + port, "localhost.evil.example", "192.0.2.1", "0.0.0.0" + port, "127.0.0.1.evil.example", "[::ffff:192.0.2.1]"} {
-		if answer, text := request(t, "GET", p.url+"/notes", "", "Host", host); answer.StatusCode != 421 || !isProblem(answer, text, "misdirected_request") {
+	for _, host := range []string{"evil.example", "evil.example" + port, "localhost.evil.example", "192.0.2.1",
+		"0.0.0.0" + port, "127.0.0.1.evil.example", "[::ffff:192.0.2.1]"} {
+		if answer, text := request(t, "GET", p.url+"/notes", "", "Host", host); answer.StatusCode != 421 ||
+			!isProblem(answer, text, "misdirected_request") {
 			t.Errorf("as %s: %d %s", host, answer.StatusCode, text)
 		}
 	}
@@ -216,6 +228,7 @@ func isProblem(answer *http.Response, body, code string) bool {
 	}
 	err := json.Unmarshal([]byte(body), &p)
 	id := answer.Header.Get("X-Request-Id")
-	return err == nil && answer.Header.Get("Content-Type") == "application/problem+json" && p.Status == answer.StatusCode &&
+	return err == nil && answer.Header.Get("Content-Type") == "application/problem+json" &&
+		p.Status == answer.StatusCode &&
 		p.Code == code && p.Type == "urn:notes:problem:"+code && p.Detail != "" && id != "" && p.RequestID == id
 }

@@ -63,7 +63,8 @@ var model = porcupine.NondeterministicModel{
 			return []any{before, after} // it happened, or it did not
 		case out.status != status:
 			return nil
-		case status == 200 && (out.note.Version != after.version || out.note.Title != after.title || out.note.Content != after.content):
+		case status == 200 && (out.note.Version != after.version || out.note.Title != after.title ||
+			out.note.Content != after.content):
 			return nil
 		}
 		return []any{after}
@@ -224,7 +225,8 @@ func TestProofLinearizable(t *testing.T) {
 	if caught != porcupine.Illegal {
 		t.Errorf("the control, a store without its conditions, has a history that is %s", caught)
 	}
-	storetest.Proved(t, fmt.Sprintf("%d operations, %d kills", len(history), kills), string(result), "without conditions: "+string(caught))
+	storetest.Proved(t, fmt.Sprintf("%d operations, %d kills", len(history), kills), string(result),
+		"without conditions: "+string(caught))
 }
 
 // TestProofLinearizableOnDynamoDB: the same with the notes in a table.
@@ -278,7 +280,8 @@ func oneWinner(t *testing.T, p *process, rounds int) (wrong int) {
 	return wrong
 }
 
-// patchesStand counts rounds in which patches of the three fields at once, and then eight of one field, did not all stand.
+// patchesStand counts rounds in which patches of the three fields at once, and then eight of one field, did not all
+// stand.
 func patchesStand(t *testing.T, p *process, rounds int) (wrong int) {
 	c := raceClient(t)
 	for range rounds {
@@ -288,7 +291,8 @@ func patchesStand(t *testing.T, p *process, rounds int) (wrong int) {
 		}
 		together([]func() reply{patch(`{"title":"t"}`), patch(`{"content":"c"}`), patch(`{"tags":["g"]}`)})
 		got := ask(c, "GET", p.url+"/notes/"+id, "").body
-		stands := strings.Contains(got, `"title":"t","content":"c","tags":["g"]`) && strings.Contains(got, `"version":4`)
+		stands := strings.Contains(got, `"title":"t","content":"c","tags":["g"]`) &&
+			strings.Contains(got, `"version":4`)
 		var same []func() reply
 		for i := range 8 {
 			same = append(same, patch(fmt.Sprintf(`{"content":"%d"}`, i)))
@@ -308,7 +312,8 @@ func oneNote(t *testing.T, p *process, keys int) (wrong int) {
 		var posts []func() reply
 		for range 20 {
 			posts = append(posts, func() reply {
-				return ask(c, "POST", p.url+"/notes", fmt.Sprintf(`{"title":"raced %d"}`, k), "Idempotency-Key", fmt.Sprint("race-", k))
+				return ask(c, "POST", p.url+"/notes", fmt.Sprintf(`{"title":"raced %d"}`, k), "Idempotency-Key",
+					fmt.Sprint("race-", k))
 			})
 		}
 		bodies, fresh := map[string]bool{}, 0
@@ -356,7 +361,8 @@ func TestProofRaces(t *testing.T) {
 			if caught == 0 {
 				t.Errorf("the control, a store that is %s, did well", race.fault)
 			}
-			storetest.Proved(t, fmt.Sprintf("%d rounds on a file, %d on DynamoDB Local", rounds, onTable), fmt.Sprintf("%d wrong", wrong), fmt.Sprintf("%s: %d of %d wrong", race.fault, caught, controls))
+			storetest.Proved(t, fmt.Sprintf("%d rounds on a file, %d on DynamoDB Local", rounds, onTable),
+				fmt.Sprintf("%d wrong", wrong), fmt.Sprintf("%s: %d of %d wrong", race.fault, caught, controls))
 		})
 	}
 }

@@ -39,12 +39,14 @@ type config struct {
 
 // settings are all that there are, in the order of -h and of the README.
 var all = slices.Concat([]settings.Setting[config]{
-	settings.New("NOTES_ADDR", "127.0.0.1:8080", "address to listen on; :8080 is every address of this machine, port 0 any free one",
+	settings.New("NOTES_ADDR", "127.0.0.1:8080", "address to listen on; :8080 is every address of this machine, "+
+		"port 0 any free one",
 		func(c *config, v string) error {
 			c.addr = v
 			return settings.Expect(address(v), "must be HOST:PORT, such as 127.0.0.1:8080")
 		}),
-	settings.New("NOTES_STORE", "bolt:notes.db", "where the notes are kept: bolt:FILE, a file that is made if it is not there, or dynamodb:TABLE",
+	settings.New("NOTES_STORE", "bolt:notes.db", "where the notes are kept: bolt:FILE, a file that is made if it "+
+		"is not there, or dynamodb:TABLE",
 		func(c *config, v string) error {
 			kind, name, _ := strings.Cut(v, ":")
 			switch kind {
@@ -56,20 +58,24 @@ var all = slices.Concat([]settings.Setting[config]{
 					return err
 				}
 			}
-			return settings.Expect(c.file+c.table != "", "must be bolt:FILE or dynamodb:TABLE, such as bolt:notes.db or dynamodb:notes")
+			return settings.Expect(c.file+c.table != "",
+				"must be bolt:FILE or dynamodb:TABLE, such as bolt:notes.db or dynamodb:notes")
 		}),
 }, settings.AuthSettings(func(c *config) *settings.Auth { return &c.auth }, true), []settings.Setting[config]{
 	settings.New("NOTES_RATE_LIMIT", "", "requests a second that one address, and one caller, may send: "+
 		"RATE, or RATE:BURST, such as 20:40; empty is no limit",
 		func(c *config, v string) (err error) { c.rate, err = parseRate(v); return }),
-	settings.New("NOTES_TRUSTED_PROXIES", "", "addresses or networks of proxies whose X-Forwarded-For is believed, with commas between them, such as 10.0.0.0/8",
+	settings.New("NOTES_TRUSTED_PROXIES", "", "addresses or networks of proxies whose X-Forwarded-For is believed, "+
+		"with commas between them, such as 10.0.0.0/8",
 		func(c *config, v string) (err error) { c.proxies, err = parseProxies(v); return }),
-	settings.New("NOTES_ADMIN_ADDR", "", "address for the operator alone: /metrics for Prometheus and, on a loopback address, /backup, a copy of the notes file; empty is none",
+	settings.New("NOTES_ADMIN_ADDR", "", "address for the operator alone: /metrics for Prometheus and, on a "+
+		"loopback address, /backup, a copy of the notes file; empty is none",
 		func(c *config, v string) error {
 			c.adminAddr = v
 			return settings.Expect(v == "" || address(v), "must be HOST:PORT, such as 127.0.0.1:9090")
 		}),
-	settings.New("NOTES_BACKUP_TOKEN", "", "hash of the bearer token that /backup takes, as -new-token prints it: sha256:HEX; needed for it where NOTES_AUTH is token or jwt",
+	settings.New("NOTES_BACKUP_TOKEN", "", "hash of the bearer token that /backup takes, as -new-token prints it: "+
+		"sha256:HEX; needed for it where NOTES_AUTH is token or jwt",
 		func(c *config, v string) error {
 			if v == "" {
 				return nil
@@ -81,7 +87,8 @@ var all = slices.Concat([]settings.Setting[config]{
 			c.backup = tokens.Caller
 			return nil
 		}),
-	settings.New("NOTES_LOG_KEY", "", "secret that keys the hash by which the log knows callers; empty is another one at each start",
+	settings.New("NOTES_LOG_KEY", "", "secret that keys the hash by which the log knows callers; empty is another "+
+		"one at each start",
 		func(c *config, v string) (err error) { c.logKey, err = settings.LogKey(v); return }),
 	settings.New("NOTES_LOG_LEVEL", "info", "lowest level that is logged: debug, info, warn or error",
 		func(c *config, v string) (err error) { c.logLevel, err = settings.LogLevel(v); return }),
@@ -90,18 +97,21 @@ var all = slices.Concat([]settings.Setting[config]{
 			c.logFormat = v
 			return settings.Expect(slices.Contains([]string{"auto", "text", "json"}, v), "must be auto, text or json")
 		}),
-	settings.New("NOTES_CORS_ORIGINS", "", "origins whose pages may call, with commas between them, or * for all; empty switches CORS off",
+	settings.New("NOTES_CORS_ORIGINS", "", "origins whose pages may call, with commas between them, or * for all; "+
+		"empty switches CORS off",
 		func(c *config, v string) (err error) { c.corsOrigins, err = settings.CORSOrigins(v); return }),
 	settings.New("NOTES_BASE_PATH", "", "path under which clients see the service, such as /api behind a proxy",
 		func(c *config, v string) (err error) { c.basePath, err = settings.BasePath(v); return }),
-	settings.New("NOTES_REQUEST_TIMEOUT", "5s", "how long the store may take for one request before it is answered with 503",
+	settings.New("NOTES_REQUEST_TIMEOUT", "5s", "how long the store may take for one request before it is answered "+
+		"with 503",
 		func(c *config, v string) (err error) { c.timeout, err = settings.RequestTimeout(v); return }),
 	settings.New("NOTES_DRAIN", "2s", "how long requests on open connections are still taken after the signal to stop",
 		func(c *config, v string) (err error) { c.drain, err = settings.Duration(v, 0, time.Minute); return }),
 	settings.New("NOTES_MAX_CONNECTIONS", "4096", "connections that are served at once; further ones wait",
 		func(c *config, v string) (err error) {
 			c.connections, err = strconv.Atoi(v)
-			return settings.Expect(err == nil && c.connections >= 1 && c.connections <= 1_000_000, "must be a whole number from 1 to 1000000")
+			return settings.Expect(err == nil && c.connections >= 1 && c.connections <= 1_000_000,
+				"must be a whole number from 1 to 1000000")
 		}),
 	settings.New("NOTES_MAX_IN_FLIGHT", "48", "MiB of request bodies and answers that are in memory at once, "+
 		"a quarter of it for one caller; further ones wait, and get a 503 when that takes too long",
@@ -142,7 +152,8 @@ func (c config) mistake() error {
 		err = errors.Join(err, fmt.Errorf("NOTES_ADDR=%s can be reached from outside: %s", c.addr, choose))
 	}
 	if slices.Contains(c.corsOrigins, "*") {
-		err = errors.Join(err, errors.New("NOTES_CORS_ORIGINS=* lets the pages of every website use the notes: "+choose))
+		err = errors.Join(err, errors.New("NOTES_CORS_ORIGINS=* lets the pages of every website use the notes: "+
+			choose))
 	}
 	return err
 }

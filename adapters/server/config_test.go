@@ -37,11 +37,15 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestDefaults(t *testing.T) {
-	for _, environ := range [][]string{nil, {"PATH=/bin", "NOTES_ADDR=", "NOTES_STORE=", "NOTES_TEST_REQUIRE=all", "XNOTES_ADDR=x"},
-		{"NOTES_SERVICE_HOST=10.0.0.1", "NOTES_SERVICE_PORT=80", "NOTES_SERVICE_PORT_HTTP=80", "NOTES_PORT=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP_ADDR=10.0.0.1"}, // Kubernetes
+	for _, environ := range [][]string{nil, {"PATH=/bin", "NOTES_ADDR=", "NOTES_STORE=", "NOTES_TEST_REQUIRE=all",
+		"XNOTES_ADDR=x"},
+		// Kubernetes
+		{"NOTES_SERVICE_HOST=10.0.0.1", "NOTES_SERVICE_PORT=80", "NOTES_SERVICE_PORT_HTTP=80",
+			"NOTES_PORT=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP_ADDR=10.0.0.1"},
 	} {
 		got, err := settings.Read(environ, all)
-		want := config{addr: "127.0.0.1:8080", file: "notes.db", logFormat: "auto", timeout: 5 * time.Second, drain: 2 * time.Second, connections: 4096, inFlight: 48 << 20}
+		want := config{addr: "127.0.0.1:8080", file: "notes.db", logFormat: "auto", timeout: 5 * time.Second,
+			drain: 2 * time.Second, connections: 4096, inFlight: 48 << 20}
 		if len(got.logKey) != 32 {
 			t.Errorf("the log's key has %d bytes", len(got.logKey))
 		}
@@ -53,20 +57,30 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestTableSetting(t *testing.T) {
-	if got, err := settings.Read([]string{"NOTES_STORE=dynamodb:my-notes.1"}, all); err != nil || got.table != "my-notes.1" || got.file != "" {
+	if got, err := settings.Read([]string{"NOTES_STORE=dynamodb:my-notes.1"}, all); err != nil ||
+		got.table != "my-notes.1" || got.file != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
 
 func TestEverySetting(t *testing.T) {
 	got, err := settings.Read([]string{
-		"NOTES_ADDR=:0", "NOTES_STORE=bolt:/var/lib/notes: a.db", "NOTES_LOG_LEVEL=error", "NOTES_LOG_FORMAT=text", "NOTES_CORS_ORIGINS=https://a.example, http://b.example:1",
-		"NOTES_BASE_PATH=/a/b", "NOTES_REQUEST_TIMEOUT=25s", "NOTES_DRAIN=0s", "NOTES_MAX_CONNECTIONS=1", "NOTES_MAX_IN_FLIGHT=24",
+		"NOTES_ADDR=:0", "NOTES_STORE=bolt:/var/lib/notes: a.db", "NOTES_LOG_LEVEL=error", "NOTES_LOG_FORMAT=text",
+		"NOTES_CORS_ORIGINS=https://a.example, http://b.example:1",
+		"NOTES_BASE_PATH=/a/b", "NOTES_REQUEST_TIMEOUT=25s", "NOTES_DRAIN=0s", "NOTES_MAX_CONNECTIONS=1",
+		"NOTES_MAX_IN_FLIGHT=24",
 		"NOTES_AUTH=token", "NOTES_TOKENS=a", "NOTES_TOKENS_FILE=b", "NOTES_JWT_ISSUER=c", "NOTES_JWT_AUDIENCE=d",
-		"NOTES_RATE_LIMIT=20:40", "NOTES_TRUSTED_PROXIES=10.0.0.0/8, 192.0.2.1,::1", "NOTES_ADMIN_ADDR=127.0.0.1:9090", "NOTES_LOG_KEY=0123456789abcdef",
+		"NOTES_RATE_LIMIT=20:40", "NOTES_TRUSTED_PROXIES=10.0.0.0/8, 192.0.2.1,::1",
+		"NOTES_ADMIN_ADDR=127.0.0.1:9090", "NOTES_LOG_KEY=0123456789abcdef",
 	}, all)
-	want := config{addr: ":0", file: "/var/lib/notes: a.db", logLevel: 8, logFormat: "text", corsOrigins: []string{"https://a.example", "http://b.example:1"}, basePath: "/a/b", timeout: 25 * time.Second, connections: 1, inFlight: 24 << 20, auth: settings.Auth{Kind: "token", Tokens: "a", TokensFile: "b", Issuer: "c", Audience: "d"},
-		rate: rate{20, 40}, proxies: []*net.IPNet{{IP: net.IP{10, 0, 0, 0}, Mask: net.CIDRMask(8, 32)}, {IP: net.IP{192, 0, 2, 1}, Mask: net.CIDRMask(32, 32)}, {IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)}},
+	want := config{addr: ":0", file: "/var/lib/notes: a.db", logLevel: 8, logFormat: "text", corsOrigins: []string{
+		"https://a.example", "http://b.example:1"}, basePath: "/a/b", timeout: 25 * time.Second, connections: 1,
+		inFlight: 24 << 20, auth: settings.Auth{Kind: "token", Tokens: "a", TokensFile: "b", Issuer: "c",
+			Audience: "d"},
+		rate: rate{20, 40}, proxies: []*net.IPNet{
+			{IP: net.IP{10, 0, 0, 0}, Mask: net.CIDRMask(8, 32)}, {
+				IP: net.IP{192, 0, 2, 1}, Mask: net.CIDRMask(32, 32)}, {
+				IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)}},
 		adminAddr: "127.0.0.1:9090", logKey: []byte("0123456789abcdef")}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
@@ -75,22 +89,31 @@ func TestEverySetting(t *testing.T) {
 
 // wrong are values that a setting refuses, each alone.
 var wrong = []string{
-	"NOTES_ADDR=8080", "NOTES_ADDR=localhost", "NOTES_ADDR=127.0.0.1:http", "NOTES_ADDR=127.0.0.1:65536", "NOTES_ADDR=127.0.0.1:-1", "NOTES_ADDR=http://127.0.0.1:80",
-	"NOTES_STORE=notes.db", "NOTES_STORE=bolt:", "NOTES_STORE=sqlite:notes.db", "NOTES_STORE=BOLT:notes.db", "NOTES_STORE=dynamodb:", "NOTES_STORE=dynamodb:a b",
+	"NOTES_ADDR=8080", "NOTES_ADDR=localhost", "NOTES_ADDR=127.0.0.1:http", "NOTES_ADDR=127.0.0.1:65536",
+	"NOTES_ADDR=127.0.0.1:-1", "NOTES_ADDR=http://127.0.0.1:80",
+	"NOTES_STORE=notes.db", "NOTES_STORE=bolt:", "NOTES_STORE=sqlite:notes.db", "NOTES_STORE=BOLT:notes.db",
+	"NOTES_STORE=dynamodb:", "NOTES_STORE=dynamodb:a b",
 	"NOTES_LOG_LEVEL=verbose", "NOTES_LOG_LEVEL=INFO",
 	"NOTES_LOG_FORMAT=xml",
 	"NOTES_AUTH=oidc", "NOTES_AUTH=NONE",
-	"NOTES_RATE_LIMIT=fast", "NOTES_RATE_LIMIT=0", "NOTES_RATE_LIMIT=10:", "NOTES_RATE_LIMIT=10:0", "NOTES_RATE_LIMIT=1.5", "NOTES_RATE_LIMIT=1:2:3", "NOTES_RATE_LIMIT=10000000",
-	"NOTES_TRUSTED_PROXIES=proxy", "NOTES_TRUSTED_PROXIES=10.0.0.0/33", "NOTES_TRUSTED_PROXIES=10.0.0.1,", "NOTES_TRUSTED_PROXIES=*",
+	"NOTES_RATE_LIMIT=fast", "NOTES_RATE_LIMIT=0", "NOTES_RATE_LIMIT=10:", "NOTES_RATE_LIMIT=10:0",
+	"NOTES_RATE_LIMIT=1.5", "NOTES_RATE_LIMIT=1:2:3", "NOTES_RATE_LIMIT=10000000",
+	"NOTES_TRUSTED_PROXIES=proxy", "NOTES_TRUSTED_PROXIES=10.0.0.0/33", "NOTES_TRUSTED_PROXIES=10.0.0.1,",
+	"NOTES_TRUSTED_PROXIES=*",
 	"NOTES_ADMIN_ADDR=9090", "NOTES_ADMIN_ADDR=http://127.0.0.1:9090",
 	"NOTES_BACKUP_TOKEN=notes_x", "NOTES_BACKUP_TOKEN=sha256:12",
 	"NOTES_LOG_KEY=secret",
-	"NOTES_CORS_ORIGINS=example.com", "NOTES_CORS_ORIGINS=https://a.example/", "NOTES_CORS_ORIGINS=https://*.example", "NOTES_CORS_ORIGINS=https://a.example,,", "NOTES_CORS_ORIGINS=null",
-	"NOTES_BASE_PATH=api", "NOTES_BASE_PATH=/", "NOTES_BASE_PATH=/api/", "NOTES_BASE_PATH=/a//b", "NOTES_BASE_PATH=/a?b", "NOTES_BASE_PATH=/%61", "NOTES_BASE_PATH=/a b", "NOTES_BASE_PATH=/a/../b", "NOTES_BASE_PATH=/notes", "NOTES_CORS_ORIGINS=https://a.example,*",
+	"NOTES_CORS_ORIGINS=example.com", "NOTES_CORS_ORIGINS=https://a.example/", "NOTES_CORS_ORIGINS=https://*.example",
+	"NOTES_CORS_ORIGINS=https://a.example,,", "NOTES_CORS_ORIGINS=null",
+	"NOTES_BASE_PATH=api", "NOTES_BASE_PATH=/", "NOTES_BASE_PATH=/api/", "NOTES_BASE_PATH=/a//b",
+	"NOTES_BASE_PATH=/a?b", "NOTES_BASE_PATH=/%61", "NOTES_BASE_PATH=/a b", "NOTES_BASE_PATH=/a/../b",
+	"NOTES_BASE_PATH=/notes", "NOTES_CORS_ORIGINS=https://a.example,*",
 	"NOTES_REQUEST_TIMEOUT=5", "NOTES_REQUEST_TIMEOUT=0s", "NOTES_REQUEST_TIMEOUT=1h", "NOTES_REQUEST_TIMEOUT=-5s",
 	"NOTES_DRAIN=soon", "NOTES_DRAIN=2m",
-	"NOTES_MAX_CONNECTIONS=0", "NOTES_MAX_CONNECTIONS=many", "NOTES_MAX_CONNECTIONS=1e3", "NOTES_MAX_CONNECTIONS=10000000",
-	"NOTES_MAX_IN_FLIGHT=23", "NOTES_MAX_IN_FLIGHT=-1", "NOTES_MAX_IN_FLIGHT=48MiB", "NOTES_MAX_IN_FLIGHT=9000000000000",
+	"NOTES_MAX_CONNECTIONS=0", "NOTES_MAX_CONNECTIONS=many", "NOTES_MAX_CONNECTIONS=1e3",
+	"NOTES_MAX_CONNECTIONS=10000000",
+	"NOTES_MAX_IN_FLIGHT=23", "NOTES_MAX_IN_FLIGHT=-1", "NOTES_MAX_IN_FLIGHT=48MiB",
+	"NOTES_MAX_IN_FLIGHT=9000000000000",
 	"NOTES_ADDRESS=x", "NOTES_PORT=8080", "NOTES_DATABASE=x", "NOTES_=x", "NOTES_stores=x", "NOTES_COLOUR=x",
 }
 

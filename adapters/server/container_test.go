@@ -46,7 +46,8 @@ func newStack(t *testing.T) *stack {
 	}
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	listener.Close()
-	s := &stack{t: t, compose: compose, name: "notes-test-" + uuid.NewString()[:8], url: "http://127.0.0.1:" + port, env: append(os.Environ(), "PORT="+port)}
+	s := &stack{t: t, compose: compose, name: "notes-test-" + uuid.NewString()[:8], url: "http://127.0.0.1:" + port,
+		env: append(os.Environ(), "PORT="+port)}
 	t.Cleanup(func() { s.run("down", "--volumes", "--rmi", "local") })
 	return s
 }
@@ -54,7 +55,8 @@ func newStack(t *testing.T) *stack {
 // run runs a compose command.
 func (s *stack) run(args ...string) string {
 	s.t.Helper()
-	args = append(append(s.compose[1:len(s.compose):len(s.compose)], "-f", "../../docker-compose.yml", "-p", s.name), args...)
+	args = append(append(s.compose[1:len(s.compose):len(s.compose)], "-f", "../../docker-compose.yml", "-p", s.name),
+		args...)
 	cmd := exec.Command(s.compose[0], args...)
 	cmd.Env = s.env
 	out, err := cmd.CombinedOutput()
@@ -94,12 +96,13 @@ func (s *stack) ready() {
 	})
 }
 
-// TestContainer builds the images and runs the compose stack: the whole contract, what the image holds, and how it stops
-// and comes back.
+// TestContainer builds the images and runs the compose stack: the whole contract, what the image holds, and how it
+// stops and comes back.
 func TestContainer(t *testing.T) {
 	storetest.NotWithRace(t)
 	s := newStack(t)
-	if file, err := os.ReadFile("../../docker-compose.yml"); err != nil || !strings.Contains(string(file), "image: "+dynamotest.Image+"\n") {
+	if file, err := os.ReadFile("../../docker-compose.yml"); err != nil ||
+		!strings.Contains(string(file), "image: "+dynamotest.Image+"\n") {
 		t.Errorf("docker-compose.yml has another DynamoDB Local than the tests: %v", err)
 	}
 	s.run("up", "-d", "--build")
@@ -123,17 +126,20 @@ func TestContainer(t *testing.T) {
 			t.Fatal(err)
 		}
 		if size := config[0].Size; size > 14e6 {
-			t.Errorf("the image has %d bytes, more than 14 MB: what was linked that makes text/template reachable?", size)
+			t.Errorf("the image has %d bytes, more than 14 MB: what was linked that makes text/template reachable?",
+				size)
 		}
 		if user := config[0].Config.User; user != "65532:65532" {
 			t.Errorf("the user is %q", user)
 		}
 		for _, shell := range []string{"sh", "/bin/sh", "/bin/bash", "/busybox/sh"} {
-			if out, err := exec.Command("docker", "run", "--rm", "--entrypoint", shell, image, "-c", "true").CombinedOutput(); err == nil {
+			if out, err := exec.Command("docker", "run", "--rm", "--entrypoint", shell, image, "-c",
+				"true").CombinedOutput(); err == nil {
 				t.Errorf("there is a shell %s: %s", shell, out)
 			}
 		}
-		host := s.docker("inspect", "--format", "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}}", s.container("server"))
+		host := s.docker("inspect", "--format", "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} "+
+			"{{.HostConfig.SecurityOpt}}", s.container("server"))
 		if host != "true [ALL] [no-new-privileges:true]" {
 			t.Errorf("the container runs with %s", host)
 		}
@@ -181,12 +187,15 @@ func TestContainer(t *testing.T) {
 		}
 	})
 
-	t.Run("File", func(t *testing.T) { // the same image keeps its notes in a volume, and starts only once somebody says who may read them
+	// the same image keeps its notes in a volume, and starts only once somebody says who may read them
+	t.Run("File", func(t *testing.T) {
 		image := s.docker("inspect", "--format", "{{.Image}}", s.container("server"))
-		if out, err := exec.Command("docker", "run", "--rm", image).CombinedOutput(); err == nil || !strings.Contains(string(out), "set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none") {
+		if out, err := exec.Command("docker", "run", "--rm", image).CombinedOutput(); err == nil ||
+			!strings.Contains(string(out), "set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none") {
 			t.Errorf("without NOTES_AUTH: %v, %s", err, out)
 		}
-		id := s.docker("run", "-d", "--read-only", "--cap-drop", "ALL", "-e", "NOTES_AUTH=none", "-p", "127.0.0.1:0:8080", image)
+		id := s.docker("run", "-d", "--read-only", "--cap-drop", "ALL", "-e", "NOTES_AUTH=none", "-p",
+			"127.0.0.1:0:8080", image)
 		t.Cleanup(func() { s.docker("rm", "-f", "-v", id) })
 		file := &stack{t: t, url: "http://" + s.docker("port", id, "8080/tcp")}
 		file.ready()

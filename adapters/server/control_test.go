@@ -19,8 +19,8 @@ import (
 	"example.com/portable-notes/notes/bolt"
 )
 
-// A proof that no fault can trip proves nothing. So each has a control: this test binary, run as a server with one fault,
-// which the proof must catch.
+// A proof that no fault can trip proves nothing. So each has a control: this test binary, run as a server with one
+// fault, which the proof must catch.
 
 // controlFault is the variable that makes this binary such a server; its value is the fault.
 const controlFault = "NOTES_TEST_FAULT"
@@ -71,7 +71,8 @@ type faulty struct {
 	fault string
 }
 
-func (f faulty) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (notes.Note, error) {
+func (f faulty) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (notes.Note,
+	error) {
 	switch f.fault {
 	case faultForgetful:
 		time.AfterFunc(20*time.Millisecond, func() { _, _ = f.Store.Create(context.Background(), owner, note, key) })
@@ -86,7 +87,8 @@ func (f faulty) Create(ctx context.Context, owner string, note notes.Note, key *
 	return f.Store.Create(ctx, owner, note, key)
 }
 
-func (f faulty) Update(ctx context.Context, owner string, id notes.ID, patch notes.Patch, at time.Time, cond notes.Condition) (notes.Note, error) {
+func (f faulty) Update(ctx context.Context, owner string, id notes.ID, patch notes.Patch, at time.Time,
+	cond notes.Condition) (notes.Note, error) {
 	switch f.fault {
 	case faultUnconditional:
 		cond = notes.Condition{}

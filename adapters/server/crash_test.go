@@ -157,7 +157,8 @@ func (d *diary) lost() (lies []string) {
 			switch {
 			case e.first.status == 0 && again.status == 201: // whether it happened before or now, it happened once
 				e.first, e.now = again, again.body
-			case again.status != 201 || again.body != e.first.body || again.header.Get("Idempotency-Replayed") != "true":
+			case again.status != 201 || again.body != e.first.body ||
+				again.header.Get("Idempotency-Replayed") != "true":
 				lie("the key of %s gives %d %.100s", e.title, again.status, again.body)
 			}
 		}
@@ -174,7 +175,8 @@ func (d *diary) lost() (lies []string) {
 		case e.now == "" && got.status == 404, e.now != "" && got.status == 200 && got.body == e.now:
 		case e.open == "DELETE" && got.status == 404:
 			e.now = ""
-		case e.open == "PATCH" && got.status == 200 && now.Title == e.openTo && now.Version == before.Version+1 && now.Content == before.Content:
+		case e.open == "PATCH" && got.status == 200 && now.Title == e.openTo && now.Version == before.Version+1 &&
+			now.Content == before.Content:
 			e.now = got.body
 		default:
 			lie("%s was answered as %.100q, is %d %.100s", e.title, e.now, got.status, got.body)
@@ -268,7 +270,8 @@ func crash(t *testing.T, kills int, start func(file string) *process) (answered 
 				lies = append(lies, fmt.Sprintf("%s: listed %v, was answered as %.100q", e.title, there, e.now))
 			}
 			if there && e.first.status != 0 && n.Version != parse(t, e.now).Version {
-				lies = append(lies, fmt.Sprintf("%s is listed at version %d, was answered as %.100q", e.title, n.Version, e.now))
+				lies = append(lies, fmt.Sprintf("%s is listed at version %d, was answered as %.100q", e.title,
+					n.Version, e.now))
 			}
 			delete(notes, e.title)
 		}
@@ -302,7 +305,8 @@ func TestProofCrash(t *testing.T) {
 	if len(caught) == 0 {
 		t.Error("the control, a server that answers before it writes, lost nothing")
 	}
-	storetest.Proved(t, fmt.Sprintf("%d kills, %d answered writes; on DynamoDB Local %d and %d", kills, answered, onTable, more), fmt.Sprintf("%d lost", len(lies)), fmt.Sprintf("answering early: %d lost", len(caught)))
+	storetest.Proved(t, fmt.Sprintf("%d kills, %d answered writes; on DynamoDB Local %d and %d", kills, answered,
+		onTable, more), fmt.Sprintf("%d lost", len(lies)), fmt.Sprintf("answering early: %d lost", len(caught)))
 }
 
 // fullDisk fills a server's small disk, makes room again, and returns what was wrong.
@@ -335,7 +339,8 @@ func fullDisk(t *testing.T, start func(file string) *process) (refusals int, lie
 		if a := write(); a.status == 503 && a.header.Get("Retry-After") != "" {
 			refusals++
 		} else if a.status != 201 {
-			return refusals, append(lies, fmt.Sprintf("on a full disk a write is answered with %d %.200s", a.status, a.body))
+			return refusals, append(lies, fmt.Sprintf("on a full disk a write is answered with %d %.200s", a.status,
+				a.body))
 		}
 	}
 	read := func() {
@@ -369,5 +374,6 @@ func TestProofFullDisk(t *testing.T) {
 	if len(caught) == 0 {
 		t.Error("the control, a server that answers before it writes, lost nothing")
 	}
-	storetest.Proved(t, fmt.Sprintf("%d writes refused with 503", refusals), fmt.Sprintf("%d answered writes lost", len(lies)), fmt.Sprintf("answering early: %d lost", len(caught)))
+	storetest.Proved(t, fmt.Sprintf("%d writes refused with 503", refusals),
+		fmt.Sprintf("%d answered writes lost", len(lies)), fmt.Sprintf("answering early: %d lost", len(caught)))
 }

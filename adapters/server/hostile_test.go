@@ -69,9 +69,12 @@ func (h *hostile) path() string {
 	if h.random.IntN(2) == 0 {
 		return h.one("/notes", "/notes/"+id)
 	}
-	path := h.one("/notes/"+id+"%00", "/notes/%2e%2e/notes", "/notes/"+id+"/", "//", "/%", "/notes/%C0%80", "/docs/../notes",
-		"/"+strings.Repeat("a/", 2000), "/notes/"+strings.Repeat("%25", 1000), "/notes?limit=5", "/notes?limit=-1&limit=2", "/notes?q=%F0%28%8C%28", "/notes?cursor="+strings.Repeat("A", 36),
-		"/notes?tag="+strings.Repeat("a&tag=", 50), "/notes?q=%00&tag=%0d%0a", "/notes?;;&&==", "/healthz", "/readyz", "/openapi.json", "/docs", "http://evil.example/notes", "*")
+	path := h.one("/notes/"+id+"%00", "/notes/%2e%2e/notes", "/notes/"+id+"/", "//", "/%", "/notes/%C0%80",
+		"/docs/../notes",
+		"/"+strings.Repeat("a/", 2000), "/notes/"+strings.Repeat("%25", 1000), "/notes?limit=5",
+		"/notes?limit=-1&limit=2", "/notes?q=%F0%28%8C%28", "/notes?cursor="+strings.Repeat("A", 36),
+		"/notes?tag="+strings.Repeat("a&tag=", 50), "/notes?q=%00&tag=%0d%0a", "/notes?;;&&==", "/healthz", "/readyz",
+		"/openapi.json", "/docs", "http://evil.example/notes", "*")
 	if h.random.IntN(4) == 0 {
 		path = strings.NewReplacer(" ", "%20", "\r", "%0D", "\n", "%0A").Replace(h.mutated(path))
 	}
@@ -79,9 +82,12 @@ func (h *hostile) path() string {
 }
 
 func (h *hostile) body() string {
-	body := h.one(`{"title":"`+canary+`"}`, `{"title":"x","content":"`+canary+`","tags":["a","b"]}`, `{"`+canary+`":1}`, `{"content":null}`, `{}`, `null`, `[]`, `""`, "\x00", "",
-		`{"title":"\u0000"}`, `{"title":"x","content":"\u0000"}`, `{"title":"\ud800"}`, `{"title":"`+"\xc0\xaf"+`"}`, `{"title":"x","title":"y"}`, `{"Title":"x"}`, `{"title":"x","id":"1","version":-1}`,
-		`{"title":1e400}`, `{"title":"x","tags":[[[[]]]]}`, `{"title":"x"}{"title":"x"}`, "\ufeff{}", `{"title":"x","content":"`+strings.Repeat(`\u0001`, 3000)+`"}`)
+	body := h.one(`{"title":"`+canary+`"}`, `{"title":"x","content":"`+canary+`","tags":["a","b"]}`, `{"`+canary+
+		`":1}`, `{"content":null}`, `{}`, `null`, `[]`, `""`, "\x00", "",
+		`{"title":"\u0000"}`, `{"title":"x","content":"\u0000"}`, `{"title":"\ud800"}`, `{"title":"`+"\xc0\xaf"+`"}`,
+		`{"title":"x","title":"y"}`, `{"Title":"x"}`, `{"title":"x","id":"1","version":-1}`,
+		`{"title":1e400}`, `{"title":"x","tags":[[[[]]]]}`, `{"title":"x"}{"title":"x"}`, "\ufeff{}",
+		`{"title":"x","content":"`+strings.Repeat(`\u0001`, 3000)+`"}`)
 	switch h.random.IntN(40) {
 	case 0:
 		return strings.Repeat("[", 1<<20)
@@ -119,9 +125,12 @@ func (h *hostile) request() string {
 	}
 	fmt.Fprintf(&b, "%s %s %s\r\nHost: x\r\n", method, path, version)
 	for range max(0, h.random.IntN(8)-4) {
-		name := h.one("If-Match", "If-None-Match", "Idempotency-Key", "X-Request-Id", "Content-Type", "Accept", "Origin", "Cookie", "Range", "X-HTTP-Method-Override", "X-Forwarded-For", "Content-Encoding", "If-Match")
-		value := h.one(`"1"`, `*`, `W/"1", "2"`, `"`, `"a,b"`, "application/json", "application/merge-patch+json", "text/plain", "application/json; charset=utf-16", "key", strings.Repeat("k", 300),
-			strings.Repeat(`"1",`, 500), "bytes=0-", "a\tb", "\xff\xfe", "é", "127.0.0.1, 10.0.0.1", h.mutated(`"1", W/"2"`))
+		name := h.one("If-Match", "If-None-Match", "Idempotency-Key", "X-Request-Id", "Content-Type", "Accept",
+			"Origin", "Cookie", "Range", "X-HTTP-Method-Override", "X-Forwarded-For", "Content-Encoding", "If-Match")
+		value := h.one(`"1"`, `*`, `W/"1", "2"`, `"`, `"a,b"`, "application/json", "application/merge-patch+json",
+			"text/plain", "application/json; charset=utf-16", "key", strings.Repeat("k", 300),
+			strings.Repeat(`"1",`, 500), "bytes=0-", "a\tb", "\xff\xfe", "é", "127.0.0.1, 10.0.0.1",
+			h.mutated(`"1", W/"2"`))
 		if h.random.IntN(100) == 0 {
 			value = strings.Repeat("x", 20_000)
 		}
@@ -153,14 +162,20 @@ func (h *hostile) request() string {
 
 // secrets are headers that hold what the log must not, and try to forge a line of it.
 func (h *hostile) secrets() string {
-	b := "Authorization: " + h.one("Bearer "+h.bearer, "Bearer "+h.bearer, "Bearer "+h.bearer, "bearer "+h.bearer, "Bearer "+strings.ReplaceAll(h.mutated(h.bearer), "\r", ""), "Basic "+h.bearer, h.bearer,
-		"Bearer "+h.bearer+", Bearer "+h.bearer, "Bearer eyJhbGciOiJub25lIn0."+canary+".", "Bearer "+strings.Repeat(canary, 500))
+	b := "Authorization: " + h.one("Bearer "+h.bearer, "Bearer "+h.bearer, "Bearer "+h.bearer, "bearer "+h.bearer,
+		"Bearer "+strings.ReplaceAll(h.mutated(h.bearer), "\r", ""), "Basic "+h.bearer, h.bearer,
+		"Bearer "+h.bearer+", Bearer "+h.bearer, "Bearer eyJhbGciOiJub25lIn0."+canary+".", "Bearer "+
+			strings.Repeat(canary, 500))
 	if h.random.IntN(2) == 0 {
-		b += "\r\n" + h.one("Traceparent", "X-Forwarded-For", "User-Agent", "Idempotency-Key", "Cookie", "X-Amzn-Trace-Id", "Referer", "Tracestate") + ": " +
-			h.one(canary, canary+"\x1b[31m", canary+`","level":"ERROR","msg":"forged"`, "\u2028"+canary, canary+" level=ERROR msg=forged", "%0a"+canary, canary+"\x7f", "\xff"+canary, "00-"+canary+"-00f067aa0ba902b7-01")
+		b += "\r\n" + h.one("Traceparent", "X-Forwarded-For", "User-Agent", "Idempotency-Key", "Cookie",
+			"X-Amzn-Trace-Id", "Referer", "Tracestate") + ": " +
+			h.one(canary, canary+"\x1b[31m", canary+`","level":"ERROR","msg":"forged"`, "\u2028"+canary, canary+
+				" level=ERROR msg=forged", "%0a"+canary, canary+"\x7f", "\xff"+canary, "00-"+canary+
+				"-00f067aa0ba902b7-01")
 	}
 	if h.random.IntN(3) == 0 { // which stands in the log, if it is visible ASCII
-		b += "\r\nX-Request-Id: " + h.one("chosen", `","level":"ERROR","msg":"forged"`, "a\x1b[31m", "a level=ERROR msg=forged", "\xff", strings.Repeat("i", 200))
+		b += "\r\nX-Request-Id: " + h.one("chosen", `","level":"ERROR","msg":"forged"`, "a\x1b[31m",
+			"a level=ERROR msg=forged", "\xff", strings.Repeat("i", 200))
 	}
 	return strings.NewReplacer("\r\n", "\r\n", "\n", "", "\r", "").Replace(b) + "\r\n"
 }
@@ -173,7 +188,8 @@ func attack(t *testing.T, base, bearer string, requests int) (statuses map[int]i
 	addr := strings.TrimPrefix(base, "http://")
 	var ids []string
 	for range 50 {
-		ids = append(ids, parse(t, ask(client, "POST", base+"/notes", `{"title":"`+canary+`"}`, "Authorization", "Bearer "+bearer).body).ID)
+		ids = append(ids, parse(t, ask(client, "POST", base+"/notes", `{"title":"`+canary+`"}`, "Authorization",
+			"Bearer "+bearer).body).ID)
 	}
 	statuses = map[int]int{}
 	var mu sync.Mutex
@@ -195,7 +211,8 @@ func attack(t *testing.T, base, bearer string, requests int) (statuses map[int]i
 				}
 				request := h.request()
 				sent := make(chan struct{})
-				go func() { defer close(sent); _, _ = io.WriteString(conn, request) }() // who is refused early may be cut off
+				// who is refused early may be cut off
+				go func() { defer close(sent); _, _ = io.WriteString(conn, request) }()
 				answer, err := http.ReadResponse(r, &http.Request{Method: request[:strings.IndexByte(request, ' ')]})
 				if err == nil && !answer.Close { // else its end is that of the connection
 					_, err = io.Copy(io.Discard, answer.Body)
@@ -275,7 +292,10 @@ func TestProofHostileRequests(t *testing.T) {
 	get(t, p.url+"/readyz")
 	client.CloseIdleConnections()
 	var files, memory int
-	await(t, "the first connection to be closed", 5*time.Second, func() bool { files = openFiles(t, p.Process.Pid); return files <= 12 })
+	await(t, "the first connection to be closed", 5*time.Second, func() bool {
+		files = openFiles(t, p.Process.Pid)
+		return files <= 12
+	})
 	memory = procStatus(t, p.Process.Pid, "VmHWM")
 	statuses, faults := attack(t, p.url, "", requests)
 	if len(faults) > 0 {
@@ -284,7 +304,8 @@ func TestProofHostileRequests(t *testing.T) {
 	grown := (procStatus(t, p.Process.Pid, "VmHWM") - memory) >> 10
 	const inFlight, times = 8, 10
 	if grown > inFlight*times {
-		t.Errorf("with %d requests in flight the memory grew by %d MiB, more than %d times the limit of a body each", inFlight, grown, times)
+		t.Errorf("with %d requests in flight the memory grew by %d MiB, more than %d times the limit of a body each",
+			inFlight, grown, times)
 	}
 	client.CloseIdleConnections()
 	await(t, "files to be closed", 10*time.Second, func() bool { return openFiles(t, p.Process.Pid) <= files+2 })
@@ -301,7 +322,9 @@ func TestProofHostileRequests(t *testing.T) {
 	if len(caught) == 0 {
 		t.Error("the control, a store that fails on a NUL, was never hit")
 	}
-	storetest.Proved(t, fmt.Sprintf("%d requests, %v", requests, statuses), fmt.Sprintf("%d faults, %d MiB more memory with %d in flight", len(faults), grown, inFlight), fmt.Sprintf("failing on NUL: %d faults", len(caught)))
+	storetest.Proved(t, fmt.Sprintf("%d requests, %v", requests, statuses),
+		fmt.Sprintf("%d faults, %d MiB more memory with %d in flight", len(faults), grown, inFlight),
+		fmt.Sprintf("failing on NUL: %d faults", len(caught)))
 }
 
 // besiege opens connections of every bad kind and returns those that the server has to close by itself.
@@ -319,17 +342,21 @@ func besiege(t *testing.T, p *process, idle int) (mustClose []net.Conn) {
 		return conn
 	}
 	for i := range idle {
-		mustClose = append(mustClose, open([]string{"", "GET /notes HTTP/1.1\r\nHost: x\r\nX-Slow: ", "GET", "POST /notes HTTP/1.1\r\n"}[i%4]))
+		mustClose = append(mustClose, open([]string{
+			"", "GET /notes HTTP/1.1\r\nHost: x\r\nX-Slow: ", "GET", "POST /notes HTTP/1.1\r\n"}[i%4]))
 	}
 	for range 50 { // a body that does not come
 		open("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
-		open("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{")
+		open("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: " +
+			"chunked\r\n\r\n5\r\n{")
 	}
-	for _, head := range []string{strings.Repeat("X-Many: x\r\n", 10_000), "X-Long: " + strings.Repeat("x", 100_000) + "\r\n"} {
+	for _, head := range []string{strings.Repeat("X-Many: x\r\n", 10_000), "X-Long: " + strings.Repeat("x", 100_000) +
+		"\r\n"} {
 		for range 5 {
 			conn, r := raw(t, p)
 			go func() { _, _ = io.WriteString(conn, "GET /notes HTTP/1.1\r\nHost: x\r\n"+head+"\r\n") }()
-			if answer, err := http.ReadResponse(r, nil); err != nil || answer.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+			if answer, err := http.ReadResponse(r, nil); err != nil ||
+				answer.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 				if head[:6] == "X-Long" || err == nil {
 					t.Errorf("too many headers are answered with %v, %v", answer, err)
 				}
@@ -374,7 +401,9 @@ func TestProofHostileConnections(t *testing.T) {
 	if caught == 20 {
 		t.Error("the control, a server without limits, closed its slow connections too")
 	}
-	storetest.Proved(t, fmt.Sprintf("%d idle and slow connections", idle), fmt.Sprintf("%d closed after %.1f s, 200 of 200 good requests served", closed, took.Seconds()), fmt.Sprintf("without limits %d of 20 closed", caught))
+	storetest.Proved(t, fmt.Sprintf("%d idle and slow connections", idle),
+		fmt.Sprintf("%d closed after %.1f s, 200 of 200 good requests served", closed, took.Seconds()),
+		fmt.Sprintf("without limits %d of 20 closed", caught))
 }
 
 // besiegeSlowly opens 20 connections with unfinished headers.
@@ -446,5 +475,6 @@ func TestProofLeaks(t *testing.T) {
 	for _, n := range statuses {
 		total += n
 	}
-	storetest.Proved(t, fmt.Sprintf("%d requests and a stop", total), fmt.Sprintf("0 goroutines, 0 files, %d MiB of heap", grown), "a goroutine left behind: found")
+	storetest.Proved(t, fmt.Sprintf("%d requests and a stop", total),
+		fmt.Sprintf("0 goroutines, 0 files, %d MiB of heap", grown), "a goroutine left behind: found")
 }

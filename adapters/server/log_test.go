@@ -24,7 +24,8 @@ func TestLogOfARequest(t *testing.T) {
 	env := []string{"NOTES_AUTH=token", "NOTES_TOKENS=" + annas + "," + bens, "NOTES_LOG_KEY=0123456789abcdef"}
 	callerOf := func(p *process, id, bearer string) string {
 		t.Helper()
-		request(t, "GET", p.url+"/notes", "", "Authorization", "Bearer "+bearer, "X-Request-Id", id, "Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+		request(t, "GET", p.url+"/notes", "", "Authorization", "Bearer "+bearer, "X-Request-Id", id, "Traceparent",
+			"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 		line := regexp.MustCompile(`request_id=` + id + ` .*`)
 		await(t, "the line of "+id, 5*time.Second, func() bool { return line.MatchString(p.said()) })
 		said := line.FindString(p.said())
@@ -41,7 +42,8 @@ func TestLogOfARequest(t *testing.T) {
 	if first != second || first == other || len(first) != 16 || len(other) != 16 {
 		t.Errorf("callers are %s, %s and %s", first, second, other)
 	}
-	if said := callerOf(p, "r4", "stranger"); !strings.Contains(said, "refused=unknown") || strings.Contains(said, "caller=") {
+	if said := callerOf(p, "r4", "stranger"); !strings.Contains(said, "refused=unknown") ||
+		strings.Contains(said, "caller=") {
 		t.Errorf("a stranger's line is %s", said)
 	}
 	again := startServer(t, newFile(t), env...)
@@ -54,7 +56,8 @@ func TestLogOfARequest(t *testing.T) {
 			t.Errorf("the log says %s", said)
 		}
 	}
-	for _, bad := range []string{"00-" + strings.Repeat("x", 32) + "-00f067aa0ba902b7-01", "nonsense", "00-4bf92f3577b34da6a3ce929d0e0e4736"} {
+	for _, bad := range []string{"00-" + strings.Repeat("x", 32) + "-00f067aa0ba902b7-01", "nonsense",
+		"00-4bf92f3577b34da6a3ce929d0e0e4736"} {
 		if got := traceID(&http.Request{Header: http.Header{"Traceparent": {bad}}}); got != "" {
 			t.Errorf("%s is of the trace %s", bad, got)
 		}
@@ -135,7 +138,8 @@ func impure(log string, secrets ...string) (faults []string) {
 	at := 0
 	for line := range strings.Lines(log) {
 		var is struct{ Time, Level, Msg string }
-		if err := json.Unmarshal([]byte(line), &is); err != nil || is.Time == "" || !slices.Contains([]string{"INFO", "WARN", "ERROR", "DEBUG"}, is.Level) || is.Msg == "" {
+		if err := json.Unmarshal([]byte(line), &is); err != nil || is.Time == "" ||
+			!slices.Contains([]string{"INFO", "WARN", "ERROR", "DEBUG"}, is.Level) || is.Msg == "" {
 			fault("a line that the server did not write", at)
 		}
 		at += len(line)
@@ -151,18 +155,22 @@ func impure(log string, secrets ...string) (faults []string) {
 	return faults
 }
 
-// TestProofHostileLog: whatever is sent, the log holds no token, no text of a note, no raw control byte and no line that the server
-// did not write; and the metrics have no more labels than before.
+// TestProofHostileLog: whatever is sent, the log holds no token, no text of a note, no raw control byte and no line
+// that the server did not write; and the metrics have no more labels than before.
 func TestProofHostileLog(t *testing.T) {
 	anna, annas := newToken(t, "anna", "write")
-	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS="+annas, "NOTES_LOG_FORMAT=json", "NOTES_LOG_LEVEL=debug", "NOTES_TRUSTED_PROXIES=127.0.0.1")
+	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS="+annas,
+		"NOTES_LOG_FORMAT=json", "NOTES_LOG_LEVEL=debug", "NOTES_TRUSTED_PROXIES=127.0.0.1")
 	requests := storetest.Amount(10_000, 10_000)
 	statuses, faults := attack(t, p.url, anna, requests)
 	if len(faults) > 0 || statuses[401] == 0 || statuses[200] == 0 || statuses[422] == 0 {
 		t.Errorf("%v, faults %v", statuses, faults)
 	}
-	answered := requests - statuses[0] - statuses[400] - statuses[431] - statuses[501] - statuses[505] // the others may be net/http's own
-	await(t, "a line for each request", 10*time.Second, func() bool { return strings.Count(p.said(), "\n") >= answered })
+	// the others may be net/http's own
+	answered := requests - statuses[0] - statuses[400] - statuses[431] - statuses[501] - statuses[505]
+	await(t, "a line for each request", 10*time.Second, func() bool {
+		return strings.Count(p.said(), "\n") >= answered
+	})
 	for _, fault := range impure(p.said(), anna, canary) {
 		t.Error(fault)
 	}
@@ -192,5 +200,6 @@ func TestProofHostileLog(t *testing.T) {
 	if strings.Contains(p.said(), "panic") {
 		t.Error("the server panicked")
 	}
-	storetest.Proved(t, fmt.Sprintf("%d requests, %v", requests, statuses), fmt.Sprintf("0 secrets, control bytes or forged lines, %d figures", total), "of 6 bad logs 6 are found out")
+	storetest.Proved(t, fmt.Sprintf("%d requests, %v", requests, statuses),
+		fmt.Sprintf("0 secrets, control bytes or forged lines, %d figures", total), "of 6 bad logs 6 are found out")
 }

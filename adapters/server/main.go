@@ -58,17 +58,20 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	version := flags.Bool("version", false, "print the version and exit")
-	healthcheck := flags.Bool("healthcheck", false, "ask the server at NOTES_ADDR whether it is ready, and exit with 0 or 1")
+	healthcheck := flags.Bool("healthcheck", false,
+		"ask the server at NOTES_ADDR whether it is ready, and exit with 0 or 1")
 	var check *string // nil without the flag
-	flags.Func("check", "check a notes `FILE` that no server has open, and exit with 0 if it is sound", func(file string) error {
-		check = &file
-		return nil
-	})
+	flags.Func("check", "check a notes `FILE` that no server has open, and exit with 0 if it is sound",
+		func(file string) error {
+			check = &file
+			return nil
+		})
 	var newToken *string
-	flags.Func("new-token", "make a bearer token for an `OWNER`, and print it and the line that configures it", func(owner string) error {
-		newToken = &owner
-		return nil
-	})
+	flags.Func("new-token", "make a bearer token for an `OWNER`, and print it and the line that configures it",
+		func(owner string) error {
+			newToken = &owner
+			return nil
+		})
 	hash := flags.Bool("hash-owner", false, "read owners, one a line, from standard input, and print the hash that "+
 		"stands in the log for each, by NOTES_LOG_KEY; with NOTES_AUTH=jwt an owner is ISSUER SUBJECT")
 	err := flags.Parse(args)
@@ -89,7 +92,10 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		if err != nil {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
-		fmt.Fprintf(stdout, "%s\n\nThat is the token; it is shown only now. It is known to a server that has NOTES_AUTH=token and\nNOTES_TOKENS='%s'\nor that line in NOTES_TOKENS_FILE. \"read\" in place of \"write\" lets it only read; an expiry time such as 2027-01-31T12:00:00Z may follow the hash.\n", made, line)
+		fmt.Fprintf(stdout, "%s\n\nThat is the token; it is shown only now. It is known to a server that has "+
+			"NOTES_AUTH=token and\nNOTES_TOKENS='%s'\nor that line in NOTES_TOKENS_FILE. \"read\" in place of "+
+			"\"write\" lets it only read; an expiry time such as 2027-01-31T12:00:00Z may follow the hash.\n", made,
+			line)
 		return nil
 	case *hash:
 		return hashOwners(environ, stdin, stdout)
@@ -167,7 +173,8 @@ func open(ctx context.Context, c *config, f *figures, log *slog.Logger) (notes.S
 }
 
 // serve serves the notes of a store until ctx ends.
-func serve(ctx context.Context, c config, listener net.Listener, store notes.Store, f *figures, authenticate app.Authenticate, log *slog.Logger, say func(format string, args ...any)) error {
+func serve(ctx context.Context, c config, listener net.Listener, store notes.Store, f *figures,
+	authenticate app.Authenticate, log *slog.Logger, say func(format string, args ...any)) error {
 	limit, err := newLimit(c.rate, steadily(time.Now()))
 	if err != nil {
 		return err
@@ -190,7 +197,8 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 		defer func() { _ = stop() }()
 		say("metrics are at %s/metrics", url)
 		if !loopback(c.adminAddr) {
-			log.Warn("NOTES_ADMIN_ADDR can be reached from outside: whoever does sees the metrics; /backup is not served there")
+			log.Warn("NOTES_ADMIN_ADDR can be reached from outside: whoever does sees the metrics; /backup is not " +
+				"served there")
 		}
 		watch.add(func(_ context.Context, s app.Seen) { f.seen(s) }, f.begin)
 	}
@@ -240,9 +248,11 @@ func greet(c config, addr string, say func(format string, args ...any)) {
 func listenError(setting, addr string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("address %s is in use: stop who has it, or set %s to another, such as 127.0.0.1:8081", addr, setting)
+		return fmt.Errorf("address %s is in use: stop who has it, or set %s to another, such as 127.0.0.1:8081", addr,
+			setting)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("listen on %s: %w: set %s to a port from 1024 on, or give this user the right", addr, err, setting)
+		return fmt.Errorf("listen on %s: %w: set %s to a port from 1024 on, or give this user the right", addr, err,
+			setting)
 	}
 	return fmt.Errorf("listen on %s: %w: set %s to an address of this machine", addr, err, setting)
 }
@@ -253,7 +263,9 @@ func logger(c config, w io.Writer) (log *slog.Logger, say func(format string, ar
 	terminal := isFile && isatty.IsTerminal(file.Fd())
 	options := &slog.HandlerOptions{Level: c.logLevel}
 	if c.logFormat == "text" || c.logFormat == "auto" && terminal {
-		return slog.New(slog.NewTextHandler(w, options)), func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+		return slog.New(slog.NewTextHandler(w, options)), func(format string, args ...any) {
+			fmt.Fprintf(w, format+"\n", args...)
+		}
 	}
 	log = slog.New(slog.NewJSONHandler(w, options))
 	return log, func(format string, args ...any) { log.Info(fmt.Sprintf(format, args...)) }
@@ -269,14 +281,16 @@ func reachable(addr string) string {
 }
 
 func usage(flags *flag.FlagSet, w io.Writer) {
-	fmt.Fprint(w, "server serves the notes API over HTTP and keeps the notes in one local file, or in a DynamoDB table.\n\nSettings, from the environment:\n")
+	fmt.Fprint(w, "server serves the notes API over HTTP and keeps the notes in one local file, or in a DynamoDB "+
+		"table.\n\nSettings, from the environment:\n")
 	for _, s := range all {
 		fmt.Fprintf(w, "  %-22s %s\n", s.Name, s.Meaning)
 		if s.Initial != "" {
 			fmt.Fprintf(w, "  %-22s default %s\n", "", s.Initial)
 		}
 	}
-	fmt.Fprint(w, "\nFor DynamoDB, those of the AWS SDK: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_DYNAMODB, credentials and so on.\n\nFlags:\n")
+	fmt.Fprint(w, "\nFor DynamoDB, those of the AWS SDK: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_DYNAMODB, "+
+		"credentials and so on.\n\nFlags:\n")
 	flags.SetOutput(w)
 	flags.PrintDefaults()
 }

@@ -151,7 +151,8 @@ func TestProofSmallMemory(t *testing.T) {
 			for _, c := range []struct {
 				method, path, body string
 				want               int
-			}{{"POST", "/notes", `{"title":"x","content":"` + strings.Repeat("c", 20_000) + `"}`, 201}, {"GET", "/notes?limit=5", "", 200}} {
+			}{{"POST", "/notes", `{"title":"x","content":"` + strings.Repeat("c", 20_000) + `"}`, 201},
+				{"GET", "/notes?limit=5", "", 200}} {
 				start := time.Now()
 				answer, text := request(t, c.method, base+c.path, c.body, "Authorization", "Bearer "+anna)
 				slowest = max(slowest, time.Since(start))

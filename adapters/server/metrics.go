@@ -15,8 +15,8 @@ import (
 	"example.com/portable-notes/notes/meter"
 )
 
-// figures are what the server counts, in the format of Prometheus. No label is of a client's making: there are as many as
-// there are methods, routes, statuses and so on, however many clients.
+// figures are what the server counts, in the format of Prometheus. No label is of a client's making: there are as
+// many as there are methods, routes, statuses and so on, however many clients.
 type figures struct{ set *metrics.Set }
 
 func init() { metrics.ExposeMetadata(true) }
@@ -30,9 +30,10 @@ func newFigures() *figures {
 // tokensFileRejected counts changes of NOTES_TOKENS_FILE that were rejected.
 const tokensFileRejected = "notes_tokens_file_rejected_total" // #nosec G101 -- the name of a figure
 
-// latencies are the bounds of the buckets of durations, in seconds: from a read of the file to the most that a request may
-// take.
-var latencies = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 25}
+// latencies are the bounds of the buckets of durations, in seconds: from a read of the file to the most that a
+// request may take.
+var latencies = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10,
+	25}
 
 // writers are the bounds of the buckets of how many writers share a commit: at most 256.
 var writers = []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}
@@ -41,7 +42,8 @@ var writers = []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}
 func (f *figures) seen(s app.Seen) {
 	labels := fmt.Sprintf(`{method=%q,route=%q`, s.Method, s.Route)
 	f.set.GetOrCreateCounter(`notes_http_requests_total` + labels + `,status="` + strconv.Itoa(s.Status) + `"}`).Inc()
-	f.set.GetOrCreatePrometheusHistogramExt(`notes_http_request_duration_seconds`+labels+`}`, latencies).Update(s.Took.Seconds())
+	f.set.GetOrCreatePrometheusHistogramExt(`notes_http_request_duration_seconds`+labels+`}`,
+		latencies).Update(s.Took.Seconds())
 	if s.Refused != "" {
 		f.set.GetOrCreateCounter(fmt.Sprintf(`notes_tokens_refused_total{reason=%q}`, string(s.Refused))).Inc()
 	}
@@ -52,7 +54,8 @@ func (f *figures) begin(ctx context.Context, operation string) (context.Context,
 	start := time.Now()
 	return ctx, func(o meter.Outcome) {
 		f.set.GetOrCreateCounter(fmt.Sprintf(`notes_store_calls_total{operation=%q,outcome=%q}`, operation, o)).Inc()
-		f.set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf(`notes_store_call_duration_seconds{operation=%q}`, operation), latencies).UpdateDuration(start)
+		f.set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf(`notes_store_call_duration_seconds{operation=%q}`,
+			operation), latencies).UpdateDuration(start)
 	}
 }
 

@@ -126,7 +126,8 @@ func startControl(t testing.TB, fault, file string) *process {
 func startProgram(t testing.TB, path, file string, env ...string) *process {
 	t.Helper()
 	p := &process{Cmd: exec.Command(path), ended: make(chan struct{})}
-	p.Env = environment(append([]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=none", "NOTES_LOG_FORMAT=text", "NOTES_STORE=bolt:" + file}, env...)...)
+	p.Env = environment(append([]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=none", "NOTES_LOG_FORMAT=text",
+		"NOTES_STORE=bolt:" + file}, env...)...)
 	stderr, err := p.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

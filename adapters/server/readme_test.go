@@ -45,7 +45,8 @@ func steps(t *testing.T, chapter string) []step {
 }
 
 // changing are the parts of an answer that no two runs share: ids, cursors, times and request ids.
-var changing = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\bAQ[A-Za-z0-9_-]{34}\b|\d{4}-\d\d-\d\dT[0-9:.]+Z|[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} [0-9:]+ GMT`)
+var changing = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\bAQ[A-Za-z0-9_-]{34}\b|\d{4}-\d\d-\d\dT[0-9:.]+Z|` +
+	`[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} [0-9:]+ GMT`)
 
 // reading is a run of the README: what stands there for what came.
 type reading map[string]string

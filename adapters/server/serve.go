@@ -21,8 +21,8 @@ const (
 	idleTimeout   = 2 * time.Minute  // between two requests
 	finishTimeout = 5 * time.Second  // for requests that are under way when the listener closes
 
-	// headerLimit is how many bytes a request line and headers may have: API Gateway's quota. net/http adds 4,096 to what
-	// it is given (Server.MaxHeaderBytes).
+	// headerLimit is how many bytes a request line and headers may have: API Gateway's quota. net/http adds 4,096 to
+	// what it is given (Server.MaxHeaderBytes).
 	headerLimit   = 10_240
 	netHTTPMargin = 4096
 )
@@ -76,7 +76,8 @@ func closeChunked(next http.Handler) http.Handler {
 
 // headerSize is how many bytes the request line and headers had, give or take white space.
 func headerSize(r *http.Request) int {
-	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: ") + len(r.Host) + len("\r\n\r\n")
+	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: ") + len(r.Host) +
+		len("\r\n\r\n")
 	for name, values := range r.Header {
 		for _, value := range values {
 			size += len(name) + len(value) + len(": \r\n")
@@ -121,7 +122,8 @@ func (d *drain) serve(ctx context.Context, listener net.Listener, c config, log 
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               headerLimit - netHTTPMargin,
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug), // clients' faults: broken connections
+		// clients' faults: broken connections
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(netutil.LimitListener(listener, c.connections)) }()

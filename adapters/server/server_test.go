@@ -35,7 +35,8 @@ func TestContract(t *testing.T) {
 func TestContractOnDynamoDB(t *testing.T) {
 	p := startServer(t, newFile(t), onDynamoDB(t)...)
 	apptest.Run(t, p.url, client.Do)
-	if code, body := get(t, p.url+"/version"); code != 200 || !strings.Contains(body, `"store":"dynamodb"`) || !strings.Contains(p.said(), "notes are kept in the DynamoDB table notes-") {
+	if code, body := get(t, p.url+"/version"); code != 200 || !strings.Contains(body, `"store":"dynamodb"`) ||
+		!strings.Contains(p.said(), "notes are kept in the DynamoDB table notes-") {
 		t.Errorf("/version: %d %s; the server says %s", code, body, p.said())
 	}
 	p.stop(t, os.Interrupt)
@@ -44,7 +45,8 @@ func TestContractOnDynamoDB(t *testing.T) {
 // TestParity: through the server's door, on either store, the answers are those in process, to the byte.
 func TestParity(t *testing.T) {
 	storetest.NotWithRace(t)
-	for name, env := range map[string][]string{"File": nil, "UnderBasePath": {"NOTES_BASE_PATH=/api/v1"}, "DynamoDB": onDynamoDB(t)} {
+	for name, env := range map[string][]string{"File": nil, "UnderBasePath": {"NOTES_BASE_PATH=/api/v1"},
+		"DynamoDB": onDynamoDB(t)} {
 		t.Run(name, func(t *testing.T) { apptest.Parity(t, startServer(t, newFile(t), env...).url, client.Do) })
 	}
 }
@@ -52,11 +54,14 @@ func TestParity(t *testing.T) {
 // TestNoTable: a table that is not there is found at the start.
 func TestNoTable(t *testing.T) {
 	settings := append(onDynamoDB(t), "NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=dynamodb:nowhere")
-	if code, _, stderr := runs(t, settings); code != 1 || !strings.Contains(stderr, "table nowhere does not exist in region eu-central-1: create it with: deploy table nowhere") {
+	if code, _, stderr := runs(t, settings); code != 1 ||
+		!strings.Contains(stderr, "table nowhere does not exist in region eu-central-1: create it with: deploy "+
+			"table nowhere") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	without := append(settings, "AWS_REGION=", "AWS_CONFIG_FILE=/dev/null")
-	if code, _, stderr := runs(t, without); code != 1 || !strings.Contains(stderr, "no AWS region is set: set AWS_REGION") {
+	if code, _, stderr := runs(t, without); code != 1 ||
+		!strings.Contains(stderr, "no AWS region is set: set AWS_REGION") {
 		t.Errorf("without a region: exit code %d: %s", code, stderr)
 	}
 }
@@ -67,9 +72,12 @@ func TestStartSaysWhereItIs(t *testing.T) {
 	if code, body := get(t, p.url+"/readyz"); code != 200 {
 		t.Errorf("/readyz: %d %s", code, body)
 	}
-	want := fmt.Sprintf("listening on %s (reference: %[1]s/docs)\nnotes are kept in %s\nonly this machine reaches them, and every program on it may read and write them (NOTES_AUTH is not set)\ntry: curl -s %[1]s/notes -H 'Content-Type: application/json' -d '{\"title\":\"Hello\"}'\n", p.url, file)
+	want := fmt.Sprintf("listening on %s (reference: %[1]s/docs)\nnotes are kept in %s\nonly this machine reaches "+
+		"them, and every program on it may read and write them (NOTES_AUTH is not set)\ntry: curl -s %[1]s/notes "+
+		"-H 'Content-Type: application/json' -d '{\"title\":\"Hello\"}'\n", p.url, file)
 	await(t, "the server says\n"+want, 5*time.Second, func() bool { return strings.HasPrefix(p.said(), want) })
-	if code, body := get(t, p.url+"/version"); code != 200 || !strings.Contains(body, `"store":"bolt","door":"server"`) {
+	if code, body := get(t, p.url+"/version"); code != 200 ||
+		!strings.Contains(body, `"store":"bolt","door":"server"`) {
 		t.Errorf("/version: %d %s", code, body)
 	}
 	p.stop(t, syscall.SIGTERM)
@@ -94,20 +102,31 @@ func TestExitCodes(t *testing.T) {
 		{nil, []string{"-nothing"}, 2, "-h lists settings and flags"},
 		{[]string{"NOTES_ADDR=x", "NOTES_DRAIN=x"}, nil, 2, "NOTES_DRAIN must be"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + file}, nil, 1, "another process has the file open"},
-		{[]string{"NOTES_ADDR=" + addr, elsewhere}, nil, 1, "address " + addr + " is in use: stop who has it, or set NOTES_ADDR"},
-		{[]string{"NOTES_ADDR=:0", elsewhere}, nil, 2, "NOTES_ADDR=:0 can be reached from outside: set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none if anyone may read and write the notes"},
-		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", elsewhere}, nil, 2, "NOTES_AUTH=token needs either NOTES_TOKENS or NOTES_TOKENS_FILE"},
-		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_TRUSTED_PROXIES=127.0.0.1", elsewhere}, nil, 2, "NOTES_TRUSTED_PROXIES is set, so there are clients outside: set NOTES_AUTH"},
-		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_CORS_ORIGINS=*", elsewhere}, nil, 2, "NOTES_CORS_ORIGINS=* lets the pages of every website use the notes: set NOTES_AUTH"},
+		{[]string{"NOTES_ADDR=" + addr, elsewhere}, nil, 1, "address " + addr +
+			" is in use: stop who has it, or set NOTES_ADDR"},
+		{[]string{"NOTES_ADDR=:0", elsewhere}, nil, 2,
+			"NOTES_ADDR=:0 can be reached from outside: set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none " +
+				"if anyone may read and write the notes"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", elsewhere}, nil, 2,
+			"NOTES_AUTH=token needs either NOTES_TOKENS or NOTES_TOKENS_FILE"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_TRUSTED_PROXIES=127.0.0.1", elsewhere}, nil, 2,
+			"NOTES_TRUSTED_PROXIES is set, so there are clients outside: set NOTES_AUTH"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_CORS_ORIGINS=*", elsewhere}, nil, 2,
+			"NOTES_CORS_ORIGINS=* lets the pages of every website use the notes: set NOTES_AUTH"},
 		{[]string{"NOTES_ADDR=:0", "NOTES_CORS_ORIGINS=*", elsewhere}, nil, 2, "NOTES_CORS_ORIGINS=* lets"},
-		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_TOKENS=x", elsewhere}, nil, 2, "NOTES_TOKENS is set, but NOTES_AUTH is not token: set NOTES_AUTH=token, or remove it"},
-		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS=x", elsewhere}, nil, 2, "token 1: must be OWNER read|write sha256:HEX [EXPIRES]"},
-		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS_FILE=/nowhere/tokens", elsewhere}, nil, 2, "NOTES_TOKENS_FILE: stat /nowhere/tokens: no such file"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_TOKENS=x", elsewhere}, nil, 2,
+			"NOTES_TOKENS is set, but NOTES_AUTH is not token: set NOTES_AUTH=token, or remove it"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS=x", elsewhere}, nil, 2,
+			"token 1: must be OWNER read|write sha256:HEX [EXPIRES]"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS_FILE=/nowhere/tokens", elsewhere}, nil,
+			2, "NOTES_TOKENS_FILE: stat /nowhere/tokens: no such file"},
 		{nil, []string{"-new-token", "a b"}, 2, "an owner must be 1 to 512 bytes"},
 		{nil, []string{"-new-token", ""}, 2, "an owner must be 1 to 512 bytes"},
 		{nil, []string{"-new-token", "anna"}, 0, "NOTES_TOKENS='anna write sha256:"},
-		{[]string{"NOTES_ADDR=192.0.2.1:80", "NOTES_AUTH=none", elsewhere}, nil, 1, "set NOTES_ADDR to an address of this machine"},
-		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:/nowhere/notes.db"}, nil, 1, "the folder /nowhere does not exist: create it"},
+		{[]string{"NOTES_ADDR=192.0.2.1:80", "NOTES_AUTH=none", elsewhere}, nil, 1,
+			"set NOTES_ADDR to an address of this machine"},
+		{[]string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:/nowhere/notes.db"}, nil, 1,
+			"the folder /nowhere does not exist: create it"},
 		{[]string{"NOTES_ADDR=" + addr}, []string{"-healthcheck"}, 0, ""},
 		{[]string{"NOTES_ADDR=127.0.0.1:1"}, []string{"-healthcheck"}, 1, "the server does not answer"},
 		{nil, []string{"-check", file}, 1, "another process has the file open: stop that one first"},
@@ -128,7 +147,8 @@ func TestExitCodes(t *testing.T) {
 		}
 	}
 	p.stop(t, os.Interrupt)
-	if code, stdout, _ := runs(t, nil, "-check", file); code != 0 || stdout != "readable: notes 0, idempotency keys 0\nno damage was found\n" {
+	if code, stdout, _ := runs(t, nil, "-check", file); code != 0 ||
+		stdout != "readable: notes 0, idempotency keys 0\nno damage was found\n" {
 		t.Errorf("-check of a sound file: exit code %d, %q", code, stdout)
 	}
 }
@@ -181,7 +201,8 @@ func TestCheckOfADamagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := runs(t, nil, "-check", file)
-	if code != 1 || !strings.Contains(stdout, "checksum does not fit") || !strings.Contains(stderr, "is damaged: restore a copy") {
+	if code != 1 || !strings.Contains(stdout, "checksum does not fit") ||
+		!strings.Contains(stderr, "is damaged: restore a copy") {
 		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 	}
 }
@@ -234,18 +255,21 @@ func answerTo(t *testing.T, conn net.Conn, r *bufio.Reader, request string) *htt
 func TestABodyTooLargeIsRefusedUnread(t *testing.T) {
 	p := startServer(t, newFile(t))
 	conn, r := raw(t, p)
-	answer := answerTo(t, conn, r, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2097152\r\n\r\n")
+	answer := answerTo(t, conn, r, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: "+
+		"application/json\r\nContent-Length: 2097152\r\n\r\n")
 	if answer.StatusCode != 413 {
 		t.Errorf("a declared body of 2 MiB is answered with %s", answer.Status)
 	}
 	conn, r = raw(t, p)
-	if answer := answerTo(t, conn, r, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 2097152\r\n\r\n"); answer.StatusCode != 413 {
+	if answer := answerTo(t, conn, r, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: "+
+		"application/json\r\nExpect: 100-continue\r\nContent-Length: 2097152\r\n\r\n"); answer.StatusCode != 413 {
 		t.Errorf("a client that asks first is answered with %s", answer.Status)
 	}
 	// Without a declared length, little more than the limit is read.
 	conn, r = raw(t, p)
 	chunk := "1000\r\n" + strings.Repeat(" ", 4096) + "\r\n"
-	if answer := answerTo(t, conn, r, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"+strings.Repeat(chunk, 257)); answer.StatusCode != 413 {
+	if answer := answerTo(t, conn, r, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: "+
+		"application/json\r\nTransfer-Encoding: chunked\r\n\r\n"+strings.Repeat(chunk, 257)); answer.StatusCode != 413 {
 		t.Errorf("1 MiB and 4 KiB in chunks are answered with %s", answer.Status)
 	}
 }
@@ -271,8 +295,10 @@ func TestHeaderLimitOfALaterRequest(t *testing.T) {
 	for size, want := range map[int]int{10_000: 200, 10_300: 431, 12_000: 431, 20_000: 431} {
 		conn, r := raw(t, p)
 		answerTo(t, conn, r, "GET /notes HTTP/1.1\r\nHost: x\r\n\r\n")
-		if answer := answerTo(t, conn, r, "GET /notes HTTP/1.1\r\nHost: x\r\nX-Filler: "+strings.Repeat("x", size-48)+"\r\n\r\n"); answer.StatusCode != want || size < 12_000 && answer.Header.Get("X-Request-Id") == "" {
-			t.Errorf("%d bytes of headers are answered with %s and %v, want %d", size, answer.Status, answer.Header, want)
+		if answer := answerTo(t, conn, r, "GET /notes HTTP/1.1\r\nHost: x\r\nX-Filler: "+strings.Repeat("x", size-48)+
+			"\r\n\r\n"); answer.StatusCode != want || size < 12_000 && answer.Header.Get("X-Request-Id") == "" {
+			t.Errorf("%d bytes of headers are answered with %s and %v, want %d", size, answer.Status, answer.Header,
+				want)
 		}
 	}
 }
@@ -289,18 +315,28 @@ func TestSmuggling(t *testing.T) {
 		request string
 		stays   bool // the connection
 	}{
-		{"a length", p, fmt.Sprintf("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body), true},
-		{"chunks", p, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked, false},
-		{"a length and chunks", p, fmt.Sprintf("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n%s", len(chunked), chunked), false},
-		{"chunks and a length", p, "GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", false},
-		{"all of the server", p, "OPTIONS * HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
-		{"HTTP/1.0", p, "GET /healthz HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
-		{"a path that nobody serves", p, "POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
-		{"the operator's address", admin, "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
+		{"a length", p, fmt.Sprintf("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: "+
+			"application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body), true},
+		{"chunks", p, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: " +
+			"chunked\r\n\r\n" + chunked, false},
+		{"a length and chunks", p, fmt.Sprintf("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: "+
+			"application/json\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n%s", len(chunked), chunked),
+			false},
+		{"chunks and a length", p, "GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " +
+			"chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", false},
+		{"all of the server", p, "OPTIONS * HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: " +
+			"chunked\r\n\r\n0\r\n\r\n", false},
+		{"HTTP/1.0", p, "GET /healthz HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nContent-Length: " +
+			"3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
+		{"a path that nobody serves", p, "POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+			"3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
+		{"the operator's address", admin, "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: " +
+			"3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			conn, r := raw(t, c.to)
-			answer := answerTo(t, conn, r, c.request+"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: smuggled\r\n\r\n")
+			answer := answerTo(t, conn, r, c.request+
+				"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: smuggled\r\n\r\n")
 			if answer.Close == c.stays {
 				t.Errorf("%s says close: %v", answer.Status, answer.Close)
 			}
@@ -315,7 +351,8 @@ func TestSmuggling(t *testing.T) {
 func TestCutShort(t *testing.T) {
 	p := startServer(t, newFile(t))
 	conn, r := raw(t, p)
-	if _, err := io.WriteString(conn, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"title\":\"x\"}"); err != nil {
+	if _, err := io.WriteString(conn, "POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: "+
+		"application/json\r\nContent-Length: 100\r\n\r\n{\"title\":\"x\"}"); err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {

@@ -32,8 +32,8 @@ func stopUnderLoad(t *testing.T, p *process) (answered, lost int64) {
 	return answered, lost
 }
 
-// loadUntilStopped keeps 64 connections busy until a server that is told to stop has let go of them. Faults are answers of
-// 500 and more, which are answers all the same.
+// loadUntilStopped keeps 64 connections busy until a server that is told to stop has let go of them. Faults are
+// answers of 500 and more, which are answers all the same.
 func loadUntilStopped(t *testing.T, url string, stop func()) (answered, lost, faults int64) {
 	t.Helper()
 	addr := strings.TrimPrefix(url, "http://")
@@ -52,7 +52,8 @@ func loadUntilStopped(t *testing.T, url string, stop func()) (answered, lost, fa
 		request := "GET /notes?limit=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 		if i%2 == 0 {
 			const body = `{"title":"x"}`
-			request = fmt.Sprintf("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+			request = fmt.Sprintf("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: "+
+				"application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 		}
 		clients.Go(func() {
 			defer conn.Close()
@@ -107,5 +108,6 @@ func TestProofStop(t *testing.T) {
 	if caught == 0 {
 		t.Error("the control, a bare Shutdown, lost nothing")
 	}
-	storetest.Proved(t, fmt.Sprintf("%d stops, %d requests", stops, answered), fmt.Sprintf("%d lost", lost), fmt.Sprintf("bare Shutdown: %d lost in %d stops", caught, controls))
+	storetest.Proved(t, fmt.Sprintf("%d stops, %d requests", stops, answered), fmt.Sprintf("%d lost", lost),
+		fmt.Sprintf("bare Shutdown: %d lost in %d stops", caught, controls))
 }

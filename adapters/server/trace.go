@@ -21,12 +21,12 @@ type tracing struct {
 	close   func(context.Context) error // sends what there is
 }
 
-// openTracing reads the standard settings of OpenTelemetry; nil where they ask for nothing. The build tag otel brings it: what it
-// links is a third of the program.
+// openTracing reads the standard settings of OpenTelemetry; nil where they ask for nothing. The build tag otel brings
+// it: what it links is a third of the program.
 var openTracing func(ctx context.Context, version string, log *slog.Logger) (*tracing, error)
 
-// startTracing begins to make spans, if the settings of OpenTelemetry ask for them. Else there is the id alone of the trace that
-// a request's sender names.
+// startTracing begins to make spans, if the settings of OpenTelemetry ask for them. Else there is the id alone of the
+// trace that a request's sender names.
 func startTracing(ctx context.Context, log *slog.Logger) (*tracing, error) {
 	switch {
 	case asksForTraces() && openTracing != nil:
@@ -38,7 +38,8 @@ func startTracing(ctx context.Context, log *slog.Logger) (*tracing, error) {
 	case asksForTraces():
 		log.Warn("the settings OTEL_… ask for traces, but this build makes none: build it with -tags otel")
 	}
-	return &tracing{wrap: func(h http.Handler) http.Handler { return h }, traceID: traceID, close: func(context.Context) error { return nil }}, nil
+	return &tracing{wrap: func(h http.Handler) http.Handler { return h }, traceID: traceID,
+		close: func(context.Context) error { return nil }}, nil
 }
 
 // end sends the last spans.
@@ -54,7 +55,8 @@ func (t *tracing) end(ctx context.Context, log *slog.Logger) {
 func asksForTraces() bool {
 	exporter := os.Getenv("OTEL_TRACES_EXPORTER")
 	return !strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") && exporter != "none" &&
-		(exporter != "" || os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "")
+		(exporter != "" || os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" ||
+			os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "")
 }
 
 var traceparent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}`)

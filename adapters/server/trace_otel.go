@@ -29,8 +29,8 @@ import (
 func init() { openTracing = otlp }
 
 // otlp sends traces by OTLP over HTTP. The SDK and its exporter read their settings themselves:
-// https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. Spans say no more than the log: no path,
-// no query, no text.
+// https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. Spans say no more than the log:
+// no path, no query, no text.
 func otlp(ctx context.Context, version string, log *slog.Logger) (*tracing, error) {
 	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces", "error", err) }))
@@ -43,7 +43,8 @@ func otlp(ctx context.Context, version string, log *slog.Logger) (*tracing, erro
 		}
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
-		if u, err := url.Parse(os.Getenv(name)); os.Getenv(name) != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		if u, err := url.Parse(os.Getenv(name)); os.Getenv(name) != "" &&
+			(err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 			return nil, errors.New(name + " must be a URL, such as http://127.0.0.1:4318")
 		}
 	}
@@ -51,7 +52,9 @@ func otlp(ctx context.Context, version string, log *slog.Logger) (*tracing, erro
 	if err != nil {
 		return nil, err
 	}
-	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(semconv.ServiceName("portable-notes"), semconv.ServiceVersion(version)), resource.WithFromEnv())
+	about, err := resource.New(ctx, resource.WithTelemetrySDK(),
+		resource.WithAttributes(semconv.ServiceName("portable-notes"), semconv.ServiceVersion(version)),
+		resource.WithFromEnv())
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +65,9 @@ func otlp(ctx context.Context, version string, log *slog.Logger) (*tracing, erro
 		wrap: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				ctx := propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-				ctx = trace.ContextWithRemoteSpanContext(ctx, trace.SpanContextFromContext(ctx).WithTraceState(trace.TraceState{})) // which is a text
+				// which is a text
+				ctx = trace.ContextWithRemoteSpanContext(ctx,
+					trace.SpanContextFromContext(ctx).WithTraceState(trace.TraceState{}))
 				ctx, span := tracer.Start(ctx, "request", trace.WithSpanKind(trace.SpanKindServer))
 				defer span.End()
 				next.ServeHTTP(w, r.WithContext(ctx))
@@ -71,7 +76,8 @@ func otlp(ctx context.Context, version string, log *slog.Logger) (*tracing, erro
 		seen: func(ctx context.Context, s app.Seen) {
 			span := trace.SpanFromContext(ctx)
 			span.SetName(strings.TrimSpace(s.Method + " " + s.Route))
-			span.SetAttributes(semconv.HTTPRequestMethodKey.String(s.Method), semconv.HTTPRoute(s.Route), semconv.HTTPResponseStatusCode(s.Status))
+			span.SetAttributes(semconv.HTTPRequestMethodKey.String(s.Method), semconv.HTTPRoute(s.Route),
+				semconv.HTTPResponseStatusCode(s.Status))
 			if s.Status >= 500 {
 				span.SetStatus(codes.Error, "")
 			}

@@ -18,8 +18,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestTraces: with the tag otel, and the standard settings, spans of requests and of the store's calls reach a collector, as
-// parts of their senders' traces; without the tag the server says that it makes none.
+// TestTraces: with the tag otel, and the standard settings, spans of requests and of the store's calls reach a
+// collector, as parts of their senders' traces; without the tag the server says that it makes none.
 func TestTraces(t *testing.T) {
 	traced := filepath.Join(filepath.Dir(built(t)), "traced")
 	if out, err := exec.Command("go", "build", "-tags", "otel", "-o", traced, ".").CombinedOutput(); err != nil {
@@ -44,9 +44,11 @@ func TestTraces(t *testing.T) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	settings := []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + server.URL, "OTEL_BSP_SCHEDULE_DELAY=10", "OTEL_RESOURCE_ATTRIBUTES=deployment.environment=test"}
+	settings := []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + server.URL, "OTEL_BSP_SCHEDULE_DELAY=10",
+		"OTEL_RESOURCE_ATTRIBUTES=deployment.environment=test"}
 	p := startProgram(t, traced, newFile(t), settings...)
-	made := ask(client, "POST", p.url+"/notes", `{"title":"k4n4ry"}`, "Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate", "x=k4n4ry")
+	made := ask(client, "POST", p.url+"/notes", `{"title":"k4n4ry"}`, "Traceparent",
+		"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate", "x=k4n4ry")
 	if made.status != 201 {
 		t.Fatalf("%d %s", made.status, made.body)
 	}
@@ -67,11 +69,13 @@ func TestTraces(t *testing.T) {
 	}
 	mu.Lock()
 	for _, s := range spans {
-		if (s.Name == "POST /notes" || s.Name == "store create") != (string(s.TraceId) == "\x4b\xf9\x2f\x35\x77\xb3\x4d\xa6\xa3\xce\x92\x9d\x0e\x0e\x47\x36") {
+		if (s.Name == "POST /notes" || s.Name == "store create") !=
+			(string(s.TraceId) == "\x4b\xf9\x2f\x35\x77\xb3\x4d\xa6\xa3\xce\x92\x9d\x0e\x0e\x47\x36") {
 			t.Errorf("%s is of the trace %x", s.Name, s.TraceId)
 		}
 	}
-	if all := said.String(); strings.Contains(all, "k4n4ry") || !strings.Contains(all, "portable-notes") || !strings.Contains(all, "deployment.environment") {
+	if all := said.String(); strings.Contains(all, "k4n4ry") || !strings.Contains(all, "portable-notes") ||
+		!strings.Contains(all, "deployment.environment") {
 		t.Errorf("the collector is told %s", all)
 	}
 	mu.Unlock()
@@ -94,7 +98,9 @@ func TestTraces(t *testing.T) {
 		t.Errorf("switched off the server says %s", off.said())
 	}
 	plain := startServer(t, newFile(t), settings...)
-	await(t, "a warning", 5*time.Second, func() bool { return strings.Contains(plain.said(), "build it with -tags otel") })
+	await(t, "a warning", 5*time.Second, func() bool {
+		return strings.Contains(plain.said(), "build it with -tags otel")
+	})
 	for setting, says := range map[string]string{
 		"OTEL_EXPORTER_OTLP_PROTOCOL=grpc":           "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf here",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=127.0.0.1:4318": "OTEL_EXPORTER_OTLP_ENDPOINT must be a URL",
@@ -102,7 +108,8 @@ func TestTraces(t *testing.T) {
 	} {
 		wrong := exec.Command(traced)
 		wrong.Env = environment(append(settings, setting, "NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:"+newFile(t))...)
-		if out, err := wrong.CombinedOutput(); wrong.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), says) {
+		if out, err := wrong.CombinedOutput(); wrong.ProcessState.ExitCode() != 2 ||
+			!strings.Contains(string(out), says) {
 			t.Errorf("with %s: %v %s", setting, err, out)
 		}
 	}

@@ -56,7 +56,8 @@ func Read[C any](environ []string, all []Setting[C]) (C, error) {
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		given[name] = value
-		if strings.HasPrefix(name, Prefix) && !strings.HasPrefix(name, testPrefix) && !serviceLink.MatchString(entry) && !slices.Contains(names, name) {
+		if strings.HasPrefix(name, Prefix) && !strings.HasPrefix(name, testPrefix) &&
+			!serviceLink.MatchString(entry) && !slices.Contains(names, name) {
 			near := slices.MinFunc(names, func(a, b string) int {
 				upper := strings.ToUpper(name)
 				return levenshtein.Distance(upper, a, nil) - levenshtein.Distance(upper, b, nil)
@@ -88,7 +89,8 @@ func Expect(ok bool, what string) error {
 // Duration reads a duration within bounds.
 func Duration(v string, low, high time.Duration) (time.Duration, error) {
 	d, err := time.ParseDuration(v)
-	return d, Expect(err == nil && d >= low && d <= high, fmt.Sprintf("must be a duration from %v to %v, such as 5s", low, high))
+	return d, Expect(err == nil && d >= low && d <= high,
+		fmt.Sprintf("must be a duration from %v to %v, such as 5s", low, high))
 }
 
 // RequestTimeout reads how long the store may take for one request.
@@ -101,12 +103,14 @@ var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
 // Table reads the name of a DynamoDB table.
 func Table(v string) (string, error) {
-	return v, Expect(len(v) >= 3 && len(v) <= 255 && tableName.MatchString(v), "must name a table with 3 to 255 of the characters a-z A-Z 0-9 _ . -")
+	return v, Expect(len(v) >= 3 && len(v) <= 255 && tableName.MatchString(v),
+		"must name a table with 3 to 255 of the characters a-z A-Z 0-9 _ . -")
 }
 
 // LogLevel reads the lowest level that is logged.
 func LogLevel(v string) (slog.Level, error) {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn,
+		"error": slog.LevelError}
 	level, ok := levels[v]
 	return level, Expect(ok, "must be debug, info, warn or error")
 }
@@ -132,9 +136,11 @@ func CORSOrigins(v string) (origins []string, err error) {
 	for origin := range strings.SplitSeq(v, ",") {
 		origin = strings.TrimSpace(origin)
 		u, err := url.Parse(origin)
-		exact := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && origin == u.Scheme+"://"+u.Host
+		exact := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && origin == u.Scheme+
+			"://"+u.Host
 		if !exact || strings.Contains(origin, "*") {
-			return nil, errors.New("must be * or origins without a path, such as https://example.com,http://localhost:3000")
+			return nil, errors.New("must be * or origins without a path, such as " +
+				"https://example.com,http://localhost:3000")
 		}
 		origins = append(origins, origin)
 	}

@@ -32,7 +32,8 @@ import (
 
 func mounted(basePath string, ready func(context.Context) error) *echo.Echo {
 	e := app.New(nil, app.Options{})
-	about.Mount(e, basePath, about.Version{Version: "v1", Commit: "abc", Store: "bolt", Door: "server"}, func() error { return nil }, ready)
+	about.Mount(e, basePath, about.Version{Version: "v1", Commit: "abc", Store: "bolt", Door: "server"},
+		func() error { return nil }, ready)
 	return e
 }
 
@@ -86,7 +87,8 @@ func TestRoutesAreTheDocuments(t *testing.T) {
 		}
 	}
 	if !maps.Equal(routed, documented) {
-		t.Errorf("routed are\n%v\ndocumented\n%v", slices.Sorted(maps.Keys(routed)), slices.Sorted(maps.Keys(documented)))
+		t.Errorf("routed are\n%v\ndocumented\n%v", slices.Sorted(maps.Keys(routed)),
+			slices.Sorted(maps.Keys(documented)))
 	}
 	if got := slices.Sorted(maps.Keys(paths)); !slices.Equal(got, app.Paths) {
 		t.Errorf("app.Paths is %v, the notes are at %v", app.Paths, got)
@@ -150,7 +152,8 @@ func TestEveryBodyHasExamples(t *testing.T) {
 func TestEveryCodeIsDocumented(t *testing.T) {
 	for _, code := range []string{
 		"malformed_request", "invalid_parameter", "invalid_cursor", "not_found", "precondition_failed", "too_large",
-		"unsupported_media_type", "invalid_note", "idempotency_key_reused", "internal", "unavailable", "unauthenticated", "forbidden", "too_many_requests",
+		"unsupported_media_type", "invalid_note", "idempotency_key_reused", "internal", "unavailable",
+		"unauthenticated", "forbidden", "too_many_requests",
 	} {
 		if !bytes.Contains(about.Contract, []byte(`"code": "`+code+`"`)) {
 			t.Errorf("no example has the code %s", code)
@@ -166,7 +169,8 @@ func TestProbes(t *testing.T) {
 	if answer, body := send(t, e, "GET", "/readyz"); answer.StatusCode != 200 || body != "{\"status\":\"ready\"}\n" {
 		t.Errorf("/readyz: %d %s", answer.StatusCode, body)
 	}
-	if _, body := send(t, e, "GET", "/version"); body != `{"version":"v1","commit":"abc","store":"bolt","door":"server"}`+"\n" {
+	if _, body := send(t, e, "GET", "/version"); body != `{"version":"v1","commit":"abc","store":"bolt",`+
+		`"door":"server"}`+"\n" {
 		t.Errorf("/version: %s", body)
 	}
 	for _, path := range []string{"/healthz", "/readyz", "/version", "/openapi.json", "/docs"} {
@@ -200,7 +204,8 @@ func TestReadiness(t *testing.T) {
 			for range 50 {
 				asking.Go(func() {
 					answer, body := send(t, e, "GET", "/readyz")
-					if answer.StatusCode != want || want == 503 && (strings.Contains(body, "table") || answer.Header.Get("Retry-After") == "") {
+					if answer.StatusCode != want || want == 503 &&
+						(strings.Contains(body, "table") || answer.Header.Get("Retry-After") == "") {
 						t.Errorf("/readyz: %d %s", answer.StatusCode, body)
 					}
 				})
@@ -242,7 +247,8 @@ func TestTheReferencePageIsWhole(t *testing.T) {
 		if answer.StatusCode != 200 || !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html") {
 			t.Fatalf("%s/docs: %d %s", basePath, answer.StatusCode, answer.Header.Get("Content-Type"))
 		}
-		if !strings.Contains(page, `url: "`+basePath+`/openapi.json"`) || !strings.Contains(page, "validatorUrl: null") {
+		if !strings.Contains(page, `url: "`+basePath+`/openapi.json"`) ||
+			!strings.Contains(page, "validatorUrl: null") {
 			t.Errorf("the page does not show %s/openapi.json alone", basePath)
 		}
 		assets := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page, -1)
@@ -263,7 +269,8 @@ func TestTheReferencePageIsWhole(t *testing.T) {
 		}
 		for _, path := range []string{"/docs/nothing.js", "/docs/index.html", "/docs/x/y"} {
 			answer, body := send(t, e, "GET", basePath+path)
-			if answer.StatusCode != 404 || answer.Header.Get("Content-Type") != "application/problem+json" || !strings.Contains(body, `"not_found"`) {
+			if answer.StatusCode != 404 || answer.Header.Get("Content-Type") != "application/problem+json" ||
+				!strings.Contains(body, `"not_found"`) {
 				t.Errorf("%s: %d %s %s", path, answer.StatusCode, answer.Header.Get("Content-Type"), body)
 			}
 		}
@@ -272,7 +279,8 @@ func TestTheReferencePageIsWhole(t *testing.T) {
 			OpenAPI string
 			Servers []struct{ URL string }
 		}
-		if err := json.Unmarshal([]byte(contract), &parsed); err != nil || answer.StatusCode != 200 || answer.Header.Get("Content-Type") != "application/json" {
+		if err := json.Unmarshal([]byte(contract), &parsed); err != nil || answer.StatusCode != 200 ||
+			answer.Header.Get("Content-Type") != "application/json" {
 			t.Fatalf("openapi.json: %d %s, %v", answer.StatusCode, answer.Header.Get("Content-Type"), err)
 		}
 		if parsed.OpenAPI != "3.1.0" || len(parsed.Servers) != 1 || parsed.Servers[0].URL != basePath+"/" {
@@ -292,15 +300,18 @@ func TestFiles(t *testing.T) {
 	_, plain := send(t, e, "GET", "/docs/swagger-ui-bundle.js")
 	const forever = "public, max-age=31536000, immutable"
 	for _, c := range []struct{ path, cacheControl string }{
-		{"/docs", "private, no-cache"}, {"/openapi.json", "private, no-cache"}, {"/docs/favicon-32x32.png", "private, no-cache"},
+		{"/docs", "private, no-cache"}, {"/openapi.json", "private, no-cache"}, {
+			"/docs/favicon-32x32.png", "private, no-cache"},
 		{"/docs/swagger-ui-bundle.js", "private, no-cache"}, {versioned, forever},
 	} {
 		t.Run(c.path, func(t *testing.T) {
 			etags := map[string]string{}
-			for _, encoding := range []string{"", "gzip", "br, gzip;q=0.5", "*", "gzip;q=0", "identity;q=1, *;q=0", "deflate", "gzip;q=x"} {
+			for _, encoding := range []string{"", "gzip", "br, gzip;q=0.5", "*", "gzip;q=0", "identity;q=1, *;q=0",
+				"deflate", "gzip;q=x"} {
 				answer, body := send(t, e, "GET", c.path, "Accept-Encoding", encoding)
 				etag, coding := answer.Header.Get("ETag"), answer.Header.Get("Content-Encoding")
-				if answer.StatusCode != 200 || !strings.HasPrefix(etag, `"`) || answer.Header.Get("Cache-Control") != c.cacheControl ||
+				if answer.StatusCode != 200 || !strings.HasPrefix(etag, `"`) ||
+					answer.Header.Get("Cache-Control") != c.cacheControl ||
 					answer.Header.Get("Content-Length") != strconv.Itoa(len(body)) {
 					t.Errorf("%q: %d with %d bytes, %v", encoding, answer.StatusCode, len(body), answer.Header)
 				}
@@ -315,7 +326,8 @@ func TestFiles(t *testing.T) {
 						t.Fatal(err)
 					}
 					if unpacked, err := io.ReadAll(r); err != nil || string(unpacked) != plain {
-						t.Errorf("%q: %d bytes unpacked are not those of the plain file, %v", encoding, len(unpacked), err)
+						t.Errorf("%q: %d bytes unpacked are not those of the plain file, %v", encoding, len(unpacked),
+							err)
 					}
 				}
 				if known, seen := etags[coding]; seen && known != etag {
@@ -335,7 +347,8 @@ func TestFiles(t *testing.T) {
 					{`"x"`, 200}, {"", 200}, {strings.Trim(etag, `"`), 200}, {etag[:len(etag)-2] + `"`, 200},
 				} {
 					answer, body := send(t, e, "GET", c.path, "Accept-Encoding", encoding, "If-None-Match", match.value)
-					if answer.StatusCode != match.status || match.status == 304 && (body != "" || answer.Header.Get("ETag") != etag) {
+					if answer.StatusCode != match.status || match.status == 304 &&
+						(body != "" || answer.Header.Get("ETag") != etag) {
 						t.Errorf("%q: If-None-Match %s gives %d", encoding, match.value, answer.StatusCode)
 					}
 				}
@@ -347,11 +360,13 @@ func TestFiles(t *testing.T) {
 	}
 	for _, path := range []string{"/docs", "/docs/oauth2-redirect.html"} {
 		answer, _ := send(t, e, "GET", path)
-		if policy := answer.Header.Get("Content-Security-Policy"); answer.StatusCode != 200 || !strings.Contains(policy, "frame-ancestors 'none'") {
+		if policy := answer.Header.Get("Content-Security-Policy"); answer.StatusCode != 200 ||
+			!strings.Contains(policy, "frame-ancestors 'none'") {
 			t.Errorf("%s: %d with the policy %q", path, answer.StatusCode, policy)
 		}
 	}
-	for _, path := range []string{strings.Replace(versioned, ".js", "0.js", 1), "/docs/swagger-ui-bundle.js.gz", "/docs/..", "/docs/embed.go"} {
+	for _, path := range []string{strings.Replace(versioned, ".js", "0.js", 1), "/docs/swagger-ui-bundle.js.gz",
+		"/docs/..", "/docs/embed.go"} {
 		if answer, _ := send(t, e, "GET", path); answer.StatusCode != 404 {
 			t.Errorf("%s: %d", path, answer.StatusCode)
 		}

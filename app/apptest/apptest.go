@@ -1,8 +1,8 @@
 // Package apptest holds a door to the HTTP contract: what a client sees is the same through every one of them.
 //
-// [Run] takes only a way to send a request, so it runs in process, against a server, through Lambda events or against a
-// deployed URL. It needs a store in which nobody else writes meanwhile, but not an empty one. Every exchange is also held
-// to the OpenAPI document.
+// [Run] takes only a way to send a request, so it runs in process, against a server, through Lambda events or against
+// a deployed URL. It needs a store in which nobody else writes meanwhile, but not an empty one. Every exchange is
+// also held to the OpenAPI document.
 package apptest
 
 import (
@@ -172,7 +172,8 @@ func (s *suite) exchange(method, path string, body io.Reader, headers ...with) (
 	if err != nil {
 		s.Fatalf("%s %s: %v", method, path, err)
 	}
-	a := &answer{s: s, request: fmt.Sprintf("%s %.200s %v %.200q", method, path, headers, sent), status: response.StatusCode, header: response.Header, body: string(received)}
+	a := &answer{s: s, request: fmt.Sprintf("%s %.200s %v %.200q", method, path, headers, sent),
+		status: response.StatusCode, header: response.Header, body: string(received)}
 	return a, r, sent
 }
 
@@ -195,7 +196,8 @@ type problem struct {
 func (s *suite) everyAnswer(a *answer, r *http.Request) {
 	s.Helper()
 	id := a.header.Get("X-Request-Id")
-	if id == "" || a.header.Get("X-Content-Type-Options") != "nosniff" || a.header.Get("Cache-Control") != "private, no-cache" {
+	if id == "" || a.header.Get("X-Content-Type-Options") != "nosniff" ||
+		a.header.Get("Cache-Control") != "private, no-cache" {
 		s.Errorf("%s: headers lack what every answer carries: %v", a.request, a.header)
 	}
 	if (r.Method == http.MethodHead || a.status == 204 || a.status == 304) && a.body != "" {
@@ -209,7 +211,8 @@ func (s *suite) everyAnswer(a *answer, r *http.Request) {
 			return
 		}
 		p := a.problem()
-		if p.Status != a.status || p.Type != "urn:notes:problem:"+p.Code || p.Title == "" || p.Detail == "" || p.RequestID != id {
+		if p.Status != a.status || p.Type != "urn:notes:problem:"+p.Code || p.Title == "" || p.Detail == "" ||
+			p.RequestID != id {
 			s.Errorf("%s: %d with request id %s has the problem %+v", a.request, a.status, id, p)
 		}
 	} else if a.body != "" && r.Method != http.MethodOptions {
@@ -291,7 +294,8 @@ func (a *answer) note() note {
 	a.s.Helper()
 	var n note
 	a.decode(&n)
-	if etag := fmt.Sprintf("%q", fmt.Sprint(n.Version)); a.header.Get("ETag") == "" || strings.HasPrefix(a.header.Get("ETag"), "W/") {
+	if etag := fmt.Sprintf("%q", fmt.Sprint(n.Version)); a.header.Get("ETag") == "" ||
+		strings.HasPrefix(a.header.Get("ETag"), "W/") {
 		a.s.Errorf("%s: ETag is %q, want a strong one such as %s", a.request, a.header.Get("ETag"), etag)
 	}
 	return n

@@ -91,7 +91,8 @@ func (c *contract) hold(t *testing.T, base string, r *http.Request, sent []byte,
 		}
 		return
 	}
-	request, err := http.NewRequest(r.Method, "http://host"+(&url.URL{Path: path, RawQuery: r.URL.RawQuery}).String(), bytes.NewReader(sent))
+	request, err := http.NewRequest(r.Method, "http://host"+(&url.URL{Path: path, RawQuery: r.URL.RawQuery}).String(),
+		bytes.NewReader(sent))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +102,8 @@ func (c *contract) hold(t *testing.T, base string, r *http.Request, sent []byte,
 			t.Errorf("%s: was accepted, but the OpenAPI document forbids it: %s", a.request, describe(errs))
 		}
 	}
-	response := &http.Response{StatusCode: a.status, Header: a.header, Body: io.NopCloser(strings.NewReader(a.body)), Request: request}
+	response := &http.Response{StatusCode: a.status, Header: a.header, Body: io.NopCloser(strings.NewReader(a.body)),
+		Request: request}
 	if ok, errs := c.exchanges.ValidateHttpResponse(request, response); !ok {
 		t.Errorf("%s: %d is not as the OpenAPI document says: %s", a.request, a.status, describe(errs))
 	}

@@ -22,10 +22,10 @@ type Guarded struct {
 // secret is in every note of Anna's.
 const secret = "annas-secret"
 
-// Isolation sends, for every route, what Ben could send about what is Anna's (a note's id, a cursor, an idempotency key), about what
-// is nobody's, and about his own; with every precondition, filter and body that may lead to another answer. What is Anna's must
-// look to Ben as what is nobody's, in status, headers, bytes and the number of calls that it costs, and must stay as it is. It
-// returns how many cases there were, and how many leaks.
+// Isolation sends, for every route, what Ben could send about what is Anna's (a note's id, a cursor, an idempotency
+// key), about what is nobody's, and about his own; with every precondition, filter and body that may lead to another
+// answer. What is Anna's must look to Ben as what is nobody's, in status, headers, bytes and the number of calls that
+// it costs, and must stay as it is. It returns how many cases there were, and how many leaks.
 func Isolation(t *testing.T, g Guarded) (cases int, leaks []string) {
 	t.Helper()
 	s := &suite{T: t, base: g.Base, transport: g.Send, mark: uuid.NewString()}
@@ -57,7 +57,8 @@ func Isolation(t *testing.T, g Guarded) (cases int, leaks []string) {
 			for _, body := range bodies[method] {
 				headers := append([]with{ben, asJSON}, condition...)
 				i.same(fmt.Sprintf("%s a note %v %s", method, condition, body),
-					i.ask(method, "/notes/"+mine, body, headers...), i.ask(method, "/notes/"+missing(), body, headers...))
+					i.ask(method, "/notes/"+mine, body, headers...),
+					i.ask(method, "/notes/"+missing(), body, headers...))
 				own := i.ask(method, "/notes/"+i.made(ben, `{"title":"own"}`), body, headers...)
 				i.own(method, condition, body, own)
 			}
@@ -74,7 +75,8 @@ func Isolation(t *testing.T, g Guarded) (cases int, leaks []string) {
 				t.Fatalf("Anna has only one page of %s", path)
 			}
 			broken := foreign[:len(foreign)-1] + map[bool]string{true: "B", false: "A"}[foreign[len(foreign)-1] == 'A']
-			i.same("a cursor for "+path, i.ask("GET", path+"&cursor="+foreign, "", ben), i.ask("GET", path+"&cursor="+broken, "", ben))
+			i.same("a cursor for "+path, i.ask("GET", path+"&cursor="+foreign, "", ben),
+				i.ask("GET", path+"&cursor="+broken, "", ben))
 			if a := i.ask("GET", path+"&cursor="+foreign, "", anna); a.status != 200 {
 				t.Errorf("Anna's own cursor: %d %s", a.status, a.body)
 			}
@@ -82,7 +84,8 @@ func Isolation(t *testing.T, g Guarded) (cases int, leaks []string) {
 				i.leak("a list for Ben", a.body)
 			}
 			if own := i.cursor(ben, path); own != "" {
-				if a := i.ask("GET", path+"&cursor="+own, "", ben); a.status != 200 || strings.Contains(a.body, secret) {
+				if a := i.ask("GET", path+"&cursor="+own, "", ben); a.status != 200 ||
+					strings.Contains(a.body, secret) {
 					i.leak("a page for Ben", a.body)
 				}
 			}
@@ -100,7 +103,8 @@ func Isolation(t *testing.T, g Guarded) (cases int, leaks []string) {
 			foreign := i.ask("POST", "/notes", body, ben, asJSON, key)
 			unused := i.ask("POST", "/notes", body, ben, asJSON, with{"Idempotency-Key", uuid.NewString()})
 			i.same(name, foreign, unused)
-			if again := i.ask("POST", "/notes", annas, anna, asJSON, key); again.body != first.body || again.header.Get("Idempotency-Replayed") != "true" {
+			if again := i.ask("POST", "/notes", annas, anna, asJSON, key); again.body != first.body ||
+				again.header.Get("Idempotency-Replayed") != "true" {
 				t.Errorf("Anna's own key: %d %s", again.status, again.body)
 			}
 			key.value += "-2" // Ben's first use made it his
@@ -109,7 +113,8 @@ func Isolation(t *testing.T, g Guarded) (cases int, leaks []string) {
 		}
 	}
 
-	if after := i.ask("GET", "/notes/"+mine, "", anna); after.body != before.body || after.header.Get("Etag") != before.header.Get("Etag") {
+	if after := i.ask("GET", "/notes/"+mine, "", anna); after.body != before.body ||
+		after.header.Get("Etag") != before.header.Get("Etag") {
 		i.leak("Anna's note is another", after.body)
 	}
 	for _, owner := range []with{anna, ben} {

@@ -26,9 +26,9 @@ var updateParity = flag.Bool("update-parity", false, "write the transcript of Pa
 // doorsOwn are the headers that a door itself adds.
 var doorsOwn = []string{"Connection", "Date", "Transfer-Encoding"}
 
-// Parity sends more than 200 requests, most of them unusual, to the service at base, whose store must be empty, and holds
-// status, headers and body of every answer to what the app answers in process. Only what no two runs share is set aside:
-// ids, times, cursors and request ids that the service made. It returns how many were sent.
+// Parity sends more than 200 requests, most of them unusual, to the service at base, whose store must be empty, and
+// holds status, headers and body of every answer to what the app answers in process. Only what no two runs share is
+// set aside: ids, times, cursors and request ids that the service made. It returns how many were sent.
 func Parity(t *testing.T, base string, send Send) int {
 	t.Helper()
 	root, err := url.Parse(base)
@@ -66,7 +66,8 @@ func Parity(t *testing.T, base string, send Send) int {
 	return len(requests)
 }
 
-// probe is one request of Parity. Paths and headers may name the notes that earlier ones made: {0} is the id of the first.
+// probe is one request of Parity. Paths and headers may name the notes that earlier ones made: {0} is the id of the
+// first.
 type probe struct {
 	method, path, body string
 	headers            []with
@@ -85,7 +86,8 @@ type parity struct {
 	cursor       string            // of the last list
 }
 
-var changing = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|\bAQ[A-Za-z0-9_-]{34}(?:[^A-Za-z0-9_-]|$)|\d{4}-\d\d-\d\dT[0-9:.]+Z`)
+var changing = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|` +
+	`\bAQ[A-Za-z0-9_-]{34}(?:[^A-Za-z0-9_-]|$)|\d{4}-\d\d-\d\dT[0-9:.]+Z`)
 
 // plain replaces what no two runs share by a name that all runs share.
 func (p *parity) plain(s string) string {
@@ -158,12 +160,15 @@ func (p *parity) answer(pr probe) string {
 	}
 	slices.Sort(lines)
 	text := strings.Join(lines, "\n") + "\n" + string(content)
-	if id := a.Header.Get("X-Request-Id"); id != "" && (!ownID || !slices.ContainsFunc(pr.headers, func(h with) bool { return h.value == id })) {
+	if id := a.Header.Get("X-Request-Id"); id != "" &&
+		(!ownID || !slices.ContainsFunc(pr.headers, func(h with) bool { return h.value == id })) {
 		text = strings.ReplaceAll(text, id, "<request id>")
-		text = regexp.MustCompile(`(?m)^Content-Length: .*$`).ReplaceAllString(text, "Content-Length: <depends on the request id>")
+		text = regexp.MustCompile(`(?m)^Content-Length: .*$`).ReplaceAllString(text,
+			"Content-Length: <depends on the request id>")
 	}
 	if p.prefix != "" {
-		text = strings.ReplaceAll(strings.ReplaceAll(text, "Location: "+p.prefix, "Location: "), "Link: <"+p.prefix, "Link: <")
+		text = strings.ReplaceAll(strings.ReplaceAll(text, "Location: "+p.prefix, "Location: "), "Link: <"+p.prefix,
+			"Link: <")
 	}
 	text = strings.TrimRight(p.plain(text), "\n")
 	if len(text) > 4000 {
@@ -182,17 +187,25 @@ func parityRequests() []probe {
 	header := func(name, value string) with { return with{name, value} }
 
 	for _, body := range []string{
-		`{"title":"first"}`, `{"title":"second","content":"c","tags":["a","b"]}`, ` { "tags":[" a","a","ä"], "title":" \ud83d\ude00 " } `, `{"title":"x","content":"<&>\u2028\u0000\"\\/"}`,
-		`{"title":"日本","content":"ÄÖÜ straße"}`, `{"title":"x","content":null,"tags":null}`, `{"title":"` + strings.Repeat("é", 200) + `"}`,
-		`{"title":"large","content":"` + strings.Repeat("x", 262_144) + `"}`, `{"title":"x"` + strings.Repeat(" ", 1<<20-13) + `}`,
+		`{"title":"first"}`, `{"title":"second","content":"c","tags":["a","b"]}`,
+		` { "tags":[" a","a","ä"], "title":" \ud83d\ude00 " } `, `{"title":"x","content":"<&>\u2028\u0000\"\\/"}`,
+		`{"title":"日本","content":"ÄÖÜ straße"}`, `{"title":"x","content":null,"tags":null}`, `{"title":"` +
+			strings.Repeat("é", 200) + `"}`,
+		`{"title":"large","content":"` + strings.Repeat("x", 262_144) + `"}`, `{"title":"x"` +
+			strings.Repeat(" ", 1<<20-13) + `}`,
 		// refused
-		``, ` `, `{`, `null`, `[]`, `"x"`, `1`, `{}`, `{"title":""}`, `{"title":" "}`, `{"title":1}`, `{"title":"x","tags":"a"}`, `{"title":"x","tags":[1,"",null]}`, `{"title":"x","Title":"y"}`,
-		`{"title":"x","id":"1","version":1}`, `{"title":"x","title":"x"}`, `{"title":"x"}x`, `{"title":"\ud800"}`, "{\"title\":\"\xff\"}", "\ufeff{}", `{"title":"a\u0000b"}`, `{"title":"` + strings.Repeat("é", 201) + `"}`,
-		`{"title":"x","content":"` + strings.Repeat("x", 262_145) + `"}`, `{"title":"x"` + strings.Repeat(" ", 1<<20) + `}`, `{"unknown~/":{"deep":[1]}}`, strings.Repeat("[", 5000),
+		``, ` `, `{`, `null`, `[]`, `"x"`, `1`, `{}`, `{"title":""}`, `{"title":" "}`, `{"title":1}`,
+		`{"title":"x","tags":"a"}`, `{"title":"x","tags":[1,"",null]}`, `{"title":"x","Title":"y"}`,
+		`{"title":"x","id":"1","version":1}`, `{"title":"x","title":"x"}`, `{"title":"x"}x`, `{"title":"\ud800"}`,
+		"{\"title\":\"\xff\"}", "\ufeff{}", `{"title":"a\u0000b"}`, `{"title":"` + strings.Repeat("é", 201) + `"}`,
+		`{"title":"x","content":"` + strings.Repeat("x", 262_145) + `"}`, `{"title":"x"` +
+			strings.Repeat(" ", 1<<20) + `}`, `{"unknown~/":{"deep":[1]}}`, strings.Repeat("[", 5000),
 	} {
 		post(body)
 	}
-	for _, mediaType := range []string{"", "text/plain", "application/JSON; charset=UTF-8", "application/json; charset=latin1", "application/merge-patch+json", "application/json, application/json", "*/*", "multipart/form-data; boundary=x"} {
+	for _, mediaType := range []string{"", "text/plain", "application/JSON; charset=UTF-8",
+		"application/json; charset=latin1", "application/merge-patch+json", "application/json, application/json",
+		"*/*", "multipart/form-data; boundary=x"} {
 		add("POST", "/notes", `{"title":"by type"}`, header("Content-Type", mediaType))
 		add("PATCH", "/notes/{0}", `{}`, header("Content-Type", mediaType))
 	}
@@ -200,13 +213,17 @@ func parityRequests() []probe {
 	post(`{"title":"coded"}`, header("Content-Encoding", "gzip"))
 	post(`{"title":"twice typed"}`, asJSON)
 	for _, path := range []string{
-		"/notes/{1}", "/notes/019ab1c2-d3e4-7f56-8a7b-9c0d1e2f3a4b", "/notes/x", "/notes/100%25", "/notes/%2525", "/notes/a%3Fb", "/notes/a%23b", "/notes/a%20b", "/notes/a+b", "/notes/%00", "/notes/%0A", "/notes/%FF",
-		"/notes/%E6%97%A5", "/notes/a%2Fb", "/notes%2F{1}", "/%6Eotes/{1}", "/notes/{1}/", "/notes/{1}/x", "/notes/", "/", "//notes", "/notes//{1}", "/./notes", "/notes/..", "/notes/../notes", "/Notes", "/notes;a=b",
-		"/notes/{1};v=1", "/notes/{1}?x=1", "/notes/" + strings.Repeat("x", 4000), "/notes/,", "/notes/:id", "/notes/*", "/notes/%7Bid%7D", "/nothing?x=%zz", "/notes/'", `/notes/%22`, "/notes/{1}%0D%0AX-Y:%20z",
+		"/notes/{1}", "/notes/019ab1c2-d3e4-7f56-8a7b-9c0d1e2f3a4b", "/notes/x", "/notes/100%25", "/notes/%2525",
+		"/notes/a%3Fb", "/notes/a%23b", "/notes/a%20b", "/notes/a+b", "/notes/%00", "/notes/%0A", "/notes/%FF",
+		"/notes/%E6%97%A5", "/notes/a%2Fb", "/notes%2F{1}", "/%6Eotes/{1}", "/notes/{1}/", "/notes/{1}/x", "/notes/",
+		"/", "//notes", "/notes//{1}", "/./notes", "/notes/..", "/notes/../notes", "/Notes", "/notes;a=b",
+		"/notes/{1};v=1", "/notes/{1}?x=1", "/notes/" + strings.Repeat("x", 4000), "/notes/,", "/notes/:id",
+		"/notes/*", "/notes/%7Bid%7D", "/nothing?x=%zz", "/notes/'", `/notes/%22`, "/notes/{1}%0D%0AX-Y:%20z",
 	} {
 		add("GET", path, "")
 	}
-	for _, method := range []string{"HEAD", "OPTIONS", "TRACE", "FOO", "get", "POST", "PUT", "DELETE", "PATCH", "CONNECTX"} {
+	for _, method := range []string{"HEAD", "OPTIONS", "TRACE", "FOO", "get", "POST", "PUT", "DELETE", "PATCH",
+		"CONNECTX"} {
 		for _, path := range []string{"/notes/nobody", "/nothing", "/notes/a/b"} {
 			add(method, path, "")
 		}
@@ -215,12 +232,17 @@ func parityRequests() []probe {
 		add(method, "/notes", "")
 	}
 	for _, query := range []string{
-		"limit=1", "limit=1&cursor={cursor}", "limit=2&cursor={cursor}x", "limit=0", "limit=101", "limit=x", "limit=%2B1", "limit=1&limit=2", "limit", "tag=a", "tag=a&tag=b", "tag=%C3%A4", "tag=a,b", "tag=", "tag=a&tag=a",
-		"q=stra%C3%9Fe", "q=STRASSE", "q=+", "q=%20", "q=", "q=%FF", "q=%zz", "q=a&q=b", "Limit=1", "tags=a", "page=2&size=5", "", "&&", "=x", "limit=1;q=x", "cursor=", "cursor=AAAA", "q=%F0%9F%98%80", "q=%26", "q=a%3Db", "limit=100&tag=b&q=SEC",
+		"limit=1", "limit=1&cursor={cursor}", "limit=2&cursor={cursor}x", "limit=0", "limit=101", "limit=x",
+		"limit=%2B1", "limit=1&limit=2", "limit", "tag=a", "tag=a&tag=b", "tag=%C3%A4", "tag=a,b", "tag=",
+		"tag=a&tag=a",
+		"q=stra%C3%9Fe", "q=STRASSE", "q=+", "q=%20", "q=", "q=%FF", "q=%zz", "q=a&q=b", "Limit=1", "tags=a",
+		"page=2&size=5", "", "&&", "=x", "limit=1;q=x", "cursor=", "cursor=AAAA", "q=%F0%9F%98%80", "q=%26",
+		"q=a%3Db", "limit=100&tag=b&q=SEC",
 	} {
 		add("GET", "/notes?"+query, "")
 	}
-	for _, value := range []string{`"1"`, `W/"1"`, `*`, `"1", "2"`, `"0","1"`, `"a,b", "1"`, `"2"`, `W/"2", "3"`, `""`, `"01"`, `1`, `"1`, `*, "1"`, `,`, ` , "1" ,`, `W/ "1"`, `"é"`, `"99999999999999999999"`} {
+	for _, value := range []string{`"1"`, `W/"1"`, `*`, `"1", "2"`, `"0","1"`, `"a,b", "1"`, `"2"`, `W/"2", "3"`,
+		`""`, `"01"`, `1`, `"1`, `*, "1"`, `,`, ` , "1" ,`, `W/ "1"`, `"é"`, `"99999999999999999999"`} {
 		for _, name := range []string{"If-Match", "If-None-Match"} {
 			add("GET", "/notes/{1}", "", header(name, value))
 			add("PATCH", "/notes/019ab1c2-d3e4-7f56-8a7b-9c0d1e2f3a4b", `{"title":"x"}`, header(name, value), asJSON)
@@ -231,12 +253,14 @@ func parityRequests() []probe {
 	add("HEAD", "/notes/{1}", "", header("If-None-Match", `"1"`))
 	add("PUT", "/notes/{1}", `{"title":"put"}`, asJSON, header("If-Match", `"1"`))
 	add("PUT", "/notes/{1}", `{"title":"put"}`, asJSON, header("If-Match", `"1"`))
-	add("PATCH", "/notes/{1}", `{"content":"patched","tags":null}`, header("Content-Type", "application/merge-patch+json"), header("If-Match", `"1", "2"`))
+	add("PATCH", "/notes/{1}", `{"content":"patched","tags":null}`,
+		header("Content-Type", "application/merge-patch+json"), header("If-Match", `"1", "2"`))
 	add("PATCH", "/notes/{1}", `{"title":null}`, asJSON)
 	add("PATCH", "/notes/{1}", `{}`, asJSON, header("If-None-Match", `*`))
 	for _, method := range []string{"PUT", "PATCH"} {
 		for _, members := range []string{
-			`"id":"{1}"`, `"id":"{2}"`, `"version":1`, `"version":9e99`, `"version":0.5`, `"created_at":"2026-11-22T09:00:00z"`,
+			`"id":"{1}"`, `"id":"{2}"`, `"version":1`, `"version":9e99`, `"version":0.5`,
+			`"created_at":"2026-11-22T09:00:00z"`,
 			`"updated_at":"now"`, `"id":null,"version":null,"created_at":null,"updated_at":null`,
 		} {
 			add(method, "/notes/{1}", `{"title":"sent back",`+members+`}`, asJSON)
@@ -246,25 +270,33 @@ func parityRequests() []probe {
 	add("DELETE", "/notes/{2}", "a body that nobody asked for")
 	add("DELETE", "/notes/{2}", "")
 	add("GET", "/notes/{1}", strings.Repeat("x", 1000))
-	for _, key := range []string{"k1", "k1", "K1", `"quoted"`, "k1, k2", "k1,k2", "k1,k2", "", "a b", "é", strings.Repeat("k", 255), strings.Repeat("k", 256)} {
+	for _, key := range []string{"k1", "k1", "K1", `"quoted"`, "k1, k2", "k1,k2", "k1,k2", "", "a b", "é",
+		strings.Repeat("k", 255), strings.Repeat("k", 256)} {
 		post(`{"title":"once"}`, header("Idempotency-Key", key))
 	}
 	post(`{"title":"twice"}`, header("Idempotency-Key", "k1"))
 	post(`{"title":"folded"}`, header("Idempotency-Key", "f"), header("Idempotency-Key", "g"))
 	post(`{"title":"folded"}`, header("Idempotency-Key", "f,g"))
-	for _, id := range []string{"mine", "a,b", `{"a":1}`, "a b", strings.Repeat("r", 128), strings.Repeat("r", 129), "é", ""} {
+	for _, id := range []string{"mine", "a,b", `{"a":1}`, "a b", strings.Repeat("r", 128), strings.Repeat("r", 129),
+		"é", ""} {
 		add("GET", "/notes/{1}", "", header("X-Request-Id", id))
 		add("GET", "/nothing", "", header("X-Request-Id", id))
 	}
 	add("GET", "/notes/{1}", "", header("Cookie", "a=1; b=2"), header("Cookie", "c=3"))
 	for name, value := range map[string]string{
-		"Date": "Tue, 24 Nov 2026 09:00:00 GMT", "Range": "bytes=0-5", "Accept": "text/html", "Accept-Encoding": "gzip", "Origin": "https://elsewhere.example", "X-Forwarded-For": "203.0.113.9, 10.0.0.1",
-		"X-Forwarded-Proto": "http", "X-HTTP-Method-Override": "DELETE", "If-Modified-Since": "Tue, 24 Nov 2026 09:00:00 GMT", "Forwarded": "for=203.0.113.9;host=evil.example", "X-Original-Url": "/nothing", "Authorization": "Bearer x",
+		"Date": "Tue, 24 Nov 2026 09:00:00 GMT", "Range": "bytes=0-5", "Accept": "text/html",
+		"Accept-Encoding": "gzip", "Origin": "https://elsewhere.example", "X-Forwarded-For": "203.0.113.9, 10.0.0.1",
+		"X-Forwarded-Proto": "http", "X-HTTP-Method-Override": "DELETE",
+		"If-Modified-Since": "Tue, 24 Nov 2026 09:00:00 GMT", "Forwarded": "for=203.0.113.9;host=evil.example",
+		"X-Original-Url": "/nothing", "Authorization": "Bearer x",
 	} {
 		all = append(all, probe{"GET", "/notes/{1}", "", []with{{name, value}}})
 	}
-	slices.SortStableFunc(all[len(all)-12:], func(a, b probe) int { return strings.Compare(a.headers[0].name, b.headers[0].name) })
-	add("OPTIONS", "/notes", "", header("Origin", "https://elsewhere.example"), header("Access-Control-Request-Method", "POST"))
+	slices.SortStableFunc(all[len(all)-12:], func(a, b probe) int {
+		return strings.Compare(a.headers[0].name, b.headers[0].name)
+	})
+	add("OPTIONS", "/notes", "", header("Origin", "https://elsewhere.example"),
+		header("Access-Control-Request-Method", "POST"))
 	for range 3 {
 		add("GET", "/notes?limit=3&cursor={cursor}", "")
 	}

@@ -27,16 +27,20 @@ func read(s *suite) {
 func paths(s *suite) {
 	id := s.create(`{"title":"here"}`).note().ID
 	for _, path := range []string{
-		"/notes/" + missingID, "/notes/1", "/notes/" + strings.ToUpper(id), "/notes/" + strings.ReplaceAll(id, "-", ""), "/notes/{" + id + "}",
-		"/notes/urn:uuid:" + id, "/notes/%20" + id, "/notes/" + id + "%00", "/notes/100%25", "/notes/a%3Fb", "/notes/a%23b", "/notes/%E6%97%A5", "/notes/%FF",
-		"/notes/" + id + "%0A", "/notes/" + strings.Repeat("x", 5000), "/notes/..", "/notes/%2e%2e", "/notes/+", "/notes/;",
+		"/notes/" + missingID, "/notes/1", "/notes/" + strings.ToUpper(id), "/notes/" +
+			strings.ReplaceAll(id, "-", ""), "/notes/{" + id + "}",
+		"/notes/urn:uuid:" + id, "/notes/%20" + id, "/notes/" + id + "%00", "/notes/100%25", "/notes/a%3Fb",
+		"/notes/a%23b", "/notes/%E6%97%A5", "/notes/%FF",
+		"/notes/" + id + "%0A", "/notes/" + strings.Repeat("x", 5000), "/notes/..", "/notes/%2e%2e", "/notes/+",
+		"/notes/;",
 	} {
 		s.do("GET", path, "").fails(404, "not_found")
 		s.do("DELETE", path, "").fails(404, "not_found")
 	}
 	// A path that is no route is not found, whatever the method; and a slash at the end makes another path.
 	for _, path := range []string{
-		"/", "/notes/", "/notes/" + id + "/", "/notes/" + id + "/x", "/notes/a/b", "/notes/" + id + "%2F", "/notes%2F", "/Notes", "/note", "/notesx",
+		"/", "/notes/", "/notes/" + id + "/", "/notes/" + id + "/x", "/notes/a/b", "/notes/" + id + "%2F",
+		"/notes%2F", "/Notes", "/note", "/notesx",
 		"//notes", "/notes//" + id, "/./notes", "/notes/../notes", "/x%2F..%2Fnotes",
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE", "PATCH", "OPTIONS", "FOO"} {
@@ -83,8 +87,10 @@ func conditionalReads(s *suite) {
 		match, noneMatch string
 		status           int
 	}{
-		{"", `"2"`, 304}, {"", `W/"2"`, 304}, {"", `*`, 304}, {"", `"1","2"`, 304}, {"", `"1", W/"2"`, 304}, {"", ` , "2",, `, 304}, {"", `"x,y","2"`, 304},
-		{"", `"1"`, 200}, {"", `"02"`, 200}, {"", `"x"`, 200}, {"", `W/"1"`, 200}, {"", `"1,2"`, 200}, {"", `""`, 200}, {"", "\"\xe9\"", 200},
+		{"", `"2"`, 304}, {"", `W/"2"`, 304}, {"", `*`, 304}, {"", `"1","2"`, 304}, {"", `"1", W/"2"`, 304}, {
+			"", ` , "2",, `, 304}, {"", `"x,y","2"`, 304},
+		{"", `"1"`, 200}, {"", `"02"`, 200}, {"", `"x"`, 200}, {"", `W/"1"`, 200}, {"", `"1,2"`, 200}, {
+			"", `""`, 200}, {"", "\"\xe9\"", 200},
 		{`"2"`, "", 200}, {`*`, "", 200}, {`"1", "2"`, "", 200}, {`W/"1","2"`, "", 200},
 		{`"1"`, "", 412}, {`W/"2"`, "", 412}, {`"+2"`, "", 412}, {`"99999999999999999999"`, "", 412},
 		{`"2"`, `"2"`, 304}, {`"2"`, `"1"`, 200}, {`"1"`, `"2"`, 412}, {`*`, `*`, 304}, {`"1"`, `*`, 412},
@@ -106,7 +112,8 @@ func conditionalReads(s *suite) {
 		s.do("GET", "/notes?limit=1", "", headers...).is(200)
 	}
 	s.do("GET", url, "", with{"If-Match", `"1"`}).fails(412, "precondition_failed")
-	s.do("GET", url, "", with{"If-Match", "a"}, with{"If-None-Match", "b"}).fails(400, "invalid_parameter", "If-Match", "If-None-Match")
+	s.do("GET", url, "", with{"If-Match", "a"}, with{"If-None-Match", "b"}).fails(400, "invalid_parameter",
+		"If-Match", "If-None-Match")
 }
 
 func conditionalWrites(s *suite) {
@@ -114,9 +121,12 @@ func conditionalWrites(s *suite) {
 		match, noneMatch string
 		holds            bool
 	}{
-		{`"2"`, "", true}, {`*`, "", true}, {`"1", "2"`, "", true}, {`"x,y" ,"2"`, "", true}, {"", `"1"`, true}, {"", `W/"1","3"`, true}, {`"2"`, `"1"`, true},
-		{`"1"`, "", false}, {`W/"2"`, "", false}, {`"3"`, "", false}, {`"02"`, "", false}, {`""`, "", false}, {"", `"2"`, false}, {"", `W/"2"`, false},
-		{"", `*`, false}, {`*`, `*`, false}, {`"2"`, `"2"`, false}, {`"1"`, `"1"`, false}, {"", `"1", "2"`, false}, {`"2"`, `*`, false},
+		{`"2"`, "", true}, {`*`, "", true}, {`"1", "2"`, "", true}, {`"x,y" ,"2"`, "", true}, {"", `"1"`, true}, {
+			"", `W/"1","3"`, true}, {`"2"`, `"1"`, true},
+		{`"1"`, "", false}, {`W/"2"`, "", false}, {`"3"`, "", false}, {`"02"`, "", false}, {`""`, "", false}, {
+			"", `"2"`, false}, {"", `W/"2"`, false},
+		{"", `*`, false}, {`*`, `*`, false}, {`"2"`, `"2"`, false}, {`"1"`, `"1"`, false}, {"", `"1", "2"`, false}, {
+			`"2"`, `*`, false},
 	} {
 		var headers []with
 		if c.match != "" {
@@ -155,7 +165,8 @@ func conditionalWrites(s *suite) {
 func preconditionMistakes(s *suite) {
 	id := s.create(`{"title":"one"}`).note().ID
 	for _, value := range []string{
-		`1`, `"1`, `1"`, `"1""2"`, `"1" "2"`, `w/"1"`, `W/ "1"`, `W/1`, `*, "1"`, `"1", *`, `**`, `"a b"`, `abc`, `'1'`, `"1";`, `W/*`, `"1",x`,
+		`1`, `"1`, `1"`, `"1""2"`, `"1" "2"`, `w/"1"`, `W/ "1"`, `W/1`, `*, "1"`, `"1", *`, `**`, `"a b"`, `abc`,
+		`'1'`, `"1";`, `W/*`, `"1",x`,
 	} {
 		for _, name := range []string{"If-Match", "If-None-Match"} {
 			for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE"} {
@@ -174,7 +185,8 @@ func preconditionMistakes(s *suite) {
 		s.do("PATCH", "/notes/"+id, `{"title":"x"}`, with{"If-None-Match", value}, asJSON).is(200)
 		s.do("GET", "/notes/"+id, "", with{"If-Match", value}).fails(412, "precondition_failed")
 		for _, method := range []string{"PUT", "PATCH", "DELETE"} {
-			s.do(method, "/notes/"+id, `{"title":"x"}`, with{"If-Match", value}, asJSON).fails(412, "precondition_failed")
+			s.do(method, "/notes/"+id, `{"title":"x"}`, with{"If-Match", value}, asJSON).fails(412,
+				"precondition_failed")
 		}
 		s.do("GET", "/notes/"+missingID, "", with{"If-Match", value}).fails(404, "not_found")
 	}
@@ -258,7 +270,8 @@ func list(s *suite) {
 func listFilters(s *suite) {
 	both := s.marked("Straße in MÜNCHEN", "a", "b")
 	onlyA := s.marked("ΟΔΥΣΣΕΥΣ", "a", "ab")
-	content := s.create(`{"title":"x","content":"\uab70\u13a1 Needle in a HAYSTACK, 100%_*[a]","tags":["A",` + quote(s.mark) + `]}`).note()
+	content := s.create(`{"title":"x","content":"\uab70\u13a1 Needle in a HAYSTACK, 100%_*[a]","tags":["A",` +
+		quote(s.mark) + `]}`).note()
 	ids := func(query url.Values) string {
 		s.Helper()
 		query["tag"] = append(query["tag"], s.mark)
@@ -314,21 +327,31 @@ func listMistakes(s *suite) {
 		where []string
 		says  string
 	}{
-		{"limit=0", []string{"limit"}, "1 to 100"}, {"limit=101", []string{"limit"}, "1 to 100"}, {"limit=-1", []string{"limit"}, ""}, {"limit=", []string{"limit"}, ""},
-		{"limit", []string{"limit"}, ""}, {"limit=x", []string{"limit"}, ""}, {"limit=1.5", []string{"limit"}, ""}, {"limit=1e1", []string{"limit"}, ""},
-		{"limit=%2B5", []string{"limit"}, ""}, {"limit=+5", []string{"limit"}, ""}, {"limit=5%20", []string{"limit"}, ""}, {"limit=99999999999999999999", []string{"limit"}, ""},
+		{"limit=0", []string{"limit"}, "1 to 100"}, {"limit=101", []string{"limit"}, "1 to 100"}, {
+			"limit=-1", []string{"limit"}, ""}, {"limit=", []string{"limit"}, ""},
+		{"limit", []string{"limit"}, ""}, {"limit=x", []string{"limit"}, ""}, {"limit=1.5", []string{"limit"}, ""}, {
+			"limit=1e1", []string{"limit"}, ""},
+		{"limit=%2B5", []string{"limit"}, ""}, {"limit=+5", []string{"limit"}, ""}, {
+			"limit=5%20", []string{"limit"}, ""}, {"limit=99999999999999999999", []string{"limit"}, ""},
 		{"limit=%D9%A5", []string{"limit"}, ""},
-		{"limit=1&limit=1", []string{"limit"}, "once"}, {"q=a&q=a", []string{"q"}, "once"}, {"cursor=a&cursor=a", []string{"cursor"}, "once"},
-		{"q=", []string{"q"}, "has 0"}, {"q=" + strings.Repeat("x", 101), []string{"q"}, "101"}, {"q=%FF", []string{"q"}, "UTF-8"},
-		{"tag=", []string{"tag"}, "has 0"}, {"tag=" + strings.Repeat("x", 51), []string{"tag"}, "51"}, {"tag=&tag=" + strings.Repeat("x", 51), []string{"tag"}, "has 51"}, {"tag=%00", []string{"tag"}, ""}, {"tag=%FF", []string{"tag"}, ""},
+		{"limit=1&limit=1", []string{"limit"}, "once"}, {"q=a&q=a", []string{"q"}, "once"}, {
+			"cursor=a&cursor=a", []string{"cursor"}, "once"},
+		{"q=", []string{"q"}, "has 0"}, {"q=" + strings.Repeat("x", 101), []string{"q"}, "101"}, {
+			"q=%FF", []string{"q"}, "UTF-8"},
+		{"tag=", []string{"tag"}, "has 0"}, {"tag=" + strings.Repeat("x", 51), []string{"tag"}, "51"}, {
+			"tag=&tag=" + strings.Repeat("x", 51), []string{"tag"}, "has 51"}, {"tag=%00", []string{"tag"}, ""}, {
+			"tag=%FF", []string{"tag"}, ""},
 		{tags[1:], []string{"tag"}, "10"},
-		{"Limit=1", []string{"Limit"}, `\"limit\"`}, {"tags=a", []string{"tags"}, `\"tag\"`}, {"search=a", []string{"search"}, "nearest"}, {"offset=1", []string{"offset"}, "nearest"},
-		{"page=2&q=&limit=1000", []string{"page", "q", "limit"}, ""}, {"=x", []string{""}, ""}, {"curser=x", []string{"curser"}, `\"cursor\"`},
+		{"Limit=1", []string{"Limit"}, `\"limit\"`}, {"tags=a", []string{"tags"}, `\"tag\"`}, {
+			"search=a", []string{"search"}, "nearest"}, {"offset=1", []string{"offset"}, "nearest"},
+		{"page=2&q=&limit=1000", []string{"page", "q", "limit"}, ""}, {"=x", []string{""}, ""}, {
+			"curser=x", []string{"curser"}, `\"cursor\"`},
 		{"q=%zz", nil, ""}, {"q=%", nil, ""}, {"limit=1;q=x", nil, ""},
 	} {
 		s.do("GET", "/notes?"+c.query, "").fails(400, "invalid_parameter", c.where...).says(c.says)
 	}
-	for _, query := range []string{"", "&", "limit=1&", "tag=a&tag=a", "q=%F0%9F%98%80", "q=a+b", "limit=100", "tag=a%26b"} {
+	for _, query := range []string{"", "&", "limit=1&", "tag=a&tag=a", "q=%F0%9F%98%80", "q=a+b", "limit=100",
+		"tag=a%26b"} {
 		s.do("GET", "/notes?"+query, "").is(200)
 	}
 }
@@ -361,7 +384,8 @@ func cursors(s *suite) {
 	for i := range len(cursor) {
 		invalid(query(cursor[:i]))
 	}
-	for _, bad := range []string{cursor + "A", cursor + "=", cursor + "AAAA", cursor + cursor, cursor + "\n", cursor[:8] + "\n" + cursor[8:], " " + cursor, "x", missingID, "null",
+	for _, bad := range []string{cursor + "A", cursor + "=", cursor + "AAAA", cursor + cursor, cursor + "\n",
+		cursor[:8] + "\n" + cursor[8:], " " + cursor, "x", missingID, "null",
 		strings.NewReplacer("-", "+", "_", "/").Replace(cursor) + "=="} {
 		invalid(query(bad))
 	}
@@ -427,7 +451,8 @@ func longText(s *suite) {
 		var want []string
 		mark := fmt.Sprintf("%s %q", s.mark[:8], text)
 		for range 5 {
-			n := s.create(`{"title":"x","content":"` + strings.Repeat(text, 170_000) + `","tags":[` + quote(mark) + `]}`).note()
+			n := s.create(`{"title":"x","content":"` + strings.Repeat(text, 170_000) + `","tags":[` + quote(mark) +
+				`]}`).note()
 			want = append(want, n.ID)
 		}
 		slices.Reverse(want)

@@ -14,7 +14,8 @@ func (s *suite) postWithKey(key, body string) *answer {
 // replayed asserts that an answer is the first one again.
 func (a *answer) replayed(first *answer) {
 	a.s.Helper()
-	a.is(first.status).has("Idempotency-Replayed", "true").has("ETag", first.etag()).has("Location", first.header.Get("Location"))
+	a.is(first.status).has("Idempotency-Replayed", "true").has("ETag", first.etag()).has("Location",
+		first.header.Get("Location"))
 	if a.body != first.body {
 		a.s.Errorf("%s: the answer is %s, the first was %s", a.request, a.body, first.body)
 	}
@@ -78,7 +79,8 @@ func idempotencyKeyMistakes(s *suite) {
 	for _, key := range []string{"a b", strings.Repeat("k", 256), "é", "a\tb", "\u00a0"} {
 		s.postWithKey(key, `{"title":"x"}`).fails(400, "invalid_parameter", "Idempotency-Key")
 	}
-	for _, key := range []string{"!" + s.mark, `"` + s.mark + `"`, s.mark + strings.Repeat("~", 255-len(s.mark)), s.mark + ",%", s.mark + "<&>"} {
+	for _, key := range []string{"!" + s.mark, `"` + s.mark + `"`, s.mark + strings.Repeat("~", 255-len(s.mark)),
+		s.mark + ",%", s.mark + "<&>"} {
 		first := s.postWithKey(key, `{"title":"x"}`).is(201)
 		s.postWithKey(key, `{"title":"x"}`).replayed(first)
 	}
@@ -92,7 +94,8 @@ func idempotencyKeyRace(s *suite) {
 		bodies := map[string]int{}
 		fresh := 0
 		together(racers, func(int) {
-			a, _, _ := s.exchange("POST", "/notes", strings.NewReader(`{"title":"raced","tags":[`+quote(s.mark)+`]}`), with{"Idempotency-Key", key}, asJSON)
+			a, _, _ := s.exchange("POST", "/notes", strings.NewReader(`{"title":"raced","tags":[`+quote(s.mark)+`]}`),
+				with{"Idempotency-Key", key}, asJSON)
 			mu.Lock()
 			defer mu.Unlock()
 			bodies[a.body]++
@@ -136,9 +139,11 @@ func foldedHeaders(s *suite) {
 	s.do("GET", url, "", with{"If-None-Match", `"7"`}, with{"If-None-Match", `"1"`}).is(304)
 	s.do("GET", url, "", with{"If-None-Match", `"7`}, with{"If-None-Match", `1"`}).is(200) // "7,1"
 	s.do("PATCH", url, `{}`, asJSON, with{"If-Match", `"7"`}, with{"If-Match", `"1"`}).is(200)
-	s.do("PATCH", url, `{}`, asJSON, with{"If-Match", `*`}, with{"If-Match", `*`}).fails(400, "invalid_parameter", "If-Match")
+	s.do("PATCH", url, `{}`, asJSON, with{"If-Match", `*`}, with{"If-Match", `*`}).fails(400, "invalid_parameter",
+		"If-Match")
 	s.do("POST", "/notes", `{"title":"x"}`, asJSON, asJSON).fails(415, "unsupported_media_type")
-	a := s.do("POST", "/notes", `{"title":"x"}`, asJSON, with{"Idempotency-Key", s.mark}, with{"Idempotency-Key", "2"}).is(201)
+	a := s.do("POST", "/notes", `{"title":"x"}`, asJSON, with{"Idempotency-Key", s.mark}, with{
+		"Idempotency-Key", "2"}).is(201)
 	s.postWithKey(s.mark+",2", `{"title":"x"}`).replayed(a)
 	s.do("GET", url, "", with{"X-Request-Id", "a"}, with{"X-Request-Id", "b"}).is(200).has("X-Request-Id", "a,b")
 }

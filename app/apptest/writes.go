@@ -45,7 +45,8 @@ func create(s *suite) {
 	if !uuidV7.MatchString(n.ID) {
 		s.Errorf("id is %q, want a UUIDv7", n.ID)
 	}
-	if n.Title != "A title" || n.Content != "" || !reflect.DeepEqual(n.Tags, []string{"b", "a", "B"}) || n.Version != 1 {
+	if n.Title != "A title" || n.Content != "" || !reflect.DeepEqual(n.Tags, []string{"b", "a", "B"}) ||
+		n.Version != 1 {
 		s.Errorf("the note is %+v", n)
 	}
 	if n.CreatedAt != n.UpdatedAt || time.Since(s.instant(n.CreatedAt)).Abs() > time.Hour {
@@ -116,7 +117,8 @@ func limits(s *suite) {
 
 func text(s *suite) {
 	for _, t := range []string{
-		"", "a\x00b", "line\r\nbreak\ttab", `"\/` + "`", "<b>&amp;</b>", "日本語", "👩‍👩‍👧", "e\u0301 \u00e9", "\u2028\u2029\ufeff\ufffd",
+		"", "a\x00b", "line\r\nbreak\ttab", `"\/` + "`", "<b>&amp;</b>", "日本語", "👩‍👩‍👧", "e\u0301 \u00e9",
+		"\u2028\u2029\ufeff\ufffd",
 		"\u0001\u001f\u007f\u0080", " kept ", strings.Repeat("\\", 1000),
 	} {
 		n := s.create(`{"title":"x","content":` + quote(t) + `}`).note()
@@ -125,7 +127,8 @@ func text(s *suite) {
 		}
 	}
 	// Escapes are read: a surrogate pair is one character.
-	if n := s.create(`{"title":"\ud83d\ude00\u0041","\u0063ontent":"c"}`).note(); n.Title != "\U0001F600A" || n.Content != "c" {
+	if n := s.create(`{"title":"\ud83d\ude00\u0041","\u0063ontent":"c"}`).note(); n.Title != "\U0001F600A" ||
+		n.Content != "c" {
 		s.Errorf("the note is %+v", n)
 	}
 	// Text is escaped no more than JSON demands.
@@ -134,11 +137,16 @@ func text(s *suite) {
 
 func malformed(s *suite) {
 	for _, body := range []string{
-		"", " ", "{", `{"title":"x"`, `{"title":"x"}}`, `{"title":"x"} {}`, `{"title":"x"}x`, `{"title":"x",}`, `{title:"x"}`,
-		`{'title':'x'}`, `{"title":"x"} // no`, "\ufeff" + `{"title":"x"}`, `{"title":"x","title":"x"}`, `{"title":"x","title":"y"}`,
-		`{"a":1,"a":1}`, `{"x":{"a":1,"a":2},"title":"x"}`, `{"title":"x","content":"\ud800"}`, `{"title":"x","content":"\udc00\ud800"}`,
-		"{\"title\":\"x\xff\"}", "{\"title\":\"\xc0\x80\"}", "{\"title\":\"\xed\xa0\x80\"}", "{\"\xff\":1}", "{\"title\":\"a\nb\"}", `{"title":"\x41"}`,
-		`{"title":"x","n":01}`, `{"title":"x","n":NaN}`, `nul`, `"`, `[1,]`, `title=x`, strings.Repeat("[", 200_000), strings.Repeat(`{"a":`, 50_000),
+		"", " ", "{", `{"title":"x"`, `{"title":"x"}}`, `{"title":"x"} {}`, `{"title":"x"}x`, `{"title":"x",}`,
+		`{title:"x"}`,
+		`{'title':'x'}`, `{"title":"x"} // no`, "\ufeff" + `{"title":"x"}`, `{"title":"x","title":"x"}`,
+		`{"title":"x","title":"y"}`,
+		`{"a":1,"a":1}`, `{"x":{"a":1,"a":2},"title":"x"}`, `{"title":"x","content":"\ud800"}`,
+		`{"title":"x","content":"\udc00\ud800"}`,
+		"{\"title\":\"x\xff\"}", "{\"title\":\"\xc0\x80\"}", "{\"title\":\"\xed\xa0\x80\"}", "{\"\xff\":1}",
+		"{\"title\":\"a\nb\"}", `{"title":"\x41"}`,
+		`{"title":"x","n":01}`, `{"title":"x","n":NaN}`, `nul`, `"`, `[1,]`, `title=x`, strings.Repeat("[", 200_000),
+		strings.Repeat(`{"a":`, 50_000),
 		`{"title":"x","ti\u0074le":"y"}`, "\x00",
 	} {
 		s.do("POST", "/notes", body, asJSON).fails(400, "malformed_request")
@@ -152,7 +160,8 @@ func invalidNote(s *suite) {
 		body  string
 		where []string
 	}{
-		{`null`, []string{""}}, {`[]`, []string{""}}, {`[{"title":"x"}]`, []string{""}}, {`"x"`, []string{""}}, {`1`, []string{""}}, {`true`, []string{""}},
+		{`null`, []string{""}}, {`[]`, []string{""}}, {`[{"title":"x"}]`, []string{""}}, {`"x"`, []string{""}}, {
+			`1`, []string{""}}, {`true`, []string{""}},
 		{`{}`, []string{"/title"}},
 		{`{"title":null}`, []string{"/title"}},
 		{`{"title":1}`, []string{"/title"}},
@@ -177,10 +186,12 @@ func invalidNote(s *suite) {
 	}
 	s.do("POST", "/notes", `{"title":"x","Content":"y"}`, asJSON).fails(422, "invalid_note").says("Content", "content")
 	for _, field := range []string{
-		`"id":"` + missingID + `"`, `"version":1`, `"created_at":"2026-11-22T09:00:00Z"`, `"updated_at":null`, `"version":{}`,
+		`"id":"` + missingID + `"`, `"version":1`, `"created_at":"2026-11-22T09:00:00Z"`, `"updated_at":null`,
+		`"version":{}`,
 	} {
 		name, _, _ := strings.Cut(strings.TrimPrefix(field, `"`), `"`)
-		s.do("POST", "/notes", `{"title":"x",`+field+`}`, asJSON).fails(422, "invalid_note", "/"+name).says("set by the service")
+		s.do("POST", "/notes", `{"title":"x",`+field+`}`, asJSON).fails(422, "invalid_note", "/"+
+			name).says("set by the service")
 	}
 }
 
@@ -220,7 +231,8 @@ func sentBack(s *suite) {
 			`{"version":null}`,
 		} {
 			got := s.do(method, url, edit(changes), asJSON).is(200).note()
-			if version++; got.Version != version || got.CreatedAt != read.CreatedAt || strings.HasPrefix(got.UpdatedAt, "2999") {
+			if version++; got.Version != version || got.CreatedAt != read.CreatedAt ||
+				strings.HasPrefix(got.UpdatedAt, "2999") {
 				s.Errorf("%s with %s made %+v", method, changes, got)
 			}
 		}
@@ -233,12 +245,16 @@ func sentBack(s *suite) {
 		s.do(method, url, edit(`{"x":1}`), asJSON).fails(422, "invalid_note", "/x")
 		now := fmt.Sprintf(`{"title":"x","version":%d.0}`, version)
 		s.do(method, url, now, asJSON, with{"If-Match", `"1"`}).fails(412, "precondition_failed")
-		s.do(method, url, now, asJSON, with{"If-None-Match", fmt.Sprintf("%q", fmt.Sprint(version))}).fails(412, "precondition_failed")
-		s.do(method, url, `{"title":"x","version":1}`, asJSON, with{"If-Match", fmt.Sprintf("%q", fmt.Sprint(version))}).fails(412, "precondition_failed")
+		s.do(method, url, now, asJSON, with{"If-None-Match", fmt.Sprintf("%q", fmt.Sprint(version))}).fails(412,
+			"precondition_failed")
+		s.do(method, url, `{"title":"x","version":1}`, asJSON, with{
+			"If-Match", fmt.Sprintf("%q", fmt.Sprint(version))}).fails(412, "precondition_failed")
 		s.do(method, url, now, asJSON, with{"If-Match", fmt.Sprintf("%q", fmt.Sprint(version))}).is(200)
 		for _, c := range []struct{ body, where string }{
-			{`{"title":"x","id":"` + missingID + `"}`, "/id"}, {`{"title":"x","id":"` + strings.ToUpper(read.ID) + `"}`, "/id"},
-			{`{"title":"x","id":1}`, "/id"}, {`{"title":"x","id":""}`, "/id"}, {`{"title":"x","id":["` + read.ID + `"]}`, "/id"},
+			{`{"title":"x","id":"` + missingID + `"}`, "/id"}, {
+				`{"title":"x","id":"` + strings.ToUpper(read.ID) + `"}`, "/id"},
+			{`{"title":"x","id":1}`, "/id"}, {`{"title":"x","id":""}`, "/id"}, {
+				`{"title":"x","id":["` + read.ID + `"]}`, "/id"},
 			{`{"title":"x","version":0}`, "/version"}, {`{"title":"x","version":-1}`, "/version"},
 			{`{"title":"x","version":1.5}`, "/version"}, {`{"title":"x","version":"1"}`, "/version"},
 			{`{"title":"x","version":true}`, "/version"}, {`{"title":"x","version":[1]}`, "/version"},
@@ -246,14 +262,17 @@ func sentBack(s *suite) {
 			{`{"title":"x","created_at":"yesterday"}`, "/created_at"}, {`{"title":"x","created_at":1}`, "/created_at"},
 			{`{"title":"x","created_at":"2026-02-30T00:00:00Z"}`, "/created_at"},
 			{`{"title":"x","updated_at":"2026-11-22 09:00:00Z"}`, "/updated_at"},
-			{`{"title":"x","updated_at":"2026-11-22T09:00:00"}`, "/updated_at"}, {`{"title":"x","updated_at":{}}`, "/updated_at"},
+			{`{"title":"x","updated_at":"2026-11-22T09:00:00"}`, "/updated_at"}, {
+				`{"title":"x","updated_at":{}}`, "/updated_at"},
 		} {
 			s.do(method, url, c.body, asJSON).fails(422, "invalid_note", c.where)
 		}
-		for _, number := range []string{"9007199254740993", "9223372036854775807", "9223372036854775808", "1e300", "1e99999"} {
+		for _, number := range []string{"9007199254740993", "9223372036854775807", "9223372036854775808", "1e300",
+			"1e99999"} {
 			s.do(method, url, `{"title":"x","version":`+number+`}`, asJSON).fails(412, "precondition_failed")
 		}
-		s.do(method, "/notes/"+missingID, `{"title":"x","id":"`+missingID+`","version":1}`, asJSON).fails(404, "not_found")
+		s.do(method, "/notes/"+missingID, `{"title":"x","id":"`+missingID+`","version":1}`, asJSON).fails(404,
+			"not_found")
 		if got := s.do("GET", url, "").is(200).note(); got.Version != version+1 {
 			s.Errorf("%s: refused bodies took the note from version %d to %d", method, version+1, got.Version)
 		}
@@ -274,7 +293,8 @@ func manyMistakes(s *suite) {
 	for i := range 60_000 {
 		fmt.Fprintf(&b, `"k%d":1,`, i)
 	}
-	if a := s.do("POST", "/notes", `{`+b.String()+`"title":"x"}`, asJSON).fails(422, "invalid_note"); len(a.problem().Errors) > 101 {
+	if a := s.do("POST", "/notes", `{`+b.String()+`"title":"x"}`, asJSON).fails(422,
+		"invalid_note"); len(a.problem().Errors) > 101 {
 		s.Errorf("%d mistakes are named", len(a.problem().Errors))
 	}
 }
@@ -282,7 +302,8 @@ func manyMistakes(s *suite) {
 func mediaTypes(s *suite) {
 	const body = `{"title":"x"}`
 	id := s.create(body).note().ID
-	for _, ct := range []string{"application/json", "application/json; charset=utf-8", `Application/JSON;charset="UTF-8"`, "application/json; x=y"} {
+	for _, ct := range []string{"application/json", "application/json; charset=utf-8",
+		`Application/JSON;charset="UTF-8"`, "application/json; x=y"} {
 		s.do("POST", "/notes", body, with{"Content-Type", ct}).is(201)
 		s.do("PUT", "/notes/"+id, body, with{"Content-Type", ct}).is(200)
 		s.do("PATCH", "/notes/"+id, body, with{"Content-Type", ct}).is(200)
@@ -290,8 +311,10 @@ func mediaTypes(s *suite) {
 	s.do("PATCH", "/notes/"+id, body, with{"Content-Type", "application/merge-patch+json"}).is(200)
 	s.do("POST", "/notes", body, asJSON, with{"Content-Encoding", "identity"}).is(201)
 	for _, ct := range []string{
-		"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/json", "application/jsonp", "json", "application/",
-		"application/json; charset=latin1", "application/json; charset=utf-16", "application/json, application/json", "application/json;charset", "*/*",
+		"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/json",
+		"application/jsonp", "json", "application/",
+		"application/json; charset=latin1", "application/json; charset=utf-16", "application/json, application/json",
+		"application/json;charset", "*/*",
 	} {
 		headers := []with{{"Content-Type", ct}}
 		if ct == "" {
@@ -301,8 +324,10 @@ func mediaTypes(s *suite) {
 		s.do("PUT", "/notes/"+id, body, headers...).fails(415, "unsupported_media_type")
 		s.do("PATCH", "/notes/"+id, body, headers...).fails(415, "unsupported_media_type")
 	}
-	s.do("POST", "/notes", body, with{"Content-Type", "application/merge-patch+json"}).fails(415, "unsupported_media_type")
-	s.do("PUT", "/notes/"+id, body, with{"Content-Type", "application/merge-patch+json"}).fails(415, "unsupported_media_type")
+	s.do("POST", "/notes", body, with{"Content-Type", "application/merge-patch+json"}).fails(415,
+		"unsupported_media_type")
+	s.do("PUT", "/notes/"+id, body, with{"Content-Type", "application/merge-patch+json"}).fails(415,
+		"unsupported_media_type")
 	s.do("POST", "/notes", body, asJSON, with{"Content-Encoding", "gzip"}).fails(415, "unsupported_media_type")
 }
 
@@ -392,8 +417,10 @@ func patchMistakes(s *suite) {
 		body  string
 		where []string
 	}{
-		{`{"title":null}`, []string{"/title"}}, {`{"title":""}`, []string{"/title"}}, {`{"title":2,"tags":[3],"content":[]}`, []string{"/title", "/tags/0", "/content"}},
-		{`null`, []string{""}}, {`"x"`, []string{""}}, {`[]`, []string{""}}, {`{"id":"x"}`, []string{"/id"}}, {`{"Tags":[]}`, []string{"/Tags"}}, {`{"x":null}`, []string{"/x"}},
+		{`{"title":null}`, []string{"/title"}}, {`{"title":""}`, []string{"/title"}}, {
+			`{"title":2,"tags":[3],"content":[]}`, []string{"/title", "/tags/0", "/content"}},
+		{`null`, []string{""}}, {`"x"`, []string{""}}, {`[]`, []string{""}}, {`{"id":"x"}`, []string{"/id"}}, {
+			`{"Tags":[]}`, []string{"/Tags"}}, {`{"x":null}`, []string{"/x"}},
 	} {
 		s.do("PATCH", "/notes/"+n.ID, c.body, asJSON).fails(422, "invalid_note", c.where...)
 	}

@@ -1,5 +1,5 @@
-// Package jwt knows callers by the access tokens of an OpenID Connect issuer: JSON Web Tokens whose signature is checked
-// with the keys that the issuer publishes (OpenID Connect Discovery 1.0; RFC 9068), by the rules of RFC 8725.
+// Package jwt knows callers by the access tokens of an OpenID Connect issuer: JSON Web Tokens whose signature is
+// checked with the keys that the issuer publishes (OpenID Connect Discovery 1.0; RFC 9068), by the rules of RFC 8725.
 package jwt
 
 import (
@@ -43,14 +43,16 @@ const (
 	maxOwner   = 512              // bytes
 )
 
-// algorithms are those that are taken: signatures with a public key, all that RFC 7518 and RFC 8037 have. A secret that is
-// shared with the issuer (HS256) is none: whoever could check such a token could make one.
+// algorithms are those that are taken: signatures with a public key, all that RFC 7518 and RFC 8037 have. A secret
+// that is shared with the issuer (HS256) is none: whoever could check such a token could make one.
 var algorithms = []jose.SignatureAlgorithm{
-	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512,
+	jose.EdDSA,
 }
 
-// types are what the header may say that a token is, if it says so, in lower case: an access token (RFC 9068, section 2.1),
-// or nothing but a JWT. Tokens for other purposes, such as logout+jwt, are none for us (RFC 8725, section 3.11).
+// types are what the header may say that a token is, if it says so, in lower case: an access token (RFC 9068, section
+// 2.1), or nothing but a JWT. Tokens for other purposes, such as logout+jwt, are none for us (RFC 8725, section
+// 3.11).
 var types = []string{"jwt", "at+jwt", "application/at+jwt"}
 
 // Open returns the way to know callers by an issuer's tokens for an audience, as [New] makes it.
@@ -62,9 +64,9 @@ func Open(ctx context.Context, issuer, audience string, log *slog.Logger) (app.A
 	return v.Caller, nil
 }
 
-// New makes a verifier of an issuer's tokens for an audience, and asks the issuer for its keys. An issuer that cannot be
-// reached or publishes no usable key is a warning in the log, and is asked again when the first token comes. One that
-// answers otherwise than an issuer is an error.
+// New makes a verifier of an issuer's tokens for an audience, and asks the issuer for its keys. An issuer that cannot
+// be reached or publishes no usable key is a warning in the log, and is asked again when the first token comes. One
+// that answers otherwise than an issuer is an error.
 func New(ctx context.Context, issuer, audience string, log *slog.Logger) (*Verifier, error) {
 	if err := Check(issuer); err != nil {
 		return nil, err
@@ -94,9 +96,9 @@ const (
 	noSubject   app.Refusal = "subject"
 )
 
-// Caller implements app.Authenticate. The owner is the issuer and the subject, with a space between them, which neither a
-// URL nor the owner of a configured token has. app.ErrCannotTell where a token cannot be judged because the issuer does not
-// answer.
+// Caller implements app.Authenticate. The owner is the issuer and the subject, with a space between them, which
+// neither a URL nor the owner of a configured token has. app.ErrCannotTell where a token cannot be judged because the
+// issuer does not answer.
 func (v *Verifier) Caller(ctx context.Context, token string) (app.Caller, error) {
 	sum := sha256.Sum256([]byte(token))
 	if known, ok := v.verified.Get(sum); ok && v.now().wall.Before(known.until) {

@@ -43,7 +43,8 @@ func open(t testing.TB, issuer string) (*Verifier, *bytes.Buffer) {
 func TestIssuer(t *testing.T) {
 	issuer := jwttest.New(t)
 	v, _ := open(t, issuer.URL)
-	for scope, want := range map[string]app.Scope{"notes:read": app.Read, "notes:write": app.Write, "notes:read notes:write": app.Write, "openid": app.NoScope, "notes:writer": app.NoScope} {
+	for scope, want := range map[string]app.Scope{"notes:read": app.Read, "notes:write": app.Write,
+		"notes:read notes:write": app.Write, "openid": app.NoScope, "notes:writer": app.NoScope} {
 		token := issuer.Token(t, "anna", scope)
 		for range 2 { // the second is remembered
 			caller, err := v.Caller(t.Context(), token)
@@ -111,7 +112,8 @@ func TestBadTokens(t *testing.T) {
 	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	now := time.Now().Unix()
 	good := func(changes claims) claims {
-		all := claims{"iss": issuer.URL, "sub": "anna", "aud": jwttest.Audience, "exp": now + 300, "nbf": now - 5, "iat": now - 5, "scope": "notes:write"}
+		all := claims{"iss": issuer.URL, "sub": "anna", "aud": jwttest.Audience, "exp": now + 300, "nbf": now - 5,
+			"iat": now - 5, "scope": "notes:write"}
 		for name, value := range changes {
 			if all[name] = value; value == nil {
 				delete(all, name)
@@ -125,7 +127,8 @@ func TestBadTokens(t *testing.T) {
 	with := func(header map[string]any) string { return forge(t, jose.RS256, private, header, good(nil)) }
 	foreign := func(header map[string]any) string { return forge(t, jose.RS256, other, header, good(nil)) }
 	raw := func(header, payload string) string {
-		return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
+		return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
+			base64.RawURLEncoding.EncodeToString([]byte(payload))
 	}
 	// exactly signs a header and a payload byte for byte.
 	exactly := func(header, payload string) string {
@@ -169,10 +172,13 @@ func TestBadTokens(t *testing.T) {
 		b[len(b)/2] ^= 1
 		return base64.RawURLEncoding.EncodeToString(b)
 	}
-	steal := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a URL of a token's header was asked") }))
+	steal := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("a URL of a token's header was asked")
+	}))
 	t.Cleanup(steal.Close)
 
-	for name, token := range map[string]string{ // all that is good, so that the others are bad for the reason that they name
+	// all that is good, so that the others are bad for the reason that they name
+	for name, token := range map[string]string{
 		"as made":             valid,
 		"audience in a list":  signed(claims{"aud": []string{"other", jwttest.Audience}}),
 		"client_id alone":     signed(claims{"aud": nil, "client_id": jwttest.Audience}),
@@ -209,33 +215,43 @@ func TestBadTokens(t *testing.T) {
 		token string
 		want  app.Refusal
 	}{
-		"none":                            {raw(`{"alg":"none"}`, string(text)) + ".", malformed},
-		"None":                            {raw(`{"alg":"None","kid":"`+id+`"}`, string(text)) + ".", malformed},
-		"none, with a signature":          {raw(`{"alg":"none","kid":"`+id+`"}`, string(text)) + "." + parts[2], malformed},
-		"no algorithm":                    {raw(`{"kid":"`+id+`"}`, string(text)) + "." + parts[2], malformed},
-		"HS256 with the public key, PEM":  {forge(t, jose.HS256, publicPEM, map[string]any{"kid": id}, good(nil)), malformed},
-		"HS256 with the public key, DER":  {forge(t, jose.HS256, der, map[string]any{"kid": id}, good(nil)), malformed},
-		"HS256 with nothing":              {forge(t, jose.HS256, make([]byte, 32), map[string]any{"kid": id}, good(nil)), malformed},
-		"HS512 with the modulus":          {forge(t, jose.HS512, private.N.Bytes(), map[string]any{"kid": id}, good(nil)), malformed},
-		"PS256 with the RS256 key":        {forge(t, jose.PS256, private, map[string]any{"kid": id}, good(nil)), unknownKey},
-		"ES256 under the RSA key's id":    {forge(t, jose.ES256, curve, map[string]any{"kid": id}, good(nil)), unknownKey},
-		"EdDSA under the RSA key's id":    {forge(t, jose.EdDSA, edwards, map[string]any{"kid": id}, good(nil)), unknownKey},
-		"another key under the id":        {foreign(map[string]any{"kid": id}), signature},
-		"unknown kid":                     {foreign(map[string]any{"kid": "key-99"}), unknownKey},
-		"no kid":                          {with(nil), unknownKey},
-		"empty kid":                       {with(map[string]any{"kid": ""}), unknownKey},
-		"kid of a file":                   {foreign(map[string]any{"kid": "../../../../dev/null"}), unknownKey},
-		"kid of SQL":                      {foreign(map[string]any{"kid": "x' UNION SELECT 'key"}), unknownKey},
-		"kid in another case":             {with(map[string]any{"kid": strings.ToUpper(id)}), unknownKey},
-		"kid with a NUL":                  {with(map[string]any{"kid": id + "\x00"}), unknownKey},
-		"jwk":                             {foreign(map[string]any{"jwk": jwk(other.Public())}), unknownKey},
-		"jwk, and a known kid":            {foreign(map[string]any{"jwk": jwk(other.Public()), "kid": id}), signature},
-		"jku":                             {foreign(map[string]any{"kid": "mine", "jku": steal.URL}), unknownKey},
-		"x5u":                             {foreign(map[string]any{"kid": "mine", "x5u": steal.URL}), unknownKey},
-		"jku of the issuer, known kid":    {foreign(map[string]any{"kid": id, "jku": issuer.URL + "/keys"}), signature},
-		"x5c":                             {raw(`{"alg":"RS256","kid":"`+id+`","x5c":["AAAA"]}`, string(text)) + "." + parts[2], malformed},
-		"an extension that must be known": {raw(`{"alg":"RS256","kid":"`+id+`","crit":["exp"],"exp":1}`, string(text)) + "." + parts[2], malformed},
-		"b64 false":                       {raw(`{"alg":"RS256","kid":"`+id+`","b64":false,"crit":["b64"]}`, string(text)) + "." + parts[2], signature},
+		"none": {raw(`{"alg":"none"}`, string(text)) + ".", malformed},
+		"None": {raw(`{"alg":"None","kid":"`+id+`"}`, string(text)) + ".", malformed},
+		"none, with a signature": {raw(`{"alg":"none","kid":"`+id+`"}`, string(text)) + "." + parts[2],
+			malformed},
+		"no algorithm": {raw(`{"kid":"`+id+`"}`, string(text)) + "." + parts[2], malformed},
+		"HS256 with the public key, PEM": {forge(t, jose.HS256, publicPEM, map[string]any{"kid": id}, good(nil)),
+			malformed},
+		"HS256 with the public key, DER": {forge(t, jose.HS256, der, map[string]any{"kid": id}, good(nil)), malformed},
+		"HS256 with nothing": {forge(t, jose.HS256, make([]byte, 32), map[string]any{"kid": id},
+			good(nil)), malformed},
+		"HS512 with the modulus": {forge(t, jose.HS512, private.N.Bytes(), map[string]any{"kid": id},
+			good(nil)), malformed},
+		"PS256 with the RS256 key": {forge(t, jose.PS256, private, map[string]any{"kid": id}, good(nil)),
+			unknownKey},
+		"ES256 under the RSA key's id": {forge(t, jose.ES256, curve, map[string]any{"kid": id}, good(nil)),
+			unknownKey},
+		"EdDSA under the RSA key's id": {forge(t, jose.EdDSA, edwards, map[string]any{"kid": id}, good(nil)),
+			unknownKey},
+		"another key under the id":     {foreign(map[string]any{"kid": id}), signature},
+		"unknown kid":                  {foreign(map[string]any{"kid": "key-99"}), unknownKey},
+		"no kid":                       {with(nil), unknownKey},
+		"empty kid":                    {with(map[string]any{"kid": ""}), unknownKey},
+		"kid of a file":                {foreign(map[string]any{"kid": "../../../../dev/null"}), unknownKey},
+		"kid of SQL":                   {foreign(map[string]any{"kid": "x' UNION SELECT 'key"}), unknownKey},
+		"kid in another case":          {with(map[string]any{"kid": strings.ToUpper(id)}), unknownKey},
+		"kid with a NUL":               {with(map[string]any{"kid": id + "\x00"}), unknownKey},
+		"jwk":                          {foreign(map[string]any{"jwk": jwk(other.Public())}), unknownKey},
+		"jwk, and a known kid":         {foreign(map[string]any{"jwk": jwk(other.Public()), "kid": id}), signature},
+		"jku":                          {foreign(map[string]any{"kid": "mine", "jku": steal.URL}), unknownKey},
+		"x5u":                          {foreign(map[string]any{"kid": "mine", "x5u": steal.URL}), unknownKey},
+		"jku of the issuer, known kid": {foreign(map[string]any{"kid": id, "jku": issuer.URL + "/keys"}), signature},
+		"x5c": {raw(`{"alg":"RS256","kid":"`+id+`","x5c":["AAAA"]}`, string(text)) + "." +
+			parts[2], malformed},
+		"an extension that must be known": {raw(`{"alg":"RS256","kid":"`+id+`","crit":["exp"],"exp":1}`,
+			string(text)) + "." + parts[2], malformed},
+		"b64 false": {raw(`{"alg":"RS256","kid":"`+id+`","b64":false,"crit":["b64"]}`,
+			string(text)) + "." + parts[2], signature},
 		"a logout token":                  {with(map[string]any{"kid": id, "typ": "logout+jwt"}), wrongType},
 		"a security event":                {with(map[string]any{"kid": id, "typ": "secevent+jwt"}), wrongType},
 		"a type that is a list":           {with(map[string]any{"kid": id, "typ": []string{"logout+jwt"}}), wrongType},
@@ -251,24 +267,29 @@ func TestBadTokens(t *testing.T) {
 		"expired":                         {signed(claims{"exp": now - 31}), app.ExpiredToken},
 		"expired long ago":                {signed(claims{"exp": 1}), app.ExpiredToken},
 		"no expiry":                       {signed(claims{"exp": nil}), noExpiry},
-		"expiry null":                     {forge(t, jose.RS256, private, map[string]any{"kid": id}, claims{"iss": issuer.URL, "sub": "anna", "aud": "notes", "exp": nil}), noExpiry},
-		"expiry a text":                   {signed(claims{"exp": "tomorrow"}), malformed},
-		"not before later":                {signed(claims{"nbf": now + 3600}), notYet},
-		"made in the future":              {signed(claims{"iat": now + 3600}), notYet},
-		"no subject":                      {signed(claims{"sub": nil}), noSubject},
-		"empty subject":                   {signed(claims{"sub": ""}), noSubject},
-		"a subject too long":              {signed(claims{"sub": strings.Repeat("x", 600)}), noSubject},
-		"a subject that is a number":      {signed(claims{"sub": 1}), malformed},
-		"truncated":                       {valid[:len(valid)-1], malformed},
-		"without a signature":             {parts[0] + "." + parts[1] + ".", signature},
-		"two parts":                       {parts[0] + "." + parts[1], malformed},
-		"four parts":                      {valid + "." + parts[2], malformed},
-		"a bit of the payload":            {parts[0] + "." + flip(parts[1]) + "." + parts[2], signature},
-		"a bit of the signature":          {parts[0] + "." + parts[1] + "." + flip(parts[2]), signature},
-		"another's signature":             {parts[0] + "." + parts[1] + "." + strings.Split(signed(claims{"sub": "ben"}), ".")[2], signature},
-		"payload no JSON":                 {forge(t, jose.RS256, private, map[string]any{"kid": id}, []byte("hello")), malformed},
-		"payload a list":                  {forge(t, jose.RS256, private, map[string]any{"kid": id}, []byte("[]")), malformed},
-		"JSON serialization":              {`{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`, malformed},
+		"expiry null": {forge(t, jose.RS256, private, map[string]any{"kid": id}, claims{
+			"iss": issuer.URL, "sub": "anna", "aud": "notes", "exp": nil}), noExpiry},
+		"expiry a text":              {signed(claims{"exp": "tomorrow"}), malformed},
+		"not before later":           {signed(claims{"nbf": now + 3600}), notYet},
+		"made in the future":         {signed(claims{"iat": now + 3600}), notYet},
+		"no subject":                 {signed(claims{"sub": nil}), noSubject},
+		"empty subject":              {signed(claims{"sub": ""}), noSubject},
+		"a subject too long":         {signed(claims{"sub": strings.Repeat("x", 600)}), noSubject},
+		"a subject that is a number": {signed(claims{"sub": 1}), malformed},
+		"truncated":                  {valid[:len(valid)-1], malformed},
+		"without a signature":        {parts[0] + "." + parts[1] + ".", signature},
+		"two parts":                  {parts[0] + "." + parts[1], malformed},
+		"four parts":                 {valid + "." + parts[2], malformed},
+		"a bit of the payload":       {parts[0] + "." + flip(parts[1]) + "." + parts[2], signature},
+		"a bit of the signature":     {parts[0] + "." + parts[1] + "." + flip(parts[2]), signature},
+		"another's signature": {parts[0] + "." + parts[1] + "." +
+			strings.Split(signed(claims{"sub": "ben"}), ".")[2], signature},
+		"payload no JSON": {forge(t, jose.RS256, private, map[string]any{"kid": id}, []byte("hello")),
+			malformed},
+		"payload a list": {forge(t, jose.RS256, private, map[string]any{"kid": id}, []byte("[]")),
+			malformed},
+		"JSON serialization": {`{"payload":"` + parts[1] + `","protected":"` + parts[0] +
+			`","signature":"` + parts[2] + `"}`, malformed},
 		"no token":                        {"x", malformed},
 		"dots":                            {"..", malformed},
 		"padding":                         {parts[0] + "=." + parts[1] + "." + parts[2], malformed},
@@ -315,8 +336,10 @@ func TestBadTokens(t *testing.T) {
 		r.Header.Set("Authorization", "Bearer "+c.token)
 		w := httptest.NewRecorder()
 		web.ServeHTTP(w, r)
-		if w.Code != 401 || !strings.HasPrefix(w.Header().Get("Www-Authenticate"), `Bearer realm="notes", error="invalid_token"`) ||
-			!strings.Contains(w.Body.String(), `"detail":"the token is unknown or has expired"`) && !strings.Contains(w.Body.String(), `"detail":"the header Authorization must be one bearer token`) {
+		if w.Code != 401 || !strings.HasPrefix(w.Header().Get("Www-Authenticate"),
+			`Bearer realm="notes", error="invalid_token"`) ||
+			!strings.Contains(w.Body.String(), `"detail":"the token is unknown or has expired"`) &&
+				!strings.Contains(w.Body.String(), `"detail":"the header Authorization must be one bearer token`) {
 			t.Errorf("%s: %d %v %s", name, w.Code, w.Header(), w.Body)
 		}
 		caller, err := v.Caller(t.Context(), c.token)
@@ -382,8 +405,8 @@ func await(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// TestRotation: new keys are found when they are needed, keys that go take the tokens with them that they signed, and an
-// issuer that is slow or gone stops nobody whose key is known.
+// TestRotation: new keys are found when they are needed, keys that go take the tokens with them that they signed, and
+// an issuer that is slow or gone stops nobody whose key is known.
 func TestRotation(t *testing.T) {
 	issuer := jwttest.New(t)
 	v, log := open(t, issuer.URL)
@@ -452,7 +475,11 @@ func TestRotation(t *testing.T) {
 		})
 	}
 	requests.Wait()
-	await(t, "a dead issuer is noticed", func() bool { v.keys.mu.Lock(); defer v.keys.mu.Unlock(); return v.keys.failure != nil })
+	await(t, "a dead issuer is noticed", func() bool {
+		v.keys.mu.Lock()
+		defer v.keys.mu.Unlock()
+		return v.keys.failure != nil
+	})
 	if !strings.Contains(log.String(), "cannot be fetched") {
 		t.Errorf("the log says %s", log)
 	}
@@ -512,16 +539,18 @@ func TestOpen(t *testing.T) {
 	const discovery = "/.well-known/openid-configuration"
 	about := func(issuer, keys string) string { return `{"issuer":"` + issuer + `","jwks_uri":"` + keys + `"}` }
 	for says, served := range map[string]map[string]string{
-		"answers 404":                  {},
-		"answers 302":                  {discovery: "elsewhere"},
-		"says that it is":              {discovery: about("https://example.com", s.URL+"/keys")},
-		"which is no https URL":        {discovery: about(s.URL, "http://example.com/keys")},
-		"answers no such JSON":         {discovery: "<html>"},
-		"answers more than":            {discovery: about(s.URL, s.URL+"/keys"), "/keys": `{"keys":[` + strings.Repeat(" ", 2<<20) + "]}"},
+		"answers 404":           {},
+		"answers 302":           {discovery: "elsewhere"},
+		"says that it is":       {discovery: about("https://example.com", s.URL+"/keys")},
+		"which is no https URL": {discovery: about(s.URL, "http://example.com/keys")},
+		"answers no such JSON":  {discovery: "<html>"},
+		"answers more than": {discovery: about(s.URL, s.URL+"/keys"), "/keys": `{"keys":[` +
+			strings.Repeat(" ", 2<<20) + "]}"},
 		"/keys answers no such JSON: ": {discovery: about(s.URL, s.URL+"/keys"), "/keys": `{"keys":1}`},
 	} {
 		answers = served
-		if _, err := New(t.Context(), s.URL, "notes", slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := New(t.Context(), s.URL, "notes", slog.New(slog.DiscardHandler)); err == nil ||
+			!strings.Contains(err.Error(), says) {
 			t.Errorf("%v, want %q", err, says)
 		}
 	}
@@ -539,15 +568,18 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
-		{Key: curve.Public(), KeyID: "curve", Algorithm: "ES256"}, {Key: small.Public(), KeyID: "small"}, {Key: []byte("0123456789abcdef0123456789abcdef"), KeyID: "secret"},
+		{Key: curve.Public(), KeyID: "curve", Algorithm: "ES256"}, {Key: small.Public(), KeyID: "small"}, {
+			Key: []byte("0123456789abcdef0123456789abcdef"), KeyID: "secret"},
 		{Key: curve.Public(), KeyID: "encryption", Use: "enc"}, {Key: curve, KeyID: "private"}, {Key: curve.Public()},
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	answers = map[string]string{discovery: about(s.URL, s.URL+"/keys"), "/keys": strings.Replace(string(set), `"keys":[`, `"keys":[{"kty":"new"},{"kty":"RSA"},`, 1)}
+	answers = map[string]string{discovery: about(s.URL, s.URL+"/keys"),
+		"/keys": strings.Replace(string(set), `"keys":[`, `"keys":[{"kty":"new"},{"kty":"RSA"},`, 1)}
 	v.keys.patience = time.Minute
-	token := forge(t, jose.ES256, curve, map[string]any{"kid": "curve"}, claims{"iss": s.URL, "sub": "x", "aud": "notes", "exp": time.Now().Unix() + 60})
+	token := forge(t, jose.ES256, curve, map[string]any{"kid": "curve"}, claims{
+		"iss": s.URL, "sub": "x", "aud": "notes", "exp": time.Now().Unix() + 60})
 	if _, err := v.Caller(t.Context(), token); err != nil {
 		t.Error(err)
 	}
@@ -555,12 +587,15 @@ func TestOpen(t *testing.T) {
 	if len(used) != 2 || len(used[label{"curve", "P-256"}]) != 1 || len(used[label{"", "P-256"}]) != 1 {
 		t.Errorf("of the keys these are used: %v", used)
 	}
-	for _, wrong := range []string{"", "example.com", "http://example.com", "ftp://example.com", "https://example.com?x", "https://a@example.com", "https://", "http://localhost.example.com", "https://example.com/#x"} {
+	for _, wrong := range []string{"", "example.com", "http://example.com", "ftp://example.com",
+		"https://example.com?x", "https://a@example.com", "https://", "http://localhost.example.com",
+		"https://example.com/#x"} {
 		if Check(wrong) == nil {
 			t.Errorf("an issuer %q", wrong)
 		}
 	}
-	for _, right := range []string{"https://example.com", "https://example.com/tenant/", "http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:1"} {
+	for _, right := range []string{"https://example.com", "https://example.com/tenant/", "http://127.0.0.1:8080",
+		"http://localhost:1", "http://[::1]:1"} {
 		if err := Check(right); err != nil {
 			t.Errorf("%s: %v", right, err)
 		}

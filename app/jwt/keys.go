@@ -80,8 +80,8 @@ type Key struct {
 	Type string // RSA, P-256, P-384, P-521 or Ed25519
 }
 
-// Published asks an issuer for the keys that may check signatures. The error is [ErrUnreachable] where the issuer does not
-// answer, and another one where its answers are of no use.
+// Published asks an issuer for the keys that may check signatures. The error is [ErrUnreachable] where the issuer
+// does not answer, and another one where its answers are of no use.
 func Published(ctx context.Context, issuer string) (all []Key, err error) {
 	keys, err := newKeys(issuer, slog.New(slog.DiscardHandler)).fetch(ctx)
 	for _, key := range keys {
@@ -94,7 +94,8 @@ func Published(ctx context.Context, issuer string) (all []Key, err error) {
 func Check(issuer string) error {
 	u, err := url.Parse(issuer)
 	if err != nil || !secure(u) || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return errors.New("must be the issuer's https URL, such as https://example.eu.auth0.com/, as its tokens have it in iss")
+		return errors.New("must be the issuer's https URL, such as https://example.eu.auth0.com/, as its tokens " +
+			"have it in iss")
 	}
 	return nil
 }
@@ -102,7 +103,8 @@ func Check(issuer string) error {
 // secure tells that what an URL answers comes from whom it names: by TLS, or from this machine.
 func secure(u *url.URL) bool {
 	ip := net.ParseIP(u.Hostname())
-	return u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()))
+	return u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" &&
+		(u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()))
 }
 
 func newKeys(issuer string, log *slog.Logger) *keys {
@@ -316,7 +318,8 @@ func (k *keys) fetch(ctx context.Context) (set []*jose.JSONWebKey, err error) {
 		return nil, err
 	}
 	if about.Issuer != k.issuer {
-		return nil, fmt.Errorf("the issuer %s says that it is %q: its name must be given to the letter", k.issuer, about.Issuer)
+		return nil, fmt.Errorf("the issuer %s says that it is %q: its name must be given to the letter", k.issuer,
+			about.Issuer)
 	}
 	if u, err := url.Parse(about.Keys); err != nil || !secure(u) {
 		return nil, fmt.Errorf("the issuer %s has its keys at %q, which is no https URL", k.issuer, about.Keys)

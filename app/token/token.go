@@ -1,7 +1,7 @@
 // Package token knows callers by bearer tokens of which only hashes are configured.
 //
-// A token is 256 random bits, so its SHA-256 can be kept where settings are kept: nobody finds the token for a hash. Each
-// is configured by a line
+// A token is 256 random bits, so its SHA-256 can be kept where settings are kept: nobody finds the token for a hash.
+// Each is configured by a line
 //
 //	OWNER read|write sha256:HEX [EXPIRES]
 //
@@ -118,7 +118,8 @@ func parseLine(line string) (e entry, err error) {
 	if len(fields) < 3 || len(fields) > 4 {
 		return e, errors.New("must be OWNER read|write sha256:HEX [EXPIRES]")
 	}
-	e.caller = app.Caller{Owner: fields[0], Scope: map[string]app.Scope{"read": app.Read, "write": app.Write}[fields[1]]}
+	e.caller = app.Caller{Owner: fields[0], Scope: map[string]app.Scope{
+		"read": app.Read, "write": app.Write}[fields[1]]}
 	if !isOwner(fields[0]) {
 		return e, errors.New("its owner must be 1 to 512 bytes of UTF-8")
 	}
@@ -139,7 +140,8 @@ func parseLine(line string) (e entry, err error) {
 	return e, nil
 }
 
-// Caller implements app.Authenticate. Hashes are looked up, not tokens, so the time that it takes tells nothing of a token.
+// Caller implements app.Authenticate. Hashes are looked up, not tokens, so the time that it takes tells nothing of a
+// token.
 func (t *Tokens) Caller(_ context.Context, token string) (app.Caller, error) {
 	sum := sha256.Sum256([]byte(token))
 	e, ok := t.known[sum]

@@ -77,7 +77,8 @@ func (c *Cloud) checkEndpoints() error {
 	return fmt.Errorf(
 		"the endpoints of %v are of this machine, those of %v are not, so the stack would be half here "+
 			"and "+
-			"half there: unset AWS_ENDPOINT_URL_… of the ones, or set AWS_ENDPOINT_URL for all (they may also stand in "+
+			"half there: unset AWS_ENDPOINT_URL_… of the ones, or set AWS_ENDPOINT_URL for all (they may also "+
+			"stand in "+
 			"~/.aws/config)",
 		here[true],
 		here[false],

@@ -61,7 +61,8 @@ var inTheFunction = []Entry{
 			"ロールの信頼ポリシーで lambda.amazonaws.com を許可してください。"}, "Lambda developer guide, Execution role"},
 	{"function.role-recreated", "function", Fault, sees500,
 		text{
-			"the role of the function {function} was deleted and made again, so Lambda may not decrypt its variables: " +
+			"the role of the function {function} was deleted and made again, so Lambda may not decrypt its " +
+				"variables: " +
 				"{reason}",
 			"関数 {function} のロールが作り直されたため、Lambda が環境変数を復号できません: {reason}",
 		},
@@ -94,7 +95,8 @@ var inTheFunction = []Entry{
 		text{"chmod 755 bootstrap before it is zipped.", "zip にする前に chmod 755 bootstrap を実行してください。"}, ofRuntime},
 	{"code.dynamic-link", "code", Fault, sees500,
 		text{
-			"the program of the function {function} needs a loader or a library that is missing in the runtime: {message}",
+			"the program of the function {function} needs a loader or a library that is missing in the runtime: " +
+				"{message}",
 			"関数 {function} のプログラムに必要なローダーやライブラリがランタイムにありません: {message}",
 		},
 		text{"Link it statically: CGO_ENABLED=0 go build.", "静的リンクにしてください: CGO_ENABLED=0 go build。"}, ofRuntime},
@@ -279,7 +281,8 @@ var inTheFunction = []Entry{
 		ofTable},
 	{"table.local-endpoint", "table", Fault, sees500 + " or the app's own",
 		text{
-			"the function {function} calls an endpoint at a developer's own machine, which Lambda does not have (variables: {variables})",
+			"the function {function} calls an endpoint at a developer's own machine, which Lambda does not have " +
+				"(variables: {variables})",
 			"関数 {function} が開発用のローカルエンドポイントに接続しています（変数: {variables}）",
 		},
 		text{"Remove the endpoint from the function's environment, or from its code.",

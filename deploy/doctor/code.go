@@ -138,8 +138,8 @@ func judgeCode(one *found, f *Function, c *Configuration) bool {
 	return false
 }
 
-// strict reports whether a runtime of Node.js takes a .js file for CommonJS, whatever is in it. Later ones look into it,
-// and nodejs20.x does in its newer versions ("Building Lambda functions with Node.js").
+// strict reports whether a runtime of Node.js takes a .js file for CommonJS, whatever is in it. Later ones look into
+// it, and nodejs20.x does in its newer versions ("Building Lambda functions with Node.js").
 func strict(c *Configuration) bool {
 	return slices.Contains([]string{"nodejs16.x", "nodejs18.x", "nodejs22.x"}, c.Runtime) &&
 		!slices.ContainsFunc(c.Variables, func(v Variable) bool { return v.Name == "NODE_OPTIONS" })

@@ -126,7 +126,8 @@ var edgeSituations = []situation{
 		c.fails(
 			"ClientError",
 			"User: arn:aws:sts::"+account+":assumed-role/notes/notes is not authorized to perform: "+
-				"dynamodb:GetItem on resource: arn:aws:dynamodb:eu-west-1:"+account+":table/notes because no identity-based "+
+				"dynamodb:GetItem on resource: arn:aws:dynamodb:eu-west-1:"+account+
+				":table/notes because no identity-based "+
 				"policy allows the dynamodb:GetItem action",
 		)
 		c.Role = seen("iam:GetRole", "notes", Role{"notes", "", policy.Role{Identity: []policy.Document{{

@@ -299,7 +299,8 @@ func (p *pair) overwrites() string {
 
 // ofRouter are the answers of common routers to a path that they do not know.
 var ofRouter = regexp.MustCompile(`^(\{"detail":"Not Found"\}|\{"message":"Not Found"\}|404 page not found|` +
-	`Cannot (GET|POST|PUT|PATCH|DELETE) /|404 Not Found|Not Found$)|<title>(404 )?Not Found</title>|<h1>Not Found</h1>|` +
+	`Cannot (GET|POST|PUT|PATCH|DELETE) /|404 Not Found|Not Found$)|<title>(404 )?Not Found</title>|<h1>Not ` +
+	`Found</h1>|` +
 	`"Code":"NotFoundError"`)
 
 // routes reports whether the app looks at the path itself, as the route of the request takes all.

@@ -84,8 +84,8 @@ func checkLines(v *view, r *result) {
 	}
 }
 
-// accessErrors are what an access log says of API Gateway's own errors, and the cause ("Troubleshooting issues with HTTP
-// API Lambda integrations", "Customize HTTP API access logs").
+// accessErrors are what an access log says of API Gateway's own errors, and the cause ("Troubleshooting issues with
+// HTTP API Lambda integrations", "Customize HTTP API access logs").
 var accessErrors = []struct{ says, cause, variant string }{
 	{"permissions to call the integration", "permission.none", "permission.log"},
 	{"permissions to assume the IAM role", "integration.role", "integration.role.log"},

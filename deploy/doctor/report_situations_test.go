@@ -57,7 +57,8 @@ var reportSituations = []situation{
 		c.fails(
 			"AuthorizationErrorException",
 			"User: arn:aws:sts::"+account+":assumed-role/notes/notes is not authorized to "+
-				"perform: SNS:Publish on resource: arn:aws:sns:us-east-1:"+account+":x because no identity-based policy allows",
+				"perform: SNS:Publish on resource: arn:aws:sns:us-east-1:"+account+
+				":x because no identity-based policy allows",
 		)
 	}, "+role.action"},
 	{"a refusal without words", func(c *Case) { c.fails("AccessDenied", "Access Denied") }, "+role.action"},

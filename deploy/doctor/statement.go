@@ -166,7 +166,8 @@ func wrongSource(m miss, pattern string, possible []string, r *result, p *pair) 
 		strings.TrimSpace(pattern) != pattern || !strings.ContainsAny(want[5], "/*") ||
 		!apiID.MatchString(
 			want[5],
-		) || strings.Contains(want[5], "//") || strings.Contains(pattern, "${") || strings.Contains(pattern, "undefined") {
+		) || strings.Contains(want[5], "//") || strings.Contains(pattern, "${") ||
+		strings.Contains(pattern, "undefined") {
 		return wrong("permission.mangled-arn", 4)
 	}
 	switch {

@@ -34,14 +34,16 @@ var tableErrors = []struct {
 // Hosts that only a developer's machine knows, and operations of DynamoDB.
 const (
 	localHosts      = `(127\.|localhost|\[::1\]|host\.docker\.internal|[a-z-]+:)`
-	tableOperations = `(Batch)?GetItem|(Batch)?(Put|Write)Item|(Update|Delete)Item|Query|Scan|Transact(Get|Write)Items|` +
+	tableOperations = `(Batch)?GetItem|(Batch)?(Put|Write)Item|(Update|Delete)Item|Query|Scan|` +
+		`Transact(Get|Write)Items|` +
 		`DescribeTable|dynamodb|DynamoDB`
 )
 
 // calledOperation is the operation in an error of boto3.
 var calledOperation = regexp.MustCompile(`when calling the (\w+) operation`)
 
-// mayBeOfTable reports whether a text that looks like one of DynamoDB's may be: it names no operation of another service.
+// mayBeOfTable reports whether a text that looks like one of DynamoDB's may be: it names no operation of another
+// service.
 func mayBeOfTable(text string) bool {
 	m := calledOperation.FindStringSubmatch(text)
 	return m == nil || regexp.MustCompile("^("+tableOperations+")$").MatchString(m[1])

@@ -61,7 +61,8 @@ var variants = map[string]text{
 		"関数 {function} のハンドラーは {handler} ですが、コードに {file} がありません",
 	},
 	"code.handler.file.does": {
-		"Set the handler to FILE.FUNCTION of a file that the zip has: aws lambda update-function-configuration --handler.",
+		"Set the handler to FILE.FUNCTION of a file that the zip has: aws lambda update-function-configuration " +
+			"--handler.",
 		"zip にあるファイルの FILE.FUNCTION に直してください: aws lambda update-function-configuration --handler。",
 	},
 	"code.handler.folder": {
@@ -81,7 +82,8 @@ var variants = map[string]text{
 		"ハンドラーをファイル内の関数名に合わせるか、その名前でエクスポートしてください。",
 	},
 	"code.import.mixed": {
-		"the file of the handler {handler} of the function {function} uses {word}, which its kind of module does not know",
+		"the file of the handler {handler} of the function {function} uses {word}, which its kind of module does " +
+			"not know",
 		"関数 {function} のハンドラー {handler} のファイルは {word} を使っていますが、モジュール形式が合いません",
 	},
 	"code.import.mixed.does": {

@@ -171,7 +171,8 @@ func TestRights(t *testing.T) {
 	answers["GetPolicyVersion"] = result("GetPolicyVersion", "<PolicyVersion><Document>"+document+
 		"</Document></PolicyVersion>")
 	refused := "AccessDeniedException: not authorized to perform: dynamodb:Scan"
-	answers["FilterLogEvents"] = `{"events":[{"timestamp":4102444800000,"message":"` + refused + `"},{"message":"fine"}]}`
+	answers["FilterLogEvents"] = `{"events":[{"timestamp":4102444800000,"message":"` + refused +
+		`"},{"message":"fine"}]}`
 	ask := func(answers map[string]string) doctor.Case {
 		return Gather(t.Context(), served(t, answers), Ask{Method: "POST",
 			URL: apiAt(t, 500, `{"message":"Internal Server Error"}`)})

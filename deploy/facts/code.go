@@ -328,7 +328,8 @@ func source(p *doctor.Program, files *zip.Reader, text string) {
 	case module && requires.MatchString(text) && !imports.MatchString(text) && !creates.MatchString(text):
 		p.Mixed = "require"
 	}
-	p.Callback = regexp.MustCompile(`exports\.` + name + `\s*=\s*(function\s*\w*)?\s*\(\s*\w+\s*,\s*\w+\s*,\s*\w+\s*\)`).
+	p.Callback = regexp.MustCompile(`exports\.` + name +
+		`\s*=\s*(function\s*\w*)?\s*\(\s*\w+\s*,\s*\w+\s*,\s*\w+\s*\)`).
 		MatchString(text)
 }
 

@@ -172,7 +172,8 @@ func TestCodeOfManyBytes(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		packed []byte
-	}{{"refused", nil}, {"no zip", []byte("<html>")}, {"cut short", zipOf(t, []zipped{{"app.py", "handler", 0}})[:40]}} {
+	}{{"refused", nil}, {"no zip", []byte("<html>")},
+		{"cut short", zipOf(t, []zipped{{"app.py", "handler", 0}})[:40]}} {
 		t.Run(c.name, func(t *testing.T) {
 			f := readCode(t, c.packed, "python3.12", "app.handler")
 			if f.Code.Error == nil || strings.Contains(f.Code.Error.Message, "secret") {

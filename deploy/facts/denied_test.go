@@ -43,7 +43,8 @@ func TestDenied(t *testing.T) {
 		})
 	}
 	for _, c := range []struct{ name, list, kind string }{
-		{"in the list", `{"items":[{"apiId":"a1","name":"notes"}]}`, ""}, {"not in the list", `{"items":[]}`, doctor.Missing},
+		{"in the list", `{"items":[{"apiId":"a1","name":"notes"}]}`, ""}, {
+			"not in the list", `{"items":[]}`, doctor.Missing},
 		{"whose list is denied", refuses, doctor.Denied},
 	} {
 		t.Run("an API "+c.name, func(t *testing.T) {
@@ -141,7 +142,8 @@ func TestLayers(t *testing.T) {
 		want    []string
 	}{
 		{"python3.12", []string{"python/app.py", "python/lib/python3.12/site-packages/app.py"}},
-		{"nodejs22.x", []string{"nodejs/app.py", "nodejs/node_modules/app.py"}}, {"ruby3.3", []string{"ruby/lib/app.py"}},
+		{"nodejs22.x", []string{"nodejs/app.py", "nodejs/node_modules/app.py"}}, {
+			"ruby3.3", []string{"ruby/lib/app.py"}},
 		{"provided.al2", []string{"app.py"}},
 	} {
 		t.Run(c.runtime, func(t *testing.T) {
@@ -152,8 +154,8 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// TestDefinition: of an export each route has what it leads to, also where several refer to one integration, and who may
-// use it.
+// TestDefinition: of an export each route has what it leads to, also where several refer to one integration, and who
+// may use it.
 func TestDefinition(t *testing.T) {
 	read := func(text string) doctor.Definition {
 		body := base64.StdEncoding.EncodeToString([]byte(text))
@@ -166,10 +168,12 @@ func TestDefinition(t *testing.T) {
 	const shared = `{"paths":{"/a":{"get":{"x-amazon-apigateway-integration":{"$ref":"#/components/x/one"}}},` +
 		`"/b":{"post":{"security":[{"judge":["s"]}],"x-amazon-apigateway-integration":{"type":"aws_proxy","uri":"u",` +
 		`"payloadFormatVersion":"2.0","integrationSubtype":"S","timeoutInMillis":5}}},"/c":{"get":{}}},"components":` +
-		`{"x-amazon-apigateway-integrations":{"one":{"type":"aws_proxy","uri":"v"}},"securitySchemes":{"judge":{"a":1}}}}`
+		`{"x-amazon-apigateway-integrations":{"one":{"type":"aws_proxy","uri":"v"}},` +
+		`"securitySchemes":{"judge":{"a":1}}}}`
 	d := read(shared)
 	a, b, none := d.Leads["GET /a"], d.Leads["POST /b"], d.Leads["GET /c"]
-	if a.Integration == nil || a.Integration.URI != "v" || a.Access != "" || b.Access == "" || none.Integration != nil ||
+	if a.Integration == nil || a.Integration.URI != "v" || a.Access != "" || b.Access == "" ||
+		none.Integration != nil ||
 		b.Integration.PayloadFormat != "2.0" || b.Integration.Type != "AWS_PROXY" ||
 		b.Integration.Subtype != "S" ||
 		b.Integration.TimeoutMillis != 5 {

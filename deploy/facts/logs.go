@@ -156,8 +156,8 @@ type block struct {
 	joined bool  // an id tells that it is of the request
 }
 
-// blockOf is the block of a log in which one of some ids is, else the newest. Of a log without the lines in which Lambda
-// tells of starts it is all.
+// blockOf is the block of a log in which one of some ids is, else the newest. Of a log without the lines in which
+// Lambda tells of starts it is all.
 func blockOf(all []event, ids []string) block {
 	last := map[string]int{} // of each stream, the index of its last block
 	var blocks []block

@@ -15,7 +15,8 @@ func TestAccessLine(t *testing.T) {
 		want               doctor.AccessLine
 		ok                 bool
 	}{
-		{"JSON", `{"id":"$context.requestId","e":"$context.integrationErrorMessage","r":"$context.integration.requestId"}`,
+		{"JSON", `{"id":"$context.requestId","e":"$context.integrationErrorMessage",` +
+			`"r":"$context.integration.requestId"}`,
 			`{"id":"Abc=","e":"` + message + `","r":"1-2"}`, doctor.AccessLine{Integration: message, RequestID: "1-2"},
 			true},
 		{"text", `$context.identity.sourceIp [$context.requestTime] "$context.routeKey" $context.status ` +

@@ -137,8 +137,8 @@ func (g *gatherer) values() (all []string) {
 // secretName is the name of a variable that looks secret.
 var secretName = regexp.MustCompile(`(?i)pass|pw|secret|token|key|cred|auth|dsn|database_url`)
 
-// isSecret reports whether the value of a variable must not be told: its name says so, or it is an address with a key in
-// it, a connection string or a long key. Names, such as that of a table, are not.
+// isSecret reports whether the value of a variable must not be told: its name says so, or it is an address with a key
+// in it, a connection string or a long key. Names, such as that of a table, are not.
 func isSecret(name, value string) bool {
 	digits := strings.Count(strings.Map(func(c rune) rune {
 		if c >= '0' && c <= '9' {

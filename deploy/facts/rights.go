@@ -8,7 +8,8 @@ var Rights = []string{
 	"dynamodb:DescribeTable",
 	"iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies",
 	"iam:ListRolePolicies", "iam:SimulatePrincipalPolicy",
-	"lambda:GetFunction", "lambda:GetFunctionConfiguration", "lambda:GetLayerVersion", "lambda:GetPolicy", "lambda:InvokeFunction", "lambda:ListAliases",
+	"lambda:GetFunction", "lambda:GetFunctionConfiguration", "lambda:GetLayerVersion", "lambda:GetPolicy",
+	"lambda:InvokeFunction", "lambda:ListAliases",
 	"logs:FilterLogEvents",
 }
 

@@ -107,7 +107,8 @@ func TestConnection(t *testing.T) {
 	}{
 		{"any certificate", []string{"-k", server.URL}, "host 127.0.0.1"},
 		{"an authority, at another address", append([]string{"--cacert", authority}, resolve...), "host example.com"},
-		{"a client's certificate", append([]string{"--cacert", authority, "--cert", both}, resolve...), "client Acme Co"},
+		{"a client's certificate", append([]string{"--cacert", authority, "--cert", both}, resolve...),
+			"client Acme Co"},
 		{"a signature", []string{"-k", "--aws-sigv4", "aws:amz:eu-west-1:lambda", "--user", "KEY:s", server.URL},
 			"/eu-west-1/lambda/aws4_request"},
 		{"a form", []string{"-k", "-F", "a=b", "-F", "c=@" + authority, server.URL}, "filename=\\\"ca.pem"},

@@ -109,7 +109,8 @@ func TestHTML(t *testing.T) {
 			}
 			text := out.String()
 			for _, want := range []string{`<html lang="` + string(l) + `">`, "<h1>500 came from API Gateway</h1>",
-				"notes&lt;b&gt;", "it says &lt;script&gt;", `class="cross"`, "aws x --y &#39;{&#34;a&#34;:&#34;b&#34;}&#39;",
+				"notes&lt;b&gt;", "it says &lt;script&gt;", `class="cross"`,
+				"aws x --y &#39;{&#34;a&#34;:&#34;b&#34;}&#39;",
 				"ValueError", "prefers-color-scheme: dark", doctor.Label("copy", l, 0) + "</button>"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("%q is not in it", want)

@@ -67,7 +67,8 @@ func removeLeftovers(path string, log *slog.Logger) {
 		return // as for a folder that may be passed through, but not be listed
 	}
 	for _, entry := range entries {
-		if entry.Name() == base || !entry.Type().IsRegular() { // a copy may be opened under the name that it was left with
+		// a copy may be opened under the name that it was left with
+		if entry.Name() == base || !entry.Type().IsRegular() {
 			continue
 		}
 		for _, prefix := range []string{backupPrefix(base), newPrefix(base), formerBackupPrefix} {

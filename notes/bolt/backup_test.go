@@ -16,7 +16,8 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// TestBackup: a copy that is made while 8 writers write is sound and holds every note that was answered before it began.
+// TestBackup: a copy that is made while 8 writers write is sound and holds every note that was answered before it
+// began.
 func TestBackup(t *testing.T) {
 	folder := t.TempDir()
 	var most atomic.Int64 // writers in one commit

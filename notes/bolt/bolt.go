@@ -1,8 +1,9 @@
 // Package bolt keeps notes in one local file, with go.etcd.io/bbolt.
 //
-// A write is answered after its fsync; writers that wait together share one (commit.go). Reads go on beside them and see
-// the last commit. Every record carries a checksum over its key and value that each read compares (record.go). The file
-// belongs to one process at a time; [Open] looks its structure through before bbolt maps it (open.go, inspect.go).
+// A write is answered after its fsync; writers that wait together share one (commit.go). Reads go on beside them and
+// see the last commit. Every record carries a checksum over its key and value that each read compares (record.go).
+// The file belongs to one process at a time; [Open] looks its structure through before bbolt maps it (open.go,
+// inspect.go).
 package bolt
 
 import (
@@ -103,7 +104,8 @@ func (s *Store) named() error {
 }
 
 // Create implements [notes.Store].
-func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (notes.Note, error) {
+func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (notes.Note,
+	error) {
 	return s.submit(ctx, func(tx *txn) (notes.Note, error) {
 		if key != nil {
 			if first, found, err := tx.recall(owner, note, key); found || err != nil {
@@ -125,7 +127,8 @@ func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *
 }
 
 // recall returns the note of the first call with an idempotency key, if this is not the first.
-func (tx *txn) recall(owner string, note notes.Note, key *notes.IdempotencyKey) (first notes.Note, found bool, err error) {
+func (tx *txn) recall(owner string, note notes.Note, key *notes.IdempotencyKey) (first notes.Note, found bool,
+	err error) {
 	k := onceKey(owner, key.Value)
 	value := tx.keys.Get(k)
 	if value == nil {
@@ -143,7 +146,8 @@ func (tx *txn) recall(owner string, note notes.Note, key *notes.IdempotencyKey) 
 	return note, true, nil
 }
 
-// remember keeps an idempotency key, and lets two others go that have expired, so that what is remembered stays bounded.
+// remember keeps an idempotency key, and lets two others go that have expired, so that what is remembered stays
+// bounded.
 func (tx *txn) remember(owner string, note notes.Note, key *notes.IdempotencyKey) error {
 	k := onceKey(owner, key.Value)
 	if value := tx.keys.Get(k); value != nil { // expired, says recall
@@ -259,7 +263,8 @@ func (s *Store) dead() error {
 }
 
 // Update implements [notes.Store].
-func (s *Store) Update(ctx context.Context, owner string, id notes.ID, patch notes.Patch, at time.Time, cond notes.Condition) (notes.Note, error) {
+func (s *Store) Update(ctx context.Context, owner string, id notes.ID, patch notes.Patch, at time.Time,
+	cond notes.Condition) (notes.Note, error) {
 	return s.submit(ctx, func(tx *txn) (notes.Note, error) {
 		key, note, err := tx.current(owner, id, cond)
 		if err != nil {

@@ -84,7 +84,8 @@ func (c *checker) visit(bucket string, key, value []byte) {
 		c.report.Keys++
 		entry := string(expiryKey(o.Expires, key))
 		if !c.index[entry] {
-			c.find("an idempotency key of %s is missing in the index of expiries: it would be kept for ever", ownerOf(key, len(key)))
+			c.find("an idempotency key of %s is missing in the index of expiries: it would be kept for ever",
+				ownerOf(key, len(key)))
 		}
 		delete(c.index, entry)
 	case string(notesBucket):

@@ -240,8 +240,8 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", notes.ErrUnavailable, err)
 }
 
-// guard turns a panic below it into an error. bbolt reads its file as memory: where the file was damaged or cut while it
-// is open, bbolt panics, or the processor faults.
+// guard turns a panic below it into an error. bbolt reads its file as memory: where the file was damaged or cut while
+// it is open, bbolt panics, or the processor faults.
 func guard(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

@@ -38,7 +38,8 @@ func writer(ctx context.Context, do func(*txn) (notes.Note, error)) *write {
 
 func putting(ctx context.Context, n byte) *write {
 	return writer(ctx, func(tx *txn) (notes.Note, error) {
-		note := notes.Note{ID: uuid.UUID{15: n}, Title: fmt.Sprint(n), CreatedAt: time.Unix(0, 0), UpdatedAt: time.Unix(0, 0), Version: 1}
+		note := notes.Note{ID: uuid.UUID{15: n}, Title: fmt.Sprint(n), CreatedAt: time.Unix(0, 0),
+			UpdatedAt: time.Unix(0, 0), Version: 1}
 		key := noteKey("o", note.ID)
 		tx.counts.notes++
 		return note, tx.put(tx.notes, key, encodeNote(key, note))
@@ -234,7 +235,8 @@ func TestAWriterInDoubtIsNotBuiltUpon(t *testing.T) {
 	if v := answered(t, w); !errors.Is(v.err, notes.ErrUnavailable) || !errors.Is(v.err, doubt) {
 		t.Errorf("the writer is told %v", v.err)
 	}
-	if err := notes.NewService(s, time.Now, rand.Reader).Ready(t.Context()); !errors.Is(err, notes.ErrUnavailable) || !errors.Is(err, doubt) {
+	if err := notes.NewService(s, time.Now, rand.Reader).Ready(t.Context()); !errors.Is(err, notes.ErrUnavailable) ||
+		!errors.Is(err, doubt) {
 		t.Errorf("a store that takes no writes is ready: %v", err)
 	}
 }
@@ -247,8 +249,10 @@ func TestKeysGoWhenTheyExpire(t *testing.T) {
 	at := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	create := func(i int, expires time.Time) {
 		t.Helper()
-		n := notes.Note{ID: uuid.UUID{14: byte(i >> 8), 15: byte(i)}, Title: "x", CreatedAt: at, UpdatedAt: at, Version: 1}
-		if _, err := s.Create(t.Context(), "o", n, &notes.IdempotencyKey{Value: fmt.Sprint(i), Now: at, Expires: expires}); err != nil {
+		n := notes.Note{ID: uuid.UUID{14: byte(i >> 8), 15: byte(i)}, Title: "x", CreatedAt: at, UpdatedAt: at,
+			Version: 1}
+		if _, err := s.Create(t.Context(), "o", n,
+			&notes.IdempotencyKey{Value: fmt.Sprint(i), Now: at, Expires: expires}); err != nil {
 			t.Fatal(err)
 		}
 	}

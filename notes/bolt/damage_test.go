@@ -36,7 +36,8 @@ func lived(t *testing.T, count int) (path string, has func(n int) bool) {
 		}
 	}
 	title := "changed last"
-	if _, err := store.Update(t.Context(), owner, numbered(1).ID, notes.Patch{Title: &title}, numbered(1).UpdatedAt, notes.Condition{}); err != nil {
+	if _, err := store.Update(t.Context(), owner, numbered(1).ID, notes.Patch{Title: &title}, numbered(1).UpdatedAt,
+		notes.Condition{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.Close(); err != nil {
@@ -126,7 +127,8 @@ func TestProofDamage(t *testing.T) {
 		t.Error("the control, a reader that compares no checksums, served nothing wrong")
 	}
 	storetest.Proved(t, fmt.Sprintf("%d damages", total),
-		fmt.Sprintf("%d refused, %d an error of one note, %d named by -check alone, %d harmless, 0 wrong answers", refused, erred, named, harmless),
+		fmt.Sprintf("%d refused, %d an error of one note, %d named by -check alone, %d harmless, 0 wrong answers",
+			refused, erred, named, harmless),
 		fmt.Sprintf("without checksums %d wrong notes", wrongUnchecked))
 }
 
@@ -142,8 +144,10 @@ func answers(t *testing.T, store *bolt.Store, count int, has func(int) bool) (er
 		} else if n == 1 {
 			missing++ // the last commit
 		}
-		if got.ID != want.ID || got.Title != want.Title || got.Content != want.Content || fmt.Sprint(got.Tags) != fmt.Sprint(want.Tags) ||
-			!got.CreatedAt.Equal(want.CreatedAt) || !got.UpdatedAt.Equal(want.UpdatedAt) || got.Version != want.Version {
+		if got.ID != want.ID || got.Title != want.Title || got.Content != want.Content ||
+			fmt.Sprint(got.Tags) != fmt.Sprint(want.Tags) ||
+			!got.CreatedAt.Equal(want.CreatedAt) || !got.UpdatedAt.Equal(want.UpdatedAt) ||
+			got.Version != want.Version {
 			return fmt.Errorf("note %d is served as %.300v", n, got)
 		}
 		return nil
@@ -155,7 +159,8 @@ func answers(t *testing.T, store *bolt.Store, count int, has func(int) bool) (er
 			break
 		}
 		var number int
-		if _, err := fmt.Sscanf(n.ID.String()[24:], "%d", &number); err != nil || number >= count || !has(number) || listed[n.ID] {
+		if _, err := fmt.Sscanf(n.ID.String()[24:], "%d", &number); err != nil || number >= count || !has(number) ||
+			listed[n.ID] {
 			wrong = errors.Join(wrong, fmt.Errorf("the list shows note %s", n.ID))
 			continue
 		}
@@ -180,13 +185,15 @@ func answers(t *testing.T, store *bolt.Store, count int, has func(int) bool) (er
 	for _, write := range []func() error{
 		func() error { _, err := store.Create(ctx, owner, fresh, nil); return err },
 		func() error {
-			_, err := store.Update(ctx, owner, fresh.ID, notes.Patch{Content: &fresh.Title}, fresh.UpdatedAt, notes.Condition{})
+			_, err := store.Update(ctx, owner, fresh.ID, notes.Patch{Content: &fresh.Title}, fresh.UpdatedAt,
+				notes.Condition{})
 			return err
 		},
 		func() error {
 			n := numbered(5)
 			n.ID = uuid.Max
-			first, err := store.Create(ctx, owner, n, &notes.IdempotencyKey{Value: "key 5", Now: epoch, Expires: epoch.Add(24 * time.Hour)})
+			first, err := store.Create(ctx, owner, n, &notes.IdempotencyKey{
+				Value: "key 5", Now: epoch, Expires: epoch.Add(24 * time.Hour)})
 			if err == nil && first.ID != numbered(5).ID {
 				missing++ // the key
 				err = store.Delete(ctx, owner, first.ID, epoch, notes.Condition{})

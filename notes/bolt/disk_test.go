@@ -191,7 +191,8 @@ func (f *diskFile) change(c change) syscall.Errno {
 
 // The folder.
 
-func (d *disk) Create(ctx context.Context, name string, _, _ uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
+func (d *disk) Create(ctx context.Context, name string, _, _ uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle,
+	uint32, syscall.Errno) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f := &diskFile{disk: d}
@@ -214,7 +215,8 @@ func (d *disk) Lookup(_ context.Context, name string, out *fuse.EntryOut) (*fs.I
 	return &f.Inode, 0
 }
 
-func (d *disk) Link(_ context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+func (d *disk) Link(_ context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode,
+	syscall.Errno) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f := target.(*diskFile)

@@ -65,7 +65,8 @@ func readMeta(file io.ReaderAt, i int64) (meta, error) {
 	case !fits(p):
 		return meta{}, errors.New("its checksum does not fit")
 	}
-	return meta{root: le.Uint64(p[16:]), freelist: le.Uint64(p[metaFreelist:]), pages: le.Uint64(p[40:]), txid: le.Uint64(p[metaCommit:])}, nil
+	return meta{root: le.Uint64(p[16:]), freelist: le.Uint64(p[metaFreelist:]), pages: le.Uint64(p[40:]),
+		txid: le.Uint64(p[metaCommit:])}, nil
 }
 
 // fits reports whether the checksum of a meta page's content fits.
@@ -78,7 +79,8 @@ func fits(meta []byte) bool {
 // walk visits every record of the newest commit, in order, with the name of its bucket, and reports all that is wrong
 // with the file's structure. It returns an error where the file cannot be read at all; errForeign where it is none of
 // bbolt's.
-func walk(file io.ReaderAt, size int64, report func(format string, args ...any), visit func(bucket string, key, value []byte)) error {
+func walk(file io.ReaderAt, size int64, report func(format string, args ...any),
+	visit func(bucket string, key, value []byte)) error {
 	m0, err0 := readMeta(file, 0)
 	m1, err1 := readMeta(file, 1)
 	newest := m0
@@ -94,7 +96,8 @@ func walk(file io.ReaderAt, size int64, report func(format string, args ...any),
 		newest = m1
 	}
 	if newest.pages > uint64(size)/pageSize { // #nosec G115 -- a size is not negative
-		return fmt.Errorf("%w: it is cut short to %d bytes, its last commit needs %d pages of %d", errBroken, size, newest.pages, pageSize)
+		return fmt.Errorf("%w: it is cut short to %d bytes, its last commit needs %d pages of %d", errBroken, size,
+			newest.pages, pageSize)
 	}
 	w := &walker{file: file, meta: newest, report: report, visit: visit, used: make([]pageUse, newest.pages)}
 	w.bucket("", newest.root)
@@ -239,7 +242,8 @@ func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) {
 		case len(it.value) < bucketHeader+pageHeader:
 			w.report("%s: bucket %q has no page", where, it.key)
 		default: // a small bucket lies within its entry
-			w.tree(string(it.key), fmt.Sprintf("bucket %q in %s", it.key, where), it.value[bucketHeader:], nil, nil, depth+1)
+			w.tree(string(it.key), fmt.Sprintf("bucket %q in %s", it.key, where), it.value[bucketHeader:], nil, nil,
+				depth+1)
 		}
 	}
 }
@@ -274,7 +278,8 @@ func (w *walker) free() {
 	}
 }
 
-// freelist returns the ids that a page of free pages holds, 8 bytes each, in order. It returns nil where it is no such page.
+// freelist returns the ids that a page of free pages holds, 8 bytes each, in order. It returns nil where it is no
+// such page.
 func freelist(page []byte) []byte {
 	if len(page) < pageHeader || le.Uint16(page[8:]) != freelistPage {
 		return nil

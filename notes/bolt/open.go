@@ -50,7 +50,10 @@ func Open(path string, log *slog.Logger, options ...Option) (*Store, error) {
 				if file, err = openLocked(path, flag&^os.O_CREATE, mode); err != nil {
 					return nil, err
 				}
-				if err = verify(file, func(finding error) { log.Warn("notes file "+path+": -check tells more", "finding", finding) }); err != nil {
+				if err = verify(file, func(finding error) {
+					log.Warn("notes file "+path+": -check tells more",
+						"finding", finding)
+				}); err != nil {
 					return nil, errors.Join(err, file.Close())
 				}
 				return file, nil
@@ -111,8 +114,8 @@ func verify(file *os.File, warn func(error)) error {
 	version := errNoNotes
 	err = walk(file, info.Size(),
 		func(format string, args ...any) {
-			// A lost page harms nothing by itself, and a damaged meta page is what a power cut in the middle of a commit
-			// leaves.
+			// A lost page harms nothing by itself, and a damaged meta page is what a power cut in the middle of a
+			// commit leaves.
 			if err := fmt.Errorf(format, args...); errors.Is(err, errLost) || errors.Is(err, errOneMeta) {
 				warn(err)
 			} else if damage == nil {
@@ -134,9 +137,11 @@ func verify(file *os.File, warn func(error)) error {
 }
 
 var (
-	errEmpty   = errors.New("the file is empty. If it never held notes, remove it and a new one is made; else restore a copy")
-	errBroken  = errors.New("the file is damaged")
-	errInUse   = errors.New("another process has the file open. Stop that one, or give this one a file of its own (NOTES_STORE=bolt:OTHER.db)")
+	errEmpty = errors.New("the file is empty. If it never held notes, remove it and a new one is made; else " +
+		"restore a copy")
+	errBroken = errors.New("the file is damaged")
+	errInUse  = errors.New("another process has the file open. Stop that one, or give this one a file of its own " +
+		"(NOTES_STORE=bolt:OTHER.db)")
 	errNoFile  = fmt.Errorf("%w: it is no regular file", errForeign)
 	errNoNotes = fmt.Errorf("%w: it is a bbolt file of another program", errForeign)
 )
@@ -148,7 +153,8 @@ func checkFormat(value []byte) error {
 		return fmt.Errorf("%w: the record of its format: %w", errBroken, err)
 	}
 	if v, err := strconv.Atoi(string(payload)); err != nil || v != format {
-		return fmt.Errorf("the file has format %s, this program reads format %d: use the release that wrote it, or a newer one", payload, format)
+		return fmt.Errorf("the file has format %s, this program reads format %d: use the release that wrote it, or "+
+			"a newer one", payload, format)
 	}
 	return nil
 }

@@ -49,8 +49,8 @@ func init() {
 	os.Exit(0)
 }
 
-// runsAlone reports whether the test is to go on, because it has a process of its own. Else it runs the test in one, and
-// fails where that fails.
+// runsAlone reports whether the test is to go on, because it has a process of its own. Else it runs the test in one,
+// and fails where that fails.
 func runsAlone(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(bolt.Alone) != "" {
@@ -125,7 +125,8 @@ func TestProofDamageWhileOpen(t *testing.T) {
 		{"zeros in the meta pages", append(make([]byte, 8192), sound[8192:]...)},
 		{"noise in the meta pages", append(bytes.Clone(noise[:8192]), sound[8192:]...)},
 	}
-	for _, size := range []int{0, 1, 100, 4095, 4096, 4097, 8191, 8192, 8193, 12288, 20480, half, len(sound) - 4096, len(sound) - 1} {
+	for _, size := range []int{0, 1, 100, 4095, 4096, 4097, 8191, 8192, 8193, 12288, 20480, half, len(sound) - 4096,
+		len(sound) - 1} {
 		damages = append(damages, damage{fmt.Sprintf("cut to %d bytes", size), sound[:size]})
 	}
 	le := binary.LittleEndian
@@ -138,7 +139,8 @@ func TestProofDamageWhileOpen(t *testing.T) {
 			if to/4096 != int(child) && bytes.Equal(firstKey(to), firstKey(int(child)*4096)) {
 				content := bytes.Clone(sound)
 				le.PutUint64(content[page*4096+16+16*i+8:], uint64(to/4096))
-				what := fmt.Sprintf("page %d has pointer %d at page %d, an earlier version of page %d", page, i, to/4096, child)
+				what := fmt.Sprintf("page %d has pointer %d at page %d, an earlier version of page %d", page, i,
+					to/4096, child)
 				damages = append(damages, damage{what, content})
 			}
 		}
@@ -188,7 +190,8 @@ func TestProofDamageWhileOpen(t *testing.T) {
 		hangs.Stop()
 	}
 	if unread == 0 || erred == 0 || harmless == 0 {
-		t.Errorf("%d files cannot be read, %d have errors, %d do not matter: each should be met", unread, erred, harmless)
+		t.Errorf("%d files cannot be read, %d have errors, %d do not matter: each should be met", unread, erred,
+			harmless)
 	}
 	control := exec.Command(os.Args[0])
 	control.Env = append(os.Environ(), unguarded+"="+path)
@@ -197,7 +200,8 @@ func TestProofDamageWhileOpen(t *testing.T) {
 		t.Errorf("the control, bbolt alone, outlives a file that is cut: %v, %.300s", err, out)
 	}
 	storetest.Proved(t, fmt.Sprintf("%d damages to an open file", len(damages)),
-		fmt.Sprintf("%d not readable at all, %d errors of some calls, %d harmless, 0 wrong answers, 0 ends, 0 hangs", unread, erred, harmless),
+		fmt.Sprintf("%d not readable at all, %d errors of some calls, %d harmless, 0 wrong answers, 0 ends, 0 hangs",
+			unread, erred, harmless),
 		"bbolt alone ends with SIGBUS")
 }
 
@@ -289,7 +293,10 @@ func TestLoopsWhileOpen(t *testing.T) {
 		{"leaves without entries", header(2, func(p []byte) { le.PutUint16(p[10:], 0) })},
 		{"leaves of many pages", header(2, func(p []byte) { le.PutUint32(p[12:], 1<<31) })},
 		{"leaves that are branches", header(2, func(p []byte) { p[8] = 1 })},
-		{"a free list without end", header(16, func(p []byte) { le.PutUint16(p[10:], 0xFFFF); le.PutUint64(p[16:], 1<<45) })},
+		{"a free list without end", header(16, func(p []byte) {
+			le.PutUint16(p[10:], 0xFFFF)
+			le.PutUint64(p[16:], 1<<45)
+		})},
 		{"a free list of many pages", header(16, func(p []byte) { le.PutUint32(p[12:], 1<<31) })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -415,12 +422,16 @@ func TestFileWithoutItsName(t *testing.T) {
 		name       string
 		away, back func(path string) error // nil back: it is gone for good
 	}{
-		{"renamed", func(path string) error { return os.Rename(path, path+".away") }, func(path string) error { return os.Rename(path+".away", path) }},
+		{"renamed", func(path string) error { return os.Rename(path, path+".away") }, func(path string) error {
+			return os.Rename(path+".away", path)
+		}},
 		{"removed", os.Remove, nil},
 		{"replaced", func(path string) error {
 			return errors.Join(os.Rename(path, path+".away"), os.WriteFile(path, []byte("other"), 0o600))
 		}, func(path string) error { return os.Rename(path+".away", path) }},
-		{"its folder renamed", func(path string) error { return os.Rename(filepath.Dir(path), filepath.Dir(path)+".away") },
+		{"its folder renamed", func(path string) error {
+			return os.Rename(filepath.Dir(path), filepath.Dir(path)+".away")
+		},
 			func(path string) error { return os.Rename(filepath.Dir(path)+".away", filepath.Dir(path)) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -580,8 +591,9 @@ func TestLeftovers(t *testing.T) {
 	path := fill(t, 3)
 	names := map[string]bool{ // whether it stays
 		".notes.db.backup-123456": false, ".notes.db.new-1": false, ".notes-backup-77": false,
-		".other.db.backup-123456": true, ".notes.db.backup-1x": true, ".notes.db.backup": true, "notes.db.backup-1": true,
-		".notes.db.old-1": true, ".notes-backup-77.db": true,
+		".other.db.backup-123456": true, ".notes.db.backup-1x": true, ".notes.db.backup": true,
+		"notes.db.backup-1": true,
+		".notes.db.old-1":   true, ".notes-backup-77.db": true,
 	}
 	for name := range names {
 		if err := os.WriteFile(filepath.Join(filepath.Dir(path), name), nil, 0o600); err != nil {

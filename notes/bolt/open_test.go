@@ -37,7 +37,8 @@ func numbered(n int) notes.Note {
 	at := epoch.Add(time.Duration(n) * time.Second)
 	return notes.Note{
 		ID: uuid.MustParse(fmt.Sprintf("0199a1b2-c3d4-7e5f-8a6b-%012d", n)), Title: fmt.Sprint("note ", n),
-		Content: strings.Repeat(fmt.Sprintf("<content %06d>", n), 40), Tags: []string{"a", "b"}, CreatedAt: at, UpdatedAt: at, Version: 1,
+		Content: strings.Repeat(fmt.Sprintf("<content %06d>", n), 40), Tags: []string{"a", "b"}, CreatedAt: at,
+		UpdatedAt: at, Version: 1,
 	}
 }
 
@@ -60,7 +61,8 @@ func fillFor(t *testing.T, owner string, count int) (path string) {
 			for n := w; n < count; n += 32 {
 				var key *notes.IdempotencyKey
 				if n%5 == 0 {
-					key = &notes.IdempotencyKey{Value: fmt.Sprint("key ", n), Now: epoch, Expires: epoch.Add(24 * time.Hour)}
+					key = &notes.IdempotencyKey{Value: fmt.Sprint("key ", n), Now: epoch,
+						Expires: epoch.Add(24 * time.Hour)}
 				}
 				if _, err := store.Create(t.Context(), owner, numbered(n), key); err != nil {
 					t.Error(err)
@@ -121,7 +123,8 @@ func TestNotesOutliveTheStore(t *testing.T) {
 	if want != -1 {
 		t.Fatalf("%d notes are missing", want+1)
 	}
-	_, err := store.Create(t.Context(), owner, numbered(301), &notes.IdempotencyKey{Value: "key 5", Request: [32]byte{1}, Now: epoch, Expires: epoch.Add(24 * time.Hour)})
+	_, err := store.Create(t.Context(), owner, numbered(301), &notes.IdempotencyKey{
+		Value: "key 5", Request: [32]byte{1}, Now: epoch, Expires: epoch.Add(24 * time.Hour)})
 	if !errors.Is(err, notes.ErrKeyReused) {
 		t.Errorf("a key did not outlive the store: %v", err)
 	}
@@ -130,7 +133,9 @@ func TestNotesOutliveTheStore(t *testing.T) {
 func TestOpenInUse(t *testing.T) {
 	path := fill(t, 10)
 	store := open(t, path)
-	if _, err := bolt.Open(path, quiet); err == nil || !strings.Contains(err.Error(), "another process has the file open") || !strings.Contains(err.Error(), "NOTES_STORE") {
+	if _, err := bolt.Open(path, quiet); err == nil ||
+		!strings.Contains(err.Error(), "another process has the file open") ||
+		!strings.Contains(err.Error(), "NOTES_STORE") {
 		t.Errorf("a file in use: %v", err)
 	}
 	if _, err := bolt.Check(path); err == nil || !strings.Contains(err.Error(), "another process has the file open") {
@@ -143,7 +148,8 @@ func TestOpenInUse(t *testing.T) {
 
 func TestOpenForeign(t *testing.T) {
 	for name, content := range map[string]string{
-		"text": "these are my notes", "sqlite": "SQLite format 3\x00" + strings.Repeat("\x00", 9000), "zeros": strings.Repeat("\x00", 100_000), "short": "x",
+		"text": "these are my notes", "sqlite": "SQLite format 3\x00" + strings.Repeat("\x00", 9000),
+		"zeros": strings.Repeat("\x00", 100_000), "short": "x",
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "notes.db")
@@ -369,7 +375,8 @@ func TestLossIsFound(t *testing.T) {
 		return file
 	})
 	report, err := bolt.Check(path)
-	if err != nil || !strings.Contains(strings.Join(report.Findings, "\n"), "the file should hold 500 notes, 499 can be read") {
+	if err != nil || !strings.Contains(strings.Join(report.Findings, "\n"),
+		"the file should hold 500 notes, 499 can be read") {
 		t.Fatalf("the check finds %+v, %v", report, err)
 	}
 }
@@ -387,7 +394,8 @@ func TestOneMetaPage(t *testing.T) {
 		if err := store.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if strings.Count(log.String(), "the last write may be missing") != 1 || !strings.Contains(log.String(), "level=WARN") {
+		if strings.Count(log.String(), "the last write may be missing") != 1 ||
+			!strings.Contains(log.String(), "level=WARN") {
 			t.Errorf("without page %d the log is %s", page, &log)
 		}
 	}
@@ -396,7 +404,8 @@ func TestOneMetaPage(t *testing.T) {
 func TestDamagedRecord(t *testing.T) {
 	path := fill(t, 100)
 	edit(t, path, func(file []byte) []byte {
-		return bytes.ReplaceAll(file, []byte("<content 000042><content 000042>"), []byte("<content 000042><c0ntent 000042>"))
+		return bytes.ReplaceAll(file, []byte("<content 000042><content 000042>"),
+			[]byte("<content 000042><c0ntent 000042>"))
 	})
 	report, err := bolt.Check(path)
 	if err != nil || len(report.Findings) != 2 || !strings.Contains(report.Findings[0], numbered(42).ID.String()) {
@@ -410,7 +419,8 @@ func TestDamagedRecord(t *testing.T) {
 	defer store.Close()
 	damaged := func(err error) {
 		t.Helper()
-		if err == nil || errors.Is(err, notes.ErrNotFound) || errors.Is(err, notes.ErrUnavailable) || !strings.Contains(err.Error(), "damaged") {
+		if err == nil || errors.Is(err, notes.ErrNotFound) || errors.Is(err, notes.ErrUnavailable) ||
+			!strings.Contains(err.Error(), "damaged") {
 			t.Errorf("error is %v", err)
 		}
 	}
@@ -429,7 +439,8 @@ func TestDamagedRecord(t *testing.T) {
 	if seen != 99 || strings.Count(log.String(), id.String()) != 1 {
 		t.Errorf("the list gives %d notes, the log is %s", seen, &log)
 	}
-	if _, err := store.Update(t.Context(), owner, numbered(41).ID, notes.Patch{}, epoch, notes.Condition{}); err != nil {
+	if _, err := store.Update(t.Context(), owner, numbered(41).ID, notes.Patch{}, epoch,
+		notes.Condition{}); err != nil {
 		t.Errorf("another note cannot be changed: %v", err)
 	}
 }

@@ -26,10 +26,10 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// A power cut is played with two processes: this one is the disk, the other one, a child, is the store with its writers.
-// The child says when a step of a writer was answered. When the power goes the child is killed, and a store is opened
-// here on what the disk has left. A writer's steps follow a script, so that the number of steps that were answered tells
-// what must be there: the state after them, or after one more, whose answer was lost.
+// A power cut is played with two processes: this one is the disk, the other one, a child, is the store with its
+// writers. The child says when a step of a writer was answered. When the power goes the child is killed, and a store
+// is opened here on what the disk has left. A writer's steps follow a script, so that the number of steps that were
+// answered tells what must be there: the state after them, or after one more, whose answer was lost.
 
 // childRole is the variable that makes this test binary the child: its value is a role.
 const childRole = "NOTES_TEST_POWERCUT_CHILD"
@@ -113,7 +113,8 @@ func scriptKey(i int) *notes.IdempotencyKey {
 	if i/5%2 == 0 {
 		return nil
 	}
-	return &notes.IdempotencyKey{Value: fmt.Sprint("key ", i), Request: [32]byte{byte(i)}, Now: epochOf(i), Expires: epochOf(i).Add(25 * time.Hour)}
+	return &notes.IdempotencyKey{Value: fmt.Sprint("key ", i), Request: [32]byte{byte(i)}, Now: epochOf(i),
+		Expires: epochOf(i).Add(25 * time.Hour)}
 }
 
 func step(s notes.Store, w, i int) error {
@@ -130,7 +131,8 @@ func step(s notes.Store, w, i int) error {
 		fallthrough
 	default:
 		title := fmt.Sprintf("%d %d", w, i)
-		_, err = s.Update(ctx, owner, n.ID, notes.Patch{Title: &title}, epochOf(i), notes.Condition{OneOf: []int64{int64(i % 5)}})
+		_, err = s.Update(ctx, owner, n.ID, notes.Patch{Title: &title}, epochOf(i), notes.Condition{
+			OneOf: []int64{int64(i % 5)}})
 	}
 	return err
 }
@@ -145,7 +147,8 @@ func state(w, steps int) iter.Seq[notes.Note] {
 				continue // deleted
 			}
 			if done > 1 {
-				n.Title, n.UpdatedAt, n.Version = fmt.Sprintf("%d %d", w, first+done-1), epochOf(first+done-1), int64(done)
+				n.Title, n.UpdatedAt, n.Version = fmt.Sprintf("%d %d", w, first+done-1), epochOf(first+
+					done-1), int64(done)
 			}
 			if !yield(n) {
 				return
@@ -166,8 +169,10 @@ func holds(s notes.Store, w, steps int) error {
 		if !ok {
 			return fmt.Errorf("writer %d: there is a note more: %.20q at version %d", w, got.Title, got.Version)
 		}
-		if got.ID != want.ID || got.Title != want.Title || got.Content != want.Content || got.Version != want.Version || !got.UpdatedAt.Equal(want.UpdatedAt) {
-			return fmt.Errorf("writer %d: there is %.20q at version %d, want %.20q at version %d", w, got.Title, got.Version, want.Title, want.Version)
+		if got.ID != want.ID || got.Title != want.Title || got.Content != want.Content ||
+			got.Version != want.Version || !got.UpdatedAt.Equal(want.UpdatedAt) {
+			return fmt.Errorf("writer %d: there is %.20q at version %d, want %.20q at version %d", w, got.Title,
+				got.Version, want.Title, want.Version)
 		}
 	}
 	if want, ok := next(); ok {
@@ -192,7 +197,8 @@ func judge(path string, answered [scriptWriters]int) error {
 			if key := scriptKey(i); key != nil {
 				again := scriptNote(w, i)
 				again.ID = uuid.Max
-				if first, err := s.Create(context.Background(), scriptOwner(w), again, key); err != nil || first.ID != scriptNote(w, i).ID {
+				if first, err := s.Create(context.Background(), scriptOwner(w), again, key); err != nil ||
+					first.ID != scriptNote(w, i).ID {
 					lost = errors.Join(lost, fmt.Errorf("writer %d: the key of step %d is forgotten: %v", w, i, err))
 				}
 				break
@@ -217,7 +223,8 @@ func judge(path string, answered [scriptWriters]int) error {
 // play runs the child on a disk until the power goes, and returns the path of what is left and what was answered. The
 // power goes at the nth operation from the start, or, with afterOpen, from the moment at which the store is open.
 // Where it did not go before that moment, whole is true.
-func play(t testing.TB, role string, n int, afterOpen bool, s survival, random *rand.Rand) (path string, answered [scriptWriters]int, whole bool) {
+func play(t testing.TB, role string, n int, afterOpen bool, s survival, random *rand.Rand) (path string,
+	answered [scriptWriters]int, whole bool) {
 	t.Helper()
 	folder := t.TempDir()
 	d, unmount := mountDisk(t, folder)
@@ -299,7 +306,8 @@ func TestProofPowerCut(t *testing.T) {
 	if caught == 0 {
 		t.Error("the control, a store that does not sync, lost nothing")
 	}
-	storetest.Proved(t, fmt.Sprintf("%d cuts, %d answered writes", cuts, steps), fmt.Sprintf("%d cuts lost a write or the file", lost),
+	storetest.Proved(t, fmt.Sprintf("%d cuts, %d answered writes", cuts, steps),
+		fmt.Sprintf("%d cuts lost a write or the file", lost),
 		fmt.Sprintf("without syncs %d of %d", caught, controls))
 }
 
@@ -335,5 +343,6 @@ func TestProofCreationCut(t *testing.T) {
 	if caught == 0 {
 		t.Error("the control, a file that is made in place, always opened")
 	}
-	storetest.Proved(t, fmt.Sprintf("%d cuts", cuts), fmt.Sprintf("%d files that do not open", unopenable), fmt.Sprintf("made in place %d of %d", caught, controls))
+	storetest.Proved(t, fmt.Sprintf("%d cuts", cuts), fmt.Sprintf("%d files that do not open", unopenable),
+		fmt.Sprintf("made in place %d of %d", caught, controls))
 }

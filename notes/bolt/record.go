@@ -9,11 +9,12 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// Keys. An owner's notes lie side by side, in the order of their ids; the length before the owner keeps one owner's keys
-// apart from those of another whose name begins alike.
+// Keys. An owner's notes lie side by side, in the order of their ids; the length before the owner keeps one owner's
+// keys apart from those of another whose name begins alike.
 
 func ownerPrefix(owner string) []byte {
-	return append(binary.BigEndian.AppendUint16(nil, uint16(len(owner))), owner...) // #nosec G115 -- an owner has at most 512 bytes
+	// #nosec G115 -- an owner has at most 512 bytes
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(owner))), owner...)
 }
 
 func noteKey(owner string, id notes.ID) []byte { return append(ownerPrefix(owner), id[:]...) }
@@ -28,7 +29,8 @@ func expiryKey(expires time.Time, once []byte) []byte {
 // Values. Each begins with a checksum over its key and the rest, so that neither a flipped bit nor a value that slid
 // under another key is ever served.
 
-var errDamaged = errors.New("the record is damaged: its checksum does not fit; run -check on the file and restore a copy")
+var errDamaged = errors.New("the record is damaged: its checksum does not fit; run -check on the file and restore " +
+	"a copy")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

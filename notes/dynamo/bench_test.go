@@ -123,9 +123,11 @@ func BenchmarkClient(b *testing.B) {
 	id := newNote("x").ID
 	get := func() error { _, err := s.Get(b.Context(), "o", id); return err }
 	stockGet := func() error {
-		out, err := client.GetItem(b.Context(), &dynamodb.GetItemInput{TableName: aws.String("notes"), ConsistentRead: aws.Bool(true), Key: map[string]types.AttributeValue{
-			"pk": &types.AttributeValueMemberS{Value: "O#o"}, "sk": &types.AttributeValueMemberS{Value: "N#0199a1b2c3d47e5f8a6b7c8d9e0f1a2b"},
-		}})
+		out, err := client.GetItem(b.Context(), &dynamodb.GetItemInput{
+			TableName: aws.String("notes"), ConsistentRead: aws.Bool(true), Key: map[string]types.AttributeValue{
+				"pk": &types.AttributeValueMemberS{Value: "O#o"}, "sk": &types.AttributeValueMemberS{
+					Value: "N#0199a1b2c3d47e5f8a6b7c8d9e0f1a2b"},
+			}})
 		if err != nil {
 			return err
 		}
@@ -142,10 +144,12 @@ func BenchmarkClient(b *testing.B) {
 	}
 	stockList := func() error {
 		out, err := client.Query(b.Context(), &dynamodb.QueryInput{
-			TableName: aws.String("notes"), ConsistentRead: aws.Bool(true), ScanIndexForward: aws.Bool(false), Limit: aws.Int32(20),
+			TableName: aws.String("notes"), ConsistentRead: aws.Bool(true), ScanIndexForward: aws.Bool(false),
+			Limit:                  aws.Int32(20),
 			KeyConditionExpression: aws.String("pk = :pk AND sk BETWEEN :low AND :high"),
 			ExpressionAttributeValues: map[string]types.AttributeValue{
-				":pk": &types.AttributeValueMemberS{Value: "O#o"}, ":low": &types.AttributeValueMemberS{Value: "N#"}, ":high": &types.AttributeValueMemberS{Value: "N#f"},
+				":pk": &types.AttributeValueMemberS{Value: "O#o"}, ":low": &types.AttributeValueMemberS{Value: "N#"},
+				":high": &types.AttributeValueMemberS{Value: "N#f"},
 			},
 		})
 		if err != nil {

@@ -58,12 +58,16 @@ func causeOf(err error) error {
 		return say(errThrottled, "%w%s", text, throttlingReasons(err))
 	case code == "ResourceNotFoundException":
 		return say(errNoTable, "%w (check the table's name, AWS_REGION and the account)", text)
-	case code == "ValidationException" && (strings.Contains(api.ErrorMessage(), "schema") || strings.Contains(api.ErrorMessage(), "keys")):
+	case code == "ValidationException" && (strings.Contains(api.ErrorMessage(), "schema") ||
+		strings.Contains(api.ErrorMessage(), "keys")):
 		return say(errForeignTable, "%w", text)
 	case code == "AccessDeniedException":
 		return say(errors.New("access denied: the role of this service lacks an action"), "%w", text)
-	case code == "UnrecognizedClientException", code == "InvalidSignatureException", code == "ExpiredTokenException", code == "IncompleteSignatureException", code == "MissingAuthenticationTokenException":
-		return say(errors.New("credentials are refused: they are wrong or have expired, or this machine's clock is off by more than 5 minutes"), "%w", text)
+	case code == "UnrecognizedClientException", code == "InvalidSignatureException",
+		code == "ExpiredTokenException", code == "IncompleteSignatureException",
+		code == "MissingAuthenticationTokenException":
+		return say(errors.New("credentials are refused: they are wrong or have expired, or this machine's clock is "+
+			"off by more than 5 minutes"), "%w", text)
 	}
 	return text
 }

@@ -33,9 +33,9 @@ type patience struct {
 
 const connectTimeout = 500 * time.Millisecond
 
-// service is the patience of the service: three attempts of a second each and short pauses, within the time of a request.
-// While DynamoDB is down repetition is bounded: each retry takes 5 of 500 tokens, after a timeout 10, and a call that
-// succeeds at once gives 1 back.
+// service is the patience of the service: three attempts of a second each and short pauses, within the time of a
+// request. While DynamoDB is down repetition is bounded: each retry takes 5 of 500 tokens, after a timeout 10, and a
+// call that succeeds at once gives 1 back.
 var service = patience{
 	budget:  3300 * time.Millisecond,
 	attempt: time.Second,
@@ -52,7 +52,8 @@ var mover = patience{
 	attempt: 30 * time.Second,
 	tries:   100,
 	pause: awsretry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
-		return rand.N(min(50*time.Millisecond<<min(attempt, 10), 5*time.Second)), nil // #nosec G404 -- it spreads retries
+		// #nosec G404 -- it spreads retries
+		return rand.N(min(50*time.Millisecond<<min(attempt, 10), 5*time.Second)), nil
 	}),
 }
 
@@ -154,9 +155,9 @@ func (f *failure) Unwrap() error { return f.err }
 // transport sends a request whole and reads its answer whole, within the time for an attempt.
 //
 // The SDK hands over a body of a kind that net/http does not know to be in memory, and closes it as soon as an answer
-// begins. Then net/http sends head and body apart, a fast answer overtakes the body, the connection is torn down and the
-// answer with it: about one query in a hundred is repeated behind the caller's back. A body that is known to be in memory
-// goes out in one piece, and can be sent again where a connection that was idle turns out to be closed.
+// begins. Then net/http sends head and body apart, a fast answer overtakes the body, the connection is torn down and
+// the answer with it: about one query in a hundred is repeated behind the caller's back. A body that is known to be
+// in memory goes out in one piece, and can be sent again where a connection that was idle turns out to be closed.
 type transport struct {
 	http.RoundTripper
 	timeout time.Duration
@@ -179,7 +180,8 @@ func (t *transport) Do(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), t.timeout)
 	defer cancel()
 	var sent atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
 	fail := func(err error) (*http.Response, error) {
 		f := &failure{err: err, sent: sent.Load(), late: ctx.Err() != nil, ended: r.Context().Err() != nil}
 		note(r, f.sent)
@@ -195,7 +197,8 @@ func (t *transport) Do(r *http.Request) (*http.Response, error) {
 		request.Body, _ = request.GetBody()
 		request.ContentLength = int64(len(body))
 	}
-	if _, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); operation == "GetItem" || operation == "Query" {
+	if _, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); operation == "GetItem" ||
+		operation == "Query" {
 		request.Header["X-Idempotency-Key"] = nil // never sent; tells net/http that the request may be sent again
 	}
 	answer, err := t.RoundTrip(request)

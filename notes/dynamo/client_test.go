@@ -57,11 +57,15 @@ func script(t testing.TB, answer func(operation string) (status int, body string
 }
 
 // noteAnswer is a note as DynamoDB answers with it.
-const noteAnswer = `{"pk":{"S":"O#o"},"sk":{"S":"N#0199a1b2c3d47e5f8a6b7c8d9e0f1a2b"},"v":{"N":"1"},"c":{"N":"1763800000000000"},"u":{"N":"1763800000000000"},"t":{"S":"title"},"b":{"S":"` +
-	"cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc" + `"},"w":{"B":"AAAAAAAAAAA="}}`
+const noteAnswer = `{"pk":{"S":"O#o"},"sk":{"S":"N#0199a1b2c3d47e5f8a6b7c8d9e0f1a2b"},"v":{"N":"1"},` +
+	`"c":{"N":"1763800000000000"},` +
+	`"u":{"N":"1763800000000000"},"t":{"S":"title"},"b":{"S":"` +
+	"ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc" +
+	"ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc" + `"},"w":{"B":"AAAAAAAAAAA="}}`
 
 func pageAnswer(notes int) string {
-	return `{"Count":` + fmt.Sprint(notes) + `,"Items":[` + strings.TrimSuffix(strings.Repeat(noteAnswer+",", notes), ",") + `]}`
+	return `{"Count":` + fmt.Sprint(notes) + `,"Items":[` +
+		strings.TrimSuffix(strings.Repeat(noteAnswer+",", notes), ",") + `]}`
 }
 
 func failure(code, message, more string) string {
@@ -70,24 +74,31 @@ func failure(code, message, more string) string {
 
 // TestCauses: what DynamoDB refuses is unavailable, never missing, and the log is told why in words.
 func TestCauses(t *testing.T) {
-	const reasons = `,"ThrottlingReasons":[{"reason":"TableWriteKeyRangeThroughputExceeded","resource":"arn:aws:dynamodb:eu-central-1:123456789012:table/notes"}]`
+	const reasons = `,"ThrottlingReasons":[{"reason":"TableWriteKeyRangeThroughputExceeded",` +
+		`"resource":"arn:aws:dynamodb:eu-central-1:123456789012:table/notes"}]`
 	for _, c := range []struct {
 		status         int
 		body           string
 		says           []string
 		reads, updates int64 // attempts at a get, and at an update of any version (with the read that settles it)
 	}{
-		{400, failure("ProvisionedThroughputExceededException", "too much", reasons), []string{"throttled", "TableWriteKeyRangeThroughputExceeded on arn:aws:dynamodb"}, 3, 3},
-		{400, failure("ThrottlingException", "slow down", strings.Replace(reasons, "T", "t", 1)), []string{"throttled", "TableWriteKeyRangeThroughputExceeded"}, 3, 3},
+		{400, failure("ProvisionedThroughputExceededException", "too much", reasons), []string{
+			"throttled", "TableWriteKeyRangeThroughputExceeded on arn:aws:dynamodb"}, 3, 3},
+		{400, failure("ThrottlingException", "slow down", strings.Replace(reasons, "T", "t", 1)), []string{
+			"throttled", "TableWriteKeyRangeThroughputExceeded"}, 3, 3},
 		{400, failure("RequestLimitExceeded", "account", ""), []string{"throttled"}, 3, 3},
 		{500, failure("InternalServerError", "oops", ""), []string{"InternalServerError"}, 3, 4},
 		{503, "", []string{"no such"}, 3, 4},
-		{400, failure("AccessDeniedException", "User: x is not authorized to perform: dynamodb:GetItem", ""), []string{"access denied", "lacks an action", "dynamodb:GetItem"}, 1, 1},
-		{400, failure("ResourceNotFoundException", "Requested resource not found", ""), []string{"no such table", "AWS_REGION"}, 1, 1},
-		{400, failure("UnrecognizedClientException", "The security token is invalid", ""), []string{"credentials are refused", "clock"}, 1, 1},
+		{400, failure("AccessDeniedException", "User: x is not authorized to perform: dynamodb:GetItem", ""),
+			[]string{"access denied", "lacks an action", "dynamodb:GetItem"}, 1, 1},
+		{400, failure("ResourceNotFoundException", "Requested resource not found", ""), []string{
+			"no such table", "AWS_REGION"}, 1, 1},
+		{400, failure("UnrecognizedClientException", "The security token is invalid", ""), []string{
+			"credentials are refused", "clock"}, 1, 1},
 		{400, failure("ExpiredTokenException", "expired", ""), []string{"credentials are refused"}, 1, 1},
 		{400, failure("InvalidSignatureException", "Signature expired", ""), []string{"clock"}, 1, 1},
-		{400, failure("ValidationException", "The provided key element does not match the schema", ""), []string{"keys are others"}, 1, 1},
+		{400, failure("ValidationException", "The provided key element does not match the schema", ""), []string{
+			"keys are others"}, 1, 1},
 	} {
 		broken := false
 		server := script(t, func(string) (int, string) {
@@ -115,7 +126,8 @@ func TestCauses(t *testing.T) {
 		} {
 			server.requests.Store(0)
 			err := call()
-			if !errors.Is(err, notes.ErrUnavailable) || errors.Is(err, notes.ErrNotFound) || !strings.Contains(err.Error(), operation+" on table notes") {
+			if !errors.Is(err, notes.ErrUnavailable) || errors.Is(err, notes.ErrNotFound) ||
+				!strings.Contains(err.Error(), operation+" on table notes") {
 				t.Errorf("%s: %v", operation, err)
 				continue
 			}
@@ -164,23 +176,28 @@ func TestAMoverIsPatient(t *testing.T) {
 func TestOpenSaysWhatToDo(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	var log strings.Builder
-	if _, err := dynamo.Open(t.Context(), cfg, "nowhere", logTo(&log)); err == nil || !strings.Contains(err.Error(), "table nowhere does not exist in region eu-central-1: create it with: deploy table nowhere") {
+	if _, err := dynamo.Open(t.Context(), cfg, "nowhere", logTo(&log)); err == nil ||
+		!strings.Contains(err.Error(), "table nowhere does not exist in region eu-central-1: create it with: "+
+			"deploy table nowhere") {
 		t.Errorf("a missing table: %v", err)
 	}
 	client := dynamodb.NewFromConfig(cfg)
 	foreign := "foreign-" + uuid.NewString()
 	_, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 		TableName: &foreign, BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeS}},
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dynamo.Open(t.Context(), cfg, foreign, logTo(&log)); err == nil || !strings.Contains(err.Error(), "is no notes table") {
+	if _, err := dynamo.Open(t.Context(), cfg, foreign, logTo(&log)); err == nil ||
+		!strings.Contains(err.Error(), "is no notes table") {
 		t.Errorf("a foreign table: %v", err)
 	}
-	if _, err := dynamo.Open(t.Context(), dynamotest.ConfigOf("http://127.0.0.1:1"), "notes", logTo(&log)); err != nil || !strings.Contains(log.String(), "no connection") {
+	if _, err := dynamo.Open(t.Context(), dynamotest.ConfigOf("http://127.0.0.1:1"), "notes",
+		logTo(&log)); err != nil || !strings.Contains(log.String(), "no connection") {
 		t.Errorf("without DynamoDB: %v, log %s", err, &log)
 	}
 }
@@ -224,13 +241,16 @@ func TestProofAmplification(t *testing.T) {
 		t.Errorf("%.3f attempts a call", got)
 	}
 	control := amplification(200, func() error {
-		_, err := stock.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("notes"), Key: map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "x"}}})
+		_, err := stock.GetItem(t.Context(), &dynamodb.GetItemInput{
+			TableName: aws.String("notes"), Key: map[string]types.AttributeValue{
+				"pk": &types.AttributeValueMemberS{Value: "x"}}})
 		return err
 	})
 	if control < 2 {
 		t.Errorf("the control, a client without a budget, makes %.3f attempts a call", control)
 	}
-	storetest.Proved(t, fmt.Sprintf("%d calls in an outage", calls), fmt.Sprintf("%.3f attempts a call", got), fmt.Sprintf("without a budget %.3f", control))
+	storetest.Proved(t, fmt.Sprintf("%d calls in an outage", calls), fmt.Sprintf("%.3f attempts a call", got),
+		fmt.Sprintf("without a budget %.3f", control))
 }
 
 // eager is a DynamoDB that begins its answer as soon as it has a request's headers, which net/http's server never does,
@@ -243,7 +263,8 @@ func eager(t testing.TB, body string) *scripted {
 	}
 	t.Cleanup(func() { listener.Close() })
 	s := &scripted{cfg: dynamotest.ConfigOf("http://" + listener.Addr().String())}
-	answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nX-Amz-Crc32: %d\r\nContent-Length: %d\r\n\r\n%s", crc32.ChecksumIEEE([]byte(body)), len(body), body)
+	answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nX-Amz-Crc32: "+
+		"%d\r\nContent-Length: %d\r\n\r\n%s", crc32.ChecksumIEEE([]byte(body)), len(body), body)
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -306,7 +327,8 @@ func TestProofHiddenRetries(t *testing.T) {
 	if caught == 0 {
 		t.Error("the control, a body that is handed to net/http as the SDK does it, repeated nothing")
 	}
-	storetest.Proved(t, fmt.Sprintf("%d queries of 20 notes", calls+slow), fmt.Sprintf("%d hidden retries", hidden), fmt.Sprintf("as the SDK sends: %d in %d slowed calls", caught, slow))
+	storetest.Proved(t, fmt.Sprintf("%d queries of 20 notes", calls+slow), fmt.Sprintf("%d hidden retries", hidden),
+		fmt.Sprintf("as the SDK sends: %d in %d slowed calls", caught, slow))
 }
 
 // childReads is the variable that makes this binary a reader of the endpoint that it names.
@@ -327,7 +349,8 @@ func TestMain(m *testing.M) {
 	os.Exit(dynamotest.Main(m))
 }
 
-// freeze stops a reading process, lets the server close its idle connection, and has it read at the thaw, again and again.
+// freeze stops a reading process, lets the server close its idle connection, and has it read at the thaw, again and
+// again.
 func freeze(t *testing.T, client string, thaws int) (retried int, micros []int) {
 	t.Helper()
 	server := script(t, func(string) (int, string) { return 200, `{"Item":` + noteAnswer + `}` })
@@ -414,6 +437,8 @@ func TestProofFreeze(t *testing.T) {
 	if caught == 0 {
 		t.Error("the control, the SDK's own client, retried nothing")
 	}
-	storetest.Proved(t, fmt.Sprintf("%d thaws", thaws), fmt.Sprintf("%d retried, slowest 1 %% %.1f ms", retried, float64(micros[len(micros)*99/100])/1000),
-		fmt.Sprintf("the SDK's own client: %d of 50 retried, slowest %.0f ms", caught, float64(stock[len(stock)-1])/1000))
+	storetest.Proved(t, fmt.Sprintf("%d thaws", thaws),
+		fmt.Sprintf("%d retried, slowest 1 %% %.1f ms", retried, float64(micros[len(micros)*99/100])/1000),
+		fmt.Sprintf("the SDK's own client: %d of 50 retried, slowest %.0f ms", caught,
+			float64(stock[len(stock)-1])/1000))
 }

@@ -40,17 +40,20 @@ type Store struct {
 
 var _ notes.Store = (*Store)(nil)
 
-// Open returns a store over a table, whose region, credentials and endpoint cfg holds. It makes one bounded read: a table
-// that is not there, or one of another key schema, is an error that says what to do. A DynamoDB that does not answer is
-// only logged, because it may later. Options such as [Units] change the client.
-func Open(ctx context.Context, cfg aws.Config, table string, log *slog.Logger, options ...func(*dynamodb.Options)) (*Store, error) {
+// Open returns a store over a table, whose region, credentials and endpoint cfg holds. It makes one bounded read: a
+// table that is not there, or one of another key schema, is an error that says what to do. A DynamoDB that does not
+// answer is only logged, because it may later. Options such as [Units] change the client.
+func Open(ctx context.Context, cfg aws.Config, table string, log *slog.Logger,
+	options ...func(*dynamodb.Options)) (*Store, error) {
 	s := newStore(cfg, table, service, options...)
 	_, err := s.Get(ctx, "readiness", notes.ID{})
 	switch {
 	case errors.Is(err, errNoTable):
-		return nil, fmt.Errorf("table %s does not exist in region %s: create it with: deploy table %[1]s", table, cfg.Region)
+		return nil, fmt.Errorf("table %s does not exist in region %s: create it with: deploy table %[1]s", table,
+			cfg.Region)
 	case errors.Is(err, errForeignTable):
-		return nil, fmt.Errorf("table %s is no notes table, its keys are others: name another, or create one with: deploy table NAME", table)
+		return nil, fmt.Errorf("table %s is no notes table, its keys are others: name another, or create one with: "+
+			"deploy table NAME", table)
 	case err != nil && !errors.Is(err, notes.ErrNotFound):
 		log.Warn("the table cannot be read yet", "error", err)
 	}
@@ -58,7 +61,8 @@ func Open(ctx context.Context, cfg aws.Config, table string, log *slog.Logger, o
 }
 
 // Create implements [notes.Store].
-func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (notes.Note, error) {
+func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (notes.Note,
+	error) {
 	ctx, call, cancel := s.begin(ctx)
 	defer cancel()
 	if key == nil {
@@ -73,8 +77,8 @@ func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *
 		}
 		return note, err // what is there after an attempt that got no answer is that attempt's: nobody else has its id
 	}
-	// First the record of the key, then the note under the id that the record names. Whoever comes later, or again after
-	// it was killed in between, finds the record and does the second step for the first one.
+	// First the record of the key, then the note under the id that the record names. Whoever comes later, or again
+	// after it was killed in between, finds the record and does the second step for the first one.
 	o := notes.UsedKey{ID: note.ID, Created: note.CreatedAt, Request: key.Request, Expires: key.Expires}
 	const free = "attribute_not_exists(pk) OR k < :now"
 	before, err := s.put(ctx, onceItem(owner, key.Value, o), free, values{":now": micros(key.Now)}, s.passing)
@@ -98,8 +102,8 @@ func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *
 // put puts an item if a condition holds; else it returns the item that is there.
 //
 // Both puts of a create with a key may be repeated in any case: they are pinned to absence, or to a record that has
-// expired, and a tombstone keeps the place of a deleted note. A note without a key leaves none, so an attempt that timed
-// out, which may still arrive after the note was deleted, is not repeated.
+// expired, and a tombstone keeps the place of a deleted note. A note without a key leaves none, so an attempt that
+// timed out, which may still arrive after the note was deleted, is not repeated.
 func (s *Store) put(ctx context.Context, it item, condition string, v values, repeat retry) (there item, err error) {
 	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                           &s.table,
@@ -127,7 +131,8 @@ func (s *Store) Get(ctx context.Context, owner string, id notes.ID) (notes.Note,
 
 // read reads an item, strongly; nil where there is none.
 func (s *Store) read(ctx context.Context, owner string, id notes.ID) (item, error) {
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: noteKey(owner, id), ConsistentRead: aws.Bool(true)})
+	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &s.table, Key: noteKey(owner, id), ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return nil, s.explain("GetItem", err)
 	}
@@ -135,7 +140,8 @@ func (s *Store) read(ctx context.Context, owner string, id notes.ID) (item, erro
 }
 
 // Update implements [notes.Store].
-func (s *Store) Update(ctx context.Context, owner string, id notes.ID, patch notes.Patch, at time.Time, cond notes.Condition) (notes.Note, error) {
+func (s *Store) Update(ctx context.Context, owner string, id notes.ID, patch notes.Patch, at time.Time,
+	cond notes.Condition) (notes.Note, error) {
 	set := "SET v = v + :one, u = :u, w = :w"
 	v := values{":one": number(1), ":u": micros(at)}
 	if patch.Title != nil {
@@ -236,12 +242,14 @@ func (s *Store) change(ctx context.Context, owner string, id notes.ID, cond note
 		note, err := there.note()
 		switch {
 		case errors.Is(err, notes.ErrNotFound) && attempts.unclear:
-			return fmt.Errorf("%w: the note is gone, but an earlier attempt of this write had no answer", notes.ErrUnavailable)
+			return fmt.Errorf("%w: the note is gone, but an earlier attempt of this write had no answer",
+				notes.ErrUnavailable)
 		case err != nil:
 			return err
 		case attempts.unclear && note.Version != c.version+1 && note.Version != c.version:
 			// The note has moved on so far that our attempt may have been one of the steps.
-			return fmt.Errorf("%w: the note has changed since an attempt of this write that had no answer", notes.ErrUnavailable)
+			return fmt.Errorf("%w: the note has changed since an attempt of this write that had no answer",
+				notes.ErrUnavailable)
 		case !cond.Holds(note.Version):
 			return &notes.PreconditionError{Current: note}
 		}

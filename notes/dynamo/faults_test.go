@@ -48,7 +48,8 @@ var writes = []struct {
 		return told(got, err, 2, "after")
 	}, func(n notes.Note, there bool) bool { return there && n.Version == 2 && n.Title == "after" }, 1},
 	{"update of a version", false, func(ctx context.Context, s *dynamo.Store, n notes.Note) error {
-		got, err := s.Update(ctx, owner, n.ID, notes.Patch{Title: aws.String("after")}, epoch, notes.Condition{OneOf: []int64{1}})
+		got, err := s.Update(ctx, owner, n.ID, notes.Patch{Title: aws.String("after")}, epoch, notes.Condition{
+			OneOf: []int64{1}})
 		return told(got, err, 2, "after")
 	}, func(n notes.Note, there bool) bool { return there && n.Version == 2 && n.Title == "after" }, 1},
 	{"delete", false, func(ctx context.Context, s *dynamo.Store, n notes.Note) error {
@@ -101,9 +102,11 @@ func TestLostAnswers(t *testing.T) {
 				case err == nil && !stood:
 					t.Errorf("%s, message %d, loss %d: a success that is none", write.name, nth, what)
 				case err != nil && !errors.Is(err, notes.ErrUnavailable):
-					t.Errorf("%s, message %d, loss %d: says %v (the write stood: %v)", write.name, nth, what, err, stood)
+					t.Errorf("%s, message %d, loss %d: says %v (the write stood: %v)", write.name, nth, what, err,
+						stood)
 				case err != nil && stood && !strings.HasPrefix(write.name, "delete"):
-					t.Errorf("%s, message %d, loss %d: could have known that the write stood, says %v", write.name, nth, what, err)
+					t.Errorf("%s, message %d, loss %d: could have known that the write stood, says %v", write.name,
+						nth, what, err)
 				}
 			}
 		}
@@ -133,7 +136,8 @@ func TestLostAnswersOfCreates(t *testing.T) {
 			}
 			again, err := s.Create(t.Context(), who, newNote(n.Title), key(fmt.Sprint(nth)))
 			if err != nil || again.ID != first.ID {
-				t.Errorf("loss %d of message %d: the retry gives %s, %v; the first was %s", what, nth, again.ID, err, first.ID)
+				t.Errorf("loss %d of message %d: the retry gives %s, %v; the first was %s", what, nth, again.ID, err,
+					first.ID)
 			}
 		}
 		count := 0
@@ -164,7 +168,8 @@ func TestStockClientLies(t *testing.T) {
 	_, err := client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
 		TableName: &table,
 		Key: map[string]types.AttributeValue{
-			"pk": &types.AttributeValueMemberS{Value: "O#" + owner}, "sk": &types.AttributeValueMemberS{Value: "N#" + strings.ReplaceAll(n.ID.String(), "-", "")},
+			"pk": &types.AttributeValueMemberS{Value: "O#" + owner}, "sk": &types.AttributeValueMemberS{
+				Value: "N#" + strings.ReplaceAll(n.ID.String(), "-", "")},
 		},
 		UpdateExpression:    aws.String("SET v = v + :one"),
 		ConditionExpression: aws.String("v = :one"),
@@ -179,7 +184,8 @@ func TestStockClientLies(t *testing.T) {
 	}
 }
 
-// TestOtherWritersMeanwhile: after a lost answer others write; the store claims no refusal for a write that may have stood.
+// TestOtherWritersMeanwhile: after a lost answer others write; the store claims no refusal for a write that may have
+// stood.
 func TestOtherWritersMeanwhile(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	table := dynamotest.NewTable(t, cfg)
@@ -187,7 +193,8 @@ func TestOtherWritersMeanwhile(t *testing.T) {
 	w := newWire(t, cfg)
 	s := open(t, w.cfg, table)
 	change := func(id notes.ID) {
-		if _, err := direct.Update(t.Context(), owner, id, notes.Patch{Content: aws.String("another's")}, epoch, notes.Condition{}); err != nil {
+		if _, err := direct.Update(t.Context(), owner, id, notes.Patch{Content: aws.String("another's")}, epoch,
+			notes.Condition{}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -200,8 +207,12 @@ func TestOtherWritersMeanwhile(t *testing.T) {
 		cond  notes.Condition
 		right func(error) bool
 	}{
-		{"ours stood, another followed", response, change, pinned, func(err error) bool { return errors.Is(err, notes.ErrUnavailable) }},
-		{"ours stood, another followed, unpinned", response, change, notes.Condition{}, func(err error) bool { return errors.Is(err, notes.ErrUnavailable) }},
+		{"ours stood, another followed", response, change, pinned, func(err error) bool {
+			return errors.Is(err, notes.ErrUnavailable)
+		}},
+		{"ours stood, another followed, unpinned", response, change, notes.Condition{}, func(err error) bool {
+			return errors.Is(err, notes.ErrUnavailable)
+		}},
 		{"ours never came, another won", request, change, pinned, func(err error) bool {
 			return errors.As(err, &refused) && refused.Current.Version == 2
 		}},
@@ -225,14 +236,15 @@ func TestOtherWritersMeanwhile(t *testing.T) {
 			once.Do(func() { c.then(n.ID) })
 			return nothing
 		})
-		if _, err := s.Update(t.Context(), owner, n.ID, notes.Patch{Title: aws.String("ours")}, epoch, c.cond); !c.right(err) {
+		if _, err := s.Update(t.Context(), owner, n.ID, notes.Patch{Title: aws.String("ours")}, epoch,
+			c.cond); !c.right(err) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 }
 
-// TestARacerBetweenItsTwoWrites: one copy of a create stops between its writes, another completes it, the note is deleted,
-// and the first goes on: the note stays deleted.
+// TestARacerBetweenItsTwoWrites: one copy of a create stops between its writes, another completes it, the note is
+// deleted, and the first goes on: the note stays deleted.
 func TestARacerBetweenItsTwoWrites(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	table := dynamotest.NewTable(t, cfg)
@@ -410,7 +422,8 @@ func TestCallsAndUnits(t *testing.T) {
 		{"create", 1, 1, func() error { _, err := s.Create(ctx, owner, n, nil); return err }},
 		{"get", 1, 1, func() error { _, err := s.Get(ctx, owner, n.ID); return err }},
 		{"update", 1, 1, func() error {
-			_, err := s.Update(ctx, owner, n.ID, notes.Patch{Title: aws.String("t"), Content: &n.Content, Tags: &[]string{"a"}}, epoch, notes.Condition{})
+			_, err := s.Update(ctx, owner, n.ID, notes.Patch{
+				Title: aws.String("t"), Content: &n.Content, Tags: &[]string{"a"}}, epoch, notes.Condition{})
 			return err
 		}},
 		{"update of a version", 1, 1, func() error {
@@ -427,8 +440,13 @@ func TestCallsAndUnits(t *testing.T) {
 		}},
 		{"delete", 1, 1, func() error { return s.Delete(ctx, owner, n.ID, epoch, notes.Condition{}) }},
 		{"create with a key", 2, 2, func() error { _, err := s.Create(ctx, owner, keyed, key("k")); return err }},
-		{"replay of a create", 2, 2, func() error { _, err := s.Create(ctx, owner, newNote(keyed.Title), key("k")); return err }},
-		{"delete of a note with a key", 2, 2, func() error { return s.Delete(ctx, owner, keyed.ID, epoch, notes.Condition{}) }},
+		{"replay of a create", 2, 2, func() error {
+			_, err := s.Create(ctx, owner, newNote(keyed.Title), key("k"))
+			return err
+		}},
+		{"delete of a note with a key", 2, 2, func() error {
+			return s.Delete(ctx, owner, keyed.ID, epoch, notes.Condition{})
+		}},
 	} {
 		w.reset(nil)
 		if err := c.do(); err != nil {

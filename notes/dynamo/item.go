@@ -23,7 +23,7 @@ import (
 //	t b g  title, content ("body"), tags
 //	c u times of creation and of the last change, in microseconds since 1970
 //	w   the token of the last write
-//	k   until when the idempotency key is remembered, in microseconds; on a note, that of the key that it was made with
+//	k   until when the idempotency key is remembered, in microseconds; of a note, that of the key that made it
 //	i r the note that a key made, and the hash of its request
 //	e   when DynamoDB may remove the item, in seconds since 1970 (the table's time to live); it may do so days later
 type item map[string]types.AttributeValue

@@ -20,7 +20,8 @@ func (s *Store) Patient() *Store { return newStore(s.cfg, s.table, mover) }
 // the service does not have. It is no snapshot: while others write, a record may be as it was before or after.
 func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
 	return func(yield func(notes.Record, error) bool) {
-		pages := dynamodb.NewScanPaginator(s.client, &dynamodb.ScanInput{TableName: &s.table, ConsistentRead: aws.Bool(true)})
+		pages := dynamodb.NewScanPaginator(s.client, &dynamodb.ScanInput{
+			TableName: &s.table, ConsistentRead: aws.Bool(true)})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
@@ -37,8 +38,8 @@ func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
 	}
 }
 
-// record is what an item holds. A tombstone is none: that its key has no note says the same. Nor is a key whose note was
-// never made, because the service was killed in between: a retry is to make it.
+// record is what an item holds. A tombstone is none: that its key has no note says the same. Nor is a key whose note
+// was never made, because the service was killed in between: a retry is to make it.
 func (s *Store) record(ctx context.Context, it item) (r notes.Record, there bool, err error) {
 	reading := reader{item: it}
 	owner, place := strings.TrimPrefix(reading.text("pk"), ownerPrefix), reading.text("sk")
@@ -62,8 +63,8 @@ func (s *Store) record(ctx context.Context, it item) (r notes.Record, there bool
 	return notes.Record{Owner: owner, Key: used}, made != nil, err
 }
 
-// Import keeps a record as it is, in place of what is there. Of a key, it also keeps what stops its note from coming back
-// when it is deleted; so the note, if there is one, must come after its key.
+// Import keeps a record as it is, in place of what is there. Of a key, it also keeps what stops its note from coming
+// back when it is deleted; so the note, if there is one, must come after its key.
 func (s *Store) Import(ctx context.Context, r notes.Record) error {
 	ctx, _, cancel := s.begin(ctx)
 	defer cancel()
@@ -73,7 +74,8 @@ func (s *Store) Import(ctx context.Context, r notes.Record) error {
 			return err
 		}
 		// Where the note is there, from an earlier copy, it stays.
-		_, err := s.put(ctx, tombstone(r.Owner, o.ID, o.Expires, newToken()), "attribute_not_exists(pk)", nil, s.passing)
+		_, err := s.put(ctx, tombstone(r.Owner, o.ID, o.Expires, newToken()), "attribute_not_exists(pk)", nil,
+			s.passing)
 		return err
 	}
 	it := noteItem(r.Owner, *r.Note, nil, newToken())

@@ -25,7 +25,8 @@ func TestUnits(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	var read, write float64
 	table := dynamotest.NewTable(t, cfg)
-	store, err := dynamo.Open(t.Context(), cfg, table, slog.New(slog.DiscardHandler), dynamo.Units(func(r, w float64) { read, write = read+r, write+w }))
+	store, err := dynamo.Open(t.Context(), cfg, table, slog.New(slog.DiscardHandler),
+		dynamo.Units(func(r, w float64) { read, write = read+r, write+w }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,10 @@ func TestUnits(t *testing.T) {
 		note, _, err = service.Create(ctx, "anna", notes.Draft{Title: "x"}, "")
 		return err
 	})
-	used("create with a key", 0, 2, func() error { _, _, err := service.Create(ctx, "anna", notes.Draft{Title: "x"}, "k"); return err })
+	used("create with a key", 0, 2, func() error {
+		_, _, err := service.Create(ctx, "anna", notes.Draft{Title: "x"}, "k")
+		return err
+	})
 	used("get", 1, 0, func() error { _, err := service.Get(ctx, "anna", note.ID); return err })
 	used("list", 1, 0, func() error { _, err := service.List(ctx, "anna", notes.Query{}); return err })
 	used("change", 0, 1, func() error {
@@ -70,7 +74,8 @@ func TestUnits(t *testing.T) {
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	if _, err := dynamo.Open(ctx, dynamotest.ConfigOf(server.URL), table, slog.New(slog.DiscardHandler)); err != nil && sent == "" {
+	if _, err := dynamo.Open(ctx, dynamotest.ConfigOf(server.URL), table,
+		slog.New(slog.DiscardHandler)); err != nil && sent == "" {
 		t.Fatal(err)
 	}
 	if sent == "" || strings.Contains(sent, "ReturnConsumedCapacity") {

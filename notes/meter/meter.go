@@ -28,7 +28,8 @@ const (
 func outcome(err error) Outcome {
 	var refused *notes.PreconditionError
 	switch {
-	case err == nil, errors.Is(err, notes.ErrNotFound), errors.Is(err, notes.ErrExists), errors.Is(err, notes.ErrKeyReused), errors.As(err, &refused):
+	case err == nil, errors.Is(err, notes.ErrNotFound), errors.Is(err, notes.ErrExists), errors.Is(err,
+		notes.ErrKeyReused), errors.As(err, &refused):
 		return Fine
 	case errors.Is(err, notes.ErrUnavailable):
 		return Unavailable
@@ -56,7 +57,8 @@ func (s *Store) Ready(ctx context.Context) error {
 }
 
 // Create implements [notes.Store].
-func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (made notes.Note, err error) {
+func (s *Store) Create(ctx context.Context, owner string, note notes.Note,
+	key *notes.IdempotencyKey) (made notes.Note, err error) {
 	ctx, end := s.begin(ctx, "create")
 	defer func() { end(outcome(err)) }()
 	return s.next.Create(ctx, owner, note, key)
@@ -70,7 +72,8 @@ func (s *Store) Get(ctx context.Context, owner string, id notes.ID) (note notes.
 }
 
 // Update implements [notes.Store].
-func (s *Store) Update(ctx context.Context, owner string, id notes.ID, patch notes.Patch, at time.Time, cond notes.Condition) (note notes.Note, err error) {
+func (s *Store) Update(ctx context.Context, owner string, id notes.ID, patch notes.Patch, at time.Time,
+	cond notes.Condition) (note notes.Note, err error) {
 	ctx, end := s.begin(ctx, "update")
 	defer func() { end(outcome(err)) }()
 	return s.next.Update(ctx, owner, id, patch, at, cond)

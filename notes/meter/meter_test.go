@@ -78,7 +78,8 @@ func TestOutcomes(t *testing.T) {
 	for range store.Newest(ctx, "anna", uuid.Max, 1) {
 		break
 	}
-	want := "create ok, create ok, get ok, get ok, update ok, list ok, delete ok, get ok, create unavailable, list unavailable"
+	want := "create ok, create ok, get ok, get ok, update ok, list ok, delete ok, get ok, create unavailable, list " +
+		"unavailable"
 	if got := strings.Join(a.calls, ", "); got != want {
 		t.Errorf("told are\n%s, want\n%s", got, want)
 	}

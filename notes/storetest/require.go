@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Lacks ends a test that cannot run here, and says what it lacks. Where NOTES_TEST_REQUIRE=all is set, as in CI, that is
-// a failure: no part of the tests may go missing unnoticed.
+// Lacks ends a test that cannot run here, and says what it lacks. Where NOTES_TEST_REQUIRE=all is set, as in CI, that
+// is a failure: no part of the tests may go missing unnoticed.
 func Lacks(t testing.TB, what string, err error) {
 	t.Helper()
 	if os.Getenv("NOTES_TEST_REQUIRE") == "all" {
@@ -19,8 +19,8 @@ func Lacks(t testing.TB, what string, err error) {
 // Race reports whether the tests are built with -race.
 func Race() bool { return race }
 
-// NotWithRace ends a test that is built with -race: what it looks at runs in a program of its own, or does one thing after
-// the other, so that the detector would only make it slow.
+// NotWithRace ends a test that is built with -race: what it looks at runs in a program of its own, or does one thing
+// after the other, so that the detector would only make it slow.
 func NotWithRace(t testing.TB) {
 	t.Helper()
 	if race {

@@ -109,7 +109,8 @@ func (s *suite) equal(got, want notes.Note) {
 		got.Tags, want.Tags = nil, nil
 	}
 	if !got.CreatedAt.Equal(want.CreatedAt) || !got.UpdatedAt.Equal(want.UpdatedAt) {
-		s.Fatalf("note %s has times %v and %v, want %v and %v", got.ID, got.CreatedAt, got.UpdatedAt, want.CreatedAt, want.UpdatedAt)
+		s.Fatalf("note %s has times %v and %v, want %v and %v", got.ID, got.CreatedAt, got.UpdatedAt, want.CreatedAt,
+			want.UpdatedAt)
 	}
 	got.CreatedAt, got.UpdatedAt = want.CreatedAt, want.UpdatedAt
 	if !reflect.DeepEqual(got, want) {
@@ -167,7 +168,8 @@ func ptr[T any](v T) *T { return &v }
 
 func roundTrip(t *testing.T, s *suite) {
 	for _, text := range []string{
-		"plain", "ünïcödé", "日本語", "👩‍👩‍👧‍👦 family", "e\u0301 is not \u00e9", "\u202eright to left", "\ufeffmark", "\ufffd",
+		"plain", "ünïcödé", "日本語", "👩‍👩‍👧‍👦 family", "e\u0301 is not \u00e9", "\u202eright to left", "\ufeffmark",
+		"\ufffd",
 		"a\x00b", "line\nbreak\r\n\ttab", `"quotes" \ & <tags>`, "\u2028\u2029", "\x7f\u0085\u0001", " kept ",
 	} {
 		n := s.note("title")
@@ -270,8 +272,10 @@ func conditions(t *testing.T, s *suite) {
 	for _, cond := range []notes.Condition{
 		{OneOf: []int64{}}, {OneOf: []int64{1}}, {OneOf: []int64{3, 1}}, {OneOf: long}, {NoneOf: []int64{2}},
 		{NoneOf: []int64{1, 2, 3}}, {OneOf: []int64{2}, NoneOf: []int64{2}}, {OneOf: []int64{1}, NoneOf: []int64{1}},
-		{NoneOf: append(slices.Clone(long), 2)}, {NoneOf: append([]int64{2}, long...)}, {OneOf: append(slices.Clone(long), 2), NoneOf: []int64{2}},
-		{NoneOf: descending}, {OneOf: []int64{7}, NoneOf: append(slices.Clone(long), 1)}, {OneOf: append(slices.Clone(long), 2), NoneOf: descending},
+		{NoneOf: append(slices.Clone(long), 2)}, {NoneOf: append([]int64{2}, long...)}, {
+			OneOf: append(slices.Clone(long), 2), NoneOf: []int64{2}},
+		{NoneOf: descending}, {OneOf: []int64{7}, NoneOf: append(slices.Clone(long), 1)}, {
+			OneOf: append(slices.Clone(long), 2), NoneOf: descending},
 	} {
 		_, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("no")}, epoch, cond)
 		s.refused(err, n)
@@ -309,7 +313,8 @@ func remove(t *testing.T, s *suite) {
 
 func owners(t *testing.T, s *suite) {
 	names := []string{
-		"a", "ab", "a\x00", "a\x00b", "b", "a/", "a#1", "A", "日", "日本", "\x01", strings.Repeat("x", 511), strings.Repeat("x", 512),
+		"a", "ab", "a\x00", "a\x00b", "b", "a/", "a#1", "A", "日", "日本", "\x01", strings.Repeat("x", 511),
+		strings.Repeat("x", 512),
 	}
 	n := s.note("of nobody yet")
 	for i, name := range names {
@@ -387,7 +392,8 @@ func cancelled(t *testing.T, s *suite) {
 	want(err)
 	_, err = s.store.Create(ctx, owner, s.note("never"), nil)
 	want(err)
-	_, err = s.store.Create(ctx, owner, s.note("never"), &notes.IdempotencyKey{Value: "k", Expires: epoch.Add(time.Hour)})
+	_, err = s.store.Create(ctx, owner, s.note("never"), &notes.IdempotencyKey{
+		Value: "k", Expires: epoch.Add(time.Hour)})
 	want(err)
 	_, err = s.store.Update(ctx, owner, n.ID, notes.Patch{Title: ptr("never")}, epoch, notes.Condition{})
 	want(err)
@@ -496,7 +502,8 @@ func newestWhileOthersWrite(t *testing.T, s *suite) {
 				if _, err := s.store.Create(s.ctx, owner, s.note("new"), nil); err != nil {
 					t.Error(err)
 				}
-				if _, err := s.store.Update(s.ctx, owner, want[i%stay], notes.Patch{Content: ptr("changed")}, epoch, notes.Condition{}); err != nil {
+				if _, err := s.store.Update(s.ctx, owner, want[i%stay], notes.Patch{Content: ptr("changed")}, epoch,
+					notes.Condition{}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -591,7 +598,8 @@ func everyUpdateCounts(t *testing.T, s *suite) {
 	const writers = 50
 	var seen sync.Map
 	together(writers, func(i int) {
-		got, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Content: ptr(fmt.Sprint(i))}, epoch, notes.Condition{})
+		got, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Content: ptr(fmt.Sprint(i))}, epoch,
+			notes.Condition{})
 		if err != nil {
 			t.Error(err)
 		} else if other, twice := seen.LoadOrStore(got.Version, i); twice {
@@ -611,7 +619,8 @@ func patchesStand(t *testing.T, s *suite) {
 	for round := range 50 {
 		n := s.note("patched")
 		s.create(n)
-		want := notes.Patch{Title: ptr(fmt.Sprint("t", round)), Content: ptr(fmt.Sprint("c", round)), Tags: &[]string{fmt.Sprint("g", round)}}
+		want := notes.Patch{Title: ptr(fmt.Sprint("t", round)), Content: ptr(fmt.Sprint("c", round)), Tags: &[]string{
+			fmt.Sprint("g", round)}}
 		patches := []notes.Patch{{Title: want.Title}, {Content: want.Content}, {Tags: want.Tags}}
 		together(3, func(i int) {
 			if _, err := s.store.Update(s.ctx, owner, n.ID, patches[i], n.UpdatedAt, notes.Condition{}); err != nil {
@@ -653,7 +662,8 @@ func keyReplays(t *testing.T, s *suite) {
 		s.equal(got, n)
 		s.kept(n)
 		s.again(n, key)
-		_, err = s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("changed since")}, epoch.Add(time.Minute), notes.Condition{})
+		_, err = s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("changed since")}, epoch.Add(time.Minute),
+			notes.Condition{})
 		s.ok(err)
 		s.again(n, key)
 		later := request(value, 1, epoch.Add(2*time.Hour))
@@ -686,7 +696,8 @@ func keyOfDeletedNote(t *testing.T, s *suite) {
 		_, err = s.store.Get(s.ctx, owner, n.ID)
 		s.is(err, notes.ErrNotFound)
 		s.is(s.store.Delete(s.ctx, owner, n.ID, epoch.Add(time.Minute), notes.Condition{}), notes.ErrNotFound)
-		_, err = s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("back")}, epoch.Add(time.Minute), notes.Condition{})
+		_, err = s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("back")}, epoch.Add(time.Minute),
+			notes.Condition{})
 		s.is(err, notes.ErrNotFound)
 		s.wantIDs(s.ids(owner, uuid.Max, 10), nil)
 	}

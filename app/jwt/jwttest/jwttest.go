@@ -1,5 +1,5 @@
-// Package jwttest is an OpenID Connect issuer in the test's own process: zitadel/oidc, a certified one, over its example
-// storage. Its keys can be changed, and it can be slow or gone.
+// Package jwttest is an OpenID Connect issuer in the test's own process: zitadel/oidc, a certified one, over its
+// example storage. Its keys can be changed, and it can be slow or gone.
 package jwttest
 
 import (
@@ -80,7 +80,8 @@ func New(t testing.TB) *Issuer {
 	t.Cleanup(i.server.Close)
 	i.URL = "http://" + i.server.Listener.Addr().String()
 	example := storage.NewStorage(storage.NewUserStore(i.URL))
-	made, err := op.NewProvider(&op.Config{CryptoKey: sha256.Sum256([]byte("test")), CryptoKeyId: "test", SupportedUILocales: []language.Tag{language.English}},
+	made, err := op.NewProvider(&op.Config{CryptoKey: sha256.Sum256([]byte("test")), CryptoKeyId: "test",
+		SupportedUILocales: []language.Tag{language.English}},
 		store{Storage: example, issuer: i}, op.StaticIssuer(i.URL), op.WithAllowInsecure())
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +152,8 @@ func (i *Issuer) SigningKey() (id string, private *rsa.PrivateKey) {
 // Token asks the issuer for an access token of a subject, as its clients do (RFC 6749, section 4.4).
 func (i *Issuer) Token(t testing.TB, subject, scope string) string {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, i.URL+"/oauth/token", strings.NewReader(url.Values{"grant_type": {"client_credentials"}, "scope": {scope}}.Encode()))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, i.URL+"/oauth/token",
+		strings.NewReader(url.Values{"grant_type": {"client_credentials"}, "scope": {scope}}.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}

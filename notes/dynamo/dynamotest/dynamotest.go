@@ -72,7 +72,8 @@ func ConfigOf(endpoint string) aws.Config {
 // Environment is the settings of a client as the SDK reads them from the environment, for a program of its own.
 func Environment(cfg aws.Config) []string {
 	return []string{
-		"AWS_REGION=" + cfg.Region, "AWS_ENDPOINT_URL_DYNAMODB=" + *cfg.BaseEndpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
+		"AWS_REGION=" + cfg.Region, "AWS_ENDPOINT_URL_DYNAMODB=" + *cfg.BaseEndpoint, "AWS_ACCESS_KEY_ID=test",
+		"AWS_SECRET_ACCESS_KEY=test",
 		"AWS_EC2_METADATA_DISABLED=true",
 	}
 }
@@ -101,7 +102,8 @@ func NewTable(t testing.TB, cfg aws.Config) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if _, err := client.DeleteTable(context.Background(), &dynamodb.DeleteTableInput{TableName: table.TableName}); err != nil {
+		if _, err := client.DeleteTable(context.Background(),
+			&dynamodb.DeleteTableInput{TableName: table.TableName}); err != nil {
 			t.Error(err)
 		}
 	})
