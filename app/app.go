@@ -1,6 +1,6 @@
 // Package app is how notes look over HTTP: the routes /notes and /notes/{id}, their JSON, preconditions and problems.
 //
-// It is one Echo app that knows nothing of where it runs. A door (adapters/server, adapters/lambda) makes it with
+// It is one Echo app that knows nothing of where it runs. An adapter (adapters/server, adapters/lambda) makes it with
 // [New], hands requests in, and may mount more routes with [Get]. A handler decodes, calls [notes.Service] and
 // encodes; it returns errors, which problem.go turns into answers.
 package app
@@ -21,7 +21,7 @@ import (
 // must reach the app, which answers 405, HEAD and OPTIONS itself.
 var Paths = []string{"/notes", "/notes/{id}"}
 
-// Options are what a door decides. The zero value is usable.
+// Options are what an adapter decides. The zero value is usable.
 type Options struct {
 	Log         *slog.Logger  // one line a request; nil for none
 	CORSOrigins []string      // origins whose pages may call, as they are sent, or "*" for all; none switches CORS off
@@ -46,7 +46,7 @@ type Options struct {
 	// Client is the address that a request comes from, for limits and the log; nil for that of its connection.
 	Client func(*http.Request) string
 
-	// Trace is the id of the trace that a request belongs to, for the log: the door's to tell, and to check. "" for
+	// Trace is the id of the trace that a request belongs to, for the log: the adapter's to tell, and to check. "" for
 	// none.
 	Trace func(*http.Request) string
 

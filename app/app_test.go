@@ -36,7 +36,7 @@ func service(t testing.TB) *notes.Service {
 	return notes.NewService(store, time.Now, rand.Reader)
 }
 
-// TestParity writes the transcript that every other door is held to, and holds a second store to it.
+// TestParity writes the transcript that every adapter is held to, and holds a second store to it.
 func TestParity(t *testing.T) {
 	storetest.NotWithRace(t)
 	sent := apptest.Parity(t, "http://notes.example", apptest.InProcess(app.New(service(t), app.Options{})))

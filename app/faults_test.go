@@ -22,7 +22,7 @@ import (
 
 const id = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 
-// failing is a store of which every call fails alike.
+// failing is a store whose calls all fail alike.
 type failing struct{ fail func(context.Context) error }
 
 func (f failing) Create(ctx context.Context, _ string, _ notes.Note, _ *notes.IdempotencyKey) (notes.Note, error) {

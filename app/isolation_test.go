@@ -60,7 +60,7 @@ func file(t testing.TB) notes.Store {
 	return store
 }
 
-// TestProofIsolation: what is another's is as what is nobody's, on every store; through every door it is the same
+// TestProofIsolation: what is another's is as what is nobody's, on every store; through every adapter it is the same
 // suite that says so.
 func TestProofIsolation(t *testing.T) {
 	storetest.NotWithRace(t)

@@ -139,8 +139,8 @@ func admitted(admit func(*http.Request) error) echo.MiddlewareFunc {
 	}
 }
 
-// normalize gives every door the same request: a header sent more than once is one value, as API Gateway folds it, and
-// paths are routed as decoded, as API Gateway hands them on.
+// normalize gives every adapter the same request: a header sent more than once is one value, as API Gateway folds it,
+// and paths are routed as decoded, as API Gateway hands them on.
 func normalize(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -157,7 +157,7 @@ func normalize(next echo.HandlerFunc) echo.HandlerFunc {
 // joined is a header's one value, also before normalize.
 func joined(h http.Header, name string) string { return strings.Join(h.Values(name), ",") }
 
-// visible tells whether s is 1 to limit visible ASCII characters.
+// visible reports whether s is 1 to limit visible ASCII characters.
 func visible(s string, limit int) bool {
 	if s == "" || len(s) > limit {
 		return false

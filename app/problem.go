@@ -187,5 +187,5 @@ func answerError(err error, c echo.Context) {
 	_ = respond(c, p.Status, "application/problem+json", p) // fails only where the client is gone
 }
 
-// Unavailable marks an error of a door's own route, to be answered with 503.
+// Unavailable marks an error of an adapter's own route, to be answered with 503.
 func Unavailable(err error) error { return fmt.Errorf("%w: %w", notes.ErrUnavailable, err) }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The kinds of error that the rest of the house tells apart, with errors.Is. Every other error is a fault of ours.
+// The kinds of error that other packages tell apart, with errors.Is. Every other error is a fault of ours.
 var (
 	// ErrNotFound: the owner has no such note.
 	ErrNotFound = errors.New("no such note")

@@ -35,7 +35,7 @@ const (
 // Query asks for a page of notes.
 type Query struct {
 	Limit  int      // 1 to MaxLimit; 0 is DefaultLimit
-	Tags   []string // a note must carry each of these exactly; order and doubles are of no account
+	Tags   []string // a note must carry each of these exactly; order and duplicates do not matter
 	Search string   // a note must hold this in its title or its content, in whatever case; "" asks for nothing
 	Cursor string   // Page.Next of the page before, made with the same Tags and Search; "" begins at the newest note
 }

@@ -72,7 +72,7 @@ type Condition struct {
 	NoneOf []int64 // the version must be none of these
 }
 
-// Holds tells whether the condition allows to change a note of that version.
+// Holds reports whether the condition allows to change a note of that version.
 func (c Condition) Holds(version int64) bool {
 	return (c.OneOf == nil || slices.Contains(c.OneOf, version)) && !slices.Contains(c.NoneOf, version)
 }

@@ -56,7 +56,7 @@ func BenchmarkEvent(b *testing.B) {
 	})
 	service := notes.NewService(constant{}, time.Now, rand.Reader)
 	log := slog.New(slog.DiscardHandler)
-	d := newDoor(service, config{}, nil, &figures{}, log)
+	d := newAdapter(service, config{}, nil, &figures{}, log)
 	library := httpadapter.NewV2(app.New(service, app.Options{Log: log}))
 	ours := func() ([]byte, error) { return d.Invoke(b.Context(), payload) }
 	stock := func() ([]byte, error) {

@@ -66,7 +66,7 @@ type response = events.APIGatewayV2HTTPResponse
 const margin = 500 * time.Millisecond
 
 // Invoke implements lambda.Handler. It never fails: an error would be a blank 500 for the client.
-func (d *door) Invoke(ctx context.Context, payload []byte) (answer []byte, _ error) {
+func (d *adapter) Invoke(ctx context.Context, payload []byte) (answer []byte, _ error) {
 	var e request
 	defer func() {
 		if r := recover(); r != nil {
@@ -101,7 +101,7 @@ func (d *door) Invoke(ctx context.Context, payload []byte) (answer []byte, _ err
 // place is where a request goes, and under which path its client sees the service. API Gateway puts a named stage
 // before the path, on its own domain and on custom ones; on a custom domain the client sees the domain's base path
 // instead.
-func (d *door) place(e request) (path, base string) {
+func (d *adapter) place(e request) (path, base string) {
 	path, stage := e.RawPath, ""
 	if s := e.RequestContext.Stage; s != "" && s != "$default" {
 		stage = "/" + s
@@ -212,7 +212,7 @@ func (w *writer) Flush() {}
 
 // stranger answers an event that is no request of an HTTP API in payload format 2.0. What keeps functions warm, or
 // comes on a schedule, gets an empty answer; whoever waits for an HTTP answer is told what was expected.
-func (d *door) stranger(ctx context.Context, payload []byte) response {
+func (d *adapter) stranger(ctx context.Context, payload []byte) response {
 	var e struct {
 		Version        string
 		HTTPMethod     string

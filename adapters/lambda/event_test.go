@@ -70,7 +70,7 @@ func see(t *testing.T, basePath string, payload []byte, answer func(http.Respons
 		s = seen{r, string(body), c.RealIP(), c.Scheme(), app.Base(r.Context())}
 		answer(w)
 	})
-	d, _ := doorOf(broken{}, basePath)
+	d, _ := adapterOf(broken{}, basePath)
 	d.proxy = proxyTo(h)
 	out, err := invoke(d)(payload)
 	if err != nil {
@@ -217,7 +217,7 @@ func TestAnswers(t *testing.T) {
 
 // TestPanic: a panic is a 500, in the app and outside it, and the next event is served.
 func TestPanic(t *testing.T) {
-	d, log := doorOf(broken{}, "")
+	d, log := adapterOf(broken{}, "")
 	good := d.proxy
 	d.proxy = func(context.Context, *incoming) (response, error) { panic("secret") }
 	out, err := invoke(d)(sample(t, nil))
@@ -234,7 +234,7 @@ func TestPanic(t *testing.T) {
 
 // TestStrangers: every other event gets a clear answer, and none ends the function.
 func TestStrangers(t *testing.T) {
-	d, log := doorOf(broken{}, "")
+	d, log := adapterOf(broken{}, "")
 	for name, c := range map[string]struct {
 		payload string
 		status  string
@@ -319,7 +319,7 @@ func TestTheLibraryAlone(t *testing.T) {
 
 // TestBadBase64: a body that is not base64, though it is said to be, is a malformed request.
 func TestBadBase64(t *testing.T) {
-	d, _ := doorOf(file(t), "")
+	d, _ := adapterOf(file(t), "")
 	out, err := invoke(d)(sample(t, func(e map[string]any) {
 		method(e, "POST")
 		e["headers"].(map[string]any)["content-type"] = "application/json"

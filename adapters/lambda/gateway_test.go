@@ -272,7 +272,7 @@ func TestGatewayMakesTheRecordedEvent(t *testing.T) {
 // TestRecordedEvents: what API Gateway really sent, with every kind of authorizer, is a request.
 func TestRecordedEvents(t *testing.T) {
 	for name, payload := range recorded(t) {
-		d, _ := doorOf(file(t), "")
+		d, _ := adapterOf(file(t), "")
 		out, err := invoke(d)(payload)
 		if err != nil || !strings.Contains(string(out), `"statusCode":404`) ||
 			!strings.Contains(string(out), "there is nothing at this path") {

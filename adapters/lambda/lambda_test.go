@@ -28,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
-// file is a store in a new file: the door does not care, and a file is fast.
+// file is a store in a new file: the adapter does not care, and a file is fast.
 func file(t testing.TB) notes.Store {
 	t.Helper()
 	store, err := bolt.Open(filepath.Join(t.TempDir(), "notes.db"), slog.New(slog.DiscardHandler))
@@ -53,16 +53,16 @@ func table(t testing.TB) notes.Store {
 	return store
 }
 
-// doorOf is a door over a store, with what it logs.
-func doorOf(store notes.Store, basePath string) (*door, *bytes.Buffer) {
+// adapterOf is an adapter over a store, with what it logs.
+func adapterOf(store notes.Store, basePath string) (*adapter, *bytes.Buffer) {
 	var log bytes.Buffer
 	handler := withIDs{slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})}
-	return newDoor(notes.NewService(store, time.Now, rand.Reader), config{basePath: basePath}, nil, &figures{},
+	return newAdapter(notes.NewService(store, time.Now, rand.Reader), config{basePath: basePath}, nil, &figures{},
 		slog.New(handler)), &log
 }
 
 // invoke has a function work on an event as Lambda does.
-func invoke(d *door) func([]byte) ([]byte, error) {
+func invoke(d *adapter) func([]byte) ([]byte, error) {
 	return func(payload []byte) ([]byte, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -84,13 +84,13 @@ func TestContract(t *testing.T) {
 	storetest.NotWithRace(t)
 	for name, g := range gateways {
 		t.Run(name, func(t *testing.T) {
-			d, _ := doorOf(file(t), basePathOf(g))
+			d, _ := adapterOf(file(t), basePathOf(g))
 			apptest.Run(t, g.base(), g.through(invoke(d)))
 		})
 	}
 	t.Run("OnDynamoDB", func(t *testing.T) {
 		g := gateways["NamedStage"]
-		d, _ := doorOf(table(t), "")
+		d, _ := adapterOf(table(t), "")
 		apptest.Run(t, g.base(), g.through(invoke(d)))
 	})
 }
@@ -102,7 +102,7 @@ func TestParity(t *testing.T) {
 	sent := 0
 	for name, g := range gateways {
 		t.Run(name, func(t *testing.T) {
-			d, _ := doorOf(file(t), basePathOf(g))
+			d, _ := adapterOf(file(t), basePathOf(g))
 			sent = apptest.Parity(t, g.base(), g.through(invoke(d)))
 		})
 	}
@@ -187,7 +187,7 @@ func TestAWSConfig(t *testing.T) {
 
 // TestTheLogCanBeJoined: a line has our request id, API Gateway's and Lambda's.
 func TestTheLogCanBeJoined(t *testing.T) {
-	d, log := doorOf(broken{errors.New("the table is gone")}, "")
+	d, log := adapterOf(broken{errors.New("the table is gone")}, "")
 	payload := sample(t, func(e map[string]any) { e["headers"].(map[string]any)["x-request-id"] = "the-callers" })
 	if _, err := invoke(d)(payload); err != nil {
 		t.Fatal(err)
@@ -200,7 +200,7 @@ func TestTheLogCanBeJoined(t *testing.T) {
 	}
 }
 
-// broken is a store of which every call fails.
+// broken is a store whose calls all fail.
 type broken struct{ err error }
 
 func (b broken) Create(context.Context, string, notes.Note, *notes.IdempotencyKey) (notes.Note, error) {
@@ -236,7 +236,7 @@ func TestIsolation(t *testing.T) {
 				t.Fatal(err)
 			}
 			g := gateways["NamedStage"]
-			d := newDoor(notes.NewService(store, time.Now, rand.Reader), config{}, tokens.Caller, &figures{},
+			d := newAdapter(notes.NewService(store, time.Now, rand.Reader), config{}, tokens.Caller, &figures{},
 				slog.New(slog.DiscardHandler))
 			cases, leaks := apptest.Isolation(t, apptest.Guarded{
 				Base: g.base(), Send: g.through(invoke(d)), Anna: anna, Ben: ben})

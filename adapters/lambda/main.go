@@ -151,8 +151,8 @@ func run(ctx context.Context, environ []string, getenv func(string) string) (lam
 	service := notes.NewService(meter.New(store, f.begin), time.Now, rand.Reader)
 	// What is used for the first time is slow, and during the start a function has a whole processor, after it
 	// perhaps a fourteenth: so a request goes all the way once.
-	_, _ = newDoor(service, c, nil, f, slog.New(slog.DiscardHandler)).Invoke(ctx, []byte(warmUp))
-	return newDoor(service, c, authenticate, f, log), nil
+	_, _ = newAdapter(service, c, nil, f, slog.New(slog.DiscardHandler)).Invoke(ctx, []byte(warmUp))
+	return newAdapter(service, c, authenticate, f, log), nil
 }
 
 // warmUp is a request for a note that nobody has.
@@ -218,18 +218,19 @@ func awsConfig(getenv func(string) string) aws.Config {
 	return cfg
 }
 
-// door is the app as a Lambda handler.
-type door struct {
+// adapter is the app as a Lambda handler.
+type adapter struct {
 	proxy    func(context.Context, *incoming) (response, error)
 	basePath string
 	log      *slog.Logger
 }
 
-func newDoor(service *notes.Service, c config, authenticate app.Authenticate, f *figures, log *slog.Logger) *door {
+func newAdapter(service *notes.Service, c config, authenticate app.Authenticate, f *figures,
+	log *slog.Logger) *adapter {
 	web := app.New(service, app.Options{
 		Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout, Authenticate: authenticate, LogKey: c.logKey,
 		Trace: traceID, Observe: f.seen,
 		RequestID: func(r *http.Request) string { return gatewayOf(r.Context()).RequestID },
 	})
-	return &door{proxy: proxyTo(web), basePath: c.basePath, log: log}
+	return &adapter{proxy: proxyTo(web), basePath: c.basePath, log: log}
 }

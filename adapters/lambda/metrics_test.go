@@ -42,7 +42,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	service := notes.NewService(meter.New(file(t), f.begin), time.Now, rand.Reader)
-	d := newDoor(service, config{logKey: []byte("key")}, tokens.Caller, f,
+	d := newAdapter(service, config{logKey: []byte("key")}, tokens.Caller, f,
 		slog.New(withIDs{slog.NewJSONHandler(&log, nil)}))
 	send := func(method, authorization, trace string) (l line) {
 		t.Helper()

@@ -330,7 +330,7 @@ func TestKilledBetweenEvents(t *testing.T) {
 // TestGeneratedEvents: nothing that looks like an event ends the function or makes it fail.
 func TestGeneratedEvents(t *testing.T) {
 	storetest.NotWithRace(t)
-	d, _ := doorOf(file(t), "")
+	d, _ := adapterOf(file(t), "")
 	l := startBootstrap(t, bootstrap(t), environment(t)...)
 	events := generated(10_000)
 	for i, payload := range events {

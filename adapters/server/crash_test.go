@@ -91,7 +91,7 @@ type entry struct {
 	touched bool   // since the last restart
 }
 
-// write does something, and tells whether it was answered.
+// write does something, and reports whether it was answered.
 func (d *diary) write() bool {
 	switch pick := d.random.IntN(10); {
 	case pick < 5 || len(d.kept) == 0:

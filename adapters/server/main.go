@@ -213,7 +213,7 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 	options.Observe = watch.observe()
 	web := app.New(service, options)
 	build := buildVersion()
-	build.Store, build.Door = "bolt", "server"
+	build.Store, build.Adapter = "bolt", "server"
 	if c.table != "" {
 		build.Store = "dynamodb"
 	}

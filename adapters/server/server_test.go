@@ -42,7 +42,7 @@ func TestContractOnDynamoDB(t *testing.T) {
 	p.stop(t, os.Interrupt)
 }
 
-// TestParity: through the server's door, on either store, the answers are those in process, to the byte.
+// TestParity: through the server, on either store, the answers are those in process, to the byte.
 func TestParity(t *testing.T) {
 	storetest.NotWithRace(t)
 	for name, env := range map[string][]string{"File": nil, "UnderBasePath": {"NOTES_BASE_PATH=/api/v1"},
@@ -77,7 +77,7 @@ func TestStartSaysWhereItIs(t *testing.T) {
 		"-H 'Content-Type: application/json' -d '{\"title\":\"Hello\"}'\n", p.url, file)
 	await(t, "the server says\n"+want, 5*time.Second, func() bool { return strings.HasPrefix(p.said(), want) })
 	if code, body := get(t, p.url+"/version"); code != 200 ||
-		!strings.Contains(body, `"store":"bolt","door":"server"`) {
+		!strings.Contains(body, `"store":"bolt","adapter":"server"`) {
 		t.Errorf("/version: %d %s", code, body)
 	}
 	p.stop(t, syscall.SIGTERM)

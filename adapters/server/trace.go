@@ -51,7 +51,7 @@ func (t *tracing) end(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// asksForTraces tells whether the settings of OpenTelemetry name somebody to send traces to.
+// asksForTraces reports whether the settings of OpenTelemetry name somebody to send traces to.
 func asksForTraces() bool {
 	exporter := os.Getenv("OTEL_TRACES_EXPORTER")
 	return !strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") && exporter != "none" &&

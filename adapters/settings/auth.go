@@ -20,8 +20,8 @@ type Auth struct {
 	Issuer, Audience string // of JSON Web Tokens
 }
 
-// AuthSettings are the settings of an Auth that is a part of a door's settings. A door without files has no file of
-// tokens.
+// AuthSettings are the settings of an Auth that is a part of an adapter's settings. An adapter without files has no
+// file of tokens.
 func AuthSettings[C any](of func(*C) *Auth, files bool) []Setting[C] {
 	all := []Setting[C]{
 		New("NOTES_AUTH", "", "who may use the service: none: anyone who reaches it reads and writes the notes; "+
@@ -50,7 +50,7 @@ func AuthSettings[C any](of func(*C) *Auth, files bool) []Setting[C] {
 	return all
 }
 
-// Mistake is what of it does not go together, for a door that has files or has none.
+// Mistake is what of it does not go together, for an adapter that has files or has none.
 func (a Auth) Mistake(files bool) error {
 	var mistakes []error
 	for _, one := range []struct{ name, value, kind string }{
@@ -76,8 +76,8 @@ func (a Auth) Mistake(files bool) error {
 // OpenJWT makes a way to know callers by JSON Web Tokens.
 type OpenJWT func(ctx context.Context, issuer, audience string, log *slog.Logger) (app.Authenticate, error)
 
-// Open makes the way to know callers; nil where nobody is asked. A door that does not link JSON Web Tokens gives nil
-// for that way. The options are for a file of tokens.
+// Open makes the way to know callers; nil where nobody is asked. An adapter that does not link JSON Web Tokens gives
+// nil for that way. The options are for a file of tokens.
 func (a Auth) Open(
 	ctx context.Context, log *slog.Logger, jwt OpenJWT, options ...token.Option,
 ) (app.Authenticate, error) {

@@ -1,5 +1,5 @@
-// Package settings reads what the doors are told by environment variables: each door has its list, and the values that
-// several of them take are read here.
+// Package settings reads what the adapters are told by environment variables: each adapter has its list, and the
+// values that several of them take are read here.
 package settings
 
 import (
@@ -25,7 +25,7 @@ const (
 	testPrefix = "NOTES_TEST_"
 )
 
-// Setting is one environment variable of a door whose settings are a C.
+// Setting is one environment variable of an adapter whose settings are a C.
 type Setting[C any] struct {
 	Name, Initial, Meaning string
 	Set                    func(c *C, value string) error // the error says what the value must be

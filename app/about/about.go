@@ -1,7 +1,7 @@
 // Package about mounts the routes that tell about the service: /healthz, /readyz, /version, /openapi.json and /docs.
 //
-// They belong to a door that is its own host. Behind API Gateway only the notes are published, and the contract and its
-// page stay out of that program.
+// They belong to an adapter that is its own host. Behind API Gateway only the notes are published, and the contract
+// and its page stay out of that program.
 package about
 
 import (
@@ -30,7 +30,7 @@ type Version struct {
 	Version string `json:"version"` // of the build
 	Commit  string `json:"commit"`  // that it was built from; "" where that is not known
 	Store   string `json:"store"`   // that keeps the notes: bolt or dynamodb
-	Door    string `json:"door"`    // through which the request came: server or lambda
+	Adapter string `json:"adapter"` // through which the request came: server or lambda
 }
 
 // readyWithin is how long the store may take to prove that it answers, and for how long that holds for others who ask.

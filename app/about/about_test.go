@@ -32,7 +32,7 @@ import (
 
 func mounted(basePath string, ready func(context.Context) error) *echo.Echo {
 	e := app.New(nil, app.Options{})
-	about.Mount(e, basePath, about.Version{Version: "v1", Commit: "abc", Store: "bolt", Door: "server"},
+	about.Mount(e, basePath, about.Version{Version: "v1", Commit: "abc", Store: "bolt", Adapter: "server"},
 		func() error { return nil }, ready)
 	return e
 }
@@ -170,7 +170,7 @@ func TestProbes(t *testing.T) {
 		t.Errorf("/readyz: %d %s", answer.StatusCode, body)
 	}
 	if _, body := send(t, e, "GET", "/version"); body != `{"version":"v1","commit":"abc","store":"bolt",`+
-		`"door":"server"}`+"\n" {
+		`"adapter":"server"}`+"\n" {
 		t.Errorf("/version: %s", body)
 	}
 	for _, path := range []string{"/healthz", "/readyz", "/version", "/openapi.json", "/docs"} {

@@ -1,4 +1,4 @@
-// Package apptest holds a door to the HTTP contract: what a client sees is the same through every one of them.
+// Package apptest holds an adapter to the HTTP contract: what a client sees is the same through every one of them.
 //
 // [Run] takes only a way to send a request, so it runs in process, against a server, through Lambda events or against
 // a deployed URL. It needs a store in which nobody else writes meanwhile, but not an empty one. Every exchange is

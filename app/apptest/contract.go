@@ -64,7 +64,7 @@ func operations(item *v3.PathItem) map[string]bool {
 	return methods
 }
 
-// documented tells whether the document has an operation for a request.
+// documented reports whether the document has an operation for a request.
 func (c *contract) documented(method, path string) bool {
 	switch rest, below := strings.CutPrefix(path, "/notes/"); {
 	case below && rest != "" && !strings.Contains(rest, "/"):

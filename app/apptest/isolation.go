@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Guarded is a door behind which callers are known by their tokens.
+// Guarded is an adapter behind which callers are known by their tokens.
 type Guarded struct {
 	Base      string
 	Send      Send
@@ -192,7 +192,7 @@ func (i *isolation) cursor(owner with, path string) string {
 func (a asked) plain() string {
 	header := a.header.Clone()
 	id := header.Get("X-Request-Id")
-	for _, name := range append(slices.Clone(doorsOwn), "X-Request-Id") {
+	for _, name := range append(slices.Clone(adaptersOwn), "X-Request-Id") {
 		header.Del(name)
 	}
 	body := a.body

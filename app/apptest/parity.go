@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// transcript is what the app answers to the requests of Parity in process, on a file. Every other door and store must
+// transcript is what the app answers to the requests of Parity in process, on a file. Every adapter and store must
 // answer the same.
 //
 //go:embed parity.golden
@@ -23,8 +23,8 @@ var transcript string
 
 var updateParity = flag.Bool("update-parity", false, "write the transcript of Parity anew: app/apptest/parity.golden")
 
-// doorsOwn are the headers that a door itself adds.
-var doorsOwn = []string{"Connection", "Date", "Transfer-Encoding"}
+// adaptersOwn are the headers that an adapter itself adds.
+var adaptersOwn = []string{"Connection", "Date", "Transfer-Encoding"}
 
 // Parity sends more than 200 requests, most of them unusual, to the service at base, whose store must be empty, and
 // holds status, headers and body of every answer to what the app answers in process. Only what no two runs share is
@@ -58,7 +58,7 @@ func Parity(t *testing.T, base string, send Send) int {
 	for i := range min(len(gotten), len(wanted)) {
 		if gotten[i] != wanted[i] {
 			if differ++; differ <= 10 {
-				t.Errorf("this door answers\n%.2000s\nin process the app answers\n%.2000s", gotten[i], wanted[i])
+				t.Errorf("this adapter answers\n%.2000s\nin process the app answers\n%.2000s", gotten[i], wanted[i])
 			}
 		}
 	}
@@ -154,7 +154,7 @@ func (p *parity) answer(pr probe) string {
 	}
 	var lines []string
 	for name, values := range a.Header {
-		if !slices.Contains(doorsOwn, name) {
+		if !slices.Contains(adaptersOwn, name) {
 			lines = append(lines, name+": "+strings.Join(values, " | "))
 		}
 	}

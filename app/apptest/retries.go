@@ -33,7 +33,7 @@ func idempotencyKey(s *suite) {
 		}
 	}
 	s.postWithKey(s.mark, body).replayed(first)
-	// Equal after trimming, defaults and dropped doubles; in any order and spelling of the JSON.
+	// Equal after trimming, defaults and dropped duplicates; in any order and spelling of the JSON.
 	s.postWithKey(s.mark, ` { "tags":[" t",`+tag+`,"t"], "\u0063ontent":"\u0063", "title":" once " } `).replayed(first)
 	count(1)
 	for _, other := range []string{

@@ -59,7 +59,7 @@ func create(s *suite) {
 	if a.etag() != `"1"` || a.header.Get("Idempotency-Replayed") != "" {
 		s.Errorf("headers are %v", a.header)
 	}
-	// null is as absent, and doubles are dropped before they are counted.
+	// null is as absent, and duplicates are dropped before they are counted.
 	n = s.create(`{"title":"x","content":null,"tags":null}`).note()
 	if n.Content != "" || n.Tags == nil || len(n.Tags) != 0 {
 		s.Errorf("the note is %+v", n)

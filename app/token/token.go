@@ -1,4 +1,4 @@
-// Package token knows callers by bearer tokens of which only hashes are configured.
+// Package token knows callers by bearer tokens whose hashes alone are configured.
 //
 // A token is 256 random bits, so its SHA-256 can be kept where settings are kept: nobody finds the token for a hash.
 // Each is configured by a line

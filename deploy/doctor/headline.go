@@ -74,7 +74,7 @@ func (r *result) remarks() (lines []string) {
 var reaching = []string{"integration.timeout", "integration.payload-format", "integration.path", "stage.stale",
 	"stage.deploy-failed"}
 
-// reached tells whether the request reached the function, where that is proved.
+// reached tells in words whether the request reached the function, where that is proved.
 func (r *result) reached(d *Diagnosis) string {
 	switch {
 	case d.Verdict.Healthy:

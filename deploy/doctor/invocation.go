@@ -197,7 +197,7 @@ var anEvent = regexp.MustCompile(`event|\b(e|ev|evt)\[`)
 // ofBlueprint is what Lambda's examples say where they lack the method of payload format 1.0.
 var ofBlueprint = regexp.MustCompile(`(?i)Unsupported (method|route):? "?undefined`)
 
-// format tells whether an error names a field of the other payload format than the integration's, and that one; "" for
+// format is the payload format whose field an error names, where that is another than the integration's; "" for
 // none.
 func (p *pair) format(e Invocation) (has string) {
 	if p == nil || p.integration == nil {

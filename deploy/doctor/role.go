@@ -190,7 +190,8 @@ func (r *result) simulated(f *found) bool {
 	return true
 }
 
-// lacks tells whether the role lacks an action, or has it on other resources, and gives it.
+// lacks judges whether the role lacks an action, or has it on other resources, and adds the fix. It reports false for
+// what the role has.
 func (r *result) lacks(f *found, d deniedRight) bool {
 	role := r.Role.Value
 	whole := d.whole()

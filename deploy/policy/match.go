@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Like tells whether a value fits a pattern in which * stands for any characters, also none and also / and :, and ? for
-// one. Everything else, braces and $ too, stands for itself.
+// Like reports whether a value fits a pattern in which * stands for any characters, also none and also / and :, and ?
+// for one. Everything else, braces and $ too, stands for itself.
 func Like(pattern, value string) bool {
 	// star is where to go on when what came after the last * does not fit: with one more character given to it.
 	star, resume := -1, 0
@@ -29,7 +29,7 @@ func Like(pattern, value string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// ARNLike tells whether an ARN fits a pattern as ArnLike compares them: each of the six parts that colons separate by
+// ARNLike reports whether an ARN fits a pattern as ArnLike compares them: each of the six parts that colons separate by
 // itself ("Amazon Resource Name (ARN) condition operators", IAM user guide), so that no * reaches beyond its part. What
 // is no ARN of six parts fits nothing but "*".
 func ARNLike(pattern, value string) bool {
@@ -61,7 +61,7 @@ func holds(operator string, values Strings, got string, there bool) bool {
 	return slices.ContainsFunc(values, func(want string) bool { return compare(want, got) }) != negated
 }
 
-// known tells whether an operator is judged here.
+// known reports whether an operator is judged here.
 func known(operator string) bool {
 	name := strings.TrimSuffix(operator, "IfExists")
 	return name == "Null" || operators[strings.Replace(name, "Not", "", 1)] != nil && name != "NotBool"

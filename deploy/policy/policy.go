@@ -239,7 +239,7 @@ func (s Statement) matches(r Request) Reason {
 	return Reason{Sid: s.Sid, Effect: s.Effect, Holds: true, Known: true}
 }
 
-// variables tells whether a value holds a policy variable, such as ${aws:PrincipalAccount}.
+// variables reports whether a value holds a policy variable, such as ${aws:PrincipalAccount}.
 func variables(values Strings) bool {
 	return slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, "${") })
 }

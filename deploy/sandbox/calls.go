@@ -187,7 +187,7 @@ func apiOperations() *http.ServeMux {
 	return operations(patterns)
 }
 
-// reads tells whether a call changes nothing.
+// reads reports whether a call changes nothing.
 func (c Call) reads() bool {
 	for _, verb := range []string{"Get", "List", "Describe", "Simulate", "Invoke", "Filter"} {
 		if strings.HasPrefix(c.Operation, verb) {

@@ -77,7 +77,7 @@ func (s *Sandbox) stage(api, name string) *stage {
 	return nil
 }
 
-// admits tells whether a stage's throttling lets one more request to a route through.
+// admits reports whether a stage's throttling lets one more request to a route through.
 func (g *stage) admits(key string) bool {
 	t := g.RouteSettings[key]
 	if t == nil {

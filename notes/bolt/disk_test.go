@@ -80,7 +80,7 @@ func mountDisk(t testing.TB, folder string) (*disk, func()) {
 	}
 }
 
-// op counts an operation and tells whether there is power for it. The lock is held.
+// op counts an operation and reports whether there is power for it. The lock is held.
 func (d *disk) op() bool {
 	if d.off {
 		return false

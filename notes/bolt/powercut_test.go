@@ -157,7 +157,7 @@ func state(w, steps int) iter.Seq[notes.Note] {
 	}
 }
 
-// holds tells whether the store has what writer w left after so many steps.
+// holds reports whether the store has what writer w left after so many steps.
 func holds(s notes.Store, w, steps int) error {
 	next, stop := iter.Pull(state(w, steps))
 	defer stop()

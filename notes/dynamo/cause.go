@@ -19,7 +19,7 @@ var (
 	errForeignTable = errors.New("the table's keys are others")
 )
 
-// conditionFailed tells whether a call was refused by its condition, and the item as it stands; nil for none.
+// conditionFailed reports whether a call was refused by its condition, and returns the item as it stands; nil for none.
 func conditionFailed(err error) (there item, failed bool) {
 	var refused *types.ConditionalCheckFailedException
 	if !errors.As(err, &refused) {

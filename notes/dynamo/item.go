@@ -145,7 +145,7 @@ func (it item) keyExpires() *time.Time {
 	return &t
 }
 
-// wroteBy tells whether the last write of the item left this token.
+// wroteBy reports whether the last write of the item left this token.
 func (it item) wroteBy(token []byte) bool {
 	w, ok := it["w"].(*types.AttributeValueMemberB)
 	return ok && bytes.Equal(w.Value, token)

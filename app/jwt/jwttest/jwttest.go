@@ -232,4 +232,4 @@ func (p public) Algorithm() jose.SignatureAlgorithm { return jose.RS256 }
 func (p public) Use() string                        { return "sig" }
 func (p public) Key() any                           { return &p.private.PublicKey }
 
-func init() { slog.SetLogLoggerLevel(slog.LevelError) } // the provider's own log is of no use here
+func init() { slog.SetLogLoggerLevel(slog.LevelError) } // the provider's own log is not needed here
