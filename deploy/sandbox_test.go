@@ -79,7 +79,7 @@ func typed(t *testing.T, script string, environ ...string) (stdout, stderr strin
 // TestProofReadmeStory: the README's commands show the blank 500 and its cure.
 func TestProofReadmeStory(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../README.md")
+	readme, err := os.ReadFile("../docs/blank-500.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestProofReadmeStory(t *testing.T) {
 	_, rest, _ = strings.Cut(rest, "```sh\n")
 	block, _, found := strings.Cut(rest, "```")
 	if !found {
-		t.Fatal("the story is not in the README")
+		t.Fatal("the story is not in docs/blank-500.md")
 	}
 	if n := len(regexp.MustCompile(`(?m)^\S`).FindAllString(block, -1)); n > 10 {
 		t.Errorf("the story has %d commands", n)
@@ -109,16 +109,16 @@ func TestProofReadmeStory(t *testing.T) {
 // others made, which gives the blank 500.
 func TestProofReadmeOnAWS(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	of := func(title string) string {
-		_, rest, _ := strings.Cut(string(readme), "\n## "+title+"\n")
+	of := func(path, title string) string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(text), "\n## "+title+"\n")
 		chapter, _, _ := strings.Cut(rest, "\n## ")
 		return chapter
 	}
-	chapter, healing := of("On AWS"), of("It answers 500")
+	chapter, healing := of("../docs/aws.md", "On AWS"), of("../README.md", "It answers 500")
 	if n := strings.Count(chapter, "\n"); n > 30 {
 		t.Errorf("the chapter has %d lines", n)
 	}

@@ -47,7 +47,7 @@ type config struct {
 	timeout     time.Duration
 }
 
-// all are all settings that there are, in the order of the README.
+// all are all settings that there are, in the order of docs/operate.md.
 var all = slices.Concat([]settings.Setting[config]{
 	settings.New("NOTES_STORE", "", "where the notes are kept: dynamodb:TABLE",
 		func(c *config, v string) (err error) {

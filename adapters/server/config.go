@@ -37,7 +37,7 @@ type config struct {
 	logKey      []byte
 }
 
-// settings are all that there are, in the order of -h and of the README.
+// settings are all that there are, in the order of -h and of docs/operate.md.
 var all = slices.Concat([]settings.Setting[config]{
 	settings.New("NOTES_ADDR", "127.0.0.1:8080", "address to listen on; :8080 is every address of this machine, "+
 		"port 0 any free one",
@@ -105,8 +105,12 @@ var all = slices.Concat([]settings.Setting[config]{
 	settings.New("NOTES_REQUEST_TIMEOUT", "5s", "how long the store may take for one request before it is answered "+
 		"with 503",
 		func(c *config, v string) (err error) { c.timeout, err = settings.RequestTimeout(v); return }),
-	settings.New("NOTES_DRAIN", "2s", "how long requests on open connections are still taken after the signal to stop",
-		func(c *config, v string) (err error) { c.drain, err = settings.Duration(v, 0, time.Minute); return }),
+	settings.New(
+		"NOTES_DRAIN",
+		"2s",
+		"how long requests on open connections are still taken after the signal to stop",
+		func(c *config, v string) (err error) { c.drain, err = settings.Duration(v, 0, time.Minute); return },
+	),
 	settings.New("NOTES_MAX_CONNECTIONS", "4096", "connections that are served at once; further ones wait",
 		func(c *config, v string) (err error) {
 			c.connections, err = strconv.Atoi(v)

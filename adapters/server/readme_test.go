@@ -10,14 +10,29 @@ import (
 	"testing"
 )
 
-// readme is the project's README.
+// documents are the README and what is in docs.
+func documents(t *testing.T) (paths []string) {
+	t.Helper()
+	paths, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("there are no docs: %v", err)
+	}
+	return append([]string{"../../README.md"}, paths...)
+}
+
+// readme is the text of the project's documents.
 func readme(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
+	var all strings.Builder
+	for _, path := range documents(t) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+		all.WriteString("\n## \n") // ends the last chapter
 	}
-	return string(text)
+	return all.String()
 }
 
 // step is a command in the README and what it prints.
@@ -114,9 +129,9 @@ var exposing = regexp.MustCompile(`-hmac|-macopt|(-H|--header)[ =]?["']?Authoriz
 
 // TestNoSecretInArguments: no command in the documents has a secret in its arguments.
 func TestNoSecretInArguments(t *testing.T) {
-	for _, name := range []string{"README.md", "SECURITY.md"} {
-		t.Run(name, func(t *testing.T) {
-			text, err := os.ReadFile("../../" + name)
+	for _, path := range append(documents(t), "../../SECURITY.md") {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			text, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}

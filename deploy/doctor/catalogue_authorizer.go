@@ -35,7 +35,10 @@ var atTheAuthorizer = []Entry{
 
 	{"jwt.missing", "authorizer", Fault, sees401,
 		text{"the request has no token at {source}", "リクエストの {source} にトークンがありません"},
-		text{"Send the token: -H 'Authorization: Bearer …'.", "トークンを送ってください: -H 'Authorization: Bearer …'。"}, ofJWT},
+		text{
+			"Send the token in the header: Authorization: Bearer TOKEN.",
+			"トークンをヘッダーで送ってください: Authorization: Bearer TOKEN。",
+		}, ofJWT},
 	{"jwt.identity-source", "authorizer", Fault, sees401,
 		text{"the authorizer looks for the token at {source}, and the request has one at {elsewhere}",
 			"オーソライザーは {source} を見ますが、トークンは {elsewhere} にあります"},

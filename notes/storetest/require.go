@@ -37,7 +37,7 @@ func Amount(short, long int) int {
 }
 
 // Proved prints what a proof did and found, and what its control found, as a row of the table that the long form of the
-// proofs makes (see the README).
+// proofs makes (see docs/proofs.md).
 func Proved(t testing.TB, did, found, control string) {
 	fmt.Printf("| %s | %s | %s | %s |\n", t.Name(), did, found, control)
 }
