@@ -69,7 +69,7 @@ func checkCode(v *view, r *result) {
 		}
 		pairs := v.pairsWith(f)
 		mine := v.selected != nil && slices.Contains(pairs, v.selected)
-		if hideFact(r, f.Code, "would.code") {
+		if hideFact(r, f.Code, "would.code") || !f.Code.Seen() {
 			continue
 		}
 		one := &found{pairs: pairs, explains: mine && v.failed(500, 503), values: values{"function": f.name(),
