@@ -183,7 +183,7 @@ func (f fields) invalid(values notes.Mistakes) error {
 			all.Add(m.Field, "%s", m.Detail)
 		}
 	}
-	return all.About(notes.ErrInvalidNote)
+	return all.Err(notes.ErrInvalidNote)
 }
 
 // The fields that a client sets, and those that it must leave to the service.

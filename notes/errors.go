@@ -6,46 +6,46 @@ import (
 	"strings"
 )
 
-// The kinds of error that other packages tell apart, with errors.Is. Every other error is a fault of ours.
+// The errors that other packages distinguish with errors.Is. Every other error is a bug or a damaged store.
 var (
 	// ErrNotFound: the owner has no such note.
 	ErrNotFound = errors.New("no such note")
-	// ErrExists: a note of that id is there already. Ids are minted, so nobody but a test should meet it.
+	// ErrExists: a note with that id already exists. Ids are generated, so only tests should see it.
 	ErrExists = errors.New("a note with this id exists")
-	// ErrKeyReused: the idempotency key was used for another note.
+	// ErrKeyReused: the idempotency key was used for a different note.
 	ErrKeyReused = errors.New("the idempotency key was used for another note")
 	// ErrInvalidCursor: the cursor was not made by this service for this owner and filter.
-	ErrInvalidCursor = errors.New("the cursor is not one of this listing")
-	// ErrInvalidNote and ErrInvalidQuery are what an [InvalidError] is about.
+	ErrInvalidCursor = errors.New("the cursor does not belong to this listing")
+	// ErrInvalidNote and ErrInvalidQuery are the kinds of [InvalidError].
 	ErrInvalidNote  = errors.New("the note is not valid")
 	ErrInvalidQuery = errors.New("the query is not valid")
-	// ErrUnavailable: the store did not answer, or could not. Whether a write took place is open.
+	// ErrUnavailable: the store did not or could not answer. A write may or may not have taken place.
 	ErrUnavailable = errors.New("the store is unavailable")
 )
 
-// PreconditionError is a change that was refused because its [Condition] does not hold.
+// PreconditionError reports a change that was refused because its [Condition] does not hold.
 type PreconditionError struct {
-	Current Note // the note as it stands
+	Current Note // the unchanged note
 }
 
 func (e *PreconditionError) Error() string {
 	return fmt.Sprintf("the precondition does not hold: the note is at version %d", e.Current.Version)
 }
 
-// Mistake is one thing that is wrong with what a caller sent.
+// Mistake is one error in the caller's input.
 type Mistake struct {
 	Field  string // a JSON pointer (RFC 6901) into a note, or the name of a query parameter
-	Detail string // what it must be and what it is
+	Detail string // the rule and how the value breaks it
 }
 
-// MaxMistakes is how many mistakes are told apart. The rest is summed up in one line, so that an answer to bad input
-// cannot be made to outgrow the input.
+// MaxMistakes is the number of mistakes that are listed one by one. One more entry stands for all others, so that bad
+// input cannot cause an answer larger than itself.
 const MaxMistakes = 100
 
-// Mistakes is all that is wrong, in the order in which it was found.
+// Mistakes lists everything wrong with an input, in the order found.
 type Mistakes []Mistake
 
-// Add appends a mistake, until there are [MaxMistakes] and a last one that says that there are more.
+// Add appends a mistake. After [MaxMistakes] it appends one last entry saying that there are more, then nothing.
 func (m *Mistakes) Add(field, format string, args ...any) {
 	switch {
 	case len(*m) < MaxMistakes:
@@ -55,23 +55,23 @@ func (m *Mistakes) Add(field, format string, args ...any) {
 	}
 }
 
-// About is an error about what, or nil where there is no mistake.
-func (m Mistakes) About(what error) error {
+// Err returns an *[InvalidError] of the kind, or nil if there are no mistakes.
+func (m Mistakes) Err(kind error) error {
 	if len(m) == 0 {
 		return nil
 	}
-	return &InvalidError{What: what, Mistakes: m}
+	return &InvalidError{Kind: kind, Mistakes: m}
 }
 
-// InvalidError says all that is wrong with a note or a query.
+// InvalidError lists everything wrong with a note or a query.
 type InvalidError struct {
-	What     error // ErrInvalidNote or ErrInvalidQuery
+	Kind     error // ErrInvalidNote or ErrInvalidQuery
 	Mistakes Mistakes
 }
 
 func (e *InvalidError) Error() string {
 	var b strings.Builder
-	b.WriteString(e.What.Error())
+	b.WriteString(e.Kind.Error())
 	for i, m := range e.Mistakes {
 		if i == 0 {
 			b.WriteString(": ")
@@ -83,4 +83,4 @@ func (e *InvalidError) Error() string {
 	return b.String()
 }
 
-func (e *InvalidError) Unwrap() error { return e.What }
+func (e *InvalidError) Unwrap() error { return e.Kind }

@@ -2,5 +2,5 @@ package notes
 
 import "time"
 
-// SetClock gives a service another clock: what the wall clock says, and what it would say had nobody set it.
+// SetClock replaces a service's clock. Steady is what the wall clock would show if nobody had set it.
 func SetClock(s *Service, read func() (wall, steady time.Time)) { s.clock.read = read }

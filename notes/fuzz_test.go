@@ -9,11 +9,11 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// FuzzCursor: a cursor that is accepted is to the letter the one that the service gives at that place, and any that it
-// gives is accepted there and nowhere else.
+// FuzzCursor checks that the service accepts exactly the cursors that it issues, byte for byte, and only for the owner
+// and filter that they were issued for.
 func FuzzCursor(f *testing.F) {
-	m := &memory{}
-	s := service(m, func() time.Time { return epoch })
+	m := &fakeStore{}
+	s := newService(m, func() time.Time { return epoch })
 	for range 3 {
 		if _, _, err := s.Create(f.Context(), "o", notes.Draft{Title: "x"}, ""); err != nil {
 			f.Fatal(err)
@@ -30,7 +30,7 @@ func FuzzCursor(f *testing.F) {
 	f.Add("AQ", "o", "ß", 7)
 	f.Add("====================================", "o", "", 3)
 	f.Fuzz(func(t *testing.T, cursor, owner, search string, flip int) {
-		given := func(q notes.Query) string { // the cursor behind the first note
+		issued := func(q notes.Query) string { // the cursor after the first note
 			q.Cursor, q.Limit = "", 1
 			page, err := s.List(t.Context(), owner, q)
 			if err != nil {
@@ -50,21 +50,22 @@ func FuzzCursor(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			before := m.kept // the service over a list whose first note is the one that the cursor names
+			before := m.kept // list notes whose first one is the position in the cursor
 			m.kept = []notes.Note{{ID: notes.ID{}, Version: 1}, {ID: notes.ID(raw[1:17]), Title: search, Version: 1}}
-			if want := given(notes.Query{Search: search}); want != cursor {
-				t.Errorf("%q is accepted for %q and %q, the service gives %q", cursor, owner, search, want)
+			if want := issued(notes.Query{Search: search}); want != cursor {
+				t.Errorf("%q is accepted for owner %q and search %q, but the service issues %q", cursor, owner, search,
+					want)
 			}
 			m.kept = before
 		case !errors.Is(err, notes.ErrInvalidCursor):
 			t.Errorf("%q: %v", cursor, err)
 		}
-		own := []byte(given(notes.Query{}))
+		own := []byte(issued(notes.Query{}))
 		if len(own) == 0 {
 			return
 		}
 		if _, err := s.List(t.Context(), owner, notes.Query{Cursor: string(own)}); err != nil {
-			t.Errorf("the service's own cursor %s: %v", own, err)
+			t.Errorf("the issued cursor %s: %v", own, err)
 		}
 		if _, err := s.List(t.Context(), owner+"x", notes.Query{Cursor: string(own)}); !errors.Is(err,
 			notes.ErrInvalidCursor) {

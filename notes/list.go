@@ -17,31 +17,31 @@ import (
 
 // The limits of a listing.
 const (
-	DefaultLimit  = 20  // notes on a page, where nothing else is asked for
+	DefaultLimit  = 20  // notes on a page if the query sets no limit
 	MaxLimit      = 100 // notes on a page
-	MaxFilterTags = 10  // tags to ask for at once
-	MaxSearch     = 100 // characters to search for
+	MaxFilterTags = 10  // tags in one query
+	MaxSearch     = 100 // characters in one search
 
-	// One page examines at most so many notes, and stops before the text that it examined passes so many bytes (but
-	// never before one note): an answer stays below what a Lambda may return, 6 MB, whatever is in it and however it is
-	// escaped, and the work for a filter that matches nothing is bounded.
+	// A page examines at most maxExamined notes with at most maxExaminedText bytes of text, but always at least one
+	// note. This bounds the work for a filter that matches nothing, and keeps every answer below the 6 MB that a Lambda
+	// function may return, even if JSON escapes every byte.
 	maxExamined     = 1000
 	maxExaminedText = 768 << 10
 
-	// MaxPassed is the number of places of deleted notes that one page passes beside the notes that it examines.
-	MaxPassed = 256
+	// MaxTombstones is the number of tombstones (see [Store.Newest]) that a page skips besides the notes it examines.
+	MaxTombstones = 256
 )
 
 // Query asks for a page of notes.
 type Query struct {
-	Limit  int      // 1 to MaxLimit; 0 is DefaultLimit
-	Tags   []string // a note must carry each of these exactly; order and duplicates do not matter
-	Search string   // a note must hold this in its title or its content, in whatever case; "" asks for nothing
-	Cursor string   // Page.Next of the page before, made with the same Tags and Search; "" begins at the newest note
+	Limit  int      // 1 to MaxLimit; 0 means DefaultLimit
+	Tags   []string // a note must have all of these; order and duplicates do not matter
+	Search string   // a note's title or content must contain this, ignoring case; "" matches every note
+	Cursor string   // Page.Next of the page before, from a query with the same Tags and Search; "" starts at the newest
 }
 
-// Validate returns what is wrong with the query, under the names that parameters have on the wire: limit, tag, q. Of a
-// cursor only [Service.List] can tell.
+// Validate returns what is wrong with the query. Fields have the names of the URL parameters: limit, tag, q. It does
+// not judge the cursor; [Service.List] does.
 func (q Query) Validate() Mistakes {
 	var mistakes Mistakes
 	if q.Limit < 0 || q.Limit > MaxLimit {
@@ -65,16 +65,16 @@ func (q Query) Validate() Mistakes {
 	return mistakes
 }
 
-// Page is a part of a listing. It may hold fewer notes than were asked for, even none, and still not be the last.
+// Page is a part of a listing. It may have fewer notes than the limit, even none, without being the last.
 type Page struct {
 	Notes []Note // newest first
-	Next  string // the cursor of the next page; "" on the last
+	Next  string // the cursor for the next page; "" on the last page
 }
 
-// List returns a page of the owner's notes, newest first. A walk from the first page to the last shows every note that
-// existed throughout exactly once. Errors: *InvalidError, ErrInvalidCursor, ErrUnavailable.
+// List returns a page of the owner's notes, newest first. The pages from first to last show every note that existed the
+// whole time exactly once. Errors: *InvalidError, ErrInvalidCursor, ErrUnavailable.
 func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error) {
-	if err := q.Validate().About(ErrInvalidQuery); err != nil {
+	if err := q.Validate().Err(ErrInvalidQuery); err != nil {
 		return Page{}, err
 	}
 	if q.Limit == 0 {
@@ -83,34 +83,34 @@ func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error)
 	before := uuid.Max
 	if q.Cursor != "" {
 		var ok bool
-		if before, ok = q.position(owner); !ok {
+		if before, ok = q.decodeCursor(owner); !ok {
 			return Page{}, ErrInvalidCursor
 		}
 	}
-	reach := maxExamined
+	maxNotes := maxExamined
 	if q.Search == "" && len(q.Tags) == 0 {
-		reach = q.Limit
+		maxNotes = q.Limit
 	}
 	matches := q.matcher()
 	var page Page
 	var last ID
-	examined, text, passed := 0, 0, 0
-	// One note beyond what the page examines tells whether there is a next page.
-	for note, err := range s.store.Newest(ctx, owner, before, reach+1) {
+	examined, text, tombstones := 0, 0, 0
+	// The one extra note shows whether there is a next page.
+	for note, err := range s.store.Newest(ctx, owner, before, maxNotes+1) {
 		if err != nil {
 			return Page{}, err
 		}
 		if note.Deleted() {
 			last = note.ID
-			if passed++; passed == MaxPassed {
-				page.Next = q.cursor(owner, last)
+			if tombstones++; tombstones == MaxTombstones {
+				page.Next = q.encodeCursor(owner, last)
 				break
 			}
 			continue
 		}
 		size := note.TextSize()
-		if len(page.Notes) == q.Limit || examined == reach || examined > 0 && text+size > maxExaminedText {
-			page.Next = q.cursor(owner, last)
+		if len(page.Notes) == q.Limit || examined == maxNotes || examined > 0 && text+size > maxExaminedText {
+			page.Next = q.encodeCursor(owner, last)
 			break
 		}
 		examined, text, last = examined+1, text+size, note.ID
@@ -121,10 +121,10 @@ func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error)
 	return page, nil
 }
 
-// matcher returns the filter of the query. Case is folded as Unicode says, in full: "STRASSE" finds "Straße".
+// matcher returns the query's filter. It uses full Unicode case folding: "STRASSE" finds "Straße".
 func (q Query) matcher() func(Note) bool {
-	folding := cases.Fold() // keeps state, so it is one for each query
-	fold := func(s string) string { return folding.String(strings.Map(cherokee, s)) }
+	folding := cases.Fold() // has state, so each query needs its own
+	fold := func(s string) string { return folding.String(strings.Map(foldCherokee, s)) }
 	search := fold(q.Search)
 	return func(n Note) bool {
 		for _, tag := range q.Tags {
@@ -136,8 +136,9 @@ func (q Query) matcher() func(Note) bool {
 	}
 }
 
-// cherokee gives the two cases of a Cherokee letter one form: cases.Fold (golang.org/x/text v0.44) swaps them.
-func cherokee(r rune) rune {
+// foldCherokee maps Cherokee letters to upper case. cases.Fold (golang.org/x/text v0.44) swaps their cases instead of
+// folding them.
+func foldCherokee(r rune) rune {
 	switch {
 	case r >= 0xAB70 && r <= 0xABBF:
 		return r - 0xAB70 + 0x13A0
@@ -147,16 +148,16 @@ func cherokee(r rune) rune {
 	return r
 }
 
-// A cursor is 27 bytes in base64url: a format, the id of the last note examined, and a checksum over these, the owner
-// and the filter. It is no secret and carries no right: whose notes are listed comes from the caller alone. The
-// checksum finds a cursor that was changed or that belongs to another listing. 27 bytes fill their 36 characters to
-// the last bit.
+// A cursor is 27 bytes in base64url: a format byte, the id of the last note examined, and a checksum over both, the
+// owner and the filter. It is not a secret and grants nothing: the owner always comes from the caller. The checksum
+// detects a cursor that was altered or belongs to another listing. 27 bytes are exactly 36 characters, without spare
+// bits.
 const (
 	cursorFormat = 1
 	cursorSize   = 27
 )
 
-func (q Query) cursor(owner string, position ID) string {
+func (q Query) encodeCursor(owner string, position ID) string {
 	head := append([]byte{cursorFormat}, position[:]...)
 	h := sha256.New()
 	h.Write(head)
@@ -168,13 +169,14 @@ func (q Query) cursor(owner string, position ID) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(head)[:cursorSize])
 }
 
-// position is the id that the query's cursor holds, if the cursor is one of this query and owner.
-func (q Query) position(owner string) (ID, bool) {
+// decodeCursor returns the id in the query's cursor. It reports false unless the cursor was issued for this owner and
+// filter.
+func (q Query) decodeCursor(owner string) (ID, bool) {
 	raw, err := base64.RawURLEncoding.DecodeString(q.Cursor)
 	if err != nil || len(raw) != cursorSize {
 		return ID{}, false
 	}
 	id := ID(raw[1:17])
-	// Made again, it must be the same to the letter: Go's decoder passes over line breaks.
-	return id, q.cursor(owner, id) == q.Cursor
+	// Compare the encoded text, because Go's decoder ignores line breaks.
+	return id, q.encodeCursor(owner, id) == q.Cursor
 }

@@ -1,8 +1,8 @@
-// Package notes says what a note is and what may be done with one.
+// Package notes defines notes and the operations on them.
 //
-// [Service] is the only way in: it validates, mints ids, stamps times, filters and pages. It keeps the notes in a
-// [Store], a small interface whose comment is the contract that every store passes (package storetest). Nothing here
-// knows of HTTP or of where the notes lie.
+// Callers use [Service], which validates, generates ids, sets times, filters and paginates. It keeps the notes in a
+// [Store], a small interface whose comment is the contract. Package storetest tests every store against it. This
+// package does not depend on HTTP or on any particular store.
 package notes
 
 import (
@@ -15,39 +15,39 @@ import (
 	"github.com/google/uuid"
 )
 
-// The limits of a note. Together they keep every note below the 400 KB that DynamoDB allows an item.
+// The limits of a note. Together they keep every note below DynamoDB's limit of 400 KB for an item.
 const (
-	MaxTitle   = 200       // characters of a title
-	MaxContent = 256 << 10 // bytes of a content, in UTF-8
-	MaxTag     = 50        // characters of a tag
-	MaxTags    = 20        // different tags of a note
+	MaxTitle   = 200       // characters in a title
+	MaxContent = 256 << 10 // bytes of UTF-8 in the content
+	MaxTag     = 50        // characters in a tag
+	MaxTags    = 20        // different tags on a note
 )
 
-// ID names a note: a UUIDv7 (RFC 9562), so that ids sort by the time of their making.
+// ID identifies a note. It is a UUIDv7 (RFC 9562), so ids sort by creation time.
 type ID = uuid.UUID
 
-// ParseID reads an id in its one written form: 36 characters, lower case. Every other spelling of a UUID is no id,
-// because a note has one URL.
+// ParseID parses an id of 36 characters in lower case. It rejects every other spelling of a UUID, so that each note has
+// exactly one URL.
 func ParseID(s string) (ID, bool) {
 	id, err := uuid.Parse(s)
 	return id, err == nil && id.String() == s
 }
 
-// Note is a note as it is kept.
+// Note is a stored note.
 type Note struct {
 	ID        ID
 	Title     string
 	Content   string
-	Tags      []string  // in the order that the client gave them, none twice
+	Tags      []string  // in the client's order, without duplicates
 	CreatedAt time.Time // UTC, whole microseconds
-	UpdatedAt time.Time // UTC, whole microseconds; CreatedAt until the first change
-	Version   int64     // 1 at creation, one more at each change
+	UpdatedAt time.Time // UTC, whole microseconds; equals CreatedAt until the first change
+	Version   int64     // 1 at creation, incremented by each change
 }
 
-// Deleted reports whether n is not a note but the place of one that was deleted: only its ID is set ([Store.Newest]).
+// Deleted reports whether n is a tombstone, which has only an ID. See [Store.Newest].
 func (n Note) Deleted() bool { return n.Version == 0 }
 
-// TextSize is the size of the note's text: the UTF-8 bytes of its title, content and tags.
+// TextSize returns the number of UTF-8 bytes in the title, content and tags.
 func (n Note) TextSize() int {
 	size := len(n.Title) + len(n.Content)
 	for _, tag := range n.Tags {
@@ -56,36 +56,35 @@ func (n Note) TextSize() int {
 	return size
 }
 
-// Draft is what a client may say of a whole note. Its zero value is the default of every field; a title has no valid
-// default.
+// Draft holds the fields of a note that a client sets. Zero values are the defaults, except that a title is required.
 type Draft struct {
 	Title   string
 	Content string
 	Tags    []string
 }
 
-// Patch is a change of some fields of a note: those that are not nil.
+// Patch changes the fields of a note that are not nil in it.
 type Patch struct {
 	Title   *string
 	Content *string
 	Tags    *[]string
 }
 
-// Patch is the change that makes a note read as the draft does.
+// Patch returns the patch that sets every field to that of the draft.
 func (d Draft) Patch() Patch { return Patch{Title: &d.Title, Content: &d.Content, Tags: &d.Tags} }
 
-// Normalize returns the draft as it would be kept, titles and tags trimmed and doubled tags dropped, and all that is
-// wrong with it.
+// Normalize trims white space around title and tags, drops duplicate tags, and returns the result with everything wrong
+// with it.
 func (d Draft) Normalize() (Draft, Mistakes) {
 	p, mistakes := d.Patch().Normalize()
 	return Draft{Title: *p.Title, Content: *p.Content, Tags: *p.Tags}, mistakes
 }
 
-// Normalize does for the fields of a patch what [Draft.Normalize] does for a draft.
+// Normalize is like [Draft.Normalize] for the fields that the patch sets.
 func (p Patch) Normalize() (Patch, Mistakes) {
 	var mistakes Mistakes
 	if p.Title != nil {
-		title := trimmed(*p.Title, "/title", MaxTitle, &mistakes)
+		title := trim(*p.Title, "/title", MaxTitle, &mistakes)
 		p.Title = &title
 	}
 	if p.Content != nil {
@@ -100,7 +99,7 @@ func (p Patch) Normalize() (Patch, Mistakes) {
 		tags := make([]string, 0, min(len(*p.Tags), MaxTags))
 		seen := map[string]bool{}
 		for i, tag := range *p.Tags {
-			tag = trimmed(tag, fmt.Sprintf("/tags/%d", i), MaxTag, &mistakes)
+			tag = trim(tag, fmt.Sprintf("/tags/%d", i), MaxTag, &mistakes)
 			if !seen[tag] {
 				seen[tag] = true
 				tags = append(tags, tag)
@@ -114,7 +113,7 @@ func (p Patch) Normalize() (Patch, Mistakes) {
 	return p, mistakes
 }
 
-// Apply returns the note with the fields of the patch set.
+// Apply returns n with the patch applied.
 func (p Patch) Apply(n Note) Note {
 	if p.Title != nil {
 		n.Title = *p.Title
@@ -128,8 +127,8 @@ func (p Patch) Apply(n Note) Note {
 	return n
 }
 
-// trimmed returns s without white space around it, and notes where it breaks the rule of titles and tags.
-func trimmed(s, field string, limit int, mistakes *Mistakes) string {
+// trim returns s without surrounding white space, and adds a mistake if the result is not a valid title or tag.
+func trim(s, field string, limit int, mistakes *Mistakes) string {
 	s = strings.TrimSpace(s)
 	if !utf8.ValidString(s) {
 		mistakes.Add(field, "must be valid UTF-8")

@@ -7,31 +7,31 @@ import (
 	"time"
 )
 
-// Record is one thing that a store keeps, as it moves from one store to another: a note, or what is remembered of an
-// idempotency key. A key whose note is not there is that of a note that was deleted.
+// Record is the unit in which one store's data are copied to another: a note or a used idempotency key. If a key's note
+// does not exist, it was deleted.
 type Record struct {
 	Owner string
 	Note  *Note    // nil for a key
 	Key   *UsedKey // nil for a note
 }
 
-// UsedKey is what a store remembers of an [IdempotencyKey].
+// UsedKey is a stored [IdempotencyKey] with the note that it created.
 type UsedKey struct {
 	Value   string
 	Request [32]byte
 	Expires time.Time
-	ID      ID        // of the note that the key made
-	Created time.Time // when; UTC, whole microseconds
+	ID      ID        // of the note created with the key
+	Created time.Time // the note's CreatedAt
 }
 
-// Sum tells records apart: equal records have equal sums, on every store.
+// Sum returns a hash of the record. Equal records have equal sums in every store.
 func (r Record) Sum() [32]byte {
 	h := sha256.New()
 	field := func(s string) {
 		h.Write(binary.AppendUvarint(nil, uint64(len(s))))
 		_, _ = io.WriteString(h, s)
 	}
-	// #nosec G115 -- the bits, of whatever sign
+	// #nosec G115 -- the sign does not matter, only the bits
 	number := func(n int64) { h.Write(binary.BigEndian.AppendUint64(nil, uint64(n))) }
 	field(r.Owner)
 	if n := r.Note; n != nil {

@@ -12,26 +12,27 @@ import (
 	"github.com/google/uuid"
 )
 
-// KeyLifetime is how long an idempotency key is remembered. Clients are promised 24 hours; the hour above them is for
-// servers whose clocks differ.
+// KeyLifetime is how long an idempotency key is remembered. Clients are promised 24 hours; the extra hour allows for
+// servers with different clocks.
 const KeyLifetime = 25 * time.Hour
 
-// Service is what can be done with notes. It may be used by many goroutines at once.
+// Service implements the operations on notes. It is safe for concurrent use.
 type Service struct {
 	store Store
 	rand  io.Reader
 	clock clock
 }
 
-// NewService returns a service over a store. It reads the clock through now, whose monotonic reading it uses if there
-// is one, and the random bits of ids from rand (crypto/rand.Reader); both must be fit for use by many goroutines at
-// once.
+// NewService returns a service over a store. It reads the time from now, usually [time.Now], and uses its monotonic
+// reading if there is one. The random bits of ids come from rand, usually crypto/rand.Reader. Both must be safe for
+// concurrent use.
 func NewService(store Store, now func() time.Time, rand io.Reader) *Service {
 	return &Service{store: store, rand: rand, clock: newClock(now)}
 }
 
-// mint makes the UUIDv7 of a moment: 48 bits of milliseconds, 12 bits of the fraction below (RFC 9562, section 6.2,
-// method 3; one microsecond is at least four of its steps), 62 random bits.
+// mint returns a UUIDv7 for t: 48 bits of milliseconds, 12 bits of the fraction of a millisecond (RFC 9562, section
+// 6.2, method 3) and 62 random bits. A microsecond is at least four units of the fraction, so ids of different
+// microseconds differ and sort by time.
 func (s *Service) mint(t time.Time) (ID, error) {
 	var id ID
 	if _, err := io.ReadFull(s.rand, id[8:]); err != nil {
@@ -43,22 +44,22 @@ func (s *Service) mint(t time.Time) (ID, error) {
 	return id, nil
 }
 
-// Create makes a note. With an idempotency key (1 to 255 bytes, or "" for none) the same owner, key and note within 24
-// hours return the note as it was first made, and replayed is true. Errors: *InvalidError, ErrKeyReused,
-// ErrUnavailable.
+// Create creates a note. The idempotency key has 1 to 255 bytes, or is "" for none. If the owner already created the
+// same note with the same key within 24 hours, Create returns that note as it was created, and replayed is true.
+// Errors: *InvalidError, ErrKeyReused, ErrUnavailable.
 func (s *Service) Create(ctx context.Context, owner string, draft Draft, key string) (note Note, replayed bool,
 	err error) {
 	draft, mistakes := draft.Normalize()
-	if err := mistakes.About(ErrInvalidNote); err != nil {
+	if err := mistakes.Err(ErrInvalidNote); err != nil {
 		return Note{}, false, err
 	}
-	now := s.clock.moment()
+	now := s.clock.now()
 	id, err := s.mint(now.id)
 	if err != nil {
 		return Note{}, false, err
 	}
 	var once *IdempotencyKey
-	if key != "" { // a clock that jumps must not forget a key early: it lives from the latest time to the earliest
+	if key != "" { // compare the earliest now with the latest expiry, so that a clock jump forgets no key early
 		once = &IdempotencyKey{
 			Value: key, Request: draft.digest(), Now: now.earliest, Expires: now.latest.Add(KeyLifetime),
 		}
@@ -71,7 +72,7 @@ func (s *Service) Create(ctx context.Context, owner string, draft Draft, key str
 	return made, made.ID != id, err
 }
 
-// digest tells drafts apart.
+// digest returns a hash of the draft.
 func (d Draft) digest() [32]byte {
 	h := sha256.New()
 	for _, field := range append([]string{d.Title, d.Content}, d.Tags...) {
@@ -86,24 +87,23 @@ func (s *Service) Get(ctx context.Context, owner string, id ID) (Note, error) {
 	return s.store.Get(ctx, owner, id)
 }
 
-// Change sets the fields of a note that the patch names, and returns the note after it. Every change counts, also one
-// that sets what was there. Errors: *InvalidError, ErrNotFound, *PreconditionError, ErrUnavailable.
+// Change applies the patch to a note and returns the result. It increments the version even if no field differs.
+// Errors: *InvalidError, ErrNotFound, *PreconditionError, ErrUnavailable.
 func (s *Service) Change(ctx context.Context, owner string, id ID, patch Patch, cond Condition) (Note, error) {
 	patch, mistakes := patch.Normalize()
-	if err := mistakes.About(ErrInvalidNote); err != nil {
+	if err := mistakes.Err(ErrInvalidNote); err != nil {
 		return Note{}, err
 	}
-	return s.store.Update(ctx, owner, id, patch, s.clock.moment().stamp, cond)
+	return s.store.Update(ctx, owner, id, patch, s.clock.now().stamp, cond)
 }
 
 // Delete removes a note. Errors: ErrNotFound, *PreconditionError, ErrUnavailable.
 func (s *Service) Delete(ctx context.Context, owner string, id ID, cond Condition) error {
-	return s.store.Delete(ctx, owner, id, s.clock.moment().earliest, cond)
+	return s.store.Delete(ctx, owner, id, s.clock.now().earliest, cond)
 }
 
-// Ready returns nil where the store answers a read, else ErrUnavailable or what else went wrong. It reads a note that
-// nobody can own. A store that knows more of its state than a read shows has a method Ready of its own, which is asked
-// too.
+// Ready returns nil if the store can be used. It reads a note that nobody can own and, if the store has a Ready method,
+// calls that first. Errors: ErrUnavailable and others.
 func (s *Service) Ready(ctx context.Context) error {
 	if store, ok := s.store.(interface{ Ready(context.Context) error }); ok {
 		if err := store.Ready(ctx); err != nil {

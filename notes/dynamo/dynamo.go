@@ -276,7 +276,7 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 			ScanIndexForward: aws.Bool(false),
 			ConsistentRead:   aws.Bool(true),
 		}
-		places := notes.MaxPassed
+		places := notes.MaxTombstones
 		for window := limit; ; window *= 2 { // which grows, because a page may hold tombstones alone
 			input.Limit = aws.Int32(int32(min(window, limit+places, 1<<20))) // #nosec G115 -- at most 1<<20
 			out, err := s.client.Query(ctx, input)

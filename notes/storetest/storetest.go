@@ -436,7 +436,7 @@ func newest(t *testing.T, s *suite) {
 }
 
 func newestPassesTheDeleted(t *testing.T, s *suite) {
-	const deleted = 2*notes.MaxPassed + 50
+	const deleted = 2*notes.MaxTombstones + 50
 	oldest := s.create(s.note("oldest"))
 	want := []notes.ID{oldest.ID}
 	for i := range deleted {
@@ -462,10 +462,10 @@ func newestPassesTheDeleted(t *testing.T, s *suite) {
 			if n.Title != "" || n.Tags != nil || !n.CreatedAt.IsZero() {
 				t.Fatalf("a place has more than an id: %+v", n)
 			}
-			if passed++; passed > notes.MaxPassed {
-				t.Fatalf("one walk passes more than %d places", notes.MaxPassed)
+			if passed++; passed > notes.MaxTombstones {
+				t.Fatalf("one walk passes more than %d places", notes.MaxTombstones)
 			}
-			more = passed == notes.MaxPassed
+			more = passed == notes.MaxTombstones
 		}
 	}
 	s.wantIDs(got, want)
