@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Lacks ends a test that cannot run here, and says what it lacks. Where NOTES_TEST_REQUIRE=all is set, as in CI, that
-// is a failure: no part of the tests may go missing unnoticed.
+// Lacks skips a test because this machine lacks what it needs. With NOTES_TEST_REQUIRE=all, as in CI, it fails the test
+// instead, so that no test is skipped unnoticed.
 func Lacks(t testing.TB, what string, err error) {
 	t.Helper()
 	if os.Getenv("NOTES_TEST_REQUIRE") == "all" {
@@ -19,16 +19,16 @@ func Lacks(t testing.TB, what string, err error) {
 // Race reports whether the tests are built with -race.
 func Race() bool { return race }
 
-// NotWithRace ends a test that is built with -race: what it looks at runs in a program of its own, or does one thing
-// after the other, so that the detector would only make it slow.
+// NotWithRace skips a test under -race. It is for tests that run other programs or are sequential, which the race
+// detector would only slow down.
 func NotWithRace(t testing.TB) {
 	t.Helper()
 	if race {
-		t.Skip("it is not for -race")
+		t.Skip("the race detector finds nothing here and is slow")
 	}
 }
 
-// Amount is how often a proof does what it does: short in a usual run, long where NOTES_TEST_LONG is set.
+// Amount returns the number of repetitions for a proof: short, or long if NOTES_TEST_LONG is set.
 func Amount(short, long int) int {
 	if os.Getenv("NOTES_TEST_LONG") != "" {
 		return long
@@ -36,8 +36,8 @@ func Amount(short, long int) int {
 	return short
 }
 
-// Proved prints what a proof did and found, and what its control found, as a row of the table that the long form of the
-// proofs makes (see docs/proofs.md).
+// Proved prints a row of the table of proofs (docs/proofs.md): what the proof did, what it found, and what its control
+// found.
 func Proved(t testing.TB, did, found, control string) {
 	fmt.Printf("| %s | %s | %s | %s |\n", t.Name(), did, found, control)
 }

@@ -1,4 +1,4 @@
-// Package storetest holds a [notes.Store] to its contract. Every store runs it:
+// Package storetest tests a [notes.Store] against its contract. Every store runs it:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t *testing.T) notes.Store { return open(t) })
@@ -25,10 +25,10 @@ import (
 
 const owner = "someone"
 
-// epoch is the time of the first note. The suite counts its own time: a store must not look at a clock.
+// epoch is the time of the first note. The suite passes its own times, because a store must not read a clock.
 var epoch = time.Date(2026, 11, 22, 9, 0, 0, 123456000, time.UTC)
 
-// Run runs the suite. Open returns an empty store, which it closes when its test ends.
+// Run runs the suite. Open returns an empty store and closes it when the test ends.
 func Run(t *testing.T, open func(t *testing.T) notes.Store) {
 	for _, test := range []struct {
 		name string
@@ -45,13 +45,13 @@ func Run(t *testing.T, open func(t *testing.T) notes.Store) {
 		{"Ownership", ownership},
 		{"Cancelled", cancelled},
 		{"Newest", newest},
-		{"NewestPassesTheDeleted", newestPassesTheDeleted},
+		{"NewestTombstones", newestTombstones},
 		{"NewestWhileOthersWrite", newestWhileOthersWrite},
 		{"TenThousand", tenThousand},
 		{"LargeNotes", largeNotes},
 		{"OneWinner", oneWinner},
 		{"EveryUpdateCounts", everyUpdateCounts},
-		{"PatchesOfDifferentFieldsStand", patchesStand},
+		{"PatchesOfDifferentFieldsCombine", patchesCombine},
 		{"KeyReplays", keyReplays},
 		{"KeyReused", keyReused},
 		{"KeyOfDeletedNote", keyOfDeletedNote},
@@ -68,14 +68,14 @@ func Run(t *testing.T, open func(t *testing.T) notes.Store) {
 
 type suite struct {
 	*testing.T
-	store notes.Store
-	ctx   context.Context
-	made  atomic.Int64 // ids made
+	store   notes.Store
+	ctx     context.Context
+	created atomic.Int64 // number of newNote calls
 }
 
-// note makes a note that no other call made; later ones have larger ids.
-func (s *suite) note(title string) notes.Note {
-	n := s.made.Add(1)
+// newNote returns a new note. Its id is larger than those of earlier calls.
+func (s *suite) newNote(title string) notes.Note {
+	n := s.created.Add(1)
 	at := epoch.Add(time.Duration(n) * time.Millisecond)
 	id := uuid.Must(uuid.Parse(fmt.Sprintf("%012x", at.UnixMilli()) + "70008000000000000000"))
 	return notes.Note{ID: id, Title: title, CreatedAt: at, UpdatedAt: at, Version: 1}
@@ -84,26 +84,26 @@ func (s *suite) note(title string) notes.Note {
 func (s *suite) create(n notes.Note) notes.Note {
 	s.Helper()
 	got, err := s.store.Create(s.ctx, owner, n, nil)
-	s.ok(err)
+	s.noErr(err)
 	return got
 }
 
-func (s *suite) ok(err error) {
+func (s *suite) noErr(err error) {
 	s.Helper()
 	if err != nil {
 		s.Fatal(err)
 	}
 }
 
-func (s *suite) is(err, want error) {
+func (s *suite) wantErr(err, want error) {
 	s.Helper()
 	if !errors.Is(err, want) {
 		s.Fatalf("error is %v, want %v", err, want)
 	}
 }
 
-// equal compares notes as a caller sees them: nil and empty tags are the same.
-func (s *suite) equal(got, want notes.Note) {
+// wantEqual compares two notes. Nil and empty tags are equal, and so are times of the same instant.
+func (s *suite) wantEqual(got, want notes.Note) {
 	s.Helper()
 	if len(got.Tags) == 0 && len(want.Tags) == 0 {
 		got.Tags, want.Tags = nil, nil
@@ -118,29 +118,29 @@ func (s *suite) equal(got, want notes.Note) {
 	}
 }
 
-// kept asserts that the store returns this note.
-func (s *suite) kept(want notes.Note) {
+// wantStored asserts that the store returns this note.
+func (s *suite) wantStored(want notes.Note) {
 	s.Helper()
 	got, err := s.store.Get(s.ctx, owner, want.ID)
-	s.ok(err)
-	s.equal(got, want)
+	s.noErr(err)
+	s.wantEqual(got, want)
 }
 
-// refused asserts that err refuses a change of a note that stands so.
-func (s *suite) refused(err error, current notes.Note) {
+// wantRefused asserts that err is a PreconditionError with this note.
+func (s *suite) wantRefused(err error, current notes.Note) {
 	s.Helper()
 	var refusal *notes.PreconditionError
 	if !errors.As(err, &refusal) {
 		s.Fatalf("error is %v, want a PreconditionError", err)
 	}
-	s.equal(refusal.Current, current)
+	s.wantEqual(refusal.Current, current)
 }
 
-func (s *suite) ids(owner string, before notes.ID, limit int) []notes.ID {
+func (s *suite) ids(name string, before notes.ID, limit int) []notes.ID {
 	s.Helper()
 	var ids []notes.ID
-	for n, err := range s.store.Newest(s.ctx, owner, before, limit) {
-		s.ok(err)
+	for n, err := range s.store.Newest(s.ctx, name, before, limit) {
+		s.noErr(err)
 		if !n.Deleted() {
 			ids = append(ids, n.ID)
 		}
@@ -151,12 +151,12 @@ func (s *suite) ids(owner string, before notes.ID, limit int) []notes.ID {
 func (s *suite) wantIDs(got, want []notes.ID) {
 	s.Helper()
 	if !slices.Equal(got, want) {
-		s.Fatalf("walk gives %v, want %v", got, want)
+		s.Fatalf("walk yields %v, want %v", got, want)
 	}
 }
 
-// together runs n calls at once and waits for them.
-func together(n int, call func(i int)) {
+// concurrently runs n calls at the same time and waits for them.
+func concurrently(n int, call func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() { call(i) })
@@ -172,67 +172,67 @@ func roundTrip(t *testing.T, s *suite) {
 		"\ufffd",
 		"a\x00b", "line\nbreak\r\n\ttab", `"quotes" \ & <tags>`, "\u2028\u2029", "\x7f\u0085\u0001", " kept ",
 	} {
-		n := s.note("title")
+		n := s.newNote("title")
 		n.Content = text
 		n.Tags = []string{"b", "a", "日本", "A"}
-		s.equal(s.create(n), n)
-		s.kept(n)
+		s.wantEqual(s.create(n), n)
+		s.wantStored(n)
 		for listed, err := range s.store.Newest(s.ctx, owner, uuid.Max, 1) {
-			s.ok(err)
-			s.equal(listed, n)
+			s.noErr(err)
+			s.wantEqual(listed, n)
 		}
 	}
-	bare := s.note("no content, no tags")
+	bare := s.newNote("no content, no tags")
 	s.create(bare)
-	s.kept(bare)
+	s.wantStored(bare)
 }
 
 func limits(t *testing.T, s *suite) {
-	n := s.note(strings.Repeat("\U0001F600", notes.MaxTitle))
+	n := s.newNote(strings.Repeat("\U0001F600", notes.MaxTitle))
 	n.Content = strings.Repeat("é\x00\"x", notes.MaxContent/5) + strings.Repeat("x", notes.MaxContent%5)
 	for i := range notes.MaxTags {
 		n.Tags = append(n.Tags, strings.Repeat("\U0001F600", notes.MaxTag-1)+string(rune('a'+i)))
 	}
 	n.Version = 1
 	s.create(n)
-	s.kept(n)
+	s.wantStored(n)
 	at := n.UpdatedAt.Add(time.Hour)
 	want := n
 	want.Version, want.UpdatedAt = 2, at
 	want.Content = strings.Repeat("\u0001", notes.MaxContent)
 	got, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Content: &want.Content}, at, notes.Condition{})
-	s.ok(err)
-	s.equal(got, want)
-	s.kept(want)
-	s.ok(s.store.Delete(s.ctx, owner, n.ID, at, notes.Condition{}))
+	s.noErr(err)
+	s.wantEqual(got, want)
+	s.wantStored(want)
+	s.noErr(s.store.Delete(s.ctx, owner, n.ID, at, notes.Condition{}))
 }
 
 func createTwice(t *testing.T, s *suite) {
-	n := s.note("first")
+	n := s.newNote("first")
 	s.create(n)
 	other := n
 	other.Title = "second"
 	_, err := s.store.Create(s.ctx, owner, other, nil)
-	s.is(err, notes.ErrExists)
-	s.kept(n)
+	s.wantErr(err, notes.ErrExists)
+	s.wantStored(n)
 }
 
 func missing(t *testing.T, s *suite) {
-	id := s.note("").ID
+	id := s.newNote("").ID
 	for _, cond := range []notes.Condition{{}, {OneOf: []int64{}}, {OneOf: []int64{1}}, {NoneOf: []int64{1}}} {
 		_, err := s.store.Update(s.ctx, owner, id, notes.Patch{Title: ptr("ghost")}, epoch, cond)
-		s.is(err, notes.ErrNotFound)
-		s.is(s.store.Delete(s.ctx, owner, id, epoch, cond), notes.ErrNotFound)
+		s.wantErr(err, notes.ErrNotFound)
+		s.wantErr(s.store.Delete(s.ctx, owner, id, epoch, cond), notes.ErrNotFound)
 	}
 	_, err := s.store.Get(s.ctx, owner, id)
-	s.is(err, notes.ErrNotFound)
+	s.wantErr(err, notes.ErrNotFound)
 	s.wantIDs(s.ids(owner, uuid.Max, 10), nil)
 	_, err = s.store.Get(s.ctx, owner, uuid.Nil)
-	s.is(err, notes.ErrNotFound)
+	s.wantErr(err, notes.ErrNotFound)
 }
 
 func update(t *testing.T, s *suite) {
-	n := s.note("title")
+	n := s.newNote("title")
 	n.Content, n.Tags = "content", []string{"tag"}
 	s.create(n)
 	for i, step := range []notes.Patch{
@@ -251,17 +251,17 @@ func update(t *testing.T, s *suite) {
 		if err != nil {
 			t.Fatalf("step %d: %v", i, err)
 		}
-		s.equal(got, n)
-		s.kept(n)
+		s.wantEqual(got, n)
+		s.wantStored(n)
 	}
 }
 
 func conditions(t *testing.T, s *suite) {
-	n := s.note("at version 2")
+	n := s.newNote("at version 2")
 	s.create(n)
 	n.Title, n.Version = "two", 2
 	_, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: &n.Title}, n.UpdatedAt, notes.Condition{})
-	s.ok(err)
+	s.noErr(err)
 	long := make([]int64, 500)
 	for i := range long {
 		long[i] = int64(i + 3)
@@ -278,9 +278,9 @@ func conditions(t *testing.T, s *suite) {
 			OneOf: append(slices.Clone(long), 2), NoneOf: descending},
 	} {
 		_, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("no")}, epoch, cond)
-		s.refused(err, n)
-		s.refused(s.store.Delete(s.ctx, owner, n.ID, epoch, cond), n)
-		s.kept(n)
+		s.wantRefused(err, n)
+		s.wantRefused(s.store.Delete(s.ctx, owner, n.ID, epoch, cond), n)
+		s.wantStored(n)
 	}
 	for _, cond := range []func() notes.Condition{
 		func() notes.Condition { return notes.Condition{OneOf: []int64{n.Version}} },
@@ -290,24 +290,24 @@ func conditions(t *testing.T, s *suite) {
 		func() notes.Condition { return notes.Condition{OneOf: []int64{n.Version, 9}, NoneOf: []int64{9}} },
 	} {
 		_, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("yes")}, n.UpdatedAt, cond())
-		s.ok(err)
+		s.noErr(err)
 		n.Title = "yes"
 		n.Version++
-		s.kept(n)
+		s.wantStored(n)
 	}
-	s.ok(s.store.Delete(s.ctx, owner, n.ID, epoch, notes.Condition{OneOf: []int64{n.Version}}))
+	s.noErr(s.store.Delete(s.ctx, owner, n.ID, epoch, notes.Condition{OneOf: []int64{n.Version}}))
 }
 
 func remove(t *testing.T, s *suite) {
-	n, stays := s.note("goes"), s.note("stays")
+	n, stays := s.newNote("goes"), s.newNote("stays")
 	s.create(n)
 	s.create(stays)
-	s.ok(s.store.Delete(s.ctx, owner, n.ID, epoch, notes.Condition{}))
+	s.noErr(s.store.Delete(s.ctx, owner, n.ID, epoch, notes.Condition{}))
 	_, err := s.store.Get(s.ctx, owner, n.ID)
-	s.is(err, notes.ErrNotFound)
-	s.is(s.store.Delete(s.ctx, owner, n.ID, epoch, notes.Condition{}), notes.ErrNotFound)
+	s.wantErr(err, notes.ErrNotFound)
+	s.wantErr(s.store.Delete(s.ctx, owner, n.ID, epoch, notes.Condition{}), notes.ErrNotFound)
 	_, err = s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("back")}, epoch, notes.Condition{})
-	s.is(err, notes.ErrNotFound)
+	s.wantErr(err, notes.ErrNotFound)
 	s.wantIDs(s.ids(owner, uuid.Max, 10), []notes.ID{stays.ID})
 }
 
@@ -316,83 +316,83 @@ func owners(t *testing.T, s *suite) {
 		"a", "ab", "a\x00", "a\x00b", "b", "a/", "a#1", "A", "日", "日本", "\x01", strings.Repeat("x", 511),
 		strings.Repeat("x", 512),
 	}
-	n := s.note("of nobody yet")
+	n := s.newNote("shared id")
 	for i, name := range names {
-		mine := n // one id for all of them
+		mine := n // all owners have a note with this id
 		mine.Title = name
 		_, err := s.store.Create(s.ctx, name, mine, nil)
-		s.ok(err)
-		more := s.note(name)
+		s.noErr(err)
+		more := s.newNote(name)
 		_, err = s.store.Create(s.ctx, name, more, nil)
-		s.ok(err)
+		s.noErr(err)
 		for _, other := range names[i+1:] {
 			_, err := s.store.Get(s.ctx, other, more.ID)
-			s.is(err, notes.ErrNotFound)
+			s.wantErr(err, notes.ErrNotFound)
 			_, err = s.store.Update(s.ctx, other, more.ID, notes.Patch{Title: ptr("stolen")}, epoch, notes.Condition{})
-			s.is(err, notes.ErrNotFound)
-			s.is(s.store.Delete(s.ctx, other, more.ID, epoch, notes.Condition{}), notes.ErrNotFound)
+			s.wantErr(err, notes.ErrNotFound)
+			s.wantErr(s.store.Delete(s.ctx, other, more.ID, epoch, notes.Condition{}), notes.ErrNotFound)
 		}
 	}
 	for _, name := range names {
 		count := 0
 		for got, err := range s.store.Newest(s.ctx, name, uuid.Max, 100) {
-			s.ok(err)
+			s.noErr(err)
 			if count++; got.Title != name {
-				t.Fatalf("owner %.20q is shown a note of %.20q", name, got.Title)
+				t.Fatalf("owner %.20q sees a note of %.20q", name, got.Title)
 			}
 		}
 		if count != 2 {
-			t.Fatalf("owner %.20q is shown %d notes, has 2", name, count)
+			t.Fatalf("owner %.20q sees %d notes, has 2", name, count)
 		}
-		s.ok(s.store.Delete(s.ctx, name, n.ID, epoch, notes.Condition{}))
+		s.noErr(s.store.Delete(s.ctx, name, n.ID, epoch, notes.Condition{}))
 	}
 	s.wantIDs(s.ids("nobody", uuid.Max, 10), nil)
 }
 
 func ownership(t *testing.T, s *suite) {
-	n := s.note("mine")
+	n := s.newNote("mine")
 	n.Tags = []string{"one", "two"}
 	given := n
 	given.Tags = slices.Clone(n.Tags)
 	made := s.create(given)
 	given.Tags[0] = "changed by the caller"
-	s.kept(n)
+	s.wantStored(n)
 	made.Tags[0] = "changed by the caller"
-	s.kept(n)
+	s.wantStored(n)
 	got, err := s.store.Get(s.ctx, owner, n.ID)
-	s.ok(err)
+	s.noErr(err)
 	got.Tags[1] = "changed by the caller"
-	s.kept(n)
+	s.wantStored(n)
 	patch := []string{"three"}
 	changed, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Tags: &patch}, n.UpdatedAt, notes.Condition{})
-	s.ok(err)
+	s.noErr(err)
 	n.Version, n.Tags = 2, []string{"three"}
 	patch[0] = "changed by the caller"
-	s.kept(n)
+	s.wantStored(n)
 	changed.Tags[0] = "changed by the caller"
-	s.kept(n)
+	s.wantStored(n)
 	for listed, err := range s.store.Newest(s.ctx, owner, uuid.Max, 1) {
-		s.ok(err)
+		s.noErr(err)
 		listed.Tags[0] = "changed by the caller"
 	}
-	s.kept(n)
+	s.wantStored(n)
 }
 
 func cancelled(t *testing.T, s *suite) {
-	n := s.note("there")
+	n := s.newNote("there")
 	s.create(n)
 	ctx, cancel := context.WithCancel(s.ctx)
 	cancel()
 	want := func(err error) {
 		t.Helper()
-		s.is(err, notes.ErrUnavailable)
-		s.is(err, context.Canceled)
+		s.wantErr(err, notes.ErrUnavailable)
+		s.wantErr(err, context.Canceled)
 	}
 	_, err := s.store.Get(ctx, owner, n.ID)
 	want(err)
-	_, err = s.store.Create(ctx, owner, s.note("never"), nil)
+	_, err = s.store.Create(ctx, owner, s.newNote("never"), nil)
 	want(err)
-	_, err = s.store.Create(ctx, owner, s.note("never"), &notes.IdempotencyKey{
+	_, err = s.store.Create(ctx, owner, s.newNote("never"), &notes.IdempotencyKey{
 		Value: "k", Expires: epoch.Add(time.Hour)})
 	want(err)
 	_, err = s.store.Update(ctx, owner, n.ID, notes.Patch{Title: ptr("never")}, epoch, notes.Condition{})
@@ -403,18 +403,18 @@ func cancelled(t *testing.T, s *suite) {
 		break
 	}
 	want(err)
-	// A context that had ended before the call: nothing can have happened.
-	s.kept(n)
+	// The context ended before the calls, so none of them took place.
+	s.wantStored(n)
 	s.wantIDs(s.ids(owner, uuid.Max, 10), []notes.ID{n.ID})
 }
 
 func newest(t *testing.T, s *suite) {
 	var ids []notes.ID
 	for range 30 {
-		ids = append(ids, s.note("").ID)
+		ids = append(ids, s.newNote("").ID)
 	}
-	for _, i := range rand.Perm(len(ids)) { // in whatever order they come
-		n := s.note("x")
+	for _, i := range rand.Perm(len(ids)) {
+		n := s.newNote("x")
 		n.ID = ids[i]
 		s.create(n)
 	}
@@ -426,46 +426,46 @@ func newest(t *testing.T, s *suite) {
 	s.wantIDs(s.ids(owner, ids[6], 7), ids[7:14])
 	s.wantIDs(s.ids(owner, ids[29], 7), nil)
 	s.wantIDs(s.ids(owner, uuid.Nil, 7), nil)
-	// The position need not exist any more, nor the caller read to the end.
-	s.ok(s.store.Delete(s.ctx, owner, ids[10], epoch, notes.Condition{}))
+	// A walk may start below a deleted note, and the caller may leave it early.
+	s.noErr(s.store.Delete(s.ctx, owner, ids[10], epoch, notes.Condition{}))
 	s.wantIDs(s.ids(owner, ids[10], 3), ids[11:14])
 	for range s.store.Newest(s.ctx, owner, uuid.Max, 30) {
 		break
 	}
-	s.create(s.note("after a walk that was left"))
+	s.create(s.newNote("after a walk that the caller left early"))
 }
 
-func newestPassesTheDeleted(t *testing.T, s *suite) {
+func newestTombstones(t *testing.T, s *suite) {
 	const deleted = 2*notes.MaxTombstones + 50
-	oldest := s.create(s.note("oldest"))
+	oldest := s.create(s.newNote("oldest"))
 	want := []notes.ID{oldest.ID}
 	for i := range deleted {
-		n := s.note("deleted")
-		_, err := s.store.Create(s.ctx, owner, n, request(fmt.Sprint(i), 1, epoch.Add(time.Hour)))
-		s.ok(err)
-		s.ok(s.store.Delete(s.ctx, owner, n.ID, epoch, notes.Condition{}))
+		n := s.newNote("deleted")
+		_, err := s.store.Create(s.ctx, owner, n, newKey(fmt.Sprint(i), 1, epoch.Add(time.Hour)))
+		s.noErr(err)
+		s.noErr(s.store.Delete(s.ctx, owner, n.ID, epoch, notes.Condition{}))
 		if i%200 == 100 {
-			want = append([]notes.ID{s.create(s.note("between")).ID}, want...)
+			want = append([]notes.ID{s.create(s.newNote("between")).ID}, want...)
 		}
 	}
 	var got []notes.ID
 	for before, more := uuid.Max, true; more; {
 		more = false
-		passed := 0
+		tombstones := 0
 		for n, err := range s.store.Newest(s.ctx, owner, before, 100) {
-			s.ok(err)
+			s.noErr(err)
 			before = n.ID
 			if !n.Deleted() {
 				got = append(got, n.ID)
 				continue
 			}
 			if n.Title != "" || n.Tags != nil || !n.CreatedAt.IsZero() {
-				t.Fatalf("a place has more than an id: %+v", n)
+				t.Fatalf("a tombstone has more than an id: %+v", n)
 			}
-			if passed++; passed > notes.MaxTombstones {
-				t.Fatalf("one walk passes more than %d places", notes.MaxTombstones)
+			if tombstones++; tombstones > notes.MaxTombstones {
+				t.Fatalf("one walk yields more than %d tombstones", notes.MaxTombstones)
 			}
-			more = passed == notes.MaxTombstones
+			more = tombstones == notes.MaxTombstones
 		}
 	}
 	s.wantIDs(got, want)
@@ -474,13 +474,13 @@ func newestPassesTheDeleted(t *testing.T, s *suite) {
 func newestWhileOthersWrite(t *testing.T, s *suite) {
 	const stay = 120
 	want := make([]notes.ID, stay)
-	var passing []notes.Note
+	var deleted []notes.Note
 	for i := range stay {
-		n := s.note("stays")
+		n := s.newNote("stays")
 		want[i] = n.ID
 		s.create(n)
-		p := s.note("passes")
-		passing = append(passing, p)
+		p := s.newNote("deleted during the walk")
+		deleted = append(deleted, p)
 		s.create(p)
 	}
 	slices.Reverse(want)
@@ -494,12 +494,12 @@ func newestWhileOthersWrite(t *testing.T, s *suite) {
 					return
 				default:
 				}
-				if i < len(passing) {
-					if err := s.store.Delete(s.ctx, owner, passing[i].ID, epoch, notes.Condition{}); err != nil {
+				if i < len(deleted) {
+					if err := s.store.Delete(s.ctx, owner, deleted[i].ID, epoch, notes.Condition{}); err != nil {
 						t.Error(err)
 					}
 				}
-				if _, err := s.store.Create(s.ctx, owner, s.note("new"), nil); err != nil {
+				if _, err := s.store.Create(s.ctx, owner, s.newNote("new"), nil); err != nil {
 					t.Error(err)
 				}
 				if _, err := s.store.Update(s.ctx, owner, want[i%stay], notes.Patch{Content: ptr("changed")}, epoch,
@@ -534,9 +534,9 @@ func tenThousand(t *testing.T, s *suite) {
 	const total, writers = 10_000, 50
 	all := make([]notes.Note, total)
 	for i := range all {
-		all[i] = s.note(fmt.Sprint("note ", i))
+		all[i] = s.newNote(fmt.Sprint("note ", i))
 	}
-	together(writers, func(w int) {
+	concurrently(writers, func(w int) {
 		for i := w; i < total; i += writers {
 			if _, err := s.store.Create(s.ctx, owner, all[i], nil); err != nil {
 				t.Error(err)
@@ -546,20 +546,20 @@ func tenThousand(t *testing.T, s *suite) {
 	})
 	i := total
 	for n, err := range s.store.Newest(s.ctx, owner, uuid.Max, 2*total) {
-		s.ok(err)
+		s.noErr(err)
 		i--
-		s.equal(n, all[i])
+		s.wantEqual(n, all[i])
 	}
 	if i != 0 {
-		t.Fatalf("walk ends %d notes before the end", i)
+		t.Fatalf("walk misses the last %d notes", i)
 	}
 }
 
-// largeNotes: a walk over more than a store may hand out at once (DynamoDB: 1 MB) is whole.
+// largeNotes walks over more data than one call to a store's database may return (DynamoDB: 1 MB).
 func largeNotes(t *testing.T, s *suite) {
 	var want []notes.ID
 	for range 10 {
-		n := s.note("large")
+		n := s.newNote("large")
 		n.Content = strings.Repeat("é", notes.MaxContent/2)
 		s.create(n)
 		want = append([]notes.ID{n.ID}, want...)
@@ -570,12 +570,12 @@ func largeNotes(t *testing.T, s *suite) {
 }
 
 func oneWinner(t *testing.T, s *suite) {
-	n := s.note("contested")
+	n := s.newNote("contested")
 	s.create(n)
 	const writers = 20
 	for version := int64(1); version <= 5; version++ {
 		var won atomic.Int64
-		together(writers, func(i int) {
+		concurrently(writers, func(i int) {
 			patch := notes.Patch{Title: ptr(fmt.Sprintf("version %d by %d", version, i))}
 			got, err := s.store.Update(s.ctx, owner, n.ID, patch, epoch, notes.Condition{OneOf: []int64{version}})
 			var refusal *notes.PreconditionError
@@ -583,21 +583,21 @@ func oneWinner(t *testing.T, s *suite) {
 			case err == nil && got.Version == version+1 && got.Title == *patch.Title:
 				won.Add(1)
 			case !errors.As(err, &refusal) || refusal.Current.Version <= version:
-				t.Errorf("update gives version %d, error %v", got.Version, err)
+				t.Errorf("update returns version %d, error %v", got.Version, err)
 			}
 		})
 		if won.Load() != 1 {
-			t.Fatalf("%d writers won version %d, want 1", won.Load(), version)
+			t.Fatalf("%d writers changed version %d, want 1", won.Load(), version)
 		}
 	}
 }
 
 func everyUpdateCounts(t *testing.T, s *suite) {
-	n := s.note("counted")
+	n := s.newNote("counted")
 	s.create(n)
 	const writers = 50
 	var seen sync.Map
-	together(writers, func(i int) {
+	concurrently(writers, func(i int) {
 		got, err := s.store.Update(s.ctx, owner, n.ID, notes.Patch{Content: ptr(fmt.Sprint(i))}, epoch,
 			notes.Condition{})
 		if err != nil {
@@ -605,100 +605,100 @@ func everyUpdateCounts(t *testing.T, s *suite) {
 		} else if other, twice := seen.LoadOrStore(got.Version, i); twice {
 			t.Errorf("%d and %d both got version %d", i, other, got.Version)
 		} else if got.Content != fmt.Sprint(i) {
-			t.Errorf("writer %d was given the note of another: %q", i, got.Content)
+			t.Errorf("writer %d received another writer's note: %q", i, got.Content)
 		}
 	})
 	got, err := s.store.Get(s.ctx, owner, n.ID)
-	s.ok(err)
+	s.noErr(err)
 	if got.Version != 1+writers {
 		t.Fatalf("%d updates raised the version from 1 to %d", writers, got.Version)
 	}
 }
 
-func patchesStand(t *testing.T, s *suite) {
+func patchesCombine(t *testing.T, s *suite) {
 	for round := range 50 {
-		n := s.note("patched")
+		n := s.newNote("patched")
 		s.create(n)
 		want := notes.Patch{Title: ptr(fmt.Sprint("t", round)), Content: ptr(fmt.Sprint("c", round)), Tags: &[]string{
 			fmt.Sprint("g", round)}}
 		patches := []notes.Patch{{Title: want.Title}, {Content: want.Content}, {Tags: want.Tags}}
-		together(3, func(i int) {
+		concurrently(3, func(i int) {
 			if _, err := s.store.Update(s.ctx, owner, n.ID, patches[i], n.UpdatedAt, notes.Condition{}); err != nil {
 				t.Error(err)
 			}
 		})
 		n = want.Apply(n)
 		n.Version = 4
-		s.kept(n)
+		s.wantStored(n)
 	}
 }
 
-// request makes the key of a request at the epoch; equal numbers are equal requests.
-func request(value string, number byte, expires time.Time) *notes.IdempotencyKey {
+// newKey returns an idempotency key used at epoch. Equal numbers mean equal requests.
+func newKey(value string, number byte, expires time.Time) *notes.IdempotencyKey {
 	return &notes.IdempotencyKey{Value: value, Request: [32]byte{number}, Now: epoch, Expires: expires}
 }
 
-// again asserts that a create with the key returns the note as it was first made, and makes none.
-func (s *suite) again(first notes.Note, key *notes.IdempotencyKey) {
+// wantReplay asserts that a create with the key returns the note as it was first created, and creates none.
+func (s *suite) wantReplay(first notes.Note, key *notes.IdempotencyKey) {
 	s.Helper()
 	before := s.ids(owner, uuid.Max, 1000)
-	retry := s.note(first.Title)
+	retry := s.newNote(first.Title)
 	retry.Content, retry.Tags = first.Content, first.Tags
 	got, err := s.store.Create(s.ctx, owner, retry, key)
-	s.ok(err)
-	s.equal(got, first)
+	s.noErr(err)
+	s.wantEqual(got, first)
 	s.wantIDs(s.ids(owner, uuid.Max, 1000), before)
 }
 
 func keyReplays(t *testing.T, s *suite) {
-	n := s.note("once")
+	n := s.newNote("once")
 	n.Content, n.Tags = "content", []string{"a", "b"}
 	for _, value := range []string{"k", "K", strings.Repeat("~", 255), `"quoted"`, "k,k"} {
 		n := n
-		n.ID = s.note("").ID
-		key := request(value, 1, epoch.Add(time.Hour))
+		n.ID = s.newNote("").ID
+		key := newKey(value, 1, epoch.Add(time.Hour))
 		got, err := s.store.Create(s.ctx, owner, n, key)
-		s.ok(err)
-		s.equal(got, n)
-		s.kept(n)
-		s.again(n, key)
+		s.noErr(err)
+		s.wantEqual(got, n)
+		s.wantStored(n)
+		s.wantReplay(n, key)
 		_, err = s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("changed since")}, epoch.Add(time.Minute),
 			notes.Condition{})
-		s.ok(err)
-		s.again(n, key)
-		later := request(value, 1, epoch.Add(2*time.Hour))
-		s.again(n, later)
+		s.noErr(err)
+		s.wantReplay(n, key)
+		later := newKey(value, 1, epoch.Add(2*time.Hour))
+		s.wantReplay(n, later)
 	}
 }
 
 func keyReused(t *testing.T, s *suite) {
-	n := s.note("first")
-	_, err := s.store.Create(s.ctx, owner, n, request("k", 1, epoch.Add(time.Hour)))
-	s.ok(err)
-	_, err = s.store.Create(s.ctx, owner, s.note("second"), request("k", 2, epoch.Add(time.Hour)))
-	s.is(err, notes.ErrKeyReused)
+	n := s.newNote("first")
+	_, err := s.store.Create(s.ctx, owner, n, newKey("k", 1, epoch.Add(time.Hour)))
+	s.noErr(err)
+	_, err = s.store.Create(s.ctx, owner, s.newNote("second"), newKey("k", 2, epoch.Add(time.Hour)))
+	s.wantErr(err, notes.ErrKeyReused)
 	s.wantIDs(s.ids(owner, uuid.Max, 10), []notes.ID{n.ID})
-	s.again(n, request("k", 1, epoch.Add(time.Hour))) // a refusal is not remembered
-	_, err = s.store.Create(s.ctx, owner, s.note("second"), request("other", 2, epoch.Add(time.Hour)))
-	s.ok(err)
-	_, err = s.store.Create(s.ctx, owner, s.note("without a key"), nil)
-	s.ok(err)
+	s.wantReplay(n, newKey("k", 1, epoch.Add(time.Hour))) // the refused call did not overwrite the key
+	_, err = s.store.Create(s.ctx, owner, s.newNote("second"), newKey("other", 2, epoch.Add(time.Hour)))
+	s.noErr(err)
+	_, err = s.store.Create(s.ctx, owner, s.newNote("without a key"), nil)
+	s.noErr(err)
 }
 
 func keyOfDeletedNote(t *testing.T, s *suite) {
-	n := s.note("once")
-	key := request("k", 1, epoch.Add(time.Hour))
+	n := s.newNote("once")
+	key := newKey("k", 1, epoch.Add(time.Hour))
 	_, err := s.store.Create(s.ctx, owner, n, key)
-	s.ok(err)
-	s.ok(s.store.Delete(s.ctx, owner, n.ID, epoch.Add(time.Minute), notes.Condition{}))
+	s.noErr(err)
+	s.noErr(s.store.Delete(s.ctx, owner, n.ID, epoch.Add(time.Minute), notes.Condition{}))
 	for range 2 {
-		s.again(n, key)
+		s.wantReplay(n, key)
 		_, err = s.store.Get(s.ctx, owner, n.ID)
-		s.is(err, notes.ErrNotFound)
-		s.is(s.store.Delete(s.ctx, owner, n.ID, epoch.Add(time.Minute), notes.Condition{}), notes.ErrNotFound)
+		s.wantErr(err, notes.ErrNotFound)
+		s.wantErr(s.store.Delete(s.ctx, owner, n.ID, epoch.Add(time.Minute), notes.Condition{}), notes.ErrNotFound)
 		_, err = s.store.Update(s.ctx, owner, n.ID, notes.Patch{Title: ptr("back")}, epoch.Add(time.Minute),
 			notes.Condition{})
-		s.is(err, notes.ErrNotFound)
+		s.wantErr(err, notes.ErrNotFound)
 		s.wantIDs(s.ids(owner, uuid.Max, 10), nil)
 	}
 }
@@ -706,41 +706,41 @@ func keyOfDeletedNote(t *testing.T, s *suite) {
 func keyExpires(t *testing.T, s *suite) {
 	const keys = 30
 	for i := range keys {
-		_, err := s.store.Create(s.ctx, owner, s.note("first"), request(fmt.Sprint("k", i), 1, epoch.Add(time.Hour)))
-		s.ok(err)
+		_, err := s.store.Create(s.ctx, owner, s.newNote("first"), newKey(fmt.Sprint("k", i), 1, epoch.Add(time.Hour)))
+		s.noErr(err)
 	}
-	// The key holds to the microsecond of its expiry, and then is free for any note.
+	// The key is valid up to and including the microsecond of its expiry. After that any note may use it.
 	at := func(now time.Time, number byte) error {
-		key := request("k7", number, now.Add(time.Hour))
+		key := newKey("k7", number, now.Add(time.Hour))
 		key.Now = now
-		_, err := s.store.Create(s.ctx, owner, s.note("later"), key)
+		_, err := s.store.Create(s.ctx, owner, s.newNote("later"), key)
 		return err
 	}
-	s.is(at(epoch.Add(time.Hour), 2), notes.ErrKeyReused)
-	s.ok(at(epoch.Add(time.Hour+time.Microsecond), 2))
-	s.is(at(epoch.Add(time.Hour+time.Second), 1), notes.ErrKeyReused)
-	// Those that nobody asked for again go in time, and what is new stays.
+	s.wantErr(at(epoch.Add(time.Hour), 2), notes.ErrKeyReused)
+	s.noErr(at(epoch.Add(time.Hour+time.Microsecond), 2))
+	s.wantErr(at(epoch.Add(time.Hour+time.Second), 1), notes.ErrKeyReused)
+	// Creating new keys may remove expired ones, but never keys that are still valid.
 	for i := range 2 * keys {
-		key := request(fmt.Sprint("new", i), 1, epoch.Add(4*time.Hour))
+		key := newKey(fmt.Sprint("new", i), 1, epoch.Add(4*time.Hour))
 		key.Now = epoch.Add(3 * time.Hour)
-		_, err := s.store.Create(s.ctx, owner, s.note("much later"), key)
-		s.ok(err)
+		_, err := s.store.Create(s.ctx, owner, s.newNote("much later"), key)
+		s.noErr(err)
 	}
 	for i := range 2 * keys {
-		key := request(fmt.Sprint("new", i), 2, epoch.Add(4*time.Hour))
+		key := newKey(fmt.Sprint("new", i), 2, epoch.Add(4*time.Hour))
 		key.Now = epoch.Add(3 * time.Hour)
-		_, err := s.store.Create(s.ctx, owner, s.note("another"), key)
-		s.is(err, notes.ErrKeyReused)
+		_, err := s.store.Create(s.ctx, owner, s.newNote("another"), key)
+		s.wantErr(err, notes.ErrKeyReused)
 	}
 }
 
 func keysOfOwners(t *testing.T, s *suite) {
 	for _, name := range []string{"a", "ab", "a\x00"} {
 		for _, value := range []string{"k", "bk", "\x7fk"} {
-			n := s.note(name)
-			got, err := s.store.Create(s.ctx, name, n, request(value, 1, epoch.Add(time.Hour)))
-			s.ok(err)
-			s.equal(got, n)
+			n := s.newNote(name)
+			got, err := s.store.Create(s.ctx, name, n, newKey(value, 1, epoch.Add(time.Hour)))
+			s.noErr(err)
+			s.wantEqual(got, n)
 		}
 	}
 }
@@ -748,10 +748,10 @@ func keysOfOwners(t *testing.T, s *suite) {
 func keyRace(t *testing.T, s *suite) {
 	const racers = 20
 	for round := range 10 {
-		key := request(fmt.Sprint("race ", round), 1, epoch.Add(time.Hour))
+		key := newKey(fmt.Sprint("race ", round), 1, epoch.Add(time.Hour))
 		var answers sync.Map
-		together(racers, func(int) {
-			got, err := s.store.Create(s.ctx, owner, s.note("raced"), key)
+		concurrently(racers, func(int) {
+			got, err := s.store.Create(s.ctx, owner, s.newNote("raced"), key)
 			if err != nil {
 				t.Error(err)
 			}
@@ -761,14 +761,14 @@ func keyRace(t *testing.T, s *suite) {
 		answers.Range(func(id, created any) bool {
 			count++
 			got, err := s.store.Get(s.ctx, owner, id.(notes.ID))
-			s.ok(err)
+			s.noErr(err)
 			if !got.CreatedAt.Equal(created.(time.Time)) {
-				t.Errorf("racers were told %v, the note has %v", created, got.CreatedAt)
+				t.Errorf("the racers received the creation time %v, the note has %v", created, got.CreatedAt)
 			}
 			return true
 		})
 		if count != 1 {
-			t.Fatalf("%d racers were given %d notes", racers, count)
+			t.Fatalf("%d racers received %d different notes", racers, count)
 		}
 		if all := s.ids(owner, uuid.Max, 100); len(all) != round+1 {
 			t.Fatalf("after %d races there are %d notes", round+1, len(all))
@@ -777,13 +777,13 @@ func keyRace(t *testing.T, s *suite) {
 }
 
 func keyRetried(t *testing.T, s *suite) {
-	// The very same call again, as a caller makes it that had no answer.
-	n := s.note("once")
-	key := request("k", 1, epoch.Add(time.Hour))
+	// A caller that received no answer repeats the identical call.
+	n := s.newNote("once")
+	key := newKey("k", 1, epoch.Add(time.Hour))
 	for range 3 {
 		got, err := s.store.Create(s.ctx, owner, n, key)
-		s.ok(err)
-		s.equal(got, n)
+		s.noErr(err)
+		s.wantEqual(got, n)
 	}
 	s.wantIDs(s.ids(owner, uuid.Max, 10), []notes.ID{n.ID})
 }
