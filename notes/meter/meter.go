@@ -1,4 +1,4 @@
-// Package meter tells of the calls that a store is asked for.
+// Package meter reports the calls made to a store.
 package meter
 
 import (
@@ -10,21 +10,21 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// Begin is told of a call as it begins: create, get, update, delete or list. The call goes on with the context that it
-// returns, and ends with the function.
+// Begin is called when an operation begins: create, get, update, delete or list. The operation uses the returned
+// context. The returned function is called when it ends.
 type Begin func(ctx context.Context, operation string) (context.Context, func(Outcome))
 
-// Outcome is how a call ended.
+// Outcome is the result of a call.
 type Outcome string
 
-// The outcomes. A refusal, such as notes.ErrNotFound, is what the store is for: it is fine.
+// The outcomes.
 const (
-	Fine        Outcome = "ok"
+	Fine        Outcome = "ok"          // success, or a refusal such as notes.ErrNotFound
 	Unavailable Outcome = "unavailable" // notes.ErrUnavailable
-	Failed      Outcome = "failed"      // all else: a fault of ours
+	Failed      Outcome = "failed"      // any other error
 )
 
-// outcome judges an error.
+// outcome returns the outcome of a call that returned err.
 func outcome(err error) Outcome {
 	var refused *notes.PreconditionError
 	switch {
@@ -37,7 +37,7 @@ func outcome(err error) Outcome {
 	return Failed
 }
 
-// Store is a [notes.Store] that tells of its calls.
+// Store is a [notes.Store] that reports its calls.
 type Store struct {
 	next  notes.Store
 	begin Begin
@@ -45,10 +45,10 @@ type Store struct {
 
 var _ notes.Store = (*Store)(nil)
 
-// New returns a store that does what another does, and tells of it.
+// New returns a store that passes calls on to next and reports them to begin.
 func New(next notes.Store, begin Begin) *Store { return &Store{next, begin} }
 
-// Ready asks the store below, if that has more to say than a read tells.
+// Ready calls the Ready method of the underlying store, if it has one.
 func (s *Store) Ready(ctx context.Context) error {
 	if store, ok := s.next.(interface{ Ready(context.Context) error }); ok {
 		return store.Ready(ctx)

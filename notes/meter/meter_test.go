@@ -18,23 +18,23 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// told are calls, and how they ended.
-type told struct {
+// recorder records operations with their outcomes.
+type recorder struct {
 	mu    sync.Mutex
 	calls []string
 }
 
-type begun struct{}
+type contextKey struct{}
 
-func (a *told) begin(ctx context.Context, operation string) (context.Context, func(Outcome)) {
-	return context.WithValue(ctx, begun{}, operation), func(o Outcome) {
+func (a *recorder) begin(ctx context.Context, operation string) (context.Context, func(Outcome)) {
+	return context.WithValue(ctx, contextKey{}, operation), func(o Outcome) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.calls = append(a.calls, operation+" "+string(o))
 	}
 }
 
-func file(t *testing.T) *bolt.Store {
+func openFile(t *testing.T) *bolt.Store {
 	t.Helper()
 	store, err := bolt.Open(filepath.Join(t.TempDir(), "notes.db"), slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -43,19 +43,19 @@ func file(t *testing.T) *bolt.Store {
 	return store
 }
 
-// TestStore: a store below the meter is the same store.
+// TestStore checks that a metered store still satisfies the contract.
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) notes.Store {
-		store := file(t)
+		store := openFile(t)
 		t.Cleanup(func() { _ = store.Close() })
-		return New(store, (&told{}).begin)
+		return New(store, (&recorder{}).begin)
 	})
 }
 
-// TestOutcomes: each call is told once, and only what is no answer is no success.
+// TestOutcomes checks that each call is reported once with its outcome.
 func TestOutcomes(t *testing.T) {
-	below, a := file(t), &told{}
-	store := New(below, a.begin)
+	file, a := openFile(t), &recorder{}
+	store := New(file, a.begin)
 	service := notes.NewService(store, time.Now, rand.Reader)
 	ctx := t.Context()
 	note, _, err := service.Create(ctx, "anna", notes.Draft{Title: "x"}, "key")
@@ -71,7 +71,7 @@ func TestOutcomes(t *testing.T) {
 	if err := service.Ready(ctx); err != nil {
 		t.Error(err)
 	}
-	if err := below.Close(); err != nil {
+	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
 	_, _, _ = service.Create(ctx, "anna", notes.Draft{Title: "x"}, "")
@@ -81,12 +81,12 @@ func TestOutcomes(t *testing.T) {
 	want := "create ok, create ok, get ok, get ok, update ok, list ok, delete ok, get ok, create unavailable, list " +
 		"unavailable"
 	if got := strings.Join(a.calls, ", "); got != want {
-		t.Errorf("told are\n%s, want\n%s", got, want)
+		t.Errorf("the reported calls are\n%s, want\n%s", got, want)
 	}
-	if got := outcome(fmt.Errorf("a fault")); got != Failed {
-		t.Errorf("a fault is %s", got)
+	if got := outcome(fmt.Errorf("another error")); got != Failed {
+		t.Errorf("any other error has the outcome %s", got)
 	}
 	if (&Store{next: struct{ notes.Store }{}}).Ready(ctx) != nil {
-		t.Error("a store that has nothing to say is not ready")
+		t.Error("a store without a Ready method is not ready")
 	}
 }
