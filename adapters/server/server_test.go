@@ -131,7 +131,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"NOTES_ADDR=127.0.0.1:1"}, []string{"-healthcheck"}, 1, "the server does not answer"},
 		{nil, []string{"-check", file}, 1, "another process has the file open: stop that one first"},
 		{[]string{"NOTES_ADDR=127.0.0.1:0", elsewhere}, []string{"-check", ""}, 1, "no such file"},
-		{nil, []string{"-check", "/dev/null"}, 1, "no regular file"},
+		{nil, []string{"-check", "/dev/null"}, 1, "not a regular file"},
 		{nil, []string{"-check", "/nowhere/notes.db"}, 1, "no such file"},
 	} {
 		begin := time.Now()
@@ -201,7 +201,7 @@ func TestCheckOfADamagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := runs(t, nil, "-check", file)
-	if code != 1 || !strings.Contains(stdout, "checksum does not fit") ||
+	if code != 1 || !strings.Contains(stdout, "checksum does not match") ||
 		!strings.Contains(stderr, "is damaged: restore a copy") {
 		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 	}

@@ -10,17 +10,18 @@ import (
 	"strings"
 )
 
-// Backup is a copy of the file as it is at one moment: a notes file of its own, which -check and [Open] take. It lies
-// beside the file, without a name where the system allows that, and is gone when it is closed. It is whole before it is
-// returned, because while it is made a write for which the file has to grow waits, and everybody behind it; a reader
-// who takes the copy away slowly keeps nobody waiting.
+// Backup returns a copy of the file as of one commit. The copy is itself a notes file for -check and [Open]. It is in
+// the same folder, without a name if the system allows that, and is removed when closed.
+//
+// Backup returns only when the copy is complete. Until then a write that has to grow the file waits, and all writes
+// after it; so a slow reader of the copy blocks no writes.
 func (s *Store) Backup(ctx context.Context) (_ *Copy, err error) {
 	dir, base := filepath.Split(s.path)
 	backup, err := os.CreateTemp(dir, backupPrefix(base)+"*")
 	if err != nil {
-		return nil, fmt.Errorf("no room for a backup: %w", err)
+		return nil, fmt.Errorf("create a file for the backup: %w", err)
 	}
-	made := &Copy{File: backup, named: os.Remove(backup.Name()) != nil}
+	made := &Copy{File: backup, hasName: os.Remove(backup.Name()) != nil}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, made.Close())
@@ -30,8 +31,8 @@ func (s *Store) Backup(ctx context.Context) (_ *Copy, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.done(tx)
-	err = guard(func() error { _, err := tx.WriteTo(until{ctx, backup}); return err })
+	defer s.release(tx)
+	err = guard(func() error { _, err := tx.WriteTo(contextFile{ctx, backup}); return err })
 	if err == nil {
 		_, err = backup.Seek(0, 0)
 	}
@@ -41,54 +42,54 @@ func (s *Store) Backup(ctx context.Context) (_ *Copy, err error) {
 // Copy is an open backup.
 type Copy struct {
 	*os.File
-	named bool // the system did not let its name go while it is open
+	hasName bool // the system does not allow removing an open file
 }
 
-// Close removes the copy.
+// Close closes and removes the copy.
 func (c *Copy) Close() error {
 	err := c.File.Close()
-	if c.named {
+	if c.hasName {
 		err = errors.Join(err, os.Remove(c.Name()))
 	}
 	return err
 }
 
-// The names of files that are made beside a notes file. A process that is killed may leave them.
+// The prefixes of temporary files in the folder of a notes file. A process that is killed may leave such files behind.
 func backupPrefix(base string) string { return "." + base + ".backup-" }
 func newPrefix(base string) string    { return "." + base + ".new-" }
 
-const formerBackupPrefix = ".notes-backup-" // of releases before these names
+const oldBackupPrefix = ".notes-backup-" // used by earlier releases
 
-// removeLeftovers removes what a killed process left beside the notes file, whose lock the caller holds.
+// removeLeftovers removes temporary files of killed processes. The caller holds the notes file's lock.
 func removeLeftovers(path string, log *slog.Logger) {
 	dir, base := filepath.Split(path)
 	entries, err := os.ReadDir(filepath.Clean(dir))
 	if err != nil {
-		return // as for a folder that may be passed through, but not be listed
+		return // the process may lack the right to list the folder
 	}
 	for _, entry := range entries {
-		// a copy may be opened under the name that it was left with
+		// The notes file may itself have the name of a leftover.
 		if entry.Name() == base || !entry.Type().IsRegular() {
 			continue
 		}
-		for _, prefix := range []string{backupPrefix(base), newPrefix(base), formerBackupPrefix} {
+		for _, prefix := range []string{backupPrefix(base), newPrefix(base), oldBackupPrefix} {
 			if digits, ok := strings.CutPrefix(entry.Name(), prefix); !ok || strings.Trim(digits, "0123456789") != "" {
 				continue
 			}
 			if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
-				log.Warn("a file that a former process left cannot be removed", "file", entry.Name(), "error", err)
+				log.Warn("cannot remove a file left by an earlier process", "file", entry.Name(), "error", err)
 			}
 		}
 	}
 }
 
-// until is a file that takes no more once a context has ended.
-type until struct {
+// contextFile is a file whose writes fail once the context has ended.
+type contextFile struct {
 	context.Context
 	*os.File
 }
 
-func (u until) Write(b []byte) (int, error) {
+func (u contextFile) Write(b []byte) (int, error) {
 	if u.Err() != nil {
 		return 0, context.Cause(u)
 	}

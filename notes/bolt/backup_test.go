@@ -16,11 +16,11 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// TestBackup: a copy that is made while 8 writers write is sound and holds every note that was answered before it
-// began.
+// TestBackup checks that a copy made while 8 writers are active is intact and has every note that was acknowledged
+// before it began.
 func TestBackup(t *testing.T) {
 	folder := t.TempDir()
-	var most atomic.Int64 // writers in one commit
+	var most atomic.Int64 // the largest number of writers in one commit
 	store, err := Open(filepath.Join(folder, "notes.db"), slog.New(slog.DiscardHandler), Commits(func(n int) {
 		most.Store(max(most.Load(), int64(n)))
 	}))
@@ -30,7 +30,7 @@ func TestBackup(t *testing.T) {
 	service := notes.NewService(store, time.Now, rand.Reader)
 	ctx, cancel := context.WithCancel(t.Context())
 	var mu sync.Mutex
-	answered := map[notes.ID]bool{}
+	acknowledged := map[notes.ID]bool{}
 	var writers sync.WaitGroup
 	for range 8 {
 		writers.Go(func() {
@@ -41,17 +41,17 @@ func TestBackup(t *testing.T) {
 					return
 				}
 				mu.Lock()
-				answered[note.ID] = true
+				acknowledged[note.ID] = true
 				mu.Unlock()
 			}
 		})
 	}
-	// Ten copies can be made before the first writer has an answer: writers that share a commit are waited for.
+	// Ten copies may complete before the first write does. So continue until writers have shared a commit.
 	seen := 0
 	for copies := 0; copies < 10 || copies < 10_000 && (seen == 0 || most.Load() < 2); copies++ {
 		mu.Lock()
-		before := make([]notes.ID, 0, len(answered))
-		for id := range answered {
+		before := make([]notes.ID, 0, len(acknowledged))
+		for id := range acknowledged {
 			before = append(before, id)
 		}
 		mu.Unlock()
@@ -69,7 +69,7 @@ func TestBackup(t *testing.T) {
 			t.Fatal(err)
 		}
 		if report, err := Check(path); err != nil || len(report.Findings) > 0 || report.Notes < uint64(len(before)) {
-			t.Fatalf("copy %d: %v, %+v; %d notes were answered before", copies, err, report, len(before))
+			t.Fatalf("copy %d: %v, %+v; %d notes were acknowledged before", copies, err, report, len(before))
 		}
 		restored, err := Open(path, slog.New(slog.DiscardHandler))
 		if err != nil {
@@ -77,7 +77,7 @@ func TestBackup(t *testing.T) {
 		}
 		for _, id := range before {
 			if _, err := restored.Get(t.Context(), "anna", id); err != nil {
-				t.Errorf("a note that was answered before the backup: %v", err)
+				t.Errorf("a note that was acknowledged before the backup: %v", err)
 			}
 		}
 		if err := restored.Close(); err != nil {
@@ -87,20 +87,20 @@ func TestBackup(t *testing.T) {
 	cancel()
 	writers.Wait()
 	if seen == 0 || most.Load() < 2 || most.Load() > 8 {
-		t.Errorf("8 writers shared commits of at most %d; the last copy is of %d notes", most.Load(), seen)
+		t.Errorf("at most %d of 8 writers shared a commit; the last copy should have %d notes", most.Load(), seen)
 	}
 	gone, cause := context.WithCancelCause(t.Context())
 	cause(errors.New("the client is gone"))
 	if _, err := store.Backup(gone); err == nil {
-		t.Error("a backup for nobody is whole")
+		t.Error("a backup with a cancelled context succeeds")
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := store.Backup(t.Context()); !errors.Is(err, notes.ErrUnavailable) {
-		t.Errorf("of a closed file: %v", err)
+		t.Errorf("backup of a closed store: %v", err)
 	}
 	if left, err := filepath.Glob(filepath.Join(folder, ".*")); err != nil || len(left) > 0 {
-		t.Errorf("backups left %v, %v", left, err)
+		t.Errorf("the backups left %v, %v", left, err)
 	}
 }

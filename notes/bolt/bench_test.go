@@ -16,15 +16,16 @@ import (
 	"example.com/portable-notes/notes/bolt"
 )
 
-// note300 makes a note with a content of 300 bytes.
+// note300 returns the nth note, with 300 bytes of content.
 func note300(n int64) notes.Note {
 	note := numbered(int(n))
 	note.Content = note.Content[:300]
 	return note
 }
 
-// appends counts for how often a record can be appended to a file and synced, the limit for one writer.
-func appends(b *testing.B, folder string, during time.Duration) float64 {
+// appendRate returns how many times per second a record can be appended to a file and synced. This is the limit for a
+// single writer.
+func appendRate(b *testing.B, folder string, during time.Duration) float64 {
 	b.Helper()
 	file, err := os.Create(filepath.Join(folder, "appends"))
 	if err != nil {
@@ -64,14 +65,14 @@ func openBench(b *testing.B, folder string) *bolt.Store {
 	return store
 }
 
-// BenchmarkDurableCreates compares creates by 64 writers with appends and syncs by one, on the same disk.
+// BenchmarkDurableCreates compares creates by 64 writers with synced appends by one writer on the same disk.
 func BenchmarkDurableCreates(b *testing.B) {
 	folder := b.TempDir()
 	store := openBench(b, folder)
 	var made atomic.Int64
 	var ratios []float64
 	for b.Loop() {
-		base := appends(b, folder, time.Second)
+		base := appendRate(b, folder, time.Second)
 		before := made.Load()
 		begin := time.Now()
 		var writers sync.WaitGroup
@@ -94,7 +95,7 @@ func BenchmarkDurableCreates(b *testing.B) {
 	b.ReportMetric(median(ratios), "creates/append")
 }
 
-// BenchmarkGet compares reads of the store with those of bbolt alone, of two equal files.
+// BenchmarkGet compares reads through the store with reads through bbolt alone from an identical file.
 func BenchmarkGet(b *testing.B) {
 	const count, gets = 10_000, 200_000
 	folder := b.TempDir()
@@ -156,7 +157,7 @@ func BenchmarkGet(b *testing.B) {
 	b.ReportMetric(median(ratios), "get/bbolt")
 }
 
-// BenchmarkNewest20 compares the newest 20 of 100,000 notes with the newest 20 of 1,000.
+// BenchmarkNewest20 compares listing the newest 20 of 100,000 notes with listing the newest 20 of 1,000.
 func BenchmarkNewest20(b *testing.B) {
 	small, large := openBench(b, b.TempDir()), openBench(b, b.TempDir())
 	for store, count := range map[*bolt.Store]int64{small: 1000, large: 100_000} {

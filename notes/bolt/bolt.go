@@ -1,9 +1,8 @@
 // Package bolt keeps notes in one local file, with go.etcd.io/bbolt.
 //
-// A write is answered after its fsync; writers that wait together share one (commit.go). Reads go on beside them and
-// see the last commit. Every record carries a checksum over its key and value that each read compares (record.go).
-// The file belongs to one process at a time; [Open] looks its structure through before bbolt maps it (open.go,
-// inspect.go).
+// A write returns after its fsync; waiting writers share one (commit.go). Reads run concurrently with writes and see
+// the last commit. Every record has a checksum over its key and value, which each read verifies (record.go). Only one
+// process can open the file at a time. [Open] checks the file's structure before bbolt maps it (open.go, inspect.go).
 package bolt
 
 import (
@@ -27,8 +26,8 @@ import (
 var (
 	metaBucket   = []byte("portable-notes") // formatKey, countsKey
 	notesBucket  = []byte("notes")          // owner, id -> note
-	keysBucket   = []byte("keys")           // owner, idempotency key -> once
-	expiryBucket = []byte("expiry")         // expiry, key of keysBucket -> nothing
+	keysBucket   = []byte("keys")           // owner, idempotency key -> notes.UsedKey
+	expiryBucket = []byte("expiry")         // expiry, key in keysBucket -> nothing
 )
 
 var (
@@ -36,69 +35,69 @@ var (
 	countsKey = []byte("counts")
 )
 
-// Store is a [notes.Store] over one file. It is made by [Open].
+// Store is a [notes.Store] in one file. [Open] returns one.
 type Store struct {
-	db      *bbolt.DB
-	file    *os.File // that db has open
-	path    string   // absolute
-	log     *slog.Logger
-	queue   chan *write
-	closing chan struct{} // closed by Close: no new writers
-	closed  chan struct{} // closed when the queue has been served
-	commits func(writers int)
+	db       *bbolt.DB
+	file     *os.File // the file that db has open
+	path     string   // absolute
+	log      *slog.Logger
+	queue    chan *write
+	closing  chan struct{} // closed by Close: no new writers
+	closed   chan struct{} // closed when the queue is empty
+	onCommit func(writers int)
 
-	doubt    atomic.Pointer[error] // why no write is taken any more; nil while they are
-	nameless atomic.Bool           // the file was not found under its path the last time
+	writeErr  atomic.Pointer[error] // why writes have stopped for good; nil while they go on
+	misplaced atomic.Bool           // the last checkPath failed
 
-	begin sync.Mutex // held while a reader begins, see snapshot
-	dying sync.Once
-	died  chan struct{} // closed when bbolt cannot be used any more: doubt says why
+	beginMu  sync.Mutex // held while a read transaction begins, see snapshot
+	failOnce sync.Once
+	failed   chan struct{} // closed when bbolt has become unusable; writeErr says why
 }
 
 var _ notes.Store = (*Store)(nil)
 
-// Close serves the writers that wait, then closes the file and lets go of its lock. It is called once.
+// Close completes the waiting writes, closes the file and releases its lock. Call it once.
 func (s *Store) Close() error {
 	close(s.closing)
 	select {
 	case <-s.closed:
-	case <-s.died:
+	case <-s.failed:
 	}
 	select {
-	case <-s.died:
-		return s.file.Close() // bbolt would wait for a lock of its own that nobody releases
+	case <-s.failed:
+		return s.file.Close() // db.Close would wait for a lock that bbolt never released
 	default:
 		return guard(s.db.Close)
 	}
 }
 
-// Ready returns why the store takes no write, if it does not: after a doubt about the file only a restart helps, and a
-// file that was moved away must come back. Reads go on, unless the file cannot be read at all.
+// Ready returns an error if the store accepts no writes. If a commit may be lost, only a restart helps; if the file was
+// moved away, putting it back helps. Reads may still work.
 func (s *Store) Ready(context.Context) error {
-	if doubt := s.doubt.Load(); doubt != nil {
-		return unavailable(*doubt)
+	if err := s.writeErr.Load(); err != nil {
+		return unavailable(*err)
 	}
-	return unavailable(s.named())
+	return unavailable(s.checkPath())
 }
 
-var errNameless = errors.New("the notes file was removed, renamed or replaced: put it back, or restart the server")
+var errMisplaced = errors.New("the notes file was removed, renamed or replaced: put it back, or restart the server")
 
-// named returns an error unless the open file is the one under its path: what is written to another is lost at the next
-// start. Each change is logged.
-func (s *Store) named() error {
+// checkPath returns an error if the path no longer leads to the open file: the next start would not find what is
+// written to it. It logs each change of the result.
+func (s *Store) checkPath() error {
 	open, err := s.file.Stat()
 	if err == nil {
 		var under os.FileInfo
 		if under, err = os.Stat(s.path); err == nil && os.SameFile(open, under) {
-			if s.nameless.CompareAndSwap(true, false) {
-				s.log.Info("the notes file is in its place again; writes go on", "file", s.path)
+			if s.misplaced.CompareAndSwap(true, false) {
+				s.log.Info("the notes file is back in place: writes resume", "file", s.path)
 			}
 			return nil
 		}
 	}
-	err = errors.Join(errNameless, err)
-	if s.nameless.CompareAndSwap(false, true) {
-		s.log.Error("the notes file takes no writes", "file", s.path, "error", err)
+	err = errors.Join(errMisplaced, err)
+	if s.misplaced.CompareAndSwap(false, true) {
+		s.log.Error("the notes file accepts no writes", "file", s.path, "error", err)
 	}
 	return err
 }
@@ -126,31 +125,30 @@ func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *
 	})
 }
 
-// recall returns the note of the first call with an idempotency key, if this is not the first.
+// recall returns the note that an earlier call with the idempotency key created, if there was one.
 func (tx *txn) recall(owner string, note notes.Note, key *notes.IdempotencyKey) (first notes.Note, found bool,
 	err error) {
-	k := onceKey(owner, key.Value)
+	k := idempotencyKey(owner, key.Value)
 	value := tx.keys.Get(k)
 	if value == nil {
 		return notes.Note{}, false, nil
 	}
-	o, err := decodeOnce(k, value)
+	o, err := decodeUsedKey(k, value)
 	switch {
 	case err != nil || key.Now.After(o.Expires):
 		return notes.Note{}, false, err
 	case o.Request != key.Request:
 		return notes.Note{}, false, notes.ErrKeyReused
 	}
-	// An equal request made an equal note.
+	// Equal requests have equal notes, so only the id and the times differ.
 	note.ID, note.CreatedAt, note.UpdatedAt = o.ID, o.Created, o.Created
 	return note, true, nil
 }
 
-// remember keeps an idempotency key, and lets two others go that have expired, so that what is remembered stays
-// bounded.
+// remember stores an idempotency key. It also removes up to two expired ones, so that their number stays bounded.
 func (tx *txn) remember(owner string, note notes.Note, key *notes.IdempotencyKey) error {
-	k := onceKey(owner, key.Value)
-	if value := tx.keys.Get(k); value != nil { // expired, says recall
+	k := idempotencyKey(owner, key.Value)
+	if value := tx.keys.Get(k); value != nil { // recall found it expired
 		if err := tx.forget(k, value); err != nil {
 			return err
 		}
@@ -163,7 +161,7 @@ func (tx *txn) remember(owner string, note notes.Note, key *notes.IdempotencyKey
 		}
 		index = bytes.Clone(index)
 		err := tx.forget(index[8:], tx.keys.Get(index[8:]))
-		if errors.Is(err, errDamaged) { // -check names the record; it must not stop who comes after it
+		if errors.Is(err, errDamaged) { // leave the record for -check to report, but do not try it again
 			err = tx.remove(tx.expiry, index)
 		}
 		if err != nil {
@@ -172,15 +170,15 @@ func (tx *txn) remember(owner string, note notes.Note, key *notes.IdempotencyKey
 	}
 	tx.counts.keys++
 	o := notes.UsedKey{ID: note.ID, Created: note.CreatedAt, Request: key.Request, Expires: key.Expires}
-	if err := tx.put(tx.keys, k, encodeOnce(k, o)); err != nil {
+	if err := tx.put(tx.keys, k, encodeUsedKey(k, o)); err != nil {
 		return err
 	}
 	return tx.put(tx.expiry, expiryKey(key.Expires, k), nil)
 }
 
-// forget removes an idempotency key and its entry in the index.
+// forget removes an idempotency key and its entry in the expiry index.
 func (tx *txn) forget(key, value []byte) error {
-	o, err := decodeOnce(key, value)
+	o, err := decodeUsedKey(key, value)
 	if err != nil {
 		return err
 	}
@@ -200,7 +198,7 @@ func (s *Store) Get(ctx context.Context, owner string, id notes.ID) (note notes.
 	if err != nil {
 		return notes.Note{}, err
 	}
-	defer s.done(tx)
+	defer s.release(tx)
 	err = guard(func() (err error) {
 		key := noteKey(owner, id)
 		value := treeOf(s.db, tx, notesBucket).get(key)
@@ -213,50 +211,50 @@ func (s *Store) Get(ctx context.Context, owner string, id notes.ID) (note notes.
 	return note, err
 }
 
-// snapshot begins to read the last commit. Who has one calls done with it.
+// snapshot begins a read transaction on the last commit. The caller must pass it to release.
 //
-// Where bbolt faults while it begins, because the pages that name the last commit are gone, it never releases the locks
-// that it holds, and whoever needs them waits for ever. So one reader begins at a time, and after a fault nobody does.
+// If bbolt faults while it begins one, because the meta pages are gone, it never releases its locks, and every later
+// call that needs them blocks forever. So only one read transaction begins at a time, and none after a fault.
 func (s *Store) snapshot() (tx *bbolt.Tx, err error) {
-	s.begin.Lock()
-	defer s.begin.Unlock()
-	if err := s.dead(); err != nil {
+	s.beginMu.Lock()
+	defer s.beginMu.Unlock()
+	if err := s.failure(); err != nil {
 		return nil, err
 	}
 	err = guard(func() (err error) { tx, err = s.db.Begin(false); return err })
 	if errors.Is(err, errFault) {
-		s.die(err)
+		s.fail(err)
 	}
 	return tx, unavailable(err)
 }
 
-// done ends a snapshot. Where another reader begins at the same moment, that takes place beside: bbolt may have that
-// reader wait for a writer, and the writer for the end of this one.
-func (s *Store) done(tx *bbolt.Tx) {
-	rollback := func() { _ = tx.Rollback() } // of a reader, it cannot fail
-	if !s.begin.TryLock() {
+// release ends a snapshot. If another one is beginning, it does so in the background: bbolt may block the beginning one
+// until a writer finishes, and that writer until this snapshot ends.
+func (s *Store) release(tx *bbolt.Tx) {
+	rollback := func() { _ = tx.Rollback() } // cannot fail in a read transaction
+	if !s.beginMu.TryLock() {
 		go rollback()
 		return
 	}
-	defer s.begin.Unlock()
-	if s.dead() == nil {
+	defer s.beginMu.Unlock()
+	if s.failure() == nil {
 		rollback()
 	}
 }
 
-// die ends all use of bbolt, which faulted while it held a lock.
-func (s *Store) die(fault error) {
-	s.dying.Do(func() {
-		s.giveUp(fmt.Errorf("the notes file cannot be read; restore a copy and restart the server: %w", fault))
-		close(s.died)
+// fail ends all use of bbolt after it faulted while holding a lock.
+func (s *Store) fail(fault error) {
+	s.failOnce.Do(func() {
+		s.stopWrites(fmt.Errorf("the notes file cannot be read; restore a copy and restart the server: %w", fault))
+		close(s.failed)
 	})
 }
 
-// dead returns why bbolt cannot be used any more, if it cannot.
-func (s *Store) dead() error {
+// failure returns why bbolt is unusable, or nil.
+func (s *Store) failure() error {
 	select {
-	case <-s.died:
-		return unavailable(*s.doubt.Load())
+	case <-s.failed:
+		return unavailable(*s.writeErr.Load())
 	default:
 		return nil
 	}
@@ -290,7 +288,7 @@ func (s *Store) Delete(ctx context.Context, owner string, id notes.ID, _ time.Ti
 	return err
 }
 
-// current is the note that a change is about, if the condition allows the change.
+// current returns the note to change and its key, or an error if there is no note or the condition does not hold.
 func (tx *txn) current(owner string, id notes.ID, cond notes.Condition) (key []byte, note notes.Note, err error) {
 	key = noteKey(owner, id)
 	value := tx.notes.Get(key)
@@ -304,8 +302,8 @@ func (tx *txn) current(owner string, id notes.ID, cond notes.Condition) (key []b
 	return key, note, err
 }
 
-// Newest implements [notes.Store]. The walk sees one moment. A damaged record is logged and left out: it must not hide
-// the others.
+// Newest implements [notes.Store]. The walk reads one snapshot. It logs and skips damaged records, so that they do not
+// hide the others.
 func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit int) iter.Seq2[notes.Note, error] {
 	return func(yield func(notes.Note, error) bool) {
 		tx, err := s.snapshot()
@@ -313,10 +311,10 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 			yield(notes.Note{}, err)
 			return
 		}
-		defer s.done(tx)
+		defer s.release(tx)
 		prefix := ownerPrefix(owner)
-		above := noteKey(owner, before) // what comes must be below
-		var at *cursor
+		above := noteKey(owner, before) // the next key must be less than this
+		var cursor *treeCursor
 		for range limit {
 			var note notes.Note
 			var end bool
@@ -325,14 +323,14 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 					if ctx.Err() != nil {
 						return unavailable(context.Cause(ctx))
 					}
-					if at == nil {
-						at = treeOf(s.db, tx, notesBucket).seek(above)
+					if cursor == nil {
+						cursor = treeOf(s.db, tx, notesBucket).seek(above)
 					}
-					key, value := at.prev()
+					key, value := cursor.prev()
 					if end = !bytes.HasPrefix(key, prefix); end {
 						return nil
 					}
-					if bytes.Compare(key, above) >= 0 { // the walk could go over a part again, or without end
+					if bytes.Compare(key, above) >= 0 { // else the walk could repeat notes, or never end
 						return errDisorder
 					}
 					above = append(above[:0], key...)
@@ -340,7 +338,7 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 					if note, err = decodeNote(key, value); err == nil {
 						return nil
 					}
-					s.log.Error("a note is left out of a list", "id", notes.ID(key[len(key)-16:]), "error", err)
+					s.log.Error("a damaged note is left out of a list", "id", notes.ID(key[len(key)-16:]), "error", err)
 				}
 			})
 			if end || !yield(note, err) || err != nil {

@@ -16,7 +16,7 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// open opens a store that is closed and checked when the test ends.
+// open opens a store. When the test ends it is closed and its file checked.
 func open(t *testing.T, path string) *bolt.Store {
 	t.Helper()
 	store, err := bolt.Open(path, slog.New(slog.DiscardHandler))

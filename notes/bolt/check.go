@@ -11,20 +11,20 @@ import (
 
 // Report is what [Check] found.
 type Report struct {
-	Notes, Keys uint64   // notes and idempotency keys that can be read
-	Findings    []string // all that is wrong, in plain words; empty for a sound file
+	Notes, Keys uint64   // readable notes and idempotency keys
+	Findings    []string // everything wrong with the file, in plain words; empty if nothing is
 }
 
-// Check reads every page and every record of a notes file that no process has open, and changes nothing. It finds what
-// [Open] refuses, and beyond that: records whose checksum does not fit, records that are missing, and pages that belong
-// to nothing. An error means that the file could not be read as a notes file at all.
+// Check reads every page and every record of a notes file without changing it. No process may have the file open. Check
+// finds what [Open] refuses, and also records whose checksum does not match, missing records, and pages that are
+// neither in use nor free. It returns an error if the file cannot be read as a notes file at all.
 func Check(path string) (Report, error) {
 	report, err := check(path)
 	switch {
 	case errors.Is(err, errInUse):
 		err = errors.New("another process has the file open: stop that one first, or check a copy")
 	case errors.Is(err, errBroken):
-		err = fmt.Errorf("%w. Restore a copy", err)
+		err = fmt.Errorf("%w; restore a copy", err)
 	}
 	if err != nil {
 		return Report{}, fmt.Errorf("notes file %s: %w", path, err)
@@ -33,7 +33,7 @@ func Check(path string) (Report, error) {
 }
 
 func check(path string) (Report, error) {
-	if err := regular(path); err != nil {
+	if err := checkRegular(path); err != nil {
 		return Report{}, err
 	}
 	file, err := openLocked(path, os.O_RDONLY, 0)
@@ -48,92 +48,92 @@ func check(path string) (Report, error) {
 	if info.Size() == 0 {
 		return Report{}, errEmpty
 	}
-	c := checker{version: errNoNotes, index: map[string]bool{}}
-	if err := walk(file, info.Size(), c.find, c.visit); err != nil {
+	c := checker{formatErr: errOtherProgram, unclaimed: map[string]bool{}}
+	if err := walk(file, info.Size(), c.addf, c.visit); err != nil {
 		return Report{}, err
 	}
-	if errors.Is(c.version, errForeign) && len(c.report.Findings) == 0 {
-		return Report{}, c.version
+	if errors.Is(c.formatErr, errForeign) && len(c.report.Findings) == 0 {
+		return Report{}, c.formatErr
 	}
-	c.conclude()
+	c.compareTotals()
 	return c.report, nil
 }
 
 type checker struct {
-	report  Report
-	version error           // of the format record
-	counts  *counts         // what the file says that it holds
-	index   map[string]bool // the entries of the expiry index that no key has claimed
+	report    Report
+	formatErr error           // from checkFormat
+	counts    *counts         // from the file's record
+	unclaimed map[string]bool // entries of the expiry index without a key so far
 }
 
-func (c *checker) find(format string, args ...any) {
+func (c *checker) addf(format string, args ...any) {
 	c.report.Findings = append(c.report.Findings, fmt.Errorf(format, args...).Error())
 }
 
-// visit looks at one record. The buckets come in the order of their names: expiry, keys, notes, portable-notes.
+// visit checks one record. Buckets are visited in the order of their names: expiry, keys, notes, portable-notes.
 func (c *checker) visit(bucket string, key, value []byte) {
 	switch bucket {
 	case string(expiryBucket):
-		c.index[string(key)] = true
+		c.unclaimed[string(key)] = true
 	case string(keysBucket):
-		o, err := decodeOnce(key, value)
+		o, err := decodeUsedKey(key, value)
 		if err != nil {
-			c.find("an idempotency key of %s: %w", ownerOf(key, len(key)), err)
+			c.addf("an idempotency key of %s: %w", describeOwner(key, len(key)), err)
 			return
 		}
 		c.report.Keys++
 		entry := string(expiryKey(o.Expires, key))
-		if !c.index[entry] {
-			c.find("an idempotency key of %s is missing in the index of expiries: it would be kept for ever",
-				ownerOf(key, len(key)))
+		if !c.unclaimed[entry] {
+			c.addf("an idempotency key of %s is missing from the expiry index: it would never be removed",
+				describeOwner(key, len(key)))
 		}
-		delete(c.index, entry)
+		delete(c.unclaimed, entry)
 	case string(notesBucket):
 		if len(key) < 2+16 {
-			c.find("a note has a key of %d bytes, which is none", len(key))
+			c.addf("a note has a key of %d bytes, which is too short", len(key))
 		} else if _, err := decodeNote(key, value); err != nil {
-			c.find("note %s of %s: %w", notes.ID(key[len(key)-16:]), ownerOf(key, len(key)-16), err)
+			c.addf("note %s of %s: %w", notes.ID(key[len(key)-16:]), describeOwner(key, len(key)-16), err)
 		} else {
 			c.report.Notes++
 		}
 	case string(metaBucket):
 		switch string(key) {
 		case string(formatKey):
-			c.version = checkFormat(value)
+			c.formatErr = checkFormat(value)
 		case string(countsKey):
 			if n, err := decodeCounts(key, value); err == nil {
 				c.counts = &n
 			}
 		}
 	default:
-		c.find("bucket %q is none that a notes file has", bucket)
+		c.addf("bucket %q does not belong in a notes file", bucket)
 	}
 }
 
-// ownerOf words the owner that a key begins with.
-func ownerOf(key []byte, end int) string {
+// describeOwner describes the owner at the beginning of key[:end].
+func describeOwner(key []byte, end int) string {
 	if len(key) < 2 || int(binary.BigEndian.Uint16(key))+2 > end {
-		return "an owner whose name cannot be read"
+		return "an unreadable owner"
 	}
 	return fmt.Sprintf("owner %q", key[2:2+binary.BigEndian.Uint16(key)])
 }
 
-// conclude says what only the whole shows.
-func (c *checker) conclude() {
-	if c.version != nil {
-		c.find("%w", c.version)
+// compareTotals adds the findings that need the whole file.
+func (c *checker) compareTotals() {
+	if c.formatErr != nil {
+		c.addf("%w", c.formatErr)
 	}
-	if len(c.index) > 0 {
-		c.find("the index of expiries has %d entries without an idempotency key", len(c.index))
+	if len(c.unclaimed) > 0 {
+		c.addf("the expiry index has %d entries without an idempotency key", len(c.unclaimed))
 	}
 	if c.counts == nil {
-		c.find("the record of how many notes the file holds is missing or damaged")
+		c.addf("the record with the number of notes is missing or damaged")
 		return
 	}
 	if c.counts.notes != c.report.Notes {
-		c.find("the file should hold %d notes, %d can be read", c.counts.notes, c.report.Notes)
+		c.addf("the file should hold %d notes, %d can be read", c.counts.notes, c.report.Notes)
 	}
 	if c.counts.keys != c.report.Keys {
-		c.find("the file should hold %d idempotency keys, %d can be read", c.counts.keys, c.report.Keys)
+		c.addf("the file should hold %d idempotency keys, %d can be read", c.counts.keys, c.report.Keys)
 	}
 }

@@ -11,49 +11,49 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// maxBatch is how many writers share one transaction.
+// maxBatch is the maximum number of writers that share a transaction.
 const maxBatch = 256
 
 // write is one writer in the queue.
 type write struct {
 	ctx  context.Context
 	do   func(*txn) (notes.Note, error) // may run more than once; only the last run counts
-	done chan verdict                   // holds one verdict, so that answering never waits for the asker
+	done chan result                    // has room for one result, so that sending never blocks
 }
 
-type verdict struct {
+type result struct {
 	note notes.Note
 	err  error
 }
 
 // txn is the shared transaction as one writer sees it.
 type txn struct {
-	notes, keys, expiry, meta *bucket
+	notes, keys, expiry, meta *writeBucket
 	counts                    counts
-	dirty                     bool // something was put
+	dirty                     bool // the writer has changed something
 }
 
-func (tx *txn) put(b *bucket, key, value []byte) error {
+func (tx *txn) put(b *writeBucket, key, value []byte) error {
 	tx.dirty = true
 	return b.Put(key, value)
 }
 
-func (tx *txn) remove(b *bucket, key []byte) error {
+func (tx *txn) remove(b *writeBucket, key []byte) error {
 	tx.dirty = true
 	return b.Delete(key)
 }
 
-// submit queues a writer and waits for its verdict. A caller whose context ends stops to wait: a writer whose turn has
-// not come is then dropped, of another the outcome is open.
+// submit queues a writer and waits for its result, or until the context ends. In that case the writer is dropped if its
+// turn has not come; otherwise it may or may not take effect.
 func (s *Store) submit(ctx context.Context, do func(*txn) (notes.Note, error)) (notes.Note, error) {
-	w := &write{ctx: ctx, do: do, done: make(chan verdict, 1)}
+	w := &write{ctx: ctx, do: do, done: make(chan result, 1)}
 	if ctx.Err() != nil {
 		return notes.Note{}, unavailable(context.Cause(ctx))
 	}
 	select {
 	case s.queue <- w:
-	case <-s.died:
-		return notes.Note{}, s.dead()
+	case <-s.failed:
+		return notes.Note{}, s.failure()
 	case <-ctx.Done():
 		return notes.Note{}, unavailable(context.Cause(ctx))
 	case <-s.closing:
@@ -64,9 +64,9 @@ func (s *Store) submit(ctx context.Context, do func(*txn) (notes.Note, error)) (
 		return v.note, v.err
 	case <-ctx.Done():
 	case <-s.closed:
-	case <-s.died:
+	case <-s.failed:
 	}
-	select { // a verdict that is there counts, whatever else happened
+	select { // a result takes precedence over everything else
 	case v := <-w.done:
 		return v.note, v.err
 	default:
@@ -74,14 +74,14 @@ func (s *Store) submit(ctx context.Context, do func(*txn) (notes.Note, error)) (
 	if ctx.Err() != nil {
 		return notes.Note{}, unavailable(context.Cause(ctx))
 	}
-	if err := s.dead(); err != nil {
+	if err := s.failure(); err != nil {
 		return notes.Note{}, err
 	}
 	return notes.Note{}, unavailable(errClosed)
 }
 
-// commitLoop serves the queue until the store closes: whoever waits when a commit ends shares the next one, so that one
-// fsync serves all and a lone writer never waits for company.
+// commitLoop serves the queue until the store closes. All writers that are waiting when a commit ends share the next
+// one and its fsync. A single writer never waits for others to join.
 func (s *Store) commitLoop() {
 	defer close(s.closed)
 	debug.SetPanicOnFault(true) // see guard
@@ -107,34 +107,34 @@ func (s *Store) commitLoop() {
 	}
 }
 
-// commit runs the writers one after the other in one transaction and answers them when it is durable. Refusals wait
-// too: they may rest on what an earlier writer of the same transaction did.
+// commit runs the writers one after the other in one transaction and sends their results when it is durable. Refusals
+// wait too, because they may depend on an earlier writer in the same transaction.
 func (s *Store) commit(batch []*write) {
 	for len(batch) > 0 {
-		verdicts, failed, err := s.try(batch)
+		results, failed, err := s.runBatch(batch)
 		if failed >= 0 {
-			// One writer broke down half-way. It goes with all that the transaction did; the others run again.
-			batch[failed].done <- verdict{err: err}
+			// One writer failed after changing something, so the transaction was rolled back. Run the others again.
+			batch[failed].done <- result{err: err}
 			batch = append(batch[:failed:failed], batch[failed+1:]...)
 			continue
 		}
 		for i, w := range batch {
 			if err != nil {
-				verdicts[i] = verdict{err: err}
+				results[i] = result{err: err}
 			}
-			w.done <- verdicts[i]
+			w.done <- results[i]
 		}
 		return
 	}
 }
 
-// try runs the batch once. Where a writer failed after its first put, failed is its place and nothing is committed;
-// else failed is -1, and err, if any, holds for all.
-func (s *Store) try(batch []*write) (verdicts []verdict, failed int, err error) {
+// runBatch runs the batch once. If a writer fails after its first change, failed is its index and nothing is committed.
+// Otherwise failed is -1, and a non-nil err applies to all writers.
+func (s *Store) runBatch(batch []*write) (results []result, failed int, err error) {
 	if err := s.Ready(context.Background()); err != nil {
-		return make([]verdict, len(batch)), -1, err
+		return make([]result, len(batch)), -1, err
 	}
-	verdicts, failed = make([]verdict, len(batch)), -1
+	results, failed = make([]result, len(batch)), -1
 	var tx *bbolt.Tx
 	var id int
 	committed := false
@@ -143,7 +143,7 @@ func (s *Store) try(batch []*write) (verdicts []verdict, failed int, err error) 
 			return err
 		}
 		id = tx.ID()
-		shared, err := begin(s.db, tx)
+		shared, err := newTxn(s.db, tx)
 		if err != nil {
 			return err
 		}
@@ -151,20 +151,20 @@ func (s *Store) try(batch []*write) (verdicts []verdict, failed int, err error) 
 		changed := false
 		for i, w := range batch {
 			if w.ctx.Err() != nil {
-				verdicts[i].err = unavailable(context.Cause(w.ctx))
+				results[i].err = unavailable(context.Cause(w.ctx))
 				continue
 			}
 			shared.dirty = false
-			err := guard(func() (err error) { verdicts[i].note, err = w.do(shared); return err })
+			err := guard(func() (err error) { results[i].note, err = w.do(shared); return err })
 			if err != nil && (shared.dirty || errors.Is(err, errFault)) {
 				failed = i
 				return fmt.Errorf("write: %w", err)
 			}
-			verdicts[i].err = err
+			results[i].err = err
 			changed = changed || shared.dirty
 		}
 		if !changed {
-			return tx.Rollback() // all that was judged is durable already
+			return tx.Rollback() // the results depend on durable data only
 		}
 		if shared.counts != before {
 			if err := shared.meta.Put(countsKey, encodeCounts(countsKey, shared.counts)); err != nil {
@@ -175,49 +175,50 @@ func (s *Store) try(batch []*write) (verdicts []verdict, failed int, err error) 
 		return tx.Commit()
 	})
 	if err == nil && committed {
-		s.commits(len(batch))
-		return verdicts, failed, unavailable(s.named())
+		s.onCommit(len(batch))
+		return results, failed, unavailable(s.checkPath())
 	}
 	if err == nil || tx == nil {
-		if errors.Is(err, errFault) && tx == nil { // it has the lock for writers still
-			s.die(err)
+		if errors.Is(err, errFault) && tx == nil { // bbolt still holds its lock for writers
+			s.fail(err)
 		}
-		return verdicts, failed, unavailable(err)
+		return results, failed, unavailable(err)
 	}
 	if rollback := guard(func() error { _ = tx.Rollback(); return nil }); rollback != nil {
-		s.die(fmt.Errorf("a failed write could not be undone: %w", rollback))
+		s.fail(fmt.Errorf("a failed write could not be undone: %w", rollback))
 	} else if s.latest() >= id {
-		// The commit reached the file, but perhaps not the disk. To build on it could lose what is acknowledged later.
-		s.giveUp(fmt.Errorf("a commit failed at its last step; restart the server: %w", err))
+		// The commit is in the file, but perhaps not on the disk. If it got lost, so would every commit based on it.
+		s.stopWrites(fmt.Errorf("a commit failed at its last step; restart the server: %w", err))
 	}
-	return verdicts, failed, unavailable(err)
+	return results, failed, unavailable(err)
 }
 
-// giveUp ends all writing.
-func (s *Store) giveUp(why error) {
-	if !s.doubt.CompareAndSwap(nil, &why) {
+// stopWrites makes every later write fail.
+func (s *Store) stopWrites(why error) {
+	if !s.writeErr.CompareAndSwap(nil, &why) {
 		return
 	}
-	s.log.Error("the notes file takes no more writes", "error", why)
+	s.log.Error("the notes file accepts no more writes", "error", why)
 }
 
-// latest is the id of the newest transaction that readers see.
+// latest returns the id of the newest transaction that readers see, or 0 if the file cannot be read.
 func (s *Store) latest() int {
 	tx, err := s.snapshot()
 	if err != nil {
 		return 0
 	}
-	defer s.done(tx)
+	defer s.release(tx)
 	return tx.ID()
 }
 
-func begin(db *bbolt.DB, tx *bbolt.Tx) (*txn, error) {
-	if pagesOf(db, tx).free == nil { // bbolt will follow the free list when it commits
+// newTxn returns the shared transaction over a write transaction of bbolt.
+func newTxn(db *bbolt.DB, tx *bbolt.Tx) (*txn, error) {
+	if pagesOf(db, tx).free == nil { // bbolt relies on the free list when it commits
 		return nil, errFreelist
 	}
 	shared := &txn{
-		notes: bucketOf(db, tx, notesBucket), keys: bucketOf(db, tx, keysBucket),
-		expiry: bucketOf(db, tx, expiryBucket), meta: bucketOf(db, tx, metaBucket),
+		notes: writeBucketOf(db, tx, notesBucket), keys: writeBucketOf(db, tx, keysBucket),
+		expiry: writeBucketOf(db, tx, expiryBucket), meta: writeBucketOf(db, tx, metaBucket),
 	}
 	var err error
 	shared.counts, err = decodeCounts(countsKey, shared.meta.Get(countsKey))
@@ -232,7 +233,7 @@ var (
 	errDisorder = fmt.Errorf("%w: its pages are out of order", errFault)
 )
 
-// unavailable marks an error as one of the store's, not of the caller's. nil stays nil.
+// unavailable wraps err in notes.ErrUnavailable. It returns nil for nil.
 func unavailable(err error) error {
 	if err == nil || errors.Is(err, notes.ErrUnavailable) {
 		return err
@@ -240,13 +241,13 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", notes.ErrUnavailable, err)
 }
 
-// guard turns a panic below it into an error. bbolt reads its file as memory: where the file was damaged or cut while
-// it is open, bbolt panics, or the processor faults.
+// guard calls do and converts a panic into an error. bbolt maps its file into memory: if the file is damaged or
+// truncated while it is open, bbolt panics or a memory access faults.
 func guard(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w, or not as it was written: %v", errFault, r)
+			err = fmt.Errorf("%w, or its content has changed: %v", errFault, r)
 		}
 	}()
 	return do()

@@ -15,8 +15,8 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// idle is a store whose queue nobody serves, so that a test commits its own batches.
-func idle(t *testing.T) *Store {
+// openIdle returns a store without a commit loop, so that a test can commit its own batches.
+func openIdle(t *testing.T) *Store {
 	t.Helper()
 	s, err := Open(filepath.Join(t.TempDir(), "notes.db"), slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -32,12 +32,12 @@ func idle(t *testing.T) *Store {
 	return s
 }
 
-func writer(ctx context.Context, do func(*txn) (notes.Note, error)) *write {
-	return &write{ctx: ctx, do: do, done: make(chan verdict, 1)}
+func newWrite(ctx context.Context, do func(*txn) (notes.Note, error)) *write {
+	return &write{ctx: ctx, do: do, done: make(chan result, 1)}
 }
 
-func putting(ctx context.Context, n byte) *write {
-	return writer(ctx, func(tx *txn) (notes.Note, error) {
+func putNote(ctx context.Context, n byte) *write {
+	return newWrite(ctx, func(tx *txn) (notes.Note, error) {
 		note := notes.Note{ID: uuid.UUID{15: n}, Title: fmt.Sprint(n), CreatedAt: time.Unix(0, 0),
 			UpdatedAt: time.Unix(0, 0), Version: 1}
 		key := noteKey("o", note.ID)
@@ -46,19 +46,19 @@ func putting(ctx context.Context, n byte) *write {
 	})
 }
 
-// answered returns the verdict of a writer, which must be there by now.
-func answered(t *testing.T, w *write) verdict {
+// resultOf returns the result of a writer. It fails the test if there is none yet.
+func resultOf(t *testing.T, w *write) result {
 	t.Helper()
 	select {
 	case v := <-w.done:
 		return v
 	default:
-		t.Fatal("a writer has no answer")
-		return verdict{}
+		t.Fatal("a writer has no result")
+		return result{}
 	}
 }
 
-func stored(t *testing.T, s *Store) (ids []byte) {
+func storedIDs(t *testing.T, s *Store) (ids []byte) {
 	t.Helper()
 	for n, err := range s.Newest(t.Context(), "o", uuid.Max, 100) {
 		if err != nil {
@@ -70,21 +70,21 @@ func stored(t *testing.T, s *Store) (ids []byte) {
 }
 
 func TestOneCommitServesAll(t *testing.T) {
-	s := idle(t)
+	s := openIdle(t)
 	before := s.latest()
-	batch := []*write{putting(t.Context(), 1), putting(t.Context(), 2), putting(t.Context(), 3)}
+	batch := []*write{putNote(t.Context(), 1), putNote(t.Context(), 2), putNote(t.Context(), 3)}
 	s.commit(batch)
 	for _, w := range batch {
-		if v := answered(t, w); v.err != nil {
+		if v := resultOf(t, w); v.err != nil {
 			t.Error(v.err)
 		}
 	}
-	if got := string(stored(t, s)); got != "\x03\x02\x01" || s.latest() != before+1 {
-		t.Errorf("notes %q are stored by %d commits", got, s.latest()-before)
+	if got := string(storedIDs(t, s)); got != "\x03\x02\x01" || s.latest() != before+1 {
+		t.Errorf("%d commits stored the notes %q", s.latest()-before, got)
 	}
 }
 
-// TestAWriterThatFailsHalfWay takes its own puts with it and nobody else's.
+// TestAWriterThatFailsHalfWay checks that only the failed writer's changes are rolled back.
 func TestAWriterThatFailsHalfWay(t *testing.T) {
 	broken := errors.New("broken")
 	for name, fail := range map[string]func() error{
@@ -92,36 +92,36 @@ func TestAWriterThatFailsHalfWay(t *testing.T) {
 		"panic": func() error { panic(broken) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := idle(t)
-			half := writer(t.Context(), func(tx *txn) (notes.Note, error) {
+			s := openIdle(t)
+			half := newWrite(t.Context(), func(tx *txn) (notes.Note, error) {
 				if err := tx.put(tx.notes, noteKey("o", uuid.UUID{15: 99}), []byte("half")); err != nil {
 					return notes.Note{}, err
 				}
 				tx.counts.notes++
 				return notes.Note{}, fail()
 			})
-			first, last := putting(t.Context(), 1), putting(t.Context(), 2)
+			first, last := putNote(t.Context(), 1), putNote(t.Context(), 2)
 			s.commit([]*write{first, half, last})
-			if v := answered(t, half); !errors.Is(v.err, notes.ErrUnavailable) {
-				t.Errorf("the one that failed is told %v", v.err)
+			if v := resultOf(t, half); !errors.Is(v.err, notes.ErrUnavailable) {
+				t.Errorf("the failed writer gets %v", v.err)
 			}
 			for _, w := range []*write{first, last} {
-				if v := answered(t, w); v.err != nil {
-					t.Errorf("another is told %v", v.err)
+				if v := resultOf(t, w); v.err != nil {
+					t.Errorf("another writer gets %v", v.err)
 				}
 			}
-			if got := string(stored(t, s)); got != "\x02\x01" {
+			if got := string(storedIDs(t, s)); got != "\x02\x01" {
 				t.Errorf("notes %q are stored", got)
 			}
 			report, err := s.checkOpen(t)
 			if err != nil || len(report.Findings) > 0 {
-				t.Errorf("the check finds %q, %v", report.Findings, err)
+				t.Errorf("Check finds %q, %v", report.Findings, err)
 			}
 		})
 	}
 }
 
-// checkOpen closes the store's file, checks it and opens it again.
+// checkOpen closes the store's file, checks it and reopens it.
 func (s *Store) checkOpen(t *testing.T) (Report, error) {
 	t.Helper()
 	path := s.db.Path()
@@ -140,29 +140,30 @@ func (s *Store) checkOpen(t *testing.T) (Report, error) {
 }
 
 func TestARefusalTouchesNobody(t *testing.T) {
-	s := idle(t)
-	refused := writer(t.Context(), func(*txn) (notes.Note, error) { return notes.Note{}, notes.ErrNotFound })
-	first := putting(t.Context(), 1)
+	s := openIdle(t)
+	refused := newWrite(t.Context(), func(*txn) (notes.Note, error) { return notes.Note{}, notes.ErrNotFound })
+	first := putNote(t.Context(), 1)
 	s.commit([]*write{refused, first})
-	if v := answered(t, refused); !errors.Is(v.err, notes.ErrNotFound) {
-		t.Errorf("the refused one is told %v", v.err)
+	if v := resultOf(t, refused); !errors.Is(v.err, notes.ErrNotFound) {
+		t.Errorf("the refused writer gets %v", v.err)
 	}
-	if v := answered(t, first); v.err != nil {
+	if v := resultOf(t, first); v.err != nil {
 		t.Error(v.err)
 	}
 	before := s.latest()
 	s.commit([]*write{refused})
-	if answered(t, refused); s.latest() != before {
+	if resultOf(t, refused); s.latest() != before {
 		t.Error("a refusal alone made a commit")
 	}
 }
 
-// TestConditionsAreJudgedInQueueOrder, inside the transaction that they share.
+// TestConditionsAreJudgedInQueueOrder checks that a condition sees the changes of earlier writers in the same
+// transaction.
 func TestConditionsAreJudgedInQueueOrder(t *testing.T) {
-	s := idle(t)
-	s.commit([]*write{putting(t.Context(), 1)})
+	s := openIdle(t)
+	s.commit([]*write{putNote(t.Context(), 1)})
 	change := func(title string) *write {
-		return writer(t.Context(), func(tx *txn) (notes.Note, error) {
+		return newWrite(t.Context(), func(tx *txn) (notes.Note, error) {
 			key, note, err := tx.current("o", uuid.UUID{15: 1}, notes.Condition{OneOf: []int64{1}})
 			if err != nil {
 				return notes.Note{}, err
@@ -173,52 +174,52 @@ func TestConditionsAreJudgedInQueueOrder(t *testing.T) {
 	}
 	first, second := change("first"), change("second")
 	s.commit([]*write{first, second})
-	if v := answered(t, first); v.err != nil || v.note.Title != "first" {
-		t.Errorf("the first is told %+v", v)
+	if v := resultOf(t, first); v.err != nil || v.note.Title != "first" {
+		t.Errorf("the first writer gets %+v", v)
 	}
 	var refused *notes.PreconditionError
-	if v := answered(t, second); !errors.As(v.err, &refused) || refused.Current.Title != "first" {
-		t.Errorf("the second is told %+v", v)
+	if v := resultOf(t, second); !errors.As(v.err, &refused) || refused.Current.Title != "first" {
+		t.Errorf("the second writer gets %+v", v)
 	}
 }
 
 func TestACancelledWriterIsDroppedBeforeItsTurn(t *testing.T) {
-	s := idle(t)
+	s := openIdle(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	gone := putting(ctx, 2)
-	first := writer(t.Context(), func(tx *txn) (notes.Note, error) {
+	gone := putNote(ctx, 2)
+	first := newWrite(t.Context(), func(tx *txn) (notes.Note, error) {
 		cancel() // while the batch runs
-		return putting(t.Context(), 1).do(tx)
+		return putNote(t.Context(), 1).do(tx)
 	})
-	s.commit([]*write{first, gone, putting(t.Context(), 3)})
-	if v := answered(t, gone); !errors.Is(v.err, notes.ErrUnavailable) || !errors.Is(v.err, context.Canceled) {
-		t.Errorf("the cancelled one is told %v", v.err)
+	s.commit([]*write{first, gone, putNote(t.Context(), 3)})
+	if v := resultOf(t, gone); !errors.Is(v.err, notes.ErrUnavailable) || !errors.Is(v.err, context.Canceled) {
+		t.Errorf("the cancelled writer gets %v", v.err)
 	}
-	if got := string(stored(t, s)); got != "\x03\x01" {
+	if got := string(storedIDs(t, s)); got != "\x03\x01" {
 		t.Errorf("notes %q are stored", got)
 	}
 }
 
-// TestAFailedCommitAnswersAll: the file takes no write, and each writer is told so.
+// TestAFailedCommitAnswersAll checks that all writers of a failed commit get its error, even a refused one.
 func TestAFailedCommitAnswersAll(t *testing.T) {
-	s := idle(t)
+	s := openIdle(t)
 	path := s.db.Path()
 	if err := s.db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	refused := writer(t.Context(), func(*txn) (notes.Note, error) { return notes.Note{}, notes.ErrNotFound })
-	batch := []*write{putting(t.Context(), 1), refused, putting(t.Context(), 2)}
+	refused := newWrite(t.Context(), func(*txn) (notes.Note, error) { return notes.Note{}, notes.ErrNotFound })
+	batch := []*write{putNote(t.Context(), 1), refused, putNote(t.Context(), 2)}
 	s.commit(batch)
 	for _, w := range batch {
-		if v := answered(t, w); !errors.Is(v.err, notes.ErrUnavailable) {
-			t.Errorf("a writer is told %v", v.err)
+		if v := resultOf(t, w); !errors.Is(v.err, notes.ErrUnavailable) {
+			t.Errorf("a writer gets %v", v.err)
 		}
 	}
 	again, err := Open(path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := stored(t, again); len(got) > 0 {
+	if got := storedIDs(t, again); len(got) > 0 {
 		t.Errorf("notes %q are stored", got)
 	}
 	if err := again.Close(); err != nil {
@@ -226,22 +227,23 @@ func TestAFailedCommitAnswersAll(t *testing.T) {
 	}
 }
 
-func TestAWriterInDoubtIsNotBuiltUpon(t *testing.T) {
-	s := idle(t)
+// TestNoWritesAfterADoubtfulCommit checks that writes stop for good after a commit that may be lost.
+func TestNoWritesAfterADoubtfulCommit(t *testing.T) {
+	s := openIdle(t)
 	doubt := errors.New("the last commit may not be on the disk")
-	s.giveUp(doubt)
-	w := putting(t.Context(), 1)
+	s.stopWrites(doubt)
+	w := putNote(t.Context(), 1)
 	s.commit([]*write{w})
-	if v := answered(t, w); !errors.Is(v.err, notes.ErrUnavailable) || !errors.Is(v.err, doubt) {
-		t.Errorf("the writer is told %v", v.err)
+	if v := resultOf(t, w); !errors.Is(v.err, notes.ErrUnavailable) || !errors.Is(v.err, doubt) {
+		t.Errorf("the writer gets %v", v.err)
 	}
 	if err := notes.NewService(s, time.Now, rand.Reader).Ready(t.Context()); !errors.Is(err, notes.ErrUnavailable) ||
 		!errors.Is(err, doubt) {
-		t.Errorf("a store that takes no writes is ready: %v", err)
+		t.Errorf("a store that accepts no writes is ready: %v", err)
 	}
 }
 
-func TestKeysGoWhenTheyExpire(t *testing.T) {
+func TestExpiredKeysAreRemoved(t *testing.T) {
 	s, err := Open(filepath.Join(t.TempDir(), "notes.db"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -269,6 +271,6 @@ func TestKeysGoWhenTheyExpire(t *testing.T) {
 	}
 	report, err := Check(path)
 	if err != nil || report.Keys != 60 || len(report.Findings) > 0 {
-		t.Errorf("the file holds %d keys, %q, %v", report.Keys, report.Findings, err)
+		t.Errorf("the file has %d keys, want 60; findings %q, error %v", report.Keys, report.Findings, err)
 	}
 }

@@ -19,8 +19,9 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// lived is a file with a history: notes were changed and deleted, and the last commit changed the title of note 1.
-func lived(t *testing.T, count int) (path string, has func(n int) bool) {
+// usedFile returns a file with a history: some notes were deleted, and the last commit changed the title of note 1. Has
+// reports whether note n still exists.
+func usedFile(t *testing.T, count int) (path string, has func(n int) bool) {
 	t.Helper()
 	path = fill(t, count)
 	store, err := bolt.Open(path, quiet)
@@ -46,47 +47,47 @@ func lived(t *testing.T, count int) (path string, has func(n int) bool) {
 	return path, has
 }
 
-// harm damages a file: a cut, one flipped bit, several, or a sector of zeros.
-func harm(file []byte, random *rand.Rand) (what string, damaged []byte) {
+// damageFile returns a damaged copy of a file: truncated, with one or several flipped bits, or with a zeroed sector.
+func damageFile(file []byte, random *rand.Rand) (what string, damaged []byte) {
 	damaged = bytes.Clone(file)
 	switch random.IntN(8) {
 	case 0, 1:
 		n := random.IntN(len(file))
-		return fmt.Sprintf("cut to %d bytes", n), damaged[:n]
+		return fmt.Sprintf("truncated to %d bytes", n), damaged[:n]
 	case 2:
 		at := random.IntN(len(file)/512) * 512
 		clear(damaged[at : at+512])
-		return fmt.Sprintf("zeros from %d", at), damaged
-	case 3, 4: // where the structure is: the begin of a page
+		return fmt.Sprintf("a zeroed sector at byte %d", at), damaged
+	case 3, 4: // in the header of a page, where damage matters most
 		at := random.IntN(len(file)/4096)*4096 + random.IntN(64)
 		damaged[at] ^= 1 << random.IntN(8)
-		return fmt.Sprintf("a bit of byte %d, at the begin of page %d", at, at/4096), damaged
+		return fmt.Sprintf("a flipped bit in byte %d, in the header of page %d", at, at/4096), damaged
 	case 5:
 		for range 20 {
 			damaged[random.IntN(len(file))] ^= 1 << random.IntN(8)
 		}
-		return "20 bits", damaged
+		return "20 flipped bits", damaged
 	default:
 		at := random.IntN(len(file))
 		damaged[at] ^= 1 << random.IntN(8)
-		return fmt.Sprintf("a bit of byte %d", at), damaged
+		return fmt.Sprintf("a flipped bit in byte %d", at), damaged
 	}
 }
 
-// TestProofDamage: damage is refused at the start, or it is an error of the note that it hit, or -check names it, or it
-// hit nothing. It is never served as a note, and never ends the process.
+// TestProofDamage damages a file before the start. Open must refuse the file, or reads of the damaged notes must fail,
+// or Check must report the damage, or it must be harmless. The store must never serve a wrong note, nor crash.
 func TestProofDamage(t *testing.T) {
 	storetest.NotWithRace(t)
 	const count = 400
-	path, has := lived(t, count)
+	path, has := usedFile(t, count)
 	sound, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	total := storetest.Amount(300, 1000)
-	var refused, erred, named, harmless, wrongUnchecked int
+	var refused, erred, named, harmless, uncheckedTotal int
 	for seed := range total {
-		what, damaged := harm(sound, rand.New(rand.NewPCG(7, uint64(seed))))
+		what, damaged := damageFile(sound, rand.New(rand.NewPCG(7, uint64(seed))))
 		path := filepath.Join(t.TempDir(), "notes.db")
 		if err := os.WriteFile(path, damaged, 0o600); err != nil {
 			t.Fatal(err)
@@ -98,12 +99,12 @@ func TestProofDamage(t *testing.T) {
 		if err != nil {
 			refused++
 			if !found || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "runtime error") {
-				t.Errorf("%s: the start says %v, the check %q, %v", what, err, report.Findings, checkErr)
+				t.Errorf("%s: Open returns %v, Check %q, %v", what, err, report.Findings, checkErr)
 			}
 			hangs.Stop()
 			continue
 		}
-		errs, missing, wrong := answers(t, store, count, has)
+		errs, missing, wrong := exercise(t, store, count, has)
 		switch {
 		case errs > 0:
 			erred++
@@ -112,29 +113,30 @@ func TestProofDamage(t *testing.T) {
 		default:
 			harmless++
 		}
-		// What is missing without an error must at least be named by the check: also that the file opens at the commit
-		// before the last, because the page that names the last is damaged.
+		// If something is missing without an error, Check must report it. For example, with one meta page damaged the
+		// file opens without the last commit.
 		if wrong != nil || missing > 0 && !found {
-			t.Errorf("%s: %d answers lack something, %v; the check finds %q", what, missing, wrong, report.Findings)
+			t.Errorf("%s: %d results lack something, wrong are %v; Check finds %q", what, missing, wrong,
+				report.Findings)
 		}
 		if err := store.Close(); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
-		wrongUnchecked += servedUnchecked(t, path, damaged)
+		uncheckedTotal += wrongUnchecked(t, path, damaged)
 		hangs.Stop()
 	}
-	if wrongUnchecked == 0 {
-		t.Error("the control, a reader that compares no checksums, served nothing wrong")
+	if uncheckedTotal == 0 {
+		t.Error("the control, a reader that verifies no checksums, returned no wrong note")
 	}
 	storetest.Proved(t, fmt.Sprintf("%d damages", total),
 		fmt.Sprintf("%d refused, %d an error of one note, %d named by -check alone, %d harmless, 0 wrong answers",
 			refused, erred, named, harmless),
-		fmt.Sprintf("without checksums %d wrong notes", wrongUnchecked))
+		fmt.Sprintf("without checksums %d wrong notes", uncheckedTotal))
 }
 
-// answers asks a store for all that lived put into it. It counts answers that are errors, and those that lack something
-// without an error; wrong is an answer that says what is not so.
-func answers(t *testing.T, store *bolt.Store, count int, has func(int) bool) (errs, missing int, wrong error) {
+// exercise reads and writes a store on a damaged file made by usedFile. It counts results that are errors, and results
+// that lack something without an error. Wrong describes results with wrong data.
+func exercise(t *testing.T, store *bolt.Store, count int, has func(int) bool) (errs, missing int, wrong error) {
 	t.Helper()
 	ctx := t.Context()
 	same := func(got notes.Note, n int) error {
@@ -142,13 +144,13 @@ func answers(t *testing.T, store *bolt.Store, count int, has func(int) bool) (er
 		if n == 1 && got.Version == 2 {
 			want.Title, want.Version = "changed last", 2
 		} else if n == 1 {
-			missing++ // the last commit
+			missing++ // the last commit is lost
 		}
 		if got.ID != want.ID || got.Title != want.Title || got.Content != want.Content ||
 			fmt.Sprint(got.Tags) != fmt.Sprint(want.Tags) ||
 			!got.CreatedAt.Equal(want.CreatedAt) || !got.UpdatedAt.Equal(want.UpdatedAt) ||
 			got.Version != want.Version {
-			return fmt.Errorf("note %d is served as %.300v", n, got)
+			return fmt.Errorf("note %d is returned as %.300v", n, got)
 		}
 		return nil
 	}
@@ -161,7 +163,7 @@ func answers(t *testing.T, store *bolt.Store, count int, has func(int) bool) (er
 		var number int
 		if _, err := fmt.Sscanf(n.ID.String()[24:], "%d", &number); err != nil || number >= count || !has(number) ||
 			listed[n.ID] {
-			wrong = errors.Join(wrong, fmt.Errorf("the list shows note %s", n.ID))
+			wrong = errors.Join(wrong, fmt.Errorf("the list has note %s", n.ID))
 			continue
 		}
 		listed[n.ID] = true
@@ -171,7 +173,7 @@ func answers(t *testing.T, store *bolt.Store, count int, has func(int) bool) (er
 		got, err := store.Get(ctx, owner, numbered(i).ID)
 		switch {
 		case err == nil && !has(i):
-			wrong = errors.Join(wrong, fmt.Errorf("note %d, which was deleted, is served", i))
+			wrong = errors.Join(wrong, fmt.Errorf("the deleted note %d is returned", i))
 		case err == nil:
 			wrong = errors.Join(wrong, same(got, i))
 		case !errors.Is(err, notes.ErrNotFound):
@@ -180,7 +182,7 @@ func answers(t *testing.T, store *bolt.Store, count int, has func(int) bool) (er
 			missing++
 		}
 	}
-	// Writers meet the same damage: each is served, or told an error, and what else is there stays right.
+	// Writes succeed or fail, but never make other notes wrong.
 	fresh := numbered(count)
 	for _, write := range []func() error{
 		func() error { _, err := store.Create(ctx, owner, fresh, nil); return err },
@@ -195,7 +197,7 @@ func answers(t *testing.T, store *bolt.Store, count int, has func(int) bool) (er
 			first, err := store.Create(ctx, owner, n, &notes.IdempotencyKey{
 				Value: "key 5", Now: epoch, Expires: epoch.Add(24 * time.Hour)})
 			if err == nil && first.ID != numbered(5).ID {
-				missing++ // the key
+				missing++ // the key is lost
 				err = store.Delete(ctx, owner, first.ID, epoch, notes.Condition{})
 			}
 			return err
@@ -214,8 +216,8 @@ func answers(t *testing.T, store *bolt.Store, count int, has func(int) bool) (er
 	return errs, missing, wrong
 }
 
-// servedUnchecked is how many notes a reader would serve that does not compare checksums.
-func servedUnchecked(t *testing.T, path string, damaged []byte) (wrong int) {
+// wrongUnchecked returns the number of wrong notes in the file that only their checksums reveal.
+func wrongUnchecked(t *testing.T, path string, damaged []byte) (wrong int) {
 	t.Helper()
 	if err := os.WriteFile(path, damaged, 0o600); err != nil {
 		t.Fatal(err)

@@ -17,24 +17,24 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// disk is a file system of one folder that is kept in memory and knows what of it a power cut would leave: what was
-// synced, and of the rest what the [survival] says.
+// disk is a file system with one folder in memory. It knows what would survive a power cut: everything that was synced,
+// and the part of the rest that a [survival] selects.
 type disk struct {
 	fs.Inode
 	mu sync.Mutex
 
-	names   map[string]*diskFile // as programs see them
-	durable map[string]*diskFile // as of the folder's last sync
-	renames []naming             // since then
+	names       map[string]*diskFile // as programs see them
+	durable     map[string]*diskFile // at the folder's last sync
+	nameChanges []nameChange         // since then
 
-	ops   int           // changes and syncs so far
-	cutAt int           // the op at which the power goes; 0 for never
-	off   bool          // the power is gone
-	cut   chan struct{} // closed then
+	ops      int           // changes and syncs so far
+	cutAt    int           // the op at which the power fails; 0 for never
+	powerOff bool          // the power has failed
+	cut      chan struct{} // closed when the power fails
 }
 
-// naming gives a name to a file, or takes it away (nil).
-type naming struct {
+// nameChange gives a name to a file, or removes the name if file is nil.
+type nameChange struct {
 	name string
 	file *diskFile
 }
@@ -42,29 +42,29 @@ type naming struct {
 type diskFile struct {
 	fs.Inode
 	disk    *disk
-	content []byte // as programs see it
-	synced  []byte // as of the last sync
-	pending []change
+	content []byte       // as programs see it
+	synced  []byte       // at the last sync
+	pending []diskChange // since then
 }
 
-// change is a write at an offset, or with no data a new size.
-type change struct {
+// diskChange is a write at an offset, or a new size if data is nil.
+type diskChange struct {
 	at   int64
 	data []byte
 }
 
-// survival is what a power cut leaves of what was not synced.
+// survival says which unsynced changes survive a power cut.
 type survival string
 
 const (
-	drop survival = "drop" // nothing
+	drop survival = "drop" // none
 	keep survival = "keep" // all
-	torn survival = "torn" // each sector, size and name by chance, names in their order
+	torn survival = "torn" // random sectors and sizes, and the name changes up to a random one
 )
 
 const sector = 512
 
-// mountDisk mounts a new disk on a folder and returns what unmounts it.
+// mountDisk mounts a new disk on a folder. It returns the disk and a function that unmounts it.
 func mountDisk(t testing.TB, folder string) (*disk, func()) {
 	t.Helper()
 	d := &disk{names: map[string]*diskFile{}, durable: map[string]*diskFile{}, cut: make(chan struct{})}
@@ -80,36 +80,36 @@ func mountDisk(t testing.TB, folder string) (*disk, func()) {
 	}
 }
 
-// op counts an operation and reports whether there is power for it. The lock is held.
+// op counts an operation and reports whether there is power for it. The caller holds the lock.
 func (d *disk) op() bool {
-	if d.off {
+	if d.powerOff {
 		return false
 	}
 	if d.ops++; d.ops == d.cutAt {
-		d.off = true
+		d.powerOff = true
 		close(d.cut)
 	}
-	return !d.off
+	return !d.powerOff
 }
 
-// cutAfter has the power go at the nth operation from now.
+// cutAfter makes the power fail at the nth operation from now.
 func (d *disk) cutAfter(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.cutAt = d.ops + n
 }
 
-// survivors are the files that are there when the power is back.
+// survivors returns the files that exist after the power is restored.
 func (d *disk) survivors(s survival, random *rand.Rand) map[string][]byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.off = true
+	d.powerOff = true
 	names := d.names
 	if s != keep {
 		names = maps.Clone(d.durable)
 	}
 	if s == torn {
-		for _, n := range d.renames[:random.IntN(len(d.renames)+1)] {
+		for _, n := range d.nameChanges[:random.IntN(len(d.nameChanges)+1)] {
 			n.apply(names)
 		}
 	}
@@ -137,14 +137,14 @@ func (f *diskFile) survivor(s survival, random *rand.Rand) []byte {
 		}
 		for from := 0; from < len(c.data); from += sector {
 			if random.IntN(2) == 0 {
-				left = change{c.at + int64(from), c.data[from:min(from+sector, len(c.data))]}.apply(left)
+				left = diskChange{c.at + int64(from), c.data[from:min(from+sector, len(c.data))]}.apply(left)
 			}
 		}
 	}
 	return left
 }
 
-func (c change) apply(content []byte) []byte {
+func (c diskChange) apply(content []byte) []byte {
 	end := int(c.at) + len(c.data)
 	if c.data == nil && end < len(content) {
 		return content[:end]
@@ -156,7 +156,7 @@ func (c change) apply(content []byte) []byte {
 	return content
 }
 
-func (n naming) apply(names map[string]*diskFile) {
+func (n nameChange) apply(names map[string]*diskFile) {
 	if n.file == nil {
 		delete(names, n.name)
 	} else {
@@ -164,39 +164,39 @@ func (n naming) apply(names map[string]*diskFile) {
 	}
 }
 
-// name makes and remembers namings.
-func (d *disk) name(all ...naming) syscall.Errno {
+// changeNames applies and records name changes.
+func (d *disk) changeNames(all ...nameChange) syscall.Errno {
 	if !d.op() {
 		return syscall.EIO
 	}
 	for _, n := range all {
 		n.apply(d.names)
-		d.renames = append(d.renames, n)
+		d.nameChanges = append(d.nameChanges, n)
 	}
 	return 0
 }
 
-// change makes and remembers a change of a file.
-func (f *diskFile) change(c change) syscall.Errno {
-	if f.disk.off {
+// applyChange applies and records a change of a file.
+func (f *diskFile) applyChange(c diskChange) syscall.Errno {
+	if f.disk.powerOff {
 		return syscall.EIO
 	}
 	f.pending = append(f.pending, c)
-	if !f.disk.op() { // the power went while it was written
+	if !f.disk.op() { // the power fails during the write
 		return syscall.EIO
 	}
 	f.content = c.apply(f.content)
 	return 0
 }
 
-// The folder.
+// The methods of the folder.
 
 func (d *disk) Create(ctx context.Context, name string, _, _ uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle,
 	uint32, syscall.Errno) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f := &diskFile{disk: d}
-	if errno := d.name(naming{name, f}); errno != 0 {
+	if errno := d.changeNames(nameChange{name, f}); errno != 0 {
 		return nil, nil, 0, errno
 	}
 	inode := d.NewInode(ctx, f, fs.StableAttr{Mode: syscall.S_IFREG})
@@ -223,7 +223,7 @@ func (d *disk) Link(_ context.Context, target fs.InodeEmbedder, name string, out
 	if d.names[name] != nil {
 		return nil, syscall.EEXIST
 	}
-	if errno := d.name(naming{name, f}); errno != 0 {
+	if errno := d.changeNames(nameChange{name, f}); errno != 0 {
 		return nil, errno
 	}
 	f.attr(&out.Attr)
@@ -233,13 +233,13 @@ func (d *disk) Link(_ context.Context, target fs.InodeEmbedder, name string, out
 func (d *disk) Rename(_ context.Context, name string, _ fs.InodeEmbedder, newName string, _ uint32) syscall.Errno {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.name(naming{newName, d.names[name]}, naming{name, nil})
+	return d.changeNames(nameChange{newName, d.names[name]}, nameChange{name, nil})
 }
 
 func (d *disk) Unlink(_ context.Context, name string) syscall.Errno {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.name(naming{name, nil})
+	return d.changeNames(nameChange{name, nil})
 }
 
 func (d *disk) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
@@ -248,11 +248,11 @@ func (d *disk) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
 	if !d.op() {
 		return syscall.EIO
 	}
-	d.durable, d.renames = maps.Clone(d.names), nil
+	d.durable, d.nameChanges = maps.Clone(d.names), nil
 	return 0
 }
 
-// A file.
+// The methods of a file.
 
 func (f *diskFile) attr(out *fuse.Attr) {
 	out.Mode, out.Size, out.Nlink = syscall.S_IFREG|0o600, uint64(len(f.content)), 1
@@ -269,7 +269,7 @@ func (f *diskFile) Setattr(_ context.Context, _ fs.FileHandle, in *fuse.SetAttrI
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
 	if size, ok := in.GetSize(); ok {
-		if errno := f.change(change{at: int64(size)}); errno != 0 {
+		if errno := f.applyChange(diskChange{at: int64(size)}); errno != 0 {
 			return errno
 		}
 	}
@@ -293,7 +293,7 @@ func (f *diskFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, at int6
 func (f *diskFile) Write(_ context.Context, _ fs.FileHandle, data []byte, at int64) (uint32, syscall.Errno) {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
-	return uint32(len(data)), f.change(change{at, slices.Clone(data)})
+	return uint32(len(data)), f.applyChange(diskChange{at, slices.Clone(data)})
 }
 
 func (f *diskFile) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {

@@ -1,7 +1,7 @@
 package bolt
 
-// Seal makes a record as the store does.
+// Seal returns a record's value with its checksum.
 func Seal(key, payload string) []byte { return seal([]byte(key), []byte(payload)) }
 
-// Alone is the variable that has this program run one test that may end it.
-const Alone = "NOTES_TEST_ALONE"
+// IsolatedVar is the environment variable that is set in a process of its own for a test that might crash it.
+const IsolatedVar = "NOTES_TEST_ALONE"

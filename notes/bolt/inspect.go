@@ -9,23 +9,23 @@ import (
 	"io"
 )
 
-// This file reads a bbolt file as plain bytes, without trust. bbolt maps its file and follows what it finds there: a
-// page that points outside the file is a fault, one that points back to itself an endless descent, and neither can be
-// recovered from. So the tree is walked here before bbolt sees it, and by -check.
+// This file reads a bbolt file as untrusted bytes. bbolt maps its file and follows every pointer in it: a pointer
+// outside the file causes a fault, and a page that points to itself causes endless recursion. A program may not survive
+// either. So [Open] and -check walk the tree with this code, and bbolt opens the file only after that.
 //
-// The layout is bbolt's, version 2 (go.etcd.io/bbolt, internal/common: page.go, meta.go, bucket.go), in the byte order
-// of the machine, which on every machine that Go and bbolt are used on is little-endian.
+// The layout is version 2 of bbolt's (go.etcd.io/bbolt, internal/common: page.go, meta.go, bucket.go) in the byte order
+// of the machine. This code assumes little-endian, as on every platform in common use with bbolt.
 const (
 	boltMagic   = 0xED0CDAED
 	boltVersion = 2
-	pageSize    = 4096 // set at creation, so that the file moves between machines
+	pageSize    = 4096 // set at creation, so that the file can be moved between machines
 
 	pageHeader    = 16 // id 8, flags 2, count 2, overflow 4
 	elementHeader = 16 // leaf: flags 4, position 4, key size 4, value size 4; branch: position 4, key size 4, page 8
 	bucketHeader  = 16 // root page 8, sequence 8
-	metaFreelist  = 32 // where a meta page has its free list, behind its header
-	metaCommit    = 48 // and the number of its commit
-	metaSum       = 56 // and the checksum of what is before, FNV-1a
+	metaFreelist  = 32 // offset after the header of a meta page: the page of the free list
+	metaCommit    = 48 // offset of the commit number
+	metaSum       = 56 // offset of the FNV-1a checksum over the bytes before it
 	metaSize      = 64
 
 	branchPage   = 0x01
@@ -33,52 +33,51 @@ const (
 	freelistPage = 0x10
 	bucketEntry  = 0x01
 
-	maxDepth = 64                  // of the tree: far more than a file can need
-	maxSpan  = 16 << 20 / pageSize // pages of one page of the tree: bbolt splits all that hold more than four records
+	maxDepth = 64                  // levels of a tree: far more than any file needs
+	maxSpan  = 16 << 20 / pageSize // pages of a tree page with overflow; bbolt splits those with over four records
 )
 
 var le = binary.LittleEndian
 
-// meta is one of the two pages that say where a commit's tree begins. They take turns.
-type meta struct {
+// metaPage is one of the two pages that say where a commit's tree begins. Commits alternate between them.
+type metaPage struct {
 	root     uint64 // page of the root bucket
 	freelist uint64 // page of the free list
-	pages    uint64 // pages in use: all pages have smaller numbers
+	pages    uint64 // number of pages in the file; all page numbers are smaller
 	txid     uint64 // number of the commit
 }
 
 // readMeta reads the meta page i, 0 or 1.
-func readMeta(file io.ReaderAt, i int64) (meta, error) {
+func readMeta(file io.ReaderAt, i int64) (metaPage, error) {
 	p := make([]byte, pageHeader+metaSize)
 	if _, err := file.ReadAt(p, i*pageSize); err == io.EOF {
-		return meta{}, errors.New("the file ends before it")
+		return metaPage{}, errors.New("the file ends before it")
 	} else if err != nil {
-		return meta{}, err
+		return metaPage{}, err
 	}
 	p = p[pageHeader:]
 	switch {
 	case le.Uint32(p) != boltMagic:
-		return meta{}, errors.New("it does not begin as a bbolt page")
+		return metaPage{}, errors.New("it is not a bbolt meta page")
 	case le.Uint32(p[4:]) != boltVersion || le.Uint32(p[8:]) != pageSize:
-		return meta{}, fmt.Errorf("its layout is version %d with pages of %d bytes, not version %d with %d",
+		return metaPage{}, fmt.Errorf("its layout is version %d with pages of %d bytes, not version %d with %d",
 			le.Uint32(p[4:]), le.Uint32(p[8:]), boltVersion, pageSize)
-	case !fits(p):
-		return meta{}, errors.New("its checksum does not fit")
+	case !checksumMatches(p):
+		return metaPage{}, errors.New("its checksum does not match")
 	}
-	return meta{root: le.Uint64(p[16:]), freelist: le.Uint64(p[metaFreelist:]), pages: le.Uint64(p[40:]),
+	return metaPage{root: le.Uint64(p[16:]), freelist: le.Uint64(p[metaFreelist:]), pages: le.Uint64(p[40:]),
 		txid: le.Uint64(p[metaCommit:])}, nil
 }
 
-// fits reports whether the checksum of a meta page's content fits.
-func fits(meta []byte) bool {
+// checksumMatches reports whether the checksum of a meta page is correct. Meta begins after the page header.
+func checksumMatches(meta []byte) bool {
 	sum := fnv.New64a()
-	_, _ = sum.Write(meta[:metaSum]) // a hash does not fail
+	_, _ = sum.Write(meta[:metaSum]) // never fails
 	return le.Uint64(meta[metaSum:]) == sum.Sum64()
 }
 
-// walk visits every record of the newest commit, in order, with the name of its bucket, and reports all that is wrong
-// with the file's structure. It returns an error where the file cannot be read at all; errForeign where it is none of
-// bbolt's.
+// walk visits every record of the newest commit in order, and reports everything wrong with the file's structure. It
+// returns an error if the file cannot be read at all, errForeign if it is not a bbolt file.
 func walk(file io.ReaderAt, size int64, report func(format string, args ...any),
 	visit func(bucket string, key, value []byte)) error {
 	m0, err0 := readMeta(file, 0)
@@ -89,26 +88,26 @@ func walk(file io.ReaderAt, size int64, report func(format string, args ...any),
 		return fmt.Errorf("%w: first page: %w; second page: %w", errForeign, err0, err1)
 	case err0 != nil:
 		newest = m1
-		report("%w: page 0 is damaged (%w), page 1 names commit %d", errOneMeta, err0, m1.txid)
+		report("%w: page 0 is damaged (%w), page 1 has commit %d", errOneMeta, err0, m1.txid)
 	case err1 != nil:
-		report("%w: page 1 is damaged (%w), page 0 names commit %d", errOneMeta, err1, m0.txid)
+		report("%w: page 1 is damaged (%w), page 0 has commit %d", errOneMeta, err1, m0.txid)
 	case m1.txid > m0.txid:
 		newest = m1
 	}
 	if newest.pages > uint64(size)/pageSize { // #nosec G115 -- a size is not negative
-		return fmt.Errorf("%w: it is cut short to %d bytes, its last commit needs %d pages of %d", errBroken, size,
+		return fmt.Errorf("%w: it is truncated to %d bytes, but its last commit has %d pages of %d", errBroken, size,
 			newest.pages, pageSize)
 	}
 	w := &walker{file: file, meta: newest, report: report, visit: visit, used: make([]pageUse, newest.pages)}
 	w.bucket("", newest.root)
-	w.free()
+	w.freeList()
 	return nil
 }
 
 var (
-	errForeign = errors.New("this is no notes file")
-	errOneMeta = errors.New("one of the two pages that name a commit cannot be read: the last write may be missing")
-	errLost    = errors.New("some pages belong to nothing")
+	errForeign = errors.New("not a notes file")
+	errOneMeta = errors.New("one of the two meta pages cannot be read: the last write may be missing")
+	errOrphans = errors.New("some pages are neither in use nor free")
 )
 
 type pageUse byte
@@ -121,17 +120,17 @@ const (
 
 type walker struct {
 	file   io.ReaderAt
-	meta   meta
+	meta   metaPage
 	report func(format string, args ...any)
 	visit  func(bucket string, key, value []byte)
 	used   []pageUse
 }
 
-// page reads page id with its overflow, together at most most pages, and marks them as used. ok is false, and it is
-// reported, where that cannot be.
-func (w *walker) page(id, most uint64) (p []byte, ok bool) {
+// page reads page id with its overflow pages, at most limit pages in all, and marks them as used. It reports any
+// problem and returns false.
+func (w *walker) page(id, limit uint64) (p []byte, ok bool) {
 	if id < 2 || id >= w.meta.pages {
-		w.report("page %d is pointed to, but the file's pages are 2 to %d", id, w.meta.pages-1)
+		w.report("a pointer leads to page %d, but the file's pages are 2 to %d", id, w.meta.pages-1)
 		return nil, false
 	}
 	head := make([]byte, pageHeader)
@@ -140,7 +139,7 @@ func (w *walker) page(id, most uint64) (p []byte, ok bool) {
 		return nil, false
 	}
 	if named := le.Uint64(head); named != id {
-		w.report("page %d says that it is page %d", id, named)
+		w.report("page %d has the number %d", id, named)
 		return nil, false
 	}
 	span := uint64(le.Uint32(head[12:])) + 1
@@ -148,8 +147,8 @@ func (w *walker) page(id, most uint64) (p []byte, ok bool) {
 		w.report("page %d claims %d pages, more than the file has", id, span)
 		return nil, false
 	}
-	if span > most {
-		w.report("page %d claims %d pages, more than any has", id, span)
+	if span > limit {
+		w.report("page %d claims %d pages, more than allowed", id, span)
 		return nil, false
 	}
 	for i := id; i < id+span; i++ {
@@ -174,16 +173,16 @@ func (w *walker) bucket(name string, root uint64) {
 	}
 }
 
-// tree walks one page and what is below it. Its keys lie in [low, high); nil is no bound.
+// tree walks a page and all pages below it. Their keys must be in [low, high); nil means no bound.
 func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) {
 	flags, count := le.Uint16(p[8:]), int(le.Uint16(p[10:]))
 	if flags != leafPage && flags != branchPage || depth > maxDepth || flags == branchPage && count == 0 {
-		w.report("%s is no page of a tree (flags %#x, %d entries)", where, flags, count)
+		w.report("%s is not a tree page (flags %#x, %d entries)", where, flags, count)
 		return
 	}
 	type entry struct {
-		key, value []byte // the value of a leaf
-		child      uint64 // the page below a branch
+		key, value []byte // value is set in a leaf only
+		child      uint64 // set in a branch only
 		isBucket   bool
 	}
 	entries := make([]entry, 0, count)
@@ -208,7 +207,7 @@ func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) {
 		}
 		from := uint64(at) + pos
 		if keySize == 0 || from+keySize+valueSize > uint64(len(p)) || from < uint64(pageHeader+count*elementHeader) {
-			w.report("%s: entry %d lies outside the page", where, i)
+			w.report("%s: entry %d is outside the page", where, i)
 			return
 		}
 		it.key = p[from : from+keySize]
@@ -224,45 +223,45 @@ func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) {
 	for i, it := range entries {
 		switch {
 		case flags == branchPage:
-			below := high
+			next := high
 			if i+1 < len(entries) {
-				below = entries[i+1].key
+				next = entries[i+1].key
 			}
 			if child, ok := w.page(it.child, maxSpan); ok {
-				w.tree(bucket, fmt.Sprintf("page %d", it.child), child, it.key, below, depth+1)
+				w.tree(bucket, fmt.Sprintf("page %d", it.child), child, it.key, next, depth+1)
 			}
 		case !it.isBucket:
 			w.visit(bucket, it.key, it.value)
 		case bucket != "":
-			w.report("%s holds a bucket within bucket %q, which no notes file has", where, bucket)
+			w.report("%s has a bucket inside bucket %q, which does not belong in a notes file", where, bucket)
 		case len(it.value) < bucketHeader:
 			w.report("%s: bucket %q has no root", where, it.key)
 		case le.Uint64(it.value) != 0:
 			w.bucket(string(it.key), le.Uint64(it.value))
 		case len(it.value) < bucketHeader+pageHeader:
 			w.report("%s: bucket %q has no page", where, it.key)
-		default: // a small bucket lies within its entry
+		default: // a small bucket is stored inside its entry
 			w.tree(string(it.key), fmt.Sprintf("bucket %q in %s", it.key, where), it.value[bucketHeader:], nil, nil,
 				depth+1)
 		}
 	}
 }
 
-// free walks the free list, and finds the pages that neither it nor the tree knows.
-func (w *walker) free() {
+// freeList walks the free list and reports pages that are neither on it nor in a tree.
+func (w *walker) freeList() {
 	p, ok := w.page(w.meta.freelist, w.meta.pages*8/pageSize+2) // 8 bytes for each page of the file
 	if !ok {
 		return
 	}
-	ids := freelist(p)
+	ids := freeIDs(p)
 	if ids == nil {
-		w.report("page %d is no free list", w.meta.freelist)
+		w.report("page %d is not a free list", w.meta.freelist)
 		return
 	}
 	for ; len(ids) > 0; ids = ids[8:] {
 		id := le.Uint64(ids)
 		if id < 2 || id >= w.meta.pages || w.used[id] != unknown {
-			w.report("page %d is on the free list, but it is in use or not there", id)
+			w.report("page %d is on the free list, but it is in use or does not exist", id)
 			return
 		}
 		w.used[id] = inFreelist
@@ -274,18 +273,18 @@ func (w *walker) free() {
 		}
 	}
 	if lost > 0 {
-		w.report("%w: %d of them, which may have held notes", errLost, lost)
+		w.report("%w: %d of them; they may have held notes", errOrphans, lost)
 	}
 }
 
-// freelist returns the ids that a page of free pages holds, 8 bytes each, in order. It returns nil where it is no
-// such page.
-func freelist(page []byte) []byte {
+// freeIDs returns the page numbers in a free-list page, sorted, 8 bytes each. It returns nil if page is not a free
+// list.
+func freeIDs(page []byte) []byte {
 	if len(page) < pageHeader || le.Uint16(page[8:]) != freelistPage {
 		return nil
 	}
 	count, ids := uint64(le.Uint16(page[10:])), page[pageHeader:]
-	if count == 0xFFFF { // then the number stands in the first entry
+	if count == 0xFFFF { // the first entry has the real count
 		count, ids = le.Uint64(ids), ids[8:]
 	}
 	if count > uint64(len(ids))/8 {

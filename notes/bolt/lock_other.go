@@ -4,7 +4,7 @@ package bolt
 
 import "os"
 
-// openLocked leaves the lock to bbolt, which takes it a moment later.
+// openLocked opens a file. On this system only bbolt locks it, a moment later.
 func openLocked(path string, flag int, mode os.FileMode) (*os.File, error) {
 	return os.OpenFile(path, flag, mode)
 }

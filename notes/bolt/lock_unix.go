@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openLocked opens a file and takes the lock that bbolt will take on it a moment later, so that what is read in between
-// stands still. The lock belongs to the open file: bbolt gets it at once.
+// openLocked opens a file and locks it, so that it does not change before bbolt locks it too. bbolt uses the same open
+// file, which already has the lock, so it does not wait.
 func openLocked(path string, flag int, mode os.FileMode) (*os.File, error) {
 	file, err := os.OpenFile(path, flag, mode) // #nosec G304 -- the file that the operator names
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// Export walks all records of all owners, keys before notes, as of one moment. A damaged record ends the walk.
+// Export walks all records of all owners, keys before notes, in one snapshot. A damaged record ends the walk.
 func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
 	return func(yield func(notes.Record, error) bool) {
 		tx, err := s.snapshot()
@@ -17,10 +17,10 @@ func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
 			yield(notes.Record{}, err)
 			return
 		}
-		defer s.done(tx)
+		defer s.release(tx)
 		for _, bucket := range [][]byte{keysBucket, notesBucket} {
-			var at *cursor
-			var below []byte // the key before
+			var cursor *treeCursor
+			var previous []byte
 			for {
 				var record notes.Record
 				var end bool
@@ -29,19 +29,19 @@ func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
 						return unavailable(context.Cause(ctx))
 					}
 					var key, value []byte
-					if at == nil {
-						at = treeOf(s.db, tx, bucket).seek(nil)
-						key, value = at.entry()
+					if cursor == nil {
+						cursor = treeOf(s.db, tx, bucket).seek(nil)
+						key, value = cursor.entry()
 					} else {
-						key, value = at.next()
+						key, value = cursor.next()
 					}
 					if end = key == nil; end {
 						return nil
 					}
-					if bytes.Compare(key, below) <= 0 { // the walk could go over a part again, or without end
+					if bytes.Compare(key, previous) <= 0 { // else the walk could repeat records, or never end
 						return errDisorder
 					}
-					below = append(below[:0], key...)
+					previous = append(previous[:0], key...)
 					record, err = decodeRecord(string(bucket) == string(keysBucket), key, value)
 					return err
 				})
@@ -58,7 +58,7 @@ func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
 
 func decodeRecord(isKey bool, key, value []byte) (notes.Record, error) {
 	if isKey {
-		o, err := decodeOnce(key, value)
+		o, err := decodeUsedKey(key, value)
 		if err != nil {
 			return notes.Record{}, err
 		}
@@ -74,7 +74,7 @@ func decodeRecord(isKey bool, key, value []byte) (notes.Record, error) {
 	return notes.Record{Owner: string(key[2 : len(key)-len(n.ID)]), Note: &n}, nil
 }
 
-// Import keeps a record as it is, in place of what is there.
+// Import stores a record, replacing an existing one.
 func (s *Store) Import(ctx context.Context, r notes.Record) error {
 	_, err := s.submit(ctx, func(tx *txn) (notes.Note, error) {
 		if r.Note != nil {
@@ -84,7 +84,7 @@ func (s *Store) Import(ctx context.Context, r notes.Record) error {
 			}
 			return notes.Note{}, tx.put(tx.notes, key, encodeNote(key, *r.Note))
 		}
-		key := onceKey(r.Owner, r.Key.Value)
+		key := idempotencyKey(r.Owner, r.Key.Value)
 		if value := tx.keys.Get(key); value != nil {
 			if err := tx.forget(key, value); err != nil {
 				return notes.Note{}, err
@@ -92,7 +92,7 @@ func (s *Store) Import(ctx context.Context, r notes.Record) error {
 		}
 		tx.counts.keys++
 		o := *r.Key
-		if err := tx.put(tx.keys, key, encodeOnce(key, o)); err != nil {
+		if err := tx.put(tx.keys, key, encodeUsedKey(key, o)); err != nil {
 			return notes.Note{}, err
 		}
 		return notes.Note{}, tx.put(tx.expiry, expiryKey(r.Key.Expires, key), nil)

@@ -24,20 +24,21 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// unguarded is the variable that has this program read a file as it is harmed, as bbolt alone would.
-const unguarded = "NOTES_TEST_UNGUARDED"
+// controlFileVar is the environment variable that makes this binary the control: it opens the named file with bbolt
+// alone, damages it and reads it.
+const controlFileVar = "NOTES_TEST_UNGUARDED"
 
-// unguardedLoop has it harm the file by loops in place of a cut.
-const unguardedLoop = "NOTES_TEST_UNGUARDED_LOOP"
+// controlLoopVar makes the control damage the file with loops instead of truncating it.
+const controlLoopVar = "NOTES_TEST_UNGUARDED_LOOP"
 
 func init() {
-	path := os.Getenv(unguarded)
+	path := os.Getenv(controlFileVar)
 	if path == "" {
 		return
 	}
 	db, err := bbolt.Open(path, 0o600, nil)
-	if err == nil && os.Getenv(unguardedLoop) != "" {
-		debug.SetMaxStack(64 << 20) // as fatal as 1 GB, only sooner
+	if err == nil && os.Getenv(controlLoopVar) != "" {
+		debug.SetMaxStack(64 << 20) // overflow sooner than at the default of 1 GB
 		err = loopBranches(path)
 	} else if err == nil {
 		err = os.Truncate(path, 8192)
@@ -45,22 +46,22 @@ func init() {
 	if err == nil {
 		err = db.View(func(tx *bbolt.Tx) error { tx.Bucket([]byte("notes")).Get([]byte("x")); return nil })
 	}
-	fmt.Println("it lives", err)
+	fmt.Println("the control survived", err)
 	os.Exit(0)
 }
 
-// runsAlone reports whether the test is to go on, because it has a process of its own. Else it runs the test in one,
-// and fails where that fails.
-func runsAlone(t *testing.T) bool {
+// runsIsolated reports whether the test already has a process of its own. If not, it runs the test in one, and fails
+// the test if that run fails.
+func runsIsolated(t *testing.T) bool {
 	t.Helper()
-	if os.Getenv(bolt.Alone) != "" {
+	if os.Getenv(bolt.IsolatedVar) != "" {
 		return true
 	}
 	if runtime.GOOS == "windows" {
-		storetest.Lacks(t, "files that can be cut while they are mapped", errors.New("this is Windows"))
+		storetest.Lacks(t, "files that can be truncated while they are mapped", errors.New("this is Windows"))
 	}
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.timeout", "20m")
-	child.Env = append(os.Environ(), bolt.Alone+"=1")
+	child.Env = append(os.Environ(), bolt.IsolatedVar+"=1")
 	out, err := child.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v:\n%s", err, out)
@@ -73,8 +74,8 @@ func runsAlone(t *testing.T) bool {
 	return false
 }
 
-// rewrite gives the file at path, which a store has open, other content without taking another file for it.
-func rewrite(t *testing.T, path string, content []byte) {
+// overwrite replaces the content of a file in place, while a store has it open.
+func overwrite(t *testing.T, path string, content []byte) {
 	t.Helper()
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
@@ -89,20 +90,20 @@ func rewrite(t *testing.T, path string, content []byte) {
 	}
 }
 
-// TestProofDamageWhileOpen: whatever becomes of the file while the store has it open, every call returns, nothing is
-// served that was not written, and the process lives.
+// TestProofDamageWhileOpen damages a file while a store has it open. Every call must return, no read may return wrong
+// data, and the process must not crash.
 func TestProofDamageWhileOpen(t *testing.T) {
 	storetest.NotWithRace(t)
-	if !runsAlone(t) {
+	if !runsIsolated(t) {
 		return
 	}
 	const count = 200
-	path, has := lived(t, count)
+	path, has := usedFile(t, count)
 	sound, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := os.ReadFile(fillFor(t, "someone else", 150)) // the owner's own records would be as good as these
+	other, err := os.ReadFile(fillFor(t, "someone else", 150)) // of another owner, whose notes must not appear
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,26 +121,26 @@ func TestProofDamageWhileOpen(t *testing.T) {
 		{"zeros", make([]byte, len(sound))},
 		{"noise", noise},
 		{"the second half of another file", append(bytes.Clone(sound[:half]), other[min(half, len(other)):]...)},
-		{"zeros behind the meta pages", append(bytes.Clone(sound[:8192]), make([]byte, len(sound)-8192)...)},
-		{"noise behind the meta pages", append(bytes.Clone(sound[:8192]), noise[8192:]...)},
+		{"zeros after the meta pages", append(bytes.Clone(sound[:8192]), make([]byte, len(sound)-8192)...)},
+		{"noise after the meta pages", append(bytes.Clone(sound[:8192]), noise[8192:]...)},
 		{"zeros in the meta pages", append(make([]byte, 8192), sound[8192:]...)},
 		{"noise in the meta pages", append(bytes.Clone(noise[:8192]), sound[8192:]...)},
 	}
 	for _, size := range []int{0, 1, 100, 4095, 4096, 4097, 8191, 8192, 8193, 12288, 20480, half, len(sound) - 4096,
 		len(sound) - 1} {
-		damages = append(damages, damage{fmt.Sprintf("cut to %d bytes", size), sound[:size]})
+		damages = append(damages, damage{fmt.Sprintf("truncated to %d bytes", size), sound[:size]})
 	}
 	le := binary.LittleEndian
 	firstKey := func(page int) []byte {
 		e := sound[page+16:]
 		return e[le.Uint32(e[4:]):][:le.Uint32(e[8:])]
 	}
-	children(bytes.Clone(sound), func(page, i, _ int, child uint64) uint64 {
-		for _, to := range pages(sound, 2) {
+	rewriteChildren(bytes.Clone(sound), func(page, i, _ int, child uint64) uint64 {
+		for _, to := range pagesOfKind(sound, 2) {
 			if to/4096 != int(child) && bytes.Equal(firstKey(to), firstKey(int(child)*4096)) {
 				content := bytes.Clone(sound)
 				le.PutUint64(content[page*4096+16+16*i+8:], uint64(to/4096))
-				what := fmt.Sprintf("page %d has pointer %d at page %d, an earlier version of page %d", page, i,
+				what := fmt.Sprintf("pointer %d of page %d leads to page %d, an earlier version of page %d", i, page,
 					to/4096, child)
 				damages = append(damages, damage{what, content})
 			}
@@ -147,7 +148,7 @@ func TestProofDamageWhileOpen(t *testing.T) {
 		return child
 	})
 	for seed := range storetest.Amount(150, 1000) {
-		what, content := harm(sound, rand.New(rand.NewPCG(8, uint64(seed))))
+		what, content := damageFile(sound, rand.New(rand.NewPCG(8, uint64(seed))))
 		damages = append(damages, damage{what, content})
 	}
 	var erred, unread, harmless int
@@ -161,8 +162,8 @@ func TestProofDamageWhileOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rewrite(t, path, d.content)
-		errs, _, wrong := answers(t, store, count, has)
+		overwrite(t, path, d.content)
+		errs, _, wrong := exercise(t, store, count, has)
 		if wrong != nil {
 			t.Errorf("%s: %v", d.what, wrong)
 		}
@@ -186,29 +187,29 @@ func TestProofDamageWhileOpen(t *testing.T) {
 		default:
 			harmless++
 		}
-		_ = store.Close() // returns; what it may say of such a file does not matter
+		_ = store.Close() // must return; the error does not matter
 		hangs.Stop()
 	}
 	if unread == 0 || erred == 0 || harmless == 0 {
-		t.Errorf("%d files cannot be read, %d have errors, %d do not matter: each should be met", unread, erred,
+		t.Errorf("%d files are unreadable, %d have errors, %d are harmlessly damaged: none should be 0", unread, erred,
 			harmless)
 	}
 	control := exec.Command(os.Args[0])
-	control.Env = append(os.Environ(), unguarded+"="+path)
+	control.Env = append(os.Environ(), controlFileVar+"="+path)
 	out, err := control.CombinedOutput()
 	if err == nil || !bytes.Contains(out, []byte("SIGBUS")) {
-		t.Errorf("the control, bbolt alone, outlives a file that is cut: %v, %.300s", err, out)
+		t.Errorf("the control, bbolt alone, survives a truncated file: %v, %.300s", err, out)
 	}
 	storetest.Proved(t, fmt.Sprintf("%d damages to an open file", len(damages)),
-		fmt.Sprintf("%d not readable at all, %d errors of some calls, %d harmless, 0 wrong answers, 0 ends, 0 hangs",
+		fmt.Sprintf("%d not readable at all, %d errors of some calls, %d harmless, 0 wrong answers, 0 crashes, 0 hangs",
 			unread, erred, harmless),
-		"bbolt alone ends with SIGBUS")
+		"bbolt alone crashes with SIGBUS")
 }
 
-// children changes the pages that the branches of a file point to.
-func children(file []byte, change func(page, i, count int, child uint64) uint64) {
+// rewriteChildren replaces each pointer of each branch page in a file with the result of change.
+func rewriteChildren(file []byte, change func(page, i, count int, child uint64) uint64) {
 	le := binary.LittleEndian
-	for _, p := range pages(file, 1) {
+	for _, p := range pagesOfKind(file, 1) {
 		count := int(le.Uint16(file[p+10:]))
 		for i := range count {
 			at := file[p+16+16*i+8:]
@@ -217,13 +218,13 @@ func children(file []byte, change func(page, i, count int, child uint64) uint64)
 	}
 }
 
-// loopBranches has every branch of the file at path point to itself alone, and leaves the file otherwise as it is.
+// loopBranches makes every pointer of each branch page in the file lead to that page itself.
 func loopBranches(path string) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	children(content, func(page, _, _ int, _ uint64) uint64 { return uint64(page) })
+	rewriteChildren(content, func(page, _, _ int, _ uint64) uint64 { return uint64(page) })
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -232,14 +233,14 @@ func loopBranches(path string) error {
 	return errors.Join(err, file.Close())
 }
 
-// TestLoopsWhileOpen: pages that lead bbolt astray without an end are errors, of readers and of writers.
+// TestLoopsWhileOpen checks that reads and writes fail on pages on which bbolt would recurse without end.
 func TestLoopsWhileOpen(t *testing.T) {
-	if !runsAlone(t) {
+	if !runsIsolated(t) {
 		return
 	}
-	debug.SetMaxStack(64 << 20) // as fatal as 1 GB, only sooner
+	debug.SetMaxStack(64 << 20) // overflow sooner than at the default of 1 GB
 	const count = 2000          // a tree of three levels
-	path, has := lived(t, count)
+	path, has := usedFile(t, count)
 	sound, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -247,18 +248,18 @@ func TestLoopsWhileOpen(t *testing.T) {
 	le := binary.LittleEndian
 	header := func(kind uint16, change func(page []byte)) func([]byte) {
 		return func(file []byte) {
-			for _, p := range pages(file, kind) {
+			for _, p := range pagesOfKind(file, kind) {
 				change(file[p:])
 			}
 		}
 	}
 	branches := func(change func(page, i, count int, child uint64) uint64) func([]byte) {
-		return func(file []byte) { children(file, change) }
+		return func(file []byte) { rewriteChildren(file, change) }
 	}
 	root := uint64(0) // the branch that no branch points to
 	below := map[uint64]bool{}
-	children(bytes.Clone(sound), func(_, _, _ int, child uint64) uint64 { below[child] = true; return child })
-	for _, p := range pages(sound, 1) {
+	rewriteChildren(bytes.Clone(sound), func(_, _, _ int, child uint64) uint64 { below[child] = true; return child })
+	for _, p := range pagesOfKind(sound, 1) {
 		if !below[uint64(p/4096)] {
 			root = uint64(p / 4096)
 		}
@@ -292,8 +293,8 @@ func TestLoopsWhileOpen(t *testing.T) {
 		{"branches without entries", header(1, func(p []byte) { le.PutUint16(p[10:], 0) })},
 		{"leaves without entries", header(2, func(p []byte) { le.PutUint16(p[10:], 0) })},
 		{"leaves of many pages", header(2, func(p []byte) { le.PutUint32(p[12:], 1<<31) })},
-		{"leaves that are branches", header(2, func(p []byte) { p[8] = 1 })},
-		{"a free list without end", header(16, func(p []byte) {
+		{"leaves marked as branches", header(2, func(p []byte) { p[8] = 1 })},
+		{"a free list that claims 1<<45 entries", header(16, func(p []byte) {
 			le.PutUint16(p[10:], 0xFFFF)
 			le.PutUint64(p[16:], 1<<45)
 		})},
@@ -312,15 +313,15 @@ func TestLoopsWhileOpen(t *testing.T) {
 			}
 			content := bytes.Clone(sound)
 			c.harm(content)
-			rewrite(t, path, content)
-			errs, missing, wrong := answers(t, store, count, has)
+			overwrite(t, path, content)
+			errs, missing, wrong := exercise(t, store, count, has)
 			for _, err := range store.Export(t.Context()) {
 				if err != nil {
 					errs++
 				}
 			}
 			if errs == 0 && missing == 0 || wrong != nil {
-				t.Errorf("%d errors, %d answers lack something, %v", errs, missing, wrong)
+				t.Errorf("%d errors, %d results lack something, wrong are %v", errs, missing, wrong)
 			}
 			if backup, err := store.Backup(t.Context()); err == nil {
 				err = backup.Close()
@@ -329,29 +330,29 @@ func TestLoopsWhileOpen(t *testing.T) {
 				}
 			}
 			_ = store.Ready(t.Context())
-			_ = store.Close() // returns; what it may say of such a file does not matter
+			_ = store.Close() // must return; the error does not matter
 		})
 	}
 	control := exec.Command(os.Args[0])
-	control.Env = append(os.Environ(), unguarded+"="+path, unguardedLoop+"=1")
+	control.Env = append(os.Environ(), controlFileVar+"="+path, controlLoopVar+"=1")
 	out, err := control.CombinedOutput()
 	if err == nil || !bytes.Contains(out, []byte("stack overflow")) {
-		t.Errorf("the control, bbolt alone, outlives a loop: %v, %.300s", err, out)
+		t.Errorf("the control, bbolt alone, survives a loop: %v, %.300s", err, out)
 	}
 }
 
-// TestReadersAndDamage: readers and writers at the moment of the damage are all answered.
+// TestReadersAndDamage checks that calls that run while the file is truncated all return.
 func TestReadersAndDamage(t *testing.T) {
-	if !runsAlone(t) {
+	if !runsIsolated(t) {
 		return
 	}
-	path, _ := lived(t, 100)
+	path, _ := usedFile(t, 100)
 	sound, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, size := range []int64{0, 4096, 8192, 16384} {
-		t.Run(fmt.Sprint("cut to ", size), func(t *testing.T) {
+		t.Run(fmt.Sprint("truncated to ", size), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "notes.db")
 			if err := os.WriteFile(path, sound, 0o600); err != nil {
 				t.Fatal(err)
@@ -365,12 +366,12 @@ func TestReadersAndDamage(t *testing.T) {
 			var cut atomic.Bool
 			for caller := range callers {
 				go func() {
-					for i, after := 0, 0; after < 100; i++ { // calls after the damage
+					for i, after := 0, 0; after < 100; i++ { // 100 calls after the damage
 						if cut.Load() {
 							after++
 						}
 						ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-						switch caller % 4 { // what they are answered does not matter here
+						switch caller % 4 { // the results do not matter here
 						case 0:
 							_, _ = store.Create(ctx, owner, numbered(1000+caller*100_000+i), nil)
 						case 1:
@@ -399,7 +400,7 @@ func TestReadersAndDamage(t *testing.T) {
 				select {
 				case <-ended:
 				case <-late:
-					t.Fatal("some callers are never answered")
+					t.Fatal("some calls do not return")
 				}
 			}
 			closed := make(chan error, 1)
@@ -413,26 +414,33 @@ func TestReadersAndDamage(t *testing.T) {
 	}
 }
 
-// TestFileWithoutItsName: nothing is acknowledged into a file that the next start would not find.
+// TestFileWithoutItsName checks that the store acknowledges no write to a file that the next start would not find.
 func TestFileWithoutItsName(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		storetest.Lacks(t, "open files that can be renamed", errors.New("this is Windows"))
 	}
 	for _, c := range []struct {
 		name       string
-		away, back func(path string) error // nil back: it is gone for good
+		away, back func(path string) error // back is nil if the file is gone for good
 	}{
-		{"renamed", func(path string) error { return os.Rename(path, path+".away") }, func(path string) error {
-			return os.Rename(path+".away", path)
-		}},
-		{"removed", os.Remove, nil},
-		{"replaced", func(path string) error {
-			return errors.Join(os.Rename(path, path+".away"), os.WriteFile(path, []byte("other"), 0o600))
-		}, func(path string) error { return os.Rename(path+".away", path) }},
-		{"its folder renamed", func(path string) error {
-			return os.Rename(filepath.Dir(path), filepath.Dir(path)+".away")
+		{
+			name: "renamed",
+			away: func(path string) error { return os.Rename(path, path+".away") },
+			back: func(path string) error { return os.Rename(path+".away", path) },
 		},
-			func(path string) error { return os.Rename(filepath.Dir(path)+".away", filepath.Dir(path)) }},
+		{name: "removed", away: os.Remove},
+		{
+			name: "replaced",
+			away: func(path string) error {
+				return errors.Join(os.Rename(path, path+".away"), os.WriteFile(path, []byte("other"), 0o600))
+			},
+			back: func(path string) error { return os.Rename(path+".away", path) },
+		},
+		{
+			name: "folder renamed",
+			away: func(path string) error { return os.Rename(filepath.Dir(path), filepath.Dir(path)+".away") },
+			back: func(path string) error { return os.Rename(filepath.Dir(path)+".away", filepath.Dir(path)) },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "folder", "notes.db")
@@ -451,13 +459,13 @@ func TestFileWithoutItsName(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := create(2); !errors.Is(err, notes.ErrUnavailable) {
-				t.Errorf("a create is answered with %v", err)
+				t.Errorf("a create returns %v", err)
 			}
 			if err := store.Ready(t.Context()); !errors.Is(err, notes.ErrUnavailable) {
-				t.Errorf("readiness is %v", err)
+				t.Errorf("Ready returns %v", err)
 			}
 			if _, err := store.Get(t.Context(), owner, numbered(1).ID); err != nil {
-				t.Errorf("a read is answered with %v", err)
+				t.Errorf("a read returns %v", err)
 			}
 			if c.back == nil {
 				if err := store.Close(); err != nil {
@@ -469,7 +477,7 @@ func TestFileWithoutItsName(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := errors.Join(store.Ready(t.Context()), create(3)); err != nil {
-				t.Errorf("when the file is back: %v", err)
+				t.Errorf("after the file is back: %v", err)
 			}
 			if err := store.Close(); err != nil {
 				t.Fatal(err)
@@ -481,61 +489,61 @@ func TestFileWithoutItsName(t *testing.T) {
 			defer again.Close()
 			for _, n := range []int{1, 3} {
 				if _, err := again.Get(t.Context(), owner, numbered(n).ID); err != nil {
-					t.Errorf("note %d, which was acknowledged: %v", n, err)
+					t.Errorf("the acknowledged note %d: %v", n, err)
 				}
 			}
 		})
 	}
 }
 
-// watched is a context that looks around each time it is asked whether it has ended, as before each write of a backup.
-type watched struct {
+// probedContext is a context that calls probe in Err. A backup calls Err before each write.
+type probedContext struct {
 	context.Context
-	look func()
+	probe func()
 }
 
-func (w watched) Err() error {
-	w.look()
+func (w probedContext) Err() error {
+	w.probe()
 	return w.Context.Err()
 }
 
-// TestBackupHasNoName: a process that is killed while it makes a backup leaves nothing.
+// TestBackupHasNoName checks that the copy has no name while it is made.
 func TestBackupHasNoName(t *testing.T) {
-	path, _ := lived(t, 100)
+	path, _ := usedFile(t, 100)
 	store, err := bolt.Open(path, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	looks := 0
-	backup, err := store.Backup(watched{t.Context(), func() {
-		looks++
+	probes := 0
+	backup, err := store.Backup(probedContext{t.Context(), func() {
+		probes++
 		entries, err := os.ReadDir(filepath.Dir(path))
 		if err != nil || runtime.GOOS != "windows" && len(entries) != 1 {
-			t.Errorf("while a backup is made the folder has %v, %v", entries, err)
+			t.Errorf("during the backup the folder has %v, %v", entries, err)
 		}
 	}})
-	if err != nil || looks < 2 {
-		t.Fatalf("the backup was seen %d times, %v", looks, err)
+	if err != nil || probes < 2 {
+		t.Fatalf("the backup made %d writes, %v", probes, err)
 	}
 	if err := backup.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-// killedBackup is the variable that names the file of which this program makes a backup, and kills itself meanwhile.
-const killedBackup = "NOTES_TEST_KILLED_BACKUP"
+// killedBackupVar is the environment variable that makes this binary kill itself during a backup of the named file.
+const killedBackupVar = "NOTES_TEST_KILLED_BACKUP"
 
-// TestKilledBackup: a process that is killed in the middle of a backup leaves no name beside the notes file.
+// TestKilledBackup checks that a process killed during a backup leaves no file behind.
 func TestKilledBackup(t *testing.T) {
-	if path := os.Getenv(killedBackup); path != "" {
+	if path := os.Getenv(killedBackupVar); path != "" {
 		store, err := bolt.Open(path, quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
-		looks := 0
-		_, err = store.Backup(watched{t.Context(), func() {
-			if looks++; looks == 2 { // one page is written
+		probes := 0
+		_, err = store.Backup(probedContext{t.Context(), func() {
+			if probes++; probes == 2 { // after the first write
 				self, err := os.FindProcess(os.Getpid())
 				if err == nil {
 					err = self.Kill()
@@ -544,14 +552,14 @@ func TestKilledBackup(t *testing.T) {
 				select {}
 			}
 		}})
-		t.Fatal("the backup ends", err)
+		t.Fatal("the backup returned", err)
 	}
 	if runtime.GOOS == "windows" {
 		storetest.Lacks(t, "open files without a name", errors.New("this is Windows"))
 	}
-	path, _ := lived(t, 100)
+	path, _ := usedFile(t, 100)
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestKilledBackup$", "-test.timeout", "5m")
-	child.Env = append(os.Environ(), killedBackup+"="+path)
+	child.Env = append(os.Environ(), killedBackupVar+"="+path)
 	out, err := child.CombinedOutput()
 	if killed := (*exec.ExitError)(nil); !errors.As(err, &killed) || killed.Exited() {
 		t.Fatalf("the process was not killed: %v, %s", err, out)
@@ -562,7 +570,7 @@ func TestKilledBackup(t *testing.T) {
 	}
 }
 
-// TestOpenUnderALeftoversName: a file that is opened under the name of a leftover is none.
+// TestOpenUnderALeftoversName checks that Open does not remove the notes file itself if it is named like a leftover.
 func TestOpenUnderALeftoversName(t *testing.T) {
 	for _, name := range []string{".notes-backup-77", ".notes.db.backup-123456"} {
 		t.Run(name, func(t *testing.T) {
@@ -586,10 +594,10 @@ func TestOpenUnderALeftoversName(t *testing.T) {
 	}
 }
 
-// TestLeftovers: what a killed process left is removed at the next start, and nothing else is.
+// TestLeftovers checks that Open removes the files that a killed process left, and no others.
 func TestLeftovers(t *testing.T) {
 	path := fill(t, 3)
-	names := map[string]bool{ // whether it stays
+	names := map[string]bool{ // whether the file stays
 		".notes.db.backup-123456": false, ".notes.db.new-1": false, ".notes-backup-77": false,
 		".other.db.backup-123456": true, ".notes.db.backup-1x": true, ".notes.db.backup": true,
 		"notes.db.backup-1": true,
@@ -612,7 +620,7 @@ func TestLeftovers(t *testing.T) {
 	defer store.Close()
 	for name, stays := range names {
 		if _, err := os.Stat(filepath.Join(filepath.Dir(path), name)); (err == nil) != stays {
-			t.Errorf("%s: %v, it should stay: %v", name, err, stays)
+			t.Errorf("%s: %v; should it stay: %v", name, err, stays)
 		}
 	}
 }

@@ -32,7 +32,7 @@ var epoch = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// numbered is the nth note of a file that fill made.
+// numbered returns the nth note of a file made by fill.
 func numbered(n int) notes.Note {
 	at := epoch.Add(time.Duration(n) * time.Second)
 	return notes.Note{
@@ -42,13 +42,13 @@ func numbered(n int) notes.Note {
 	}
 }
 
-// fill makes a file with the owner's notes 0 to count-1, every fifth with an idempotency key, and closes it.
+// fill creates a file with notes 0 to count-1, every fifth with an idempotency key, and returns its path.
 func fill(t *testing.T, count int) (path string) {
 	t.Helper()
 	return fillFor(t, owner, count)
 }
 
-func fillFor(t *testing.T, owner string, count int) (path string) {
+func fillFor(t *testing.T, name string, count int) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "notes.db")
 	store, err := bolt.Open(path, quiet)
@@ -64,7 +64,7 @@ func fillFor(t *testing.T, owner string, count int) (path string) {
 					key = &notes.IdempotencyKey{Value: fmt.Sprint("key ", n), Now: epoch,
 						Expires: epoch.Add(24 * time.Hour)}
 				}
-				if _, err := store.Create(t.Context(), owner, numbered(n), key); err != nil {
+				if _, err := store.Create(t.Context(), name, numbered(n), key); err != nil {
 					t.Error(err)
 				}
 			}
@@ -77,8 +77,8 @@ func fillFor(t *testing.T, owner string, count int) (path string) {
 	return path
 }
 
-// refuses asserts that Open and Check refuse a file with an error that says each text, and leave the file alone.
-func refuses(t *testing.T, path string, says ...string) {
+// wantRefused asserts that Open refuses a file with an error that contains each text, and does not change the file.
+func wantRefused(t *testing.T, path string, says ...string) {
 	t.Helper()
 	before, _ := os.ReadFile(path)
 	store, err := bolt.Open(path, quiet)
@@ -87,19 +87,19 @@ func refuses(t *testing.T, path string, says ...string) {
 	}
 	for _, text := range append(says, path) {
 		if !strings.Contains(err.Error(), text) {
-			t.Errorf("the error does not say %q: %v", text, err)
+			t.Errorf("the error does not contain %q: %v", text, err)
 		}
 	}
 	if strings.Contains(err.Error(), "\n") {
-		t.Errorf("the error is no single line: %q", err)
+		t.Errorf("the error has several lines: %q", err)
 	}
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
 		t.Error("the file was changed")
 	}
 }
 
-// edit changes a file in place.
-func edit(t *testing.T, path string, change func(file []byte) []byte) {
+// editFile changes a file in place.
+func editFile(t *testing.T, path string, change func(file []byte) []byte) {
 	t.Helper()
 	file, err := os.ReadFile(path)
 	if err != nil {
@@ -126,7 +126,7 @@ func TestNotesOutliveTheStore(t *testing.T) {
 	_, err := store.Create(t.Context(), owner, numbered(301), &notes.IdempotencyKey{
 		Value: "key 5", Request: [32]byte{1}, Now: epoch, Expires: epoch.Add(24 * time.Hour)})
 	if !errors.Is(err, notes.ErrKeyReused) {
-		t.Errorf("a key did not outlive the store: %v", err)
+		t.Errorf("reusing a key of the closed store: %v", err)
 	}
 }
 
@@ -136,13 +136,13 @@ func TestOpenInUse(t *testing.T) {
 	if _, err := bolt.Open(path, quiet); err == nil ||
 		!strings.Contains(err.Error(), "another process has the file open") ||
 		!strings.Contains(err.Error(), "NOTES_STORE") {
-		t.Errorf("a file in use: %v", err)
+		t.Errorf("opening a file in use: %v", err)
 	}
 	if _, err := bolt.Check(path); err == nil || !strings.Contains(err.Error(), "another process has the file open") {
-		t.Errorf("a check of a file in use: %v", err)
+		t.Errorf("checking a file in use: %v", err)
 	}
 	if _, err := store.Get(t.Context(), owner, numbered(3).ID); err != nil {
-		t.Errorf("a second process disturbed the first: %v", err)
+		t.Errorf("a refused Open disturbed the open store: %v", err)
 	}
 }
 
@@ -156,9 +156,9 @@ func TestOpenForeign(t *testing.T) {
 			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			refuses(t, path, "no notes file", "Name another file")
+			wantRefused(t, path, "not a notes file", "name another file")
 			if _, err := bolt.Check(path); err == nil {
-				t.Error("the check finds nothing")
+				t.Error("Check succeeds")
 			}
 		})
 	}
@@ -172,16 +172,16 @@ func TestOpenForeign(t *testing.T) {
 		if err := errors.Join(err, db.Close()); err != nil {
 			t.Fatal(err)
 		}
-		refuses(t, path, "another program")
+		wantRefused(t, path, "another program")
 	})
-	t.Run("folder", func(t *testing.T) { refuses(t, t.TempDir(), "no regular file", "Name another file") })
-	t.Run("device", func(t *testing.T) { refuses(t, "/dev/null", "no regular file", "Name another file") })
+	t.Run("folder", func(t *testing.T) { wantRefused(t, t.TempDir(), "not a regular file", "name another file") })
+	t.Run("device", func(t *testing.T) { wantRefused(t, "/dev/null", "not a regular file", "name another file") })
 	t.Run("empty", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "notes.db")
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		refuses(t, path, "the file is empty", "remove it")
+		wantRefused(t, path, "the file is empty", "remove it")
 	})
 }
 
@@ -197,12 +197,12 @@ func TestOpenNewerFormat(t *testing.T) {
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	refuses(t, path, "format 2", "reads format 1", "newer")
+	wantRefused(t, path, "format 2", "reads format 1", "newer")
 }
 
 func TestOpenWithoutFolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nowhere", "notes.db")
-	refuses(t, path, "the folder "+filepath.Dir(path)+" does not exist", "create it")
+	wantRefused(t, path, "the folder "+filepath.Dir(path)+" does not exist", "create it")
 }
 
 func TestOpenWithoutRights(t *testing.T) {
@@ -214,7 +214,7 @@ func TestOpenWithoutRights(t *testing.T) {
 	if err := os.Chmod(file, 0o400); err != nil {
 		t.Fatal(err)
 	}
-	if os.Geteuid() == 0 { // rights do not bind root, so this thread looks at files as nobody
+	if os.Geteuid() == 0 { // permissions do not apply to root, so this thread accesses files as nobody
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		if err := unix.Setfsuid(65534); err != nil {
@@ -222,25 +222,25 @@ func TestOpenWithoutRights(t *testing.T) {
 		}
 		defer func() { _ = unix.Setfsuid(0) }()
 	}
-	refuses(t, filepath.Join(dir, "notes.db"), "permission denied", "create files in "+dir)
-	refuses(t, file, "permission denied", "read and write the file")
+	wantRefused(t, filepath.Join(dir, "notes.db"), "permission denied", "create files in "+dir)
+	wantRefused(t, file, "permission denied", "read and write the file")
 }
 
 func TestOpenTruncated(t *testing.T) {
 	for _, keep := range []int{1, 100, 4096, 4200, 8192, 12288, 20000, 40960} {
 		t.Run(fmt.Sprint(keep), func(t *testing.T) {
 			path := fill(t, 500)
-			edit(t, path, func(file []byte) []byte { return file[:keep] })
-			refuses(t, path)
+			editFile(t, path, func(file []byte) []byte { return file[:keep] })
+			wantRefused(t, path)
 			if _, err := bolt.Check(path); err == nil {
-				t.Error("the check finds nothing")
+				t.Error("Check succeeds")
 			}
 		})
 	}
 }
 
-// page finds the newest commit's pages of a kind: 1 branch, 2 leaf, 16 free list.
-func pages(file []byte, kind uint16) (at []int) {
+// pagesOfKind returns the offsets of all pages of a kind: 1 branch, 2 leaf, 16 free list.
+func pagesOfKind(file []byte, kind uint16) (at []int) {
 	for p := 2 * 4096; p+4096 <= len(file); p += 4096 {
 		if binary.LittleEndian.Uint64(file[p:]) == uint64(p/4096) && binary.LittleEndian.Uint16(file[p+8:]) == kind {
 			at = append(at, p)
@@ -249,7 +249,7 @@ func pages(file []byte, kind uint16) (at []int) {
 	return at
 }
 
-// TestOpenDamagedStructure: what would lead bbolt astray is found before it maps the file.
+// TestOpenDamagedStructure checks that Open finds damage that bbolt would crash on.
 func TestOpenDamagedStructure(t *testing.T) {
 	path := fill(t, 2000)
 	sound, err := os.ReadFile(path)
@@ -259,53 +259,53 @@ func TestOpenDamagedStructure(t *testing.T) {
 	le := binary.LittleEndian
 	for name, damage := range map[string]func(file []byte){
 		"branch points to itself": func(f []byte) {
-			for _, p := range pages(f, 1) {
+			for _, p := range pagesOfKind(f, 1) {
 				le.PutUint64(f[p+16+8:], uint64(p/4096))
 			}
 		},
 		"branch points outside": func(f []byte) {
-			for _, p := range pages(f, 1) {
+			for _, p := range pagesOfKind(f, 1) {
 				le.PutUint64(f[p+16+8:], 1<<40)
 			}
 		},
 		"branch points to a meta page": func(f []byte) {
-			for _, p := range pages(f, 1) {
+			for _, p := range pagesOfKind(f, 1) {
 				le.PutUint64(f[p+16+8:], 1)
 			}
 		},
 		"leaf claims too many entries": func(f []byte) {
-			for _, p := range pages(f, 2) {
+			for _, p := range pagesOfKind(f, 2) {
 				le.PutUint16(f[p+10:], 60000)
 			}
 		},
-		"leaf entry lies outside": func(f []byte) {
-			for _, p := range pages(f, 2) {
+		"leaf entry is outside the page": func(f []byte) {
+			for _, p := range pagesOfKind(f, 2) {
 				le.PutUint32(f[p+16+4:], 1<<31)
 			}
 		},
 		"leaf value is too long": func(f []byte) {
-			for _, p := range pages(f, 2) {
+			for _, p := range pagesOfKind(f, 2) {
 				le.PutUint32(f[p+16+12:], 1<<30)
 			}
 		},
-		"leaf is of another kind": func(f []byte) {
-			for _, p := range pages(f, 2) {
+		"leaf has another kind": func(f []byte) {
+			for _, p := range pagesOfKind(f, 2) {
 				f[p+8] = 4
 			}
 		},
-		"page claims overflow": func(f []byte) {
-			for _, p := range pages(f, 2) {
+		"page claims too many overflow pages": func(f []byte) {
+			for _, p := range pagesOfKind(f, 2) {
 				le.PutUint32(f[p+12:], 1<<20)
 			}
 		},
-		"free list claims too much": func(f []byte) {
-			for _, p := range pages(f, 16) {
+		"free list claims too many entries": func(f []byte) {
+			for _, p := range pagesOfKind(f, 16) {
 				le.PutUint16(f[p+10:], 0xFFFF)
 				le.PutUint64(f[p+16:], 1<<33)
 			}
 		},
-		"free list names used pages": func(f []byte) {
-			for _, p := range pages(f, 16) {
+		"free list has used pages": func(f []byte) {
+			for _, p := range pagesOfKind(f, 16) {
 				le.PutUint16(f[p+10:], 300)
 				for i := range 300 {
 					le.PutUint64(f[p+16+8*i:], uint64(i+3))
@@ -320,9 +320,9 @@ func TestOpenDamagedStructure(t *testing.T) {
 			if err := os.WriteFile(path, file, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			refuses(t, path, "the file is damaged", "page", "-check", "restore a copy")
+			wantRefused(t, path, "the file is damaged", "page", "-check", "restore a copy")
 			if report, err := bolt.Check(path); err != nil || len(report.Findings) == 0 {
-				t.Errorf("the check finds %+v, %v", report, err)
+				t.Errorf("Check returns %+v, %v", report, err)
 			}
 		})
 	}
@@ -331,11 +331,11 @@ func TestOpenDamagedStructure(t *testing.T) {
 	}
 }
 
-// TestCheckNeedsLittleMemory: a page that claims most of a large file is a finding, and is not read.
+// TestCheckNeedsLittleMemory checks that Check reports a page that claims most of a large file without reading it.
 func TestCheckNeedsLittleMemory(t *testing.T) {
-	const pages, most = 1 << 19, 64 << 20 // of 2 GB, nearly all a hole
+	const pages, most = 1 << 19, 64 << 20 // a sparse file of 2 GiB, and the limit for Check in bytes
 	path := fill(t, 50)
-	edit(t, path, func(file []byte) []byte {
+	editFile(t, path, func(file []byte) []byte {
 		le := binary.LittleEndian
 		for _, meta := range [][]byte{file[16:], file[4096+16:]} {
 			le.PutUint64(meta[40:], pages)
@@ -355,18 +355,18 @@ func TestCheckNeedsLittleMemory(t *testing.T) {
 	report, err := bolt.Check(path)
 	runtime.ReadMemStats(&after)
 	if err != nil || len(report.Findings) == 0 {
-		t.Errorf("the check finds %+v, %v", report, err)
+		t.Errorf("Check returns %+v, %v", report, err)
 	}
 	if used := after.TotalAlloc - before.TotalAlloc; used > most {
-		t.Errorf("the check allocates %d bytes", used)
+		t.Errorf("Check allocates %d bytes", used)
 	}
 }
 
-// TestLossIsFound: notes that vanish without a trace in the structure are missed by the count.
+// TestLossIsFound checks that the counts reveal a note that vanished without any other trace.
 func TestLossIsFound(t *testing.T) {
 	path := fill(t, 500)
-	edit(t, path, func(file []byte) []byte {
-		for _, p := range pages(file, 2) {
+	editFile(t, path, func(file []byte) []byte {
+		for _, p := range pagesOfKind(file, 2) {
 			if bytes.Contains(file[p:p+4096], []byte("<content 000250>")) {
 				n := binary.LittleEndian.Uint16(file[p+10:])
 				binary.LittleEndian.PutUint16(file[p+10:], n-1)
@@ -377,15 +377,16 @@ func TestLossIsFound(t *testing.T) {
 	report, err := bolt.Check(path)
 	if err != nil || !strings.Contains(strings.Join(report.Findings, "\n"),
 		"the file should hold 500 notes, 499 can be read") {
-		t.Fatalf("the check finds %+v, %v", report, err)
+		t.Fatalf("Check returns %+v, %v", report, err)
 	}
 }
 
-// TestOneMetaPage: a file opens where one of its two meta pages is damaged, as a power cut leaves it, but not silently.
+// TestOneMetaPage checks that a file opens with a warning if one of its two meta pages is damaged, as after a power
+// cut.
 func TestOneMetaPage(t *testing.T) {
 	for page := range 2 {
 		path := fill(t, 10)
-		edit(t, path, func(file []byte) []byte { clear(file[page*4096 : page*4096+512]); return file })
+		editFile(t, path, func(file []byte) []byte { clear(file[page*4096 : page*4096+512]); return file })
 		var log bytes.Buffer
 		store, err := bolt.Open(path, slog.New(slog.NewTextHandler(&log, nil)))
 		if err != nil {
@@ -396,20 +397,20 @@ func TestOneMetaPage(t *testing.T) {
 		}
 		if strings.Count(log.String(), "the last write may be missing") != 1 ||
 			!strings.Contains(log.String(), "level=WARN") {
-			t.Errorf("without page %d the log is %s", page, &log)
+			t.Errorf("with page %d damaged the log is %s", page, &log)
 		}
 	}
 }
 
 func TestDamagedRecord(t *testing.T) {
 	path := fill(t, 100)
-	edit(t, path, func(file []byte) []byte {
+	editFile(t, path, func(file []byte) []byte {
 		return bytes.ReplaceAll(file, []byte("<content 000042><content 000042>"),
 			[]byte("<content 000042><c0ntent 000042>"))
 	})
 	report, err := bolt.Check(path)
 	if err != nil || len(report.Findings) != 2 || !strings.Contains(report.Findings[0], numbered(42).ID.String()) {
-		t.Fatalf("the check finds %+v, %v", report, err)
+		t.Fatalf("Check returns %+v, %v", report, err)
 	}
 	var log bytes.Buffer
 	store, err := bolt.Open(path, slog.New(slog.NewTextHandler(&log, nil)))
@@ -433,11 +434,11 @@ func TestDamagedRecord(t *testing.T) {
 	seen := 0
 	for n, err := range store.Newest(t.Context(), owner, uuid.Max, 100) {
 		if seen++; err != nil || n.ID == id {
-			t.Errorf("the list gives %+v, %v", n, err)
+			t.Errorf("the list yields %+v, %v", n, err)
 		}
 	}
 	if seen != 99 || strings.Count(log.String(), id.String()) != 1 {
-		t.Errorf("the list gives %d notes, the log is %s", seen, &log)
+		t.Errorf("the list has %d notes, the log is %s", seen, &log)
 	}
 	if _, err := store.Update(t.Context(), owner, numbered(41).ID, notes.Patch{}, epoch,
 		notes.Condition{}); err != nil {
@@ -445,8 +446,9 @@ func TestDamagedRecord(t *testing.T) {
 	}
 }
 
-// TestFirstStartsAtOnce: of many that start on no file, one makes it and has it, and no rest stays behind.
-func TestFirstStartsAtOnce(t *testing.T) {
+// TestConcurrentFirstStarts checks that if many stores open a file that does not exist, one of them creates and holds
+// it, and nothing else is left in the folder.
+func TestConcurrentFirstStarts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notes.db")
 	var opened atomic.Pointer[bolt.Store]
 	var wg sync.WaitGroup
@@ -455,7 +457,7 @@ func TestFirstStartsAtOnce(t *testing.T) {
 			store, err := bolt.Open(path, quiet)
 			switch {
 			case err == nil && !opened.CompareAndSwap(nil, store):
-				t.Error("two have the file open")
+				t.Error("two stores have the file open")
 			case err != nil && !strings.Contains(err.Error(), "another process has the file open"):
 				t.Error(err)
 			}
@@ -467,12 +469,12 @@ func TestFirstStartsAtOnce(t *testing.T) {
 	}
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(entries) != 1 {
-		t.Errorf("the folder holds %v, %v", entries, err)
+		t.Errorf("the folder has %v, %v", entries, err)
 	}
 	open(t, path)
 }
 
-// TestFullDisk: reads go on, writes are refused and come back with the space.
+// TestFullDisk checks that on a full disk reads work and writes fail, until there is space again.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
@@ -514,14 +516,14 @@ func TestFullDisk(t *testing.T) {
 	}
 	read()
 	if _, err := store.Create(t.Context(), owner, numbered(made), nil); err == nil {
-		made++ // a small note may still have found room
+		made++ // a small note may still fit
 	}
 	read()
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := store.Create(t.Context(), owner, numbered(made), nil); err != nil {
-		t.Fatalf("with space again: %v", err)
+		t.Fatalf("create after freeing space: %v", err)
 	}
 	made++
 	read()

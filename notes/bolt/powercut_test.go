@@ -26,38 +26,38 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// A power cut is played with two processes: this one is the disk, the other one, a child, is the store with its
-// writers. The child says when a step of a writer was answered. When the power goes the child is killed, and a store
-// is opened here on what the disk has left. A writer's steps follow a script, so that the number of steps that were
-// answered tells what must be there: the state after them, or after one more, whose answer was lost.
+// A power cut is simulated with two processes. This one is the disk; a child process is the store with its writers. The
+// child prints each step of a writer when it is acknowledged. When the power fails, this process kills the child and
+// opens a store on what the disk has left. The writers' steps follow a script, so the number of acknowledged steps
+// determines the expected state: the one after these steps, or after one more whose acknowledgement was lost.
 
-// childRole is the variable that makes this test binary the child: its value is a role.
-const childRole = "NOTES_TEST_POWERCUT_CHILD"
+// childRoleVar is the environment variable that makes this test binary the child. Its value is a role.
+const childRoleVar = "NOTES_TEST_POWERCUT_CHILD"
 
 const (
-	roleStore  = "store"   // the store as it is
-	roleNoSync = "no-sync" // a store that answers before the data is on the disk
-	roleStock  = "stock"   // creates the file as bbolt alone does, in place
+	roleStore  = "store"   // the real store
+	roleNoSync = "no-sync" // a store that acknowledges before the data is on the disk
+	roleStock  = "stock"   // a store whose file bbolt creates in place
 )
 
 func TestMain(m *testing.M) {
-	if role := os.Getenv(childRole); role != "" {
-		if err := child(role, os.Args[1]); err != nil {
+	if role := os.Getenv(childRoleVar); role != "" {
+		if err := runChild(role, os.Args[1]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
 	}
-	if os.Getenv(Alone) != "" {
-		os.Exit(m.Run()) // bbolt's locks hold goroutines for ever where its file is gone
+	if os.Getenv(IsolatedVar) != "" {
+		os.Exit(m.Run()) // skip goleak: goroutines may wait forever for locks that bbolt never released
 	}
 	goleak.VerifyTestMain(m)
 }
 
 const scriptWriters = 8
 
-// child writes until it is killed.
-func child(role, path string) error {
+// runChild writes until it is killed.
+func runChild(role, path string) error {
 	if role == roleStock {
 		db, err := bbolt.Open(path, 0o600, &bbolt.Options{PageSize: pageSize})
 		if err == nil {
@@ -81,7 +81,7 @@ func child(role, path string) error {
 					fmt.Fprintln(os.Stderr, err)
 					return
 				}
-				fmt.Printf("%d %d\n", w, i) // one system call: whole, or not at all
+				fmt.Printf("%d %d\n", w, i) // one system call, so never a partial line
 			}
 		})
 	}
@@ -91,9 +91,9 @@ func child(role, path string) error {
 
 func scriptOwner(w int) string { return fmt.Sprint("writer ", w) }
 
-// scriptNote is the note that writer w makes at step i.
+// scriptNote returns the note that writer w creates at step i.
 func scriptNote(w, i int) notes.Note {
-	at := epochOf(i)
+	at := stepTime(i)
 	n := notes.Note{Title: fmt.Sprintf("%d %d", w, i), CreatedAt: at, UpdatedAt: at, Version: 1}
 	id := fmt.Sprintf("%012x7000800000000000%04x", at.UnixMilli(), w)
 	n.ID = uuid.MustParse(id)
@@ -104,19 +104,21 @@ func scriptNote(w, i int) notes.Note {
 	return n
 }
 
-func epochOf(i int) time.Time {
+func stepTime(i int) time.Time {
 	return time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC).Add(time.Duration(i) * time.Second)
 }
 
-// Every writer does these five over and over; of two notes one is deleted.
+// scriptKey returns the idempotency key for the create at step i. Every second note has one.
 func scriptKey(i int) *notes.IdempotencyKey {
 	if i/5%2 == 0 {
 		return nil
 	}
-	return &notes.IdempotencyKey{Value: fmt.Sprint("key ", i), Request: [32]byte{byte(i)}, Now: epochOf(i),
-		Expires: epochOf(i).Add(25 * time.Hour)}
+	return &notes.IdempotencyKey{Value: fmt.Sprint("key ", i), Request: [32]byte{byte(i)}, Now: stepTime(i),
+		Expires: stepTime(i).Add(25 * time.Hour)}
 }
 
+// step executes step i of writer w. A writer repeats five steps: a create and four changes of that note. For every
+// third note the last of these is a delete.
 func step(s notes.Store, w, i int) error {
 	ctx, owner, first := context.Background(), scriptOwner(w), i-i%5
 	n := scriptNote(w, first)
@@ -126,28 +128,28 @@ func step(s notes.Store, w, i int) error {
 		_, err = s.Create(ctx, owner, n, scriptKey(i))
 	case 4:
 		if first/5%3 == 0 {
-			return s.Delete(ctx, owner, n.ID, epochOf(i), notes.Condition{})
+			return s.Delete(ctx, owner, n.ID, stepTime(i), notes.Condition{})
 		}
 		fallthrough
 	default:
 		title := fmt.Sprintf("%d %d", w, i)
-		_, err = s.Update(ctx, owner, n.ID, notes.Patch{Title: &title}, epochOf(i), notes.Condition{
+		_, err = s.Update(ctx, owner, n.ID, notes.Patch{Title: &title}, stepTime(i), notes.Condition{
 			OneOf: []int64{int64(i % 5)}})
 	}
 	return err
 }
 
-// state is what writer w's owner has after so many steps, newest first.
-func state(w, steps int) iter.Seq[notes.Note] {
+// wantState returns the notes of writer w after the given number of steps, newest first.
+func wantState(w, steps int) iter.Seq[notes.Note] {
 	return func(yield func(notes.Note) bool) {
 		for first := (steps - 1) / 5 * 5; first >= 0 && steps > 0; first -= 5 {
 			n := scriptNote(w, first)
-			done := min(steps-first, 5) // of this note's steps
+			done := min(steps-first, 5) // steps done on this note
 			if done == 5 && first/5%3 == 0 {
 				continue // deleted
 			}
 			if done > 1 {
-				n.Title, n.UpdatedAt, n.Version = fmt.Sprintf("%d %d", w, first+done-1), epochOf(first+
+				n.Title, n.UpdatedAt, n.Version = fmt.Sprintf("%d %d", w, first+done-1), stepTime(first+
 					done-1), int64(done)
 			}
 			if !yield(n) {
@@ -157,9 +159,9 @@ func state(w, steps int) iter.Seq[notes.Note] {
 	}
 }
 
-// holds reports whether the store has what writer w left after so many steps.
-func holds(s notes.Store, w, steps int) error {
-	next, stop := iter.Pull(state(w, steps))
+// checkState returns an error unless the store has the notes of writer w after the given number of steps.
+func checkState(s notes.Store, w, steps int) error {
+	next, stop := iter.Pull(wantState(w, steps))
 	defer stop()
 	for got, err := range s.Newest(context.Background(), scriptOwner(w), uuid.Max, 1_000_000) {
 		if err != nil {
@@ -167,32 +169,32 @@ func holds(s notes.Store, w, steps int) error {
 		}
 		want, ok := next()
 		if !ok {
-			return fmt.Errorf("writer %d: there is a note more: %.20q at version %d", w, got.Title, got.Version)
+			return fmt.Errorf("writer %d: unexpected note %.20q at version %d", w, got.Title, got.Version)
 		}
 		if got.ID != want.ID || got.Title != want.Title || got.Content != want.Content ||
 			got.Version != want.Version || !got.UpdatedAt.Equal(want.UpdatedAt) {
-			return fmt.Errorf("writer %d: there is %.20q at version %d, want %.20q at version %d", w, got.Title,
+			return fmt.Errorf("writer %d: got %.20q at version %d, want %.20q at version %d", w, got.Title,
 				got.Version, want.Title, want.Version)
 		}
 	}
 	if want, ok := next(); ok {
-		return fmt.Errorf("writer %d: %.20q at version %d is not there", w, want.Title, want.Version)
+		return fmt.Errorf("writer %d: %.20q at version %d is missing", w, want.Title, want.Version)
 	}
 	return nil
 }
 
-// judge opens what a power cut left and looks for all that was answered.
-func judge(path string, answered [scriptWriters]int) error {
+// checkSurvivor opens the file that survived a power cut and checks that it has everything acknowledged.
+func checkSurvivor(path string, answered [scriptWriters]int) error {
 	s, err := Open(path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
 	var lost error
 	for w, steps := range answered {
-		if err := holds(s, w, steps); err != nil && holds(s, w, steps+1) != nil {
+		if err := checkState(s, w, steps); err != nil && checkState(s, w, steps+1) != nil {
 			lost = errors.Join(lost, err)
 		}
-		// The key of the last create that was answered is remembered, also of a deleted note.
+		// The last acknowledged key must be remembered, even if its note was deleted.
 		for i := (steps - 1) / 5 * 5; steps > 0 && i >= 0; i -= 5 {
 			if key := scriptKey(i); key != nil {
 				again := scriptNote(w, i)
@@ -213,18 +215,18 @@ func judge(path string, answered [scriptWriters]int) error {
 		return err
 	}
 	for _, finding := range report.Findings {
-		if !strings.Contains(finding, errOneMeta.Error()) { // the commit that was cut
+		if !strings.Contains(finding, errOneMeta.Error()) { // the interrupted commit may leave a damaged meta page
 			lost = errors.Join(lost, errors.New(finding))
 		}
 	}
 	return lost
 }
 
-// play runs the child on a disk until the power goes, and returns the path of what is left and what was answered. The
-// power goes at the nth operation from the start, or, with afterOpen, from the moment at which the store is open.
-// Where it did not go before that moment, whole is true.
-func play(t testing.TB, role string, n int, afterOpen bool, s survival, random *rand.Rand) (path string,
-	answered [scriptWriters]int, whole bool) {
+// runUntilCut runs the child on a disk until the power fails. The power fails at the nth operation after the start or,
+// with afterOpen, after the store is open. It returns the path of the surviving file and the number of acknowledged
+// steps of each writer. Without afterOpen, completed reports that the store opened before the power failed.
+func runUntilCut(t testing.TB, role string, n int, afterOpen bool, s survival, random *rand.Rand) (path string,
+	answered [scriptWriters]int, completed bool) {
 	t.Helper()
 	folder := t.TempDir()
 	d, unmount := mountDisk(t, folder)
@@ -232,8 +234,8 @@ func play(t testing.TB, role string, n int, afterOpen bool, s survival, random *
 		d.cutAfter(n)
 	}
 	cmd := exec.Command(os.Args[0], filepath.Join(folder, "notes.db"))
-	cmd.Env = append(os.Environ(), childRole+"="+role)
-	cmd.Stderr = nil // it complains of the power cut
+	cmd.Env = append(os.Environ(), childRoleVar+"="+role)
+	cmd.Stderr = nil // discard its errors about the power cut
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -246,12 +248,12 @@ func play(t testing.TB, role string, n int, afterOpen bool, s survival, random *
 		case <-d.cut:
 		case <-time.After(30 * time.Second):
 		}
-		_ = cmd.Process.Kill() // fails only where it has ended
+		_ = cmd.Process.Kill() // fails only if it has ended
 	}()
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		var w, i int
 		if lines.Text() == "open" {
-			if whole = !afterOpen; whole {
+			if completed = !afterOpen; completed {
 				_ = cmd.Process.Kill()
 				break
 			}
@@ -260,11 +262,11 @@ func play(t testing.TB, role string, n int, afterOpen bool, s survival, random *
 			answered[w] = i + 1
 		}
 	}
-	_ = cmd.Wait() // it was killed, or failed because of the cut
+	_ = cmd.Wait() // killed, or failed because of the power cut
 	left := d.survivors(s, random)
 	d.mu.Lock()
 	if d.cutAt == 0 || d.ops < d.cutAt {
-		close(d.cut) // for the one that waits for it
+		close(d.cut) // let the goroutine above end
 	}
 	d.mu.Unlock()
 	unmount()
@@ -274,22 +276,22 @@ func play(t testing.TB, role string, n int, afterOpen bool, s survival, random *
 			t.Fatal(err)
 		}
 	}
-	return path, answered, whole
+	return path, answered, completed
 }
 
 var survivals = []survival{drop, torn, keep}
 
-// TestProofPowerCut: what was answered survives a power cut, whatever the disk made of what was not synced.
+// TestProofPowerCut checks that everything acknowledged survives a power cut, whichever unsynced changes survive too.
 func TestProofPowerCut(t *testing.T) {
 	storetest.NotWithRace(t)
 	run := func(role string, cuts int) (steps, lost int, first error) {
 		for round := range cuts {
 			random := rand.New(rand.NewPCG(1, uint64(round)))
-			path, answered, _ := play(t, role, 1+random.IntN(400), true, survivals[round%len(survivals)], random)
+			path, answered, _ := runUntilCut(t, role, 1+random.IntN(400), true, survivals[round%len(survivals)], random)
 			for _, n := range answered {
 				steps += n
 			}
-			if err := judge(path, answered); err != nil {
+			if err := checkSurvivor(path, answered); err != nil {
 				lost++
 				first = errors.Join(first, fmt.Errorf("cut %d: %w", round, err))
 			}
@@ -299,7 +301,7 @@ func TestProofPowerCut(t *testing.T) {
 	cuts := storetest.Amount(100, 1000)
 	steps, lost, err := run(roleStore, cuts)
 	if err != nil {
-		t.Errorf("%d of %d cuts lost something: %v", lost, cuts, err)
+		t.Errorf("%d of %d power cuts lost something: %v", lost, cuts, err)
 	}
 	const controls = 12
 	_, caught, _ := run(roleNoSync, controls)
@@ -311,7 +313,7 @@ func TestProofPowerCut(t *testing.T) {
 		fmt.Sprintf("without syncs %d of %d", caught, controls))
 }
 
-// TestProofCreationCut: a first start that is cut short anywhere leaves nothing that the next one cannot open.
+// TestProofCreationCut checks that a first start can be interrupted at any operation and the next start still works.
 func TestProofCreationCut(t *testing.T) {
 	storetest.NotWithRace(t)
 	run := func(role string, seeds int) (cuts, unopenable int, first error) {
@@ -319,7 +321,7 @@ func TestProofCreationCut(t *testing.T) {
 			for i := range seeds * len(survivals) {
 				random := rand.New(rand.NewPCG(uint64(n), uint64(i)))
 				var path string
-				if path, _, whole = play(t, role, n, false, survivals[i%len(survivals)], random); whole {
+				if path, _, whole = runUntilCut(t, role, n, false, survivals[i%len(survivals)], random); whole {
 					break
 				}
 				cuts++
@@ -341,7 +343,7 @@ func TestProofCreationCut(t *testing.T) {
 	}
 	controls, caught, _ := run(roleStock, 2)
 	if caught == 0 {
-		t.Error("the control, a file that is made in place, always opened")
+		t.Error("the control, a file created in place, always opened")
 	}
 	storetest.Proved(t, fmt.Sprintf("%d cuts", cuts), fmt.Sprintf("%d files that do not open", unopenable),
 		fmt.Sprintf("made in place %d of %d", caught, controls))

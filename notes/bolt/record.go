@@ -9,8 +9,8 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// Keys. An owner's notes lie side by side, in the order of their ids; the length before the owner keeps one owner's
-// keys apart from those of another whose name begins alike.
+// Keys. The keys of an owner's notes are adjacent and ordered by id. They begin with the length of the owner, so that
+// an owner's keys are never prefixes of another's.
 
 func ownerPrefix(owner string) []byte {
 	// #nosec G115 -- an owner has at most 512 bytes
@@ -19,17 +19,17 @@ func ownerPrefix(owner string) []byte {
 
 func noteKey(owner string, id notes.ID) []byte { return append(ownerPrefix(owner), id[:]...) }
 
-func onceKey(owner, value string) []byte { return append(ownerPrefix(owner), value...) }
+func idempotencyKey(owner, value string) []byte { return append(ownerPrefix(owner), value...) }
 
-// An entry of the expiry index leads from the time at which an idempotency key may go to the key.
-func expiryKey(expires time.Time, once []byte) []byte {
-	return append(binary.BigEndian.AppendUint64(nil, uint64(expires.UnixMicro())), once...)
+// expiryKey returns the entry of the expiry index for a key in keysBucket.
+func expiryKey(expires time.Time, key []byte) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(expires.UnixMicro())), key...)
 }
 
-// Values. Each begins with a checksum over its key and the rest, so that neither a flipped bit nor a value that slid
-// under another key is ever served.
+// Values. Each begins with a checksum over its key and the rest of the value, so that reads detect flipped bits and
+// values under the wrong key.
 
-var errDamaged = errors.New("the record is damaged: its checksum does not fit; run -check on the file and restore " +
+var errDamaged = errors.New("the record is damaged: its checksum does not match; run -check on the file and restore " +
 	"a copy")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -63,7 +63,7 @@ func encodeNote(key []byte, n notes.Note) []byte {
 	return seal(key, p)
 }
 
-// decodeNote copies what it returns: key and value are the file's own memory.
+// decodeNote copies what it returns, because key and value are in the mapped file.
 func decodeNote(key, value []byte) (notes.Note, error) {
 	p, err := unseal(key, value)
 	if err != nil {
@@ -72,28 +72,28 @@ func decodeNote(key, value []byte) (notes.Note, error) {
 	r := reader{rest: p}
 	n := notes.Note{
 		ID:        notes.ID(key[len(key)-16:]),
-		Version:   int64(r.uvarint()), // #nosec G115 -- as it was written
+		Version:   int64(r.uvarint()), // #nosec G115 -- it was written as an int64
 		CreatedAt: r.time(),
 		UpdatedAt: r.time(),
 		Title:     r.text(),
 		Content:   r.text(),
 	}
-	for len(r.rest) > 0 && !r.short {
+	for len(r.rest) > 0 && !r.truncated {
 		n.Tags = append(n.Tags, r.text())
 	}
-	if r.short {
+	if r.truncated {
 		return notes.Note{}, errDamaged
 	}
 	return n, nil
 }
 
-func encodeOnce(key []byte, o notes.UsedKey) []byte {
+func encodeUsedKey(key []byte, o notes.UsedKey) []byte {
 	p := append(o.ID[:], o.Request[:]...)
 	p = binary.AppendVarint(p, o.Created.UnixMicro())
 	return seal(key, binary.AppendVarint(p, o.Expires.UnixMicro()))
 }
 
-func decodeOnce(key, value []byte) (notes.UsedKey, error) {
+func decodeUsedKey(key, value []byte) (notes.UsedKey, error) {
 	p, err := unseal(key, value)
 	if err != nil {
 		return notes.UsedKey{}, err
@@ -104,13 +104,13 @@ func decodeOnce(key, value []byte) (notes.UsedKey, error) {
 	o := notes.UsedKey{ID: notes.ID(p[:16]), Request: [32]byte(p[16:48])}
 	r := reader{rest: p[48:]}
 	o.Created, o.Expires = r.time(), r.time()
-	if r.short {
+	if r.truncated {
 		return notes.UsedKey{}, errDamaged
 	}
 	return o, nil
 }
 
-// counts is how many records the file holds, so that -check finds a loss that leaves no other trace.
+// counts are the numbers of records in the file. With them -check finds a loss that leaves no other trace.
 type counts struct{ notes, keys uint64 }
 
 func encodeCounts(key []byte, c counts) []byte {
@@ -124,7 +124,7 @@ func decodeCounts(key, value []byte) (counts, error) {
 	}
 	r := reader{rest: p}
 	c := counts{notes: r.uvarint(), keys: r.uvarint()}
-	if r.short {
+	if r.truncated {
 		return counts{}, errDamaged
 	}
 	return c, nil
@@ -134,10 +134,10 @@ func appendText(p []byte, s string) []byte {
 	return append(binary.AppendUvarint(p, uint64(len(s))), s...)
 }
 
-// reader takes a payload apart; short tells that it ended too early.
+// reader decodes a payload. Truncated is set if the payload ends too early.
 type reader struct {
-	rest  []byte
-	short bool
+	rest      []byte
+	truncated bool
 }
 
 func (r *reader) uvarint() uint64 {
@@ -152,7 +152,7 @@ func (r *reader) time() time.Time {
 
 func advance[T any](r *reader, v T, n int) T {
 	if n <= 0 {
-		r.short, n = true, 0
+		r.truncated, n = true, 0
 	}
 	r.rest = r.rest[n:]
 	return v
@@ -161,7 +161,7 @@ func advance[T any](r *reader, v T, n int) T {
 func (r *reader) text() string {
 	size := r.uvarint()
 	if size > uint64(len(r.rest)) {
-		r.short = true
+		r.truncated = true
 		return ""
 	}
 	s := string(r.rest[:size])

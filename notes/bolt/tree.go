@@ -11,19 +11,19 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// bbolt trusts the pages that it has mapped. On a page that leads back to itself it descends without end, and a stack
-// that overflows ends the process: nothing recovers from that. [Open] checks every page, but a file can be damaged
-// while it is open. So readers walk the trees here, and a writer's path is checked before bbolt takes it.
+// bbolt trusts the pages that it has mapped. On a page that leads back to itself it recurses until the stack overflows,
+// which ends the process. [Open] checks every page, but a file can be damaged while it is open. So readers use the code
+// here instead of bbolt's, and writers check each path before bbolt follows it.
 //
-// The layout is described in inspect.go. All functions here run under guard: what lies outside a page panics, and what
-// lies outside the file faults.
+// The layout is described in inspect.go. All functions here must run under guard, because an access outside a page
+// panics and one outside the file faults.
 
 var (
-	errPage  = errors.New("a page is not what points to it")
-	errDepth = errors.New("a page leads back to itself")
+	errBadPage = errors.New("a pointer leads to the wrong page")
+	errLoop    = errors.New("a page leads back to itself")
 )
 
-// tree is the tree of one bucket.
+// tree is the B+ tree of one bucket.
 type tree struct {
 	pages
 	root node
@@ -31,8 +31,8 @@ type tree struct {
 
 // pages are the pages of one commit.
 type pages struct {
-	file []byte // as bbolt has it mapped, up to the last page of the commit
-	free []byte // the free list, ids in order of 8 bytes each; nil where it is not known
+	file []byte // bbolt's mapping, up to the last page of the commit
+	free []byte // the free list: sorted page numbers of 8 bytes each; nil if unknown
 }
 
 // node is a page of a tree with its overflow pages.
@@ -41,21 +41,21 @@ type node []byte
 // pagesOf returns the pages that a transaction reads. They are valid until the transaction ends.
 func pagesOf(db *bbolt.DB, tx *bbolt.Tx) pages {
 	data := db.Info().Data
-	file := unsafe.Slice(*(**byte)(unsafe.Pointer(&data)), tx.Size()) // #nosec G103 -- bbolt tells its address alone
+	file := unsafe.Slice(*(**byte)(unsafe.Pointer(&data)), tx.Size()) // #nosec G103 -- bbolt returns only the address
 	p := pages{file: file}
 	commit := uint64(tx.ID()) // #nosec G115 -- commits are numbered from 1
 	if tx.Writable() {
-		commit-- // a writer builds on the last one
+		commit-- // a writer reads the last commit
 	}
-	// A commit may be writing the page just now, so it is copied, and the copy is believed if its checksum fits.
-	meta := bytes.Clone(p.file[commit%2*pageSize+pageHeader:][:metaSize])
-	if le.Uint64(meta[metaCommit:]) == commit && fits(meta) { // else two commits have followed since the begin
-		p.free = freelist(pageAt(p.file, le.Uint64(meta[metaFreelist:])))
+	// A commit may be writing the page right now, so copy it first and check the copy.
+	page := bytes.Clone(p.file[commit%2*pageSize+pageHeader:][:metaSize])
+	if le.Uint64(page[metaCommit:]) == commit && checksumMatches(page) { // else two newer commits have followed
+		p.free = freeIDs(pageAt(p.file, le.Uint64(page[metaFreelist:])))
 	}
 	return p
 }
 
-// isFree reports whether the free list names a page.
+// isFree reports whether a page is on the free list.
 func (p pages) isFree(id uint64) bool {
 	_, found := sort.Find(len(p.free)/8, func(i int) int { return cmp.Compare(id, le.Uint64(p.free[8*i:])) })
 	return found
@@ -63,21 +63,21 @@ func (p pages) isFree(id uint64) bool {
 
 // treeOf returns the tree of the named bucket.
 func treeOf(db *bbolt.DB, tx *bbolt.Tx, name []byte) tree {
-	top := topOf(db, tx)
-	value := top.get(name)
-	if root := le.Uint64(value); root != 0 {
-		return tree{top.pages, top.node(root)}
+	root := rootOf(db, tx)
+	value := root.get(name)
+	if page := le.Uint64(value); page != 0 {
+		return tree{root.pages, root.node(page)}
 	}
-	return tree{top.pages, value[bucketHeader:]} // a small bucket lies within its entry
+	return tree{root.pages, value[bucketHeader:]} // a small bucket is stored inside its entry
 }
 
-// topOf returns the tree whose entries are the buckets.
-func topOf(db *bbolt.DB, tx *bbolt.Tx) tree {
+// rootOf returns the tree whose entries are the buckets.
+func rootOf(db *bbolt.DB, tx *bbolt.Tx) tree {
 	p := pagesOf(db, tx)
 	return tree{p, p.node(uint64(tx.Cursor().Bucket().RootPage()))}
 }
 
-// pageAt returns a page with its overflow pages, or nil where page id is none.
+// pageAt returns page id with its overflow pages, or nil if there is no such page.
 func pageAt(file []byte, id uint64) []byte {
 	count := uint64(len(file)) / pageSize
 	if id < 2 || id >= count {
@@ -91,26 +91,26 @@ func pageAt(file []byte, id uint64) []byte {
 	return p[:span*pageSize]
 }
 
-// node returns page id, which must be in use by a tree.
+// node returns page id. It panics unless that is a tree page in use.
 func (p pages) node(id uint64) node {
 	n := node(pageAt(p.file, id))
 	if n == nil || p.isFree(id) {
-		panic(errPage)
+		panic(errBadPage)
 	}
 	if flags := le.Uint16(n[8:]); flags != leafPage && (flags != branchPage || n.count() == 0) {
-		panic(errPage)
+		panic(errBadPage)
 	}
 	return n
 }
 
-// below returns the page that entry i of a branch points to. Damage to that entry can have it point to another page
-// that is sound. Such a page has other keys than the branch says, or it is an earlier version of the right one, and
-// thus free: a reader that goes on for longer than two commits has no free list to tell by.
-func (p pages) below(branch node, i int) node {
+// childOf returns the page that entry i of a branch points to. A damaged entry may point to another intact page. Such a
+// page has keys outside the range of the entry, or it is an earlier version of the right page and therefore free. A
+// reader that lasts longer than two commits has no free list and cannot detect the latter.
+func (p pages) childOf(branch node, i int) node {
 	n := p.node(branch.child(i))
 	if n.count() == 0 || bytes.Compare(n.key(0), branch.key(i)) < 0 ||
 		i+1 < branch.count() && bytes.Compare(n.key(n.count()-1), branch.key(i+1)) >= 0 {
-		panic(errPage)
+		panic(errBadPage)
 	}
 	return n
 }
@@ -118,7 +118,7 @@ func (p pages) below(branch node, i int) node {
 func (n node) isLeaf() bool { return le.Uint16(n[8:]) == leafPage }
 func (n node) count() int   { return int(le.Uint16(n[10:])) }
 
-// element returns the header of entry i, and the page from there: positions count from the header.
+// element returns the page from the header of entry i on, because offsets are relative to that header.
 func (n node) element(i int) []byte { return n[pageHeader+i*elementHeader:] }
 
 func (n node) child(i int) uint64 { return le.Uint64(n.element(i)[8:]) }
@@ -137,7 +137,8 @@ func (n node) value(i int) []byte {
 	return e[le.Uint32(e[4:]):][le.Uint32(e[8:]):][:le.Uint32(e[12:])]
 }
 
-// find returns the place of the first key that is not below key; of a branch, the entry whose page may hold key.
+// find returns the index of the first key that is not less than key. In a branch it returns the entry whose page may
+// have the key.
 func (n node) find(key []byte) (at int, exact bool) {
 	count := n.count()
 	at = sort.Search(count, func(i int) bool { return bytes.Compare(n.key(i), key) >= 0 })
@@ -155,18 +156,19 @@ func (t tree) get(key []byte) []byte {
 		at, exact := n.find(key)
 		switch {
 		case !n.isLeaf():
-			n = t.below(n, at)
+			n = t.childOf(n, at)
 		case exact:
 			return n.value(at)
 		default:
 			return nil
 		}
 	}
-	panic(errDepth)
+	panic(errLoop)
 }
 
-// check panics unless bbolt can go to key, and change what is there: to merge a page, it looks at the pages beside it.
-func (t tree) check(key []byte) {
+// checkPath panics unless bbolt can safely follow the path to key and change the entry there. It checks the neighbours
+// of each page too, because bbolt reads them when it merges pages.
+func (t tree) checkPath(key []byte) {
 	n := t.root
 	var passed []uint64
 	for range maxDepth {
@@ -174,59 +176,59 @@ func (t tree) check(key []byte) {
 			return
 		}
 		at, _ := n.find(key)
-		next := t.below(n, at)
+		next := t.childOf(n, at)
 		passed = append(passed, n.child(at))
 		for _, beside := range []int{at - 1, at + 1} {
 			if beside < 0 || beside >= n.count() {
 				continue
 			}
-			if slices.Contains(passed, n.child(beside)) || t.below(n, beside).isLeaf() != next.isLeaf() {
-				panic(errPage)
+			if slices.Contains(passed, n.child(beside)) || t.childOf(n, beside).isLeaf() != next.isLeaf() {
+				panic(errBadPage)
 			}
 		}
 		n = next
 	}
-	panic(errDepth)
+	panic(errLoop)
 }
 
-// cursor is a place in a tree: the pages from the root to a leaf, with a place in each.
-type cursor struct {
+// treeCursor is a position in a tree: the pages from the root to a leaf, with an index in each.
+type treeCursor struct {
 	pages
-	path []place
+	path []position
 }
 
-type place struct {
+type position struct {
 	node
 	at int
 }
 
-// seek returns a cursor at the first key that is not below key, which may lie behind the last entry of a leaf.
-func (t tree) seek(key []byte) *cursor {
-	c := &cursor{pages: t.pages}
+// seek returns a cursor at the first key that is not less than key. It may be after the last entry of a leaf.
+func (t tree) seek(key []byte) *treeCursor {
+	c := &treeCursor{pages: t.pages}
 	c.descend(t.root, func(n node) int { at, _ := n.find(key); return at })
 	return c
 }
 
-func (c *cursor) descend(n node, choose func(node) int) {
-	for ; ; n = c.below(n, c.path[len(c.path)-1].at) {
+func (c *treeCursor) descend(n node, choose func(node) int) {
+	for ; ; n = c.childOf(n, c.path[len(c.path)-1].at) {
 		if len(c.path) == maxDepth {
-			panic(errDepth)
+			panic(errLoop)
 		}
-		c.path = append(c.path, place{n, choose(n)})
+		c.path = append(c.path, position{n, choose(n)})
 		if n.isLeaf() {
 			return
 		}
 	}
 }
 
-func first(node) int  { return 0 }
-func last(n node) int { return n.count() - 1 }
+func firstEntry(node) int  { return 0 }
+func lastEntry(n node) int { return n.count() - 1 }
 
-// next and prev move to a neighbour and return its entry; the key is nil where there is none.
-func (c *cursor) next() (key, value []byte) { return c.move(1, first) }
-func (c *cursor) prev() (key, value []byte) { return c.move(-1, last) }
+// next and prev move to a neighbouring entry and return it. The key is nil if there is none.
+func (c *treeCursor) next() (key, value []byte) { return c.move(1, firstEntry) }
+func (c *treeCursor) prev() (key, value []byte) { return c.move(-1, lastEntry) }
 
-func (c *cursor) move(by int, choose func(node) int) (key, value []byte) {
+func (c *treeCursor) move(by int, choose func(node) int) (key, value []byte) {
 	for len(c.path) > 0 {
 		top := &c.path[len(c.path)-1]
 		top.at += by
@@ -235,15 +237,15 @@ func (c *cursor) move(by int, choose func(node) int) (key, value []byte) {
 			continue
 		}
 		if !top.isLeaf() {
-			c.descend(c.below(top.node, top.at), choose)
+			c.descend(c.childOf(top.node, top.at), choose)
 		}
 		return c.entry()
 	}
 	return nil, nil
 }
 
-// entry returns the entry at the cursor; the key is nil where the leaf ends before it.
-func (c *cursor) entry() (key, value []byte) {
+// entry returns the entry at the cursor. The key is nil if the cursor is after the last entry of its leaf.
+func (c *treeCursor) entry() (key, value []byte) {
 	leaf := c.path[len(c.path)-1]
 	if leaf.at >= leaf.count() {
 		return nil, nil
@@ -251,37 +253,37 @@ func (c *cursor) entry() (key, value []byte) {
 	return leaf.key(leaf.at), leaf.value(leaf.at)
 }
 
-// bucket is a bucket of a writer. It checks each path before bbolt takes it.
-type bucket struct {
+// writeBucket is a bucket in a write transaction. It checks each path before bbolt follows it.
+type writeBucket struct {
 	*bbolt.Bucket
-	tree tree // as the last commit left it; bbolt changes its shape when it commits
+	tree tree // of the last commit; bbolt changes its shape only when it commits
 }
 
-func bucketOf(db *bbolt.DB, tx *bbolt.Tx, name []byte) *bucket {
-	topOf(db, tx).check(name)
-	return &bucket{tx.Bucket(name), treeOf(db, tx, name)}
+func writeBucketOf(db *bbolt.DB, tx *bbolt.Tx, name []byte) *writeBucket {
+	rootOf(db, tx).checkPath(name)
+	return &writeBucket{tx.Bucket(name), treeOf(db, tx, name)}
 }
 
 // Get is [bbolt.Bucket.Get].
-func (b *bucket) Get(key []byte) []byte {
-	b.tree.check(key)
+func (b *writeBucket) Get(key []byte) []byte {
+	b.tree.checkPath(key)
 	return b.Bucket.Get(key)
 }
 
 // Put is [bbolt.Bucket.Put].
-func (b *bucket) Put(key, value []byte) error {
-	b.tree.check(key)
+func (b *writeBucket) Put(key, value []byte) error {
+	b.tree.checkPath(key)
 	return b.Bucket.Put(key, value)
 }
 
 // Delete is [bbolt.Bucket.Delete].
-func (b *bucket) Delete(key []byte) error {
-	b.tree.check(key)
+func (b *writeBucket) Delete(key []byte) error {
+	b.tree.checkPath(key)
 	return b.Bucket.Delete(key)
 }
 
-// Cursor is [bbolt.Bucket.Cursor], for the first entry.
-func (b *bucket) Cursor() *bbolt.Cursor {
-	b.tree.check(nil)
+// Cursor is [bbolt.Bucket.Cursor]. Only the path to the first entry is checked.
+func (b *writeBucket) Cursor() *bbolt.Cursor {
+	b.tree.checkPath(nil)
 	return b.Bucket.Cursor()
 }
