@@ -1,4 +1,4 @@
-// Package dynamotest gives tests a real DynamoDB Local, in a container that ends with the test binary.
+// Package dynamotest runs DynamoDB Local for tests, in a container that ends with the test binary.
 package dynamotest
 
 import (
@@ -20,7 +20,7 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// Image is DynamoDB Local. docker-compose.yml runs the same.
+// Image is the image of DynamoDB Local. docker-compose.yml has the same.
 const Image = "amazon/dynamodb-local:3.3.1"
 
 var shared struct {
@@ -30,24 +30,24 @@ var shared struct {
 	err       error
 }
 
-// Main runs a package's tests and then ends the container, if one was started. It returns the exit code.
+// Main runs a package's tests, then terminates the container if one was started. It returns the exit code.
 func Main(m *testing.M) int {
 	code := m.Run()
 	if shared.container != nil {
 		if err := testcontainers.TerminateContainer(shared.container); err != nil {
-			fmt.Fprintln(os.Stderr, "end DynamoDB Local:", err)
+			fmt.Fprintln(os.Stderr, "terminate DynamoDB Local:", err)
 			code = max(code, 1)
 		}
 	}
 	return code
 }
 
-// Config returns the settings of a client of DynamoDB Local, which is started by the first call of a test binary. Where
-// there is no Docker the test is skipped, or fails (storetest.Lacks).
+// Config returns a client's settings for DynamoDB Local, which the first call in a test binary starts. Without Docker
+// it calls storetest.Lacks.
 func Config(t testing.TB) aws.Config {
 	t.Helper()
 	shared.Do(func() {
-		defer func() { // testcontainers panics where it finds no Docker
+		defer func() { // testcontainers panics if it finds no Docker
 			if r := recover(); r != nil {
 				shared.err = fmt.Errorf("%v", r)
 			}
@@ -60,7 +60,7 @@ func Config(t testing.TB) aws.Config {
 	return ConfigOf(shared.endpoint)
 }
 
-// ConfigOf returns the settings of a client of an endpoint that heeds no credentials.
+// ConfigOf returns a client's settings for an endpoint that ignores credentials.
 func ConfigOf(endpoint string) aws.Config {
 	return aws.Config{
 		Region:       "eu-central-1",
@@ -69,10 +69,12 @@ func ConfigOf(endpoint string) aws.Config {
 	}
 }
 
-// Environment is the settings of a client as the SDK reads them from the environment, for a program of its own.
+// Environment returns the settings as environment variables that the SDK reads, for other programs.
 func Environment(cfg aws.Config) []string {
 	return []string{
-		"AWS_REGION=" + cfg.Region, "AWS_ENDPOINT_URL_DYNAMODB=" + *cfg.BaseEndpoint, "AWS_ACCESS_KEY_ID=test",
+		"AWS_REGION=" + cfg.Region,
+		"AWS_ENDPOINT_URL_DYNAMODB=" + *cfg.BaseEndpoint,
+		"AWS_ACCESS_KEY_ID=test",
 		"AWS_SECRET_ACCESS_KEY=test",
 		"AWS_EC2_METADATA_DISABLED=true",
 	}
@@ -92,7 +94,7 @@ func start() (testcontainers.Container, string, error) {
 	return container, endpoint, err
 }
 
-// NewTable creates a notes table of a test's own and returns its name.
+// NewTable creates a notes table for one test and returns its name. The table is deleted when the test ends.
 func NewTable(t testing.TB, cfg aws.Config) string {
 	t.Helper()
 	table := dynamo.Table("notes-" + uuid.NewString())
