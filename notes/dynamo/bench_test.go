@@ -21,25 +21,25 @@ import (
 	"example.com/portable-notes/notes/dynamo/dynamotest"
 )
 
-// childServes is the variable that makes this binary a DynamoDB with one answer for each operation, so that the
-// processor time of this process is the client's alone.
-const childServes = "NOTES_TEST_SERVES"
+// childServerVar is the environment variable that makes this binary a fake DynamoDB. As it is a process of its own, the
+// processor time of the benchmark's process is that of the client alone.
+const childServerVar = "NOTES_TEST_SERVES"
 
-func serveAnswers() {
-	server := script(&testing.B{}, func(operation string) (int, string) {
+func runServer() {
+	server := newScripted(&testing.B{}, func(operation string) (int, string) {
 		if operation == "Query" {
-			return 200, pageAnswer(20)
+			return 200, pageJSON(20)
 		}
-		return 200, `{"Item":` + noteAnswer + `}`
+		return 200, `{"Item":` + noteJSON + `}`
 	})
 	fmt.Println(server.URL)
-	_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // until the parent ends
+	_, _ = bufio.NewReader(os.Stdin).ReadString('\n') // returns when the parent ends
 }
 
-func served(b *testing.B) aws.Config {
+func startServer(b *testing.B) aws.Config {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childServes+"=1")
+	cmd.Env = append(os.Environ(), childServerVar+"=1")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
@@ -59,7 +59,7 @@ func served(b *testing.B) aws.Config {
 	return dynamotest.ConfigOf(strings.TrimSpace(url))
 }
 
-// stockNote is a note as attributevalue reads it.
+// stockNote is a note for the SDK's package attributevalue.
 type stockNote struct {
 	PK      string   `dynamodbav:"pk"`
 	SK      string   `dynamodbav:"sk"`
@@ -79,7 +79,7 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// compare runs two calls in turn and reports the median ratio of what ours takes to what the stock client takes.
+// compare alternates between two calls and reports the median ratio of our time to that of the stock client.
 func compare(b *testing.B, callers int, clock func() time.Duration, ours, stock func() error) {
 	b.Helper()
 	round := func(call func() error) float64 {
@@ -112,13 +112,13 @@ func compare(b *testing.B, callers int, clock func() time.Duration, ours, stock 
 	b.ReportMetric(ratios[len(ratios)/2], "ours/stock")
 }
 
-func wall() time.Duration { return time.Since(began) }
+func wallTime() time.Duration { return time.Since(benchStart) }
 
-var began = time.Now()
+var benchStart = time.Now()
 
 // BenchmarkClient compares the store with the SDK's own client on the same answers.
 func BenchmarkClient(b *testing.B) {
-	cfg := served(b)
+	cfg := startServer(b)
 	s, client := open(b, cfg, "notes"), dynamodb.NewFromConfig(cfg)
 	id := newNote("x").ID
 	get := func() error { _, err := s.Get(b.Context(), "o", id); return err }
@@ -158,8 +158,8 @@ func BenchmarkClient(b *testing.B) {
 		var all []stockNote
 		return attributevalue.UnmarshalListOfMaps(out.Items, &all)
 	}
-	b.Run("Get", func(b *testing.B) { compare(b, 1, wall, get, stockGet) })
+	b.Run("Get", func(b *testing.B) { compare(b, 1, wallTime, get, stockGet) })
 	b.Run("GetProcessorTime32", func(b *testing.B) { compare(b, 32, processorTime, get, stockGet) })
-	b.Run("List20", func(b *testing.B) { compare(b, 1, wall, list, stockList) })
+	b.Run("List20", func(b *testing.B) { compare(b, 1, wallTime, list, stockList) })
 	b.Run("List20ProcessorTime", func(b *testing.B) { compare(b, 1, processorTime, list, stockList) })
 }

@@ -12,15 +12,16 @@ import (
 )
 
 var (
-	// ErrNoAnswer is an error of a call to DynamoDB that was not answered: refused, cut off or out of time.
+	// ErrNoAnswer reports that DynamoDB did not answer a call: no connection, a broken connection or a timeout.
 	ErrNoAnswer = errors.New("no answer")
 
 	errNoTable      = errors.New("no such table")
-	errForeignTable = errors.New("the table's keys are others")
+	errForeignTable = errors.New("the table has another key schema")
 )
 
-// conditionFailed reports whether a call was refused by its condition, and returns the item as it stands; nil for none.
-func conditionFailed(err error) (there item, failed bool) {
+// conditionFailed reports whether err says that a call's condition failed. It returns the current item, nil if there is
+// none.
+func conditionFailed(err error) (current item, failed bool) {
 	var refused *types.ConditionalCheckFailedException
 	if !errors.As(err, &refused) {
 		return nil, false
@@ -28,19 +29,20 @@ func conditionFailed(err error) (there item, failed bool) {
 	return refused.Item, true
 }
 
-// explain says what a failed call means, for the person who reads the log. Everything that keeps the table from
-// answering is notes.ErrUnavailable; a refused condition stays what it is.
+// explain describes the error of a call for the log and wraps it in notes.ErrUnavailable. It returns nil and the error
+// of a failed condition as they are.
 func (s *Store) explain(operation string, err error) error {
 	if _, failed := conditionFailed(err); err == nil || failed {
 		return err
 	}
-	cause := causeOf(err)
+	cause := describe(err)
 	return fmt.Errorf("%w: DynamoDB %s on table %s: %w", notes.ErrUnavailable, operation, s.table, cause)
 }
 
-func causeOf(err error) error {
+// describe returns an error that says what a failed call means and what to check.
+func describe(err error) error {
 	var api smithy.APIError
-	var failure *failure
+	var failure *attemptError
 	switch {
 	case errors.As(err, &failure) && failure.sent:
 		return fmt.Errorf("%w: %w", ErrNoAnswer, failure.err)
@@ -49,32 +51,32 @@ func causeOf(err error) error {
 	case !errors.As(err, &api):
 		return err
 	}
-	say := func(kind error, format string, args ...any) error {
+	wrap := func(kind error, format string, args ...any) error {
 		return fmt.Errorf("%w: "+format, append([]any{kind}, args...)...)
 	}
-	text := fmt.Errorf("%s: %s", api.ErrorCode(), api.ErrorMessage())
+	answer := fmt.Errorf("%s: %s", api.ErrorCode(), api.ErrorMessage())
 	switch code := api.ErrorCode(); {
-	case throttled(err):
-		return say(errThrottled, "%w%s", text, throttlingReasons(err))
+	case isThrottled(err):
+		return wrap(errThrottled, "%w%s", answer, throttlingReasons(err))
 	case code == "ResourceNotFoundException":
-		return say(errNoTable, "%w (check the table's name, AWS_REGION and the account)", text)
+		return wrap(errNoTable, "%w (check the table's name, AWS_REGION and the account)", answer)
 	case code == "ValidationException" && (strings.Contains(api.ErrorMessage(), "schema") ||
 		strings.Contains(api.ErrorMessage(), "keys")):
-		return say(errForeignTable, "%w", text)
+		return wrap(errForeignTable, "%w", answer)
 	case code == "AccessDeniedException":
-		return say(errors.New("access denied: the role of this service lacks an action"), "%w", text)
+		return wrap(errors.New("access denied: the role of this service lacks an action"), "%w", answer)
 	case code == "UnrecognizedClientException", code == "InvalidSignatureException",
 		code == "ExpiredTokenException", code == "IncompleteSignatureException",
 		code == "MissingAuthenticationTokenException":
-		return say(errors.New("credentials are refused: they are wrong or have expired, or this machine's clock is "+
-			"off by more than 5 minutes"), "%w", text)
+		return wrap(errors.New("credentials are refused: they are wrong or have expired, or this machine's clock is "+
+			"off by more than 5 minutes"), "%w", answer)
 	}
-	return text
+	return answer
 }
 
 var errThrottled = errors.New("throttled")
 
-// throttlingReasons names what was exceeded, on which table or index.
+// throttlingReasons returns which limits were exceeded, and on which table or index.
 func throttlingReasons(err error) string {
 	var reasons []types.ThrottlingReason
 	var capacity *types.ProvisionedThroughputExceededException

@@ -22,149 +22,154 @@ import (
 	"github.com/aws/smithy-go/logging"
 )
 
-// patience is how long calls are waited for and how often they are made again.
-type patience struct {
-	budget  time.Duration // all calls of one operation
-	attempt time.Duration // one attempt
-	tries   int           // attempts of one call
-	pause   awsretry.BackoffDelayer
-	tokens  uint // that bound repetition while DynamoDB is down; 0 for no bound
+// retryPolicy limits the duration and the number of calls.
+type retryPolicy struct {
+	budget         time.Duration // for all calls of one operation
+	attemptTimeout time.Duration
+	maxAttempts    int // for one call
+	backoff        awsretry.BackoffDelayer
+	retryTokens    uint // limits retries while DynamoDB is down; 0 for no limit
 }
 
 const connectTimeout = 500 * time.Millisecond
 
-// service is the patience of the service: three attempts of a second each and short pauses, within the time of a
-// request. While DynamoDB is down repetition is bounded: each retry takes 5 of 500 tokens, after a timeout 10, and a
-// call that succeeds at once gives 1 back.
-var service = patience{
-	budget:  3300 * time.Millisecond,
-	attempt: time.Second,
-	tries:   3,
-	pause: awsretry.BackoffDelayerFunc(func(int, error) (time.Duration, error) {
-		return 25*time.Millisecond + rand.N(75*time.Millisecond), nil // #nosec G404 -- it spreads retries
+// servicePolicy is for the service: three attempts of one second each, with short pauses, fit into the time of a
+// request. While DynamoDB is down few calls are retried: a retry takes 5 of 500 tokens, or 10 after a timeout, and a
+// call that succeeds at the first attempt returns 1.
+var servicePolicy = retryPolicy{
+	budget:         3300 * time.Millisecond,
+	attemptTimeout: time.Second,
+	maxAttempts:    3,
+	backoff: awsretry.BackoffDelayerFunc(func(int, error) (time.Duration, error) {
+		return 25*time.Millisecond + rand.N(75*time.Millisecond), nil // #nosec G404 -- spreads retries
 	}),
-	tokens: 500,
+	retryTokens: 500,
 }
 
-// mover is the patience of who moves many notes: a table that throttles is waited for.
-var mover = patience{
-	budget:  10 * time.Minute,
-	attempt: 30 * time.Second,
-	tries:   100,
-	pause: awsretry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
-		// #nosec G404 -- it spreads retries
+// moverPolicy is for copying many notes: it waits for a table that throttles.
+var moverPolicy = retryPolicy{
+	budget:         10 * time.Minute,
+	attemptTimeout: 30 * time.Second,
+	maxAttempts:    100,
+	backoff: awsretry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
+		// #nosec G404 -- spreads retries
 		return rand.N(min(50*time.Millisecond<<min(attempt, 10), 5*time.Second)), nil
 	}),
 }
 
-// retry says which attempts of a call are made again.
-type retry = func(*dynamodb.Options)
+// retryOption selects which failed attempts of a call are repeated.
+type retryOption = func(*dynamodb.Options)
 
-// retries are what a call may choose from.
+// retries are the options among which each call chooses.
 type retries struct {
-	patience patience
-	passing  retry // attempts that failed in passing, whatever they did
-	ended    retry // those of them that surely are over: not one that timed out, which may still arrive
-	undone   retry // those that surely did nothing
+	policy    retryPolicy
+	transient retryOption // see isTransient
+	settled   retryOption // see isSettled
+	noEffect  retryOption // see hadNoEffect
 }
 
-// newStore makes a store whose client sends through [transport].
-func newStore(cfg aws.Config, table string, p patience, options ...func(*dynamodb.Options)) *Store {
+// newStore returns a store whose client sends through [transport].
+func newStore(cfg aws.Config, table string, p retryPolicy, options ...func(*dynamodb.Options)) *Store {
 	var tokens awsretry.RateLimiter = ratelimit.None
-	if p.tokens > 0 {
-		tokens = ratelimit.NewTokenRateLimit(p.tokens)
+	if p.retryTokens > 0 {
+		tokens = ratelimit.NewTokenRateLimit(p.retryTokens)
 	}
-	repeat := func(repeatable func(error) bool) retry {
+	retryIf := func(retryable func(error) bool) retryOption {
 		retryer := awsretry.NewStandard(func(o *awsretry.StandardOptions) {
-			o.MaxAttempts, o.RateLimiter, o.Backoff = p.tries, tokens, p.pause
+			o.MaxAttempts, o.RateLimiter, o.Backoff = p.maxAttempts, tokens, p.backoff
 			o.Retryables = []awsretry.IsErrorRetryable{awsretry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-				return aws.BoolTernary(repeatable(err))
+				return aws.BoolTernary(retryable(err))
 			})}
 		})
 		return func(o *dynamodb.Options) { o.Retryer = retryer }
 	}
-	r := retries{p, repeat(passing), repeat(ended), repeat(undone)}
-	client := dynamodb.NewFromConfig(cfg, append(options, r.passing, func(o *dynamodb.Options) {
-		o.HTTPClient = newTransport(cfg, p.attempt)
-		o.Logger = logging.Nop{} // what is worth telling is told once, by explain
+	r := retries{
+		policy: p, transient: retryIf(isTransient), settled: retryIf(isSettled), noEffect: retryIf(hadNoEffect),
+	}
+	client := dynamodb.NewFromConfig(cfg, append(options, r.transient, func(o *dynamodb.Options) {
+		o.HTTPClient = newTransport(cfg, p.attemptTimeout)
+		o.Logger = logging.Nop{} // explain describes errors, and the caller logs them
 	})...)
 	return &Store{cfg: cfg, client: client, table: table, retries: r}
 }
 
-// undone tells that a failed attempt surely changed nothing and may be made again.
-func undone(err error) bool {
-	var failure *failure
+// hadNoEffect reports whether a failed attempt certainly changed nothing and may succeed if repeated.
+func hadNoEffect(err error) bool {
+	var failure *attemptError
 	if errors.As(err, &failure) {
-		return !failure.sent && !failure.ended
+		return !failure.sent && !failure.callerDone
 	}
-	return throttled(err)
+	return isThrottled(err)
 }
 
-// ended tells that an attempt may be made again because it cannot do anything any more.
-func ended(err error) bool {
-	var failure *failure
-	return passing(err) && !(errors.As(err, &failure) && failure.late)
+// isSettled reports whether a failure is transient and the attempt can have no further effect. An attempt that timed
+// out may still arrive.
+func isSettled(err error) bool {
+	var failure *attemptError
+	return isTransient(err) && !(errors.As(err, &failure) && failure.timedOut)
 }
 
-// passing tells that a failure may be gone at the next attempt.
-func passing(err error) bool {
-	var failure *failure
+// isTransient reports whether another attempt may succeed. The failed one may have taken effect.
+func isTransient(err error) bool {
+	var failure *attemptError
 	if errors.As(err, &failure) {
-		return !failure.ended
+		return !failure.callerDone
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		return throttled(err) || api.ErrorFault() == smithy.FaultServer || serverError(err)
+		return isThrottled(err) || api.ErrorFault() == smithy.FaultServer || isServerError(err)
 	}
 	return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// throttled tells that DynamoDB refused a call because of how many there are.
-func throttled(err error) bool {
+// isThrottled reports whether DynamoDB refused a call because there are too many.
+func isThrottled(err error) bool {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
 		return false
 	}
-	_, is := awsretry.DefaultThrottleErrorCodes[api.ErrorCode()]
-	return is
+	_, throttled := awsretry.DefaultThrottleErrorCodes[api.ErrorCode()]
+	return throttled
 }
 
-func serverError(err error) bool {
+// isServerError reports whether DynamoDB answered with a status of 500 or more.
+func isServerError(err error) bool {
 	var response *awshttp.ResponseError
 	return errors.As(err, &response) && response.HTTPStatusCode() >= 500
 }
 
-// attempts is what is known of the attempts of one operation; its transport fills it in.
-type attempts struct {
-	unclear bool // one was sent and had no answer that tells what it did
+// attemptState describes the attempts of one operation so far. The transport updates it through the context.
+type attemptState struct {
+	ambiguous bool // an attempt was sent and may have taken effect, but no answer says so
 }
 
-type attemptsKey struct{}
+type attemptStateKey struct{}
 
-// failure is an attempt that got no answer.
-type failure struct {
-	err   error
-	sent  bool // DynamoDB may have got it
-	late  bool // its time was over: it may still arrive
-	ended bool // the caller's time is over, so another attempt makes no sense
+// attemptError is the error of an attempt that got no answer.
+type attemptError struct {
+	err        error
+	sent       bool // DynamoDB may have received the request
+	timedOut   bool // the request may still arrive
+	callerDone bool // the caller's context has ended, so another attempt is pointless
 }
 
-func (f *failure) Error() string { return f.err.Error() }
-func (f *failure) Unwrap() error { return f.err }
+func (f *attemptError) Error() string { return f.err.Error() }
+func (f *attemptError) Unwrap() error { return f.err }
 
-// transport sends a request whole and reads its answer whole, within the time for an attempt.
+// transport sends a request in one piece and reads the whole answer within the attempt's timeout.
 //
-// The SDK hands over a body of a kind that net/http does not know to be in memory, and closes it as soon as an answer
-// begins. Then net/http sends head and body apart, a fast answer overtakes the body, the connection is torn down and
-// the answer with it: about one query in a hundred is repeated behind the caller's back. A body that is known to be
-// in memory goes out in one piece, and can be sent again where a connection that was idle turns out to be closed.
+// net/http does not know that the SDK's request body is in memory, so it sends header and body separately. The SDK also
+// closes the body as soon as an answer begins. If a fast answer overtakes the body, net/http drops the connection and
+// the answer with it, and about one query in a hundred is repeated without the caller's knowledge. This transport hands
+// net/http a body in memory, which is sent together with the header, and sent again if an idle connection turns out to
+// be closed.
 type transport struct {
 	http.RoundTripper
 	timeout time.Duration
 }
 
 func newTransport(cfg aws.Config, timeout time.Duration) *transport {
-	base, ok := cfg.HTTPClient.(*awshttp.BuildableClient) // it may have a CA bundle
+	base, ok := cfg.HTTPClient.(*awshttp.BuildableClient) // may have a CA bundle
 	if !ok {
 		base = awshttp.NewBuildableClient()
 	}
@@ -183,8 +188,10 @@ func (t *transport) Do(r *http.Request) (*http.Response, error) {
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})
 	fail := func(err error) (*http.Response, error) {
-		f := &failure{err: err, sent: sent.Load(), late: ctx.Err() != nil, ended: r.Context().Err() != nil}
-		note(r, f.sent)
+		f := &attemptError{
+			err: err, sent: sent.Load(), timedOut: ctx.Err() != nil, callerDone: r.Context().Err() != nil,
+		}
+		recordAttempt(r, f.sent)
 		return nil, f
 	}
 	request := r.WithContext(ctx)
@@ -199,7 +206,7 @@ func (t *transport) Do(r *http.Request) (*http.Response, error) {
 	}
 	if _, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); operation == "GetItem" ||
 		operation == "Query" {
-		request.Header["X-Idempotency-Key"] = nil // never sent; tells net/http that the request may be sent again
+		request.Header["X-Idempotency-Key"] = nil // not sent; tells net/http that it may repeat the request
 	}
 	answer, err := t.RoundTrip(request)
 	if err != nil {
@@ -209,14 +216,14 @@ func (t *transport) Do(r *http.Request) (*http.Response, error) {
 	if err := errors.Join(err, answer.Body.Close()); err != nil {
 		return fail(err)
 	}
-	note(r, answer.StatusCode >= 500 || answer.StatusCode < 300) // a success that cannot be read may be asked for again
+	recordAttempt(r, answer.StatusCode >= 500 || answer.StatusCode < 300) // decoding a success may fail
 	answer.Body = io.NopCloser(bytes.NewReader(body))
 	return answer, nil
 }
 
-// note remembers an attempt at a write that may have done what it asked for.
-func note(r *http.Request, unclear bool) {
-	if a, ok := r.Context().Value(attemptsKey{}).(*attempts); ok && unclear {
-		a.unclear = true
+// recordAttempt records in the request's context whether an attempt may have taken effect.
+func recordAttempt(r *http.Request, ambiguous bool) {
+	if a, ok := r.Context().Value(attemptStateKey{}).(*attemptState); ok && ambiguous {
+		a.ambiguous = true
 	}
 }

@@ -32,14 +32,14 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// scripted is a DynamoDB that answers as a test says. It counts requests.
+// scripted is a fake DynamoDB with scripted answers. It counts requests.
 type scripted struct {
 	*httptest.Server
 	cfg      aws.Config
 	requests atomic.Int64
 }
 
-func script(t testing.TB, answer func(operation string) (status int, body string)) *scripted {
+func newScripted(t testing.TB, answer func(operation string) (status int, body string)) *scripted {
 	t.Helper()
 	s := &scripted{}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -56,23 +56,23 @@ func script(t testing.TB, answer func(operation string) (status int, body string
 	return s
 }
 
-// noteAnswer is a note as DynamoDB answers with it.
-const noteAnswer = `{"pk":{"S":"O#o"},"sk":{"S":"N#0199a1b2c3d47e5f8a6b7c8d9e0f1a2b"},"v":{"N":"1"},` +
+// noteJSON is a note as DynamoDB returns it.
+const noteJSON = `{"pk":{"S":"O#o"},"sk":{"S":"N#0199a1b2c3d47e5f8a6b7c8d9e0f1a2b"},"v":{"N":"1"},` +
 	`"c":{"N":"1763800000000000"},` +
 	`"u":{"N":"1763800000000000"},"t":{"S":"title"},"b":{"S":"` +
 	"ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc" +
 	"ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc" + `"},"w":{"B":"AAAAAAAAAAA="}}`
 
-func pageAnswer(notes int) string {
-	return `{"Count":` + fmt.Sprint(notes) + `,"Items":[` +
-		strings.TrimSuffix(strings.Repeat(noteAnswer+",", notes), ",") + `]}`
+func pageJSON(count int) string {
+	return `{"Count":` + fmt.Sprint(count) + `,"Items":[` +
+		strings.TrimSuffix(strings.Repeat(noteJSON+",", count), ",") + `]}`
 }
 
-func failure(code, message, more string) string {
-	return `{"__type":"com.amazonaws.dynamodb.v20120810#` + code + `","message":"` + message + `"` + more + `}`
+func errorBody(code, text, more string) string {
+	return `{"__type":"com.amazonaws.dynamodb.v20120810#` + code + `","message":"` + text + `"` + more + `}`
 }
 
-// TestCauses: what DynamoDB refuses is unavailable, never missing, and the log is told why in words.
+// TestCauses checks that errors of DynamoDB become ErrUnavailable, never ErrNotFound, with an explanation for the log.
 func TestCauses(t *testing.T) {
 	const reasons = `,"ThrottlingReasons":[{"reason":"TableWriteKeyRangeThroughputExceeded",` +
 		`"resource":"arn:aws:dynamodb:eu-central-1:123456789012:table/notes"}]`
@@ -80,28 +80,56 @@ func TestCauses(t *testing.T) {
 		status         int
 		body           string
 		says           []string
-		reads, updates int64 // attempts at a get, and at an update of any version (with the read that settles it)
+		reads, updates int64 // attempts at a get, and at an unconditional update including the read after it
 	}{
-		{400, failure("ProvisionedThroughputExceededException", "too much", reasons), []string{
-			"throttled", "TableWriteKeyRangeThroughputExceeded on arn:aws:dynamodb"}, 3, 3},
-		{400, failure("ThrottlingException", "slow down", strings.Replace(reasons, "T", "t", 1)), []string{
-			"throttled", "TableWriteKeyRangeThroughputExceeded"}, 3, 3},
-		{400, failure("RequestLimitExceeded", "account", ""), []string{"throttled"}, 3, 3},
-		{500, failure("InternalServerError", "oops", ""), []string{"InternalServerError"}, 3, 4},
-		{503, "", []string{"no such"}, 3, 4},
-		{400, failure("AccessDeniedException", "User: x is not authorized to perform: dynamodb:GetItem", ""),
-			[]string{"access denied", "lacks an action", "dynamodb:GetItem"}, 1, 1},
-		{400, failure("ResourceNotFoundException", "Requested resource not found", ""), []string{
-			"no such table", "AWS_REGION"}, 1, 1},
-		{400, failure("UnrecognizedClientException", "The security token is invalid", ""), []string{
-			"credentials are refused", "clock"}, 1, 1},
-		{400, failure("ExpiredTokenException", "expired", ""), []string{"credentials are refused"}, 1, 1},
-		{400, failure("InvalidSignatureException", "Signature expired", ""), []string{"clock"}, 1, 1},
-		{400, failure("ValidationException", "The provided key element does not match the schema", ""), []string{
-			"keys are others"}, 1, 1},
+		{
+			status: 400, body: errorBody("ProvisionedThroughputExceededException", "too much", reasons),
+			says:  []string{"throttled", "TableWriteKeyRangeThroughputExceeded on arn:aws:dynamodb"},
+			reads: 3, updates: 3,
+		},
+		{
+			status: 400, body: errorBody("ThrottlingException", "slow down", strings.Replace(reasons, "T", "t", 1)),
+			says:  []string{"throttled", "TableWriteKeyRangeThroughputExceeded"},
+			reads: 3, updates: 3,
+		},
+		{
+			status: 400, body: errorBody("RequestLimitExceeded", "account", ""),
+			says: []string{"throttled"}, reads: 3, updates: 3,
+		},
+		{
+			status: 500, body: errorBody("InternalServerError", "oops", ""),
+			says: []string{"InternalServerError"}, reads: 3, updates: 4,
+		},
+		{status: 503, reads: 3, updates: 4},
+		{
+			status: 400,
+			body:   errorBody("AccessDeniedException", "User: x is not authorized to perform: dynamodb:GetItem", ""),
+			says:   []string{"access denied", "lacks an action", "dynamodb:GetItem"}, reads: 1, updates: 1,
+		},
+		{
+			status: 400, body: errorBody("ResourceNotFoundException", "Requested resource not found", ""),
+			says: []string{"no such table", "AWS_REGION"}, reads: 1, updates: 1,
+		},
+		{
+			status: 400, body: errorBody("UnrecognizedClientException", "The security token is invalid", ""),
+			says: []string{"credentials are refused", "clock"}, reads: 1, updates: 1,
+		},
+		{
+			status: 400, body: errorBody("ExpiredTokenException", "expired", ""),
+			says: []string{"credentials are refused"}, reads: 1, updates: 1,
+		},
+		{
+			status: 400, body: errorBody("InvalidSignatureException", "Signature expired", ""),
+			says: []string{"clock"}, reads: 1, updates: 1,
+		},
+		{
+			status: 400,
+			body:   errorBody("ValidationException", "The provided key element does not match the schema", ""),
+			says:   []string{"another key schema"}, reads: 1, updates: 1,
+		},
 	} {
 		broken := false
-		server := script(t, func(string) (int, string) {
+		server := newScripted(t, func(string) (int, string) {
 			if !broken {
 				return 200, "{}"
 			}
@@ -132,31 +160,31 @@ func TestCauses(t *testing.T) {
 				continue
 			}
 			for _, says := range c.says {
-				if c.body != "" && !strings.Contains(err.Error(), says) {
-					t.Errorf("%s does not say %q: %v", operation, says, err)
+				if !strings.Contains(err.Error(), says) {
+					t.Errorf("the error of %s does not contain %q: %v", operation, says, err)
 				}
 			}
 			want := c.reads
 			switch {
 			case operation == "UpdateItem" || operation == "DeleteItem":
 				want = c.updates
-			case operation == "PutItem" && c.status >= 500: // and the read that settles it
+			case operation == "PutItem" && c.status >= 500: // including the read after it
 				want = 6
 			}
 			if got := server.requests.Load(); got != want {
-				t.Errorf("%s makes %d attempts on %s, want %d", operation, got, c.body, want)
+				t.Errorf("%s makes %d attempts after %s, want %d", operation, got, c.body, want)
 			}
 		}
 	}
 }
 
-// TestAMoverIsPatient: who moves notes waits for a table that throttles; the service does not.
-func TestAMoverIsPatient(t *testing.T) {
+// TestPatientWaits checks that a patient store waits for a table that throttles, and an ordinary store does not.
+func TestPatientWaits(t *testing.T) {
 	throttles := 0
-	server := script(t, func(operation string) (int, string) {
+	server := newScripted(t, func(operation string) (int, string) {
 		if operation == "PutItem" && throttles > 0 {
 			throttles--
-			return 400, failure("ThrottlingException", "slow down", "")
+			return 400, errorBody("ThrottlingException", "slow down", "")
 		}
 		return 200, "{}"
 	})
@@ -164,15 +192,16 @@ func TestAMoverIsPatient(t *testing.T) {
 	n := newNote("moved")
 	throttles = 6
 	if _, err := s.Create(t.Context(), owner, n, nil); !errors.Is(err, notes.ErrUnavailable) || throttles != 3 {
-		t.Errorf("the service: %v after %d attempts", err, 6-throttles)
+		t.Errorf("the ordinary store: %v after %d attempts", err, 6-throttles)
 	}
 	throttles = 6
 	if err := s.Patient().Import(t.Context(), notes.Record{Owner: owner, Note: &n}); err != nil || throttles != 0 {
-		t.Errorf("a mover: %v, %d throttles left", err, throttles)
+		t.Errorf("the patient store: %v with %d throttled answers left", err, throttles)
 	}
 }
 
-// TestOpenSaysWhatToDo about a table that is not there, or is another's; and starts where DynamoDB is only away.
+// TestOpenSaysWhatToDo checks the errors for a missing and a foreign table, and that Open succeeds if DynamoDB does not
+// answer.
 func TestOpenSaysWhatToDo(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	var log strings.Builder
@@ -193,7 +222,7 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := dynamo.Open(t.Context(), cfg, foreign, logTo(&log)); err == nil ||
-		!strings.Contains(err.Error(), "is no notes table") {
+		!strings.Contains(err.Error(), "is not a notes table") {
 		t.Errorf("a foreign table: %v", err)
 	}
 	if _, err := dynamo.Open(t.Context(), dynamotest.ConfigOf("http://127.0.0.1:1"), "notes",
@@ -202,20 +231,20 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// TestProofAmplification: while DynamoDB is down, callers do not multiply their calls.
+// TestProofAmplification checks that retries add little load while DynamoDB is down.
 func TestProofAmplification(t *testing.T) {
 	storetest.NotWithRace(t)
 	const calls = 2000
 	down := false
-	server := script(t, func(string) (int, string) {
+	server := newScripted(t, func(string) (int, string) {
 		if down {
-			return 500, failure("InternalServerError", "down", "")
+			return 500, errorBody("InternalServerError", "down", "")
 		}
 		return 200, "{}"
 	})
 	s := open(t, server.cfg, "notes")
 	down = true
-	stock := dynamodb.NewFromConfig(server.cfg, func(o *dynamodb.Options) { // the control: no budget
+	stock := dynamodb.NewFromConfig(server.cfg, func(o *dynamodb.Options) { // the control: no retry budget
 		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
 			o.RateLimiter = ratelimit.None
 			o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
@@ -253,9 +282,9 @@ func TestProofAmplification(t *testing.T) {
 		fmt.Sprintf("without a budget %.3f", control))
 }
 
-// eager is a DynamoDB that begins its answer as soon as it has a request's headers, which net/http's server never does,
-// and ends it when it has the body.
-func eager(t testing.TB, body string) *scripted {
+// newEager returns a fake DynamoDB that starts its answer when it has a request's header, and completes it when it has
+// the body. net/http's server never does this.
+func newEager(t testing.TB, body string) *scripted {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -295,10 +324,10 @@ func eager(t testing.TB, body string) *scripted {
 	return s
 }
 
-// TestProofHiddenRetries: no call is repeated behind its caller's back.
+// TestProofHiddenRetries checks that net/http repeats no call without the caller's knowledge.
 func TestProofHiddenRetries(t *testing.T) {
 	storetest.NotWithRace(t)
-	server := eager(t, pageAnswer(20))
+	server := newEager(t, pageJSON(20))
 	s := open(t, server.cfg, "notes")
 	failed := 0
 	query := func(calls int) (hidden int64) {
@@ -315,47 +344,48 @@ func TestProofHiddenRetries(t *testing.T) {
 	}
 	calls := storetest.Amount(10_000, 100_000)
 	hidden := query(calls)
-	// The race that the SDK's own client loses now and then, slowed down: the answer begins before the body was sent.
+	// Slow bodies make the answer begin before the body is sent. The SDK's own client loses this race now and then.
 	const slow = 50
 	dynamo.SlowBodies(s, server.cfg, false)
 	hidden += query(slow)
 	if hidden != 0 || failed > 0 {
-		t.Errorf("%d calls failed %d times and made %d requests more", calls+slow, failed, hidden)
+		t.Errorf("%d calls failed %d times and made %d extra requests", calls+slow, failed, hidden)
 	}
 	dynamo.SlowBodies(s, server.cfg, true)
 	caught := query(slow)
 	if caught == 0 {
-		t.Error("the control, a body that is handed to net/http as the SDK does it, repeated nothing")
+		t.Error("the control, bodies passed to net/http as the SDK does, repeated nothing")
 	}
 	storetest.Proved(t, fmt.Sprintf("%d queries of 20 notes", calls+slow), fmt.Sprintf("%d hidden retries", hidden),
 		fmt.Sprintf("as the SDK sends: %d in %d slowed calls", caught, slow))
 }
 
-// childReads is the variable that makes this binary a reader of the endpoint that it names.
-const childReads = "NOTES_TEST_READS"
+// childReaderVar is the environment variable that makes this binary a reader. Its value is the endpoint.
+const childReaderVar = "NOTES_TEST_READS"
 
 func TestMain(m *testing.M) {
-	if endpoint := os.Getenv(childReads); endpoint != "" {
-		if err := dynamo.Reads(dynamotest.ConfigOf(endpoint), os.Args[1] == "stock", os.Stdin, os.Stdout); err != nil {
+	if endpoint := os.Getenv(childReaderVar); endpoint != "" {
+		stock := os.Args[1] == "stock"
+		if err := dynamo.RunReader(dynamotest.ConfigOf(endpoint), stock, os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
 	}
-	if os.Getenv(childServes) != "" {
-		serveAnswers()
+	if os.Getenv(childServerVar) != "" {
+		runServer()
 		return
 	}
 	os.Exit(dynamotest.Main(m))
 }
 
-// freeze stops a reading process, lets the server close its idle connection, and has it read at the thaw, again and
-// again.
+// freeze repeatedly stops a reading process, closes its idle connection, and lets it continue with a read. It returns
+// how many of these reads needed retries, and the sorted durations in microseconds.
 func freeze(t *testing.T, client string, thaws int) (retried int, micros []int) {
 	t.Helper()
-	server := script(t, func(string) (int, string) { return 200, `{"Item":` + noteAnswer + `}` })
+	server := newScripted(t, func(string) (int, string) { return 200, `{"Item":` + noteJSON + `}` })
 	cmd := exec.Command(os.Args[0], client)
-	cmd.Env = append(os.Environ(), childReads+"="+server.URL)
+	cmd.Env = append(os.Environ(), childReaderVar+"="+server.URL)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -381,7 +411,7 @@ func freeze(t *testing.T, client string, thaws int) (retried int, micros []int) 
 			t.Fatal("the reader ended")
 		}
 		if _, err := fmt.Sscan(lines.Text(), &took, &attempts, &failed); err != nil || failed {
-			t.Fatalf("the reader says %q: %v", lines.Text(), err)
+			t.Fatalf("the reader prints %q: %v", lines.Text(), err)
 		}
 		return took, attempts
 	}
@@ -394,8 +424,8 @@ func freeze(t *testing.T, client string, thaws int) (retried int, micros []int) 
 		fmt.Fprintln(in, "warm")
 		read()
 		signal(syscall.SIGSTOP)
-		await(t, cmd.Process.Pid)
-		fmt.Fprintln(in, "at the thaw") // it waits in the pipe
+		awaitStopped(t, cmd.Process.Pid)
+		fmt.Fprintln(in, "at the thaw") // waits in the pipe
 		server.CloseClientConnections()
 		signal(syscall.SIGCONT)
 		took, attempts := read()
@@ -408,8 +438,8 @@ func freeze(t *testing.T, client string, thaws int) (retried int, micros []int) 
 	return retried, micros
 }
 
-// await waits until a process has stopped.
-func await(t *testing.T, pid int) {
+// awaitStopped waits until a process has stopped.
+func awaitStopped(t *testing.T, pid int) {
 	t.Helper()
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -425,13 +455,14 @@ func await(t *testing.T, pid int) {
 	}
 }
 
-// TestProofFreeze: a process that was frozen, as Lambda freezes, while its connection was closed reads at once.
+// TestProofFreeze checks that a process reads at the first attempt after it was frozen, as Lambda does, while its
+// connection was closed.
 func TestProofFreeze(t *testing.T) {
 	storetest.NotWithRace(t)
 	thaws := storetest.Amount(50, 200)
 	retried, micros := freeze(t, "ours", thaws)
 	if retried > 0 {
-		t.Errorf("%d of %d thaws were retried", retried, thaws)
+		t.Errorf("%d of %d reads after a thaw were retried", retried, thaws)
 	}
 	caught, stock := freeze(t, "stock", 50)
 	if caught == 0 {

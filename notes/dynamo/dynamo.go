@@ -1,16 +1,16 @@
 // Package dynamo keeps notes in one DynamoDB table.
 //
-// An owner is a partition, in which notes lie in the order of their ids (item.go), so that the newest are one query.
-// Reads are strongly consistent. Each method of the store is one call to DynamoDB; a create with an idempotency key is
-// two writes, and the delete of a note that was made with a key within the last day may be two.
+// Each owner is a partition, in which notes are sorted by id (item.go), so one query returns the newest. Reads are
+// strongly consistent. Each method of the store makes one call to DynamoDB, with two exceptions: creating a note with
+// an idempotency key takes two writes, and deleting a note whose key is still remembered may take two.
 //
-// A call's answer may be lost on its way after DynamoDB did what it asked for. So every write leaves a random token on
-// its item by which it is known again, and is repeated only where that can do no harm: where it surely did not happen,
-// or where a version or the absence of the item is its condition. What stays unclear is notes.ErrUnavailable, never
-// "not found" nor a precondition that failed.
+// The answer to a write may be lost after the write took effect. So every write stores a random token in its item, by
+// which the store recognizes its own write. It repeats a write only if that is harmless: because the write certainly
+// did not take effect, or because its condition requires a version or the absence of the item. If the outcome remains
+// unknown, the store returns notes.ErrUnavailable, never "not found" or a failed precondition.
 //
-// The table is made by somebody else, from the definition in table.go; the store itself only calls GetItem, PutItem,
-// UpdateItem, DeleteItem and Query.
+// The store does not create the table; table.go defines it. The store only calls GetItem, PutItem, UpdateItem,
+// DeleteItem and Query. Export also calls Scan.
 package dynamo
 
 import (
@@ -30,30 +30,30 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// Store is a [notes.Store] over one table. It is made by [Open].
+// Store is a [notes.Store] in one DynamoDB table. [Open] returns one.
 type Store struct {
-	cfg     aws.Config
-	client  *dynamodb.Client
-	table   string
-	retries // of its calls
+	cfg    aws.Config
+	client *dynamodb.Client
+	table  string
+	retries
 }
 
 var _ notes.Store = (*Store)(nil)
 
-// Open returns a store over a table, whose region, credentials and endpoint cfg holds. It makes one bounded read: a
-// table that is not there, or one of another key schema, is an error that says what to do. A DynamoDB that does not
-// answer is only logged, because it may later. Options such as [Units] change the client.
+// Open returns a store in a table; cfg has the region, credentials and endpoint. Open reads the table once. If there is
+// no such table, or it has another key schema, the error says what to do. If DynamoDB does not answer, Open only logs
+// that, because it may answer later. Options such as [Units] change the client.
 func Open(ctx context.Context, cfg aws.Config, table string, log *slog.Logger,
 	options ...func(*dynamodb.Options)) (*Store, error) {
-	s := newStore(cfg, table, service, options...)
+	s := newStore(cfg, table, servicePolicy, options...)
 	_, err := s.Get(ctx, "readiness", notes.ID{})
 	switch {
 	case errors.Is(err, errNoTable):
 		return nil, fmt.Errorf("table %s does not exist in region %s: create it with: deploy table %[1]s", table,
 			cfg.Region)
 	case errors.Is(err, errForeignTable):
-		return nil, fmt.Errorf("table %s is no notes table, its keys are others: name another, or create one with: "+
-			"deploy table NAME", table)
+		return nil, fmt.Errorf("table %s is not a notes table, it has another key schema: name another table, or "+
+			"create one with: deploy table NAME", table)
 	case err != nil && !errors.Is(err, notes.ErrNotFound):
 		log.Warn("the table cannot be read yet", "error", err)
 	}
@@ -63,57 +63,58 @@ func Open(ctx context.Context, cfg aws.Config, table string, log *slog.Logger,
 // Create implements [notes.Store].
 func (s *Store) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (notes.Note,
 	error) {
-	ctx, call, cancel := s.begin(ctx)
+	ctx, state, cancel := s.begin(ctx)
 	defer cancel()
 	if key == nil {
-		exists, err := s.put(ctx, noteItem(owner, note, nil, newToken()), "attribute_not_exists(pk)", nil, s.ended)
-		if err != nil && call.unclear {
-			if it, readErr := s.read(ctx, owner, note.ID); readErr == nil && it != nil {
-				exists, err = it, nil
+		it := noteItem(owner, note, nil, newToken())
+		existing, err := s.putIf(ctx, it, "attribute_not_exists(pk)", nil, s.settled)
+		if err != nil && state.ambiguous {
+			if found, readErr := s.read(ctx, owner, note.ID); readErr == nil && found != nil {
+				existing, err = found, nil
 			}
 		}
-		if exists != nil && !call.unclear {
+		if existing != nil && !state.ambiguous {
 			return notes.Note{}, notes.ErrExists
 		}
-		return note, err // what is there after an attempt that got no answer is that attempt's: nobody else has its id
+		return note, err // ids are unique, so after an ambiguous attempt an existing note is ours
 	}
-	// First the record of the key, then the note under the id that the record names. Whoever comes later, or again
-	// after it was killed in between, finds the record and does the second step for the first one.
+	// First write the record of the key, then the note under the id in that record. If a call fails in between, the
+	// next call with the key finds the record and writes the note.
 	o := notes.UsedKey{ID: note.ID, Created: note.CreatedAt, Request: key.Request, Expires: key.Expires}
 	const free = "attribute_not_exists(pk) OR k < :now"
-	before, err := s.put(ctx, onceItem(owner, key.Value, o), free, values{":now": micros(key.Now)}, s.passing)
+	existing, err := s.putIf(ctx, usedKeyItem(owner, key.Value, o), free, values{":now": micros(key.Now)}, s.transient)
 	if err != nil {
 		return notes.Note{}, err
 	}
-	if before != nil {
-		if o, err = decodeOnce(before); err != nil {
+	if existing != nil {
+		if o, err = decodeUsedKey(existing); err != nil {
 			return notes.Note{}, err
 		}
 		if o.Request != key.Request {
 			return notes.Note{}, notes.ErrKeyReused
 		}
-		note.ID, note.CreatedAt, note.UpdatedAt = o.ID, o.Created, o.Created // an equal request made an equal note
+		note.ID, note.CreatedAt, note.UpdatedAt = o.ID, o.Created, o.Created // equal requests have equal notes
 	}
-	// Where the note is there already, or was there and left a tombstone, this changes nothing.
-	_, err = s.put(ctx, noteItem(owner, note, &o.Expires, newToken()), "attribute_not_exists(pk)", nil, s.passing)
+	// If the note exists, or was deleted and left a tombstone, this changes nothing.
+	_, err = s.putIf(ctx, noteItem(owner, note, &o.Expires, newToken()), "attribute_not_exists(pk)", nil, s.transient)
 	return note, err
 }
 
-// put puts an item if a condition holds; else it returns the item that is there.
+// putIf puts an item if a condition holds. Otherwise it returns the existing item.
 //
-// Both puts of a create with a key may be repeated in any case: they are pinned to absence, or to a record that has
-// expired, and a tombstone keeps the place of a deleted note. A note without a key leaves none, so an attempt that
-// timed out, which may still arrive after the note was deleted, is not repeated.
-func (s *Store) put(ctx context.Context, it item, condition string, v values, repeat retry) (there item, err error) {
-	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{
+// Both puts of a create with a key may always be repeated: their condition is that there is no item or only an expired
+// key, and a deleted note leaves a tombstone. A note without a key leaves no tombstone. So an attempt that timed out is
+// not repeated in this case: it might still arrive after the note was deleted, and restore it.
+func (s *Store) putIf(ctx context.Context, it item, condition string, v values, retry retryOption) (item, error) {
+	_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                           &s.table,
 		Item:                                it,
 		ConditionExpression:                 &condition,
 		ExpressionAttributeValues:           v,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	}, repeat)
-	if there, failed := conditionFailed(err); failed {
-		return there, nil
+	}, retry)
+	if current, failed := conditionFailed(err); failed {
+		return current, nil
 	}
 	return nil, s.explain("PutItem", err)
 }
@@ -129,7 +130,7 @@ func (s *Store) Get(ctx context.Context, owner string, id notes.ID) (notes.Note,
 	return it.note()
 }
 
-// read reads an item, strongly; nil where there is none.
+// read returns a note's item by a strongly consistent read, or nil if there is none.
 func (s *Store) read(ctx context.Context, owner string, id notes.ID) (item, error) {
 	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: &s.table, Key: noteKey(owner, id), ConsistentRead: aws.Bool(true)})
@@ -157,7 +158,7 @@ func (s *Store) Update(ctx context.Context, owner string, id notes.ID, patch not
 		v[":g"] = texts(*patch.Tags)
 	}
 	var after notes.Note
-	err := s.change(ctx, owner, id, cond, func(ctx context.Context, c check, token []byte, repeat retry) error {
+	err := s.change(ctx, owner, id, cond, func(ctx context.Context, c check, token []byte, retry retryOption) error {
 		out, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 			TableName:                           &s.table,
 			Key:                                 noteKey(owner, id),
@@ -166,7 +167,7 @@ func (s *Store) Update(ctx context.Context, owner string, id notes.ID, patch not
 			ExpressionAttributeValues:           c.with(v, values{":w": bin(token)}),
 			ReturnValues:                        types.ReturnValueAllNew,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		}, repeat)
+		}, retry)
 		if err != nil {
 			return s.explain("UpdateItem", err)
 		}
@@ -178,24 +179,24 @@ func (s *Store) Update(ctx context.Context, owner string, id notes.ID, patch not
 
 // Delete implements [notes.Store].
 func (s *Store) Delete(ctx context.Context, owner string, id notes.ID, at time.Time, cond notes.Condition) error {
-	// A note that was made with a key that is still remembered leaves a tombstone until then: else another copy of that
-	// request, still on its way, would bring it back.
+	// A note created with a key leaves a tombstone until the key expires. Otherwise a copy of the create that is still
+	// on its way could restore the note.
 	var expires *time.Time
-	return s.change(ctx, owner, id, cond, func(ctx context.Context, c check, token []byte, repeat retry) error {
+	return s.change(ctx, owner, id, cond, func(ctx context.Context, c check, token []byte, retry retryOption) error {
 		if expires == nil {
 			free := c.expression + " AND (attribute_not_exists(k) OR k < :at)"
 			_, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 				TableName:                           &s.table,
 				Key:                                 noteKey(owner, id),
 				ConditionExpression:                 &free,
-				ExpressionAttributeValues:           c.with(values{":at": micros(at.Add(-grace))}),
+				ExpressionAttributeValues:           c.with(values{":at": micros(at.Add(-tombstoneGrace))}),
 				ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-			}, repeat)
-			there, failed := conditionFailed(err)
+			}, retry)
+			current, failed := conditionFailed(err)
 			if !failed {
 				return s.explain("DeleteItem", err)
 			}
-			if expires = there.keyExpires(); expires == nil || expires.Before(at.Add(-grace)) {
+			if expires = current.keyExpires(); expires == nil || expires.Before(at.Add(-tombstoneGrace)) {
 				expires = nil
 				return s.explain("DeleteItem", err)
 			}
@@ -206,65 +207,64 @@ func (s *Store) Delete(ctx context.Context, owner string, id notes.ID, at time.T
 			ConditionExpression:                 &c.expression,
 			ExpressionAttributeValues:           c.with(nil),
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		}, repeat)
+		}, retry)
 		return s.explain("PutItem", err)
 	}, func(item) error { return nil })
 }
 
-// change makes a change of one note, by a call whose condition is a check, and finds out what came of it. Where an
-// earlier attempt of ours turns out to have done it, own is given the item as that left it.
+// change changes one note by a conditional call and determines the outcome. If an earlier attempt turns out to have
+// made the change, it passes the resulting item to tookPlace.
 func (s *Store) change(ctx context.Context, owner string, id notes.ID, cond notes.Condition,
-	call func(context.Context, check, []byte, retry) error, own func(item) error) error {
-	ctx, attempts, cancel := s.begin(ctx)
+	call func(context.Context, check, []byte, retryOption) error, tookPlace func(item) error) error {
+	ctx, state, cancel := s.begin(ctx)
 	defer cancel()
 	token := newToken()
 	for c := checkOf(cond); ; {
-		repeat := s.undone
+		retry := s.noEffect
 		if c.pinned {
-			repeat = s.passing
+			retry = s.transient
 		}
-		err := call(ctx, c, token, repeat)
-		there, failed := conditionFailed(err)
+		err := call(ctx, c, token, retry)
+		current, failed := conditionFailed(err)
 		switch {
 		case err == nil:
 			return nil
-		case !failed && attempts.unclear:
-			// One strong read may still tell.
-			if it, readErr := s.read(ctx, owner, id); readErr == nil && it.wroteBy(token) {
-				return own(it)
+		case !failed && state.ambiguous:
+			// The item may show that an attempt took effect.
+			if it, readErr := s.read(ctx, owner, id); readErr == nil && it.hasToken(token) {
+				return tookPlace(it)
 			}
 			return err
 		case !failed:
 			return err
-		case there.wroteBy(token):
-			return own(there)
+		case current.hasToken(token):
+			return tookPlace(current)
 		}
-		note, err := there.note()
+		note, err := current.note()
 		switch {
-		case errors.Is(err, notes.ErrNotFound) && attempts.unclear:
-			return fmt.Errorf("%w: the note is gone, but an earlier attempt of this write had no answer",
+		case errors.Is(err, notes.ErrNotFound) && state.ambiguous:
+			return fmt.Errorf("%w: the note is gone, and an earlier attempt at this write got no answer",
 				notes.ErrUnavailable)
 		case err != nil:
 			return err
-		case attempts.unclear && note.Version != c.version+1 && note.Version != c.version:
-			// The note has moved on so far that our attempt may have been one of the steps.
-			return fmt.Errorf("%w: the note has changed since an attempt of this write that had no answer",
+		case state.ambiguous && note.Version != c.version+1 && note.Version != c.version:
+			// The version has increased so much that our attempt may have been one of the changes.
+			return fmt.Errorf("%w: the note has changed, and an earlier attempt at this write got no answer",
 				notes.ErrUnavailable)
 		case !cond.Holds(note.Version):
 			return &notes.PreconditionError{Current: note}
 		}
-		c = pin(note.Version) // the versions were too many to name, or the note changed between two calls
+		c = pin(note.Version) // there were too many versions to list, or the note changed between two calls
 	}
 }
 
-// Newest implements [notes.Store]. It is one query for each megabyte of notes; a tombstone is the place of a deleted
-// note.
+// Newest implements [notes.Store]. It makes one query for each megabyte of notes.
 func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit int) iter.Seq2[notes.Note, error] {
 	return func(yield func(notes.Note, error) bool) {
 		ctx, _, cancel := s.begin(ctx)
 		defer cancel()
-		last, any := below(before)
-		if !any {
+		last, ok := predecessor(before)
+		if !ok {
 			return
 		}
 		input := &dynamodb.QueryInput{
@@ -276,9 +276,9 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 			ScanIndexForward: aws.Bool(false),
 			ConsistentRead:   aws.Bool(true),
 		}
-		places := notes.MaxTombstones
-		for window := limit; ; window *= 2 { // which grows, because a page may hold tombstones alone
-			input.Limit = aws.Int32(int32(min(window, limit+places, 1<<20))) // #nosec G115 -- at most 1<<20
+		tombstonesLeft := notes.MaxTombstones
+		for window := limit; ; window *= 2 { // grows, because a page may have only tombstones
+			input.Limit = aws.Int32(int32(min(window, limit+tombstonesLeft, 1<<20))) // #nosec G115 -- at most 1<<20
 			out, err := s.client.Query(ctx, input)
 			if err != nil {
 				yield(notes.Note{}, s.explain("Query", err))
@@ -288,11 +288,11 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 				note, err := item(it).note()
 				if errors.Is(err, notes.ErrNotFound) {
 					note.ID, err = item(it).id()
-					places--
+					tombstonesLeft--
 				} else {
 					limit--
 				}
-				if !yield(note, err) || err != nil || limit == 0 || places == 0 {
+				if !yield(note, err) || err != nil || limit == 0 || tombstonesLeft == 0 {
 					return
 				}
 			}
@@ -303,16 +303,16 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 	}
 }
 
-// check is the condition of a change as DynamoDB judges it. It holds only for a note that is there.
+// check is the condition of a change as an expression for DynamoDB. It holds only for an existing note.
 type check struct {
 	expression string
 	values     values
-	pinned     bool  // to one version
-	version    int64 // which
+	pinned     bool  // holds for one version only
+	version    int64 // that version, if pinned
 }
 
-// maxOperands is how many versions are named in one expression: DynamoDB's IN takes 100 operands (Constraints in Amazon
-// DynamoDB).
+// maxOperands is the maximum number of operands of IN in an expression ("Constraints in Amazon DynamoDB", developer
+// guide).
 const maxOperands = 100
 
 func checkOf(cond notes.Condition) check {
@@ -320,7 +320,7 @@ func checkOf(cond notes.Condition) check {
 	case len(cond.OneOf) == 1 && len(cond.NoneOf) == 0:
 		return pin(cond.OneOf[0])
 	case cond.OneOf != nil && len(cond.OneOf) == 0, len(cond.OneOf) > maxOperands, len(cond.NoneOf) > maxOperands:
-		// It holds for no version. Where there are too many to name, the answer tells the one to pin next.
+		// Never holds. If there are too many versions to list, change pins the version that the answer shows.
 		return check{expression: "attribute_exists(v) AND v < :zero", values: values{":zero": number(0)}}
 	}
 	c := check{expression: "attribute_exists(v)", values: values{}}
@@ -349,7 +349,7 @@ func pin(version int64) check {
 	return check{expression: "v = :v", values: values{":v": number(version)}, pinned: true, version: version}
 }
 
-// with joins values for an expression with those of the check.
+// with returns the values of the check together with others.
 func (c check) with(more ...values) values {
 	all := values{}
 	for _, v := range append(more, c.values) {
@@ -365,16 +365,17 @@ func (c check) with(more ...values) values {
 
 func newToken() []byte {
 	token := make([]byte, 8)
-	_, _ = rand.Read(token) // it never fails: crypto/rand
+	_, _ = rand.Read(token) // crypto/rand never fails
 	return token
 }
 
-// grace is how much longer than its key a tombstone stays: a create that was judged in time may come late.
-const grace = 10 * time.Minute
+// tombstoneGrace is how much longer than its key a tombstone stays, because a create that was within the key's lifetime
+// may arrive late.
+const tombstoneGrace = 10 * time.Minute
 
-// begin bounds the calls of one operation, and returns what is known of their attempts.
-func (s *Store) begin(ctx context.Context) (context.Context, *attempts, context.CancelFunc) {
-	a := &attempts{}
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, attemptsKey{}, a), s.patience.budget)
+// begin limits the time for the calls of one operation and returns the state of their attempts.
+func (s *Store) begin(ctx context.Context) (context.Context, *attemptState, context.CancelFunc) {
+	a := &attemptState{}
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, attemptStateKey{}, a), s.policy.budget)
 	return ctx, a, cancel
 }

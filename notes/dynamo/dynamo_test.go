@@ -24,7 +24,7 @@ func open(t testing.TB, cfg aws.Config, table string) *dynamo.Store {
 	return store
 }
 
-// TestStore asks what the store does, not how fast: it waits for a DynamoDB Local that has to share its processors.
+// TestStore uses a patient store, because DynamoDB Local may be slow on a shared machine.
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) notes.Store {
 		cfg := dynamotest.Config(t)

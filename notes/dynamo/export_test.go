@@ -16,29 +16,29 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// counting counts attempts.
-type counting struct {
+// countingTransport counts attempts.
+type countingTransport struct {
 	*transport
 	attempts atomic.Int64
 }
 
-func (c *counting) Do(r *http.Request) (*http.Response, error) {
+func (c *countingTransport) Do(r *http.Request) (*http.Response, error) {
 	c.attempts.Add(1)
 	return c.transport.Do(r)
 }
 
-// Reads reads a note for each line that it gets, and tells how long it took and how many attempts it was. Stock tells
-// to do so with the SDK's own client.
-func Reads(cfg aws.Config, stock bool, in io.Reader, out io.Writer) error {
+// RunReader reads a note for each input line, and prints the duration in microseconds, the number of attempts and
+// whether it failed. If stock is true it uses the SDK's own client.
+func RunReader(cfg aws.Config, stock bool, in io.Reader, out io.Writer) error {
 	s, err := Open(context.Background(), cfg, "notes", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	count := &counting{transport: newTransport(cfg, service.attempt)}
+	count := &countingTransport{transport: newTransport(cfg, servicePolicy.attemptTimeout)}
 	var stockAttempts atomic.Int64
 	if stock {
 		s.client = dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
-			o.HTTPClient = doer(func(r *http.Request) (*http.Response, error) {
+			o.HTTPClient = doerFunc(func(r *http.Request) (*http.Response, error) {
 				stockAttempts.Add(1)
 				return http.DefaultClient.Do(r)
 			})
@@ -56,12 +56,12 @@ func Reads(cfg aws.Config, stock bool, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// SlowBodies has a store's requests handed over with a body that takes a moment to be read, so that an answer may come
-// before it. Stock tells to hand them to net/http as the SDK does, instead of to our transport.
+// SlowBodies slows down reading the bodies of a store's requests, so that an answer may arrive first. If stock is true,
+// requests go directly to net/http, as the SDK sends them, and not through our transport.
 func SlowBodies(s *Store, cfg aws.Config, stock bool) {
-	next := newTransport(cfg, service.attempt)
+	next := newTransport(cfg, servicePolicy.attemptTimeout)
 	s.client = dynamodb.New(s.client.Options(), func(o *dynamodb.Options) {
-		o.HTTPClient = doer(func(r *http.Request) (*http.Response, error) {
+		o.HTTPClient = doerFunc(func(r *http.Request) (*http.Response, error) {
 			r.Body = slowBody{r.Body}
 			if stock {
 				return next.RoundTrip(r)
@@ -78,6 +78,6 @@ func (b slowBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-type doer func(*http.Request) (*http.Response, error)
+type doerFunc func(*http.Request) (*http.Response, error)
 
-func (d doer) Do(r *http.Request) (*http.Response, error) { return d(r) }
+func (d doerFunc) Do(r *http.Request) (*http.Response, error) { return d(r) }

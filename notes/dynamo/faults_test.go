@@ -30,49 +30,74 @@ func newNote(title string) notes.Note {
 	return notes.Note{ID: uuid.Must(uuid.NewV7()), Title: title, CreatedAt: epoch, UpdatedAt: epoch, Version: 1}
 }
 
-func key(value string) *notes.IdempotencyKey {
+func newKey(value string) *notes.IdempotencyKey {
 	return &notes.IdempotencyKey{Value: value, Request: [32]byte{1}, Now: epoch, Expires: epoch.Add(25 * time.Hour)}
 }
 
-// writes are the ways to write, each on a note of its own; made tells whether the note was made with a key.
+// updated reports whether a note was updated exactly once.
+func updated(n notes.Note, exists bool) bool { return exists && n.Version == 2 && n.Title == "after" }
+
+// deleted reports whether a note was deleted.
+func deleted(_ notes.Note, exists bool) bool { return !exists }
+
+// writes are the kinds of write, each to a new note.
 var writes = []struct {
-	name  string
-	keyed bool // the note is made with a key
-	do    func(ctx context.Context, s *dynamo.Store, n notes.Note) error
-	// stood tells whether the write took place, exactly once: what it says of the note that is there, or of none.
-	stood func(n notes.Note, there bool) bool
-	calls int // that it takes
+	name      string
+	keyed     bool // the note is created with a key
+	do        func(ctx context.Context, s *dynamo.Store, n notes.Note) error
+	tookPlace func(n notes.Note, exists bool) bool // judges the note after the write
+	calls     int                                  // to DynamoDB
 }{
-	{"update", false, func(ctx context.Context, s *dynamo.Store, n notes.Note) error {
-		got, err := s.Update(ctx, owner, n.ID, notes.Patch{Title: aws.String("after")}, epoch, notes.Condition{})
-		return told(got, err, 2, "after")
-	}, func(n notes.Note, there bool) bool { return there && n.Version == 2 && n.Title == "after" }, 1},
-	{"update of a version", false, func(ctx context.Context, s *dynamo.Store, n notes.Note) error {
-		got, err := s.Update(ctx, owner, n.ID, notes.Patch{Title: aws.String("after")}, epoch, notes.Condition{
-			OneOf: []int64{1}})
-		return told(got, err, 2, "after")
-	}, func(n notes.Note, there bool) bool { return there && n.Version == 2 && n.Title == "after" }, 1},
-	{"delete", false, func(ctx context.Context, s *dynamo.Store, n notes.Note) error {
-		return s.Delete(ctx, owner, n.ID, epoch, notes.Condition{})
-	}, func(_ notes.Note, there bool) bool { return !there }, 1},
-	{"delete of a version", false, func(ctx context.Context, s *dynamo.Store, n notes.Note) error {
-		return s.Delete(ctx, owner, n.ID, epoch, notes.Condition{OneOf: []int64{1}})
-	}, func(_ notes.Note, there bool) bool { return !there }, 1},
-	{"delete of a note with a key", true, func(ctx context.Context, s *dynamo.Store, n notes.Note) error {
-		return s.Delete(ctx, owner, n.ID, epoch, notes.Condition{})
-	}, func(_ notes.Note, there bool) bool { return !there }, 2},
+	{
+		name: "update",
+		do: func(ctx context.Context, s *dynamo.Store, n notes.Note) error {
+			got, err := s.Update(ctx, owner, n.ID, notes.Patch{Title: aws.String("after")}, epoch, notes.Condition{})
+			return checkResult(got, err, 2, "after")
+		},
+		tookPlace: updated, calls: 1,
+	},
+	{
+		name: "update of a version",
+		do: func(ctx context.Context, s *dynamo.Store, n notes.Note) error {
+			got, err := s.Update(ctx, owner, n.ID, notes.Patch{Title: aws.String("after")}, epoch,
+				notes.Condition{OneOf: []int64{1}})
+			return checkResult(got, err, 2, "after")
+		},
+		tookPlace: updated, calls: 1,
+	},
+	{
+		name: "delete",
+		do: func(ctx context.Context, s *dynamo.Store, n notes.Note) error {
+			return s.Delete(ctx, owner, n.ID, epoch, notes.Condition{})
+		},
+		tookPlace: deleted, calls: 1,
+	},
+	{
+		name: "delete of a version",
+		do: func(ctx context.Context, s *dynamo.Store, n notes.Note) error {
+			return s.Delete(ctx, owner, n.ID, epoch, notes.Condition{OneOf: []int64{1}})
+		},
+		tookPlace: deleted, calls: 1,
+	},
+	{
+		name: "delete of a note with a key", keyed: true,
+		do: func(ctx context.Context, s *dynamo.Store, n notes.Note) error {
+			return s.Delete(ctx, owner, n.ID, epoch, notes.Condition{})
+		},
+		tookPlace: deleted, calls: 2,
+	},
 }
 
-// told checks what a write says of the note after it.
-func told(n notes.Note, err error, version int64, title string) error {
+// checkResult checks the note that a write returned.
+func checkResult(n notes.Note, err error, version int64, title string) error {
 	if err == nil && (n.Version != version || n.Title != title) {
-		return fmt.Errorf("the write tells of version %d, %q", n.Version, n.Title)
+		return fmt.Errorf("the write returns version %d, %q", n.Version, n.Title)
 	}
 	return err
 }
 
-// TestLostAnswers: whatever message of a write is lost, the store never reports a failure that is none, nor a success
-// that is none, nor does it write twice. What it cannot know it says.
+// TestLostAnswers loses each message of each kind of write. The store must not write twice, and must not report a
+// failure if the write took effect, nor a success if it did not. If it cannot know, it must return ErrUnavailable.
 func TestLostAnswers(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	table := dynamotest.NewTable(t, cfg)
@@ -81,11 +106,11 @@ func TestLostAnswers(t *testing.T) {
 	s := open(t, w.cfg, table)
 	for _, write := range writes {
 		for nth := range write.calls {
-			for _, what := range []loss{request, response, half} {
+			for _, what := range []loss{loseRequest, loseResponse, loseHalf} {
 				n := newNote("before")
 				var k *notes.IdempotencyKey
 				if write.keyed {
-					k = key(n.ID.String())
+					k = newKey(n.ID.String())
 				}
 				if _, err := direct.Create(t.Context(), owner, n, k); err != nil {
 					t.Fatal(err)
@@ -93,34 +118,35 @@ func TestLostAnswers(t *testing.T) {
 				w.reset(lose(nth, what))
 				err := write.do(t.Context(), s, n)
 				got, getErr := direct.Get(t.Context(), owner, n.ID)
-				there := getErr == nil
-				stood := write.stood(got, there)
-				untouched := there && got.Version == 1 && got.Title == "before"
+				exists := getErr == nil
+				tookPlace := write.tookPlace(got, exists)
+				unchanged := exists && got.Version == 1 && got.Title == "before"
 				switch {
-				case !stood && !untouched:
+				case !tookPlace && !unchanged:
 					t.Errorf("%s, message %d, loss %d: the note is %+v, %v", write.name, nth, what, got, getErr)
-				case err == nil && !stood:
-					t.Errorf("%s, message %d, loss %d: a success that is none", write.name, nth, what)
+				case err == nil && !tookPlace:
+					t.Errorf("%s, message %d, loss %d: success, but the write did not take place", write.name, nth,
+						what)
 				case err != nil && !errors.Is(err, notes.ErrUnavailable):
-					t.Errorf("%s, message %d, loss %d: says %v (the write stood: %v)", write.name, nth, what, err,
-						stood)
-				case err != nil && stood && !strings.HasPrefix(write.name, "delete"):
-					t.Errorf("%s, message %d, loss %d: could have known that the write stood, says %v", write.name,
-						nth, what, err)
+					t.Errorf("%s, message %d, loss %d: %v (did the write take place: %v)", write.name, nth, what, err,
+						tookPlace)
+				case err != nil && tookPlace && !strings.HasPrefix(write.name, "delete"):
+					t.Errorf("%s, message %d, loss %d: the token shows that the write took place, but it returns %v",
+						write.name, nth, what, err)
 				}
 			}
 		}
 	}
 }
 
-// TestLostAnswersOfCreates: a create ends in one note, at once or at its retry.
+// TestLostAnswersOfCreates checks that a create with a lost message results in one note, also after a retry.
 func TestLostAnswersOfCreates(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	table := dynamotest.NewTable(t, cfg)
 	direct := open(t, cfg, table)
 	w := newWire(t, cfg)
 	s := open(t, w.cfg, table)
-	for round, what := range []loss{request, response, half} {
+	for round, what := range []loss{loseRequest, loseResponse, loseHalf} {
 		who := fmt.Sprint(owner, round)
 		w.reset(lose(0, what))
 		n := newNote("without a key")
@@ -130,13 +156,13 @@ func TestLostAnswersOfCreates(t *testing.T) {
 		for nth := range 2 {
 			w.reset(lose(nth, what))
 			n := newNote(fmt.Sprint("with a key ", nth))
-			first, err := s.Create(t.Context(), who, n, key(fmt.Sprint(nth)))
+			first, err := s.Create(t.Context(), who, n, newKey(fmt.Sprint(nth)))
 			if err != nil || first.ID != n.ID {
 				t.Errorf("loss %d of message %d: %v", what, nth, err)
 			}
-			again, err := s.Create(t.Context(), who, newNote(n.Title), key(fmt.Sprint(nth)))
+			again, err := s.Create(t.Context(), who, newNote(n.Title), newKey(fmt.Sprint(nth)))
 			if err != nil || again.ID != first.ID {
-				t.Errorf("loss %d of message %d: the retry gives %s, %v; the first was %s", what, nth, again.ID, err,
+				t.Errorf("loss %d of message %d: the retry returns %s, %v; the first was %s", what, nth, again.ID, err,
 					first.ID)
 			}
 		}
@@ -152,8 +178,8 @@ func TestLostAnswersOfCreates(t *testing.T) {
 	}
 }
 
-// TestStockClientLies is the control: the SDK's own client repeats a conditional write whose answer was lost, and
-// reports that the condition failed.
+// TestStockClientLies is the control: the SDK's own client repeats a conditional write whose answer was lost, and then
+// reports a failed condition although the write took effect.
 func TestStockClientLies(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	table := dynamotest.NewTable(t, cfg)
@@ -164,7 +190,7 @@ func TestStockClientLies(t *testing.T) {
 	if _, err := direct.Create(t.Context(), owner, n, nil); err != nil {
 		t.Fatal(err)
 	}
-	w.reset(lose(0, response))
+	w.reset(lose(0, loseResponse))
 	_, err := client.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
 		TableName: &table,
 		Key: map[string]types.AttributeValue{
@@ -180,12 +206,12 @@ func TestStockClientLies(t *testing.T) {
 	var refused *types.ConditionalCheckFailedException
 	got, _ := direct.Get(t.Context(), owner, n.ID)
 	if !errors.As(err, &refused) || got.Version != 2 {
-		t.Errorf("the stock client says %v, the note is at version %d", err, got.Version)
+		t.Errorf("the stock client returns %v, the note is at version %d", err, got.Version)
 	}
 }
 
-// TestOtherWritersMeanwhile: after a lost answer others write; the store claims no refusal for a write that may have
-// stood.
+// TestOtherWritersMeanwhile lets others write after a lost answer. The store must not report a refusal if the write may
+// have taken effect.
 func TestOtherWritersMeanwhile(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	table := dynamotest.NewTable(t, cfg)
@@ -203,26 +229,38 @@ func TestOtherWritersMeanwhile(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		what  loss
-		then  func(notes.ID) // between the lost attempt and the next message
+		then  func(notes.ID) // runs between the lost attempt and the next message
 		cond  notes.Condition
 		right func(error) bool
 	}{
-		{"ours stood, another followed", response, change, pinned, func(err error) bool {
-			return errors.Is(err, notes.ErrUnavailable)
-		}},
-		{"ours stood, another followed, unpinned", response, change, notes.Condition{}, func(err error) bool {
-			return errors.Is(err, notes.ErrUnavailable)
-		}},
-		{"ours never came, another won", request, change, pinned, func(err error) bool {
-			return errors.As(err, &refused) && refused.Current.Version == 2
-		}},
-		{"ours stood, another deleted it", response, func(id notes.ID) {
-			if err := direct.Delete(t.Context(), owner, id, epoch, notes.Condition{}); err != nil {
-				t.Error(err)
-			}
-		}, pinned, func(err error) bool {
-			return errors.Is(err, notes.ErrUnavailable) && !errors.Is(err, notes.ErrNotFound)
-		}},
+		{
+			name: "ours took effect, another followed",
+			what: loseResponse, then: change, cond: pinned,
+			right: func(err error) bool { return errors.Is(err, notes.ErrUnavailable) },
+		},
+		{
+			name: "ours took effect, another followed, without a version",
+			what: loseResponse, then: change,
+			right: func(err error) bool { return errors.Is(err, notes.ErrUnavailable) },
+		},
+		{
+			name: "ours never arrived, another won",
+			what: loseRequest, then: change, cond: pinned,
+			right: func(err error) bool { return errors.As(err, &refused) && refused.Current.Version == 2 },
+		},
+		{
+			name: "ours took effect, another deleted the note",
+			what: loseResponse,
+			then: func(id notes.ID) {
+				if err := direct.Delete(t.Context(), owner, id, epoch, notes.Condition{}); err != nil {
+					t.Error(err)
+				}
+			},
+			cond: pinned,
+			right: func(err error) bool {
+				return errors.Is(err, notes.ErrUnavailable) && !errors.Is(err, notes.ErrNotFound)
+			},
+		},
 	} {
 		n := newNote("before")
 		if _, err := direct.Create(t.Context(), owner, n, nil); err != nil {
@@ -234,7 +272,7 @@ func TestOtherWritersMeanwhile(t *testing.T) {
 				return c.what
 			}
 			once.Do(func() { c.then(n.ID) })
-			return nothing
+			return noLoss
 		})
 		if _, err := s.Update(t.Context(), owner, n.ID, notes.Patch{Title: aws.String("ours")}, epoch,
 			c.cond); !c.right(err) {
@@ -243,8 +281,8 @@ func TestOtherWritersMeanwhile(t *testing.T) {
 	}
 }
 
-// TestARacerBetweenItsTwoWrites: one copy of a create stops between its writes, another completes it, the note is
-// deleted, and the first goes on: the note stays deleted.
+// TestARacerBetweenItsTwoWrites pauses a create between its writes. Meanwhile a retry completes it and the note is
+// deleted. When the first create continues, the note must stay deleted.
 func TestARacerBetweenItsTwoWrites(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	table := dynamotest.NewTable(t, cfg)
@@ -254,54 +292,54 @@ func TestARacerBetweenItsTwoWrites(t *testing.T) {
 	stopped, goOn := make(chan struct{}), make(chan struct{})
 	w.reset(func(n int, _ string) loss {
 		if n == 1 {
-			w.mu.Unlock() // the others go on meanwhile
+			w.mu.Unlock() // let the other requests pass
 			close(stopped)
 			<-goOn
 			w.mu.Lock()
 		}
-		return nothing
+		return noLoss
 	})
 	n := newNote("once")
 	slow := make(chan error)
 	go func() {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		_, err := s.Create(ctx, owner, n, key("k"))
+		_, err := s.Create(ctx, owner, n, newKey("k"))
 		slow <- err
 	}()
 	<-stopped
-	first, err := direct.Create(t.Context(), owner, newNote("once"), key("k"))
+	first, err := direct.Create(t.Context(), owner, newNote("once"), newKey("k"))
 	if err != nil || first.ID != n.ID {
-		t.Fatalf("the retry gives %s, %v; the first chose %s", first.ID, err, n.ID)
+		t.Fatalf("the retry returns %s, %v; the first create chose %s", first.ID, err, n.ID)
 	}
 	if err := direct.Delete(t.Context(), owner, n.ID, epoch.Add(time.Hour), notes.Condition{}); err != nil {
 		t.Fatal(err)
 	}
 	close(goOn)
 	if err := <-slow; err != nil {
-		t.Errorf("the racer that stopped is told %v", err)
+		t.Errorf("the paused create returns %v", err)
 	}
 	if _, err := direct.Get(t.Context(), owner, n.ID); !errors.Is(err, notes.ErrNotFound) {
 		t.Errorf("the deleted note is back: %v", err)
 	}
 	for n, err := range direct.Newest(t.Context(), owner, uuid.Max, 10) {
 		if err != nil || !n.Deleted() {
-			t.Errorf("the list shows %v, %v", n, err)
+			t.Errorf("the list has %v, %v", n, err)
 		}
 	}
-	if again, err := direct.Create(t.Context(), owner, newNote("once"), key("k")); err != nil || again.ID != n.ID {
-		t.Errorf("a later retry gives %s, %v", again.ID, err)
+	if again, err := direct.Create(t.Context(), owner, newNote("once"), newKey("k")); err != nil || again.ID != n.ID {
+		t.Errorf("a later retry returns %s, %v", again.ID, err)
 	}
-	// When the key has expired, nothing of the note is left but what its time to live removes.
+	// After its expiry the key can be used for another note.
 	late, now := newNote("once"), epoch.Add(26*time.Hour)
 	other := &notes.IdempotencyKey{Value: "k", Request: [32]byte{2}, Now: now, Expires: now.Add(time.Hour)}
 	if again, err := direct.Create(t.Context(), owner, late, other); err != nil || again.ID != late.ID {
-		t.Errorf("after its expiry the key gives %s, %v", again.ID, err)
+		t.Errorf("a create with the expired key returns %s, %v", again.ID, err)
 	}
 }
 
-// TestALateCreateIsNotRepeated: a create without a key whose attempt timed out may still arrive. A second one could be
-// deleted before, and the first would bring the note back.
+// TestALateCreateIsNotRepeated checks that a create without a key is not repeated after a timeout. The first attempt
+// may still arrive, and would restore the note if the second one had succeeded and been deleted.
 func TestALateCreateIsNotRepeated(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	table := dynamotest.NewTable(t, cfg)
@@ -310,29 +348,30 @@ func TestALateCreateIsNotRepeated(t *testing.T) {
 	arrive := make(chan struct{})
 	w.reset(func(n int, _ string) loss {
 		if n == 0 {
-			w.mu.Unlock() // the others go on meanwhile
+			w.mu.Unlock() // let the other requests pass
 			<-arrive
 			w.mu.Lock()
 		}
-		return nothing
+		return noLoss
 	})
 	n := newNote("late")
 	if _, err := s.Create(t.Context(), owner, n, nil); !errors.Is(err, notes.ErrUnavailable) {
-		t.Errorf("a create that timed out: %v", err)
+		t.Errorf("the create that timed out returns %v", err)
 	}
 	close(arrive)
 	puts := 0
-	for _, m := range w.passed() {
+	for _, m := range w.messages() {
 		if m.operation == "PutItem" {
 			puts++
 		}
 	}
 	if puts != 1 {
-		t.Errorf("%d attempts to create were made", puts)
+		t.Errorf("the create was attempted %d times", puts)
 	}
 }
 
-// TestProofTombstones: what one page reads of deleted notes is bounded, however many there are: in calls, and in units.
+// TestProofTombstones checks that a page makes a bounded number of calls and reads a bounded number of units, however
+// many notes have been deleted.
 func TestProofTombstones(t *testing.T) {
 	storetest.NotWithRace(t)
 	cfg := dynamotest.Config(t)
@@ -354,8 +393,8 @@ func TestProofTombstones(t *testing.T) {
 		create(title, "")
 		want = append([]string{title}, want...)
 	}
-	deleted := storetest.Amount(700, 4000)
-	for i := range deleted {
+	count := storetest.Amount(700, 4000)
+	for i := range count {
 		if err := service.Delete(ctx, owner, create("goes", fmt.Sprint(i)).ID, notes.Condition{}); err != nil {
 			t.Fatal(err)
 		}
@@ -373,28 +412,28 @@ func TestProofTombstones(t *testing.T) {
 			got = append(got, n.Title)
 		}
 		units := 0.0
-		for _, m := range w.passed() {
+		for _, m := range w.messages() {
 			units += m.units
 		}
-		pages, mostCalls, mostUnits, all = pages+1, max(mostCalls, len(w.passed())), max(mostUnits, units), all+units
+		pages, mostCalls, mostUnits, all = pages+1, max(mostCalls, len(w.messages())), max(mostUnits, units), all+units
 		cursor = page.Next
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("the pages show %q, want %q", got, want)
+		t.Errorf("the pages have %q, want %q", got, want)
 	}
-	// 277 items of some 110 bytes are 8 units of 4 KB, and each call rounds up.
+	// 277 items of about 110 bytes take 8 units of 4 KB; each call rounds up.
 	if mostUnits > 12 || mostCalls > 5 {
 		t.Errorf("a page takes up to %v units in %d calls", mostUnits, mostCalls)
 	}
 	if all < mostUnits*1.5 {
-		t.Errorf("all pages take %v units: there are too few deleted notes to show a bound", all)
+		t.Errorf("all pages take %v units: too few notes are deleted to show a bound", all)
 	}
-	storetest.Proved(t, fmt.Sprintf("%d deleted notes before a list of 20 of 25", deleted),
+	storetest.Proved(t, fmt.Sprintf("%d deleted notes before a list of 20 of 25", count),
 		fmt.Sprintf("a page takes at most %v read units in %d calls", mostUnits, mostCalls),
 		fmt.Sprintf("all %d pages together: %v units", pages, all))
 }
 
-// TestCallsAndUnits: what an operation costs on the wire.
+// TestCallsAndUnits checks how many calls and units each operation takes.
 func TestCallsAndUnits(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	w := newWire(t, cfg)
@@ -419,18 +458,18 @@ func TestCallsAndUnits(t *testing.T) {
 		units float64
 		do    func() error
 	}{
-		{"create", 1, 1, func() error { _, err := s.Create(ctx, owner, n, nil); return err }},
-		{"get", 1, 1, func() error { _, err := s.Get(ctx, owner, n.ID); return err }},
-		{"update", 1, 1, func() error {
+		{name: "create", calls: 1, units: 1, do: func() error { _, err := s.Create(ctx, owner, n, nil); return err }},
+		{name: "get", calls: 1, units: 1, do: func() error { _, err := s.Get(ctx, owner, n.ID); return err }},
+		{name: "update", calls: 1, units: 1, do: func() error {
 			_, err := s.Update(ctx, owner, n.ID, notes.Patch{
 				Title: aws.String("t"), Content: &n.Content, Tags: &[]string{"a"}}, epoch, notes.Condition{})
 			return err
 		}},
-		{"update of a version", 1, 1, func() error {
+		{name: "update of a version", calls: 1, units: 1, do: func() error {
 			_, err := s.Update(ctx, owner, n.ID, notes.Patch{}, epoch, notes.Condition{OneOf: []int64{2}})
 			return err
 		}},
-		{"list of 20", 1, 3, func() error {
+		{name: "list of 20", calls: 1, units: 3, do: func() error {
 			for _, err := range s.Newest(ctx, "lister", uuid.Max, 21) {
 				if err != nil {
 					return err
@@ -438,13 +477,18 @@ func TestCallsAndUnits(t *testing.T) {
 			}
 			return nil
 		}},
-		{"delete", 1, 1, func() error { return s.Delete(ctx, owner, n.ID, epoch, notes.Condition{}) }},
-		{"create with a key", 2, 2, func() error { _, err := s.Create(ctx, owner, keyed, key("k")); return err }},
-		{"replay of a create", 2, 2, func() error {
-			_, err := s.Create(ctx, owner, newNote(keyed.Title), key("k"))
+		{name: "delete", calls: 1, units: 1, do: func() error {
+			return s.Delete(ctx, owner, n.ID, epoch, notes.Condition{})
+		}},
+		{name: "create with a key", calls: 2, units: 2, do: func() error {
+			_, err := s.Create(ctx, owner, keyed, newKey("k"))
 			return err
 		}},
-		{"delete of a note with a key", 2, 2, func() error {
+		{name: "replay of a create", calls: 2, units: 2, do: func() error {
+			_, err := s.Create(ctx, owner, newNote(keyed.Title), newKey("k"))
+			return err
+		}},
+		{name: "delete of a note with a key", calls: 2, units: 2, do: func() error {
 			return s.Delete(ctx, owner, keyed.ID, epoch, notes.Condition{})
 		}},
 	} {
@@ -453,16 +497,17 @@ func TestCallsAndUnits(t *testing.T) {
 			t.Fatalf("%s: %v", c.name, err)
 		}
 		units, size := 0.0, 0
-		for _, m := range w.passed() {
-			if m.units == 0 { // a condition that failed tells no units, and costs a write
+		for _, m := range w.messages() {
+			if m.units == 0 { // DynamoDB does not return the unit that a failed condition costs
 				m.units = 1
 			}
 			units, size = units+m.units, size+m.bytes
 		}
-		if len(w.passed()) != c.calls || units > c.units {
-			t.Errorf("%s takes %v, want %d calls and at most %v units", c.name, w.passed(), c.calls, c.units)
+		if len(w.messages()) != c.calls || units > c.units {
+			t.Errorf("%s takes %v, want %d calls and at most %v units", c.name, w.messages(), c.calls, c.units)
 		}
-		costs = append(costs, fmt.Sprintf("%s %d call(s), %v unit(s), %d bytes", c.name, len(w.passed()), units, size))
+		costs = append(costs, fmt.Sprintf("%s %d call(s), %v unit(s), %d bytes", c.name, len(w.messages()), units,
+			size))
 	}
 	storetest.Proved(t, strings.Join(costs, "; "), "as promised", "none")
 }

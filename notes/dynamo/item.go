@@ -14,27 +14,27 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// An item is a note, the tombstone of one, or the record of an idempotency key. Names count towards an item's size and
-// so its price, hence one letter each:
+// An item is a note, the tombstone of a deleted note, or a used idempotency key. Attribute names count towards an
+// item's size and price, so most have one letter:
 //
-//	pk  the partition: O# and the owner
-//	sk  the place in it: N# and a note's id in hex, or I# and an idempotency key
-//	v   the note's version; what has none is no note (a tombstone, a key)
-//	t b g  title, content ("body"), tags
-//	c u times of creation and of the last change, in microseconds since 1970
-//	w   the token of the last write
-//	k   until when the idempotency key is remembered, in microseconds; of a note, that of the key that made it
-//	i r the note that a key made, and the hash of its request
-//	e   when DynamoDB may remove the item, in seconds since 1970 (the table's time to live); it may do so days later
+//	pk  partition key: O# and the owner
+//	sk  sort key: N# and a note's id in hex, or I# and an idempotency key
+//	v   version of a note; tombstones and keys have none
+//	t b g  title, content ("body") and tags of a note
+//	c u creation and last change of a note, in Unix microseconds; a key has c only
+//	w   token of the last write
+//	k   expiry of the key, or of the key that a note was created with, in Unix microseconds
+//	i r id of the note that a key created, and hash of the request
+//	e   when DynamoDB may remove the item, in Unix seconds (the table's time to live); it may take days longer
 type item map[string]types.AttributeValue
 
-// values are those of an expression.
+// values are the attribute values of an expression.
 type values = map[string]types.AttributeValue
 
 const (
-	ownerPrefix = "O#"
-	notePrefix  = "N#"
-	oncePrefix  = "I#"
+	ownerPrefix   = "O#"
+	notePrefix    = "N#"
+	usedKeyPrefix = "I#"
 )
 
 func partition(owner string) string { return ownerPrefix + owner }
@@ -45,8 +45,8 @@ func noteKey(owner string, id notes.ID) item {
 	return item{"pk": text(partition(owner)), "sk": text(sortKey(id))}
 }
 
-// below is the greatest id that is smaller than another, if there is one.
-func below(id notes.ID) (notes.ID, bool) {
+// predecessor returns the largest id that is less than id. It reports false for the zero id.
+func predecessor(id notes.ID) (notes.ID, bool) {
 	for i := len(id) - 1; i >= 0; i-- {
 		if id[i]--; id[i] != 0xff {
 			return id, true
@@ -72,7 +72,7 @@ func texts(all []string) types.AttributeValue {
 	return &types.AttributeValueMemberL{Value: list}
 }
 
-// noteItem is a note, with the expiry of the key that it is made with, if any.
+// noteItem returns the item of a note. KeyExpires is the expiry of the key that it is created with, nil for none.
 func noteItem(owner string, n notes.Note, keyExpires *time.Time, token []byte) item {
 	it := noteKey(owner, n.ID)
 	it["v"] = number(n.Version)
@@ -88,25 +88,21 @@ func noteItem(owner string, n notes.Note, keyExpires *time.Time, token []byte) i
 	return it
 }
 
-// tombstone keeps the place of a deleted note until the key that it was made with expires.
+// tombstone returns the item that replaces a deleted note until the key that it was created with has expired.
 func tombstone(owner string, id notes.ID, expires time.Time, token []byte) item {
 	it := noteKey(owner, id)
-	it["k"], it["e"], it["w"] = micros(expires), number(expires.Add(grace).Unix()+1), bin(token)
+	it["k"], it["e"], it["w"] = micros(expires), number(expires.Add(tombstoneGrace).Unix()+1), bin(token)
 	return it
 }
 
-func onceKey(owner, key string) item {
-	return item{"pk": text(partition(owner)), "sk": text(oncePrefix + key)}
-}
-
-func onceItem(owner, key string, o notes.UsedKey) item {
-	it := onceKey(owner, key)
+func usedKeyItem(owner, key string, o notes.UsedKey) item {
+	it := item{"pk": text(partition(owner)), "sk": text(usedKeyPrefix + key)}
 	it["i"], it["r"] = bin(o.ID[:]), bin(o.Request[:])
 	it["c"], it["k"], it["e"] = micros(o.Created), micros(o.Expires), number(o.Expires.Unix()+1)
 	return it
 }
 
-func decodeOnce(it item) (notes.UsedKey, error) {
+func decodeUsedKey(it item) (notes.UsedKey, error) {
 	r := reader{item: it}
 	o := notes.UsedKey{Created: r.time("c"), Expires: r.time("k")}
 	copy(o.ID[:], r.bytes("i", len(o.ID)))
@@ -114,7 +110,7 @@ func decodeOnce(it item) (notes.UsedKey, error) {
 	return o, r.err
 }
 
-// note is the note that an item holds: notes.ErrNotFound for none, or a tombstone.
+// note returns the note in an item, or notes.ErrNotFound if the item is nil or a tombstone.
 func (it item) note() (notes.Note, error) {
 	if it["v"] == nil {
 		return notes.Note{}, notes.ErrNotFound
@@ -128,14 +124,14 @@ func (it item) note() (notes.Note, error) {
 	return n, r.err
 }
 
-// id returns the id of the note that an item holds, or of the note whose place a tombstone keeps.
+// id returns the id in the item of a note or a tombstone.
 func (it item) id() (notes.ID, error) {
 	r := reader{item: it}
 	id := r.id()
 	return id, r.err
 }
 
-// keyExpires is until when the key is remembered that a note was made with; nil for a note without.
+// keyExpires returns the expiry of the key that a note was created with, or nil if there is none.
 func (it item) keyExpires() *time.Time {
 	if it["v"] == nil || it["k"] == nil {
 		return nil
@@ -145,15 +141,15 @@ func (it item) keyExpires() *time.Time {
 	return &t
 }
 
-// wroteBy reports whether the last write of the item left this token.
-func (it item) wroteBy(token []byte) bool {
+// hasToken reports whether the item's last write stored this token.
+func (it item) hasToken(token []byte) bool {
 	w, ok := it["w"].(*types.AttributeValueMemberB)
 	return ok && bytes.Equal(w.Value, token)
 }
 
-var errForeignItem = errors.New("an item of the table is none that this service writes")
+var errForeignItem = errors.New("an item in the table was not written by this service")
 
-// reader takes an item apart; err names the first attribute that is not as it must be.
+// reader decodes an item. Its err is about the first invalid attribute.
 type reader struct {
 	item item
 	err  error
@@ -209,7 +205,7 @@ func (r *reader) bytes(name string, size int) []byte {
 	return b.Value
 }
 
-// texts is a list of strings; an absent one is empty.
+// texts returns a list of strings, or nil if the attribute is absent.
 func (r *reader) texts(name string) []string {
 	if r.item[name] == nil {
 		return nil

@@ -12,12 +12,12 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// Patient is the same store for who moves many notes: it waits for a table that throttles, or is far away, instead of
-// giving up within the time of a request.
-func (s *Store) Patient() *Store { return newStore(s.cfg, s.table, mover) }
+// Patient returns a store in the same table for copying many notes. It waits for a table that throttles or is slow,
+// instead of giving up within the time of a request.
+func (s *Store) Patient() *Store { return newStore(s.cfg, s.table, moverPolicy) }
 
-// Export walks all records of all owners, an owner's keys before its notes. It needs the right to dynamodb:Scan, which
-// the service does not have. It is no snapshot: while others write, a record may be as it was before or after.
+// Export walks all records of all owners, an owner's keys before its notes. It needs permission for dynamodb:Scan,
+// which the service does not have. It is not a snapshot: it may or may not see concurrent writes.
 func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
 	return func(yield func(notes.Record, error) bool) {
 		pages := dynamodb.NewScanPaginator(s.client, &dynamodb.ScanInput{
@@ -29,8 +29,8 @@ func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
 				return
 			}
 			for _, it := range page.Items {
-				record, there, err := s.record(ctx, it)
-				if (there || err != nil) && (!yield(record, err) || err != nil) {
+				record, ok, err := s.record(ctx, it)
+				if (ok || err != nil) && (!yield(record, err) || err != nil) {
 					return
 				}
 			}
@@ -38,12 +38,13 @@ func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
 	}
 }
 
-// record is what an item holds. A tombstone is none: that its key has no note says the same. Nor is a key whose note
-// was never made, because the service was killed in between: a retry is to make it.
-func (s *Store) record(ctx context.Context, it item) (r notes.Record, there bool, err error) {
+// record returns the record in an item. It reports false for a tombstone, because a key without a note says the same.
+// It also reports false for a key whose note does not exist yet because the create was interrupted: a retry will create
+// it.
+func (s *Store) record(ctx context.Context, it item) (r notes.Record, ok bool, err error) {
 	reading := reader{item: it}
-	owner, place := strings.TrimPrefix(reading.text("pk"), ownerPrefix), reading.text("sk")
-	value, isKey := strings.CutPrefix(place, oncePrefix)
+	owner, sortKeyValue := strings.TrimPrefix(reading.text("pk"), ownerPrefix), reading.text("sk")
+	value, isKey := strings.CutPrefix(sortKeyValue, usedKeyPrefix)
 	if !isKey {
 		n, err := it.note()
 		if errors.Is(err, notes.ErrNotFound) {
@@ -51,46 +52,46 @@ func (s *Store) record(ctx context.Context, it item) (r notes.Record, there bool
 		}
 		return notes.Record{Owner: owner, Note: &n}, true, err
 	}
-	o, err := decodeOnce(it)
+	o, err := decodeUsedKey(it)
 	if err != nil {
 		return r, false, err
 	}
 	ctx, _, cancel := s.begin(ctx)
 	defer cancel()
-	made, err := s.read(ctx, owner, o.ID)
+	note, err := s.read(ctx, owner, o.ID)
 	used := &notes.UsedKey{ID: o.ID, Created: o.Created}
 	used.Value, used.Request, used.Expires = value, o.Request, o.Expires
-	return notes.Record{Owner: owner, Key: used}, made != nil, err
+	return notes.Record{Owner: owner, Key: used}, note != nil, err
 }
 
-// Import keeps a record as it is, in place of what is there. Of a key, it also keeps what stops its note from coming
-// back when it is deleted; so the note, if there is one, must come after its key.
+// Import stores a record, replacing an existing one. For a key it also stores a tombstone of the key's note, in case
+// that was deleted. So if there is a note, it must be imported after its key.
 func (s *Store) Import(ctx context.Context, r notes.Record) error {
 	ctx, _, cancel := s.begin(ctx)
 	defer cancel()
 	if r.Key != nil {
 		o := *r.Key
-		if err := s.keep(ctx, onceItem(r.Owner, r.Key.Value, o)); err != nil {
+		if err := s.overwrite(ctx, usedKeyItem(r.Owner, r.Key.Value, o)); err != nil {
 			return err
 		}
-		// Where the note is there, from an earlier copy, it stays.
-		_, err := s.put(ctx, tombstone(r.Owner, o.ID, o.Expires, newToken()), "attribute_not_exists(pk)", nil,
-			s.passing)
+		// If an earlier copy has stored the note, it stays.
+		_, err := s.putIf(ctx, tombstone(r.Owner, o.ID, o.Expires, newToken()), "attribute_not_exists(pk)", nil,
+			s.transient)
 		return err
 	}
 	it := noteItem(r.Owner, *r.Note, nil, newToken())
-	there, err := s.read(ctx, r.Owner, r.Note.ID)
+	current, err := s.read(ctx, r.Owner, r.Note.ID)
 	if err != nil {
 		return err
 	}
-	if there["k"] != nil {
-		it["k"] = there["k"]
+	if current["k"] != nil {
+		it["k"] = current["k"]
 	}
-	return s.keep(ctx, it)
+	return s.overwrite(ctx, it)
 }
 
-// keep puts an item whatever is there.
-func (s *Store) keep(ctx context.Context, it item) error {
+// overwrite puts an item unconditionally.
+func (s *Store) overwrite(ctx context.Context, it item) error {
 	_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.table, Item: it})
 	return s.explain("PutItem", err)
 }

@@ -6,11 +6,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// TTLAttribute is the attribute by which DynamoDB removes what has expired: idempotency keys and tombstones.
+// TTLAttribute is the attribute with the time to live of idempotency keys and tombstones.
 const TTLAttribute = "e"
 
-// Table is the definition of a notes table: what deploy creates and compares, and what tests run on. Beside it a table
-// has time to live on [TTLAttribute] and, where there is such a thing, point-in-time recovery.
+// Table returns the definition of a notes table, for deploy and for tests. A table also has time to live on
+// [TTLAttribute] and, on AWS, point-in-time recovery.
 func Table(name string) *dynamodb.CreateTableInput {
 	return &dynamodb.CreateTableInput{
 		TableName:   &name,

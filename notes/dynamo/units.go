@@ -8,9 +8,9 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// Units is an option for [Open]: each call that DynamoDB answers with a success tells how many read or write units it
-// used (DynamoDB developer guide, "DynamoDB read and write operations"). Of a write whose condition failed DynamoDB
-// tells nothing, though it used some.
+// Units returns an option for [Open] that calls report with the read or write units that each successful call consumed
+// (DynamoDB developer guide, "DynamoDB read and write operations"). A write whose condition failed consumes units too,
+// but DynamoDB does not return how many.
 func Units(report func(read, write float64)) func(*dynamodb.Options) {
 	ask := middleware.InitializeMiddlewareFunc("Units",
 		func(ctx context.Context, in middleware.InitializeInput,

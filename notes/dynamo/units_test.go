@@ -20,7 +20,7 @@ import (
 	"example.com/portable-notes/notes/dynamo/dynamotest"
 )
 
-// TestUnits: what the calls of each operation use is told, and asked for only where somebody wants to know.
+// TestUnits checks that the units of each operation are reported, and requested only with the Units option.
 func TestUnits(t *testing.T) {
 	cfg := dynamotest.Config(t)
 	var read, write float64
@@ -55,9 +55,9 @@ func TestUnits(t *testing.T) {
 		return err
 	})
 	used("delete", 0, 1, func() error { return service.Delete(ctx, "anna", note.ID, notes.Condition{}) })
-	used("get of what is missing", 1, 0, func() error { // 1, as of the smallest note
+	used("get of a missing note", 1, 0, func() error {
 		if _, err := service.Get(ctx, "anna", uuid.New()); err == nil {
-			t.Error("a note that nobody made")
+			t.Error("a note that nobody created")
 		}
 		return nil
 	})
@@ -79,6 +79,6 @@ func TestUnits(t *testing.T) {
 		t.Fatal(err)
 	}
 	if sent == "" || strings.Contains(sent, "ReturnConsumedCapacity") {
-		t.Errorf("a client that nobody asked for units sends %s", sent)
+		t.Errorf("a client without the Units option sends %s", sent)
 	}
 }

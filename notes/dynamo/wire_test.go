@@ -18,30 +18,30 @@ import (
 	"example.com/portable-notes/notes/dynamo/dynamotest"
 )
 
-// wire stands between a store and DynamoDB Local. It records what passes, and lets a test lose a message.
+// wire is a proxy between a store and DynamoDB Local. It records messages and can lose some of them.
 type wire struct {
 	cfg aws.Config
 
 	mu    sync.Mutex
 	seen  []message
-	fault func(n int, operation string) loss // asked for each request; n counts from 0 since reset
+	fault func(n int, operation string) loss // called for each request; n counts from 0 since reset
 }
 
 // message is one request and its answer.
 type message struct {
 	operation string
 	units     float64 // consumed capacity
-	bytes     int     // of both bodies
+	bytes     int     // in both bodies
 }
 
-// loss is what becomes of a message.
+// loss says what happens to a message.
 type loss int
 
 const (
-	nothing  loss = iota // it arrives, and so does its answer
-	request              // it never arrives, and the connection breaks
-	response             // it is carried out, and the answer is lost
-	half                 // it is carried out, and half of the answer is lost
+	noLoss       loss = iota
+	loseRequest       // the request does not arrive, and the connection breaks
+	loseResponse      // the request is executed, and the connection breaks
+	loseHalf          // the request is executed, and the connection breaks after half of the answer
 )
 
 // newWire starts a wire.
@@ -63,10 +63,10 @@ func newWire(t testing.TB, cfg aws.Config) *wire {
 			lost = w.fault(n, operation)
 		}
 		w.mu.Unlock()
-		if lost == request {
+		if lost == loseRequest {
 			panic(http.ErrAbortHandler)
 		}
-		// DynamoDB tells the units of a call that asks for them; nobody checks the signature here.
+		// Request the units of the call. DynamoDB Local does not check the signature.
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			panic(http.ErrAbortHandler)
@@ -76,21 +76,21 @@ func newWire(t testing.TB, cfg aws.Config) *wire {
 		recorder := httptest.NewRecorder()
 		proxy.ServeHTTP(recorder, r)
 		answer := recorder.Body.Bytes()
-		var told struct {
+		var consumed struct {
 			ConsumedCapacity struct{ CapacityUnits float64 }
 		}
-		_ = json.Unmarshal(answer, &told)
+		_ = json.Unmarshal(answer, &consumed)
 		w.mu.Lock()
-		w.seen[n].units, w.seen[n].bytes = told.ConsumedCapacity.CapacityUnits, len(body)+len(answer)
+		w.seen[n].units, w.seen[n].bytes = consumed.ConsumedCapacity.CapacityUnits, len(body)+len(answer)
 		w.mu.Unlock()
-		if lost == response {
+		if lost == loseResponse {
 			panic(http.ErrAbortHandler)
 		}
 		for name, values := range recorder.Header() {
 			rw.Header()[name] = values
 		}
 		rw.WriteHeader(recorder.Code)
-		if lost == half {
+		if lost == loseHalf {
 			_, _ = rw.Write(answer[:len(answer)/2])
 			panic(http.ErrAbortHandler)
 		}
@@ -101,26 +101,26 @@ func newWire(t testing.TB, cfg aws.Config) *wire {
 	return w
 }
 
-// reset forgets what has passed and sets a new fault.
+// reset discards the recorded messages and sets a new fault.
 func (w *wire) reset(fault func(n int, operation string) loss) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen, w.fault = nil, fault
 }
 
-// passed is what has passed since the reset.
-func (w *wire) passed() []message {
+// messages returns the messages since the last reset.
+func (w *wire) messages() []message {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.seen)
 }
 
-// lose loses the nth message so.
+// lose returns a fault that loses the nth message.
 func lose(nth int, what loss) func(int, string) loss {
 	return func(n int, _ string) loss {
 		if n == nth {
 			return what
 		}
-		return nothing
+		return noLoss
 	}
 }
