@@ -113,7 +113,9 @@ var (
 type pageUse byte
 
 const (
-	unknown pageUse = iota
+	unknown    pageUse = iota
+	rejected           // the tree points to it, but it is damaged or another page
+	inOverflow         // it continues a page of the tree
 	inTree
 	inFreelist
 )
@@ -139,6 +141,7 @@ func (w *walker) page(id, limit uint64) (p []byte, ok bool) {
 		return nil, false
 	}
 	if named := le.Uint64(head); named != id {
+		w.used[id] = max(w.used[id], rejected)
 		w.report("page %d has the number %d", id, named)
 		return nil, false
 	}
@@ -152,12 +155,13 @@ func (w *walker) page(id, limit uint64) (p []byte, ok bool) {
 		return nil, false
 	}
 	for i := id; i < id+span; i++ {
-		if w.used[i] != unknown {
+		if w.used[i] > rejected {
 			w.report("page %d is used twice", i)
 			return nil, false
 		}
-		w.used[i] = inTree
+		w.used[i] = inOverflow
 	}
+	w.used[id] = inTree
 	p = make([]byte, span*pageSize)
 	if _, err := w.file.ReadAt(p, int64(id)*pageSize); err != nil { // #nosec G115 -- below the number of pages
 		w.report("page %d cannot be read: %v", id, err)
@@ -168,17 +172,25 @@ func (w *walker) page(id, limit uint64) (p []byte, ok bool) {
 
 // bucket walks the tree below a root page.
 func (w *walker) bucket(name string, root uint64) {
-	if p, ok := w.page(root, maxSpan); ok {
-		w.tree(name, fmt.Sprintf("page %d", root), p, nil, nil, 0)
+	if p, ok := w.page(root, maxSpan); ok && !w.tree(name, fmt.Sprintf("page %d", root), p, nil, nil, 0) {
+		w.reject(root, p)
 	}
 }
 
-// tree walks a page and all pages below it. Their keys must be in [low, high); nil means no bound.
-func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) {
+// reject marks a page and its overflow as rejected.
+func (w *walker) reject(id uint64, p []byte) {
+	for i := range uint64(len(p)) / pageSize {
+		w.used[id+i] = rejected
+	}
+}
+
+// tree walks a page and all pages below it. Their keys must be in [low, high); nil means no bound. It returns false
+// without a visit if the page itself is damaged.
+func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) bool {
 	flags, count := le.Uint16(p[8:]), int(le.Uint16(p[10:]))
 	if flags != leafPage && flags != branchPage || depth > maxDepth || flags == branchPage && count == 0 {
 		w.report("%s is not a tree page (flags %#x, %d entries)", where, flags, count)
-		return
+		return false
 	}
 	type entry struct {
 		key, value []byte // value is set in a leaf only
@@ -190,7 +202,7 @@ func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) {
 		at := pageHeader + i*elementHeader
 		if at+elementHeader > len(p) {
 			w.report("%s claims %d entries, more than it holds", where, count)
-			return
+			return false
 		}
 		e := p[at:]
 		var pos, keySize, valueSize uint64
@@ -199,7 +211,7 @@ func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) {
 			kind := le.Uint32(e)
 			if it.isBucket = kind == bucketEntry; kind > bucketEntry {
 				w.report("%s: entry %d is of unknown kind %#x", where, i, kind)
-				return
+				return false
 			}
 			pos, keySize, valueSize = uint64(le.Uint32(e[4:])), uint64(le.Uint32(e[8:])), uint64(le.Uint32(e[12:]))
 		} else {
@@ -208,14 +220,14 @@ func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) {
 		from := uint64(at) + pos
 		if keySize == 0 || from+keySize+valueSize > uint64(len(p)) || from < uint64(pageHeader+count*elementHeader) {
 			w.report("%s: entry %d is outside the page", where, i)
-			return
+			return false
 		}
 		it.key = p[from : from+keySize]
 		it.value = p[from+keySize : from+keySize+valueSize]
 		if low != nil && (bytes.Compare(it.key, low) < 0 || i > 0 && bytes.Equal(it.key, low)) ||
 			high != nil && bytes.Compare(it.key, high) >= 0 {
 			w.report("%s: entry %d is out of order", where, i)
-			return
+			return false
 		}
 		low = it.key
 		entries = append(entries, it)
@@ -227,8 +239,9 @@ func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) {
 			if i+1 < len(entries) {
 				next = entries[i+1].key
 			}
-			if child, ok := w.page(it.child, maxSpan); ok {
-				w.tree(bucket, fmt.Sprintf("page %d", it.child), child, it.key, next, depth+1)
+			if child, ok := w.page(it.child, maxSpan); ok &&
+				!w.tree(bucket, fmt.Sprintf("page %d", it.child), child, it.key, next, depth+1) {
+				w.reject(it.child, child)
 			}
 		case !it.isBucket:
 			w.visit(bucket, it.key, it.value)
@@ -245,11 +258,12 @@ func (w *walker) tree(bucket, where string, p, low, high []byte, depth int) {
 				depth+1)
 		}
 	}
+	return true
 }
 
 // freeList walks the free list and reports pages that are neither on it nor in a tree.
 func (w *walker) freeList() {
-	p, ok := w.page(w.meta.freelist, w.meta.pages*8/pageSize+2) // 8 bytes for each page of the file
+	p, ok := w.page(w.meta.freelist, maxFreeList(w.meta.pages))
 	if !ok {
 		return
 	}
@@ -260,7 +274,7 @@ func (w *walker) freeList() {
 	}
 	for ; len(ids) > 0; ids = ids[8:] {
 		id := le.Uint64(ids)
-		if id < 2 || id >= w.meta.pages || w.used[id] != unknown {
+		if id < 2 || id >= w.meta.pages || w.used[id] > rejected {
 			w.report("page %d is on the free list, but it is in use or does not exist", id)
 			return
 		}
@@ -276,6 +290,9 @@ func (w *walker) freeList() {
 		w.report("%w: %d of them; they may have held notes", errOrphans, lost)
 	}
 }
+
+// maxFreeList returns how many pages the free list of a file may have. It has 8 bytes for each page.
+func maxFreeList(pages uint64) uint64 { return pages*8/pageSize + 2 }
 
 // freeIDs returns the page numbers in a free-list page, sorted, 8 bytes each. It returns nil if page is not a free
 // list.
