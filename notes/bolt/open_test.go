@@ -14,12 +14,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"go.etcd.io/bbolt"
-	"golang.org/x/sys/unix"
 
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/bolt"
@@ -214,14 +214,7 @@ func TestOpenWithoutRights(t *testing.T) {
 	if err := os.Chmod(file, 0o400); err != nil {
 		t.Fatal(err)
 	}
-	if os.Geteuid() == 0 { // permissions do not apply to root, so this thread accesses files as nobody
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		if err := unix.Setfsuid(65534); err != nil {
-			storetest.Lacks(t, "setfsuid", err)
-		}
-		defer func() { _ = unix.Setfsuid(0) }()
-	}
+	defer storetest.AsNobody(t)()
 	wantRefused(t, filepath.Join(dir, "notes.db"), "permission denied", "create files in "+dir)
 	wantRefused(t, file, "permission denied", "read and write the file")
 }
@@ -477,14 +470,7 @@ func TestConcurrentFirstStarts(t *testing.T) {
 // TestFullDisk checks that on a full disk reads work and writes fail, until there is space again.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
-		storetest.Lacks(t, "the right to mount a small file system", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	storetest.MountSmall(t, dir, 2<<20)
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -499,7 +485,7 @@ func TestFullDisk(t *testing.T) {
 			break
 		}
 	}
-	if !errors.Is(err, notes.ErrUnavailable) || !errors.Is(err, unix.ENOSPC) {
+	if !errors.Is(err, notes.ErrUnavailable) || !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("after %d notes the error is %v", made, err)
 	}
 	read := func() {

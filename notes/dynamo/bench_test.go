@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/dynamo/dynamotest"
+	"example.com/portable-notes/notes/storetest"
 )
 
 // childServerVar is the environment variable that makes this binary a fake DynamoDB. As it is a process of its own, the
@@ -69,14 +69,6 @@ type stockNote struct {
 	Title   string   `dynamodbav:"t"`
 	Content string   `dynamodbav:"b"`
 	Tags    []string `dynamodbav:"g"`
-}
-
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // compare alternates between two calls and reports the median ratio of our time to that of the stock client.
@@ -159,7 +151,7 @@ func BenchmarkClient(b *testing.B) {
 		return attributevalue.UnmarshalListOfMaps(out.Items, &all)
 	}
 	b.Run("Get", func(b *testing.B) { compare(b, 1, wallTime, get, stockGet) })
-	b.Run("GetProcessorTime32", func(b *testing.B) { compare(b, 32, processorTime, get, stockGet) })
+	b.Run("GetProcessorTime32", func(b *testing.B) { compare(b, 32, storetest.ProcessorTime(b), get, stockGet) })
 	b.Run("List20", func(b *testing.B) { compare(b, 1, wallTime, list, stockList) })
-	b.Run("List20ProcessorTime", func(b *testing.B) { compare(b, 1, processorTime, list, stockList) })
+	b.Run("List20ProcessorTime", func(b *testing.B) { compare(b, 1, storetest.ProcessorTime(b), list, stockList) })
 }

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -415,19 +414,13 @@ func freeze(t *testing.T, client string, thaws int) (retried int, micros []int) 
 		}
 		return took, attempts
 	}
-	signal := func(s syscall.Signal) {
-		if err := cmd.Process.Signal(s); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for range thaws {
 		fmt.Fprintln(in, "warm")
 		read()
-		signal(syscall.SIGSTOP)
-		awaitStopped(t, cmd.Process.Pid)
+		thaw := storetest.Freeze(t, cmd.Process)
 		fmt.Fprintln(in, "at the thaw") // waits in the pipe
 		server.CloseClientConnections()
-		signal(syscall.SIGCONT)
+		thaw()
 		took, attempts := read()
 		if attempts > 1 {
 			retried++
@@ -436,23 +429,6 @@ func freeze(t *testing.T, client string, thaws int) (retried int, micros []int) 
 	}
 	slices.Sort(micros)
 	return retried, micros
-}
-
-// awaitStopped waits until a process has stopped.
-func awaitStopped(t *testing.T, pid int) {
-	t.Helper()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			storetest.Lacks(t, "/proc", err)
-		}
-		if _, state, _ := strings.Cut(string(stat), ") "); strings.HasPrefix(state, "T") {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatal("the process does not stop")
-		}
-	}
 }
 
 // TestProofFreeze checks that a process reads at the first attempt after it was frozen, as Lambda does, while its
