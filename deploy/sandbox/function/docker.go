@@ -47,7 +47,7 @@ func (e *environment) inDocker(folder, opt string) (cmd *exec.Cmd, end func()) {
 	}
 	// #nosec G204 -- the function, which is what a sandbox runs
 	cmd = exec.Command("docker", append(args, e.pool.host.Docker)...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = folder, variables, e.say, e.say, process.Mortal()
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = folder, variables, e.say, e.say, process.DieWithParent()
 	return cmd, func() {
 		_ = exec.Command("docker", "rm", "-f", name).Run() // #nosec G204 -- a container of ours, gone or not
 	}

@@ -26,8 +26,8 @@ func (r *Runner) scratch() string {
 		err := errors.Join(os.Mkdir(folder, 0o700), os.Mkdir(r.none(), 0o700))
 		if err == nil {
 			cmd := exec.Command("/bin/sh", "-c", "exit 0")
-			cmd.SysProcAttr = process.Mortal()
-			if err = (&process.Places{Task: folder, Tmp: 1, Scratch: folder}).Start(cmd); err == nil {
+			cmd.SysProcAttr = process.DieWithParent()
+			if err = (&process.Mounts{Task: folder, Tmp: 1, Scratch: folder}).Start(cmd); err == nil {
 				err = cmd.Wait()
 			}
 		}
@@ -47,7 +47,7 @@ func (r *Runner) none() string { return filepath.Join(r.host.Folder, "none") }
 // startProcess starts a command of the function, whose files are in folder and opt. It sees them at /var/task and /opt
 // where this machine allows that. Elsewhere LAMBDA_TASK_ROOT and SANDBOX_OPT name the folders.
 func (e *environment) startProcess(cmd *exec.Cmd, folder, opt string) error {
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = folder, e.say, e.say, process.Mortal()
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = folder, e.say, e.say, process.DieWithParent()
 	scratch := e.pool.scratch()
 	needed := append([]string{e.pool.host.Folder}, cmd.Args...)
 	layers := cmp.Or(opt, e.pool.none())
@@ -59,7 +59,7 @@ func (e *environment) startProcess(cmd *exec.Cmd, folder, opt string) error {
 	if self, err := os.Executable(); err == nil {
 		needed = append(needed, self) // which a bootstrap may start, as those of tests do
 	}
-	p := process.Places{Task: folder, Opt: layers, Tmp: e.tmp(), Keep: inTmp(needed), Scratch: scratch}
+	p := process.Mounts{Task: folder, Opt: layers, Tmp: e.tmp(), Keep: inTmp(needed), Scratch: scratch}
 	if hidden {
 		p.Opt = ""
 	}

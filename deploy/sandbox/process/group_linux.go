@@ -2,7 +2,7 @@ package process
 
 import "syscall"
 
-// Mortal is OwnGroup for a function's process: it also ends when the sandbox does, however that ends.
-func Mortal() *syscall.SysProcAttr {
+// DieWithParent is OwnGroup, and the kernel also kills the process when the sandbox ends for whatever reason.
+func DieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

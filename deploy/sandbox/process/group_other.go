@@ -4,5 +4,6 @@ package process
 
 import "syscall"
 
-// Mortal is OwnGroup: where the system cannot end a function with the sandbox, losing the Runtime API does.
-func Mortal() *syscall.SysProcAttr { return OwnGroup() }
+// DieWithParent is OwnGroup: this system cannot kill a process when its parent ends. A function whose sandbox was
+// killed ends when it loses the Runtime API.
+func DieWithParent() *syscall.SysProcAttr { return OwnGroup() }

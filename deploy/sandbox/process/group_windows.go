@@ -5,10 +5,10 @@ import (
 	"syscall"
 )
 
-// OwnGroup starts a process as any other: Windows has no groups of this kind.
+// OwnGroup returns nil: Windows has no process groups of this kind.
 func OwnGroup() *syscall.SysProcAttr { return nil }
 
-// KillGroup ends a process.
+// KillGroup kills a process, but not its descendants.
 func KillGroup(pid int) {
 	if p, err := os.FindProcess(pid); err == nil {
 		_ = p.Kill()

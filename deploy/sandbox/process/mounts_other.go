@@ -8,4 +8,4 @@ import (
 )
 
 // Start always fails: only Linux has mount namespaces.
-func (*Places) Start(*exec.Cmd) error { return errors.ErrUnsupported }
+func (*Mounts) Start(*exec.Cmd) error { return errors.ErrUnsupported }

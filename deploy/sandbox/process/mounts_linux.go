@@ -14,25 +14,25 @@ import (
 	"syscall"
 )
 
-// placesVariable holds an entry as JSON. A program that links this package and is started with it makes the mounts and
-// then executes its arguments.
-const placesVariable = "PORTABLE_NOTES_SANDBOX_PLACES"
+// setupVariable holds a setup as JSON. A program that links this package and finds the variable in its environment
+// makes the mounts and then executes its arguments.
+const setupVariable = "PORTABLE_NOTES_SANDBOX_MOUNTS"
 
-// entry is what the program that makes the mounts is told.
-type entry struct {
-	Places
-	Env []string // of the program that it executes
+// setup is the task of the program that makes the mounts.
+type setup struct {
+	Mounts
+	Env []string // environment of the program to execute
 }
 
 func init() {
-	if text, ok := os.LookupEnv(placesVariable); ok {
-		runtime.LockOSThread() // whose capabilities are given up
-		fmt.Fprint(os.NewFile(3, "report"), encodeError(enter(text)))
+	if text, ok := os.LookupEnv(setupVariable); ok {
+		runtime.LockOSThread() // enterNamespace drops the capabilities of this thread alone
+		fmt.Fprint(os.NewFile(3, "report"), encodeError(enterNamespace(text)))
 		os.Exit(1)
 	}
 }
 
-// encodeError returns err for the parent to read: the number of a system error, else its text.
+// encodeError encodes err for the parent: the number of a system error, or else the text.
 func encodeError(err error) string {
 	if errno := syscall.Errno(0); errors.As(err, &errno) {
 		return strconv.Itoa(int(errno))
@@ -40,11 +40,11 @@ func encodeError(err error) string {
 	return err.Error()
 }
 
-// Start starts cmd in the mount namespace that p describes, with /var/task as its working directory. A program that
-// cannot be executed is an [fs.PathError], as from [exec.Cmd.Start]; any other error means that this system does not
-// allow the namespace.
-func (p *Places) Start(cmd *exec.Cmd) error {
-	text, err := json.Marshal(entry{*p, cmd.Env})
+// Start starts cmd in the mount namespace that p describes, with /var/task as its working directory. If the program
+// cannot be executed, Start returns an [fs.PathError], as [exec.Cmd.Start] does. Any other error means that this system
+// does not allow the namespace.
+func (p *Mounts) Start(cmd *exec.Cmd) error {
+	text, err := json.Marshal(setup{*p, cmd.Env})
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (p *Places) Start(cmd *exec.Cmd) error {
 	path := cmd.Path
 	cmd.Args = append([]string{"sandbox", path}, cmd.Args[1:]...)
 	cmd.Path, cmd.ExtraFiles = "/proc/self/exe", []*os.File{out}
-	cmd.Env = []string{placesVariable + "=" + string(text)} // the function's own is for the function alone
+	cmd.Env = []string{setupVariable + "=" + string(text)} // the function's own environment is inside the setup
 	cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
 	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
 		cmd.SysProcAttr.Cloneflags, cmd.SysProcAttr.AmbientCaps = syscall.CLONE_NEWUSER, []uintptr{capSysAdmin}
@@ -70,10 +70,10 @@ func (p *Places) Start(cmd *exec.Cmd) error {
 	}
 	report, err := io.ReadAll(in)
 	if err == nil && len(report) == 0 {
-		return nil // it became the program
+		return nil // the descriptor closed when the program was executed
 	}
 	_ = cmd.Wait()
-	if errno, number := strconv.Atoi(string(report)); number == nil {
+	if errno, err := strconv.Atoi(string(report)); err == nil {
 		return &fs.PathError{Op: "fork/exec", Path: path, Err: syscall.Errno(errno)}
 	}
 	return errors.Join(errors.New(string(report)), err)
@@ -86,10 +86,10 @@ const (
 	ambientClear = 4  // PR_CAP_AMBIENT_CLEAR_ALL
 )
 
-// enter makes the mounts and executes the arguments.
-func enter(text string) error {
+// enterNamespace makes the mounts and executes the arguments. It returns only if that fails.
+func enterNamespace(text string) error {
 	syscall.CloseOnExec(3)
-	var e entry
+	var e setup
 	err := json.Unmarshal([]byte(text), &e)
 	if err == nil {
 		err = e.mount()
@@ -98,17 +98,17 @@ func enter(text string) error {
 		err = os.Chdir("/var/task")
 	}
 	if err != nil {
-		return fmt.Errorf("%v", err) // the number of a system error would be taken for one of the program
+		return fmt.Errorf("%v", err) // not %w: the parent takes the number of a system error for exec's
 	}
 	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, capAmbient, ambientClear, 0, 0, 0, 0); errno != 0 {
 		return fmt.Errorf("prctl: %v", errno)
 	}
-	return syscall.Exec(os.Args[1], os.Args[1:], e.Env) // #nosec G204 G702 -- the function
+	return syscall.Exec(os.Args[1], os.Args[1:], e.Env) // #nosec G204 G702 -- the function's own program
 }
 
-// mount makes the mounts. The new /var and /tmp are built in the scratch folder first, because they contain parts of
-// the old ones.
-func (p *Places) mount() error {
+// mount makes the mounts. It builds the new /var and /tmp in the scratch folder first, because they show parts of the
+// old ones.
+func (p *Mounts) mount() error {
 	newVar, tmp := filepath.Join(p.Scratch, "var"), filepath.Join(p.Scratch, "tmp")
 	steps := []func() error{
 		func() error { return syscall.Mount("tmpfs", p.Scratch, "tmpfs", 0, "mode=755,size=1m") },
@@ -134,11 +134,11 @@ func (p *Places) mount() error {
 	return nil
 }
 
-// mirror makes a folder that shows the folders and links of another one, to which more can be added.
+// mirror makes the folder to, which shows the folders and links in from, and which entries can be added to.
 func mirror(from, to string) error {
 	entries, err := os.ReadDir(from)
 	if err == nil {
-		err = os.Mkdir(to, 0o755) // #nosec G301 -- as /var is
+		err = os.Mkdir(to, 0o755) // #nosec G301 -- the mode of /var
 	}
 	for _, entry := range entries {
 		from, to := filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())
@@ -156,11 +156,11 @@ func mirror(from, to string) error {
 	return err
 }
 
-// bind shows a file or a folder at another path, which it makes if it is not there.
+// bind mounts a file or a folder at another path, and makes that path if needed.
 func bind(from, to string, flags uintptr) error {
 	info, err := os.Stat(from)
 	if err == nil && info.IsDir() {
-		err = os.MkdirAll(to, 0o755) // #nosec G301 -- what it stands for has its own mode
+		err = os.MkdirAll(to, 0o755) // #nosec G301 -- the mount brings its own mode
 	} else if err == nil {
 		err = os.WriteFile(to, nil, 0o600)
 	}
@@ -170,8 +170,8 @@ func bind(from, to string, flags uintptr) error {
 	return os.NewSyscallError("mount "+to, syscall.Mount(from, to, "", syscall.MS_BIND|flags, ""))
 }
 
-// mountFlags are the flags of a mount, by their bits in statfs(2).
-var mountFlags = map[int64]uintptr{0x2: syscall.MS_NOSUID, 0x4: syscall.MS_NODEV, 0x8: syscall.MS_NOEXEC,
+// mountFlagBits maps the bits of statfs(2) to the flags of mount(2).
+var mountFlagBits = map[int64]uintptr{0x2: syscall.MS_NOSUID, 0x4: syscall.MS_NODEV, 0x8: syscall.MS_NOEXEC,
 	0x400: syscall.MS_NOATIME, 0x800: syscall.MS_NODIRATIME, 0x1000: syscall.MS_RELATIME}
 
 func bindReadOnly(from, to string) error {
@@ -181,8 +181,8 @@ func bindReadOnly(from, to string) error {
 		err = syscall.Statfs(to, &stat)
 	}
 	flags := uintptr(syscall.MS_BIND | syscall.MS_REMOUNT | syscall.MS_RDONLY)
-	for bit, flag := range mountFlags { // a user namespace must keep those that the mount has
-		if int64(stat.Flags)&bit != 0 { // int32 on some processors
+	for bit, flag := range mountFlagBits { // in a user namespace a remount must keep them
+		if int64(stat.Flags)&bit != 0 { // int32 on some architectures
 			flags |= flag
 		}
 	}
