@@ -146,7 +146,7 @@ func (s *Sandbox) run(ctx context.Context, region, name, qualifier string, paylo
 		s.mu.Unlock()
 	}()
 	o, err := s.runner.Invoke(ctx, region, config, function.Event{ARN: arn, Trace: traceID(), Payload: payload})
-	if errors.Is(err, function.ErrEnds) {
+	if errors.Is(err, function.ErrClosed) {
 		err = &refused{http.StatusServiceUnavailable, "ServiceException", err.Error()}
 	}
 	return o, err

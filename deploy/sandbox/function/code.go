@@ -16,14 +16,14 @@ import (
 	"syscall"
 )
 
-// unpacked is the folder that a function's zip is unpacked to, once for all that have it.
-func (r *Runner) unpacked(sha *string) (string, *fault) {
+// codeFolder returns the folder that holds the unpacked zip with a CodeSha256. It unpacks each zip once.
+func (r *Runner) codeFolder(sha *string) (string, *fault) {
 	name := *cmp.Or(sha, new(string))
-	return r.folder(name, name)
+	return r.unpackedFolder(name, name)
 }
 
-// opt is the folder that stands for /opt: the files of a function's layers, later ones over earlier ones. "" for none.
-func (r *Runner) opt(c *Configuration) (string, *fault) {
+// layersFolder returns the folder that holds a function's layers, later ones over earlier ones; "" without layers.
+func (r *Runner) layersFolder(c *Configuration) (string, *fault) {
 	if len(c.Layers) == 0 {
 		return "", nil
 	}
@@ -31,18 +31,18 @@ func (r *Runner) opt(c *Configuration) (string, *fault) {
 	for _, layer := range c.Layers {
 		shas = append(shas, r.host.Layer(*layer.Arn))
 	}
-	return r.folder("layers "+strings.Join(shas, " "), shas...)
+	return r.unpackedFolder("layers "+strings.Join(shas, " "), shas...)
 }
 
-// folder is a folder with the files of some zips.
-func (r *Runner) folder(name string, shas ...string) (string, *fault) {
+// unpackedFolder returns the folder that some zips are unpacked into, in order.
+func (r *Runner) unpackedFolder(name string, shas ...string) (string, *fault) {
 	bad := func(format string, values ...any) (string, *fault) {
 		return "", &fault{kind: "Runtime.InvalidEntrypoint", message: fmt.Sprintf(format, values...)}
 	}
 	r.unpacking.Lock()
 	defer r.unpacking.Unlock()
 	if r.ended.Load() {
-		return bad("the sandbox ends")
+		return bad("the sandbox is shutting down")
 	}
 	sum := sha256.Sum256([]byte(name))
 	folder := filepath.Join(r.host.Folder, hex.EncodeToString(sum[:8]))
@@ -53,8 +53,8 @@ func (r *Runner) folder(name string, shas ...string) (string, *fault) {
 	for _, sha := range shas {
 		packed := r.host.Code(sha)
 		if packed == nil {
-			return bad("the sandbox runs functions from zips that were uploaded to it; this one, or a layer of it, " +
-				"has none")
+			return bad("the sandbox runs only code that was uploaded to it as a zip; this function, or one of its " +
+				"layers, has none")
 		}
 		archive, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
 		if err != nil {
@@ -62,8 +62,8 @@ func (r *Runner) folder(name string, shas ...string) (string, *fault) {
 		}
 		archives = append(archives, archive)
 	}
-	// A program that is being written cannot be run, and a process that is just being started holds it open for
-	// writing.
+	// A program cannot be executed while a descriptor is open for writing, and a child that is being forked inherits
+	// the descriptor (https://go.dev/issue/22315).
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	if err := unpack(folder, archives); err != nil {
@@ -73,10 +73,10 @@ func (r *Runner) folder(name string, shas ...string) (string, *fault) {
 	return folder, nil
 }
 
-// maxUnpacked is the most bytes of a function's code or of its layers, unpacked (Lambda quotas).
+// maxUnpacked limits a function's code, and its layers, in bytes unpacked (Lambda quotas).
 const maxUnpacked = 262_144_000
 
-// unpack makes a folder of the files of some archives, none of which can be outside it.
+// unpack makes a folder and unpacks the archives into it. A file outside the folder is an error.
 func unpack(folder string, archives []*zip.Reader) error {
 	if err := os.Mkdir(folder, 0o750); err != nil { // #nosec G703 -- a folder of ours, named by a hash
 		return err
@@ -89,14 +89,14 @@ func unpack(folder string, archives []*zip.Reader) error {
 	for _, archive := range archives {
 		for _, file := range archive.File {
 			if err == nil {
-				err = unpackOne(root, file, &left)
+				err = unpackFile(root, file, &left)
 			}
 		}
 	}
 	return errors.Join(err, root.Close())
 }
 
-func unpackOne(root *os.Root, file *zip.File, left *int64) error {
+func unpackFile(root *os.Root, file *zip.File, left *int64) error {
 	if !filepath.IsLocal(file.Name) {
 		return fmt.Errorf("%q is outside the folder", file.Name)
 	}
@@ -107,7 +107,7 @@ func unpackOne(root *os.Root, file *zip.File, left *int64) error {
 		return err
 	}
 	if err := root.Remove(filepath.Clean(file.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err // of an earlier layer, whose mode would stay
+		return err // an earlier layer's file would keep its mode
 	}
 	in, err := file.Open()
 	if err != nil {
@@ -119,7 +119,7 @@ func unpackOne(root *os.Root, file *zip.File, left *int64) error {
 		if err != nil {
 			return err
 		}
-		return root.Symlink(string(to), filepath.Clean(file.Name)) // nothing is opened through one that leads outside
+		return root.Symlink(string(to), filepath.Clean(file.Name)) // os.Root follows no link that leads outside
 	}
 	out, err := root.OpenFile(file.Name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, file.Mode().Perm())
 	if err != nil {
@@ -130,7 +130,7 @@ func unpackOne(root *os.Root, file *zip.File, left *int64) error {
 		err = nil
 	}
 	if *left < 0 {
-		err = fmt.Errorf("it has more than %d bytes", maxUnpacked)
+		err = fmt.Errorf("unpacked, it has more than %d bytes", maxUnpacked)
 	}
 	return errors.Join(err, out.Close())
 }

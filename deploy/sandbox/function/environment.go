@@ -21,27 +21,27 @@ const (
 	maxTail   = 4 << 10 // bytes of the log that Invoke returns
 )
 
-// environment is an execution environment of a function: one runtime at a time, one event at a time.
+// environment is an execution environment of a function. It runs one runtime and handles one event at a time.
 type environment struct {
 	pool    *pool
 	session Session
-	say     *os.File // the end of its output that is written to, by the runtime and by Lambda's own lines
+	output  *os.File // write end of the log pipe, for the runtime and for Lambda's own lines
 	server  *http.Server
-	fresh   bool // no event yet
+	isNew   bool // has handled no event yet
 
 	extensions extensions
 
-	drained chan struct{} // closed when all of the output was read
+	outputDone chan struct{} // closed when all output has been read
 
 	mu      sync.Mutex
-	marks   map[string]chan struct{} // what caughtUp waits for
+	marks   map[string]chan struct{} // closed when read reaches the mark, by its id
 	closed  bool
 	runtime *runtime
 	current *event
-	tail    []byte // of the log, since the event began
+	tail    []byte // end of the log since the event began
 }
 
-// event is an event under way.
+// event is an event in progress.
 type event struct {
 	Event
 	id       string
@@ -50,27 +50,27 @@ type event struct {
 }
 
 func newEnvironment(p *pool) (*environment, error) {
-	out, say, err := os.Pipe()
+	reader, writer, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		_, _ = out.Close(), say.Close()
+		_, _ = reader.Close(), writer.Close()
 		return nil, err
 	}
 	e := &environment{
-		pool: p, say: say, fresh: true, marks: map[string]chan struct{}{}, drained: make(chan struct{}),
+		pool: p, output: writer, isNew: true, marks: map[string]chan struct{}{}, outputDone: make(chan struct{}),
 		session: p.host.Begin(p.region, p.config),
 	}
 	e.server = &http.Server{Addr: listener.Addr().String(), Handler: e.runtimeAPI(), ErrorLog: p.host.Log,
 		ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = e.server.Serve(listener) }() // until it is closed
-	go e.read(out)
+	go func() { _ = e.server.Serve(listener) }() // returns when the server is closed
+	go e.read(reader)
 	return e, nil
 }
 
-// end ends the environment, if need be in the middle of an event.
+// end ends the environment, even in the middle of an event.
 func (e *environment) end() {
 	e.mu.Lock()
 	e.closed = true
@@ -79,17 +79,17 @@ func (e *environment) end() {
 	r.kill()
 	e.extensions.kill()
 	_ = e.server.Close()
-	_ = e.say.Close() // read ends when it has read all
+	_ = e.output.Close() // read returns once it has read the rest
 	e.session.End()
 }
 
-// mark begins a line of the output that tells how far it was read, not what the function said. A line break goes before
-// it, for what the function has not ended with one.
+// mark begins a line that drainOutput writes to learn when the output before it has been read. A line break precedes
+// it, because the function may have printed half a line.
 const mark = "\x1e"
 
-// read passes the output on, line by line.
+// read passes the output on to the session, line by line.
 func (e *environment) read(out *os.File) {
-	defer close(e.drained)
+	defer close(e.outputDone)
 	defer func() { _ = out.Close() }()
 	pass := func(text string) {
 		e.session.Write(text)
@@ -98,9 +98,9 @@ func (e *environment) read(out *os.File) {
 		e.tail = e.tail[max(0, len(e.tail)-maxTail):]
 		e.mu.Unlock()
 	}
-	empty := false // the line before was; it is not the function's if a mark follows
+	empty := false // the previous line was empty; before a mark it is drainOutput's
 	for lines := bufio.NewReaderSize(out, 256<<10); ; {
-		text, _, err := lines.ReadLine() // a longer line is more than one, as CloudWatch Logs has it
+		text, _, err := lines.ReadLine() // splits longer lines, as CloudWatch Logs does
 		if err != nil {
 			return
 		}
@@ -120,28 +120,28 @@ func (e *environment) read(out *os.File) {
 	}
 }
 
-// caughtUp waits until all that was put out so far is read.
-func (e *environment) caughtUp() {
+// drainOutput waits until all output so far has been read.
+func (e *environment) drainOutput() {
 	id, reached := uuid.NewString(), make(chan struct{})
 	e.mu.Lock()
 	e.marks[id] = reached
 	e.mu.Unlock()
-	if _, err := io.WriteString(e.say, "\n"+mark+id+"\n"); err != nil {
+	if _, err := io.WriteString(e.output, "\n"+mark+id+"\n"); err != nil {
 		return // the environment has ended
 	}
 	select {
 	case <-reached:
-	case <-e.drained:
+	case <-e.outputDone:
 	}
 }
 
-// line writes a line of Lambda's own between those of the function.
-func (e *environment) line(format string, values ...any) {
-	_, _ = fmt.Fprintf(e.say, format+"\n", values...) // lost only where the environment ends
+// logf writes one of Lambda's own log lines.
+func (e *environment) logf(format string, values ...any) {
+	_, _ = fmt.Fprintf(e.output, format+"\n", values...) // fails only when the environment ends
 }
 
-// handle hands an event to the runtime, which is started first if there is none, and waits for what comes of it. The
-// lines are those of "Lambda execution environment lifecycle" and "Logging for Lambda functions".
+// handle passes an event to the runtime, which it starts if none runs, and waits for the outcome. It logs the lines of
+// "Lambda execution environment lifecycle" and "Logging for Lambda functions".
 func (e *environment) handle(v *event) Outcome {
 	timeout := time.Duration(*e.pool.config.Timeout) * time.Second
 	begin := time.Now()
@@ -150,44 +150,44 @@ func (e *environment) handle(v *event) Outcome {
 	e.mu.Lock()
 	e.tail = nil
 	e.mu.Unlock()
-	if !e.runtime.asks(timeout) { // a runtime may also have ended since it answered
+	if !e.runtime.awaitIdle(timeout) { // it may have ended since its last answer
 		limit, phase := timeout, "invoke"
-		if e.fresh {
+		if e.isNew {
 			limit, phase = initLimit, "init"
 		}
-		// Lambda tries once more, in the event's own time
-		if problem = e.boot(limit, phase); problem != nil && e.fresh {
+		// After a failed init Lambda tries again, within the event's timeout.
+		if problem = e.startRuntime(limit, phase); problem != nil && e.isNew {
 			begin = time.Now()
-			problem = e.boot(timeout, "invoke")
-		} else if problem == nil && e.fresh {
+			problem = e.startRuntime(timeout, "invoke")
+		} else if problem == nil && e.isNew {
 			initTook = fmt.Sprintf("Init Duration: %.2f ms\t", ms(time.Since(begin)))
 			begin = time.Now()
 		}
 	}
-	e.fresh = false
-	e.caughtUp()
+	e.isNew = false
+	e.drainOutput()
 	e.mu.Lock()
-	if e.current = v; problem == nil { // else its log is what tells why
+	if e.current = v; problem == nil { // otherwise the tail shows why the start failed
 		e.tail = nil
 	}
 	e.mu.Unlock()
-	e.line("START RequestId: %s Version: %s", v.id, *e.pool.config.Version)
+	e.logf("START RequestId: %s Version: %s", v.id, *e.pool.config.Version)
 	o := Outcome{Failed: true, Version: *e.pool.config.Version, ID: v.id}
 	if problem == nil {
-		o, problem = e.runtime.handle(v, begin.Add(timeout), timeout, e.extensions.tell)
+		o, problem = e.runtime.handle(v, begin.Add(timeout), timeout, e.extensions.notify)
 		o.Version, o.ID = *e.pool.config.Version, v.id
 	}
 	if problem != nil {
 		o.Failed, o.Payload = true, problem.payload(v.id)
 		if problem.kind == "Sandbox.Timedout" {
-			e.line("%s %s %s", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), v.id, problem.message)
-		} else if problem.body == nil { // else the runtime has said it
-			e.line("RequestId: %s Error: %s\n%s", v.id, problem.message, problem.kind)
+			e.logf("%s %s %s", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), v.id, problem.message)
+		} else if problem.body == nil { // otherwise the runtime has logged it
+			e.logf("RequestId: %s Error: %s\n%s", v.id, problem.message, problem.kind)
 		}
 	}
 	took := time.Since(begin)
-	e.line("END RequestId: %s", v.id)
-	e.line(
+	e.logf("END RequestId: %s", v.id)
+	e.logf(
 		"REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %d ms\tMemory Size: %d MB\tMax Memory Used: %d "+
 			"MB\t%s%s",
 		v.id,
@@ -198,7 +198,7 @@ func (e *environment) handle(v *event) Outcome {
 		initTook,
 		problem.status(),
 	)
-	e.caughtUp()
+	e.drainOutput()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	o.Tail, e.current = e.tail, nil
@@ -207,16 +207,16 @@ func (e *environment) handle(v *event) Outcome {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// boot starts a runtime and waits until it asks for an event.
-func (e *environment) boot(limit time.Duration, phase string) *fault {
+// startRuntime starts a runtime and waits until it asks for an event.
+func (e *environment) startRuntime(limit time.Duration, phase string) *fault {
 	begin := time.Now()
 	if l := languageOf(string(e.pool.config.Runtime)); l != nil {
 		if i := e.pool.interpreter(l); i.err == nil {
-			e.line("INIT_START Runtime Version: %s (%s %s of this machine)", e.pool.config.Runtime, l.name, i.version)
+			e.logf("INIT_START Runtime Version: %s (%s %s of this machine)", e.pool.config.Runtime, l.name, i.version)
 		}
 	}
-	e.mu.Lock() // so that it is known before it asks
-	r, problem := (*runtime)(nil), &fault{kind: "Sandbox.Failure", message: "the sandbox ends"}
+	e.mu.Lock() // until e.runtime is set: the runtime API looks it up
+	r, problem := (*runtime)(nil), &fault{kind: "Sandbox.Failure", message: "the sandbox is shutting down"}
 	if !e.closed {
 		r, problem = e.start()
 	}
@@ -230,8 +230,8 @@ func (e *environment) boot(limit time.Duration, phase string) *fault {
 			return nil
 		case <-r.ended:
 			e.mu.Lock()
-			problem = r.ending()
-			problem.body, problem.kind = r.failed, cmp.Or(r.failure, problem.kind)
+			problem = r.exitFault()
+			problem.body, problem.kind = r.initError, cmp.Or(r.initErrorType, problem.kind)
 			e.mu.Unlock()
 		case <-late.C:
 			r.kill()
@@ -239,6 +239,6 @@ func (e *environment) boot(limit time.Duration, phase string) *fault {
 				limit.Seconds())}
 		}
 	}
-	e.line("INIT_REPORT Init Duration: %.2f ms\tPhase: %s\t%s", ms(time.Since(begin)), phase, problem.status())
+	e.logf("INIT_REPORT Init Duration: %.2f ms\tPhase: %s\t%s", ms(time.Since(begin)), phase, problem.status())
 	return problem
 }

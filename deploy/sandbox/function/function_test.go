@@ -23,7 +23,7 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// files are a function's, by their names.
+// files maps the names of a function's files to their contents.
 type files map[string]string
 
 func (f files) zip(t testing.TB) []byte {
@@ -47,21 +47,21 @@ func (f files) zip(t testing.TB) []byte {
 	return out.Bytes()
 }
 
-// world is a runner of functions whose zips and lines a test keeps.
+// world is a runner with a host that keeps zips, log lines and messages in memory.
 type world struct {
 	*Runner
 	t testing.TB
 
-	mu    sync.Mutex
-	code  map[string][]byte
-	lines []string
-	said  bytes.Buffer
+	mu       sync.Mutex
+	code     map[string][]byte
+	lines    []string
+	messages bytes.Buffer
 }
 
 func (w *world) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.said.Write(b)
+	return w.messages.Write(b)
 }
 
 func open(t testing.TB) *world {
@@ -88,7 +88,7 @@ func open(t testing.TB) *world {
 	return w
 }
 
-// function is a configuration of a function with some files.
+// function returns the configuration of a function that has the files.
 func (w *world) function(runtime, handler string, f files, environment map[string]string) *Configuration {
 	sha := uuid.NewString()
 	w.mu.Lock()
@@ -102,7 +102,7 @@ func (w *world) function(runtime, handler string, f files, environment map[strin
 	}
 }
 
-// invoke invokes a function, and returns the outcome and all lines of its log.
+// invoke invokes a function and returns the outcome and its log lines.
 func (w *world) invoke(c *Configuration, event string) (Outcome, []string) {
 	w.t.Helper()
 	w.mu.Lock()
@@ -117,15 +117,15 @@ func (w *world) invoke(c *Configuration, event string) (Outcome, []string) {
 	return o, append([]string(nil), w.lines...)
 }
 
-// heard reports whether the last function that was invoked has written a line.
-func (w *world) heard(line string) bool {
+// hasLogged reports whether the last invocation has logged a line.
+func (w *world) hasLogged(line string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Contains(w.lines, line)
 }
 
-// logged returns the lines that the function itself, or its runtime, wrote.
-func logged(lines []string) (own []string) {
+// functionLines returns the lines of the function and its runtime, without Lambda's own.
+func functionLines(lines []string) (own []string) {
 	for _, line := range lines {
 		switch word, _, _ := strings.Cut(line, " "); word {
 		case "START", "END", "REPORT", "INIT_START", "INIT_REPORT":
@@ -136,7 +136,7 @@ func logged(lines []string) (own []string) {
 	return own
 }
 
-// TestHello: the functions of the tutorials run, warm ones in the process that ran before.
+// TestHello: tutorial functions run, and a second event reaches the same process.
 func TestHello(t *testing.T) {
 	for _, c := range []struct {
 		name, runtime, handler string
@@ -175,14 +175,14 @@ export const handler = async (event) => { console.log('hello', event.n, 'f 128',
 			if string(o.Payload) != c.want || !strings.Contains(string(o.Tail), "hello 2 f 128 ") {
 				t.Errorf("%s %q", o.Payload, lines)
 			}
-			if said := strings.ToLower(strings.Join(logged(lines), "\n")); !strings.HasSuffix(said, "true") {
-				t.Errorf("it logs %q", lines)
+			if own := strings.ToLower(strings.Join(functionLines(lines), "\n")); !strings.HasSuffix(own, "true") {
+				t.Errorf("the log is %q", lines)
 			}
 		})
 	}
 }
 
-// TestLayers: the files of layers are found by both languages and by a bootstrap, and a wrapper runs the function.
+// TestLayers: both languages and a bootstrap find the files of layers, and a wrapper script runs the function.
 func TestLayers(t *testing.T) {
 	wrapper := "#!/bin/sh\nexport WRAPPED=yes\nexec \"$@\"\n"
 	for _, c := range []struct {
@@ -222,11 +222,11 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// TestPlaces: a function sees its files where Lambda has them, cannot change them, and has a /tmp of its own.
-func TestPlaces(t *testing.T) {
+// TestMounts: a function sees its files where Lambda puts them, cannot change them, and has its own /tmp.
+func TestMounts(t *testing.T) {
 	w := open(t)
-	if w.scratch() == "" {
-		storetest.Lacks(t, "mount namespaces", errors.New("this system gives a process none of its own"))
+	if w.mountFolder() == "" {
+		storetest.Lacks(t, "mount namespaces", errors.New("this system does not allow them"))
 	}
 	beside, err := os.CreateTemp("/tmp", "beside")
 	if err != nil {
@@ -263,11 +263,11 @@ def handler(event, context):
 		t.Errorf("without layers: %s", o.Payload)
 	}
 	if info, err := beside.Stat(); err != nil || info.Size() > 0 {
-		t.Errorf("this machine's file has what the function wrote: %v, %v", info, err)
+		t.Errorf("the function wrote to a file of this machine: %v, %v", info, err)
 	}
 }
 
-// TestLinksAndModes: a zip's symbolic links and modes hold, and what leads outside its folder is not followed.
+// TestLinksAndModes: unpacking keeps symbolic links and modes, and does not write through a link that leads outside.
 func TestLinksAndModes(t *testing.T) {
 	packed := func(entries ...any) *zip.Reader {
 		var out bytes.Buffer
@@ -310,14 +310,14 @@ func TestLinksAndModes(t *testing.T) {
 	}
 	outside := filepath.Join(t.TempDir(), "inside")
 	if err := unpack(outside, []*zip.Reader{packed("up", link, "..", "up/written", text, "x")}); err == nil {
-		t.Error("a file is written through a link that leads outside")
+		t.Error("unpack writes through a link that leads outside")
 	}
 	if _, err := os.Stat(filepath.Join(filepath.Dir(outside), "written")); err == nil {
-		t.Error("it lies outside")
+		t.Error("a file was written outside the folder")
 	}
 }
 
-// TestExtensions: an extension runs beside the function and is told of its events; one that cannot start is the fault.
+// TestExtensions: an extension runs beside the function and receives its events; one that cannot start is a fault.
 func TestExtensions(t *testing.T) {
 	extension := `#!/bin/sh
 api=http://$AWS_LAMBDA_RUNTIME_API/2020-01-01/extension
@@ -328,16 +328,16 @@ while event=$(curl -sf -H "Lambda-Extension-Identifier: $id" $api/event/next); d
 	w := open(t)
 	f := w.function("nodejs20.x", "app.handler", files{
 		"app.js": "exports.handler = async () => new Promise((done) => setTimeout(() => done(1), 500));"}, nil)
-	with := func(content string) {
+	useExtension := func(content string) {
 		sha := *w.function("nodejs20.x", "x", files{"extensions/mine": content}, nil).CodeSha256
 		f.Layers = []types.Layer{{Arn: &sha}}
 	}
-	with(extension)
+	useExtension(extension)
 	w.invoke(f, `{}`)
 	if _, lines := w.invoke(f, `{}`); !strings.Contains(strings.Join(lines, "\n"), `heard {"eventType":"INVOKE"`) {
 		t.Errorf("%q", lines)
 	}
-	with("no program")
+	useExtension("not a program")
 	g := *f
 	g.Version = aws.String("2")
 	if o, _ := w.invoke(&g, `{}`); !strings.Contains(string(o.Payload), `"errorType":"Extension.LaunchError"`) {
@@ -345,7 +345,7 @@ while event=$(curl -sf -H "Lambda-Extension-Identifier: $id" $api/event/next); d
 	}
 }
 
-// TestInDocker: a function with a bootstrap runs in a container, answers, logs, and leaves no container behind.
+// TestInDocker: a function with a bootstrap runs in a container, answers and logs, and the container is removed.
 func TestInDocker(t *testing.T) {
 	storetest.NotWithRace(t)
 	if !HasDocker() {
@@ -373,9 +373,9 @@ func main() {
 		event, _ := io.ReadAll(next.Body)
 		fmt.Println("in the container with", string(event))
 		_, layer := os.Stat("/opt/layer.txt")
-		said := fmt.Sprintf("%q", os.Getenv("LAMBDA_TASK_ROOT")+" "+os.Getenv("MINE")+" "+fmt.Sprint(layer))
+		text := fmt.Sprintf("%q", os.Getenv("LAMBDA_TASK_ROOT")+" "+os.Getenv("MINE")+" "+fmt.Sprint(layer))
 		id := next.Header.Get("Lambda-Runtime-Aws-Request-Id")
-		answer, err := http.Post(api+id+"/response", "application/json", strings.NewReader(said))
+		answer, err := http.Post(api+id+"/response", "application/json", strings.NewReader(text))
 		if err == nil {
 			answer.Body.Close()
 		}
@@ -386,13 +386,13 @@ func main() {
 	}
 	build := exec.Command("go", "build", "-o", program, program+".go")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
-	if said, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, said)
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
 	}
 	image := exec.Command("docker", "build", "-q", "-t", "portable-notes-sandbox-test", "-")
 	image.Stdin = strings.NewReader("FROM scratch\nENV A=1\n")
-	if said, err := image.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, said)
+	if output, err := image.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
 	}
 	content, err := os.ReadFile(program)
 	if err != nil {
@@ -410,33 +410,33 @@ func main() {
 			t.Fatalf("%s %q", o.Payload, lines)
 		}
 	}
-	// Docker brings lines later than the answer
-	for end := time.Now().Add(10 * time.Second); !w.heard(`in the container with {"a":1}`); {
+	// Docker delivers log lines after the answer.
+	for end := time.Now().Add(10 * time.Second); !w.hasLogged(`in the container with {"a":1}`); {
 		if time.Now().After(end) {
-			t.Fatal("its log does not come")
+			t.Fatal("its log line does not arrive")
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	w.Close()
 	left, err := exec.Command("docker", "ps", "-q", "--filter", "ancestor=portable-notes-sandbox-test").Output()
 	if err != nil || len(left) > 0 {
-		t.Errorf("left are %s, %v", left, err)
+		t.Errorf("containers left behind: %s, %v", left, err)
 	}
 }
 
-// TestNoInterpreter: a machine without the program of a language says so.
+// TestNoInterpreter: without the interpreter of a language, the error says so.
 func TestNoInterpreter(t *testing.T) {
 	t.Setenv("PATH", "")
 	w := open(t)
 	o, _ := w.invoke(w.function("nodejs20.x", "index.handler", files{"index.js": ""}, nil), `{}`)
 	if !o.Failed ||
-		!strings.Contains(string(o.Payload), "functions in Node.js are run by node, which is not on this "+
-			"machine") {
+		!strings.Contains(string(o.Payload), "functions in Node.js need node, which this machine does "+
+			"not have") {
 		t.Errorf("%s", o.Payload)
 	}
 }
 
-// BenchmarkWarm is what a warm request costs over the handler's own time.
+// BenchmarkWarm measures the overhead of a warm invocation.
 func BenchmarkWarm(b *testing.B) {
 	for _, c := range []struct{ name, runtime, handler, file, content string }{
 		{"Python", "python3.12", "app.handler", "app.py", "def handler(event, context):\n    return event\n"},
@@ -453,7 +453,7 @@ func BenchmarkWarm(b *testing.B) {
 	}
 }
 
-// TestDisabledFeatures: what Lambda disables of Node.js is disabled, until a function's NODE_OPTIONS enable it.
+// TestDisabledFeatures: the Node.js features that Lambda disables are disabled, unless NODE_OPTIONS enable them.
 func TestDisabledFeatures(t *testing.T) {
 	w := open(t)
 	for _, c := range []struct {
@@ -461,7 +461,8 @@ func TestDisabledFeatures(t *testing.T) {
 		fails                  bool
 	}{
 		{"import in a .js file", "nodejs22.x", "", true},
-		{"import, enabled again", "nodejs22.x", "--experimental-detect-module --experimental-require-module", false},
+		{"import, enabled by NODE_OPTIONS", "nodejs22.x",
+			"--experimental-detect-module --experimental-require-module", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o, _ := w.invoke(w.function(c.runtime, "app.handler", files{"app.js": "import 'fs';\n" +

@@ -14,29 +14,30 @@ import (
 //go:embed clients
 var clients embed.FS
 
-// language is one whose functions are run by a program of this machine, under a runtime client of ours.
+// language is a programming language whose functions run in an interpreter of this machine, under our runtime client.
 type language struct {
-	name    string         // as the log says it
-	runtime *regexp.Regexp // the runtimes of Lambda
-	program string
-	tells   []string // arguments that have the program print its path and its version, a line each
-	client  string   // of clients
-	flags   []string
+	name        string         // for the log
+	runtime     *regexp.Regexp // matches Lambda's names of its runtimes
+	program     string
+	versionArgs []string // make the program print its path and its version, one per line
+	client      string   // file in clients
+	flags       []string
 }
 
-// languages are those of Lambda's that people have on their machines. The runtimes that Lambda still takes are in
-// "Lambda runtimes" of the developer guide.
-var languages = []*language{
-	{"Python", regexp.MustCompile(`^python3\.(9|1[0-4])$`), "python3",
-		[]string{"-c", "import sys, platform; print(sys.executable); print(platform.python_version())"},
-		"bootstrap.py", []string{"-u"}},
-	{"Node.js", regexp.MustCompile(`^nodejs(18|20|22|24)\.x$`), "node",
-		[]string{"-p", "process.execPath + '\\n' + process.version"}, "bootstrap.js", nil},
+// managedLanguages are the languages of Lambda's managed runtimes that most machines have. The developer guide lists the
+// runtimes that Lambda still accepts ("Lambda runtimes").
+var managedLanguages = []*language{
+	{name: "Python", runtime: regexp.MustCompile(`^python3\.(9|1[0-4])$`), program: "python3",
+		versionArgs: []string{"-c", "import sys, platform; print(sys.executable); print(platform.python_version())"},
+		client:      "bootstrap.py", flags: []string{"-u"}},
+	{name: "Node.js", runtime: regexp.MustCompile(`^nodejs(18|20|22|24)\.x$`), program: "node",
+		versionArgs: []string{"-p", "process.execPath + '\\n' + process.version"}, client: "bootstrap.js", flags: nil},
 }
 
-// languageOf is the language of a runtime, nil for a runtime that has a bootstrap of its own or is not known.
+// languageOf returns the language of a runtime, or nil if the function brings its own bootstrap or the runtime is
+// unknown.
 func languageOf(runtime string) *language {
-	for _, l := range languages {
+	for _, l := range managedLanguages {
 		if l.runtime.MatchString(runtime) {
 			return l
 		}
@@ -44,39 +45,39 @@ func languageOf(runtime string) *language {
 	return nil
 }
 
-// knowsModules are the versions of Node.js that know the flags of disabled.
-var knowsModules = regexp.MustCompile(`^v(20\.(1[7-9]|[2-9][0-9])|2[2-9])\.`)
+// supportsModuleFlags matches the versions of Node.js that accept the flags of disablingFlags.
+var supportsModuleFlags = regexp.MustCompile(`^v(20\.(1[7-9]|[2-9][0-9])|2[2-9])\.`)
 
-// disabled are the flags by which Lambda disables features that releases of Node.js enable. The function's own
-// NODE_OPTIONS enable them again ("Building Lambda functions with Node.js").
-func disabled(c *Configuration, version string) (flags []string) {
+// disablingFlags returns the flags that disable the features of Node.js that Lambda disables. A function enables them
+// again through its own NODE_OPTIONS ("Building Lambda functions with Node.js").
+func disablingFlags(c *Configuration, version string) (flags []string) {
 	options := ""
 	if c.Environment != nil {
 		options = c.Environment.Variables["NODE_OPTIONS"]
 	}
 	for _, feature := range map[string][]string{"nodejs20.x": {"require-module"},
 		"nodejs22.x": {"require-module", "detect-module"}}[string(c.Runtime)] {
-		if knowsModules.MatchString(version) && !strings.Contains(options, "--experimental-"+feature) {
+		if supportsModuleFlags.MatchString(version) && !strings.Contains(options, "--experimental-"+feature) {
 			flags = append(flags, "--no-experimental-"+feature)
 		}
 	}
 	return flags
 }
 
-// interpreter is a program of this machine that runs functions.
+// interpreter is the program on this machine that runs the functions of a language.
 type interpreter struct {
 	path, version string
-	client        string // path of the runtime client
-	err           error  // why there is none
+	client        string // path of our runtime client
+	err           error  // why the program cannot be used
 }
 
-// interpreters are those that were looked for, by the name of their language.
+// interpreters caches the interpreters by the name of their language.
 type interpreters struct {
 	mu    sync.Mutex
 	found map[string]*interpreter
 }
 
-// interpreter finds the program that runs a language, once.
+// interpreter finds the interpreter of a language once, and returns the cached result from then on.
 func (r *Runner) interpreter(l *language) *interpreter {
 	r.interpreters.mu.Lock()
 	defer r.interpreters.mu.Unlock()
@@ -88,13 +89,13 @@ func (r *Runner) interpreter(l *language) *interpreter {
 		r.interpreters.found = map[string]*interpreter{}
 	}
 	r.interpreters.found[l.name] = i
-	said, err := exec.Command(l.program, l.tells...).Output() // #nosec G204 -- one of languages
-	lines := strings.Split(strings.ReplaceAll(strings.TrimSpace(string(said)), "\r", ""), "\n")
+	output, err := exec.Command(l.program, l.versionArgs...).Output() // #nosec G204 -- one of languages
+	lines := strings.Split(strings.ReplaceAll(strings.TrimSpace(string(output)), "\r", ""), "\n")
 	if err == nil && len(lines) != 2 {
-		err = fmt.Errorf("it says %q", said)
+		err = fmt.Errorf("unexpected output %q", output)
 	}
 	if err != nil {
-		i.err = fmt.Errorf("functions in %s are run by %s, which is not on this machine: %w", l.name, l.program, err)
+		i.err = fmt.Errorf("functions in %s need %s, which this machine does not have: %w", l.name, l.program, err)
 		return i
 	}
 	i.path, i.version = lines[0], lines[1]

@@ -1,6 +1,5 @@
-// Package function runs functions as Lambda does: in execution environments, each a process of the function under the
-// Runtime API, with Lambda's own lines between those of its log. Who may invoke a function, and what it may do, is not
-// known here.
+// Package function runs functions as Lambda does: each execution environment is a process of the function under the
+// Runtime API, and Lambda's own lines appear in its log. The package checks no permissions.
 package function
 
 import (
@@ -18,74 +17,73 @@ import (
 	"github.com/google/uuid"
 )
 
-// Limits of Lambda, bytes ("Lambda quotas").
+// Limits of Lambda in bytes ("Lambda quotas").
 const (
-	MaxEvent  = 6 << 20   // of an event
-	MaxAnswer = 6_291_556 // of what a function returns
+	MaxEvent  = 6 << 20   // size of an event
+	MaxAnswer = 6_291_556 // size of a function's response
 )
 
-// Configuration is a version of a function as it is configured.
+// Configuration is the configuration of one version of a function.
 type Configuration = lambda.GetFunctionConfigurationOutput
 
-// Host is the AWS that functions are run in.
+// Host is what a Runner needs from the AWS around it.
 type Host struct {
-	Endpoint string      // URL of AWS's services, which functions are told
-	Folder   string      // that code is unpacked to
-	Log      *log.Logger // takes what is wrong with a function's requests
-	Docker   string      // image that functions with a bootstrap run in; "" runs them on this machine
+	Endpoint string      // URL of AWS's services, passed to functions
+	Folder   string      // to unpack code into
+	Log      *log.Logger // receives notes on how functions run
+	Docker   string      // image for functions that have a bootstrap; "" runs them on this machine
 
-	// Code returns the zip with a CodeSha256, or nil; Layer the CodeSha256 of a version of a layer, or "". Begin begins
-	// a session of a function with its role.
-	Code  func(sha string) []byte
-	Layer func(arn string) string
-	Begin func(region string, c *Configuration) Session
+	Code  func(sha string) []byte                       // the zip with a CodeSha256; nil if unknown
+	Layer func(arn string) string                       // the CodeSha256 of a layer version; "" if unknown
+	Begin func(region string, c *Configuration) Session // begins a session under the function's role
 }
 
-// Session is the time of one execution environment, with its keys and its log stream.
+// Session gives one execution environment its access key and its log stream.
 type Session struct {
-	Key           string // id of the access key
-	Group, Stream string // of the log
+	Key           string // access key ID
+	Group, Stream string // log group and log stream
 	Write         func(line string)
-	End           func() // takes the key back
+	End           func() // revokes the key
 }
 
-// Event is an event for a function.
+// Event is an invocation event.
 type Event struct {
-	ARN     string // by which the function is invoked
-	Trace   string // X-Ray's header
+	ARN     string // the invoked function ARN
+	Trace   string // value of the X-Ray trace header
 	Payload []byte
 }
 
-// Outcome is how an event was handled.
+// Outcome is the outcome of an event.
 type Outcome struct {
 	Payload []byte
-	Failed  bool   // the function's own error: Payload says which
-	Tail    []byte // the end of its log, at most 4 KB
+	Failed  bool   // the function failed: Payload is its error
+	Tail    []byte // end of the log, at most 4 KiB
 	Version string
-	ID      string // of the request, as the log has it
+	ID      string // request ID in the log
 }
 
-// ErrEnds is returned for events that come when the runner has ended.
-var ErrEnds = errors.New("the sandbox ends")
+// ErrClosed is returned by Invoke after Close.
+var ErrClosed = errors.New("the sandbox is shutting down")
 
-// Runner runs functions. It is safe for use by many goroutines.
+// Runner runs functions. It is safe for concurrent use.
 type Runner struct {
 	host      Host
 	ended     atomic.Bool
 	unpacking sync.Mutex
 
 	interpreters interpreters
-	mounts       mounts
+	mounts       mountSupport
 
-	mu     sync.Mutex
-	pools  map[string]*pool // by region, name and version
-	former []*pool          // whose events may not have ended
+	mu      sync.Mutex
+	pools   map[string]*pool // by region, name and version
+	retired []*pool          // replaced or dropped; their last events may be in progress
 }
 
-// New returns a runner, which the caller must close.
+// New returns a Runner. The caller must close it.
 func New(host Host) *Runner { return &Runner{host: host, pools: map[string]*pool{}} }
 
-// Invoke hands an event to a function and waits for what comes of it. An event that has begun is not given up.
+// Invoke passes an event to a function and waits for the outcome. It ignores the context: an event that has started
+// runs to its end.
 func (r *Runner) Invoke(_ context.Context, region string, c *Configuration, v Event) (Outcome, error) {
 	p := r.pool(region, c)
 	e, err := p.take()
@@ -96,33 +94,33 @@ func (r *Runner) Invoke(_ context.Context, region string, c *Configuration, v Ev
 	return e.handle(&event{Event: v, id: uuid.NewString(), done: make(chan Outcome, 1)}), nil
 }
 
-// Drop ends the environments of all versions of a function, each when its event has ended.
+// Drop ends the environments of all versions of a function, busy ones when their events end.
 func (r *Runner) Drop(region, name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key, p := range r.pools {
 		if strings.HasPrefix(key, region+" "+name+" ") {
-			r.former = append(r.former, p)
+			r.retired = append(r.retired, p)
 			delete(r.pools, key)
 			go p.close(false)
 		}
 	}
 }
 
-// Close ends all environments at once, and returns when they have ended.
+// Close ends all environments at once and waits until they have ended.
 func (r *Runner) Close() {
-	r.unpacking.Lock() // what is being unpacked is waited for
+	r.unpacking.Lock() // wait for a zip that is being unpacked
 	r.ended.Store(true)
 	r.unpacking.Unlock()
 	r.mu.Lock()
-	pools := append(slices.Collect(maps.Values(r.pools)), r.former...)
+	pools := append(slices.Collect(maps.Values(r.pools)), r.retired...)
 	r.mu.Unlock()
 	for _, p := range pools {
 		p.close(true)
 	}
 }
 
-// pool is the execution environments of one version of a function, as it is configured now.
+// pool holds the execution environments of one version of a function under one configuration.
 type pool struct {
 	*Runner
 	region string
@@ -134,17 +132,17 @@ type pool struct {
 	closed bool
 }
 
-// pool returns the pool of a version as it is configured now. A former one ends as its events do.
+// pool returns the pool of a version under configuration c. It retires the pool of an older configuration.
 func (r *Runner) pool(region string, c *Configuration) *pool {
 	key := region + " " + *c.FunctionName + " " + *c.Version
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.pools[key]
-	if p != nil && same(p.config, c) {
+	if p != nil && sameConfiguration(p.config, c) {
 		return p
 	}
 	if p != nil {
-		r.former = append(r.former, p)
+		r.retired = append(r.retired, p)
 		go p.close(false)
 	}
 	p = &pool{Runner: r, region: region, config: c, busy: map[*environment]bool{}}
@@ -152,19 +150,19 @@ func (r *Runner) pool(region string, c *Configuration) *pool {
 	return p
 }
 
-// same reports whether two readings of a configuration are of the same one.
-func same(a, b *Configuration) bool {
+// sameConfiguration reports whether two answers of GetFunctionConfiguration hold the same configuration.
+func sameConfiguration(a, b *Configuration) bool {
 	x, y := *a, *b
 	x.ResultMetadata, y.ResultMetadata = b.ResultMetadata, b.ResultMetadata
 	return reflect.DeepEqual(x, y)
 }
 
-// take returns an environment that is idle, or a new one.
+// take returns an idle environment, or else a new one.
 func (p *pool) take() (*environment, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended.Load() {
-		return nil, ErrEnds
+		return nil, ErrClosed
 	}
 	if n := len(p.idle); n > 0 {
 		e := p.idle[n-1]
@@ -178,7 +176,7 @@ func (p *pool) take() (*environment, error) {
 	return e, err
 }
 
-// give takes an environment back.
+// give returns an environment to the pool, or ends it if the pool is closed.
 func (p *pool) give(e *environment) {
 	p.mu.Lock()
 	delete(p.busy, e)
@@ -192,7 +190,8 @@ func (p *pool) give(e *environment) {
 	}
 }
 
-// close ends the environments that are idle now, and the others when their events end, or at once.
+// close ends the idle environments. It ends the busy ones immediately if atOnce is set, and otherwise when their events
+// end.
 func (p *pool) close(atOnce bool) {
 	p.mu.Lock()
 	p.closed = true

@@ -24,20 +24,20 @@ import (
 	"example.com/portable-notes/deploy/sandbox/process"
 )
 
-// runtime is a process of the function's bootstrap.
+// runtime is a running bootstrap process of the function.
 type runtime struct {
 	cmd    *exec.Cmd
-	idle   chan struct{} // gives once it asks for an event
-	events chan *event   // that one
+	idle   chan struct{} // receives when the process asks for an event
+	events chan *event   // the event to hand to it
 	ended  chan struct{} // closed when the process has ended
 
-	end     func()       // ends what the process leaves behind
-	peak    atomic.Int64 // kB of memory
-	failed  []byte       // what it said of its failed start
-	failure string       // the type of that
+	cleanUp       func()       // removes what the process leaves behind
+	peak          atomic.Int64 // memory in KiB
+	initError     []byte       // body of its POST to /runtime/init/error
+	initErrorType string       // error type in the header of that POST
 }
 
-// fault is why a function failed, by Lambda's words: kind and message, or what the runtime itself said.
+// fault is a failure of a function, in Lambda's words. If body is set, the runtime itself posted it.
 type fault struct {
 	kind, message string
 	body          []byte
@@ -50,12 +50,12 @@ func (f *fault) payload(id string) []byte {
 	body, err := json.Marshal(map[string]string{"errorType": f.kind,
 		"errorMessage": "RequestId: " + id + " Error: " + f.message})
 	if err != nil {
-		panic(err) // of texts
+		panic(err) // strings always encode
 	}
 	return body
 }
 
-// status is how the fault is said in lines of the log; "" for none.
+// status is the fault's part of a REPORT line; "" for a nil fault.
 func (f *fault) status() string {
 	switch {
 	case f == nil:
@@ -66,7 +66,7 @@ func (f *fault) status() string {
 	return "Status: error\tError Type: " + f.kind
 }
 
-// kill ends a process and waits for its end.
+// kill kills the process group and waits until the process has ended.
 func (r *runtime) kill() {
 	if r.alive() {
 		process.KillGroup(r.cmd.Process.Pid)
@@ -86,8 +86,9 @@ func (r *runtime) alive() bool {
 	}
 }
 
-// asks waits until the runtime asks for an event, and ends one that does not.
-func (r *runtime) asks(limit time.Duration) bool {
+// awaitIdle waits until the runtime asks for an event, and reports whether it does. It kills a runtime that does not
+// within the limit.
+func (r *runtime) awaitIdle(limit time.Duration) bool {
 	if r == nil {
 		return false
 	}
@@ -103,13 +104,13 @@ func (r *runtime) asks(limit time.Duration) bool {
 	return false
 }
 
-// start starts a process of the function: its bootstrap, or an interpreter with a runtime client.
+// start starts a process of the function: its bootstrap, or an interpreter with our runtime client.
 func (e *environment) start() (*runtime, *fault) {
-	folder, problem := e.pool.unpacked(e.pool.config.CodeSha256)
+	folder, problem := e.pool.codeFolder(e.pool.config.CodeSha256)
 	if problem != nil {
 		return nil, problem
 	}
-	opt, problem := e.pool.opt(e.pool.config)
+	opt, problem := e.pool.layersFolder(e.pool.config)
 	if problem != nil {
 		return nil, problem
 	}
@@ -118,18 +119,18 @@ func (e *environment) start() (*runtime, *fault) {
 		return nil, problem
 	}
 	end, begin := func() {}, func() error { return e.startProcess(cmd, folder, opt) }
-	if e.contained() {
-		cmd, end = e.inDocker(folder, opt)
+	if e.usesDocker() {
+		cmd, end = e.dockerCommand(folder, opt)
 		begin = cmd.Start
-	} else if problem := e.launch(folder, opt); problem != nil {
+	} else if problem := e.startExtensions(folder, opt); problem != nil {
 		return nil, problem
 	}
 	r := &runtime{
-		cmd:    cmd,
-		end:    end,
-		idle:   make(chan struct{}),
-		events: make(chan *event),
-		ended:  make(chan struct{}),
+		cmd:     cmd,
+		cleanUp: end,
+		idle:    make(chan struct{}),
+		events:  make(chan *event),
+		ended:   make(chan struct{}),
 	}
 	if err := begin(); err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
@@ -138,19 +139,20 @@ func (e *environment) start() (*runtime, *fault) {
 		return nil, &fault{kind: "Runtime.InvalidEntrypoint",
 			message: fmt.Sprintf("fork/exec /var/task/bootstrap: %v", err)}
 	}
-	go r.watch(int(*e.pool.config.MemorySize))
+	go r.watchMemory(int(*e.pool.config.MemorySize))
 	go func() {
-		_ = r.cmd.Wait()                     // its state is kept
-		process.KillGroup(r.cmd.Process.Pid) // what it started, and left
-		r.end()
+		_ = r.cmd.Wait()                     // r.cmd.ProcessState has the result
+		process.KillGroup(r.cmd.Process.Pid) // descendants that are still running
+		r.cleanUp()
 		close(r.ended)
 	}()
 	return r, nil
 }
 
-// command is what runs the function: under a wrapper, if it is told one ("Modifying the runtime environment").
+// command returns the command that runs the function, under its wrapper script if it has one ("Modifying the runtime
+// environment").
 func (e *environment) command(folder, opt string) (*exec.Cmd, *fault) {
-	cmd, problem := e.bare(folder, opt)
+	cmd, problem := e.baseCommand(folder, opt)
 	if e.pool.config.Environment == nil || problem != nil {
 		return cmd, problem
 	}
@@ -161,13 +163,13 @@ func (e *environment) command(folder, opt string) (*exec.Cmd, *fault) {
 		wrapper = filepath.Join(folder, filepath.FromSlash(rest))
 	}
 	if wrapper != "" {
-		cmd = exec.Command(wrapper, cmd.Args...) // #nosec G204 -- the function's, which is what a sandbox runs
+		cmd = exec.Command(wrapper, cmd.Args...) // #nosec G204 -- the function's own script
 	}
 	return cmd, nil
 }
 
-// bare is what runs the function without a wrapper.
-func (e *environment) bare(folder, opt string) (*exec.Cmd, *fault) {
+// baseCommand returns the command that runs the function without a wrapper.
+func (e *environment) baseCommand(folder, opt string) (*exec.Cmd, *fault) {
 	bad := func(format string, values ...any) (*exec.Cmd, *fault) {
 		return nil, &fault{kind: "Runtime.InvalidEntrypoint", message: fmt.Sprintf(format, values...)}
 	}
@@ -177,38 +179,37 @@ func (e *environment) bare(folder, opt string) (*exec.Cmd, *fault) {
 		if i.err != nil {
 			return bad("%v", i.err)
 		}
-		flags := slices.Concat(l.flags, disabled(e.pool.config, i.version), []string{i.client})
-		return exec.Command(i.path, flags...), nil // #nosec G204 -- which runs the function
+		flags := slices.Concat(l.flags, disablingFlags(e.pool.config, i.version), []string{i.client})
+		return exec.Command(i.path, flags...), nil // #nosec G204 -- the function's interpreter
 	}
 	if !strings.HasPrefix(kind, "provided.") {
-		return bad("the sandbox runs functions of the runtimes provided.al2023, provided.al2, python3.9 to "+
-			"python3.14 and "+
-			"nodejs18.x to nodejs24.x; this one is of %q", kind)
+		return bad("the sandbox runs the runtimes provided.al2023, provided.al2, python3.9 to python3.14 and "+
+			"nodejs18.x to nodejs24.x, but not %q", kind)
 	}
 	path := filepath.Join(folder, "bootstrap")
-	if _, err := os.Stat(path); err != nil && opt != "" { // #nosec G703 -- of a folder and a process of ours
+	if _, err := os.Stat(path); err != nil && opt != "" { // #nosec G703 -- a folder of ours
 		path = filepath.Join(opt, "bootstrap")
 	}
-	if _, err := os.Stat(path); err != nil { // #nosec G703 -- of a folder and a process of ours
+	if _, err := os.Stat(path); err != nil { // #nosec G703 -- a folder of ours
 		return bad("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
 	}
-	if e.foreign(path) {
+	if e.isForeign(path) {
 		return bad("fork/exec /var/task/bootstrap: exec format error")
 	}
-	return exec.Command(path), nil // #nosec G204 G702 -- the function, which is what a sandbox runs
+	return exec.Command(path), nil // #nosec G204 G702 -- the sandbox exists to run the function
 }
 
-// contained reports whether the function runs in a container.
-func (e *environment) contained() bool {
+// usesDocker reports whether the function runs in a container.
+func (e *environment) usesDocker() bool {
 	return e.pool.host.Docker != "" && strings.HasPrefix(string(e.pool.config.Runtime), "provided.")
 }
 
-// foreign reports whether a program is for another architecture than the function is configured for. Lambda goes by the
-// configuration, whatever this machine can run.
-func (e *environment) foreign(path string) bool {
+// isForeign reports whether a program is for another architecture than the function is configured for. Lambda goes by
+// the configuration, whatever this machine can run.
+func (e *environment) isForeign(path string) bool {
 	program, err := elf.Open(path)
 	if err != nil {
-		return false // a script, or nothing that any machine runs
+		return false // a script, or not a program at all
 	}
 	defer func() { _ = program.Close() }()
 	want := elf.EM_X86_64
@@ -218,7 +219,8 @@ func (e *environment) foreign(path string) bool {
 	return program.Machine != want
 }
 
-// variables are what Lambda sets ("Defined runtime environment variables"), and the function's own.
+// variables returns the variables that Lambda sets ("Defined runtime environment variables") and the function's own, as
+// NAME=VALUE.
 func (e *environment) variables(folder, opt string) []string {
 	c := e.pool.config
 	all := []string{
@@ -233,7 +235,7 @@ func (e *environment) variables(folder, opt string) []string {
 		"LAMBDA_TASK_ROOT=" + folder, "LAMBDA_RUNTIME_DIR=/var/runtime", "TZ=:UTC", "LANG=en_US.UTF-8",
 		"PATH=/usr/local/bin:/usr/bin:/bin",
 	}
-	if opt != "" { // whose path a process sees is another one than /opt
+	if opt != "" { // SANDBOX_OPT: the process may see the layers elsewhere than at /opt
 		all = append(all, "SANDBOX_OPT="+opt, "LD_LIBRARY_PATH="+opt+"/lib",
 			"PATH="+opt+"/bin:/usr/local/bin:/usr/bin:/bin")
 	}
@@ -256,7 +258,7 @@ func (e *environment) variables(folder, opt string) []string {
 	if c.Environment != nil {
 		for name, value := range c.Environment.Variables {
 			if strings.HasPrefix(name, "AWS_ENDPOINT_URL") && cloud.IsLocal(&value) {
-				value = "http://127.0.0.1:9" // a function's own loopback, where nothing listens on Lambda
+				value = "http://127.0.0.1:9" // on Lambda nothing listens on a function's loopback either
 			}
 			all = append(all, name+"="+value)
 		}
@@ -264,7 +266,7 @@ func (e *environment) variables(folder, opt string) []string {
 	return all
 }
 
-// handle hands an event to the process and waits for what comes of it.
+// handle passes an event to the process and waits for the outcome.
 func (r *runtime) handle(v *event, deadline time.Time, timeout time.Duration, tell func(*event)) (Outcome, *fault) {
 	v.deadline = deadline
 	tell(v)
@@ -279,11 +281,11 @@ func (r *runtime) handle(v *event, deadline time.Time, timeout time.Duration, te
 			return o, nil
 		case <-r.ended:
 			select {
-			case o := <-v.done: // it has answered, and ended
+			case o := <-v.done: // it answered before it ended
 				return o, nil
 			default:
 			}
-			return Outcome{}, r.ending()
+			return Outcome{}, r.exitFault()
 		case <-late.C:
 			r.kill()
 			return Outcome{}, &fault{
@@ -295,15 +297,15 @@ func (r *runtime) handle(v *event, deadline time.Time, timeout time.Duration, te
 	}
 }
 
-// ending is how the process ended.
-func (r *runtime) ending() *fault {
+// exitFault is the fault of a process that ended instead of answering.
+func (r *runtime) exitFault() *fault {
 	if r.cmd.ProcessState.ExitCode() == 0 {
 		return &fault{kind: "Runtime.ExitError", message: "Runtime exited without providing a reason"}
 	}
 	return &fault{kind: "Runtime.ExitError", message: "Runtime exited with error: " + r.cmd.ProcessState.String()}
 }
 
-// memory is the most memory that the process and what it started had so far, in MB, where the system tells it.
+// memory returns the peak memory of the process and its descendants in MiB; 0 if the system does not report it.
 func (r *runtime) memory() int {
 	if r == nil {
 		return 0
@@ -311,12 +313,12 @@ func (r *runtime) memory() int {
 	return int(r.peak.Load() >> 10)
 }
 
-// watch measures a process until it ends, and ends one that has more memory than its function: MB.
-func (r *runtime) watch(limit int) {
+// watchMemory measures the process until it ends, and kills it if it exceeds the limit in MiB.
+func (r *runtime) watchMemory(limit int) {
 	every := time.NewTicker(10 * time.Millisecond)
 	defer every.Stop()
 	for {
-		used := resident(r.cmd.Process.Pid)
+		used := residentKB(r.cmd.Process.Pid)
 		r.peak.Store(max(r.peak.Load(), min(used, int64(limit)<<10)))
 		if used > int64(limit)<<10 {
 			process.KillGroup(r.cmd.Process.Pid)
@@ -329,27 +331,27 @@ func (r *runtime) watch(limit int) {
 	}
 }
 
-// resident is the memory that a process and its children hold of their own, in kB: not the files that they map, such as
-// their programs. 0 where the system does not tell.
-func resident(pid int) (kB int64) {
-	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // #nosec G304 -- of a process of ours
+// residentKB returns the memory of a process and its descendants in KiB, without the files that they map, such as their
+// programs. It returns 0 if the system does not report it.
+func residentKB(pid int) (kB int64) {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // #nosec G304 -- a process of ours
 	for _, kind := range []string{"RssAnon:", "RssShmem:"} {
 		_, rest, _ := bytes.Cut(status, []byte(kind))
 		var some int64
-		_, _ = fmt.Sscan(string(rest), &some) // 0 where it has ended
+		_, _ = fmt.Sscan(string(rest), &some) // stays 0 if the process has ended
 		kB += some
 	}
 	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid,
-		pid)) // #nosec G304 -- of a process of ours
+		pid)) // #nosec G304 -- a process of ours
 	for _, child := range strings.Fields(string(children)) {
 		if n, err := strconv.Atoi(child); err == nil {
-			kB += resident(n)
+			kB += residentKB(n)
 		}
 	}
 	return kB
 }
 
-// runtimeAPI is the Runtime API (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
+// runtimeAPI serves the Runtime API (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
 func (e *environment) runtimeAPI() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", func(w http.ResponseWriter, q *http.Request) {
@@ -371,7 +373,7 @@ func (e *environment) runtimeAPI() http.Handler {
 			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", v.ARN)
 			w.Header().Set("Lambda-Runtime-Trace-Id", v.Trace)
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write(v.Payload) // a runtime that is gone is seen to end
+			_, _ = w.Write(v.Payload) // if this fails, the process has ended, and handle sees that
 		case <-q.Context().Done():
 		}
 	})
@@ -392,16 +394,16 @@ func (e *environment) runtimeAPI() http.Handler {
 		if v := e.current; v != nil && v.id == q.PathValue("id") {
 			select {
 			case v.done <- o:
-			default: // a second answer
+			default: // ignores a second answer
 			}
 		}
 	})
 	e.serveExtensions(mux)
 	mux.HandleFunc("POST /2018-06-01/runtime/init/error", func(w http.ResponseWriter, q *http.Request) {
-		body, _ := io.ReadAll(io.LimitReader(q.Body, MaxAnswer)) // what there is of it
+		body, _ := io.ReadAll(io.LimitReader(q.Body, MaxAnswer)) // ignores what cannot be read
 		e.mu.Lock()
 		if e.runtime != nil && json.Valid(body) {
-			e.runtime.failed, e.runtime.failure = body, q.Header.Get("Lambda-Runtime-Function-Error-Type")
+			e.runtime.initError, e.runtime.initErrorType = body, q.Header.Get("Lambda-Runtime-Function-Error-Type")
 		}
 		e.mu.Unlock()
 		w.WriteHeader(http.StatusAccepted)

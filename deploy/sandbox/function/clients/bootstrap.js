@@ -1,5 +1,5 @@
-// Runs a Node function under the Lambda Runtime API, as the runtimes nodejs.x do. What a failure says, in the answer and
-// in the log, is Lambda's: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+// Runs a Node.js function under the Lambda Runtime API, as the runtimes nodejs*.x do. Errors have Lambda's wording, in
+// answers and in the log: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 'use strict';
 
 const fs = require('fs');
@@ -14,9 +14,9 @@ const jsonLog = (process.env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSO
 const version = Number((process.env.AWS_EXECUTION_ENV || '').replace(/.*nodejs(\d+)\.x$/, '$1')) || 0;
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
 
-let requestId; // of the event under way
+let requestId; // of the current event
 
-// The errors that are the runtime's to name.
+// The errors that the runtime itself raises.
 const faults = {};
 for (const name of ['ImportModuleError', 'HandlerNotFound', 'MalformedHandlerName', 'UserCodeSyntaxError',
   'UnhandledPromiseRejection', 'CallbackHandlerDeprecated']) {
@@ -25,7 +25,7 @@ for (const name of ['ImportModuleError', 'HandlerNotFound', 'MalformedHandlerNam
   faults[name].prototype.name = 'Runtime.' + name;
 }
 
-// described is an error as the answer has it.
+// described returns an error in the form of the answer.
 function described(error) {
   const clean = (text) => text.replace(/\x7F/g, '%7F');
   try {
@@ -39,7 +39,7 @@ function described(error) {
   }
 }
 
-// enumerable is an error as the log has it, with the fields that the function gave it.
+// enumerable is a JSON replacer that turns an error into the form of the log, with the fields that the function added.
 function enumerable(_, value) {
   if (!(value instanceof Error)) {
     return value;
@@ -64,13 +64,13 @@ function line(level, message, ...more) {
     }
     try {
       text = JSON.stringify(fields);
-    } catch { // a circle, or a BigInt
+    } catch { // a circular value, or a BigInt
       text = JSON.stringify({ ...fields, message: util.format(message, ...more) });
     }
   } else {
     text = [timestamp, String(requestId), level, util.format(message, ...more)].join('\t');
   }
-  process.stdout.write(text.replace(/\n/g, '\r') + '\n'); // one event of the log
+  process.stdout.write(text.replace(/\n/g, '\r') + '\n'); // \r keeps it one log event
 }
 
 function patchConsole() {
@@ -104,7 +104,7 @@ function call(method, to, body, headers, then, by = agent) {
     reply.on('data', (part) => parts.push(part));
     reply.on('end', () => then(reply.headers, Buffer.concat(parts).toString()));
   });
-  request.on('error', () => process.exit(0)); // Lambda has gone
+  request.on('error', () => process.exit(0)); // the Runtime API has ended
   request.end(body);
 }
 
@@ -116,13 +116,14 @@ function post(to, text, kind, then, by) {
   call('POST', to, text, headers, then, by);
 }
 
-// postError posts an error. The last word of a process goes by a connection of its own: the other one may wait for an event.
+// postError posts an error. A process that is about to exit passes false as by, to use a new connection: the shared one
+// may be waiting for an event.
 function postError(to, error, then, by) {
   const body = described(error);
   post(to, JSON.stringify(body), body.errorType, then, by);
 }
 
-// load returns the function that a handler's name, such as index.handler, is for.
+// load returns the function that a handler name, such as index.handler, refers to.
 async function load(handler) {
   if (handler.includes('..')) {
     throw new faults.MalformedHandlerName(`'${handler}' is not a valid handler name. Use absolute paths when ` +
@@ -192,7 +193,7 @@ async function loadModule(file, name, paths) {
   return require(require.resolve(name, { paths }));
 }
 
-let whenIdle = () => {}; // is called when nothing of the function is left to do
+let whenIdle = () => {}; // called when the event loop is empty
 let failed = (error, status) => postError('init/error', error, () => process.exit(status), false);
 
 process.on('beforeExit', () => whenIdle());
@@ -206,7 +207,7 @@ process.on('unhandledRejection', (reason, promise) => {
   failed(error, 128);
 });
 
-// contextOf is what a handler is told beside the event.
+// contextOf returns the context argument of a handler.
 function contextOf(headers, done) {
   const deadline = Number(headers['lambda-runtime-deadline-ms']);
   return {
@@ -232,7 +233,7 @@ function handle(handler, headers, body) {
   process.env._X_AMZN_TRACE_ID = headers['lambda-runtime-trace-id'] || '';
   const next = () => setImmediate(() => serve(handler));
   let ended = false;
-  // The first answer counts. One that cannot be encoded is an error.
+  // Only the first answer counts. An answer that cannot be encoded is an error.
   const end = (error, result) => {
     if (ended) {
       return;
@@ -266,7 +267,7 @@ function handle(handler, headers, body) {
     }
   };
   failed = (error, status) => postError(`invocation/${id}/error`, error, () => process.exit(status), false);
-  whenIdle = () => end(null, null); // a handler that neither returned a promise nor called back
+  whenIdle = () => end(null, null); // the handler neither returned a promise nor called back
   try {
     const result = handler(JSON.parse(body), context, callback);
     if (result && typeof result.then === 'function') {

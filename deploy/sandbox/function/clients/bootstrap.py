@@ -1,6 +1,6 @@
 """Runs a Python function under the Lambda Runtime API, as the runtimes python3.x do.
 
-What a failure says, in the answer and in the log, is Lambda's: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+Errors have Lambda's wording, in answers and in the log: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
 import decimal
@@ -22,7 +22,7 @@ ROOT = os.environ["LAMBDA_TASK_ROOT"]
 OPT = os.environ.get("SANDBOX_OPT", "/opt")
 JSON_LOG = os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
 
-# The line that the runtimes log of a function that cannot be loaded.
+# The line that the runtimes log if a function cannot be loaded.
 WARNING = (
     "LAMBDA_WARNING: Unhandled exception. The most likely cause is an issue in the function code. However, in rare "
     "cases, a Lambda runtime update can cause unexpected function behavior. For functions using managed runtimes, "
@@ -36,7 +36,7 @@ request_id = ""
 
 
 class Fault(Exception):
-    """A failure that is the runtime's to name."""
+    """An error that the runtime itself raises."""
 
     def __init__(self, kind, message, trace=()):
         super().__init__(message)
@@ -44,7 +44,7 @@ class Fault(Exception):
 
 
 class Numbers(json.JSONEncoder):
-    """Encodes decimals as numbers, digit by digit."""
+    """Encodes decimals as numbers, with all their digits."""
 
     def __init__(self):
         version = os.environ.get("AWS_EXECUTION_ENV", "").rpartition("python3.")[2]
@@ -61,7 +61,7 @@ class Numbers(json.JSONEncoder):
 
 
 class Context:
-    """What a handler is told beside the event."""
+    """The context argument of a handler."""
 
     def __init__(self, headers):
         self.aws_request_id = headers.get("Lambda-Runtime-Aws-Request-Id")
@@ -84,7 +84,7 @@ class Context:
 
 
 class LogHandler(logging.Handler):
-    """Writes records as the runtimes do: one line each, with the id of the request."""
+    """Writes records as the runtimes do: one line each, with the request id."""
 
     def emit(self, record):
         sys.stdout.write(structured(record) if JSON_LOG else self.format(record))
@@ -130,7 +130,7 @@ def start_logging():
 
 
 def load(handler):
-    """Returns the function that a handler's name, such as app.lambda_handler, is for."""
+    """Returns the function that a handler name, such as app.lambda_handler, refers to."""
     module_name, dot, function = handler.rpartition(".")
     if not dot:
         raise Fault(
@@ -160,7 +160,7 @@ def load(handler):
 
 
 def described(error, request=""):
-    """Describes an error as the answer has it: the frames of this file are not the function's."""
+    """Returns an error in the form of the answer, without the stack frames of this file."""
     if isinstance(error, Fault):
         kind, message, trace = error.kind, error.message, error.trace
     else:
@@ -187,7 +187,7 @@ def log_error(error):
         for line in entry.splitlines() or [""]:
             text = line.lstrip(" ")
             lines.append("\u00a0" * (len(line) - len(text)) + text)
-    sys.stdout.write("\r".join(lines) + "\n")  # one event of the log
+    sys.stdout.write("\r".join(lines) + "\n")  # \r keeps it one log event
 
 
 class RuntimeAPI:
@@ -199,7 +199,7 @@ class RuntimeAPI:
             self.connection.request(method, "/2018-06-01/runtime/" + path, body, headers or {})
             answer = self.connection.getresponse()
         except (http.client.HTTPException, ConnectionError):
-            sys.exit(0)  # Lambda has gone
+            sys.exit(0)  # the Runtime API has ended
         return answer, answer.read()
 
     def post(self, path, body, kind=None):

@@ -13,17 +13,18 @@ import (
 	"example.com/portable-notes/deploy/sandbox/process"
 )
 
-// mounts remembers whether this machine can give a process its own mounts.
-type mounts struct {
+// mountSupport remembers whether this machine lets a process have its own mounts.
+type mountSupport struct {
 	sync.Once
-	scratch string // folder to build them in; "" where it cannot
+	folder string // to build the mounts in; "" if it does not
 }
 
-// scratch is the folder to build a process's mounts in; "" where this machine can give it none, which is said once.
-func (r *Runner) scratch() string {
+// mountFolder returns the folder to build a process's mounts in. If this machine does not allow such mounts it returns
+// "" and logs the reason once.
+func (r *Runner) mountFolder() string {
 	r.mounts.Do(func() {
 		folder := filepath.Join(r.host.Folder, "mounts")
-		err := errors.Join(os.Mkdir(folder, 0o700), os.Mkdir(r.none(), 0o700))
+		err := errors.Join(os.Mkdir(folder, 0o700), os.Mkdir(r.emptyFolder(), 0o700))
 		if err == nil {
 			cmd := exec.Command("/bin/sh", "-c", "exit 0")
 			cmd.SysProcAttr = process.DieWithParent()
@@ -32,34 +33,35 @@ func (r *Runner) scratch() string {
 			}
 		}
 		if err == nil {
-			r.mounts.scratch = folder
+			r.mounts.folder = folder
 		} else if !NeedsDocker() {
-			r.host.Log.Printf("functions do not see /var/task: this machine gives a process no mounts of its own: %v",
+			r.host.Log.Printf("functions do not see /var/task: this machine does not allow mount namespaces: %v",
 				err)
 		}
 	})
-	return r.mounts.scratch
+	return r.mounts.folder
 }
 
-// none is an empty folder, which is what a function without layers sees at /opt.
-func (r *Runner) none() string { return filepath.Join(r.host.Folder, "none") }
+// emptyFolder is what a function without layers sees at /opt.
+func (r *Runner) emptyFolder() string { return filepath.Join(r.host.Folder, "none") }
 
-// startProcess starts a command of the function, whose files are in folder and opt. It sees them at /var/task and /opt
-// where this machine allows that. Elsewhere LAMBDA_TASK_ROOT and SANDBOX_OPT name the folders.
+// startProcess starts a command of the function, whose code is in folder and whose layers are in opt. If this machine
+// allows mounts, the command sees them at /var/task and /opt; otherwise LAMBDA_TASK_ROOT and SANDBOX_OPT name the
+// folders.
 func (e *environment) startProcess(cmd *exec.Cmd, folder, opt string) error {
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = folder, e.say, e.say, process.DieWithParent()
-	scratch := e.pool.scratch()
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = folder, e.output, e.output, process.DieWithParent()
+	scratch := e.pool.mountFolder()
 	needed := append([]string{e.pool.host.Folder}, cmd.Args...)
-	layers := cmp.Or(opt, e.pool.none())
-	hidden := hides(needed, layers)
+	layers := cmp.Or(opt, e.pool.emptyFolder())
+	hidden := isHidden(needed, layers)
 	if scratch == "" || opt != "" && hidden {
 		cmd.Env = e.variables(folder, opt)
 		return cmd.Start()
 	}
 	if self, err := os.Executable(); err == nil {
-		needed = append(needed, self) // which a bootstrap may start, as those of tests do
+		needed = append(needed, self) // the bootstraps of our tests start this program
 	}
-	p := process.Mounts{Task: folder, Opt: layers, Tmp: e.tmp(), Keep: inTmp(needed), Scratch: scratch}
+	p := process.Mounts{Task: folder, Opt: layers, Tmp: e.tmpSize(), Keep: tmpEntries(needed), Scratch: scratch}
 	if hidden {
 		p.Opt = ""
 	}
@@ -83,16 +85,17 @@ func (e *environment) startProcess(cmd *exec.Cmd, folder, opt string) error {
 	return p.Start(cmd)
 }
 
-// tmp is the size of the function's /tmp in MB: 512 unless it is configured ("Configure ephemeral storage").
-func (e *environment) tmp() int32 {
+// tmpSize returns the size of the function's /tmp in MB: 512 unless configured ("Configure ephemeral storage").
+func (e *environment) tmpSize() int32 {
 	if s := e.pool.config.EphemeralStorage; s != nil && s.Size != nil {
 		return *s.Size
 	}
 	return 512
 }
 
-// hides reports whether layers at /opt would hide one of some paths, or cannot be there because there is no /opt.
-func hides(paths []string, opt string) bool {
+// isHidden reports whether layers mounted at /opt would hide one of the paths. It is also true if /opt does not exist,
+// so that nothing can be mounted there.
+func isHidden(paths []string, opt string) bool {
 	if _, err := os.Stat("/opt"); err != nil {
 		return true
 	}
@@ -103,8 +106,8 @@ func hides(paths []string, opt string) bool {
 	})
 }
 
-// inTmp are the files and folders directly in /tmp that some paths lead through.
-func inTmp(paths []string) (all []string) {
+// tmpEntries returns the entries of /tmp that the paths lead through, each once.
+func tmpEntries(paths []string) (all []string) {
 	for _, path := range paths {
 		if rest, ok := strings.CutPrefix(path, "/tmp/"); ok {
 			first, _, _ := strings.Cut(rest, "/")
