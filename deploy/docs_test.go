@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the tables of the docs")
 func TestDocs(t *testing.T) {
 	var stays, causes strings.Builder
 	stays.WriteString("| | here | on AWS |\n|---|---|---|\n")
-	for _, d := range sandbox.Stays {
+	for _, d := range sandbox.Differences {
 		fmt.Fprintf(&stays, "| %s | %s | %s |\n", d.What, d.Here, d.AWS)
 	}
 	causes.WriteString(

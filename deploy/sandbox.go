@@ -65,7 +65,7 @@ this machine. It forgets everything at its end, and listens on 127.0.0.1 only. W
 // stays are the differences from AWS, a line each.
 func stays() string {
 	var lines []string
-	for _, d := range sandbox.Stays {
+	for _, d := range sandbox.Differences {
 		lines = append(lines, "  "+d.What+": "+d.Here)
 	}
 	return strings.Join(lines, "\n")

@@ -17,7 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 )
 
-func endpointHere(s *Sandbox, _ *call, next func() answer) answer {
+// localEndpoint replaces the API endpoint in answers by an address of the sandbox.
+func localEndpoint(s *Sandbox, _ *call, next func() answer) answer {
 	return next().edit(func(body map[string]any) {
 		all, ok := body["items"].([]any)
 		if !ok {
@@ -31,10 +32,11 @@ func endpointHere(s *Sandbox, _ *call, next func() answer) answer {
 	})
 }
 
-func noteAPI(s *Sandbox, c *call, next func() answer) answer {
+// trackAPI adds and removes the sandbox's own state of an API.
+func trackAPI(s *Sandbox, c *call, next func() answer) answer {
 	a := next()
 	var api struct{ APIID string }
-	_ = json.Unmarshal(a.body, &api) // of a new one
+	_ = json.Unmarshal(a.body, &api) // empty unless something was created
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a.ok() && c.Operation == "CreateApi" {
@@ -45,7 +47,8 @@ func noteAPI(s *Sandbox, c *call, next func() answer) answer {
 	return a
 }
 
-// quickCreate makes what CreateApi with a target makes, but for the grant, which AWS does not make either.
+// quickCreate creates the integration, the route and the stage of a CreateApi with a target. Like AWS it does not add a
+// permission to the function.
 func quickCreate(s *Sandbox, c *call, next func() answer) answer {
 	a := next()
 	var in struct{ Target, RouteKey, CredentialsArn *string }
@@ -74,13 +77,13 @@ func quickCreate(s *Sandbox, c *call, next func() answer) answer {
 	return a
 }
 
-// paged cuts a list into pages. The token is where the next one begins.
-func paged(s *Sandbox, c *call, next func() answer) answer {
+// paginate cuts a list into pages. The token is the index of the next item.
+func paginate(s *Sandbox, c *call, next func() answer) answer {
 	query := c.URL.Query()
-	most, _ := strconv.Atoi(query.Get("maxResults")) // 0 for no number
+	size, _ := strconv.Atoi(query.Get("maxResults")) // 0 for no limit
 	s.mu.Lock()
-	if limit := s.options.PageSize; limit > 0 && (most == 0 || most > limit) {
-		most = limit
+	if limit := s.options.PageSize; limit > 0 && (size == 0 || size > limit) {
+		size = limit
 	}
 	s.mu.Unlock()
 	begin, err := strconv.Atoi(query.Get("nextToken"))
@@ -90,28 +93,29 @@ func paged(s *Sandbox, c *call, next func() answer) answer {
 	return next().edit(func(body map[string]any) {
 		all, _ := body["items"].([]any)
 		all = append([]any{}, all...)[min(begin, len(all)):]
-		if most > 0 && len(all) > most {
-			all = all[:most]
-			body["nextToken"] = strconv.Itoa(begin + most)
+		if size > 0 && len(all) > size {
+			all = all[:size]
+			body["nextToken"] = strconv.Itoa(begin + size)
 		}
 		body["items"] = all
 	})
 }
 
-var routeKey = regexp.MustCompile(`^(\$default|(ANY|GET|HEAD|OPTIONS|POST|PUT|PATCH|DELETE) /\S*)$`)
+var routeKeyPattern = regexp.MustCompile(`^(\$default|(ANY|GET|HEAD|OPTIONS|POST|PUT|PATCH|DELETE) /\S*)$`)
 
-func routeKeyOnce(s *Sandbox, c *call, next func() answer) answer {
+// checkRouteKey refuses malformed and duplicate route keys.
+func checkRouteKey(s *Sandbox, c *call, next func() answer) answer {
 	var in struct{ RouteKey string }
 	c.decode(&in)
 	api := c.PathValue("api")
-	if (in.RouteKey != "" || c.Operation == "CreateRoute") && !routeKey.MatchString(in.RouteKey) {
+	if (in.RouteKey != "" || c.Operation == "CreateRoute") && !routeKeyPattern.MatchString(in.RouteKey) {
 		return c.refuse(http.StatusBadRequest, "BadRequestException", "The provided route key is not formatted "+
 			"properly for HTTP protocol. Format should be \"<HTTP METHOD> /<RESOURCE PATH>\" or \"$default\"")
 	}
 	s.routing.Lock()
 	defer s.routing.Unlock()
 	all, err := s.apis(c.Region).GetRoutes(c.Context(), &apigatewayv2.GetRoutesInput{ApiId: &api})
-	if err == nil { // else moto says what is wrong
+	if err == nil { // otherwise moto's answer reports the error
 		for _, route := range all.Items {
 			if in.RouteKey != "" && *route.RouteKey == in.RouteKey && *route.RouteId != c.PathValue("id") {
 				return c.refuse(http.StatusConflict, "ConflictException", "Route with key %s already exists for this "+
@@ -122,21 +126,22 @@ func routeKeyOnce(s *Sandbox, c *call, next func() answer) answer {
 	return next()
 }
 
-func scopesNeedJWT(s *Sandbox, c *call, next func() answer) answer {
+// checkScopes refuses authorization scopes on a route without a JWT authorizer.
+func checkScopes(s *Sandbox, c *call, next func() answer) answer {
 	var in struct {
 		AuthorizationType   types.AuthorizationType
 		AuthorizationScopes []string
 	}
 	c.decode(&in)
 	api, id := c.PathValue("api"), c.PathValue("id")
-	if id != "" { // what an update does not name stays
-		is, err := s.apis(c.Region).GetRoute(c.Context(), &apigatewayv2.GetRouteInput{ApiId: &api, RouteId: &id})
+	if id != "" { // an update keeps the fields that it does not give
+		current, err := s.apis(c.Region).GetRoute(c.Context(), &apigatewayv2.GetRouteInput{ApiId: &api, RouteId: &id})
 		if err != nil {
-			return next() // moto says what is wrong
+			return next() // moto's answer reports the error
 		}
-		in.AuthorizationType = cmp.Or(in.AuthorizationType, is.AuthorizationType)
+		in.AuthorizationType = cmp.Or(in.AuthorizationType, current.AuthorizationType)
 		if in.AuthorizationScopes == nil {
-			in.AuthorizationScopes = is.AuthorizationScopes
+			in.AuthorizationScopes = current.AuthorizationScopes
 		}
 	}
 	if len(in.AuthorizationScopes) > 0 && in.AuthorizationType != types.AuthorizationTypeJwt {
@@ -146,12 +151,13 @@ func scopesNeedJWT(s *Sandbox, c *call, next func() answer) answer {
 	return next()
 }
 
-func deleteWhatIsFree(s *Sandbox, c *call, next func() answer) answer {
+// checkDelete refuses to delete what does not exist, and what a route refers to.
+func checkDelete(s *Sandbox, c *call, next func() answer) answer {
 	s.routing.Lock()
 	defer s.routing.Unlock()
-	there, err := s.moto.do(c.Context(), http.MethodGet, c.URL.RequestURI(), c.Header, nil)
-	if err != nil || !there.ok() {
-		return there
+	current, err := s.moto.do(c.Context(), http.MethodGet, c.URL.RequestURI(), c.Header, nil)
+	if err != nil || !current.ok() {
+		return current
 	}
 	api, id := c.PathValue("api"), c.PathValue("id")
 	routes, err := s.apis(c.Region).GetRoutes(c.Context(), &apigatewayv2.GetRoutesInput{ApiId: &api})
@@ -170,8 +176,8 @@ func deleteWhatIsFree(s *Sandbox, c *call, next func() answer) answer {
 	return next()
 }
 
-// deployAfter makes an API's stages that deploy by themselves do so, once a call changed something of it.
-func deployAfter(s *Sandbox, c *call, next func() answer) answer {
+// autoDeploy deploys an API to its stages with AutoDeploy after a call has changed it.
+func autoDeploy(s *Sandbox, c *call, next func() answer) answer {
 	a := next()
 	if a.ok() {
 		if _, err := s.deploy(c, c.PathValue("api"), ""); err != nil {
@@ -181,10 +187,11 @@ func deployAfter(s *Sandbox, c *call, next func() answer) answer {
 	return a
 }
 
-func noteAuthorizer(s *Sandbox, c *call, next func() answer) answer {
+// trackAuthorizer adds and removes the ID of an authorizer.
+func trackAuthorizer(s *Sandbox, c *call, next func() answer) answer {
 	a := next()
 	var made struct{ AuthorizerID string }
-	_ = json.Unmarshal(a.body, &made) // of a new one
+	_ = json.Unmarshal(a.body, &made) // empty unless something was created
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if state := s.apiStates[c.PathValue("api")]; state != nil && a.ok() {

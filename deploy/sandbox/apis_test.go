@@ -15,15 +15,15 @@ import (
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 )
 
-// everybody asks for answers with credentials to every origin.
-func everybody(w *world, api *string) error {
+// allowAllOrigins sets a CORS configuration that API Gateway refuses: credentials for all origins.
+func allowAllOrigins(w *world, api *string) error {
 	_, err := w.gateway.UpdateApi(w.t.Context(), &apigatewayv2.UpdateApiInput{ApiId: api,
 		CorsConfiguration: &types.Cors{
 			AllowOrigins: []string{"*"}, AllowCredentials: aws.Bool(true)}})
 	return err
 }
 
-// TestRefusedInputs: API Gateway refuses what cannot be.
+// TestRefusedInputs: API Gateway refuses invalid inputs.
 func TestRefusedInputs(t *testing.T) {
 	w := open(t)
 	ctx, none := t.Context(), "arn:aws:lambda:us-east-1:"+Account+":function:none"
@@ -83,13 +83,13 @@ func TestRefusedInputs(t *testing.T) {
 		}), "invalid issuer"},
 		{"a greedy variable in the middle", route(&apigatewayv2.CreateRouteInput{RouteKey: aws.String("GET /{a+}/b")}),
 			"at the end of the path"},
-		{"an authorizer that is not there", route(&apigatewayv2.CreateRouteInput{RouteKey: aws.String("GET /x"),
+		{"a missing authorizer", route(&apigatewayv2.CreateRouteInput{RouteKey: aws.String("GET /x"),
 			AuthorizationType: "CUSTOM", AuthorizerId: aws.String("nosuch")}), "Invalid authorizer ID"},
 		{"no authorizer", route(&apigatewayv2.CreateRouteInput{RouteKey: aws.String("GET /x"),
 			AuthorizationType: "JWT"}),
 			"Authorizer id must be specified"},
-		{"credentials for everybody", everybody(w, api), "Wildcard '*'"},
-		{"letters of any case", integration(func(in *apigatewayv2.CreateIntegrationInput) {
+		{"credentials for all origins", allowAllOrigins(w, api), "Wildcard '*'"},
+		{"a lower-case type", integration(func(in *apigatewayv2.CreateIntegrationInput) {
 			in.IntegrationType = "aws_proxy"
 		}),
 			""},
@@ -103,7 +103,7 @@ func TestRefusedInputs(t *testing.T) {
 	}
 }
 
-// TestDisabledEndpoint: closing an API's own endpoint acts with the next deployment, and so does opening it.
+// TestDisabledEndpoint: disabling an API's own endpoint takes effect with the next deployment, and so does enabling it.
 func TestDisabledEndpoint(t *testing.T) {
 	w := open(t)
 	api := w.api(w.function(bootstrap(t)), "GET /notes")
@@ -116,26 +116,26 @@ func TestDisabledEndpoint(t *testing.T) {
 			&apigatewayv2.CreateDeploymentInput{ApiId: &api, StageName: manual}))
 	}
 	deploy()
-	for _, closed := range []bool{true, false} {
-		was, is := 200, 404
-		if !closed {
-			was, is = is, was
+	for _, disabled := range []bool{true, false} {
+		before, after := 200, 404
+		if !disabled {
+			before, after = after, before
 		}
 		did[*apigatewayv2.UpdateApiOutput](t)(w.gateway.UpdateApi(t.Context(), &apigatewayv2.UpdateApiInput{ApiId: &api,
-			DisableExecuteApiEndpoint: &closed}))
-		w.ask(api, "GET", "/dev/notes", "").is(t, fmt.Sprint("at once, closed ", closed), is, "")
-		w.ask(api, "GET", "/manual/notes", "").is(t, fmt.Sprint("before a deployment, closed ", closed), was, "")
+			DisableExecuteApiEndpoint: &disabled}))
+		w.ask(api, "GET", "/dev/notes", "").is(t, fmt.Sprint("with AutoDeploy, disabled ", disabled), after, "")
+		w.ask(api, "GET", "/manual/notes", "").is(t, fmt.Sprint("before a deployment, disabled ", disabled), before, "")
 		deploy()
-		w.ask(api, "GET", "/manual/notes", "").is(t, fmt.Sprint("after it, closed ", closed), is, "")
+		w.ask(api, "GET", "/manual/notes", "").is(t, fmt.Sprint("after a deployment, disabled ", disabled), after, "")
 	}
 }
 
-// TestHTTPProxy: a route can lead to an HTTP server, with parameters that are mapped on the way there and back.
+// TestHTTPProxy: a route can lead to an HTTP server, with parameter mapping of the request and the response.
 func TestHTTPProxy(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // what there is of it
+		body, _ := io.ReadAll(r.Body) // the test compares what was read
 		rw.Header().Set("X-From", "the server")
 		rw.WriteHeader(http.StatusAccepted)
 		fmt.Fprintf(rw, "%s %s %s %s %s", r.Method, r.URL, r.Header.Get("X-Who"), r.Header.Get("X-Gone"), body)
@@ -157,17 +157,17 @@ func TestHTTPProxy(t *testing.T) {
 		a.header.Get("X-Copy") != "the server" {
 		t.Errorf("%d %q %v, want %q", a.status, a.body, a.header, want)
 	}
-	w.ask(api, "POST", "/dev/out/a%3Fb%23c", "").is(t, "letters that a path escapes", 201,
+	w.ask(api, "POST", "/dev/out/a%3Fb%23c", "").is(t, "characters that a path escapes", 201,
 		"POST /in/a%3Fb%23c?stage=it+is+dev   ")
 	did[*apigatewayv2.UpdateIntegrationOutput](t)(w.gateway.UpdateIntegration(ctx,
 		&apigatewayv2.UpdateIntegrationInput{ApiId: &api, IntegrationId: i.IntegrationId,
 			ResponseParameters: map[string]map[string]string{"202": {"overwrite:statuscode": "99"}}}))
-	w.ask(api, "POST", "/dev/out/7", "").is(t, "a status that HTTP does not have", 202, "")
+	w.ask(api, "POST", "/dev/out/7", "").is(t, "an invalid status", 202, "")
 	server.Close()
-	w.ask(api, "POST", "/dev/out/7", "").is(t, "no server", 503, unavailable)
+	w.ask(api, "POST", "/dev/out/7", "").is(t, "no server", 503, unavailableBody)
 }
 
-// TestMappedParameters: a function sees the request as the integration's parameters change it.
+// TestMappedParameters: a function sees the request as changed by the integration's parameters.
 func TestMappedParameters(t *testing.T) {
 	w := open(t)
 	api := w.api(w.function(bootstrap(t)), "POST /notes/{id}")
@@ -184,7 +184,7 @@ func TestMappedParameters(t *testing.T) {
 	}
 }
 
-// TestDomains: a custom domain leads to the API and the stage that its longest mapping names.
+// TestDomains: a custom domain leads to the API and the stage of the longest mapping that matches.
 func TestDomains(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -235,7 +235,7 @@ func TestDomains(t *testing.T) {
 			}
 		})
 	}
-	t.Run("format 1.0 has the mapping's key", func(t *testing.T) {
+	t.Run("format 1.0 contains the mapping's key", func(t *testing.T) {
 		i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(ctx,
 			&apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0].IntegrationId
 		set := func(format string) {
@@ -248,7 +248,7 @@ func TestDomains(t *testing.T) {
 			t.Error(body)
 		}
 	})
-	t.Run("a redirect stays as the function has it", func(t *testing.T) {
+	t.Run("a redirect is not rewritten", func(t *testing.T) {
 		r, err := http.NewRequestWithContext(ctx, "POST", w.URL+"/v1/raw", strings.NewReader(
 			`{"statusCode":302,"headers":{"Location":"/v1/notes/echo"}}`))
 		if err != nil {
@@ -267,14 +267,14 @@ func TestDomains(t *testing.T) {
 	})
 }
 
-// TestTarget: an API of one target, as create-api --target makes it, goes to another one, and no other API does.
+// TestTarget: only a quick-created API, as create-api --target makes it, can get another target.
 func TestTarget(t *testing.T) {
 	w := open(t)
 	ctx, arn := t.Context(), w.function(bootstrap(t))
 	quick := did[*apigatewayv2.CreateApiOutput](t)(w.gateway.CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: &w.name,
 		ProtocolType: "HTTP", Target: aws.String("arn:aws:lambda:us-east-1:" + Account + ":function:none")})).ApiId
 	w.grant(*quick, "*")
-	w.ask(*quick, "GET", "/notes", "").is(t, "a function that is not there", 500, internal)
+	w.ask(*quick, "GET", "/notes", "").is(t, "a missing function", 500, internalBody)
 	update := func(api string) error {
 		_, err := w.gateway.UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api, Target: &arn})
 		return err
@@ -289,7 +289,7 @@ func TestTarget(t *testing.T) {
 	}
 }
 
-// TestAliasWeights: an alias with weights leads to both of its versions.
+// TestAliasWeights: events for an alias with weights reach both versions.
 func TestAliasWeights(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()

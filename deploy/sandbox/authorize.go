@@ -18,21 +18,21 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// authorize lets a request through to the route's integration, as the route's authorization says.
+// authorize returns an error unless the route's authorization lets the request through.
 func (x *exchange) authorize() error {
 	forbidden := &problem{status: http.StatusForbidden, message: "Forbidden"}
 	switch x.route.AuthorizationType {
 	case types.AuthorizationTypeAwsIam:
-		signed := credential.FindStringSubmatch(x.r.Header.Get("Authorization"))
+		signed := credentialPattern.FindStringSubmatch(x.r.Header.Get("Authorization"))
 		if signed == nil || !x.mayCall(signed[1]) {
 			return forbidden
 		}
-		x.context = map[string]any{"iam": x.s.caller(signed[1])}
+		x.authorizerContext = map[string]any{"iam": x.s.caller(signed[1])}
 		return nil
 	case types.AuthorizationTypeJwt, types.AuthorizationTypeCustom:
 		a := x.routes.authorizers[*orEmpty(x.route.AuthorizerId)]
 		if a == nil {
-			return failed("the route's authorizer is not there")
+			return internalError("the route's authorizer does not exist")
 		}
 		if x.route.AuthorizationType == types.AuthorizationTypeJwt {
 			return x.authorizeJWT(a)
@@ -42,7 +42,7 @@ func (x *exchange) authorize() error {
 	return nil
 }
 
-// caller is who signs with a key, as a function is told it.
+// caller describes the owner of a key, in the form of an event's authorizer.iam.
 func (s *Sandbox) caller(key string) map[string]any {
 	arn := "arn:" + partition(s.region) + ":iam::" + Account + ":root"
 	if who := s.signer(key); who != nil {
@@ -52,11 +52,11 @@ func (s *Sandbox) caller(key string) map[string]any {
 		"principalOrgId": nil, "userArn": arn, "userId": baseName(arn)}
 }
 
-// mayCall judges whether who signs with a key may call the route. Signatures are not checked here.
+// mayCall reports whether the owner of a key may call the route. It does not check the signature.
 func (x *exchange) mayCall(key string) bool {
 	who := x.s.signer(key)
 	if who == nil {
-		return !strings.HasPrefix(key, keyPrefix) // the operator may do all, a function that has ended nothing
+		return !strings.HasPrefix(key, keyPrefix) // the operator may do everything, an ended function nothing
 	}
 	on := x.policyAPI().Presented(*x.stage.StageName, *x.route.RouteKey, x.r.Method, x.path)[0]
 	refusal := x.s.judge(x.r.Context(), *who, x.region, demand{action: "execute-api:Invoke", resource: on})
@@ -66,9 +66,9 @@ func (x *exchange) mayCall(key string) bool {
 	return refusal == ""
 }
 
-// identity are the values of an authorizer's identity sources, such as $request.header.Authorization; nil if one is
-// missing.
-func (x *exchange) identity(sources []string) []string {
+// identityValues returns the values of an authorizer's identity sources, such as $request.header.Authorization; nil if
+// one is missing.
+func (x *exchange) identityValues(sources []string) []string {
 	var all []string
 	for _, source := range sources {
 		value := x.value(source)
@@ -80,26 +80,27 @@ func (x *exchange) identity(sources []string) []string {
 	return all
 }
 
-// issuers asks issuers of tokens, as long as API Gateway does.
-var issuers = &http.Client{Timeout: 1500 * time.Millisecond}
+// issuerClient connects to token issuers, with API Gateway's timeout.
+var issuerClient = &http.Client{Timeout: 1500 * time.Millisecond}
 
-// authorizeJWT judges a token ("Controlling access to HTTP APIs with JWT authorizers").
+// authorizeJWT checks a token ("Controlling access to HTTP APIs with JWT authorizers").
 func (x *exchange) authorizeJWT(a *apigatewayv2.GetAuthorizerOutput) error {
 	refuse := func(status int, code, format string, values ...any) error {
 		message := map[int]string{401: "Unauthorized", 403: "Forbidden"}[status]
-		return &problem{status, message, "authorizer.error",
-			fmt.Sprintf(`Bearer scope="" error=%q error_description=%q`, code, fmt.Sprintf(format, values...))}
+		return &problem{status: status, message: message, key: "authorizer.error",
+			why: fmt.Sprintf(`Bearer scope="" error=%q error_description=%q`, code, fmt.Sprintf(format, values...))}
 	}
-	given := x.identity(a.IdentitySource)
+	given := x.identityValues(a.IdentitySource)
 	if given == nil {
 		return &problem{status: 401, message: "Unauthorized", key: "authorizer.error", why: "Bearer"}
 	}
 	if a.JwtConfiguration == nil {
-		return failed("the route's authorizer has no issuer")
+		return internalError("the route's authorizer has no issuer")
 	}
-	provider, err := remembered(x.s, "issuer "+*orEmpty(a.JwtConfiguration.Issuer), func() (*oidc.Provider, error) {
-		// whose keys outlive this request
-		return oidc.NewProvider(oidc.ClientContext(context.Background(), issuers), *orEmpty(a.JwtConfiguration.Issuer))
+	provider, err := cached(x.s, "issuer "+*orEmpty(a.JwtConfiguration.Issuer), func() (*oidc.Provider, error) {
+		// not the request's context: the provider outlives it
+		return oidc.NewProvider(oidc.ClientContext(context.Background(), issuerClient),
+			*orEmpty(a.JwtConfiguration.Issuer))
 	})
 	if err != nil {
 		return refuse(401, "invalid_token", "OIDC discovery endpoint communication error")
@@ -115,7 +116,7 @@ func (x *exchange) authorizeJWT(a *apigatewayv2.GetAuthorizerOutput) error {
 	err = token.Claims(&raw)
 	if err == nil {
 		d := json.NewDecoder(bytes.NewReader(raw))
-		d.UseNumber() // so that a time stays one
+		d.UseNumber() // keeps the digits of times
 		err = d.Decode(&claims)
 	}
 	if err != nil {
@@ -123,7 +124,7 @@ func (x *exchange) authorizeJWT(a *apigatewayv2.GetAuthorizerOutput) error {
 	}
 	now := time.Now().Unix()
 	for _, claim := range []string{"nbf", "iat"} {
-		if at, ok := claims[claim].(json.Number); ok && number(at) > now {
+		if at, ok := claims[claim].(json.Number); ok && wholeSeconds(at) > now {
 			return refuse(401, "invalid_token", "the token's %s is in the future", claim)
 		}
 	}
@@ -132,32 +133,31 @@ func (x *exchange) authorizeJWT(a *apigatewayv2.GetAuthorizerOutput) error {
 		audience = []string{fmt.Sprint(claims["client_id"])}
 	}
 	if !slices.ContainsFunc(audience, func(one string) bool {
-		return slices.Contains(a.JwtConfiguration.Audience,
-			one)
+		return slices.Contains(a.JwtConfiguration.Audience, one)
 	}) {
 		return refuse(401, "invalid_token", "the token does not have a valid audience")
 	}
-	scopes := append(texts(claims["scope"]), texts(claims["scp"])...)
+	scopes := append(words(claims["scope"]), words(claims["scp"])...)
 	if want := x.route.AuthorizationScopes; len(want) > 0 && !slices.ContainsFunc(scopes,
 		func(one string) bool { return slices.Contains(want, one) }) {
 		return refuse(403, "insufficient_scope", "insufficient permissions")
 	}
-	said := map[string]string{}
+	texts := map[string]string{}
 	for name, value := range claims {
-		said[name] = fmt.Sprint(value)
+		texts[name] = fmt.Sprint(value)
 	}
-	x.context = map[string]any{"jwt": map[string]any{"claims": said, "scopes": x.route.AuthorizationScopes}}
+	x.authorizerContext = map[string]any{"jwt": map[string]any{"claims": texts, "scopes": x.route.AuthorizationScopes}}
 	return nil
 }
 
-// number is a number of seconds.
-func number(n json.Number) int64 {
-	seconds, _ := n.Float64() // 0 for none
+// wholeSeconds returns a number of seconds without its fraction; 0 if it is not a number.
+func wholeSeconds(n json.Number) int64 {
+	seconds, _ := n.Float64()
 	return int64(seconds)
 }
 
-// texts are the words of a claim: a text with spaces between them, or a list.
-func texts(claim any) (all []string) {
+// words returns the words of a claim, which is a list or a text with spaces.
+func words(claim any) (all []string) {
 	switch v := claim.(type) {
 	case string:
 		return strings.Fields(v)
@@ -169,18 +169,18 @@ func texts(claim any) (all []string) {
 	return all
 }
 
-// decision is what a Lambda authorizer said, and until when it is remembered.
+// decision is the answer of a Lambda authorizer.
 type decision struct {
-	allowed bool             // by a simple response
-	policy  *policy.Document // which is judged for each request; nil for a simple response
+	allowed bool             // of a simple response
+	policy  *policy.Document // evaluated for each request; nil for a simple response
 	context map[string]any
-	until   time.Time
+	until   time.Time // end of caching
 }
 
-// authorizeLambda asks a function ("Controlling access to HTTP APIs with AWS Lambda authorizers"), unless it answered
-// for the same identity sources before.
+// authorizeLambda calls a Lambda authorizer, unless its answer for the same identity values is cached ("Controlling
+// access to HTTP APIs with AWS Lambda authorizers").
 func (x *exchange) authorizeLambda(a *apigatewayv2.GetAuthorizerOutput) error {
-	given := x.identity(a.IdentitySource)
+	given := x.identityValues(a.IdentitySource)
 	if given == nil && len(a.IdentitySource) > 0 {
 		return &problem{status: 401, message: "Unauthorized", key: "authorizer.error",
 			why: "an identity source is missing"}
@@ -191,7 +191,7 @@ func (x *exchange) authorizeLambda(a *apigatewayv2.GetAuthorizerOutput) error {
 	d, _ := known.(decision)
 	if !ok || time.Now().After(d.until) {
 		var err error
-		if d, err = x.ask(a, given); err != nil {
+		if d, err = x.callAuthorizer(a, given); err != nil {
 			return err
 		}
 		if ttl != nil && *ttl > 0 && given != nil {
@@ -207,11 +207,11 @@ func (x *exchange) authorizeLambda(a *apigatewayv2.GetAuthorizerOutput) error {
 		return &problem{status: http.StatusForbidden, message: "Forbidden", key: "authorizer.error",
 			why: "the authorizer denies"}
 	}
-	x.context = map[string]any{"lambda": d.context}
+	x.authorizerContext = map[string]any{"lambda": d.context}
 	return nil
 }
 
-// decisions are what the Lambda authorizers of an API said.
+// decisions returns the cached answers of an API's Lambda authorizers.
 func (s *Sandbox) decisions(api string) *sync.Map {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,19 +224,19 @@ func (s *Sandbox) decisions(api string) *sync.Map {
 	return &sync.Map{}
 }
 
-// ask asks a Lambda authorizer.
-func (x *exchange) ask(a *apigatewayv2.GetAuthorizerOutput, given []string) (d decision, err error) {
-	f, err := x.lambdaOf(a.AuthorizerUri)
+// callAuthorizer invokes a Lambda authorizer and reads its answer.
+func (x *exchange) callAuthorizer(a *apigatewayv2.GetAuthorizerOutput, given []string) (d decision, err error) {
+	f, err := x.targetOf(a.AuthorizerUri)
 	if err != nil {
-		return d, failed("The authorizer names no function that is there: %v", err)
+		return d, internalError("The authorizer's URI names no existing function: %v", err)
 	}
-	if err := x.mayInvoke("authorizer", f, a.AuthorizerCredentialsArn,
+	if err := x.checkMayInvoke("authorizer", f, a.AuthorizerCredentialsArn,
 		[]string{x.policyAPI().Authorizer(*a.AuthorizerId)}); err != nil {
 		return d, err
 	}
 	v2 := *orEmpty(a.AuthorizerPayloadFormatVersion) != "1.0"
 	event := map[string]any{}
-	if err := json.Unmarshal(x.event(v2), &event); err != nil {
+	if err := json.Unmarshal(x.lambdaEvent(v2), &event); err != nil {
 		return d, err
 	}
 	delete(event, "body")
@@ -249,35 +249,37 @@ func (x *exchange) ask(a *apigatewayv2.GetAuthorizerOutput, given []string) (d d
 		joined := strings.Join(given, ",")
 		event["methodArn"], event["identitySource"], event["authorizationToken"] = source, joined, joined
 	}
-	o, err := x.within(authorizerTimeout, f, jsonAnswer(0, event).body)
+	o, err := x.invokeWithin(authorizerTimeout, f, jsonAnswer(0, event).body)
 	if err != nil || o.Failed {
-		return d, unfit("The authorizer failed: %v %s", err, lambdaError(o.Payload))
+		return d, authorizerError("The authorizer failed: %v %s", err, lambdaError(o.Payload))
 	}
-	var says struct {
+	var out struct {
 		IsAuthorized   *bool
 		PrincipalID    *string
 		Context        map[string]any
 		PolicyDocument *policy.Document
 	}
 	simple := a.EnableSimpleResponses != nil && *a.EnableSimpleResponses
-	switch err := json.Unmarshal(o.Payload, &says); {
+	switch err := json.Unmarshal(o.Payload, &out); {
 	case err != nil:
-		return d, unfit("The authorizer's answer is no valid one: %v", err)
-	case simple && v2 && says.IsAuthorized == nil:
-		return d, unfit("The authorizer's answer has no isAuthorized, which simple responses have")
+		return d, authorizerError("The authorizer's answer is not valid: %v", err)
+	case simple && v2 && out.IsAuthorized == nil:
+		return d, authorizerError("The authorizer's answer has no isAuthorized, which a simple response needs")
 	case simple && v2:
-		d.allowed = *says.IsAuthorized
-	case says.PolicyDocument == nil || says.PrincipalID == nil:
-		return d, unfit("The authorizer's answer has no policyDocument and principalId, and simple responses are not " +
-			"enabled")
+		d.allowed = *out.IsAuthorized
+	case out.PolicyDocument == nil || out.PrincipalID == nil:
+		return d,
+			authorizerError("The authorizer's answer has no policyDocument and principalId, and simple responses " +
+				"are not enabled")
 	default:
-		d.policy = says.PolicyDocument
+		d.policy = out.PolicyDocument
 	}
-	d.context = says.Context
+	d.context = out.Context
 	return d, nil
 }
 
-// unfit is the answer where an authorizer fails, or answers what it may not.
-func unfit(format string, values ...any) error {
-	return &problem{500, "Internal Server Error", "authorizer.error", fmt.Sprintf(format, values...)}
+// authorizerError is API Gateway's answer if an authorizer fails or its answer is not valid.
+func authorizerError(format string, values ...any) error {
+	return &problem{status: 500, message: "Internal Server Error", key: "authorizer.error", why: fmt.Sprintf(format,
+		values...)}
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 )
 
-// protected is an API whose routes can be protected by a Lambda authorizer, which says what the header Answer has.
-func protected(t *testing.T) (w *world, api string, protect func(format string, simple bool, ttl int32,
+// lambdaAuthorized returns an API, and a function that protects its routes by a Lambda authorizer. The authorizer
+// answers with the content of the header Answer.
+func lambdaAuthorized(t *testing.T) (w *world, api string, protect func(format string, simple bool, ttl int32,
 	sources ...string)) {
 	t.Helper()
 	w = open(t)
@@ -32,9 +33,9 @@ func protected(t *testing.T) (w *world, api string, protect func(format string, 
 	}
 }
 
-// TestAuthorizers: what a Lambda authorizer is told, and what becomes of its answers.
+// TestAuthorizers: the effect of a Lambda authorizer's answers.
 func TestAuthorizers(t *testing.T) {
-	w, api, protect := protected(t)
+	w, api, protect := lambdaAuthorized(t)
 	policy := `{"principalId":"me","policyDocument":{"Version":"2012-10-17","Statement":[{"Effect":"EFFECT",` +
 		`"Action":"execute-api:Invoke","Resource":"arn:aws:execute-api:*:*:*/*/POST/*"}]},"context":{"who":"anna"}}`
 	for _, c := range []struct {
@@ -47,16 +48,16 @@ func TestAuthorizers(t *testing.T) {
 		{"simple, allowed", "2.0", true, `{"isAuthorized":true,"context":{"who":"anna"}}`, 200,
 			`"lambda":{"who":"anna"}`},
 		{"simple, denied", "2.0", true, `{"isAuthorized":false}`, 403, `{"message":"Forbidden"}`},
-		{"simple, without isAuthorized", "2.0", true, `{"authorized":true}`, 500, internal},
+		{"simple, without isAuthorized", "2.0", true, `{"authorized":true}`, 500, internalBody},
 		{"a policy where simple responses are enabled", "2.0", true, strings.Replace(policy, "EFFECT", "Allow", 1), 500,
-			internal},
-		{"a simple answer where they are not", "2.0", false, `{"isAuthorized":true}`, 500, internal},
+			internalBody},
+		{"a simple response where they are not", "2.0", false, `{"isAuthorized":true}`, 500, internalBody},
 		{"a policy that allows", "2.0", false, strings.Replace(policy, "EFFECT", "Allow", 1), 200, `"who":"anna"`},
 		{"a policy that denies", "1.0", false, strings.Replace(policy, "EFFECT", "Deny", 1), 403,
 			`{"message":"Forbidden"}`},
-		{"a policy of nobody", "1.0", false, strings.Replace(strings.Replace(policy, "EFFECT", "Allow", 1),
-			`"principalId":"me",`, "", 1), 500, internal},
-		{"no JSON", "1.0", false, `"yes"`, 500, internal},
+		{"a policy without a principalId", "1.0", false, strings.Replace(strings.Replace(policy, "EFFECT", "Allow", 1),
+			`"principalId":"me",`, "", 1), 500, internalBody},
+		{"not an object", "1.0", false, `"yes"`, 500, internalBody},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			protect(c.format, c.simple, 0, "$request.header.Answer")
@@ -68,11 +69,11 @@ func TestAuthorizers(t *testing.T) {
 	}
 }
 
-// TestAuthorizersWithoutAnswer: what happens where an authorizer is not asked, or is not asked again.
-func TestAuthorizersWithoutAnswer(t *testing.T) {
-	w, api, protect := protected(t)
+// TestAuthorizersWithoutCall: requests for which the authorizer is not called, or not called again.
+func TestAuthorizersWithoutCall(t *testing.T) {
+	w, api, protect := lambdaAuthorized(t)
 	ctx := t.Context()
-	says := func(answer string) string { // the function answers what the header asks for
+	body := func(answer string) string { // of a request whose authorizer answers so
 		return w.ask(api, "POST", "/dev/raw/echo", "the body", "Answer", answer).body
 	}
 	t.Run("no identity", func(t *testing.T) {
@@ -82,27 +83,27 @@ func TestAuthorizersWithoutAnswer(t *testing.T) {
 			t.Errorf("%d %v", a.status, a.header)
 		}
 	})
-	t.Run("remembered", func(t *testing.T) {
+	t.Run("a cached answer", func(t *testing.T) {
 		protect("2.0", true, 60, "$context.stage")
-		first := says(`{"isAuthorized":true}`)
-		if again := says(`{"isAuthorized":false}`); !strings.Contains(first, "rawPath") || !strings.Contains(again,
+		first := body(`{"isAuthorized":true}`)
+		if again := body(`{"isAuthorized":false}`); !strings.Contains(first, "rawPath") || !strings.Contains(again,
 			"rawPath") {
-			t.Errorf("%s, then %s", first, again)
+			t.Errorf("first %s, then %s", first, again)
 		}
 		did[*apigatewayv2.ResetAuthorizersCacheOutput](t)(w.gateway.ResetAuthorizersCache(ctx,
 			&apigatewayv2.ResetAuthorizersCacheInput{ApiId: &api, StageName: aws.String("dev")}))
-		if after := says(`{"isAuthorized":false}`); after != `{"message":"Forbidden"}` {
+		if after := body(`{"isAuthorized":false}`); after != `{"message":"Forbidden"}` {
 			t.Errorf("after a reset: %s", after)
 		}
 	})
-	t.Run("a policy that is remembered is judged for each route", func(t *testing.T) {
+	t.Run("a cached policy is evaluated for each route", func(t *testing.T) {
 		protect("2.0", false, 60, "$context.stage")
 		policy := `{"principalId":"me","policyDocument":{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
 			`"Action":"execute-api:Invoke","Resource":"arn:aws:execute-api:*:*:*/*/POST/raw/echo"}]}}`
-		if first := says(policy); !strings.Contains(first, "rawPath") {
+		if first := body(policy); !strings.Contains(first, "rawPath") {
 			t.Errorf("the route that it allows: %s", first)
 		}
-		w.ask(api, "POST", "/dev/raw", "{}", "Answer", policy).is(t, "another route", 403, forbidden)
+		w.ask(api, "POST", "/dev/raw", "{}", "Answer", policy).is(t, "another route", 403, forbiddenBody)
 	})
 	t.Run("a preflight", func(t *testing.T) {
 		protect("2.0", true, 0, "$request.header.Authorization")
@@ -110,6 +111,6 @@ func TestAuthorizersWithoutAnswer(t *testing.T) {
 			CorsConfiguration: &types.Cors{AllowOrigins: []string{"*"}, AllowMethods: []string{"*"}}}))
 		w.ask(api, "OPTIONS", "/dev/elsewhere", "", "Origin", "https://a.example", "Access-Control-Request-Method",
 			"GET").
-			is(t, "caught by an authorizer", 401, `{"message":"Unauthorized"}`)
+			is(t, "handled by the authorizer", 401, `{"message":"Unauthorized"}`)
 	})
 }

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// BenchmarkWarmRequest measures what the sandbox adds to a request to a warm function: against the same bootstrap under
-// a Runtime API that does nothing else.
+// BenchmarkWarmRequest measures the sandbox's overhead for a request to a warm function: it compares the sandbox with
+// the same bootstrap under a bare Runtime API.
 //
 //	go test -run '^$' -bench WarmRequest -benchtime 2s ./deploy/sandbox
 func BenchmarkWarmRequest(b *testing.B) {
@@ -52,7 +52,7 @@ func BenchmarkWarmRequest(b *testing.B) {
 			_ = function.Process.Kill()
 			_ = function.Wait()
 		}()
-		// The event that the sandbox makes of the other half's request, as to its size.
+		// An event of the size that the sandbox sends in the other half.
 		event := `{"rawPath":"/dev/x","padding":"` + string(bytes.Repeat([]byte("x"), 900)) + `"}`
 		for b.Loop() {
 			events <- event
@@ -69,7 +69,7 @@ func BenchmarkWarmRequest(b *testing.B) {
 	})
 }
 
-// BenchmarkStart measures the time from nothing to a sandbox that answers, moto's start included.
+// BenchmarkStart measures the start of a sandbox, including moto.
 //
 //	go test -run '^$' -bench Start -benchtime 5x ./deploy/sandbox
 func BenchmarkStart(b *testing.B) {

@@ -20,40 +20,40 @@ import (
 // Call is a call of an AWS operation that reached the sandbox.
 type Call struct {
 	Time      time.Time
-	Service   string   // as IAM's actions name it: dynamodb, lambda, apigateway, iam, logs, sts
-	Operation string   // such as Query; of one that is not known here, method and path
-	Region    string   // that the call was signed for
-	Key       string   // id of the access key that signed it
-	Caller    string   // ARN of a user or of a role's session; "" for the operator, who may do all
-	Resources []string // ARNs that it is done to, or *; nil of the operator's calls
-	Refusal   string   // why the caller may not do it; "" where it may
+	Service   string   // prefix of IAM actions: dynamodb, lambda, apigateway, iam, logs, sts
+	Operation string   // such as Query; method and path if the operation is unknown
+	Region    string   // that the call is signed for
+	Key       string   // access key ID of the signer
+	Caller    string   // ARN of a user or a role session; "" for the operator, who may do everything
+	Resources []string // ARNs that the call affects, or *; nil for the operator's calls
+	Refusal   string   // why the caller may not make the call; "" if it may
 	Status    int
 
-	method string // of HTTP
+	method string // HTTP method
 }
 
-// Action is the action of the call in IAM's policies: the operation, but for Invoke and for API Gateway, whose actions
-// are methods of HTTP.
+// Action returns the IAM action of the call. It is the operation, except for Invoke and for API Gateway, whose actions
+// are HTTP methods.
 func (c Call) Action() string {
 	switch {
 	case c.Service == "lambda" && c.Operation == "Invoke":
 		return gateway.Invoke
 	case c.Service == "apigateway":
 		return "apigateway:" + c.method
-	case c.Service == "monitoring": // as signatures and endpoints name it
+	case c.Service == "monitoring": // CloudWatch's name in signatures
 		return "cloudwatch:" + c.Operation
 	}
 	return c.Service + ":" + c.Operation
 }
 
-// call is a Call under way.
+// call is a Call in progress.
 type call struct {
 	Call
 	*http.Request
 	body []byte
 }
 
-// answer is what AWS answers.
+// answer is the HTTP response to a call.
 type answer struct {
 	status int
 	header http.Header
@@ -62,22 +62,22 @@ type answer struct {
 
 func (a answer) ok() bool { return a.status < 300 }
 
-// maxCall is the most bytes of a call: a zip of 50 MB in base64 is the largest that Lambda takes.
+// maxCall limits the body of a call, in bytes. The largest that Lambda accepts is a zip of 50 MB in base64.
 const maxCall = 72 << 20
 
-// credential is what a signature says of its signer.
-var credential = regexp.MustCompile(
+// credentialPattern matches the credential of a signature: key ID, region and service.
+var credentialPattern = regexp.MustCompile(
 	`(?:Credential=|X-Amz-Credential=)([^/]+)(?:/|%2F)[0-9]+(?:/|%2F)([^/%]+)(?:/|%2F)([^/%]+)(?:/|%2F)aws4_request`)
 
-// readCall finds out what is called.
+// readCall reads a request as a call of an AWS operation.
 func readCall(w http.ResponseWriter, r *http.Request) (*call, error) {
 	c := &call{Request: r, Call: Call{Time: time.Now(), method: r.Method}}
-	signed := credential.FindStringSubmatch(r.Header.Get("Authorization"))
+	signed := credentialPattern.FindStringSubmatch(r.Header.Get("Authorization"))
 	if signed == nil {
-		signed = credential.FindStringSubmatch(r.URL.RawQuery)
+		signed = credentialPattern.FindStringSubmatch(r.URL.RawQuery)
 	}
 	if signed == nil {
-		return nil, fmt.Errorf("this is the sandbox of portable-notes. It takes signed calls of AWS's services, and "+
+		return nil, fmt.Errorf("this is the sandbox of portable-notes: it accepts signed calls of AWS's services, and "+
 			"requests to HTTP APIs under %sAPI-ID/STAGE/", apiPath)
 	}
 	c.Key, c.Region, c.Service = signed[1], signed[2], signed[3]
@@ -85,8 +85,8 @@ func readCall(w http.ResponseWriter, r *http.Request) (*call, error) {
 	if c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxCall)); err != nil {
 		return nil, fmt.Errorf("the call's body cannot be read: %w", err)
 	}
-	form, _ := url.ParseQuery(string(c.body)) // of the services that speak Query; of another call it is nothing
-	if c.asCBOR() {
+	form, _ := url.ParseQuery(string(c.body)) // has an Action only in the Query protocol
+	if c.isCBOR() {
 		c.Operation = cborOperation(r.URL.Path)
 	} else if target := r.Header.Get("X-Amz-Target"); target != "" {
 		_, c.Operation, _ = strings.Cut(target, ".")
@@ -94,7 +94,7 @@ func readCall(w http.ResponseWriter, r *http.Request) (*call, error) {
 		c.Operation = action
 	} else if names := restOperations[c.Service]; names != nil {
 		named := &nameOperation{}
-		names.ServeHTTP(named, r) // which also makes the path's values known to the request
+		names.ServeHTTP(named, r) // also sets the path values of r
 		c.Operation = named.name
 	}
 	if c.Operation == "" {
@@ -103,16 +103,16 @@ func readCall(w http.ResponseWriter, r *http.Request) (*call, error) {
 	return c, nil
 }
 
-// restOperations name the operations of the services that tell them by method and path.
+// restOperations maps the services with REST protocols to the names of their operations, by method and path.
 var restOperations = map[string]*http.ServeMux{"lambda": lambdaOperations(), "apigateway": apiOperations()}
 
-// nameOperation is told the name of an operation.
+// nameOperation receives the name of an operation from a ServeMux.
 type nameOperation struct {
 	http.ResponseWriter
 	name string
 }
 
-// Header, Write and WriteHeader ignore what http.ServeMux says of a path that it does not know.
+// Header, Write and WriteHeader discard the answer of http.ServeMux to an unknown path.
 func (*nameOperation) Header() http.Header         { return http.Header{} }
 func (*nameOperation) Write(b []byte) (int, error) { return len(b), nil }
 func (*nameOperation) WriteHeader(int)             {}
@@ -125,7 +125,7 @@ func operations(patterns map[string]string) *http.ServeMux {
 	return mux
 }
 
-// lambdaOperations are of the API reference of Lambda. Each has its own date as version.
+// lambdaOperations names the operations of the Lambda API reference. Their paths begin with differing dates.
 func lambdaOperations() *http.ServeMux {
 	patterns := map[string]string{
 		"GET /{v}/functions": "ListFunctions", "GET /{v}/functions/{$}": "ListFunctions",
@@ -161,7 +161,7 @@ func lambdaOperations() *http.ServeMux {
 	return operations(patterns)
 }
 
-// apiOperations are of the API reference of API Gateway, version 2.
+// apiOperations names the operations of the API Gateway V2 API reference.
 func apiOperations() *http.ServeMux {
 	patterns := map[string]string{
 		"DELETE /v2/apis/{api}/cors":                               "DeleteCorsConfiguration",
@@ -170,57 +170,57 @@ func apiOperations() *http.ServeMux {
 		"GET /v2/tags/{arn...}":                                    "GetTags", "POST /v2/tags/{arn...}": "TagResource",
 		"DELETE /v2/tags/{arn...}": "UntagResource",
 	}
-	of := func(name, plural, one string) {
+	add := func(name, plural, one string) {
 		many := one[:strings.LastIndex(one, "/")]
 		patterns["GET "+many], patterns["POST "+many] = "Get"+plural, "Create"+name
 		patterns["GET "+one], patterns["PATCH "+one], patterns["DELETE "+one] = "Get"+name, "Update"+name, "Delete"+name
 	}
 	patterns["DELETE /v2/apis/{api}/stages/{id}/cache/authorizers"] = "ResetAuthorizersCache"
-	of("Api", "Apis", "/v2/apis/{api}")
+	add("Api", "Apis", "/v2/apis/{api}")
 	patterns["GET /v2/apis/{api}/exports/{specification}"] = "ExportApi"
 	patterns["PUT /v2/apis"], patterns["PUT /v2/apis/{api}"] = "ImportApi", "ReimportApi"
-	of("DomainName", "DomainNames", "/v2/domainnames/{domain}")
-	of("ApiMapping", "ApiMappings", "/v2/domainnames/{domain}/apimappings/{id}")
+	add("DomainName", "DomainNames", "/v2/domainnames/{domain}")
+	add("ApiMapping", "ApiMappings", "/v2/domainnames/{domain}/apimappings/{id}")
 	for _, name := range []string{"Route", "Integration", "Stage", "Deployment", "Authorizer", "Model"} {
-		of(name, name+"s", "/v2/apis/{api}/"+strings.ToLower(name)+"s/{id}")
+		add(name, name+"s", "/v2/apis/{api}/"+strings.ToLower(name)+"s/{id}")
 	}
 	return operations(patterns)
 }
 
-// reads reports whether a call changes nothing.
+// reads reports whether a call only reads.
 func (c Call) reads() bool {
-	for _, verb := range []string{"Get", "List", "Describe", "Simulate", "Invoke", "Filter"} {
-		if strings.HasPrefix(c.Operation, verb) {
+	for _, prefix := range []string{"Get", "List", "Describe", "Simulate", "Invoke", "Filter"} {
+		if strings.HasPrefix(c.Operation, prefix) {
 			return true
 		}
 	}
 	return false
 }
 
-// decode reads the call's JSON. What it cannot read stays as it is: the sandbox's part of a call's checks.
+// decode reads the call's JSON into a value. It ignores errors, because moto reads the call too.
 func (c *call) decode(into any) { _ = json.Unmarshal(c.body, into) }
 
 func jsonAnswer(status int, body any) answer {
 	encoded, err := json.Marshal(body)
 	if err != nil {
-		panic(err) // of values of ours
+		panic(err) // our values always encode
 	}
-	return answer{status, http.Header{"Content-Type": {"application/json"}}, encoded}
+	return answer{status: status, header: http.Header{"Content-Type": {"application/json"}}, body: encoded}
 }
 
-// escaped is a text as XML holds it.
-func escaped(text string) string {
+// escapeXML returns a text as XML character data.
+func escapeXML(text string) string {
 	var out bytes.Buffer
-	_ = xml.EscapeText(&out, []byte(text)) // a buffer takes everything
+	_ = xml.EscapeText(&out, []byte(text)) // a buffer cannot fail
 	return out.String()
 }
 
-// refuse is an error in the protocol of the service: XML where it speaks Query or is S3, else JSON.
+// refuse is an error answer in the protocol of the service: XML for Query and S3, otherwise CBOR or JSON.
 func (c *call) refuse(status int, code, format string, values ...any) answer {
 	message := fmt.Sprintf(format, values...)
 	asXML := func(layout string) answer {
-		return answer{status, http.Header{"Content-Type": {"text/xml"}},
-			[]byte(fmt.Sprintf(layout, code, escaped(message)))}
+		return answer{status: status, header: http.Header{"Content-Type": {"text/xml"}},
+			body: []byte(fmt.Sprintf(layout, code, escapeXML(message)))}
 	}
 	switch {
 	case c.Service == "s3":
@@ -230,8 +230,8 @@ func (c *call) refuse(status int, code, format string, values ...any) answer {
 			"</Error><RequestId>sandbox</RequestId></ErrorResponse>")
 	}
 	a := jsonAnswer(status, map[string]string{"__type": code, "message": message})
-	if c.asCBOR() {
-		return answer{status, cborHeader(), cbor.Encode(cbor.Map{"__type": cbor.String(code),
+	if c.isCBOR() {
+		return answer{status: status, header: cborHeader(), body: cbor.Encode(cbor.Map{"__type": cbor.String(code),
 			"message": cbor.String(message)})}
 	}
 	if c.Service == "lambda" {

@@ -10,49 +10,49 @@ import (
 	"github.com/aws/smithy-go/encoding/cbor"
 )
 
-// asCBOR reports whether a call is in the protocol Smithy RPC v2 with CBOR, which moto does not speak
+// isCBOR reports whether a call uses the protocol Smithy RPC v2 CBOR, which moto does not support
 // (https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html).
-func (c *call) asCBOR() bool { return c.Header.Get("Smithy-Protocol") == "rpc-v2-cbor" }
+func (c *call) isCBOR() bool { return c.Header.Get("Smithy-Protocol") == "rpc-v2-cbor" }
 
-// cborOperation is the operation in the path of such a call.
+// cborOperation returns the operation in the path of a CBOR call.
 func cborOperation(path string) string {
 	_, operation, _ := strings.Cut(path, "/operation/")
 	return operation
 }
 
-// forwardCBOR passes such a call on to moto as JSON, and its answer back.
+// forwardCBOR passes a CBOR call to moto as JSON, and returns the answer as CBOR.
 func (s *Sandbox) forwardCBOR(c *call) answer {
-	asked, err := cbor.Decode(c.body)
+	in, err := cbor.Decode(c.body)
 	if err != nil && len(c.body) > 0 {
 		return c.refuse(http.StatusBadRequest, "SerializationException", "%v", err)
 	}
 	service := strings.Split(strings.TrimPrefix(c.URL.Path, "/service/"), "/")[0]
 	header := http.Header{"Content-Type": {"application/x-amz-json-1.0"}, "X-Amz-Target": {service + "." + c.Operation},
 		"Authorization": c.Header["Authorization"], "Host": c.Header["Host"]}
-	a, err := s.moto.do(c.Context(), http.MethodPost, "/", header, jsonAnswer(0, plain(asked)).body)
+	a, err := s.moto.do(c.Context(), http.MethodPost, "/", header, jsonAnswer(0, fromCBOR(in)).body)
 	if err != nil {
 		return c.refuse(http.StatusServiceUnavailable, "ServiceUnavailable", "%v", err)
 	}
-	var told any
+	var out any
 	d := json.NewDecoder(bytes.NewReader(a.body))
 	d.UseNumber()
-	if err := d.Decode(&told); err != nil {
-		told = map[string]any{}
+	if err := d.Decode(&out); err != nil {
+		out = map[string]any{}
 	}
-	return answer{a.status, cborHeader(), cbor.Encode(coded("", told))}
+	return answer{status: a.status, header: cborHeader(), body: cbor.Encode(toCBOR("", out))}
 }
 
 func cborHeader() http.Header {
 	return http.Header{"Content-Type": {"application/cbor"}, "Smithy-Protocol": {"rpc-v2-cbor"}}
 }
 
-// plain is a value of CBOR as JSON has it.
-func plain(v cbor.Value) any {
+// fromCBOR converts a CBOR value to one that JSON can encode.
+func fromCBOR(v cbor.Value) any {
 	switch v := v.(type) {
 	case cbor.Uint:
 		return uint64(v)
 	case cbor.NegInt:
-		return -int64(v) // #nosec G115 -- no API has a larger one
+		return -int64(v) // #nosec G115 -- no API uses larger numbers
 	case cbor.String:
 		return string(v)
 	case cbor.Slice:
@@ -64,28 +64,28 @@ func plain(v cbor.Value) any {
 	case cbor.Float64:
 		return float64(v)
 	case *cbor.Tag: // a time
-		return plain(v.Value)
+		return fromCBOR(v.Value)
 	case cbor.List:
 		all := []any{}
 		for _, one := range v {
-			all = append(all, plain(one))
+			all = append(all, fromCBOR(one))
 		}
 		return all
 	case cbor.Map:
 		fields := map[string]any{}
 		for name, one := range v {
-			fields[name] = plain(one)
+			fields[name] = fromCBOR(one)
 		}
 		return fields
 	}
 	return nil
 }
 
-// coded is a value of JSON as CBOR. What is named a time is one.
-func coded(name string, v any) cbor.Value {
+// toCBOR converts a value of JSON to CBOR. A number whose name begins with Timestamp becomes a time.
+func toCBOR(name string, v any) cbor.Value {
 	switch v := v.(type) {
 	case json.Number:
-		number, _ := v.Float64() // 0 for none
+		number, _ := v.Float64() // moto's numbers are valid
 		if strings.HasPrefix(name, "Timestamp") {
 			return &cbor.Tag{ID: 1, Value: cbor.Float64(number)}
 		}
@@ -100,13 +100,13 @@ func coded(name string, v any) cbor.Value {
 	case []any:
 		all := cbor.List{}
 		for _, one := range v {
-			all = append(all, coded(name, one))
+			all = append(all, toCBOR(name, one))
 		}
 		return all
 	case map[string]any:
 		fields := cbor.Map{}
 		for name, one := range v {
-			fields[name] = coded(name, one)
+			fields[name] = toCBOR(name, one)
 		}
 		return fields
 	case nil:

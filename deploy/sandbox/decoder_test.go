@@ -18,8 +18,8 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// decoder reads answers by botocore's models, and prints each field that the model of the operation lacks and each that
-// has another type there.
+// decoder is a Python program that checks answers against botocore's models. It prints each field that the operation's
+// model lacks, or that has another type there.
 const decoder = `
 import json, sys
 import botocore.loaders, botocore.model
@@ -41,7 +41,7 @@ def check(where, shape, value):
     kinds = {"structure": dict, "map": dict, "list": list, "string": str, "boolean": bool, "integer": int, "long": int,
              "double": (int, float), "float": (int, float)}
     if shape.type_name in kinds and not isinstance(value, kinds[shape.type_name]):
-        print(where, "is", type(value).__name__, "and must be", shape.type_name)
+        print(where, "is", type(value).__name__, "but must be", shape.type_name)
     elif shape.type_name == "structure":
         members = {m.serialization.get("name", n): m for n, m in shape.members.items()}
         for name, one in value.items():
@@ -67,7 +67,7 @@ for line in sys.stdin:
 print("read", seen)
 `
 
-// TestDecoder: what the sandbox answers of its own is what AWS's models have.
+// TestDecoder: the sandbox's own answers conform to AWS's models.
 func TestDecoder(t *testing.T) {
 	w := open(t)
 	if err := exec.Command("python3", "-c", "import botocore").Run(); err != nil {
@@ -76,7 +76,7 @@ func TestDecoder(t *testing.T) {
 	var mu sync.Mutex
 	var records bytes.Buffer
 	proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // what there is of it
+		body, _ := io.ReadAll(r.Body) // readCall reports a short body
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		c, err := readCall(rw, r)
 		if err != nil {
@@ -111,7 +111,7 @@ func TestDecoder(t *testing.T) {
 	}
 }
 
-// TestConstraints: what AddPermission refuses is what AWS's own model of it refuses, as botocore has it.
+// TestConstraints: the constraints of AddPermission are those of AWS's model in botocore.
 func TestConstraints(t *testing.T) {
 	out, err := exec.Command("python3", "-c", `
 import json, botocore.loaders, botocore.model
@@ -135,7 +135,7 @@ print(json.dumps({n.lower(): m.metadata.get("pattern") or "|".join(m.metadata.ge
 	}
 }
 
-// TestLimits: the numbers that API Gateway's own model allows are taken, and those beside them are refused.
+// TestLimits: the limits in API Gateway's model are accepted, and the numbers just outside are refused.
 func TestLimits(t *testing.T) {
 	out, err := exec.Command("python3", "-c", `
 import json, botocore.loaders, botocore.model
@@ -178,7 +178,7 @@ print(json.dumps([limits("CreateIntegration", "TimeoutInMillis"),
 			low, high := limits[i][0], limits[i][1]
 			for n, ok := range map[int32]bool{low - 1: false, low: true, high: true, high + 1: false} {
 				if err := c.create(n); (err == nil) != ok {
-					t.Errorf("%d: %v, want it taken: %v", n, err, ok)
+					t.Errorf("%d: %v, want it accepted: %v", n, err, ok)
 				}
 			}
 		})

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 )
 
-// deployment is what of an API a stage serves.
+// deployment is a deployment of an API.
 type deployment struct {
 	ID          string    `json:"deploymentId"`
 	Auto        bool      `json:"autoDeployed"`
@@ -20,7 +20,7 @@ type deployment struct {
 	snapshot    *snapshot
 }
 
-// snapshot is the part of an API that is deployed.
+// snapshot is what a deployment holds of an API.
 type snapshot struct {
 	api          *apigatewayv2.GetApiOutput
 	routes       []types.Route
@@ -28,14 +28,14 @@ type snapshot struct {
 	authorizers  map[string]*apigatewayv2.GetAuthorizerOutput
 }
 
-// noRoutes is why API Gateway deploys nothing, in its words.
+// noRoutes is API Gateway's message if an API cannot be deployed.
 const noRoutes = "Unable to deploy API because no routes exist in this API"
 
 var errNoRoutes = errors.New("the API has no routes")
 
-// take takes what is deployable of an API.
-func (s *Sandbox) take(ctx context.Context, region, api string) (*snapshot, error) {
-	is, err := s.apis(region).GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &api})
+// takeSnapshot reads the API, with its routes, integrations and authorizers.
+func (s *Sandbox) takeSnapshot(ctx context.Context, region, api string) (*snapshot, error) {
+	current, err := s.apis(region).GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &api})
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (s *Sandbox) take(ctx context.Context, region, api string) (*snapshot, erro
 	if err != nil {
 		return nil, err
 	}
-	shot := &snapshot{api: is, routes: routes.Items, integrations: map[string]types.Integration{},
+	shot := &snapshot{api: current, routes: routes.Items, integrations: map[string]types.Integration{},
 		authorizers: map[string]*apigatewayv2.GetAuthorizerOutput{}}
 	for _, i := range integrations.Items {
 		shot.integrations[*i.IntegrationId] = i
@@ -56,7 +56,7 @@ func (s *Sandbox) take(ctx context.Context, region, api string) (*snapshot, erro
 	state := s.apiStates[api]
 	if state == nil {
 		s.mu.Unlock()
-		return nil, errGone // meanwhile
+		return nil, errNotFound // deleted meanwhile
 	}
 	ids := slices.Clone(state.authorizers)
 	s.mu.Unlock()
@@ -69,11 +69,12 @@ func (s *Sandbox) take(ctx context.Context, region, api string) (*snapshot, erro
 	return shot, nil
 }
 
-// deploy makes a deployment of an API, for one stage, or for "" for all that deploy by themselves, if there are any.
+// deploy makes a deployment of an API: for one stage; with "" for all stages with AutoDeploy, if there are any; with
+// "-" for no stage.
 func (s *Sandbox) deploy(c *call, api, only string) (*deployment, error) {
-	s.deploying.Lock() // so that no older snapshot takes the place of a newer one
+	s.deploying.Lock() // otherwise an older snapshot could replace a newer one
 	defer s.deploying.Unlock()
-	shot, err := s.take(c.Context(), c.Region, api)
+	shot, err := s.takeSnapshot(c.Context(), c.Region, api)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +101,7 @@ func (s *Sandbox) deploy(c *call, api, only string) (*deployment, error) {
 	defer s.mu.Unlock()
 	a, used := s.apiStates[api], only == "-"
 	if a == nil {
-		return nil, errGone
+		return nil, errNotFound
 	}
 	for name, g := range a.stages {
 		if name == only || only == "" && g.AutoDeploy {

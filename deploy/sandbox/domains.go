@@ -12,18 +12,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 )
 
-// domainPath is where custom domains answer, beside their own names as hosts.
+// domainPath is the path under which custom domains answer. They also answer on their own names as hosts.
 const domainPath = "/_aws/domains/"
 
-// domain is a custom domain with its mappings, the longest key first.
+// domain is a custom domain with its API mappings, longest key first.
 type domain struct {
 	name     string
 	mappings []types.ApiMapping
 }
 
-// domains are the custom domains of the sandbox's own region.
+// domains returns the custom domains of the sandbox's own region.
 func (s *Sandbox) domains(ctx context.Context) ([]domain, error) {
-	return remembered(s, "domains", func() (all []domain, err error) {
+	return cached(s, "domains", func() (all []domain, err error) {
 		names, err := s.apis(s.region).GetDomainNames(ctx, &apigatewayv2.GetDomainNamesInput{})
 		if err != nil {
 			return nil, err
@@ -43,20 +43,20 @@ func (s *Sandbox) domains(ctx context.Context) ([]domain, error) {
 	})
 }
 
-// serveDomain answers a request to a custom domain, and reports whether it is to one. A mapping's key is the beginning
-// of the path, which format 1.0 alone tells a function. Without a mapping that fits the answer is 403 ("Map API stages
-// to a custom domain name for HTTP APIs").
+// serveDomain answers a request to a custom domain, and reports whether the request is one. The key of an API mapping
+// is a prefix of the path, which only events of format 1.0 contain. If no mapping matches, the answer is 403 ("Map API
+// stages to a custom domain name for HTTP APIs").
 func (s *Sandbox) serveDomain(w http.ResponseWriter, r *http.Request) bool {
 	host, path := strings.Split(r.Host, ":")[0], r.URL.EscapedPath()
 	if rest, ok := strings.CutPrefix(path, domainPath); ok {
 		host, path, _ = strings.Cut(rest, "/")
 		path = "/" + path
 	} else if net.ParseIP(host) != nil {
-		return false // as calls of AWS come
+		return false // a call of an AWS operation
 	}
 	all, err := s.domains(r.Context())
 	if err != nil {
-		return false // what is wrong with moto is said where a call needs it
+		return false // a call that needs moto reports the error
 	}
 	i := slices.IndexFunc(all, func(d domain) bool { return strings.EqualFold(d.name, host) })
 	if i < 0 {
@@ -72,7 +72,7 @@ func (s *Sandbox) serveDomain(w http.ResponseWriter, r *http.Request) bool {
 			rest = path
 		}
 		x := &exchange{s: s, r: r, region: s.region, id: requestID(), began: time.Now(), log: map[string]string{},
-			custom: all[i].name, key: key}
+			customDomain: all[i].name, mappingKey: key}
 		x.answer(w, *m.ApiId, "/"+*m.Stage+"/"+strings.TrimPrefix(rest, "/"), true)
 		return true
 	}

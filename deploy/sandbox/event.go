@@ -16,60 +16,62 @@ import (
 	"github.com/google/uuid"
 )
 
-// requestID is an id as API Gateway has them.
+// requestID returns a request ID in API Gateway's form.
 func requestID() string { return strings.ReplaceAll(uuid.NewString(), "-", "")[:15] + "=" }
 
-// traceID is an id of AWS X-Ray.
+// traceID returns a trace header of AWS X-Ray.
 func traceID() string {
 	return fmt.Sprintf("Root=1-%08x-%08x%016x", time.Now().Unix(), rand.Uint32(),
-		rand.Uint64()) // #nosec G404 -- an id, no secret
+		rand.Uint64()) // #nosec G404 -- an ID, not a secret
 }
 
-// event is the request as the function gets it ("Working with AWS Lambda proxy integrations for HTTP APIs").
-func (x *exchange) event(v2 bool) []byte {
+// lambdaEvent returns the request as the function receives it, in payload format 2.0 if v2 is set and 1.0 otherwise
+// ("Working with AWS Lambda proxy integrations for HTTP APIs").
+func (x *exchange) lambdaEvent(v2 bool) []byte {
 	path := x.path
 	if *x.stage.StageName != "$default" {
 		path = "/" + *x.stage.StageName + path
 	}
 	headers, cookies := x.headers()
 	body, encoded := x.encodedBody(headers)
-	query, _ := url.ParseQuery(x.r.URL.RawQuery) // what can be read of it
-	context := map[string]any{
+	query, _ := url.ParseQuery(x.r.URL.RawQuery) // skips what cannot be parsed
+	requestContext := map[string]any{
 		"accountId": Account, "apiId": *x.api.ApiId, "domainName": x.domain(),
 		"domainPrefix": strings.SplitN(x.domain(), ".", 2)[0],
 		"requestId":    x.id, "stage": *x.stage.StageName,
 	}
 	var e map[string]any
 	if v2 {
-		context["http"] = map[string]any{"method": x.r.Method, "path": path, "protocol": x.r.Proto,
+		requestContext["http"] = map[string]any{"method": x.r.Method, "path": path, "protocol": x.r.Proto,
 			"sourceIp": x.sourceIP(), "userAgent": x.r.UserAgent()}
-		context["routeKey"], context["time"], context["timeEpoch"] = *x.route.RouteKey, clf(x.began),
-			x.began.UnixMilli()
-		if x.context != nil {
-			context["authorizer"] = x.context
+		requestContext["routeKey"] = *x.route.RouteKey
+		requestContext["time"], requestContext["timeEpoch"] = clfTime(x.began), x.began.UnixMilli()
+		if x.authorizerContext != nil {
+			requestContext["authorizer"] = x.authorizerContext
 		}
 		e = map[string]any{
 			"version": "2.0", "routeKey": *x.route.RouteKey, "rawPath": path, "rawQueryString": x.r.URL.RawQuery,
-			"headers": folded(headers), "requestContext": context, "isBase64Encoded": encoded,
+			"headers": joinValues(headers), "requestContext": requestContext, "isBase64Encoded": encoded,
 		}
 		if len(cookies) > 0 {
 			e["cookies"] = cookies
 		}
 		if len(query) > 0 {
-			e["queryStringParameters"] = folded(query)
+			e["queryStringParameters"] = joinValues(query)
 		}
 		if body != nil {
 			e["body"] = body
 		}
-		if len(x.values) > 0 {
-			e["pathParameters"] = x.values
+		if len(x.pathValues) > 0 {
+			e["pathParameters"] = x.pathValues
 		}
 		if len(x.stage.StageVariables) > 0 {
 			e["stageVariables"] = x.stage.StageVariables
 		}
 	} else {
-		if x.key != "" { // which format 2.0 does not have ("Create AWS Lambda proxy integrations for HTTP APIs")
-			path = "/" + x.key + x.path
+		// Only format 1.0 has the mapping's key ("Create AWS Lambda proxy integrations for HTTP APIs").
+		if x.mappingKey != "" {
+			path = "/" + x.mappingKey + x.path
 		}
 		if len(cookies) > 0 {
 			headers["cookie"] = []string{strings.Join(cookies, "; ")}
@@ -78,51 +80,52 @@ func (x *exchange) event(v2 bool) []byte {
 		if !found {
 			resource = *x.route.RouteKey
 		}
-		maps.Copy(context, map[string]any{
-			"httpMethod": x.r.Method, "path": path, "protocol": x.r.Proto, "requestTime": clf(x.began),
+		maps.Copy(requestContext, map[string]any{
+			"httpMethod": x.r.Method, "path": path, "protocol": x.r.Proto, "requestTime": clfTime(x.began),
 			"requestTimeEpoch":  x.began.UnixMilli(),
-			"extendedRequestId": x.id, "resourcePath": resource, "resourceId": nil, "authorizer": x.flat(),
-			"identity": x.who(),
+			"extendedRequestId": x.id, "resourcePath": resource, "resourceId": nil, "authorizer": x.authorizerV1(),
+			"identity": x.identityV1(),
 		})
 		e = map[string]any{
-			"version": "1.0", "resource": resource, "path": path, "httpMethod": x.r.Method, "requestContext": context,
-			"isBase64Encoded": encoded, "body": body,
-			"headers": last(headers), "multiValueHeaders": headers, "queryStringParameters": last(query),
+			"version": "1.0", "resource": resource, "path": path, "httpMethod": x.r.Method,
+			"requestContext": requestContext, "isBase64Encoded": encoded, "body": body,
+			"headers": lastValues(headers), "multiValueHeaders": headers, "queryStringParameters": lastValues(query),
 			"multiValueQueryStringParameters": orNull(query),
-			"pathParameters":                  orNull(x.values), "stageVariables": orNull(x.stage.StageVariables),
+			"pathParameters":                  orNull(x.pathValues), "stageVariables": orNull(x.stage.StageVariables),
 		}
 	}
 	return jsonAnswer(0, e).body
 }
 
-// who describes the caller, as format 1.0 has it.
-func (x *exchange) who() map[string]any {
+// identityV1 returns requestContext.identity of format 1.0.
+func (x *exchange) identityV1() map[string]any {
 	all := map[string]any{"sourceIp": x.sourceIP(), "userAgent": x.r.UserAgent(), "clientCert": nil,
 		"cognitoAuthenticationProvider": nil, "cognitoAuthenticationType": nil, "cognitoIdentityId": nil,
 		"cognitoIdentityPoolId": nil}
-	signed, _ := x.context["iam"].(map[string]any) // nil for a request that needs no signature
-	for name, in := range map[string]string{"accessKey": "accessKey", "accountId": "accountId", "caller": "callerId",
+	signed, _ := x.authorizerContext["iam"].(map[string]any) // nil unless the route has AWS_IAM authorization
+	for name, signedName := range map[string]string{"accessKey": "accessKey", "accountId": "accountId",
+		"caller":         "callerId",
 		"principalOrgId": "principalOrgId", "user": "userId", "userArn": "userArn"} {
-		all[name] = signed[in]
+		all[name] = signed[signedName]
 	}
 	return all
 }
 
-// flat is what an authorizer says, as format 1.0 has it: without the kind of the authorizer. It is nil for none, and
-// for AWS_IAM, whose caller is in the identity.
-func (x *exchange) flat() any {
-	for kind, says := range x.context {
+// authorizerV1 returns requestContext.authorizer of format 1.0: the authorizer's context without the kind of
+// authorizer. It is nil without an authorizer, and for AWS_IAM, whose caller is in the identity.
+func (x *exchange) authorizerV1() any {
+	for kind, values := range x.authorizerContext {
 		if kind != "iam" {
-			return says
+			return values
 		}
 	}
 	return nil
 }
 
-// clf is a time as access logs write it.
-func clf(t time.Time) string { return t.UTC().Format("02/Jan/2006:15:04:05 -0700") }
+// clfTime formats a time as the Common Log Format does.
+func clfTime(t time.Time) string { return t.UTC().Format("02/Jan/2006:15:04:05 -0700") }
 
-// headers are the request's, in lower case, with those that API Gateway sets; and its cookies.
+// headers returns the request's headers, with lower-case names and those that API Gateway sets, and its cookies.
 func (x *exchange) headers() (map[string][]string, []string) {
 	var cookies []string
 	headers := map[string][]string{}
@@ -147,7 +150,7 @@ func (x *exchange) headers() (map[string][]string, []string) {
 	return headers, cookies
 }
 
-// encodedBody is the body as it is, or in base64 where it is no text by its media type.
+// encodedBody returns the body as text, or in base64 and true if its media type is not a text type. It is nil if empty.
 func (x *exchange) encodedBody(headers map[string][]string) (any, bool) {
 	if len(x.body) == 0 {
 		return nil, false
@@ -162,8 +165,8 @@ func (x *exchange) encodedBody(headers map[string][]string) (any, bool) {
 	return base64.StdEncoding.EncodeToString(x.body), true
 }
 
-// folded joins the values of a name with commas.
-func folded(all map[string][]string) map[string]string {
+// joinValues joins the values of each name with commas.
+func joinValues(all map[string][]string) map[string]string {
 	joined := map[string]string{}
 	for name, values := range all {
 		joined[name] = strings.Join(values, ",")
@@ -171,8 +174,8 @@ func folded(all map[string][]string) map[string]string {
 	return joined
 }
 
-// last are the last values of each name, as format 1.0 has them; null for none.
-func last(all map[string][]string) any {
+// lastValues returns the last value of each name, as format 1.0 has it; nil for none.
+func lastValues(all map[string][]string) any {
 	one := map[string]string{}
 	for name, values := range all {
 		one[name] = values[len(values)-1]
@@ -187,8 +190,8 @@ func orNull[M ~map[string]V, V any](m M) any {
 	return m
 }
 
-// cors sets the headers of an API with a CORS configuration, in place of the function's own ("Configuring CORS for an
-// HTTP API").
+// cors replaces the function's CORS headers by the API's own, if the API has a CORS configuration ("Configuring CORS
+// for an HTTP API").
 func (x *exchange) cors(header http.Header) {
 	c := x.corsHeaders()
 	if c == nil {
@@ -202,7 +205,7 @@ func (x *exchange) cors(header http.Header) {
 	maps.Copy(header, c)
 }
 
-// corsHeaders are those for every answer to the request's origin; nil without a CORS configuration.
+// corsHeaders returns the CORS headers of an answer to the request's origin; nil if the API has no CORS configuration.
 func (x *exchange) corsHeaders() http.Header {
 	if x.api == nil || x.api.CorsConfiguration == nil {
 		return nil
@@ -235,8 +238,8 @@ func (x *exchange) corsHeaders() http.Header {
 	return header
 }
 
-// preflight answers a preflight request of an API with a CORS configuration, whatever the routes are, but for a route
-// of its own.
+// preflight answers a preflight request if the API has a CORS configuration. It returns nil if the request is not a
+// preflight, or if the route handles it.
 func (x *exchange) preflight() *http.Response {
 	if x.api.CorsConfiguration == nil || x.r.Method != http.MethodOptions || x.r.Header.Get("Origin") == "" ||
 		x.r.Header.Get("Access-Control-Request-Method") == "" {
@@ -244,7 +247,7 @@ func (x *exchange) preflight() *http.Response {
 	}
 	if x.route != nil && (strings.HasPrefix(*x.route.RouteKey, "OPTIONS ") ||
 		x.route.AuthorizationType != "" && x.route.AuthorizationType != types.AuthorizationTypeNone) {
-		return nil // the route, or its authorizer, catches it
+		return nil // the route or its authorizer handles it
 	}
 	return reply(http.StatusNoContent, nil, "")
 }

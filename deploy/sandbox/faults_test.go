@@ -26,7 +26,7 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// TestOddOutput: whatever a function prints, its log is whole and nothing waits for ever.
+// TestOddOutput: whatever a function prints, its log is complete and nothing hangs.
 func TestOddOutput(t *testing.T) {
 	w := open(t)
 	w.function(bootstrap(t))
@@ -45,7 +45,7 @@ func TestOddOutput(t *testing.T) {
 	} {
 		program := "#!/bin/sh\n" + prints + "\nGORACE=atexit_sleep_ms=0 exec '" + self + "'\n"
 		did[*lambda.UpdateFunctionCodeOutput](t)(w.functions.UpdateFunctionCode(t.Context(),
-			&lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: packed(t, "bootstrap", program, 0o755)}))
+			&lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: zipOf(t, "bootstrap", program, 0o755)}))
 		w.settle()
 		if out, tail := w.invoked("/x"); out.FunctionError != nil || !strings.HasPrefix(tail, "START ") ||
 			!strings.Contains(tail, "\nthe function was here\nEND ") {
@@ -55,10 +55,10 @@ func TestOddOutput(t *testing.T) {
 	w.logged("/aws/lambda/"+w.name, "\x1e"+`{"a":1}`)
 }
 
-// TestStartLimit: a start has 10 s; then it is tried once more, in the event's own time.
+// TestStartLimit: the init phase is limited to 10 s. Then it is tried again, within the event's timeout.
 func TestStartLimit(t *testing.T) {
 	w := open(t)
-	w.function(packed(t, "bootstrap", "#!/bin/sh\nexec sleep 60\n", 0o755))
+	w.function(zipOf(t, "bootstrap", "#!/bin/sh\nexec sleep 60\n", 0o755))
 	w.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(1)})
 	begin := time.Now()
 	out, tail := w.invoked("/x")
@@ -69,8 +69,8 @@ func TestStartLimit(t *testing.T) {
 	w.logged("/aws/lambda/"+w.name, "Phase: init\tStatus: timeout")
 }
 
-// TestMotoInDocker: where moto is not installed its image is run, and nothing of it is left. A program that looks like
-// Docker runs moto in its place.
+// TestMotoInDocker: without an installed moto the sandbox runs its image, and removes the container. A fake docker
+// command runs moto instead.
 func TestMotoInDocker(t *testing.T) {
 	moto, err := exec.LookPath("moto_server")
 	if err != nil {
@@ -79,7 +79,7 @@ func TestMotoInDocker(t *testing.T) {
 	folder := t.TempDir()
 	program := `#!/bin/sh
 cd ` + folder + `
-echo "$@" >>said
+echo "$@" >>calls
 case $1 in
 run) ` + moto + ` -H 127.0.0.1 -p 0 2>&1 | while read -r line; do echo "$line" >>moto; echo "$line"; done;;
 port) sed -n 's/.*Running on http:..127.0.0.1:/127.0.0.1:/p' moto;;
@@ -90,19 +90,19 @@ esac
 	}
 	t.Setenv("PATH", folder+":/usr/bin:/bin")
 	if path, err := exec.LookPath("moto_server"); err == nil {
-		t.Skipf("moto is at %s, where the rest of the system is", path)
+		t.Skipf("moto is installed at %s, which the test needs for other programs", path)
 	}
 	s := start(t, Options{})
 	s.Close()
-	said, err := os.ReadFile(filepath.Join(folder, "said"))
+	calls, err := os.ReadFile(filepath.Join(folder, "calls"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	name := filepath.Base(s.folder)
-	for _, want := range []string{"run --rm --name " + name + " -p 127.0.0.1:0:5000 ", " " + image + "\n", "port " +
+	for _, want := range []string{"run --rm --name " + name + " -p 127.0.0.1:0:5000 ", " " + motoImage + "\n", "port " +
 		name + " 5000\n", "rm -f " + name + "\n"} {
-		if !strings.Contains(string(said), want) {
-			t.Errorf("Docker is not told %q: %s", want, said)
+		if !strings.Contains(string(calls), want) {
+			t.Errorf("docker is not called with %q: %s", want, calls)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(folder, "docker"), []byte(strings.Replace(program, "sed -n", "true", 1)),
@@ -110,17 +110,17 @@ esac
 		t.Fatal(err)
 	}
 	if _, err := Start(t.Context(), Options{}); err == nil || !strings.Contains(err.Error(),
-		`has no port: docker port says ""`) {
+		`has no port: docker port answers ""`) {
 		t.Errorf("without a port: %v", err)
 	}
 }
 
-// TestNothingOutlives: processes of a function that was changed or deleted, and what they started, end with the sandbox
-// at the latest.
+// TestNothingOutlives: the processes of a changed or deleted function, and their children, end no later than the
+// sandbox.
 func TestNothingOutlives(t *testing.T) {
 	s := start(t, Options{Settling: -1})
 	w := enter(t, s)
-	w.function(packed(t, "bootstrap", "#!/bin/sh\nsleep 4711 &\nexit 1\n", 0o755))
+	w.function(zipOf(t, "bootstrap", "#!/bin/sh\nsleep 4711 &\nexit 1\n", 0o755))
 	w.invoked("/x")
 	did[*lambda.UpdateFunctionCodeOutput](t)(w.functions.UpdateFunctionCode(t.Context(),
 		&lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: bootstrap(t)}))
@@ -135,7 +135,7 @@ func TestNothingOutlives(t *testing.T) {
 		&lambda.DeleteFunctionInput{FunctionName: &w.name}))
 	s.Close()
 	if left, err := exec.Command("pgrep", "-f", "sleep 4711").Output(); err == nil {
-		t.Errorf("what a function started is left: %s", left)
+		t.Errorf("a function's child still runs: %s", left)
 	}
 	folders, _ := filepath.Glob(s.folder + "*")
 	if len(folders) > 0 {
@@ -143,7 +143,7 @@ func TestNothingOutlives(t *testing.T) {
 	}
 }
 
-// TestLongLineOfMoto: moto's own log does not stop it.
+// TestLongLineOfMoto: long lines in moto's own log do not block it.
 func TestLongLineOfMoto(t *testing.T) {
 	w := open(t)
 	for range 200 {
@@ -156,7 +156,7 @@ func TestLongLineOfMoto(t *testing.T) {
 	}
 }
 
-// TestRefusals: what AWS refuses of APIs and functions.
+// TestRefusals: calls about APIs and functions that AWS refuses.
 func TestRefusals(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -182,7 +182,7 @@ func TestRefusals(t *testing.T) {
 				RouteId: aws.String("nosuch")})
 			return err
 		}},
-		"a route key in small letters": {"BadRequestException", func() error {
+		"a lower-case route key": {"BadRequestException", func() error {
 			_, err := w.gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api,
 				RouteKey: aws.String("get /a")})
 			return err
@@ -199,7 +199,7 @@ func TestRefusals(t *testing.T) {
 				StageName: aws.String("odd"), DeploymentId: aws.String("nosuch")})
 			return err
 		}},
-		"the stage that it would have served": {"NotFoundException", func() error {
+		"the stage of an unknown deployment": {"NotFoundException", func() error {
 			_, err := w.gateway.GetStage(ctx, &apigatewayv2.GetStageInput{ApiId: &api, StageName: aws.String("odd")})
 			return err
 		}},
@@ -214,7 +214,7 @@ func TestRefusals(t *testing.T) {
 				FunctionName: &w.name, Runtime: "go1.x"})
 			return err
 		}},
-		"a runtime that is none": {"ValidationException", func() error {
+		"an unknown runtime": {"ValidationException", func() error {
 			_, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
 				FunctionName: &w.name, Runtime: "python3.99"})
 			return err
@@ -231,7 +231,7 @@ func TestRefusals(t *testing.T) {
 			return err
 		}},
 	} {
-		if err := c.call(); code(err) != c.want {
+		if err := c.call(); errorCode(err) != c.want {
 			t.Errorf("%s: %v, want %s", what, err, c.want)
 		}
 	}
@@ -239,12 +239,12 @@ func TestRefusals(t *testing.T) {
 		ProtocolType: types.ProtocolTypeHttp})).ApiId
 	if stages := did[*apigatewayv2.GetStagesOutput](t)(w.gateway.GetStages(ctx,
 		&apigatewayv2.GetStagesInput{ApiId: none})); stages.Items == nil {
-		t.Error("no stages are no list")
+		t.Error("without stages, items is missing")
 	}
 }
 
-// issues returns an issuer of tokens, and a function that signs claims.
-func issues(t *testing.T) (issuer *httptest.Server, token func(claims string) string) {
+// startIssuer starts a token issuer. It also returns a function that signs claims.
+func startIssuer(t *testing.T) (issuer *httptest.Server, token func(claims string) string) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -279,15 +279,15 @@ func issues(t *testing.T) (issuer *httptest.Server, token func(claims string) st
 	}
 }
 
-// TestJWT: tokens of an issuer let in whom they name, and an issuer that is silent or missing lets nobody in.
+// TestJWT: a valid token is accepted, and an issuer that does not answer lets nobody in.
 func TestJWT(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
-	issuer, token := issues(t)
+	issuer, token := startIssuer(t)
 	var asked atomic.Int32
 	var silent *httptest.Server
 	silent = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asked.Add(1) == 1 { // CreateAuthorizer asks it too
+		if asked.Add(1) == 1 { // for CreateAuthorizer
 			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, silent.URL, silent.URL+"/keys")
 			return
 		}
@@ -322,14 +322,14 @@ func TestJWT(t *testing.T) {
 		status int
 	}{
 		"none":             {"", 401},
-		"no token":         {"Bearer x", 401},
+		"not a token":      {"Bearer x", 401},
 		"another audience": {token(strings.Replace(good, `"aud":"notes"`, `"aud":"x"`, 1)), 401},
 		"another issuer":   {token(strings.Replace(good, issuer.URL, "https://x.example", 1)), 401},
 		"expired":          {token(strings.Replace(good, `"exp":`, `"exp":1,"x":`, 1)), 401},
 		"no scope":         {token(strings.Replace(good, "notes:read", "notes:write", 1)), 403},
 		"cut short":        {token(good)[:200], 401},
 		"not valid yet":    {token(strings.Replace(good, `"exp":`, `"nbf":4102444800,"exp":`, 1)), 401},
-		"made later":       {token(strings.Replace(good, `"exp":`, `"iat":4102444800,"exp":`, 1)), 401},
+		"issued later":     {token(strings.Replace(good, `"exp":`, `"iat":4102444800,"exp":`, 1)), 401},
 		"client_id beside an audience": {token(strings.Replace(good, `"aud":"notes"`, `"aud":"x","client_id":"notes"`,
 			1)), 401},
 		"client_id":     {token(strings.Replace(good, `"aud":"notes"`, `"client_id":"notes"`, 1)), 200},

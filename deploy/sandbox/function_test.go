@@ -24,7 +24,7 @@ import (
 	"example.com/portable-notes/deploy/sandbox/function"
 )
 
-// invoked invokes the function directly with an event for a path, and returns the answer and the end of the log.
+// invoked invokes the function with an event for a path, and returns the answer and the log tail.
 func (w *world) invoked(path string) (*lambda.InvokeOutput, string) {
 	w.t.Helper()
 	out := did[*lambda.InvokeOutput](w.t)(w.functions.Invoke(w.t.Context(), &lambda.InvokeInput{FunctionName: &w.name,
@@ -36,7 +36,7 @@ func (w *world) invoked(path string) (*lambda.InvokeOutput, string) {
 	return out, string(tail)
 }
 
-// configure changes the function.
+// configure changes the function's configuration and waits until it is updated.
 func (w *world) configure(in lambda.UpdateFunctionConfigurationInput) {
 	w.t.Helper()
 	in.FunctionName = &w.name
@@ -44,8 +44,8 @@ func (w *world) configure(in lambda.UpdateFunctionConfigurationInput) {
 	w.settle()
 }
 
-// code is the code of an error of AWS.
-func code(err error) string {
+// errorCode returns the code of an AWS error.
+func errorCode(err error) string {
 	var e smithy.APIError
 	if errors.As(err, &e) {
 		return e.ErrorCode()
@@ -53,7 +53,7 @@ func code(err error) string {
 	return fmt.Sprint(err)
 }
 
-// TestFunctionFaults: what fails in a function is said in Lambda's words, and the function goes on.
+// TestFunctionFaults: failures of a function are reported in Lambda's words, and its next event succeeds.
 func TestFunctionFaults(t *testing.T) {
 	w := open(t)
 	w.function(bootstrap(t))
@@ -84,36 +84,36 @@ func TestFunctionFaults(t *testing.T) {
 	}
 	all := w.logged("/aws/lambda/"+w.name, "Task timed out")
 	if !strings.Contains(all, "Init Duration: ") {
-		t.Errorf("no cold start is in %s", all)
+		t.Errorf("the log has no cold start: %s", all)
 	}
 }
 
-// TestStartFaults: a function that cannot start says why in Lambda's words.
+// TestStartFaults: if a function cannot start, the error says why in Lambda's words.
 func TestStartFaults(t *testing.T) {
 	w := open(t)
 	w.function(bootstrap(t))
 	script := "#!/bin/sh\nexit 1\n"
-	// for MIPS
+	// an ELF header for MIPS
 	foreign := "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 9) + "\x02\x00\x08\x00" + strings.Repeat("\x00", 44)
 	for what, c := range map[string]struct {
 		zip           []byte
 		kind, message string
 	}{
-		"no bootstrap": {packed(t, "main", script, 0o755), "Runtime.InvalidEntrypoint",
+		"no bootstrap": {zipOf(t, "main", script, 0o755), "Runtime.InvalidEntrypoint",
 			"Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"},
-		"in a folder": {packed(t, "dist/bootstrap", script, 0o755), "Runtime.InvalidEntrypoint",
+		"in a folder": {zipOf(t, "dist/bootstrap", script, 0o755), "Runtime.InvalidEntrypoint",
 			"Couldn't find valid bootstrap(s)"},
-		"no exec bit": {packed(t, "bootstrap", script, 0o644), "Runtime.InvalidEntrypoint",
+		"no exec bit": {zipOf(t, "bootstrap", script, 0o644), "Runtime.InvalidEntrypoint",
 			"fork/exec /var/task/bootstrap: permission denied"},
-		"no program": {packed(t, "bootstrap", "nothing\n", 0o755), "Runtime.InvalidEntrypoint",
+		"no program": {zipOf(t, "bootstrap", "nothing\n", 0o755), "Runtime.InvalidEntrypoint",
 			"fork/exec /var/task/bootstrap: exec format error"},
-		"another architecture": {packed(t, "bootstrap", foreign, 0o755), "Runtime.InvalidEntrypoint",
+		"another architecture": {zipOf(t, "bootstrap", foreign, 0o755), "Runtime.InvalidEntrypoint",
 			"fork/exec /var/task/bootstrap: exec format error"},
-		"no interpreter": {packed(t, "bootstrap", "#!/no/such/program\n", 0o755), "Runtime.InvalidEntrypoint",
+		"no interpreter": {zipOf(t, "bootstrap", "#!/no/such/program\n", 0o755), "Runtime.InvalidEntrypoint",
 			"fork/exec /var/task/bootstrap: no such file or directory"},
-		"ends at once": {packed(t, "bootstrap", script, 0o755), "Runtime.ExitError",
+		"ends at once": {zipOf(t, "bootstrap", script, 0o755), "Runtime.ExitError",
 			"Runtime exited with error: exit status 1"},
-		"outside": {packed(t, "../bootstrap", script, 0o755), "Runtime.InvalidEntrypoint",
+		"outside": {zipOf(t, "../bootstrap", script, 0o755), "Runtime.InvalidEntrypoint",
 			"outside the folder"},
 		"no zip": {[]byte("no zip"), "Runtime.InvalidEntrypoint", "cannot be read"},
 	} {
@@ -132,7 +132,7 @@ func TestStartFaults(t *testing.T) {
 	w.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(2),
 		Environment: &lambdatypes.Environment{Variables: map[string]string{"START": "slow"}}})
 	if out, _ := w.invoked("/x"); out.FunctionError != nil {
-		t.Errorf("a start of 2.5 s with a timeout of 2 s: %s", out.Payload) // the start has 10 s of its own
+		t.Errorf("a start of 2.5 s with a timeout of 2 s: %s", out.Payload) // init has its own limit of 10 s
 	}
 	w.configure(lambda.UpdateFunctionConfigurationInput{
 		Environment: &lambdatypes.Environment{Variables: map[string]string{"START": "exit"}}})
@@ -140,19 +140,19 @@ func TestStartFaults(t *testing.T) {
 	w.logged("/aws/lambda/"+w.name, "about to exit")
 	all := w.logged("/aws/lambda/"+w.name, "\tPhase: invoke\tStatus: error\tError Type: Runtime.ExitError\nSTART")
 	for end := time.Now().Add(5 * time.Second); strings.Count(all, "about to exit\n") < 2 &&
-		time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // nobody tells when the last lines are there
+		time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // the last lines arrive later
 		all = w.logged("/aws/lambda/"+w.name, "about to exit")
 	}
 	if strings.Count(all, "about to exit\n") != 2 || !strings.Contains(all, "Phase: init\tStatus: error") {
-		t.Errorf("a start that fails is not tried twice: %s", all[max(0, len(all)-2000):])
+		t.Errorf("a failing start is not tried exactly twice: %s", all[max(0, len(all)-2000):])
 	}
 	w.configure(lambda.UpdateFunctionConfigurationInput{Runtime: "java21"})
 	if out, _ := w.invoked("/x"); !strings.Contains(string(out.Payload), "java21") {
-		t.Errorf("a runtime that is not there: %s", out.Payload)
+		t.Errorf("an unsupported runtime: %s", out.Payload)
 	}
 }
 
-// TestEnvironment: a function has what Lambda sets, its own variables, and nothing of this machine's.
+// TestEnvironment: a function sees the variables that Lambda sets and its own, but none of this machine's.
 func TestEnvironment(t *testing.T) {
 	t.Setenv("OF_THIS_MACHINE", "x")
 	w := open(t)
@@ -164,7 +164,7 @@ func TestEnvironment(t *testing.T) {
 		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + w.name, "_HANDLER=bootstrap", "LAMBDA_TASK_ROOT=/",
 		"AWS_ENDPOINT_URL=" + w.URL, "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:9", "LISTENS=http://localhost:8000"} {
 		if !strings.Contains(string(out.Payload), want) {
-			t.Errorf("%s is not in %s", want, out.Payload)
+			t.Errorf("%s is missing in %s", want, out.Payload)
 		}
 	}
 	if strings.Contains(string(out.Payload), "OF_THIS_MACHINE") {
@@ -180,7 +180,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// TestInvoke: the ways to invoke a function directly.
+// TestInvoke: function names, invocation types and errors of Invoke.
 func TestInvoke(t *testing.T) {
 	w := open(t)
 	ctx, arn := t.Context(), w.function(bootstrap(t))
@@ -208,7 +208,7 @@ func TestInvoke(t *testing.T) {
 		"RequestTooLargeException": {FunctionName: &w.name, Payload: []byte(`"` + strings.Repeat("x",
 			function.MaxEvent) + `"`)},
 	} {
-		if _, err := w.functions.Invoke(ctx, &in); code(err) != want {
+		if _, err := w.functions.Invoke(ctx, &in); errorCode(err) != want {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
@@ -221,10 +221,10 @@ func TestInvoke(t *testing.T) {
 	}
 	api := w.api(arn, "GET /x")
 	w.grant(api, "*")
-	w.ask(api, "GET", "/dev/x", "").is(t, "with a concurrency of 0", 503, unavailable)
+	w.ask(api, "GET", "/dev/x", "").is(t, "with a concurrency of 0", 503, unavailableBody)
 }
 
-// TestIntegrationTimeout: the client is told, and the function goes on.
+// TestIntegrationTimeout: at a timeout the client gets 503, and the function runs to its end.
 func TestIntegrationTimeout(t *testing.T) {
 	w := open(t)
 	api := w.api(w.function(bootstrap(t)), "GET /sleep")
@@ -235,8 +235,8 @@ func TestIntegrationTimeout(t *testing.T) {
 	did[*apigatewayv2.UpdateIntegrationOutput](t)(w.gateway.UpdateIntegration(t.Context(),
 		&apigatewayv2.UpdateIntegrationInput{ApiId: &api, IntegrationId: i.IntegrationId,
 			TimeoutInMillis: aws.Int32(100)}))
-	w.ask(api, "GET", "/dev/sleep", "").is(t, "timeout", 503, unavailable)
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) { // the log tells nobody
+	w.ask(api, "GET", "/dev/sleep", "").is(t, "timeout", 503, unavailableBody)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) { // logs must be polled
 		if all := w.logged("/aws/lambda/"+w.name, "END"); strings.Count(all, "END RequestId") == 2 {
 			break
 		} else if time.Now().After(end) {
@@ -245,7 +245,7 @@ func TestIntegrationTimeout(t *testing.T) {
 	}
 }
 
-// TestRole: a function may do what its role allows, and is refused in AWS's words else.
+// TestRole: a function may do exactly what its role allows; refusals have AWS's words.
 func TestRole(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -302,7 +302,7 @@ func TestRole(t *testing.T) {
 	}
 }
 
-// TestNoLogs: a function whose role may not write logs has none, and works.
+// TestNoLogs: a function whose role may not write logs works without them.
 func TestNoLogs(t *testing.T) {
 	w := open(t)
 	w.function(bootstrap(t))
@@ -311,19 +311,19 @@ func TestNoLogs(t *testing.T) {
 		t.Errorf("%s; %s", out.Payload, tail)
 	}
 	for end := time.Now().Add(10 * time.Second); !strings.Contains(shared.log.String(),
-		"the function's lines are not written to /aws/lambda/"+w.name); time.Sleep(10 * time.Millisecond) {
+		"the function's log lines are not written to /aws/lambda/"+w.name); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("nothing is said of the lines that are lost")
+			t.Fatal("the sandbox does not report the lost lines")
 		}
 	}
 	if _, err := w.groups.FilterLogEvents(t.Context(), &cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String(
-		"/aws/lambda/" + w.name)}); code(err) != "ResourceNotFoundException" {
-		t.Errorf("the log group is there: %v", err)
+		"/aws/lambda/" + w.name)}); errorCode(err) != "ResourceNotFoundException" {
+		t.Errorf("the log group exists: %v", err)
 	}
 }
 
-// TestRoleMadeAgain: a function whose role was deleted and made again does not start until another role was set.
-func TestRoleMadeAgain(t *testing.T) {
+// TestRecreatedRole: a function whose role was deleted and recreated does not start until another role has been set.
+func TestRecreatedRole(t *testing.T) {
 	w := open(t)
 	ctx, arn := t.Context(), w.function(bootstrap(t))
 	api := w.api(arn, "GET /x")
@@ -332,15 +332,15 @@ func TestRoleMadeAgain(t *testing.T) {
 	did[*iam.DeleteRolePolicyOutput](t)(w.roles.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: &w.name,
 		PolicyName: aws.String("policy")}))
 	did[*iam.DeleteRoleOutput](t)(w.roles.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &w.name}))
-	w.ask(api, "GET", "/dev/x", "").is(t, "no role", 500, internal)
+	w.ask(api, "GET", "/dev/x", "").is(t, "no role", 500, internalBody)
 	role := w.role(w.name, "lambda.amazonaws.com", allowLogs)
-	w.ask(api, "GET", "/dev/x", "").is(t, "made again", 500, internal)
-	if _, err := w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name}); code(
+	w.ask(api, "GET", "/dev/x", "").is(t, "recreated", 500, internalBody)
+	if _, err := w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name}); errorCode(
 		err) != "KMSAccessDeniedException" {
-		t.Errorf("made again: %v", err)
+		t.Errorf("recreated: %v", err)
 	}
 	w.configure(lambda.UpdateFunctionConfigurationInput{Role: &role})
-	w.ask(api, "GET", "/dev/x", "").is(t, "the same set again", 500, internal)
+	w.ask(api, "GET", "/dev/x", "").is(t, "the same role set again", 500, internalBody)
 	other := w.role(w.name+"-other", "lambda.amazonaws.com", allowLogs)
 	w.configure(lambda.UpdateFunctionConfigurationInput{Role: &other})
 	w.ask(api, "GET", "/dev/x", "").is(t, "another role", 200, "")
@@ -348,14 +348,14 @@ func TestRoleMadeAgain(t *testing.T) {
 	w.ask(api, "GET", "/dev/x", "").is(t, "the role", 200, "")
 	did[*iam.UpdateAssumeRolePolicyOutput](t)(w.roles.UpdateAssumeRolePolicy(ctx,
 		&iam.UpdateAssumeRolePolicyInput{RoleName: &w.name, PolicyDocument: trust("ec2.amazonaws.com")}))
-	w.ask(api, "GET", "/dev/x", "").is(t, "a role for others", 500, internal)
+	w.ask(api, "GET", "/dev/x", "").is(t, "a role for another service", 500, internalBody)
 	if _, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
-		FunctionName: &w.name, Role: &role}); code(err) != "InvalidParameterValueException" {
-		t.Errorf("a role for others: %v", err)
+		FunctionName: &w.name, Role: &role}); errorCode(err) != "InvalidParameterValueException" {
+		t.Errorf("a role for another service: %v", err)
 	}
 }
 
-// TestUnsigned: what is no call of AWS is told what this is.
+// TestUnsigned: the answer to an unsigned request explains what the sandbox accepts.
 func TestUnsigned(t *testing.T) {
 	w := open(t)
 	r, err := http.NewRequest("GET", w.URL, nil)
@@ -367,7 +367,7 @@ func TestUnsigned(t *testing.T) {
 	}
 }
 
-// TestCodeLocation: the zip of a function can be had whole and in parts.
+// TestCodeLocation: the zip of a function can be downloaded whole and in ranges.
 func TestCodeLocation(t *testing.T) {
 	w := open(t)
 	w.function(bootstrap(t))

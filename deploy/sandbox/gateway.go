@@ -21,13 +21,13 @@ import (
 // Limits of HTTP APIs ("Quotas for configuring and running an HTTP API").
 const (
 	maxBody            = 10 << 20 // bytes of a request's body
-	maxHeaders         = 10_240   // bytes of a request's line and headers
+	maxHeaders         = 10_240   // bytes of a request line and its headers
 	integrationTimeout = 30 * time.Second
 	authorizerTimeout  = 10 * time.Second
 )
 
-// apiHost is the API and the region of a host of the form API-ID.execute-api.REGION.amazonaws.com; of a shorter one,
-// such as API-ID.execute-api.localhost, the region is the sandbox's.
+// apiHost returns the API and the region in a host of the form API-ID.execute-api.REGION.amazonaws.com. For a shorter
+// host, such as API-ID.execute-api.localhost, it returns the given region.
 func apiHost(host, region string) (id, in string, ok bool) {
 	parts := strings.Split(strings.Split(host, ":")[0], ".")
 	if len(parts) < 3 || parts[1] != "execute-api" {
@@ -39,51 +39,60 @@ func apiHost(host, region string) (id, in string, ok bool) {
 	return parts[0], region, true
 }
 
-// exchange is a request to an HTTP API and what becomes of it.
+// exchange is a request to an HTTP API, with the state of answering it.
 type exchange struct {
-	s          *Sandbox
-	r          *http.Request
-	region     string
-	api        *apigatewayv2.GetApiOutput // as it is deployed
-	mappedPath string                     // that a parameter mapping sets; "" for none
-	custom     string                     // domain that it was asked by; "" for the API's own
-	key        string                     // of the mapping of that domain
-	stage      *stage
-	routes     *snapshot
-	route      *types.Route
-	path       string // decoded, under the stage
-	body       []byte
-	values     map[string]string // of the route's path variables
-	id         string
-	began      time.Time
-	context    map[string]any    // what an authorizer says
-	log        map[string]string // $context variables
+	s                 *Sandbox
+	r                 *http.Request
+	region            string
+	api               *apigatewayv2.GetApiOutput // as deployed
+	mappedPath        string                     // path that a parameter mapping sets; "" for none
+	customDomain      string                     // custom domain of the request; "" for the API's own host
+	mappingKey        string                     // key of that domain's API mapping
+	stage             *stage
+	routes            *snapshot
+	route             *types.Route
+	path              string // decoded, without the stage
+	body              []byte
+	pathValues        map[string]string // by the names of the route's path variables
+	id                string
+	began             time.Time
+	authorizerContext map[string]any    // by the kind of authorizer: iam, jwt or lambda
+	log               map[string]string // values of $context variables
 }
 
-// problem is an answer of API Gateway's own, and what only the access log says of it.
+// problem is an error answer of API Gateway's own. The client does not see the reason.
 type problem struct {
 	status  int
-	message string // to the client
-	key     string // the $context variable that holds why
-	why     string
+	message string // for the client
+	key     string // $context variable that holds the reason; "" for none
+	why     string // the reason, for the logs
 }
 
 func (p *problem) Error() string { return p.why }
 
-// The answers of API Gateway's own ("Troubleshooting issues with HTTP API Lambda integrations", and what is seen).
+// notFound is API Gateway's answer 404.
 func notFound(format string, values ...any) *problem {
 	return &problem{status: 404, message: "Not Found", why: fmt.Sprintf(format, values...)}
 }
-func failed(format string, values ...any) *problem {
-	return &problem{500, "Internal Server Error", "integrationErrorMessage", fmt.Sprintf(format, values...)}
+
+// internalError is API Gateway's answer 500 if an integration fails ("Troubleshooting issues with HTTP API Lambda
+// integrations").
+func internalError(format string, values ...any) *problem {
+	return &problem{status: 500, message: "Internal Server Error", key: "integrationErrorMessage",
+		why: fmt.Sprintf(format, values...)}
 }
 
-// mayNotCall is what API Gateway says, in the access log alone, where it may not invoke a function.
-const mayNotCall = "The IAM role configured on the %s or API Gateway doesn't have permissions to call the %s. Check " +
-	"the permissions and try again."
+// serviceUnavailable is API Gateway's answer 503 if an integration does not answer.
+func serviceUnavailable(why string) *problem {
+	return &problem{status: 503, message: "Service Unavailable", key: "integrationErrorMessage", why: why}
+}
 
-// serveAPI answers a request to an HTTP API. A client under the sandbox's own address may also write $default for a
-// stage.
+// noPermission is API Gateway's reason, in the access log only, if it may not invoke a function.
+const noPermission = "The IAM role configured on the %s or API Gateway doesn't have permissions to call the %s. " +
+	"Check the permissions and try again."
+
+// serveAPI answers a request to an HTTP API. If own is set, the request came to the sandbox's own address, where the
+// path may also name the stage $default.
 func (s *Sandbox) serveAPI(w http.ResponseWriter, r *http.Request, region, id, escaped string, own bool) {
 	x := &exchange{s: s, r: r, region: region, id: requestID(), began: time.Now(), log: map[string]string{}}
 	x.answer(w, id, escaped, own)
@@ -118,18 +127,18 @@ func (x *exchange) answer(w http.ResponseWriter, id, escaped string, own bool) {
 	for name, values := range a.Header {
 		header[name] = values
 	}
-	// under the host of the API it needs no more
-	if location := header.Get("Location"); own && x.custom == "" && strings.HasPrefix(location, "/") {
+	// Under the sandbox's address a redirect needs the prefix of the API.
+	if location := header.Get("Location"); own && x.customDomain == "" && strings.HasPrefix(location, "/") {
 		header.Set("Location", apiPath+id+location)
 	}
 	x.cors(header)
 	for name, values := range header {
 		w.Header()[name] = values
 	}
-	content, _ := io.ReadAll(a.Body) // of a buffer
+	content, _ := io.ReadAll(a.Body) // a buffer cannot fail
 	w.Header().Set("Content-Length", fmt.Sprint(len(content)))
 	w.WriteHeader(a.StatusCode)
-	_, _ = w.Write(content) // a client that is gone misses nothing
+	_, _ = w.Write(content) // fails if the client is gone
 	x.countRequest(a.StatusCode)
 	x.writeAccessLog(a.StatusCode, len(content))
 }
@@ -142,7 +151,7 @@ func reply(status int, body []byte, contentType string) *http.Response {
 	return a
 }
 
-// find finds the API, its stage and the path under it.
+// find finds the API, the stage and the path below it.
 func (x *exchange) find(id, escaped string, own bool) (err error) {
 	first, rest, _ := strings.Cut(strings.TrimPrefix(escaped, "/"), "/")
 	name, err := url.PathUnescape(first)
@@ -150,11 +159,11 @@ func (x *exchange) find(id, escaped string, own bool) (err error) {
 		return &problem{status: 400, message: "Bad Request"}
 	}
 	x.stage = x.s.stage(id, name)
-	if x.stage == nil || name == "$default" && !own { // the first part of the path is no stage
+	if x.stage == nil || name == "$default" && !own { // the path begins with no stage
 		x.stage, rest = x.s.stage(id, "$default"), strings.TrimPrefix(escaped, "/")
 	}
 	if x.stage == nil {
-		return x.notOurs(id, name)
+		return x.missingStage(id, name)
 	}
 	if x.path, err = url.PathUnescape("/" + rest); err != nil {
 		return &problem{status: 400, message: "Bad Request"}
@@ -162,15 +171,15 @@ func (x *exchange) find(id, escaped string, own bool) (err error) {
 	if x.routes = x.stage.deployed; x.routes == nil {
 		return notFound("nothing is deployed to the stage %s", *x.stage.StageName)
 	}
-	if x.api = x.routes.api; aws.ToBool(x.api.DisableExecuteApiEndpoint) && x.custom == "" {
+	if x.api = x.routes.api; aws.ToBool(x.api.DisableExecuteApiEndpoint) && x.customDomain == "" {
 		return notFound("the API's own endpoint is disabled")
 	}
 	return nil
 }
 
-// notOurs is the answer where there is no stage: none, or an API of a kind that the sandbox does not serve.
-func (x *exchange) notOurs(id, name string) error {
-	if x.s.has(id) {
+// missingStage is the error for a stage that does not exist, or for an API of a kind that the sandbox does not serve.
+func (x *exchange) missingStage(id, name string) error {
+	if x.s.hasAPI(id) {
 		api, err := x.s.apis(x.region).GetApi(x.r.Context(), &apigatewayv2.GetApiInput{ApiId: &id})
 		if err == nil && api.ProtocolType == types.ProtocolTypeWebsocket {
 			return notServed("a WebSocket API")
@@ -186,20 +195,22 @@ func (x *exchange) notOurs(id, name string) error {
 	return notFound("there is no API %s", id)
 }
 
-// notServed is an answer that no API Gateway gives, so that nobody takes the sandbox's limits for AWS's.
+// notServed is the answer to a request that API Gateway would serve, but the sandbox does not. API Gateway itself never
+// answers 501.
 func notServed(what string) error {
-	return &problem{http.StatusNotImplemented, "the sandbox serves HTTP APIs, and this is " + what, "error.message",
-		"the sandbox does not serve " + what}
+	return &problem{status: http.StatusNotImplemented, message: "the sandbox serves only HTTP APIs, and this is " +
+		what,
+		key: "error.message", why: "the sandbox does not serve " + what}
 }
 
-// has reports whether there is an API of version 2.
-func (s *Sandbox) has(id string) bool {
+// hasAPI reports whether an HTTP or WebSocket API exists.
+func (s *Sandbox) hasAPI(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.apiStates[id] != nil
 }
 
-// serve answers a request that has reached a stage.
+// serve answers a request to a stage.
 func (x *exchange) serve() (*http.Response, error) {
 	size := len(x.r.Method) + len(x.r.RequestURI) + len(x.r.Proto) + 4
 	for name, values := range x.r.Header {
@@ -209,14 +220,14 @@ func (x *exchange) serve() (*http.Response, error) {
 	if size > maxHeaders {
 		return nil, &problem{status: 431, message: "Request Header Fields Too Large"}
 	}
-	x.route, x.values = gateway.SelectRoute(x.routes.routes, x.r.Method, x.path)
-	if answer := x.preflight(); answer != nil {
-		return answer, nil
+	x.route, x.pathValues = gateway.SelectRoute(x.routes.routes, x.r.Method, x.path)
+	if a := x.preflight(); a != nil {
+		return a, nil
 	}
 	if x.route == nil {
-		return nil, notFound("no route of the stage %s is for %s %s", *x.stage.StageName, x.r.Method, x.path)
+		return nil, notFound("no route of the stage %s matches %s %s", *x.stage.StageName, x.r.Method, x.path)
 	}
-	if !x.stage.admits(*x.route.RouteKey) {
+	if !x.stage.allows(*x.route.RouteKey) {
 		return nil, &problem{status: 429, message: "Too Many Requests"}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, maxBody))
@@ -232,15 +243,15 @@ func (x *exchange) serve() (*http.Response, error) {
 	return x.integrate()
 }
 
-// policyAPI is the API as policies name it.
+// policyAPI returns the API in the form that ARNs in policies are built from.
 func (x *exchange) policyAPI() gateway.API {
 	return gateway.API{Partition: partition(x.region), Region: x.region, Account: Account, ID: *x.api.ApiId}
 }
 
-// domain is the host that a function sees.
+// domain returns the host that a function sees.
 func (x *exchange) domain() string {
-	if x.custom != "" {
-		return x.custom
+	if x.customDomain != "" {
+		return x.customDomain
 	}
 	suffix := ".amazonaws.com"
 	if partition(x.region) == "aws-cn" {

@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// TestStatuses: what API Gateway answers by itself, and what it makes of what functions return.
+// TestStatuses: API Gateway's own answers, and its treatment of what functions return.
 func TestStatuses(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -30,30 +30,30 @@ func TestStatuses(t *testing.T) {
 		answer             string
 	}{
 		{"GET", "/dev/notes", "", 200, "/dev/notes"},
-		{"GET", "/prod/notes", "", 404, noSuch},
-		{"GET", "/notes", "", 404, noSuch},
-		{"GET", "/dev/a/b", "", 404, noSuch},
-		{"GET", "/dev", "", 404, noSuch},
-		{"GET", "/", "", 404, noSuch},
-		{"GET", "/dev/fail", "", 500, internal},
-		{"GET", "/dev/panic", "", 500, internal},
-		{"GET", "/dev/exit", "", 500, internal},
-		{"GET", "/dev/exit0", "", 500, internal},
-		{"GET", "/dev/big", "", 500, internal},
+		{"GET", "/prod/notes", "", 404, notFoundBody},
+		{"GET", "/notes", "", 404, notFoundBody},
+		{"GET", "/dev/a/b", "", 404, notFoundBody},
+		{"GET", "/dev", "", 404, notFoundBody},
+		{"GET", "/", "", 404, notFoundBody},
+		{"GET", "/dev/fail", "", 500, internalBody},
+		{"GET", "/dev/panic", "", 500, internalBody},
+		{"GET", "/dev/exit", "", 500, internalBody},
+		{"GET", "/dev/exit0", "", 500, internalBody},
+		{"GET", "/dev/big", "", 500, internalBody},
 		{"POST", "/dev/raw", `{"statusCode":201,"body":"made"}`, 201, "made"},
-		{"POST", "/dev/raw", `{"statusCode":"202","body":"as text"}`, 500, internal},
-		{"POST", "/dev/raw", `{"statusCode":103}`, 500, internal},
-		{"POST", "/dev/raw", `{"statusCode":200,"headers":{"x":5}}`, 500, internal},
-		{"POST", "/dev/raw", `{"statusCode":200,"headers":{"x":"a\u0000"}}`, 500, internal},
+		{"POST", "/dev/raw", `{"statusCode":"202","body":"as text"}`, 500, internalBody},
+		{"POST", "/dev/raw", `{"statusCode":103}`, 500, internalBody},
+		{"POST", "/dev/raw", `{"statusCode":200,"headers":{"x":5}}`, 500, internalBody},
+		{"POST", "/dev/raw", `{"statusCode":200,"headers":{"x":"a\u0000"}}`, 500, internalBody},
 		{"POST", "/dev/raw", `{"statusCode":200,"Body":"x"}`, 200, ""},
 		{"POST", "/dev/raw", `{"statusCode":200,"body":"eA==","isBase64encoded":true}`, 200, "eA=="},
 		{"POST", "/dev/raw", `{"statusCode":200,"body":"aGVsbG8=","isBase64Encoded":true}`, 200, "hello"},
-		{"POST", "/dev/raw", `{"statusCode":200,"body":"no base64!","isBase64Encoded":true}`, 500, internal},
-		{"POST", "/dev/raw", `{"statusCode":"many"}`, 500, internal},
-		{"POST", "/dev/raw", `{"statusCode":99}`, 500, internal},
-		{"POST", "/dev/raw", `{"statusCode":200,"body":{"an":"object"}}`, 500, internal},
-		{"POST", "/dev/raw", `{"statusCode":200,"headers":{"x":["a","b"]}}`, 500, internal},
-		{"POST", "/dev/raw", `{"statusCode":200,"headers":"x"}`, 500, internal},
+		{"POST", "/dev/raw", `{"statusCode":200,"body":"no base64!","isBase64Encoded":true}`, 500, internalBody},
+		{"POST", "/dev/raw", `{"statusCode":"many"}`, 500, internalBody},
+		{"POST", "/dev/raw", `{"statusCode":99}`, 500, internalBody},
+		{"POST", "/dev/raw", `{"statusCode":200,"body":{"an":"object"}}`, 500, internalBody},
+		{"POST", "/dev/raw", `{"statusCode":200,"headers":{"x":["a","b"]}}`, 500, internalBody},
+		{"POST", "/dev/raw", `{"statusCode":200,"headers":"x"}`, 500, internalBody},
 		{"POST", "/dev/raw", `{"no":"statusCode"}`, 200, `{"no":"statusCode"}`},
 		{"POST", "/dev/raw", `"a text"`, 200, "a text"},
 		{"POST", "/dev/raw", `[1,2]`, 200, "[1,2]"},
@@ -65,7 +65,7 @@ func TestStatuses(t *testing.T) {
 			c.method, c.path, c.body), c.status, c.answer)
 	}
 	w.ask(api, "GET", "/dev/notes", "", "X-Long", strings.Repeat("x", maxHeaders)).is(t, "long headers", 431, "")
-	w.ask("nosuchapi", "GET", "/dev/notes", "").is(t, "no such API", 404, noSuch)
+	w.ask("nosuchapi", "GET", "/dev/notes", "").is(t, "no such API", 404, notFoundBody)
 	a := w.ask(api, "POST", "/dev/raw",
 		`{"statusCode":200,"body":"x","headers":{"content-type":"text/x","x-number":"5"},"cookies":["a=1","b=2; `+
 			`Secure"]}`, "Content-Type", "application/json")
@@ -80,10 +80,10 @@ func TestStatuses(t *testing.T) {
 	}
 	did[*apigatewayv2.UpdateApiOutput](t)(w.gateway.UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api,
 		DisableExecuteApiEndpoint: aws.Bool(true)}))
-	w.ask(api, "GET", "/dev/notes", "").is(t, "endpoint disabled", 404, noSuch)
+	w.ask(api, "GET", "/dev/notes", "").is(t, "endpoint disabled", 404, notFoundBody)
 }
 
-// TestHost: an API is also reached by its own host, with and without the default stage.
+// TestHost: an API also answers at its own host, with and without a default stage.
 func TestHost(t *testing.T) {
 	w := open(t)
 	api := w.api(w.function(bootstrap(t)), "GET /notes", "GET /dev/notes")
@@ -97,15 +97,16 @@ func TestHost(t *testing.T) {
 		return w.send(r)
 	}
 	ask("/dev/notes").is(t, "stage dev", 200, "/dev/notes")
-	ask("/notes").is(t, "no default stage", 404, noSuch)
+	ask("/notes").is(t, "no default stage", 404, notFoundBody)
 	w.stage(api, "$default")
 	ask("/notes").is(t, "default stage", 200, "/notes")
-	ask("/dev/notes").is(t, "a stage hides a path", 200, "/dev/notes")
-	ask("/$default/notes").is(t, "$default is in no path", 404, noSuch)
+	ask("/dev/notes").is(t, "a stage name hides a path", 200, "/dev/notes")
+	ask("/$default/notes").is(t, "$default in a path", 404, notFoundBody)
 }
 
-// eventer is a world whose function answers with its event, and a way to get that for a request.
-func eventer(t *testing.T) (w *world, api string, event func(method, path, body string,
+// startEcho returns a world and an API whose function answers with its event, and a function that sends a request and
+// returns the event.
+func startEcho(t *testing.T) (w *world, api string, event func(method, path, body string,
 	headers ...string) map[string]any) {
 	t.Helper()
 	w = open(t)
@@ -126,12 +127,11 @@ func eventer(t *testing.T) (w *world, api string, event func(method, path, body 
 	}
 }
 
-// TestEvents: functions get the events that AWS documents and that API Gateway sent.
+// TestEvents: a function gets the same event as one that API Gateway sent.
 func TestEvents(t *testing.T) {
-	_, api, event := eventer(t)
+	_, api, event := startEcho(t)
 
-	// Payload format 2.0: the event that API Gateway sent for this request, as AWS's own library keeps it for its
-	// tests.
+	// Payload format 2.0: AWS's own library has an event for this request in its test data.
 	got := event("GET", "/$default/echo", "", "User-Agent", "curl/7.58.0", "Accept", "*/*", "Accept-Encoding",
 		"identity")
 	folder, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/aws/aws-lambda-go").Output()
@@ -152,15 +152,16 @@ func TestEvents(t *testing.T) {
 	context := want["requestContext"].(map[string]any)
 	context["http"].(map[string]any)["path"] = "/echo"
 	want["stageVariables"] = map[string]any{"stageVariable1": "value1"}
-	delete(context, "authentication")                          // of a client's certificate
-	delete(got["headers"].(map[string]any), "accept-encoding") // which Go's client always sends
-	same(t, "", got, want, "/headers/x-amzn-trace-id", "/headers/x-forwarded-for", "/requestContext/http/sourceIp",
+	delete(context, "authentication")                          // for client certificates
+	delete(got["headers"].(map[string]any), "accept-encoding") // Go's client always sends it
+	compareEvents(t, "", got, want, "/headers/x-amzn-trace-id", "/headers/x-forwarded-for",
+		"/requestContext/http/sourceIp",
 		"/requestContext/requestId", "/requestContext/time", "/requestContext/timeEpoch")
 }
 
-// TestEventsOfTheGuide: events are as the developer guide shows them, in both payload formats.
+// TestEventsOfTheGuide: events have the form of the developer guide's examples, in both payload formats.
 func TestEventsOfTheGuide(t *testing.T) {
-	w, api, event := eventer(t)
+	w, api, event := startEcho(t)
 	ctx := t.Context()
 	// The example of the developer guide.
 	got := event("POST", "/$default/my/a/echo?parameter1=value1&parameter1=value2&parameter2=value", "Hello", "Header1",
@@ -182,7 +183,7 @@ func TestEventsOfTheGuide(t *testing.T) {
 		h["cookie"] != nil {
 		t.Errorf("headers are %v", h)
 	}
-	// A path comes decoded; a body that is no text in base64; a named stage is in the path.
+	// The path is decoded and contains a named stage. A body that is not text is in base64.
 	got = event("POST", "/dev/a%2Fb%20c/echo", "a=1", "Content-Type", "application/x-www-form-urlencoded")
 	if got["rawPath"] != "/dev/a/b c/echo" || got["body"] != "YT0x" || got["isBase64Encoded"] != true {
 		t.Errorf("path %q, body %q", got["rawPath"], got["body"])
@@ -213,22 +214,22 @@ func TestEventsOfTheGuide(t *testing.T) {
 		t.Errorf("headers are %v and %v", h, m)
 	}
 	w.ask(api, "POST", "/dev/my/raw", `{"no":"statusCode"}`, "Content-Type", "application/json").is(t,
-		"format 1.0 without a statusCode", 500, internal)
+		"format 1.0 without a statusCode", 500, internalBody)
 }
 
-// same compares two events, but for what AWS decides: of that only the type.
-func same(t *testing.T, path string, got, want any, decided ...string) {
+// compareEvents compares two events; at the paths in decided, which AWS chooses, it compares only types.
+func compareEvents(t *testing.T, path string, got, want any, decided ...string) {
 	t.Helper()
 	g, gotMap := got.(map[string]any)
 	m, wantMap := want.(map[string]any)
 	if gotMap && wantMap {
 		for name := range m {
-			if _, there := g[name]; !there {
+			if _, ok := g[name]; !ok {
 				t.Errorf("%s/%s is missing", path, name)
 			}
 		}
 		for name := range g {
-			same(t, path+"/"+name, g[name], m[name], decided...)
+			compareEvents(t, path+"/"+name, g[name], m[name], decided...)
 		}
 		return
 	}
@@ -253,17 +254,17 @@ func TestStages(t *testing.T) {
 
 	did[*apigatewayv2.CreateStageOutput](t)(w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api,
 		StageName: name}))
-	w.ask(api, "GET", "/prod/notes", "").is(t, "nothing deployed", 404, noSuch)
+	w.ask(api, "GET", "/prod/notes", "").is(t, "nothing deployed", 404, notFoundBody)
 	d := did[*apigatewayv2.CreateDeploymentOutput](t)(w.gateway.CreateDeployment(ctx,
 		&apigatewayv2.CreateDeploymentInput{ApiId: &api, StageName: name}))
-	w.ask(api, "GET", "/prod/notes", "").is(t, "the stage variable is not set", 500, internal)
+	w.ask(api, "GET", "/prod/notes", "").is(t, "the stage variable is not set", 500, internalBody)
 	w.update(api, *name, apigatewayv2.UpdateStageInput{StageVariables: map[string]string{"function": w.name}})
 	w.ask(api, "GET", "/prod/notes", "").is(t, "deployed", 200, "/prod/notes")
 	i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(ctx,
 		&apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0]
 	did[*apigatewayv2.CreateRouteOutput](t)(w.gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api,
 		RouteKey: aws.String("GET /later"), Target: aws.String("integrations/" + *i.IntegrationId)}))
-	w.ask(api, "GET", "/prod/later", "").is(t, "a route that is not deployed", 404, noSuch)
+	w.ask(api, "GET", "/prod/later", "").is(t, "a route that is not deployed", 404, notFoundBody)
 	before := did[*apigatewayv2.GetStageOutput](t)(w.gateway.GetStage(ctx, &apigatewayv2.GetStageInput{ApiId: &api,
 		StageName: name}))
 	if *before.DeploymentId != *d.DeploymentId {
@@ -281,7 +282,7 @@ func TestStages(t *testing.T) {
 	}
 }
 
-// TestAccessLog: a stage's access log has a line for each request, to a group that is there.
+// TestAccessLog: a stage's access log has a line for each request, and its log group must exist.
 func TestAccessLog(t *testing.T) {
 	w := open(t)
 	ctx, name := t.Context(), aws.String("prod")
@@ -295,14 +296,14 @@ func TestAccessLog(t *testing.T) {
 			`"why":"$context.integrationErrorMessage","no":"$context.nosuch"}`)}
 	if _, err := w.gateway.UpdateStage(ctx, &apigatewayv2.UpdateStageInput{ApiId: &api, StageName: name,
 		AccessLogSettings: settings}); err == nil {
-		t.Error("an access log to a group that is not there is taken")
+		t.Error("an access log to a missing group is accepted")
 	}
 	did[*cloudwatchlogs.CreateLogGroupOutput](t)(w.groups.CreateLogGroup(ctx,
 		&cloudwatchlogs.CreateLogGroupInput{LogGroupName: group}))
 	if _, err := w.gateway.UpdateStage(ctx, &apigatewayv2.UpdateStageInput{ApiId: &api, StageName: name,
 		AccessLogSettings: &types.AccessLogSettings{DestinationArn: destination,
 			Format: aws.String("$context.status")}}); err == nil {
-		t.Error("an access log without a request id is taken")
+		t.Error("an access log without a request id is accepted")
 	}
 	w.update(api, *name, apigatewayv2.UpdateStageInput{AccessLogSettings: settings})
 	a := w.ask(api, "GET", "/prod/notes", "")
@@ -311,16 +312,16 @@ func TestAccessLog(t *testing.T) {
 	did[*lambda.RemovePermissionOutput](t)(w.functions.RemovePermission(ctx,
 		&lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: aws.String("test")}))
 	a = w.ask(api, "GET", "/prod/notes", "")
-	a.is(t, "no grant", 500, internal)
+	a.is(t, "no grant", 500, internalBody)
 	w.logged(*group, `{"id":"`+a.header.Get(
-		"Apigw-Requestid")+`","status":500,"route":"GET /notes","why":"`+fmt.Sprintf(mayNotCall, "integration",
+		"Apigw-Requestid")+`","status":500,"route":"GET /notes","why":"`+fmt.Sprintf(noPermission, "integration",
 		"integration")+`","no":"-"}`)
 	did[*apigatewayv2.CreateStageOutput](t)(w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api,
 		StageName: aws.String("empty"), AccessLogSettings: settings}))
-	w.ask(api, "GET", "/empty/notes", "").is(t, "a stage without a deployment", 404, noSuch)
+	w.ask(api, "GET", "/empty/notes", "").is(t, "a stage without a deployment", 404, notFoundBody)
 }
 
-// TestThrottling: a stage's limits hold, and a route's own before them.
+// TestThrottling: a stage's limits apply, and a route's own settings override them.
 func TestThrottling(t *testing.T) {
 	w := open(t)
 	ctx, name := t.Context(), aws.String("prod")
@@ -345,7 +346,7 @@ func TestThrottling(t *testing.T) {
 	w.ask(api, "GET", "/prod/later", "").is(t, "the default settings", 429, "")
 	did[*apigatewayv2.DeleteStageOutput](t)(w.gateway.DeleteStage(ctx, &apigatewayv2.DeleteStageInput{ApiId: &api,
 		StageName: name}))
-	w.ask(api, "GET", "/prod/notes", "").is(t, "no stage any more", 404, noSuch)
+	w.ask(api, "GET", "/prod/notes", "").is(t, "a deleted stage", 404, notFoundBody)
 }
 
 // TestCORS: preflight requests and headers of an API with a CORS configuration.
@@ -355,7 +356,7 @@ func TestCORS(t *testing.T) {
 	api := w.api(w.function(bootstrap(t)), "POST /raw")
 	w.grant(api, "*")
 	w.ask(api, "OPTIONS", "/dev/raw", "", "Origin", "https://a.example", "Access-Control-Request-Method", "POST").is(t,
-		"no configuration", 404, noSuch)
+		"no configuration", 404, notFoundBody)
 	did[*apigatewayv2.UpdateApiOutput](t)(w.gateway.UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api,
 		CorsConfiguration: &types.Cors{
 			AllowOrigins: []string{"https://a.example"}, AllowMethods: []string{"POST"},
@@ -378,7 +379,7 @@ func TestCORS(t *testing.T) {
 	}
 }
 
-// TestIAMAuthorization: a request that nobody signed is forbidden.
+// TestIAMAuthorization: an unsigned request is forbidden, and the event describes the signer of others.
 func TestIAMAuthorization(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -388,7 +389,7 @@ func TestIAMAuthorization(t *testing.T) {
 		&apigatewayv2.GetRoutesInput{ApiId: &api})).Items[0]
 	did[*apigatewayv2.UpdateRouteOutput](t)(w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api,
 		RouteId: r.RouteId, AuthorizationType: types.AuthorizationTypeAwsIam}))
-	w.ask(api, "GET", "/dev/echo", "").is(t, "not signed", 403, forbidden)
+	w.ask(api, "GET", "/dev/echo", "").is(t, "not signed", 403, forbiddenBody)
 	i := did[*apigatewayv2.GetIntegrationsOutput](t)(w.gateway.GetIntegrations(ctx,
 		&apigatewayv2.GetIntegrationsInput{ApiId: &api})).Items[0].IntegrationId
 	for format, says := range map[string]string{"1.0": `"accessKey":"a","accountId":"` + Account + `"`,

@@ -11,35 +11,35 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// patterns are what follows the API's id in source ARNs of tools, and what each opens of: GET /notes and GET
-// /notes/{id} on the stage dev, GET /notes/{id} and $default on the stage $default, GET / on dev, and an authorizer.
-var patterns = []struct {
+// grantPatterns are endings of source ARNs, after the API's id, as tools write them. Each character of opens says
+// whether the pattern allows one of the requests of TestGrantPatterns.
+var grantPatterns = []struct {
 	pattern, opens string
 }{
 	{"*", "yyyyyy"},              // Serverless Framework, SST, Chalice, Zappa, up
 	{"*/*", "yyyyyy"},            // the Terraform examples, CDK without scopes, and many blogs
-	{"*/*/*", "yyy-y-"},          // the habit of REST APIs, Claudia
+	{"*/*/*", "yyy-y-"},          // usual for REST APIs; Claudia
 	{"*/*/{proxy+}", "------"},   // CDK for a greedy route
 	{"*/*/$default", "------"},   // SAM before its fix
 	{"*/$default", "---y--"},     // the console and SAM for the default route
 	{"dev/*/notes", "y-----"},    // ours for ANY /notes
 	{"dev/*/notes/*", "-y----"},  // ours for ANY /notes/{id}
-	{"dev/ANY/notes", "------"},  // what reads right and is wrong
+	{"dev/ANY/notes", "------"},  // looks right, but ANY is not a method
 	{"*/GET/notes", "y-----"},    // SAM
 	{"*/GET/notes/*", "-yy---"},  // SAM, for a variable
 	{"*/*/notes", "y-----"},      // CDK
 	{"dev/GET/notes", "y-----"},  // the narrowest
 	{"dev/get/notes", "------"},  // lower case
-	{"prod/GET/notes", "------"}, // another stage
-	{"$default/*/*", "--y---"},   //
+	{"prod/GET/notes", "------"}, // a different stage
+	{"$default/*/*", "--y---"},   // the default stage
 	{"dev/GET/", "----y-"},       // the root
 	{"authorizers/*", "-----y"},  // SAM, for authorizers
 	{"$default/$default", "---y--"},
-	{"/$default", "------"}, // the shell has swallowed a $default
+	{"/$default", "------"}, // a shell has expanded $default to nothing
 }
 
-// TestWhatGrantsOpen: each of the patterns that tools write lets in what it lets in on AWS, and nothing else.
-func TestWhatGrantsOpen(t *testing.T) {
+// TestGrantPatterns: each pattern allows the same requests as on AWS.
+func TestGrantPatterns(t *testing.T) {
 	w := open(t)
 	ctx, arn := t.Context(), w.function(bootstrap(t))
 	api := w.api(arn, "GET /notes", "GET /notes/{id}", "GET /", "$default", "GET /authorized")
@@ -60,43 +60,43 @@ func TestWhatGrantsOpen(t *testing.T) {
 	}
 	requests := []string{"/dev/notes", "/dev/notes/1", "/$default/notes/1", "/$default/elsewhere", "/dev/",
 		"/dev/authorized"}
-	for _, p := range patterns {
+	for _, p := range grantPatterns {
 		w.grant(api, p.pattern)
 		for i, path := range requests {
 			want := 500
 			if p.opens[i] == 'y' {
 				want = 200
 				if i == 5 {
-					want = 403 // the function says no
+					want = 403 // the authorizer denies
 				}
 			}
 			body := ""
 			if want == 500 {
-				body = internal
+				body = internalBody
 			}
 			w.ask(api, "GET", path, "").is(t, p.pattern+" for "+path, want, body)
 		}
 		did[*lambda.RemovePermissionOutput](t)(w.functions.RemovePermission(ctx,
 			&lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: aws.String("test")}))
 	}
-	// A pattern with braces, which CDK writes for each route, or with the request's own path fits one of the readings
-	// of what AWS presents: it lets the request in, and the log says that AWS does not document it.
+	// AWS does not document whether it presents the route's template or the request's path. A pattern that matches only
+	// one of them allows the request, and the log notes that. CDK writes the template for each route.
 	for _, pattern := range []string{"*/GET/notes/{id}", "*/GET/notes/1"} {
 		w.grant(api, pattern)
 		w.ask(api, "GET", "/dev/notes/1", "").is(t, pattern, 200, "")
 		did[*lambda.RemovePermissionOutput](t)(w.functions.RemovePermission(ctx,
 			&lambda.RemovePermissionInput{FunctionName: &w.name, StatementId: aws.String("test")}))
 	}
-	for _, reading := range []string{"/dev/GET/notes/1", "/dev/GET/notes/{id}"} {
-		if want := "AWS does not document which it takes: the policy of " + arn + " does not allow the source ARN " +
-			"arn:aws:execute-api:us-east-1:" + Account + ":" + api + reading; !strings.Contains(shared.log.String(),
+	for _, source := range []string{"/dev/GET/notes/1", "/dev/GET/notes/{id}"} {
+		if want := "AWS does not document which it presents: the policy of " + arn + " does not allow the source ARN " +
+			"arn:aws:execute-api:us-east-1:" + Account + ":" + api + source; !strings.Contains(shared.log.String(),
 			want) {
-			t.Errorf("the log does not say %q", want)
+			t.Errorf("the log does not contain %q", want)
 		}
 	}
 }
 
-// TestWrongStatements: what else is wrong with a statement keeps the API shut.
+// TestWrongStatements: API Gateway may not invoke the function if any other part of the statement is wrong.
 func TestWrongStatements(t *testing.T) {
 	w := open(t)
 	api := w.api(w.function(bootstrap(t)), "GET /notes")
@@ -125,8 +125,7 @@ func TestWrongStatements(t *testing.T) {
 		},
 		"wrong SourceAccount": func(in *lambda.AddPermissionInput) { in.SourceAccount = aws.String("999999999999") },
 		"wrong principal": func(in *lambda.AddPermissionInput) {
-			in.Principal = aws.String(
-				"events.amazonaws.com")
+			in.Principal = aws.String("events.amazonaws.com")
 		},
 		"wrong action":    func(in *lambda.AddPermissionInput) { in.Action = aws.String("lambda:GetFunction") },
 		"an organisation": func(in *lambda.AddPermissionInput) { in.PrincipalOrgID = aws.String("o-a1b2c3d4e5") },
@@ -145,8 +144,7 @@ func TestWrongStatements(t *testing.T) {
 	}
 }
 
-// TestQualifiers: a statement opens what names the same of function, version and alias as the integration, and no
-// other.
+// TestQualifiers: a statement on a function, version or alias applies only to integrations with the same qualifier.
 func TestQualifiers(t *testing.T) {
 	w := open(t)
 	ctx, arn := t.Context(), w.function(bootstrap(t))
@@ -182,7 +180,7 @@ func TestQualifiers(t *testing.T) {
 	}
 }
 
-// TestCredentials: with a role on the integration it is the role that decides.
+// TestCredentials: if the integration has a role, the role's policies decide.
 func TestCredentials(t *testing.T) {
 	w := open(t)
 	ctx, arn := t.Context(), w.function(bootstrap(t))

@@ -18,7 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// importAPI creates an API from a definition, or replaces the contents of one that is there.
+// importAPI creates an API from an OpenAPI definition, or replaces the contents of an existing API.
 func importAPI(s *Sandbox, c *call) answer {
 	var in struct{ Body string }
 	c.decode(&in)
@@ -30,12 +30,13 @@ func importAPI(s *Sandbox, c *call) answer {
 		return c.refuse(http.StatusBadRequest, "BadRequestException", "Unable to parse the OpenAPI definition: it "+
 			"must be OpenAPI 3.0 as JSON or YAML: %v", err)
 	}
-	i := &importer{ctx: c.Context(), client: s.own(c.Region), authorizers: map[string]string{}, jwt: map[string]bool{}}
+	i := &importer{ctx: c.Context(), client: s.operatorClient(c.Region), authorizers: map[string]string{},
+		jwt: map[string]bool{}}
 	id := c.PathValue("api")
-	if id != "" && !s.has(id) {
+	if id != "" && !s.hasAPI(id) {
 		return c.refuse(http.StatusNotFound, "NotFoundException", "Invalid API identifier specified %s:%s", Account, id)
 	}
-	trial := *i // on an API of its own first, so that a bad definition leaves this one unchanged
+	trial := *i // tries the definition on a new API first: an invalid one must not change the existing API
 	trial.create(d)
 	if trial.fill(d); id == "" || trial.err != nil {
 		i = &trial
@@ -49,73 +50,73 @@ func importAPI(s *Sandbox, c *call) answer {
 		_, err := trial.client.DeleteApi(context.WithoutCancel(c.Context()),
 			&apigatewayv2.DeleteApiInput{ApiId: trial.api})
 		if err != nil {
-			s.log.Printf("the API %s, which an import was tried on, is left: %v", *trial.api, err)
+			s.log.Printf("the API %s, on which an import was tried, cannot be deleted: %v", *trial.api, err)
 		}
 	}
 	if i.err != nil {
 		return c.refuse(http.StatusBadRequest, "BadRequestException", "%v", i.err)
 	}
-	shown, err := s.moto.do(c.Context(), http.MethodGet, "/v2/apis/"+*i.api, c.Header, nil)
+	current, err := s.moto.do(c.Context(), http.MethodGet, "/v2/apis/"+*i.api, c.Header, nil)
 	if err != nil {
 		return c.refuse(http.StatusInternalServerError, "InternalServerErrorException", "%v", err)
 	}
-	shown.status = http.StatusCreated
-	return endpointHere(s, c, func() answer { return shown })
+	current.status = http.StatusCreated
+	return localEndpoint(s, c, func() answer { return current })
 }
 
-// parseOpenAPI reads a definition, in JSON or YAML.
+// parseOpenAPI reads a definition in JSON or YAML.
 func parseOpenAPI(text string) (d openAPI, err error) {
 	var fields map[string]any
 	if err = yaml.Unmarshal([]byte(text), &fields); err != nil {
 		return d, err
 	}
 	paths, _ := fields["paths"].(map[string]any)
-	for _, path := range paths { // whose other fields than methods are left out
-		if of, ok := path.(map[string]any); ok {
-			maps.DeleteFunc(of, func(name string, _ any) bool { return !slices.Contains(methods, name) })
+	for _, path := range paths {
+		if item, ok := path.(map[string]any); ok { // keeps only the methods
+			maps.DeleteFunc(item, func(name string, _ any) bool { return !slices.Contains(methods, name) })
 		}
 	}
-	asJSON, err := json.Marshal(texted(fields))
+	asJSON, err := json.Marshal(stringKeys(fields))
 	if err == nil {
 		err = json.Unmarshal(asJSON, &d)
 	}
 	return d, err
 }
 
-// texted is a value of YAML with texts as names, as JSON has them: YAML takes an unquoted 200 for a number.
-func texted(value any) any {
+// stringKeys converts the keys of a YAML value to strings, as JSON has them: YAML reads an unquoted 200 as a number.
+func stringKeys(value any) any {
 	switch v := value.(type) {
 	case map[any]any:
 		fields := map[string]any{}
 		for name, one := range v {
-			fields[fmt.Sprint(name)] = texted(one)
+			fields[fmt.Sprint(name)] = stringKeys(one)
 		}
 		return fields
 	case map[string]any:
 		for name, one := range v {
-			v[name] = texted(one)
+			v[name] = stringKeys(one)
 		}
 	case []any:
 		for i := range v {
-			v[i] = texted(v[i])
+			v[i] = stringKeys(v[i])
 		}
 	}
 	return value
 }
 
-// own is a client of the sandbox itself, as the operator.
-func (s *Sandbox) own(region string) *apigatewayv2.Client {
+// operatorClient returns a client of the sandbox itself, with the operator's key.
+func (s *Sandbox) operatorClient(region string) *apigatewayv2.Client {
 	return apigatewayv2.NewFromConfig(aws.Config{Region: region, BaseEndpoint: &s.URL, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider("sandbox", "sandbox", "")})
 }
 
-// importer makes what a definition says until something fails.
+// importer creates what a definition describes, until a call fails.
 type importer struct {
 	ctx         context.Context
 	client      *apigatewayv2.Client
 	api         *string
-	authorizers map[string]string // ids by name
-	jwt         map[string]bool   // the names of those for tokens
+	authorizers map[string]string // IDs by name
+	jwt         map[string]bool   // names of the JWT authorizers
 	err         error
 }
 
@@ -125,7 +126,7 @@ func (i *importer) do(call func() error) {
 	}
 }
 
-// wipe removes what an API has.
+// wipe deletes the routes, integrations and authorizers of the API.
 func (i *importer) wipe() {
 	wipeAll(i, func() ([]types.Route, error) {
 		got, err := i.client.GetRoutes(i.ctx, &apigatewayv2.GetRoutesInput{ApiId: i.api})
@@ -152,7 +153,7 @@ func (i *importer) wipe() {
 	})
 }
 
-// wipeAll removes all that list lists, which it does a page at a time.
+// wipeAll deletes all that list returns, page by page.
 func wipeAll[T any](i *importer, list func() ([]T, error), remove func(T) error) {
 	for i.err == nil {
 		all, err := list()
@@ -181,7 +182,7 @@ func (i *importer) create(d openAPI) {
 	})
 }
 
-// info is a text of the definition's info; nil for none.
+// info returns a text of the definition's info; nil for none.
 func (d *openAPI) info(name string) *string {
 	if d.Info[name] == nil {
 		return nil
@@ -189,7 +190,7 @@ func (d *openAPI) info(name string) *string {
 	return aws.String(fmt.Sprint(d.Info[name]))
 }
 
-// update gives an API that is there the name, the version and the CORS configuration of a definition.
+// update gives an existing API the name, the version and the CORS configuration of a definition.
 func (i *importer) update(d openAPI) {
 	i.do(func() error {
 		in := &apigatewayv2.UpdateApiInput{ApiId: i.api, Name: d.info("title"), Version: d.info("version")}
@@ -213,7 +214,7 @@ func (c *openAPICors) configuration() *types.Cors {
 		AllowCredentials: c.Credentials, MaxAge: c.MaxAge}
 }
 
-// fill makes the authorizers, integrations and routes.
+// fill creates the authorizers, integrations and routes.
 func (i *importer) fill(d openAPI) {
 	for _, name := range sortedKeys(d.Schemes.Security) {
 		i.authorizer(name, d.Schemes.Security[name].Authorizer)
@@ -272,7 +273,7 @@ func (i *importer) route(key string, r openAPIRoute, named map[string]openAPITar
 		for _, name := range sortedKeys(needs) {
 			id, ok := i.authorizers[name]
 			if !ok {
-				i.do(func() error { return fmt.Errorf("route %s: there is no authorizer %q", key, name) })
+				i.do(func() error { return fmt.Errorf("route %s: the definition has no authorizer %q", key, name) })
 			}
 			in.AuthorizerId, in.AuthorizationType = &id, types.AuthorizationTypeCustom
 			if i.jwt[name] {
@@ -284,7 +285,7 @@ func (i *importer) route(key string, r openAPIRoute, named map[string]openAPITar
 		if t.Ref != "" {
 			one, ok := named[t.Ref[strings.LastIndex(t.Ref, "/")+1:]]
 			if !ok {
-				i.do(func() error { return fmt.Errorf("route %s: there is no integration %q", key, t.Ref) })
+				i.do(func() error { return fmt.Errorf("route %s: the definition has no integration %q", key, t.Ref) })
 			}
 			t = &one
 		}

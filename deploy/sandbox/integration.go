@@ -22,11 +22,11 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// lambdaOf is the function that a URI names, once the stage's variables are put in.
-func (x *exchange) lambdaOf(uri *string) (gateway.Target, error) {
+// targetOf returns the function that a URI names, with the stage's variables filled in.
+func (x *exchange) targetOf(uri *string) (gateway.Target, error) {
 	t, err := gateway.ParseURI(*orEmpty(uri), x.stage.StageVariables)
 	if err == nil && t.Account != Account {
-		err = fmt.Errorf("its function is of account %q", t.Account)
+		err = fmt.Errorf("its function belongs to account %q", t.Account)
 	}
 	return t, err
 }
@@ -36,7 +36,7 @@ func (x *exchange) integrate() (*http.Response, error) {
 	id, _ := strings.CutPrefix(*orEmpty(x.route.Target), "integrations/")
 	i, ok := x.routes.integrations[id]
 	if !ok {
-		return nil, notFound("the route %s has no target, or its integration is gone", *x.route.RouteKey)
+		return nil, notFound("the route %s has no target, or its integration does not exist", *x.route.RouteKey)
 	}
 	limit := integrationTimeout
 	if i.TimeoutInMillis != nil && *i.TimeoutInMillis > 0 {
@@ -46,15 +46,16 @@ func (x *exchange) integrate() (*http.Response, error) {
 	var err error
 	switch strings.ToUpper(string(i.IntegrationType)) {
 	case string(types.IntegrationTypeAwsProxy):
-		a, err = x.toFunction(i, limit)
+		a, err = x.proxyToFunction(i, limit)
 	case string(types.IntegrationTypeHttpProxy):
-		a, err = x.toHTTP(i, limit)
+		a, err = x.proxyToHTTP(i, limit)
 	default:
-		return nil, failed("the sandbox integrates Lambda functions and HTTP servers, not %s", i.IntegrationType)
+		return nil, internalError("the sandbox serves integrations with Lambda functions and HTTP servers, not %s",
+			i.IntegrationType)
 	}
 	if err == nil {
 		var content []byte
-		if content, err = io.ReadAll(a.Body); err == nil { // of a buffer
+		if content, err = io.ReadAll(a.Body); err == nil { // a buffer cannot fail
 			a.Body = io.NopCloser(bytes.NewReader(content))
 			x.transformAnswer(a, content, i.ResponseParameters)
 		}
@@ -62,52 +63,53 @@ func (x *exchange) integrate() (*http.Response, error) {
 	return a, err
 }
 
-// toFunction passes the request on to a function.
-func (x *exchange) toFunction(i types.Integration, limit time.Duration) (*http.Response, error) {
+// proxyToFunction passes the request on to a function.
+func (x *exchange) proxyToFunction(i types.Integration, limit time.Duration) (*http.Response, error) {
 	if i.IntegrationSubtype != nil {
-		return nil, failed("the sandbox does not call %s for a route", *i.IntegrationSubtype)
+		return nil, internalError("the sandbox does not serve the integration subtype %s", *i.IntegrationSubtype)
 	}
 	if method := *orEmpty(i.IntegrationMethod); method != "" && method != http.MethodPost {
-		return nil, failed("Lambda takes only POST, and the integration's method is %s", method)
+		return nil, internalError("Lambda accepts only POST, and the integration's method is %s", method)
 	}
-	f, err := x.lambdaOf(i.IntegrationUri)
+	f, err := x.targetOf(i.IntegrationUri)
 	if err != nil {
-		return nil, failed("The integration names no function that is there: %v", err)
+		return nil, internalError("The integration's URI names no existing function: %v", err)
 	}
-	if why := x.mayInvoke("integration", f, i.CredentialsArn,
+	if why := x.checkMayInvoke("integration", f, i.CredentialsArn,
 		x.policyAPI().Presented(*x.stage.StageName, *x.route.RouteKey, x.r.Method, x.path)); why != nil {
 		return nil, why
 	}
 	x.transform(i.RequestParameters)
 	v2 := *orEmpty(i.PayloadFormatVersion) == "2.0"
-	payload := x.event(v2)
+	payload := x.lambdaEvent(v2)
 	if len(payload) > function.MaxEvent {
 		return nil, &problem{status: 413, message: "Request Entity Too Large"}
 	}
 	x.log["integration.requestId"] = uuid.NewString()
-	o, err := x.within(limit, f, payload)
+	o, err := x.invokeWithin(limit, f, payload)
 	if err != nil {
 		return nil, err
 	}
 	x.log["integration.requestId"] = o.ID
-	x.log["integrationStatus"] = "200" // Lambda's, whatever the function says
+	x.log["integrationStatus"] = "200" // of Lambda's Invoke, whatever the function returns
 	if o.Failed {
-		return nil, failed("The Lambda function returned the following error: %s. Check your Lambda function code "+
-			"and try again.", lambdaError(o.Payload))
+		return nil,
+			internalError("The Lambda function returned the following error: %s. Check your Lambda function code "+
+				"and try again.", lambdaError(o.Payload))
 	}
-	a, err := answerOf(o.Payload, v2)
+	a, err := functionResponse(o.Payload, v2)
 	if err == nil {
 		x.log["integration.functionStatus"] = fmt.Sprint(a.StatusCode)
 	}
 	return a, err
 }
 
-// toHTTP passes the request on to an HTTP server.
-func (x *exchange) toHTTP(i types.Integration, limit time.Duration) (*http.Response, error) {
+// proxyToHTTP passes the request on to an HTTP server.
+func (x *exchange) proxyToHTTP(i types.Integration, limit time.Duration) (*http.Response, error) {
 	x.transform(i.RequestParameters)
 	to, err := x.proxyURL(*orEmpty(i.IntegrationUri))
 	if err != nil {
-		return nil, failed("%v", err)
+		return nil, internalError("%v", err)
 	}
 	method := *orEmpty(i.IntegrationMethod)
 	if method == "" || method == "ANY" {
@@ -117,7 +119,7 @@ func (x *exchange) toHTTP(i types.Integration, limit time.Duration) (*http.Respo
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(x.body))
 	if err != nil {
-		return nil, failed("%v", err)
+		return nil, internalError("%v", err)
 	}
 	r.Header = x.r.Header.Clone()
 	for _, hop := range []string{"Connection", "Transfer-Encoding", "Keep-Alive", "Te", "Trailer", "Upgrade", "Host"} {
@@ -125,13 +127,13 @@ func (x *exchange) toHTTP(i types.Integration, limit time.Duration) (*http.Respo
 	}
 	r.Header.Set("Via", "HTTP/1.1 AmazonAPIGateway")
 	begin := time.Now()
-	a, err := http.DefaultTransport.RoundTrip(r) // #nosec G704 -- to where the API's owner says
+	a, err := http.DefaultTransport.RoundTrip(r) // #nosec G704 -- the API's owner chose the address
 	x.log["integrationLatency"] = fmt.Sprint(time.Since(begin).Milliseconds())
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, &problem{503, "Service Unavailable", "integrationErrorMessage", "Endpoint request timed out"}
+			return nil, serviceUnavailable("Endpoint request timed out")
 		}
-		return nil, &problem{503, "Service Unavailable", "integrationErrorMessage", err.Error()}
+		return nil, serviceUnavailable(err.Error())
 	}
 	defer func() { _ = a.Body.Close() }()
 	content, err := io.ReadAll(io.LimitReader(a.Body, maxBody+1))
@@ -139,41 +141,42 @@ func (x *exchange) toHTTP(i types.Integration, limit time.Duration) (*http.Respo
 		err = fmt.Errorf("the answer has more than %d bytes", maxBody)
 	}
 	if err != nil {
-		return nil, &problem{503, "Service Unavailable", "integrationErrorMessage", err.Error()}
+		return nil, serviceUnavailable(err.Error())
 	}
 	x.log["integrationStatus"] = fmt.Sprint(a.StatusCode)
-	answer := reply(a.StatusCode, content, "")
-	answer.Header = a.Header.Clone()
+	proxied := reply(a.StatusCode, content, "")
+	proxied.Header = a.Header.Clone()
 	for _, hop := range []string{"Connection", "Content-Length", "Transfer-Encoding", "Keep-Alive", "Upgrade"} {
-		answer.Header.Del(hop)
+		proxied.Header.Del(hop)
 	}
-	return answer, nil
+	return proxied, nil
 }
 
-// mayInvoke judges whether API Gateway may invoke a function: by the role that the integration or authorizer names, or
-// by the function's policy.
-func (x *exchange) mayInvoke(what string, f gateway.Target, credentials *string, sources []string) error {
+// checkMayInvoke returns an error if API Gateway may not invoke a function. The role of the integration or authorizer
+// decides, or, if there is none, the function's policy.
+func (x *exchange) checkMayInvoke(what string, f gateway.Target, credentials *string, sources []string) error {
 	why, arn := "", functionARN(f.Region, f.Function, f.Qualifier)
-	if _, err := x.s.configuration(x.r.Context(), f.Region, f.Function, f.Qualifier); errors.Is(err, errGone) {
-		why = "there is no " + arn // which API Gateway does not tell from a policy that does not let it in
+	if _, err := x.s.configuration(x.r.Context(), f.Region, f.Function, f.Qualifier); errors.Is(err, errNotFound) {
+		why = "there is no " + arn // API Gateway answers as if the policy did not let it in
 	} else if credentials != nil && *credentials != "" {
-		if why = x.s.assumable(x.r.Context(), *credentials, gateway.Principal); why == "" {
+		if why = x.s.assumeRefusal(x.r.Context(), *credentials, gateway.Principal); why == "" {
 			why = x.s.judge(x.r.Context(), principal{arn: *credentials, owner: *credentials}, x.region,
 				demand{action: gateway.Invoke, resource: arn})
 		}
 	} else {
-		why = x.s.mayInvoke(arn, gateway.Principal, sources)
+		why = x.s.invokeRefusal(arn, gateway.Principal, sources)
 	}
 	if why == "" {
 		return nil
 	}
 	x.s.log.Printf("API Gateway may not invoke the function: %s", why)
-	return &problem{500, "Internal Server Error", map[string]string{"integration": "integrationErrorMessage",
-		"authorizer": "authorizer.error"}[what], fmt.Sprintf(mayNotCall, what, what)}
+	return &problem{status: 500, message: "Internal Server Error",
+		key: map[string]string{"integration": "integrationErrorMessage",
+			"authorizer": "authorizer.error"}[what], why: fmt.Sprintf(noPermission, what, what)}
 }
 
-// within invokes a function and waits for a time. What the function does goes on after it.
-func (x *exchange) within(limit time.Duration, f gateway.Target, payload []byte) (function.Outcome, error) {
+// invokeWithin invokes a function and waits for at most limit. After that the function keeps running.
+func (x *exchange) invokeWithin(limit time.Duration, f gateway.Target, payload []byte) (function.Outcome, error) {
 	type ended struct {
 		o   function.Outcome
 		err error
@@ -189,31 +192,31 @@ func (x *exchange) within(limit time.Duration, f gateway.Target, payload []byte)
 	select {
 	case e := <-done:
 		x.log["integrationLatency"] = fmt.Sprint(time.Since(begin).Milliseconds())
-		var r *refused
+		var r *invokeError
 		if errors.As(e.err, &r) {
 			if r.status == http.StatusTooManyRequests {
-				return function.Outcome{}, &problem{503, "Service Unavailable", "integrationErrorMessage", r.message}
+				return function.Outcome{}, serviceUnavailable(r.message)
 			}
-			return function.Outcome{}, failed("%s", r.message)
+			return function.Outcome{}, internalError("%s", r.message)
 		}
 		return e.o, e.err
 	case <-late.C:
-		return function.Outcome{}, &problem{503, "Service Unavailable", "integrationErrorMessage",
-			"Endpoint request timed out"}
+		return function.Outcome{}, serviceUnavailable("Endpoint request timed out")
 	}
 }
 
-// lambdaError is what a function's error says of itself.
+// lambdaError returns the errorMessage of a function's error.
 func lambdaError(payload []byte) string {
 	var e struct{ ErrorMessage string }
-	_ = json.Unmarshal(payload, &e) // a function may fail with anything
+	_ = json.Unmarshal(payload, &e) // "" if the error is not such an object
 	return e.ErrorMessage
 }
 
-// answerOf makes an answer of what a function returned ("Lambda function response for format 1.0" and "2.0").
-func answerOf(payload []byte, v2 bool) (*http.Response, error) {
+// functionResponse turns a function's result into an HTTP response ("Lambda function response for format 1.0" and
+// "2.0").
+func functionResponse(payload []byte, v2 bool) (*http.Response, error) {
 	malformed := func(why any) (*http.Response, error) {
-		return nil, failed("The Lambda function returned a response that is no valid one: %v", why)
+		return nil, internalError("The Lambda function returned an invalid response: %v", why)
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(payload, &fields); err != nil || fields["statusCode"] == nil {
@@ -221,9 +224,9 @@ func answerOf(payload []byte, v2 bool) (*http.Response, error) {
 			return malformed("it has no statusCode")
 		}
 		if !json.Valid(payload) {
-			return malformed("it is no JSON")
+			return malformed("it is not JSON")
 		}
-		var text string // a text is the body itself
+		var text string // a JSON string is the body itself
 		if json.Unmarshal(payload, &text) == nil && len(payload) > 0 {
 			return reply(200, []byte(text), "application/json"), nil
 		}
@@ -237,7 +240,7 @@ func answerOf(payload []byte, v2 bool) (*http.Response, error) {
 	var encoded bool
 	for name, into := range map[string]any{"statusCode": &status, "headers": &headers, "multiValueHeaders": &multi,
 		"cookies": &cookies, "body": &text, "isBase64Encoded": &encoded} {
-		if value := fields[name]; value != nil { // each by its exact name
+		if value := fields[name]; value != nil { // names are case-sensitive
 			if err := json.Unmarshal(value, into); err != nil {
 				return malformed(fmt.Errorf("its %s: %w", name, err))
 			}
@@ -267,7 +270,7 @@ func answerOf(payload []byte, v2 bool) (*http.Response, error) {
 	for name, values := range a.Header {
 		for _, value := range values {
 			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-				return malformed(fmt.Sprintf("its header %q is none", name))
+				return malformed(fmt.Sprintf("its header %q is not valid", name))
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"example.com/portable-notes/deploy/sandbox/function"
 )
 
-// invokeCall is the operation Invoke of Lambda.
+// invokeCall answers Lambda's Invoke.
 func invokeCall(s *Sandbox, c *call) answer {
 	name, qualifier := c.function()
 	payload := c.body
@@ -25,7 +25,7 @@ func invokeCall(s *Sandbox, c *call) answer {
 			functionARN(c.Region, name, qualifier))
 	case !json.Valid(payload):
 		return c.refuse(http.StatusBadRequest, "InvalidRequestContentException",
-			"Could not parse request body into json: the payload is no JSON")
+			"Could not parse request body into json: the payload is not JSON")
 	case len(payload) > function.MaxEvent:
 		return c.refuse(http.StatusRequestEntityTooLarge, "RequestTooLargeException",
 			"%d byte payload is too large for the %s invocation type (limit %d bytes)", len(payload), kind,
@@ -41,7 +41,7 @@ func invokeCall(s *Sandbox, c *call) answer {
 		return answer{status: http.StatusAccepted}
 	}
 	o, err := s.invoke(c.Context(), c.Region, name, qualifier, payload)
-	var r *refused
+	var r *invokeError
 	if errors.As(err, &r) {
 		a := c.refuse(r.status, r.code, "%s", r.message)
 		if r.status == http.StatusTooManyRequests {
@@ -53,8 +53,9 @@ func invokeCall(s *Sandbox, c *call) answer {
 	} else if err != nil {
 		return c.refuse(http.StatusInternalServerError, "ServiceException", "%v", err)
 	}
-	a := answer{http.StatusOK, http.Header{"Content-Type": {"application/json"}, "X-Amz-Executed-Version": {o.Version}},
-		o.Payload}
+	a := answer{status: http.StatusOK, header: http.Header{"Content-Type": {"application/json"},
+		"X-Amz-Executed-Version": {o.Version}},
+		body: o.Payload}
 	if o.Failed {
 		a.header.Set("X-Amz-Function-Error", "Unhandled")
 	}

@@ -11,18 +11,16 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// The keys of users and of sessions are judged by their policies. Any other key, the sandbox's own first, is the
-// operator's, who may do all.
-
-// signer returns who signs with a key; nil for the operator.
+// signer returns the owner of a key, whose policies apply to its calls. It returns nil for the operator, who may do
+// everything and has all keys that do not belong to a user or a session.
 func (s *Sandbox) signer(key string) *principal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.principals[key]
 }
 
-// admit lets a key sign for somebody; nil takes that back.
-func (s *Sandbox) admit(key string, who *principal) {
+// setSigner sets the owner of a key; nil removes the key.
+func (s *Sandbox) setSigner(key string, who *principal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.principals[key] = who; who == nil {
@@ -30,8 +28,8 @@ func (s *Sandbox) admit(key string, who *principal) {
 	}
 }
 
-// noteKey admits a new key of a user, and refuses one that is deleted or inactive.
-func noteKey(s *Sandbox, c *call, next func() answer) answer {
+// trackKey sets the owner of a user's new key, and disables a deleted or inactive key.
+func trackKey(s *Sandbox, c *call, next func() answer) answer {
 	a := next()
 	form := c.form()
 	var made struct {
@@ -41,26 +39,26 @@ func noteKey(s *Sandbox, c *call, next func() answer) answer {
 	switch {
 	case !a.ok():
 	case c.Operation != "CreateAccessKey":
-		who := &principal{} // nobody
+		who := &principal{} // without an owner: the key is invalid
 		if form.Get("Status") == "Active" {
 			who.arn = s.identityOf(c.Context(), c)
 			who.owner = who.arn
 		}
-		s.admit(form.Get("AccessKeyId"), who)
+		s.setSigner(form.Get("AccessKeyId"), who)
 	case xml.Unmarshal(a.body, &made) == nil:
 		if user, err := s.readUser(c.Context(), made.User); err == nil {
-			s.admit(made.ID, &principal{arn: user.arn, owner: user.arn})
+			s.setSigner(made.ID, &principal{arn: user.arn, owner: user.arn})
 		}
 	}
 	return a
 }
 
-// assumeRole asks the role's trust policy and the caller's own policies, and admits the key of the session.
+// assumeRole checks the role's trust policy and the caller's own policies, and sets the owner of the session's key.
 func assumeRole(s *Sandbox, c *call, next func() answer) answer {
 	form := c.form()
 	arn := form.Get("RoleArn")
 	who := s.signer(c.Key)
-	if who == nil { // the operator is the account's root user, which its policies do not bind
+	if who == nil { // the operator is the root user, whom the account's policies do not restrict
 		who = &principal{arn: "arn:" + partition(c.Region) + ":iam::" + Account + ":root"}
 		who.owner = who.arn
 	}
@@ -82,20 +80,21 @@ func assumeRole(s *Sandbox, c *call, next func() answer) answer {
 	}
 	if a.ok() && xml.Unmarshal(a.body, &made) == nil {
 		session.arn = made.ARN
-		s.admit(made.ID, session)
+		s.setSigner(made.ID, session)
 	}
 	return a
 }
 
-// mayAssume judges whether somebody may assume a role: its trust policy must allow it. Where that names the caller it
-// suffices; where it names the account, the caller's own policies must allow it too. A denial decides in either ("How
-// AWS enforcement code logic evaluates requests", IAM user guide).
+// mayAssume reports whether a principal may assume a role. The trust policy must allow it. That suffices if the policy
+// names the principal; if it names the account, the principal's own policies must allow it too. An explicit deny in
+// either wins ("How AWS enforcement code logic evaluates requests", IAM user guide).
 func (s *Sandbox) mayAssume(c *call, who principal, arn string) bool {
 	r, err := s.readRole(c.Context(), arn)
 	if err != nil {
 		return false
 	}
-	asked := demand{"sts:AssumeRole", arn, map[string]string{"sts:RoleSessionName": c.form().Get("RoleSessionName")}}
+	asked := demand{action: "sts:AssumeRole", resource: arn,
+		context: map[string]string{"sts:RoleSessionName": c.form().Get("RoleSessionName")}}
 	if id := c.form().Get("ExternalId"); id != "" {
 		asked.context["sts:ExternalId"] = id
 	}
@@ -114,7 +113,7 @@ func (s *Sandbox) mayAssume(c *call, who principal, arn string) bool {
 	return !decision.Denied && !decision.Unclear && (decision.Allowed || named)
 }
 
-// sessionPolicy is what a session is narrowed to, and whether it is.
+// sessionPolicy returns the session policy of a call of AssumeRole, and whether the call has one.
 func (s *Sandbox) sessionPolicy(c *call) (all policy.Document, given bool, err error) {
 	form := c.form()
 	if text := form.Get("Policy"); text != "" {
@@ -136,21 +135,21 @@ func (s *Sandbox) sessionPolicy(c *call) (all policy.Document, given bool, err e
 
 var issuedKey = regexp.MustCompile(`<AccessKeyId>[^<]*</AccessKeyId>`)
 
-// sessionToken gives the caller a key for itself, which moto gives to all alike.
+// sessionToken answers GetSessionToken with a new key for the caller. Moto's answer has the same key for everybody.
 func sessionToken(s *Sandbox, c *call, next func() answer) answer {
 	a := next()
 	if a.ok() {
 		key := "ASIA" + rand.Text()[:16]
 		a.body = issuedKey.ReplaceAll(a.body, []byte("<AccessKeyId>"+key+"</AccessKeyId>"))
 		if who := s.signer(c.Key); who != nil {
-			s.admit(key, who)
+			s.setSigner(key, who)
 		}
 	}
 	return a
 }
 
-// noFederation refuses sessions that the sandbox could not judge.
-func noFederation(_ *Sandbox, c *call) answer {
+// refuseFederation refuses calls for sessions that the sandbox does not support.
+func refuseFederation(_ *Sandbox, c *call) answer {
 	return c.refuse(http.StatusNotImplemented, "NotImplementedException",
-		"the sandbox knows sessions of AssumeRole and GetSessionToken, not of %s", c.Operation)
+		"the sandbox supports sessions of AssumeRole and GetSessionToken, not of %s", c.Operation)
 }

@@ -15,15 +15,15 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// concurrency is what an account has, and unreserved what of it must stay free for functions that reserve none.
-const concurrency, unreserved = 1000, 100
+// accountConcurrency is an account's concurrency, and minUnreserved the part that functions cannot reserve.
+const accountConcurrency, minUnreserved = 1000, 100
 
-func refuseConcurrency(_ *Sandbox, c *call, next func() answer) answer {
-	var asked struct{ ReservedConcurrentExecutions int }
-	if json.Unmarshal(c.body, &asked) == nil && asked.ReservedConcurrentExecutions > concurrency-unreserved {
+func checkConcurrency(_ *Sandbox, c *call, next func() answer) answer {
+	var in struct{ ReservedConcurrentExecutions int }
+	if json.Unmarshal(c.body, &in) == nil && in.ReservedConcurrentExecutions > accountConcurrency-minUnreserved {
 		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException",
 			"Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "+
-				"below its minimum value of [%d].", unreserved)
+				"below its minimum value of [%d].", minUnreserved)
 	}
 	return next()
 }
@@ -32,14 +32,16 @@ func accountSettings(s *Sandbox, _ *call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return jsonAnswer(http.StatusOK, map[string]any{
-		"AccountLimit": map[string]any{"ConcurrentExecutions": concurrency,
-			"UnreservedConcurrentExecutions": concurrency, "CodeSizeUnzipped": 262144000, "CodeSizeZipped": 52428800,
-			"TotalCodeSize": 80530636800},
+		"AccountLimit": map[string]any{"ConcurrentExecutions": accountConcurrency,
+			"UnreservedConcurrentExecutions": accountConcurrency, "CodeSizeUnzipped": 262144000,
+			"CodeSizeZipped": 52428800,
+			"TotalCodeSize":  80530636800},
 		"AccountUsage": map[string]any{"FunctionCount": len(s.functions), "TotalCodeSize": 0},
 	})
 }
 
-func dropPoliciesAfter(s *Sandbox, c *call, next func() answer) answer {
+// dropWithFunction removes the sandbox's own state of a deleted function or alias.
+func dropWithFunction(s *Sandbox, c *call, next func() answer) answer {
 	a := next()
 	if a.ok() {
 		name, qualifier := c.function()
@@ -58,7 +60,7 @@ func dropPoliciesAfter(s *Sandbox, c *call, next func() answer) answer {
 	return a
 }
 
-// functionInput is the part of a call about a function that is read here.
+// functionInput holds the fields of a call about a function that the sandbox reads.
 type functionInput struct {
 	FunctionName, Role, ZipFile, S3Bucket, S3Key string
 	DryRun                                       bool
@@ -72,7 +74,8 @@ func (c *call) functionInput() (in functionInput) {
 	return in
 }
 
-func roleMustBeAssumable(s *Sandbox, c *call, next func() answer) answer {
+// checkRole refuses a role that Lambda cannot assume, or cannot assume yet.
+func checkRole(s *Sandbox, c *call, next func() answer) answer {
 	in := c.functionInput()
 	if in.Role == "" {
 		return next()
@@ -80,11 +83,11 @@ func roleMustBeAssumable(s *Sandbox, c *call, next func() answer) answer {
 	s.mu.Lock()
 	young := time.Since(s.roleChanged[baseName(in.Role)]) < s.options.RoleDelay
 	s.mu.Unlock()
-	if why := s.assumable(c.Context(), in.Role, policy.Lambda); young || why != "" {
+	if why := s.assumeRefusal(c.Context(), in.Role, policy.Lambda); young || why != "" {
 		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException",
 			"The role defined for the function cannot be assumed by Lambda.")
 	}
-	before, _ := s.configuration(c.Context(), c.Region, in.FunctionName, "") // nil for a new one
+	before, _ := s.configuration(c.Context(), c.Region, in.FunctionName, "") // nil for a new function
 	a := next()
 	if r, err := s.readRole(c.Context(), in.Role); a.ok() && err == nil &&
 		(before == nil || *before.Role != in.Role) {
@@ -95,33 +98,23 @@ func roleMustBeAssumable(s *Sandbox, c *call, next func() answer) answer {
 	return a
 }
 
-func notWhileSettling(s *Sandbox, c *call, next func() answer) answer {
+// checkSettled refuses changes to a function that is pending or being updated, and records the time of other changes.
+func checkSettled(s *Sandbox, c *call, next func() answer) answer {
 	name := c.functionInput().FunctionName
 	s.mu.Lock()
 	state := s.state(c.Region, name)
-	pending, changing := time.Since(
-		state.created,
-	) < s.options.Settling, time.Since(
-		state.changed,
-	) < s.options.Settling
+	pending := time.Since(state.created) < s.options.Settling
+	changing := time.Since(state.changed) < s.options.Settling
 	s.mu.Unlock()
 	switch {
 	case c.Operation == "CreateFunction":
 	case pending:
-		return c.refuse(
-			http.StatusConflict,
-			"ResourceConflictException",
-			"The operation cannot be performed at this "+
-				"time. The function is currently in the following state: Pending",
-		)
+		return c.refuse(http.StatusConflict, "ResourceConflictException",
+			"The operation cannot be performed at this time. The function is currently in the following state: Pending")
 	case changing:
-		return c.refuse(
-			http.StatusConflict,
-			"ResourceConflictException",
-			"The operation cannot be performed at this "+
-				"time. An update is in progress for resource: %s",
-			functionARN(c.Region, name, ""),
-		)
+		return c.refuse(http.StatusConflict, "ResourceConflictException",
+			"The operation cannot be performed at this time. An update is in progress for resource: %s",
+			functionARN(c.Region, name, ""))
 	}
 	a := next()
 	if a.ok() && c.Operation != "PublishVersion" {
@@ -135,7 +128,7 @@ func notWhileSettling(s *Sandbox, c *call, next func() answer) answer {
 	return a
 }
 
-// showState is outside of notWhileSettling, so that it also shows what that notes.
+// showState sets the state in answers. It wraps checkSettled, which records the changes that it shows.
 func showState(s *Sandbox, c *call, next func() answer) answer {
 	return next().edit(func(body map[string]any) {
 		config, ok := body["Configuration"].(map[string]any)
@@ -159,7 +152,7 @@ func showState(s *Sandbox, c *call, next func() answer) answer {
 		} else if time.Since(state.changed) < s.options.Settling {
 			config["LastUpdateStatus"], config["LastUpdateStatusReasonCode"] = "InProgress", "Creating"
 		}
-		if staged, ok := stagings[state.staged.kind]; ok && staged.shown != nil {
+		if staged, ok := stagedStates[state.staged.kind]; ok && staged.shown != nil {
 			staged.shown(config, state.staged.reason)
 		}
 		if !state.changed.IsZero() {
@@ -168,7 +161,8 @@ func showState(s *Sandbox, c *call, next func() answer) answer {
 	})
 }
 
-func keepCode(s *Sandbox, c *call, next func() answer) answer {
+// storeCode stores the zip of a function.
+func storeCode(s *Sandbox, c *call, next func() answer) answer {
 	var in struct {
 		functionInput
 		Code functionInput
@@ -192,15 +186,16 @@ func keepCode(s *Sandbox, c *call, next func() answer) answer {
 	return a
 }
 
-// reserved are the variables that a function cannot set ("Defined runtime environment variables", Lambda developer
-// guide).
-var reserved = []string{"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION",
-	"AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION",
-	"AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
+// reservedVariables are the variables that a function cannot set ("Defined runtime environment variables", Lambda
+// developer guide).
+var reservedVariables = []string{"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID",
+	"AWS_DEFAULT_REGION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME",
+	"AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME",
+	"AWS_LAMBDA_LOG_STREAM_NAME",
 	"AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LAMBDA_RUNTIME_DIR",
 	"LAMBDA_TASK_ROOT"}
 
-func refuseConfiguration(_ *Sandbox, c *call, next func() answer) answer {
+func checkConfiguration(_ *Sandbox, c *call, next func() answer) answer {
 	var in struct {
 		Runtime, Handler, PackageType string
 		Timeout                       int
@@ -208,7 +203,7 @@ func refuseConfiguration(_ *Sandbox, c *call, next func() answer) answer {
 	}
 	c.decode(&in)
 	var used []string
-	for _, name := range reserved {
+	for _, name := range reservedVariables {
 		if _, ok := in.Environment.Variables[name]; ok {
 			used = append(used, name)
 		}
@@ -237,8 +232,8 @@ func refuseConfiguration(_ *Sandbox, c *call, next func() answer) answer {
 	return next()
 }
 
-// keepLayer keeps the zip of a version of a layer.
-func keepLayer(s *Sandbox, c *call, next func() answer) answer {
+// storeLayer stores the zip of a layer version.
+func storeLayer(s *Sandbox, c *call, next func() answer) answer {
 	a := next()
 	var in struct {
 		Content struct{ ZipFile, S3Bucket, S3Key string }
@@ -257,8 +252,8 @@ func keepLayer(s *Sandbox, c *call, next func() answer) answer {
 	return a
 }
 
-// layerHere tells where the zip of a version of a layer is.
-func layerHere(s *Sandbox, _ *call, next func() answer) answer {
+// localLayer replaces the location of a layer version's zip by an address of the sandbox.
+func localLayer(s *Sandbox, _ *call, next func() answer) answer {
 	return next().edit(func(body map[string]any) {
 		if content, ok := body["Content"].(map[string]any); ok {
 			content["Location"] = s.URL + codePath + url.PathEscape(fmt.Sprint(content["CodeSha256"]))
@@ -266,7 +261,7 @@ func layerHere(s *Sandbox, _ *call, next func() answer) answer {
 	})
 }
 
-// uploaded is a zip that a call has, or that it names in S3.
+// uploaded returns the zip that a call contains, or that it names in S3.
 func (s *Sandbox) uploaded(c *call, zip, bucket, key string) ([]byte, error) {
 	if bucket == "" {
 		return base64.StdEncoding.DecodeString(zip)
@@ -275,7 +270,7 @@ func (s *Sandbox) uploaded(c *call, zip, bucket, key string) ([]byte, error) {
 	object, err := s.moto.do(c.Context(), http.MethodGet, "/"+bucket+"/"+(&url.URL{Path: key}).EscapedPath(), header,
 		nil)
 	if err == nil && !object.ok() {
-		err = fmt.Errorf("%s/%s is not there", bucket, key)
+		err = fmt.Errorf("s3://%s/%s does not exist", bucket, key)
 	}
 	return object.body, err
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 )
 
-// stream is where lines go: a stream of a log group, written with the rights of a session; nil is for AWS's own.
+// stream is a log stream. Writing to it needs the rights of who; nil is AWS itself.
 type stream struct {
 	region, group, name string
 	who                 *principal
@@ -22,27 +22,27 @@ type logLine struct {
 	at   time.Time
 }
 
-// sink writes lines to CloudWatch Logs, some at a time, so that no request waits for it.
+// sink writes lines to CloudWatch Logs in batches, without delaying requests.
 type sink struct {
-	s     *Sandbox
-	lines chan logLine
-	stop  sync.Once
-	done  chan struct{}
-	there map[stream]bool // whether a stream was made; false where it was refused
+	s       *Sandbox
+	lines   chan logLine
+	stop    sync.Once
+	done    chan struct{}
+	streams map[stream]bool // streams that exist; false after a failure
 }
 
-// gather is how long lines are gathered before they are written.
-const gather = 50 * time.Millisecond
+// batchDelay is how long the sink collects lines before it writes them.
+const batchDelay = 50 * time.Millisecond
 
 func newSink(s *Sandbox) *sink {
-	k := &sink{s: s, lines: make(chan logLine, 4096), done: make(chan struct{}), there: map[stream]bool{}}
+	k := &sink{s: s, lines: make(chan logLine, 4096), done: make(chan struct{}), streams: map[stream]bool{}}
 	go k.run()
 	return k
 }
 
 func (k *sink) write(to stream, text string) {
 	select {
-	case k.lines <- logLine{to, text, time.Now()}:
+	case k.lines <- logLine{to: to, text: text, at: time.Now()}:
 	case <-k.done:
 	}
 }
@@ -61,7 +61,7 @@ func (k *sink) run() {
 				batch[l.to] = append(batch[l.to], types.InputLogEvent{Message: &l.text, Timestamp: &at})
 			}
 			add(first)
-			for until := time.After(gather); ; {
+			for until := time.After(batchDelay); ; {
 				select {
 				case l := <-k.lines:
 					add(l)
@@ -78,32 +78,33 @@ func (k *sink) run() {
 	}
 }
 
-// put writes lines, as Lambda does with a role's rights: without them there are no lines.
+// put writes lines to a stream, and creates the stream and the group if needed. Without the rights to do so the lines
+// are lost, as on AWS.
 func (k *sink) put(to stream, events []types.InputLogEvent) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	logs := k.s.logs(to.region)
 	write := func() (bool, error) {
-		if !k.may(ctx, to, "PutLogEvents") {
+		if !k.allowed(ctx, to, "PutLogEvents") {
 			return false, nil
 		}
 		_, err := logs.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: &to.group,
 			LogStreamName: &to.name, LogEvents: events})
 		return true, err
 	}
-	make := func() (bool, error) {
-		if !k.may(ctx, to, "CreateLogStream") {
+	createStream := func() (bool, error) {
+		if !k.allowed(ctx, to, "CreateLogStream") {
 			return false, nil
 		}
 		_, err := logs.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &to.group,
 			LogStreamName: &to.name})
-		if there := (*types.ResourceAlreadyExistsException)(nil); errors.As(err, &there) {
+		if exists := (*types.ResourceAlreadyExistsException)(nil); errors.As(err, &exists) {
 			return true, nil
 		}
 		return true, err
 	}
-	group := func() (bool, error) {
-		if !k.may(ctx, to, "CreateLogGroup") {
+	createGroup := func() (bool, error) {
+		if !k.allowed(ctx, to, "CreateLogGroup") {
 			return false, nil
 		}
 		_, err := logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &to.group})
@@ -113,18 +114,18 @@ func (k *sink) put(to stream, events []types.InputLogEvent) {
 		var m *types.ResourceNotFoundException
 		return errors.As(err, &m)
 	}
-	if k.there[to] {
+	if k.streams[to] {
 		if _, err := write(); !missing(err) {
 			return
 		}
 	}
-	allowed, err := make()
+	allowed, err := createStream()
 	if missing(err) && to.who != nil {
-		if allowed, err = group(); allowed && err == nil {
-			allowed, err = make()
+		if allowed, err = createGroup(); allowed && err == nil {
+			allowed, err = createStream()
 		}
 	}
-	if k.there[to] = allowed && err == nil; k.there[to] {
+	if k.streams[to] = allowed && err == nil; k.streams[to] {
 		_, err = write()
 	}
 	if err != nil && !missing(err) {
@@ -132,8 +133,8 @@ func (k *sink) put(to stream, events []types.InputLogEvent) {
 	}
 }
 
-// may judges and records a call that Lambda makes under a function's role.
-func (k *sink) may(ctx context.Context, to stream, operation string) bool {
+// allowed checks and records a call that Lambda makes with the rights of a function's role.
+func (k *sink) allowed(ctx context.Context, to stream, operation string) bool {
 	if to.who == nil {
 		return true
 	}
@@ -148,7 +149,7 @@ func (k *sink) may(ctx context.Context, to stream, operation string) bool {
 	if c.Refusal = k.s.judge(ctx, *to.who, to.region, demand{action: c.Action(),
 		resource: c.Resources[0]}); c.Refusal != "" {
 		c.Status = 400
-		k.s.log.Printf("the function's lines are not written to %s: %s", to.group, c.Refusal)
+		k.s.log.Printf("the function's log lines are not written to %s: %s", to.group, c.Refusal)
 	}
 	k.s.record(c)
 	return c.Refusal == ""

@@ -10,26 +10,26 @@ import (
 	"strings"
 )
 
-// value is what an expression of API Gateway stands for in a request, such as $request.header.Authorization; "" for
-// nothing ("Transform API requests and responses for HTTP APIs").
+// value returns what an expression of a parameter mapping, such as $request.header.Authorization, selects in the
+// request; "" for nothing ("Transform API requests and responses for HTTP APIs").
 func (x *exchange) value(expression string) string {
-	of := func(prefix string) (string, bool) { return strings.CutPrefix(expression, prefix) }
-	if name, ok := of("$request.header."); ok {
+	after := func(prefix string) (string, bool) { return strings.CutPrefix(expression, prefix) }
+	if name, ok := after("$request.header."); ok {
 		return strings.Join(x.r.Header.Values(name), ",")
 	}
-	if name, ok := of("$request.querystring."); ok {
+	if name, ok := after("$request.querystring."); ok {
 		return strings.Join(x.r.URL.Query()[name], ",")
 	}
-	if name, ok := of("$request.path."); ok {
-		return x.values[name]
+	if name, ok := after("$request.path."); ok {
+		return x.pathValues[name]
 	}
-	if path, ok := of("$request.body."); ok {
-		return member(x.body, path)
+	if path, ok := after("$request.body."); ok {
+		return jsonMember(x.body, path)
 	}
-	if name, ok := of("$stageVariables."); ok {
+	if name, ok := after("$stageVariables."); ok {
 		return x.stage.StageVariables[name]
 	}
-	if name, ok := of("$context."); ok {
+	if name, ok := after("$context."); ok {
 		return x.contextValue(name)
 	}
 	if expression == "$request.path" {
@@ -38,20 +38,20 @@ func (x *exchange) value(expression string) string {
 	return ""
 }
 
-// contextValue is a $context variable.
+// contextValue returns the value of a $context variable; "" for none.
 func (x *exchange) contextValue(name string) string {
 	if path, ok := strings.CutPrefix(name, "authorizer."); ok && x.log[name] == "" {
-		for kind, says := range x.context {
+		for kind, values := range x.authorizerContext {
 			path = strings.TrimPrefix(path, kind+".")
-			return member(jsonAnswer(0, says).body, path)
+			return jsonMember(jsonAnswer(0, values).body, path)
 		}
 	}
-	x.remember()
+	x.setContextVariables()
 	return x.log[name]
 }
 
-// member is a member of a JSON text, by names with dots between them; "" for none.
-func member(text []byte, path string) string {
+// jsonMember returns the member of a JSON text that path names, such as a.b.c; "" for none.
+func jsonMember(text []byte, path string) string {
 	var value any
 	if json.Unmarshal(text, &value) != nil {
 		return ""
@@ -74,22 +74,25 @@ func member(text []byte, path string) string {
 
 var placeholder = regexp.MustCompile(`\$\{([^}]+)\}`)
 
-// mapped is the value of a parameter mapping: an expression, or a text that may hold some as ${…}.
-func mapped(text string, value func(string) string) string {
+// mapValue evaluates the value of a parameter mapping: an expression, or a text with expressions as ${…}.
+func mapValue(text string, value func(string) string) string {
 	if strings.HasPrefix(text, "$") && !strings.HasPrefix(text, "${") {
 		return value(text)
 	}
-	return placeholder.ReplaceAllStringFunc(text, func(one string) string { return value("$" + one[2:len(one)-1]) })
+	return placeholder.ReplaceAllStringFunc(text, func(match string) string {
+		return value("$" +
+			match[2:len(match)-1])
+	})
 }
 
-// transform changes the request as the integration's parameter mapping says.
+// transform changes the request by the integration's parameter mapping.
 func (x *exchange) transform(parameters map[string]string) {
 	if len(parameters) == 0 {
 		return
 	}
 	values := map[string]string{}
 	for key, text := range parameters {
-		values[key] = mapped(text, x.value)
+		values[key] = mapValue(text, x.value)
 	}
 	r := x.r.Clone(x.r.Context())
 	query := r.URL.Query()
@@ -100,16 +103,16 @@ func (x *exchange) transform(parameters map[string]string) {
 		case where == "path":
 			x.path, x.mappedPath = values[key], values[key]
 		case where == "header":
-			change(action, name, values[key], r.Header.Set, r.Header.Add, r.Header.Del)
+			applyMapping(action, name, values[key], r.Header.Set, r.Header.Add, r.Header.Del)
 		case where == "querystring":
-			change(action, name, values[key], query.Set, query.Add, query.Del)
+			applyMapping(action, name, values[key], query.Set, query.Add, query.Del)
 			r.URL.RawQuery = query.Encode()
 		}
 	}
 	x.r = r
 }
 
-func change(action, name, value string, set, add func(string, string), remove func(string)) {
+func applyMapping(action, name, value string, set, add func(string, string), remove func(string)) {
 	switch action {
 	case "overwrite":
 		set(name, value)
@@ -120,16 +123,16 @@ func change(action, name, value string, set, add func(string, string), remove fu
 	}
 }
 
-// transformAnswer changes an answer as the integration's response parameters for its status say.
+// transformAnswer changes an answer by the integration's response parameters for its status.
 func (x *exchange) transformAnswer(a *http.Response, content []byte, parameters map[string]map[string]string) {
 	values := map[string]string{}
 	for key, text := range parameters[fmt.Sprint(a.StatusCode)] {
-		values[key] = mapped(text, func(expression string) string {
+		values[key] = mapValue(text, func(expression string) string {
 			if name, ok := strings.CutPrefix(expression, "$response.header."); ok {
 				return strings.Join(a.Header.Values(name), ",")
 			}
 			if path, ok := strings.CutPrefix(expression, "$response.body."); ok {
-				return member(content, path)
+				return jsonMember(content, path)
 			}
 			return x.value(expression)
 		})
@@ -141,17 +144,18 @@ func (x *exchange) transformAnswer(a *http.Response, content []byte, parameters 
 				a.StatusCode = status
 			}
 		} else if name, ok := strings.CutPrefix(target, "header."); ok {
-			change(action, name, values[key], a.Header.Set, a.Header.Add, a.Header.Del)
+			applyMapping(action, name, values[key], a.Header.Set, a.Header.Add, a.Header.Del)
 		}
 	}
 }
 
-// proxyURL is where an HTTP integration sends a request: its URI with the path's variables and the stage's in it.
+// proxyURL returns the URL that an HTTP integration sends a request to: the integration's URI with its path and stage
+// variables filled in.
 func (x *exchange) proxyURL(uri string) (string, error) {
 	for name, value := range x.stage.StageVariables {
 		uri = strings.ReplaceAll(uri, "${stageVariables."+name+"}", value)
 	}
-	for name, value := range x.values {
+	for name, value := range x.pathValues {
 		segments := strings.Split(value, "/")
 		for i, segment := range segments {
 			if segments[i] = url.PathEscape(segment); segment == "." || segment == ".." {
@@ -163,7 +167,7 @@ func (x *exchange) proxyURL(uri string) (string, error) {
 	}
 	u, err := url.Parse(uri)
 	if err != nil || u.Host == "" {
-		return "", fmt.Errorf("the integration's URI %q is none", uri)
+		return "", fmt.Errorf("the integration's URI %q is not a URL", uri)
 	}
 	if x.mappedPath != "" {
 		u.Path, u.RawPath = x.mappedPath, ""

@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// metric is what is counted: a name of a namespace of CloudWatch, for some dimensions, as NAME=VALUE with spaces
-// between them.
+// metric identifies a metric of CloudWatch. Its dimensions have the form NAME=VALUE and are separated by spaces.
 type metric struct{ region, namespace, name, dimensions string }
 
-// metrics counts for CloudWatch, and writes what was counted now and then.
+// metrics counts events and regularly writes the counts to moto's CloudWatch.
 type metrics struct {
 	s    *Sandbox
 	stop chan struct{}
@@ -23,8 +22,8 @@ type metrics struct {
 	counts map[metric]float64
 }
 
-// metricsEvery is how often what was counted is written.
-const metricsEvery = 200 * time.Millisecond
+// metricsInterval is the time between two writes.
+const metricsInterval = 200 * time.Millisecond
 
 func newMetrics(s *Sandbox) *metrics {
 	m := &metrics{s: s, stop: make(chan struct{}), done: make(chan struct{}), counts: map[metric]float64{}}
@@ -34,7 +33,7 @@ func newMetrics(s *Sandbox) *metrics {
 
 func (m *metrics) run() {
 	defer close(m.done)
-	every := time.NewTicker(metricsEvery)
+	every := time.NewTicker(metricsInterval)
 	defer every.Stop()
 	for {
 		select {
@@ -51,14 +50,14 @@ func (m *metrics) close() {
 	<-m.done
 }
 
-// add counts something.
+// add adds n to a metric.
 func (m *metrics) add(of metric, n float64) {
 	m.mu.Lock()
 	m.counts[of] += n
 	m.mu.Unlock()
 }
 
-// write gives moto what was counted.
+// write writes the counts to moto and clears them.
 func (m *metrics) write() {
 	m.mu.Lock()
 	counts := m.counts
@@ -88,14 +87,14 @@ func (m *metrics) write() {
 	}
 }
 
-// countRequest counts a request to an API, for the API and for its stage ("Working with metrics for HTTP APIs").
+// countRequest counts a request for its API and its stage ("Working with metrics for HTTP APIs").
 func (x *exchange) countRequest(status int) {
 	if x.api == nil {
 		return
 	}
 	api := "ApiId=" + *x.api.ApiId
 	for _, dimensions := range []string{api, api + " Stage=" + *x.stage.StageName} {
-		of := metric{x.region, "AWS/ApiGateway", "Count", dimensions}
+		of := metric{region: x.region, namespace: "AWS/ApiGateway", name: "Count", dimensions: dimensions}
 		x.s.metrics.add(of, 1)
 		if class := status / 100; class == 4 || class == 5 {
 			of.name = fmt.Sprintf("%dxx", class)
@@ -104,9 +103,9 @@ func (x *exchange) countRequest(status int) {
 	}
 }
 
-// countEvent counts an event for a function ("Types of metrics for Lambda functions").
+// countEvent counts an event of a function ("Types of metrics for Lambda functions").
 func (s *Sandbox) countEvent(region, name string, failed, throttled bool) {
-	of := metric{region, "AWS/Lambda", "Invocations", "FunctionName=" + name}
+	of := metric{region: region, namespace: "AWS/Lambda", name: "Invocations", dimensions: "FunctionName=" + name}
 	if throttled {
 		of.name = "Throttles"
 	}

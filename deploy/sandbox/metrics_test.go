@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// TestMetrics: CloudWatch tells of requests, invocations, errors and throttles.
+// TestMetrics: CloudWatch has metrics of requests, invocations, errors and throttles.
 func TestMetrics(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -54,7 +54,7 @@ func TestMetrics(t *testing.T) {
 	got := map[string]float64{}
 	end := time.Now().Add(10 * time.Second)
 	for ; fmt.Sprint(got) != fmt.Sprint(want); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) { // they are written a little later
+		if time.Now().After(end) { // metrics are written with a delay
 			t.Fatalf("%v, want %v", got, want)
 		}
 		out := did[*cloudwatch.GetMetricDataOutput](t)(client.GetMetricData(ctx, &cloudwatch.GetMetricDataInput{

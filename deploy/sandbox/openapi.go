@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 )
 
-// openAPI is an HTTP API as OpenAPI 3.0 with API Gateway's extensions ("Working with OpenAPI definitions for HTTP
-// APIs").
+// openAPI is the OpenAPI 3.0 definition of an HTTP API, with API Gateway's extensions ("Working with OpenAPI
+// definitions for HTTP APIs").
 type openAPI struct {
 	OpenAPI string                             `json:"openapi"`
 	Info    map[string]any                     `json:"info"`
@@ -79,16 +79,16 @@ type openAPICors struct {
 	MaxAge      *int32   `json:"maxAge,omitempty"`
 }
 
-// anyMethod is the method ANY in OpenAPI.
+// anyMethod stands for the method ANY.
 const anyMethod = "x-amazon-apigateway-any-method"
 
-// exportAPI answers with what a stage serves, or without a stage with what would be deployed now.
+// exportAPI answers with the definition of what a stage serves, or without a stage of what would be deployed now.
 func exportAPI(s *Sandbox, c *call, _ *apiState) answer {
 	stageName := c.URL.Query().Get("stageName")
 	var shot *snapshot
 	var err error
 	if stageName == "" {
-		shot, err = s.take(c.Context(), c.Region, c.PathValue("api"))
+		shot, err = s.takeSnapshot(c.Context(), c.Region, c.PathValue("api"))
 	} else if g := s.stage(c.PathValue("api"), stageName); g != nil {
 		shot = g.deployed
 	}
@@ -105,7 +105,7 @@ func exportAPI(s *Sandbox, c *call, _ *apiState) answer {
 	return jsonAnswer(http.StatusOK, shot.openAPI(stageName))
 }
 
-// openAPI is a snapshot as OpenAPI.
+// openAPI returns the definition of a snapshot.
 func (shot *snapshot) openAPI(stageName string) openAPI {
 	d := openAPI{OpenAPI: "3.0.1", Version: "1.0", Paths: map[string]map[string]openAPIRoute{},
 		Info: map[string]any{"title": *shot.api.Name, "version": aws.ToString(shot.api.Version)}}
@@ -153,25 +153,25 @@ func (shot *snapshot) openAPI(stageName string) openAPI {
 		d.Paths[path][method] = route
 	}
 	if c := shot.api.CorsConfiguration; c != nil {
-		d.Cors = &openAPICors{c.AllowOrigins, c.AllowMethods, c.AllowHeaders, c.ExposeHeaders, c.AllowCredentials,
-			c.MaxAge}
+		d.Cors = &openAPICors{Origins: c.AllowOrigins, Methods: c.AllowMethods, Headers: c.AllowHeaders,
+			Expose: c.ExposeHeaders, Credentials: c.AllowCredentials, MaxAge: c.MaxAge}
 	}
 	return d
 }
 
 func schemeOf(a *apigatewayv2.GetAuthorizerOutput) openAPIScheme {
-	is := &openAPIAuthorizer{Type: strings.ToLower(string(a.AuthorizerType)), Source: strings.Join(a.IdentitySource,
-		","),
-		URI: *orEmpty(a.AuthorizerUri), Credentials: *orEmpty(a.AuthorizerCredentialsArn),
+	authorizer := &openAPIAuthorizer{Type: strings.ToLower(string(a.AuthorizerType)),
+		Source: strings.Join(a.IdentitySource, ","),
+		URI:    *orEmpty(a.AuthorizerUri), Credentials: *orEmpty(a.AuthorizerCredentialsArn),
 		Format: *orEmpty(a.AuthorizerPayloadFormatVersion), TTL: a.AuthorizerResultTtlInSeconds,
 		Simple: aws.ToBool(a.EnableSimpleResponses)}
-	scheme := openAPIScheme{Type: "apiKey", Name: "Authorization", In: "header", Authorizer: is}
+	scheme := openAPIScheme{Type: "apiKey", Name: "Authorization", In: "header", Authorizer: authorizer}
 	if j := a.JwtConfiguration; j != nil {
-		is.JWT = &struct {
+		authorizer.JWT = &struct {
 			Issuer   string   `json:"issuer"`
 			Audience []string `json:"audience"`
 		}{*orEmpty(j.Issuer), j.Audience}
-		scheme = openAPIScheme{Type: "oauth2", Flows: map[string]any{}, Authorizer: is}
+		scheme = openAPIScheme{Type: "oauth2", Flows: map[string]any{}, Authorizer: authorizer}
 	}
 	return scheme
 }

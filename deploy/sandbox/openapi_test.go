@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 )
 
-// TestExportAndImport: what is exported of a stage is what it serves, without a stage what would be deployed, and an
-// API that is imported from it is the same.
+// TestExportAndImport: an export describes what a stage serves, or without a stage what would be deployed. Importing it
+// makes an equal API.
 func TestExportAndImport(t *testing.T) {
 	w := open(t)
 	ctx, arn := t.Context(), w.function(bootstrap(t))
@@ -44,14 +44,14 @@ func TestExportAndImport(t *testing.T) {
 	before, latest := export(api, manual), export(api, nil)
 	if strings.Contains(before, `"security":`) || !strings.Contains(latest, `"security":[{"mine":[]}]`) ||
 		!strings.Contains(latest, `"isDefaultRoute":true`) || !strings.Contains(latest, arn) {
-		t.Errorf("deployed is\n%s\nthe latest\n%s", before, latest)
+		t.Errorf("the stage's export is\n%s\nthe latest\n%s", before, latest)
 	}
 	made := did[*apigatewayv2.ImportApiOutput](t)(w.gateway.ImportApi(ctx, &apigatewayv2.ImportApiInput{Body: &latest}))
-	same := func(text, id string) string {
+	withoutID := func(text, id string) string {
 		return strings.NewReplacer(id, "ID", *made.ApiId, "ID").Replace(text)
 	}
-	if got := export(*made.ApiId, nil); same(got, api) != same(latest, api) {
-		t.Errorf("imported it is\n%s\nit was\n%s", got, latest)
+	if got := export(*made.ApiId, nil); withoutID(got, api) != withoutID(latest, api) {
+		t.Errorf("after the import it is\n%s\nbefore\n%s", got, latest)
 	}
 	w.stage(*made.ApiId, "dev")
 	w.grant(*made.ApiId, "*")
@@ -66,12 +66,12 @@ paths:
 `
 	did[*apigatewayv2.ReimportApiOutput](t)(w.gateway.ReimportApi(ctx, &apigatewayv2.ReimportApiInput{ApiId: made.ApiId,
 		Body: &small}))
-	w.ask(*made.ApiId, "GET", "/dev/only", "").is(t, "what it has", 200, "")
-	w.ask(*made.ApiId, "GET", "/dev/notes", "").is(t, "what it lacks", 404, noSuch)
+	w.ask(*made.ApiId, "GET", "/dev/only", "").is(t, "a route of the definition", 200, "")
+	w.ask(*made.ApiId, "GET", "/dev/notes", "").is(t, "a route of the former definition", 404, notFoundBody)
 }
 
-// definition is an API of one route in YAML, with a status that is not quoted.
-func definition(more string) string {
+// smallDefinition returns the definition in YAML of an API with one route and an unquoted status.
+func smallDefinition(more string) string {
 	return `openapi: 3.0.1
 info: {title: small, version: "1"}
 paths:
@@ -81,7 +81,7 @@ paths:
 ` + more
 }
 
-// TestImports: what can be written in a definition is taken, and one that cannot be changes nothing.
+// TestImports: valid definitions are accepted, and an invalid one changes nothing.
 func TestImports(t *testing.T) {
 	w := open(t)
 	ctx, arn := t.Context(), w.function(bootstrap(t))
@@ -89,33 +89,33 @@ func TestImports(t *testing.T) {
         {type: AWS_PROXY, httpMethod: POST, payloadFormatVersion: "2.0", uri: "` + arn + `"}
 `
 	made := did[*apigatewayv2.ImportApiOutput](t)(w.gateway.ImportApi(ctx,
-		&apigatewayv2.ImportApiInput{Body: aws.String(definition(to))}))
+		&apigatewayv2.ImportApiInput{Body: aws.String(smallDefinition(to))}))
 	w.stage(*made.ApiId, "dev")
 	w.grant(*made.ApiId, "*")
-	w.ask(*made.ApiId, "GET", "/dev/only", "").is(t, "a status that is not quoted", 200, "")
+	w.ask(*made.ApiId, "GET", "/dev/only", "").is(t, "an unquoted status", 200, "")
 	for _, c := range []struct{ name, api, body, says string }{
-		{"no definition", *made.ApiId, "swagger: '2.0'", "Unable to parse"},
-		{"a format that is none", *made.ApiId, definition(strings.Replace(to, "2.0", "3.0", 1)), "1.0 or 2.0"},
-		{"an authorizer that is not there", *made.ApiId, definition(to + "      security: [{none: []}]\n"),
-			`there is no authorizer "none"`},
-		{"an integration that is not there", *made.ApiId,
-			definition("      x-amazon-apigateway-integration: {$ref: '#/components/x/none'}\n"),
-			"there is no integration"},
-		{"no title", *made.ApiId, strings.Replace(definition(to), "title", "name", 1), "info.title"},
-		{"an API that is not there", "nosuch", definition(to), "Invalid API identifier"},
+		{"not a definition", *made.ApiId, "swagger: '2.0'", "Unable to parse"},
+		{"an unknown format", *made.ApiId, smallDefinition(strings.Replace(to, "2.0", "3.0", 1)), "1.0 or 2.0"},
+		{"a missing authorizer", *made.ApiId, smallDefinition(to + "      security: [{none: []}]\n"),
+			`the definition has no authorizer "none"`},
+		{"a missing integration", *made.ApiId,
+			smallDefinition("      x-amazon-apigateway-integration: {$ref: '#/components/x/none'}\n"),
+			"the definition has no integration"},
+		{"no title", *made.ApiId, strings.Replace(smallDefinition(to), "title", "name", 1), "info.title"},
+		{"a missing API", "nosuch", smallDefinition(to), "Invalid API identifier"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := w.gateway.ReimportApi(ctx, &apigatewayv2.ReimportApiInput{ApiId: &c.api, Body: &c.body})
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v, want %q", err, c.says)
 			}
-			w.ask(*made.ApiId, "GET", "/dev/only", "").is(t, "after it", 200, "")
+			w.ask(*made.ApiId, "GET", "/dev/only", "").is(t, "the API afterwards", 200, "")
 		})
 	}
 	t.Run("AWS_IAM", func(t *testing.T) {
-		body := definition(to + "      x-amazon-apigateway-auth: {type: AWS_IAM}\n")
+		body := smallDefinition(to + "      x-amazon-apigateway-auth: {type: AWS_IAM}\n")
 		did[*apigatewayv2.ReimportApiOutput](t)(w.gateway.ReimportApi(ctx,
 			&apigatewayv2.ReimportApiInput{ApiId: made.ApiId, Body: &body}))
-		w.ask(*made.ApiId, "GET", "/dev/only", "").is(t, "not signed", 403, forbidden)
+		w.ask(*made.ApiId, "GET", "/dev/only", "").is(t, "not signed", 403, forbiddenBody)
 	})
 }

@@ -15,13 +15,13 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// functionPolicy is the resource-based policy of a function, or of one of its versions or aliases: each has its own.
+// functionPolicy is the resource-based policy of a function, version or alias. Each has its own.
 type functionPolicy struct {
 	document policy.Document
 	revision string
 }
 
-// functionARN is a function's ARN, with a qualifier if there is one.
+// functionARN returns a function's ARN, with the qualifier if it is not "".
 func functionARN(region, name, qualifier string) string {
 	arn := "arn:" + partition(region) + ":lambda:" + region + ":" + Account + ":function:" + name
 	if qualifier != "" {
@@ -30,7 +30,7 @@ func functionARN(region, name, qualifier string) string {
 	return arn
 }
 
-// partition is the part of AWS that a region is in.
+// partition returns the AWS partition of a region.
 func partition(region string) string {
 	switch {
 	case strings.HasPrefix(region, "cn-"):
@@ -41,8 +41,8 @@ func partition(region string) string {
 	return "aws"
 }
 
-// function is the name and the qualifier that a call of Lambda is about: a path may hold the name or the ARN, in full
-// or from the account on, with a qualifier, which may be a parameter too.
+// function returns the name and the qualifier of the function that a call is about. The path contains a name, an ARN or
+// the part of an ARN from the account on, possibly with a qualifier, which may also be a parameter.
 func (c *call) function() (name, qualifier string) {
 	name, qualifier = splitFunction(c.PathValue("function"))
 	if q := c.URL.Query().Get("Qualifier"); q != "" {
@@ -59,7 +59,7 @@ func splitFunction(name string) (string, string) {
 	return name, qualifier
 }
 
-// policyOf is what a call about a policy is about, or the refusal.
+// policyOf returns the key of the policy that a call is about, or else a refusal.
 func (s *Sandbox) policyOf(c *call) (resource, answer) {
 	name, qualifier := c.function()
 	if _, err := s.configuration(c.Context(), c.Region, name, qualifier); err != nil {
@@ -90,24 +90,24 @@ func (s *Sandbox) getPolicy(c *call) answer {
 func (p *functionPolicy) text() string {
 	text, err := json.Marshal(p.document)
 	if err != nil {
-		panic(err) // of texts
+		panic(err) // documents always encode
 	}
 	return string(text)
 }
 
 var (
-	account = regexp.MustCompile(`^[0-9]{12}$`)
-	service = regexp.MustCompile(`^[a-z0-9.-]+\.amazonaws\.com(\.cn)?$`)
+	accountPattern = regexp.MustCompile(`^[0-9]{12}$`)
+	servicePattern = regexp.MustCompile(`^[a-z0-9.-]+\.amazonaws\.com(\.cn)?$`)
 )
 
-// permission is the input of AddPermission. JSON's names are compared without case.
+// permission is the input of AddPermission. JSON decoding ignores the case of names.
 type permission struct {
 	StatementID, Action, Principal, SourceArn, SourceAccount, PrincipalOrgID, EventSourceToken,
 	FunctionURLAuthType, RevisionID string
 	InvokedViaFunctionURL *bool
 }
 
-// constraints are the patterns of Lambda's API model (AddPermissionRequest).
+// constraints are the patterns of AddPermissionRequest in Lambda's API model.
 var constraints = []struct {
 	member, pattern string
 	value           func(permission) string
@@ -124,8 +124,8 @@ var constraints = []struct {
 	{"functionUrlAuthType", `NONE|AWS_IAM`, func(p permission) string { return p.FunctionURLAuthType }, false},
 }
 
-// mistakes are what of an input does not satisfy its constraints, as Lambda says it; "" for nothing.
-func (p permission) mistakes() string {
+// problems returns Lambda's message about the fields that violate their constraints; "" for none.
+func (p permission) problems() string {
 	var all []string
 	for _, c := range constraints {
 		value := c.value(p)
@@ -134,14 +134,12 @@ func (p permission) mistakes() string {
 		}
 		if !regexp.MustCompile("^(?:" + c.pattern + ")$").MatchString(value) {
 			all = append(all, fmt.Sprintf("Value '%s' at '%s' failed to satisfy constraint: Member must satisfy "+
-				"regular "+
-				"expression pattern: %s", value, c.member, c.pattern))
+				"regular expression pattern: %s", value, c.member, c.pattern))
 		}
 	}
 	if n := len(p.StatementID); n > 100 {
 		all = append(all, fmt.Sprintf("Value '%s' at 'statementId' failed to satisfy constraint: Member must have "+
-			"length "+
-			"less than or equal to 100", p.StatementID))
+			"length less than or equal to 100", p.StatementID))
 	}
 	switch len(all) {
 	case 0:
@@ -152,19 +150,19 @@ func (p permission) mistakes() string {
 	return fmt.Sprintf("%d validation errors detected: %s", len(all), strings.Join(all, "; "))
 }
 
-// statement is the statement that Lambda writes; its principal is nil where that is none.
+// statement returns the policy statement that Lambda writes. Its Principal is nil if the input's is not valid.
 func (p permission) statement(region, on string) policy.Statement {
 	s := policy.Statement{Sid: p.StatementID, Effect: "Allow", Action: policy.Strings{p.Action},
 		Resource: policy.Strings{on}, Condition: policy.Conditions{}}
 	switch {
 	case p.Principal == "*":
 		s.Principal = &policy.Principal{Everybody: true}
-	case account.MatchString(p.Principal):
+	case accountPattern.MatchString(p.Principal):
 		s.Principal = &policy.Principal{Names: map[string]policy.Strings{
 			"AWS": {"arn:" + partition(region) + ":iam::" + p.Principal + ":root"}}}
 	case strings.HasPrefix(p.Principal, "arn:"):
 		s.Principal = &policy.Principal{Names: map[string]policy.Strings{"AWS": {p.Principal}}}
-	case service.MatchString(p.Principal):
+	case servicePattern.MatchString(p.Principal):
 		s.Principal = &policy.Principal{Names: map[string]policy.Strings{"Service": {p.Principal}}}
 	}
 	viaURL := ""
@@ -195,8 +193,8 @@ func (s *Sandbox) addPermission(c *call) answer {
 	}
 	var in permission
 	c.decode(&in)
-	if wrong := in.mistakes(); wrong != "" {
-		return c.refuse(http.StatusBadRequest, "ValidationException", "%s", wrong)
+	if message := in.problems(); message != "" {
+		return c.refuse(http.StatusBadRequest, "ValidationException", "%s", message)
 	}
 	statement := in.statement(c.Region, on.name)
 	if statement.Principal == nil {
@@ -225,7 +223,7 @@ func (s *Sandbox) addPermission(c *call) answer {
 	s.policies[on] = after
 	text, err := json.Marshal(statement)
 	if err != nil {
-		panic(err) // of texts
+		panic(err) // statements always encode
 	}
 	return jsonAnswer(http.StatusCreated, map[string]string{"Statement": string(text)})
 }
@@ -268,7 +266,7 @@ func (s *Sandbox) removePermission(c *call) answer {
 	return answer{status: http.StatusNoContent}
 }
 
-// dropPolicies forgets the policies of what is deleted: a function's with those of its versions and aliases.
+// dropPolicies removes the policy of a deleted alias, or all policies of a deleted function.
 func (s *Sandbox) dropPolicies(region, name, qualifier string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -280,14 +278,14 @@ func (s *Sandbox) dropPolicies(region, name, qualifier string) {
 	}
 }
 
-// mayInvoke judges whether a service may invoke a function, by the policy of just that function, version or alias,
-// under one of the source ARNs that the service may present. It returns why it may not.
-func (s *Sandbox) mayInvoke(arn, principal string, sources []string) string {
+// invokeRefusal returns why a service may not invoke a function, version or alias, by the policy of exactly that; "" if
+// it may. Each of the sources is a source ARN that AWS may present; one that the policy allows suffices.
+func (s *Sandbox) invokeRefusal(arn, principal string, sources []string) string {
 	s.mu.Lock()
 	p := s.policies[resource{strings.Split(arn, ":")[3], arn}]
 	s.mu.Unlock()
 	if p == nil {
-		return "the policy of " + arn + " is empty: nothing may invoke it"
+		return "the policy of " + arn + " is empty: no service may invoke it"
 	}
 	var refusals []string
 	for _, source := range sources {
@@ -311,8 +309,8 @@ func (s *Sandbox) mayInvoke(arn, principal string, sources []string) string {
 		return refusals[0]
 	}
 	if refusals != nil {
-		s.log.Printf("a request is let in by one reading of its source ARN alone, and AWS does not document which it "+
-			"takes: %s", refusals[0])
+		s.log.Printf("the policy allows only one form of the request's source ARN, and AWS does not document which it "+
+			"presents: %s", refusals[0])
 	}
 	return ""
 }

@@ -16,28 +16,28 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// principal is who signs a call and may not do all: a session of a role, or a user.
+// principal is a signer whose policies apply: a role session or a user.
 type principal struct {
-	arn     string           // of the session or the user
-	owner   string           // ARN of the role or the user whose policies say what it may do
-	session *policy.Document // which narrows a session further; nil for none
+	arn     string           // ARN of the session or the user
+	owner   string           // ARN of the role or the user whose policies apply; "" makes the key invalid
+	session *policy.Document // session policy; nil for none
 }
 
-// demand is one right that a call takes: an action on a resource, with what conditions may ask about.
+// demand is a right that a call needs: an action on a resource, with the condition keys of the call.
 type demand struct {
 	action, resource string
 	context          map[string]string
 }
 
-// form is the call's parameters, of the services that speak Query.
+// form returns the parameters of a call in the Query protocol.
 func (c *call) form() url.Values {
-	form, _ := url.ParseQuery(string(c.body)) // of another call it is nothing
+	form, _ := url.ParseQuery(string(c.body)) // meaningless for other protocols
 	return form
 }
 
-// demands are the rights that a call takes, as the service authorization reference has them:
-// https://docs.aws.amazon.com/service-authorization/latest/reference/. The first is the call's own; tags that come with
-// a creation and a role that is passed take others.
+// demands returns the rights that a call needs, by the service authorization reference
+// (https://docs.aws.amazon.com/service-authorization/latest/reference/). The first is the right to the operation
+// itself. Tags given on creation, passed roles and access logs need others.
 func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 	if items := c.transaction(); items != nil {
 		return items
@@ -47,7 +47,7 @@ func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 	case "iam":
 		on = []string{s.identityOf(ctx, c)}
 	case "s3":
-		action, on[0] = c.s3()
+		action, on[0] = c.s3Action()
 		if keys := objectKey.FindAllSubmatch(c.body, -1); c.URL.Query().Has("delete") && keys != nil {
 			bucket := strings.TrimSuffix(on[0], "*")
 			on = nil
@@ -57,12 +57,13 @@ func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 		}
 	case "sqs", "sns", "ssm", "secretsmanager", "kms":
 		action = strings.TrimSuffix(action, "Batch")
-		if named := s.messaging(c); named != nil {
+		if named := s.serviceResources(c); named != nil {
 			on = named
 		}
 	default:
-		if !known[c.Service] {
-			s.log.Printf("%s is judged on all resources: the sandbox does not know those of %s", action, c.Service)
+		if !knownServices[c.Service] {
+			s.log.Printf("%s is checked on resource *: the sandbox does not know the resources of %s", action,
+				c.Service)
 		}
 	}
 	for _, one := range on {
@@ -94,8 +95,8 @@ func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 	case c.Service == "iam":
 		all[0].context = s.identityContext(ctx, c)
 	case c.Service == "lambda" && in.Role != "" && !c.reads():
-		all = append(all, demand{"iam:PassRole", in.Role,
-			map[string]string{"iam:PassedToService": policy.Lambda}})
+		all = append(all, demand{action: "iam:PassRole", resource: in.Role,
+			context: map[string]string{"iam:PassedToService": policy.Lambda}})
 	case c.Service == "apigateway" && in.AccessLogSettings.DestinationArn != "" && !c.reads():
 		all = append(all, demand{action: "logs:CreateLogDelivery", resource: "*"},
 			demand{action: "logs:UpdateLogDelivery", resource: "*"}, demand{action: "logs:PutResourcePolicy",
@@ -104,39 +105,39 @@ func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 	return all
 }
 
-// objectKey is a key in the body of S3's DeleteObjects.
+// objectKey matches a key in the body of S3's DeleteObjects.
 var objectKey = regexp.MustCompile(`<Key>([^<]*)</Key>`)
 
-// bounded are the operations whose right can depend on the boundary of the role or user that they are about.
-var bounded = []string{
+// boundaryOperations have the condition key iam:PermissionsBoundary of the role or user that they affect.
+var boundaryOperations = []string{
 	"CreateRole", "PutRolePermissionsBoundary", "DeleteRolePermissionsBoundary", "PutRolePolicy", "DeleteRolePolicy",
 	"AttachRolePolicy", "DetachRolePolicy", "CreateUser", "PutUserPermissionsBoundary", "DeleteUserPermissionsBoundary",
 	"PutUserPolicy", "DeleteUserPolicy", "AttachUserPolicy", "DetachUserPolicy",
 }
 
-// identityContext is what conditions on a call of IAM may ask about.
+// identityContext returns the condition keys of an IAM call.
 func (s *Sandbox) identityContext(ctx context.Context, c *call) map[string]string {
 	form := c.form()
-	asked := map[string]string{"iam:PolicyARN": form.Get("PolicyArn")}
-	if slices.Contains(bounded, c.Operation) {
+	keys := map[string]string{"iam:PolicyARN": form.Get("PolicyArn")}
+	if slices.Contains(boundaryOperations, c.Operation) {
 		bound := form.Get("PermissionsBoundary")
 		if r, err := s.rightsOf(ctx, s.identityOf(ctx, c)); bound == "" && err == nil {
 			bound = r.boundary
 		}
-		asked["iam:PermissionsBoundary"] = bound
+		keys["iam:PermissionsBoundary"] = bound
 	}
-	maps.DeleteFunc(asked, func(_, value string) bool { return value == "" })
-	return asked
+	maps.DeleteFunc(keys, func(_, value string) bool { return value == "" })
+	return keys
 }
 
-// tagContext is what conditions on a call of API Gateway may ask about tags: those of the request, and those of the API
-// or stage that it is about. Routes, integrations and authorizers have none (API Gateway developer guide, "API Gateway
+// tagContext returns the tag condition keys of an API Gateway call: the tags in the request, and those of the API or
+// stage that it is about. Routes, integrations and authorizers have no tags (API Gateway developer guide, "API Gateway
 // resources that can be tagged").
 func (s *Sandbox) tagContext(ctx context.Context, c *call, requested any) map[string]string {
-	asked := map[string]string{}
+	keys := map[string]string{}
 	if tags, ok := requested.(map[string]any); ok {
 		for key, value := range tags {
-			asked["aws:RequestTag/"+key] = fmt.Sprint(value)
+			keys["aws:RequestTag/"+key] = fmt.Sprint(value)
 		}
 	}
 	api, path := c.PathValue("api"), strings.Split(strings.Trim(c.URL.Path, "/"), "/")
@@ -144,21 +145,20 @@ func (s *Sandbox) tagContext(ctx context.Context, c *call, requested any) map[st
 	case len(path) == 3 && api != "": // v2/apis/ID
 		if got, err := s.apis(c.Region).GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &api}); err == nil {
 			for key, value := range got.Tags {
-				asked["aws:ResourceTag/"+key] = value
+				keys["aws:ResourceTag/"+key] = value
 			}
 		}
 	case len(path) == 5 && path[3] == "stages":
-		if stage := s.stage(api, c.PathValue("id")); stage != nil {
-			for key, value := range stage.Tags {
-				asked["aws:ResourceTag/"+key] = value
+		if g := s.stage(api, c.PathValue("id")); g != nil {
+			for key, value := range g.Tags {
+				keys["aws:ResourceTag/"+key] = value
 			}
 		}
 	}
-	return asked
+	return keys
 }
 
-// transaction is what a transaction of DynamoDB demands: for each item the right of what is done to it. nil for other
-// calls.
+// transaction returns the rights that a DynamoDB transaction needs, one for each item; nil for other calls.
 func (c *call) transaction() (all []demand) {
 	if !strings.HasPrefix(c.Operation, "Transact") {
 		return nil
@@ -176,9 +176,9 @@ func (c *call) transaction() (all []demand) {
 	return all
 }
 
-// undecided reports whether a condition key may have a value that the sandbox does not know. It knows the tags of API
-// Gateway alone.
-func undecided(action, key string) bool {
+// isUndecided reports whether the sandbox cannot know the value of a condition key. Of tags it knows only API
+// Gateway's.
+func isUndecided(action, key string) bool {
 	key = strings.ToLower(key)
 	if strings.HasPrefix(action, "apigateway:") && (strings.HasPrefix(key, "aws:resourcetag/") ||
 		strings.HasPrefix(key, "aws:requesttag/")) {
@@ -186,18 +186,17 @@ func undecided(action, key string) bool {
 	}
 	if !strings.HasPrefix(key, "aws:") {
 		return !slices.Contains([]string{"iam:permissionsboundary", "iam:passedtoservice", "iam:policyarn",
-			"sts:externalid",
-			"sts:rolesessionname"}, key)
+			"sts:externalid", "sts:rolesessionname"}, key)
 	}
 	return slices.ContainsFunc([]string{"aws:resourcetag/", "aws:requesttag/", "aws:tagkeys", "aws:principalorg",
 		"aws:resourceorg", "aws:source"}, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
 }
 
-// request is what somebody wants, as policies judge it.
+// request returns a principal's demand in the form that policies are evaluated with.
 func (p principal) request(region string, d demand) policy.Request {
 	r := policy.Request{
 		Principal: policy.Caller{ARN: p.arn, Account: Account}, Action: d.action, Resource: d.resource,
-		Undecided: func(key string) bool { return undecided(d.action, key) },
+		Undecided: func(key string) bool { return isUndecided(d.action, key) },
 		Context: map[string]string{
 			"aws:PrincipalArn": p.owner, "aws:PrincipalAccount": Account, "aws:PrincipalType": "AssumedRole",
 			"aws:RequestedRegion": region, "aws:ResourceAccount": Account, "aws:SecureTransport": "true",
@@ -211,18 +210,18 @@ func (p principal) request(region string, d demand) policy.Request {
 	return r
 }
 
-// free are the actions that nothing can forbid, or whose right is judged elsewhere.
-var free = []string{"sts:GetCallerIdentity", "sts:GetSessionToken", "sts:AssumeRole"}
+// unrestricted are the actions that no policy can forbid, or that are checked elsewhere.
+var unrestricted = []string{"sts:GetCallerIdentity", "sts:GetSessionToken", "sts:AssumeRole"}
 
-// judge judges whether somebody may do what is demanded, and returns AWS's sentence where they may not ("Troubleshoot
-// access denied error messages", IAM user guide).
+// judge returns "" if a principal has all demanded rights, and otherwise AWS's message ("Troubleshoot access denied
+// error messages", IAM user guide).
 func (s *Sandbox) judge(ctx context.Context, who principal, region string, demands ...demand) string {
 	r, err := s.rightsOf(ctx, who.owner)
 	if err != nil {
 		return "The security token included in the request is invalid."
 	}
 	for _, d := range demands {
-		if slices.Contains(free, d.action) {
+		if slices.Contains(unrestricted, d.action) {
 			continue
 		}
 		request := who.request(region, d)
@@ -235,7 +234,7 @@ func (s *Sandbox) judge(ctx context.Context, who principal, region string, deman
 			decision, kind = who.session.Judge(request), "a session policy"
 		}
 		denied := decision.Denied || decision.Unclear
-		if granted := s.granted(region, request); granted.Denied || granted.Unclear {
+		if granted := s.judgeFunctionPolicy(region, request); granted.Denied || granted.Unclear {
 			denied, kind = true, "a resource-based policy"
 		} else if !denied && (decision.Allowed || granted.Allowed) {
 			continue
@@ -250,9 +249,9 @@ func (s *Sandbox) judge(ctx context.Context, who principal, region string, deman
 	return ""
 }
 
-// granted judges a request by a function's own policy, which suffices where it names the caller: an account that it
-// names leaves the decision to the caller's policies.
-func (s *Sandbox) granted(region string, r policy.Request) policy.Decision {
+// judgeFunctionPolicy evaluates a function's own policy. It allows a request only if it names the caller itself: if it
+// names the account, the caller's policies decide.
+func (s *Sandbox) judgeFunctionPolicy(region string, r policy.Request) policy.Decision {
 	s.mu.Lock()
 	p := s.policies[resource{region, r.Resource}]
 	s.mu.Unlock()
@@ -265,8 +264,8 @@ func (s *Sandbox) granted(region string, r policy.Request) policy.Decision {
 	return decision
 }
 
-// withoutTags leaves the tags out of the answer of GetFunction where the caller may not list them (Lambda API
-// reference, GetFunction).
+// withoutTags removes the tags from an answer of GetFunction if the caller may not list them (Lambda API reference,
+// GetFunction).
 func (s *Sandbox) withoutTags(ctx context.Context, who principal, c *call, a answer) answer {
 	refusal := s.judge(ctx, who, c.Region, demand{action: "lambda:ListTags", resource: c.Resources[0]})
 	if refusal == "" {
@@ -278,7 +277,7 @@ func (s *Sandbox) withoutTags(ctx context.Context, who principal, c *call, a ans
 	})
 }
 
-// denied is the answer to a call that its caller may not make.
+// denied is the answer to a call that the caller has no right to make.
 func (c *call) denied(refusal string) answer {
 	switch c.Service {
 	case "iam", "sts":
@@ -295,12 +294,12 @@ func (c *call) denied(refusal string) answer {
 	return c.refuse(http.StatusForbidden, "AccessDeniedException", "%s", refusal)
 }
 
-// arn is the ARN of what the account has in the call's region and service.
+// arn returns an ARN of the call's service, in the call's region and the sandbox's account.
 func (c *call) arn(rest string) string {
 	return "arn:" + partition(c.Region) + ":" + c.Service + ":" + c.Region + ":" + Account + ":" + rest
 }
 
-// resources are the ARNs of what a call is done to; * where the sandbox does not know better, or AWS asks for all.
+// resources returns the ARNs that a call affects. It returns * if the sandbox does not know them, or if AWS checks *.
 func (c *call) resources() []string {
 	switch c.Service {
 	case "dynamodb":
@@ -339,7 +338,7 @@ func (c *call) resources() []string {
 	return []string{"*"}
 }
 
-// tables are the names of the tables, or of their indexes, that a call of DynamoDB is about.
+// tables returns the tables of a DynamoDB call, or their indexes as TABLE/index/INDEX.
 func (c *call) tables() (all []string) {
 	var in struct {
 		TableName, IndexName, ResourceArn string
@@ -358,24 +357,25 @@ func (c *call) tables() (all []string) {
 	return all
 }
 
-// identityOf is the ARN of what a call of IAM is about: of a call about the caller itself, the caller's.
+// identityOf returns the ARN of the role, user, group or policy that an IAM call is about. A call without a name may be
+// about the caller.
 func (s *Sandbox) identityOf(ctx context.Context, c *call) string {
 	form := c.form()
 	if form.Get("UserName") == "" && strings.Contains(c.Caller, ":user/") &&
 		(c.Operation == "GetUser" || strings.Contains(c.Operation, "AccessKey")) {
 		return c.Caller
 	}
-	for _, of := range []struct{ parameter, kind string }{
+	for _, p := range []struct{ parameter, kind string }{
 		{"GroupName", "group"}, {"RoleName", "role"}, {"UserName", "user"},
 		{"InstanceProfileName", "instance-profile"}, {"PolicyName", "policy"},
 	} {
-		name := form.Get(of.parameter)
+		name := form.Get(p.parameter)
 		if name == "" {
 			continue
 		}
-		arn := "arn:" + partition(c.Region) + ":iam::" + Account + ":" + of.kind + cmp.Or(form.Get("Path"), "/") + name
-		if r, err := s.rightsOf(ctx, arn); err == nil && (of.kind == "role" || of.kind == "user") {
-			return r.arn // which may have a path
+		arn := "arn:" + partition(c.Region) + ":iam::" + Account + ":" + p.kind + cmp.Or(form.Get("Path"), "/") + name
+		if r, err := s.rightsOf(ctx, arn); err == nil && (p.kind == "role" || p.kind == "user") {
+			return r.arn // with its path
 		}
 		return arn
 	}

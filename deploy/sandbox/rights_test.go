@@ -20,8 +20,8 @@ import (
 	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
 )
 
-// as is the world of somebody else's key.
-func (w *world) as(key string) *world {
+// withKey returns the world with the clients of another key.
+func (w *world) withKey(key string) *world {
 	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &w.URL, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider(key, "b", "")}
 	other := *w
@@ -31,7 +31,7 @@ func (w *world) as(key string) *world {
 	return &other
 }
 
-// user makes a user with the statements of a policy, and returns its key.
+// user creates a user with the statements of a policy, and returns its key.
 func (w *world) user(name, statements string) string {
 	w.t.Helper()
 	ctx, document := w.t.Context(), `{"Version":"2012-10-17","Statement":[`+statements+`]}`
@@ -49,41 +49,46 @@ func allow(action, resource string) string {
 	return fmt.Sprintf(`{"Effect":"Allow","Action":%q,"Resource":%q}`, action, resource)
 }
 
-// judged is a call, and statements that allow it.
+// judged is a call and the statements that allow it.
 type judged struct {
 	name, allows string
 	do           func(w *world) error
 }
 
-// judgedCalls are calls about what the world has, one for each service.
+// judgedCalls returns calls about the resources of the world, most of them of different services.
 func judgedCalls(ctx context.Context, name string) []judged {
 	arn := func(service, rest string) string { return "arn:aws:" + service + ":us-east-1:" + Account + ":" + rest }
 	role := "arn:aws:iam::" + Account + ":role/" + name
 	return []judged{
-		{"describe a table", allow("dynamodb:DescribeTable", arn("dynamodb", "table/"+name)), func(w *world) error {
-			_, err := w.tables.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name})
-			return err
-		}},
-		{"read a role", allow("iam:GetRole", role), func(w *world) error {
+		{name: "describe a table", allows: allow("dynamodb:DescribeTable", arn("dynamodb", "table/"+name)),
+			do: func(w *world) error {
+				_, err := w.tables.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name})
+				return err
+			}},
+		{name: "read a role", allows: allow("iam:GetRole", role), do: func(w *world) error {
 			_, err := w.roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
 			return err
 		}},
-		{"read a function", allow("lambda:Get*", arn("lambda", "function:"+name)), func(w *world) error {
-			_, err := w.functions.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &name})
-			return err
-		}},
-		{"pass a role", allow("lambda:UpdateFunctionConfiguration", "*") + "," + allow("iam:PassRole", role),
-			func(w *world) error {
+		{name: "read a function", allows: allow("lambda:Get*", arn("lambda", "function:"+name)),
+			do: func(w *world) error {
+				_, err := w.functions.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &name})
+				return err
+			}},
+		{name: "pass a role", allows: allow("lambda:UpdateFunctionConfiguration", "*") + "," + allow("iam:PassRole",
+			role),
+			do: func(w *world) error {
 				_, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
 					FunctionName: &name, Role: &role})
 				return err
 			}},
-		{"list APIs", allow("apigateway:GET", "arn:aws:apigateway:us-east-1::/apis"), func(w *world) error {
-			_, err := w.gateway.GetApis(ctx, &apigatewayv2.GetApisInput{})
-			return err
-		}},
-		{"read tags of a log group", allow("logs:ListTagsForResource", arn("logs", "log-group:/own/"+name)),
-			func(w *world) error {
+		{name: "list APIs", allows: allow("apigateway:GET", "arn:aws:apigateway:us-east-1::/apis"),
+			do: func(w *world) error {
+				_, err := w.gateway.GetApis(ctx, &apigatewayv2.GetApisInput{})
+				return err
+			}},
+		{name: "read tags of a log group", allows: allow("logs:ListTagsForResource", arn("logs",
+			"log-group:/own/"+name)),
+			do: func(w *world) error {
 				_, err := w.groups.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{
 					ResourceArn: aws.String(arn("logs", "log-group:/own/"+name))})
 				return err
@@ -91,7 +96,7 @@ func judgedCalls(ctx context.Context, name string) []judged {
 	}
 }
 
-// TestUsersAreJudged: what a user's policies allow on a resource it may do, and nothing else.
+// TestUsersAreJudged: a user may do exactly what its policies allow.
 func TestUsersAreJudged(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -103,12 +108,12 @@ func TestUsersAreJudged(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			user := fmt.Sprint(w.name, "-", i)
 			key := w.user(user, c.allows)
-			if err := c.do(w.as(key)); err != nil && strings.Contains(err.Error(), "not authorized") {
+			if err := c.do(w.withKey(key)); err != nil && strings.Contains(err.Error(), "not authorized") {
 				t.Errorf("with the right: %v", err)
 			}
 			for j, other := range calls {
 				if j != i {
-					if err := other.do(w.as(key)); err == nil || !strings.Contains(err.Error(),
+					if err := other.do(w.withKey(key)); err == nil || !strings.Contains(err.Error(),
 						"User: arn:aws:iam::"+Account+
 							":user/"+user+" is not authorized to perform: ") {
 						t.Errorf("%s: %v", other.name, err)
@@ -119,13 +124,13 @@ func TestUsersAreJudged(t *testing.T) {
 	}
 	t.Run("without the right to list tags", func(t *testing.T) {
 		key := w.user(w.name+"-tags", allow("lambda:GetFunction", "*"))
-		got := did[*lambda.GetFunctionOutput](t)(w.as(key).functions.GetFunction(ctx,
+		got := did[*lambda.GetFunctionOutput](t)(w.withKey(key).functions.GetFunction(ctx,
 			&lambda.GetFunctionInput{FunctionName: &w.name}))
 		if got.TagsError == nil || *got.TagsError.ErrorCode != "AccessDeniedException" || got.Tags != nil {
 			t.Errorf("%+v, %v", got.TagsError, got.Tags)
 		}
 	})
-	t.Run("by a group", func(t *testing.T) {
+	t.Run("through a group", func(t *testing.T) {
 		user, group := w.name+"-member", w.name+"-group"
 		key := w.user(user, "")
 		did[*iam.CreateGroupOutput](t)(w.roles.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: &group}))
@@ -133,49 +138,49 @@ func TestUsersAreJudged(t *testing.T) {
 			GroupName: &group, PolicyArn: aws.String("arn:aws:iam::aws:policy/ReadOnlyAccess")}))
 		did[*iam.AddUserToGroupOutput](t)(w.roles.AddUserToGroup(ctx, &iam.AddUserToGroupInput{
 			GroupName: &group, UserName: &user}))
-		if err := calls[1].do(w.as(key)); err != nil {
+		if err := calls[1].do(w.withKey(key)); err != nil {
 			t.Errorf("with the group's policy: %v", err)
 		}
 	})
-	t.Run("a key that is deleted", func(t *testing.T) {
+	t.Run("a deleted key", func(t *testing.T) {
 		user := w.name + "-former"
 		key := w.user(user, allow("*", "*"))
-		if err := calls[1].do(w.as(key)); err != nil {
+		if err := calls[1].do(w.withKey(key)); err != nil {
 			t.Errorf("before: %v", err)
 		}
 		did[*iam.DeleteAccessKeyOutput](t)(w.roles.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{
 			UserName: &user, AccessKeyId: &key}))
-		if err := calls[1].do(w.as(key)); err == nil || !strings.Contains(err.Error(), "security token") {
+		if err := calls[1].do(w.withKey(key)); err == nil || !strings.Contains(err.Error(), "security token") {
 			t.Errorf("after: %v", err)
 		}
 	})
 }
 
-// isRefused tells that a call is refused for want of a right, or is not.
-func isRefused(t *testing.T, want bool, err error) {
+// checkRefused checks whether a call was refused for lack of a right.
+func checkRefused(t *testing.T, want bool, err error) {
 	t.Helper()
 	if got := err != nil && strings.Contains(err.Error(), "not authorized"); got != want {
 		t.Errorf("%v, want a refusal: %v", err, want)
 	}
 }
 
-// TestWhatIsJudged: rights that do not come from a plain statement on a plain resource.
-func TestWhatIsJudged(t *testing.T) {
+// TestSpecialRights: rights that do not depend on a plain statement about a plain resource.
+func TestSpecialRights(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
 	w.function(bootstrap(t))
 	mine := func(what string) string { return w.name + "-" + what }
-	t.Run("a function's policy that names the user", func(t *testing.T) {
+	t.Run("a function's policy naming the user", func(t *testing.T) {
 		key := w.user(mine("invoker"), "")
 		invoke := func() error {
-			_, err := w.as(key).functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name})
+			_, err := w.withKey(key).functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name})
 			return err
 		}
-		isRefused(t, true, invoke())
+		checkRefused(t, true, invoke())
 		did[*lambda.AddPermissionOutput](t)(w.functions.AddPermission(ctx, &lambda.AddPermissionInput{
 			FunctionName: &w.name, StatementId: aws.String("user"), Action: aws.String("lambda:InvokeFunction"),
 			Principal: aws.String("arn:aws:iam::" + Account + ":user/" + mine("invoker"))}))
-		isRefused(t, false, invoke())
+		checkRefused(t, false, invoke())
 	})
 	t.Run("a role with a path", func(t *testing.T) {
 		name := mine("path")
@@ -183,20 +188,20 @@ func TestWhatIsJudged(t *testing.T) {
 			RoleName: &name, Path: aws.String("/svc/"), AssumeRolePolicyDocument: trust("lambda.amazonaws.com")}))
 		for resource, want := range map[string]bool{"role/svc/*": false, "role/" + name: true} {
 			key := w.user(mine("reader"+resource[5:8]), allow("iam:GetRole", "arn:aws:iam::"+Account+":"+resource))
-			_, err := w.as(key).roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
-			isRefused(t, want, err)
+			_, err := w.withKey(key).roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &name})
+			checkRefused(t, want, err)
 		}
 	})
 	t.Run("the user itself", func(t *testing.T) {
 		arn := "arn:aws:iam::" + Account + ":user/" + mine("self")
 		key := w.user(mine("self"), allow("iam:GetUser", arn)+","+allow("iam:UpdateAccessKey", arn))
-		as := w.as(key)
+		as := w.withKey(key)
 		_, err := as.roles.GetUser(ctx, &iam.GetUserInput{})
-		isRefused(t, false, err)
+		checkRefused(t, false, err)
 		did[*iam.UpdateAccessKeyOutput](t)(as.roles.UpdateAccessKey(ctx, &iam.UpdateAccessKeyInput{
 			AccessKeyId: &key, Status: "Active"}))
 		_, err = as.roles.GetUser(ctx, &iam.GetUserInput{})
-		isRefused(t, false, err)
+		checkRefused(t, false, err)
 	})
 	t.Run("conditions", func(t *testing.T) {
 		under := `"Condition":{"StringEquals":{"iam:PermissionsBoundary":"arn:aws:iam::aws:policy/ReadOnlyAccess"}}`
@@ -207,8 +212,8 @@ func TestWhatIsJudged(t *testing.T) {
 			refused   bool
 		}{{under, true}, {tagged, true}, {user, false}} {
 			key := w.user(mine(fmt.Sprint("if", i)), `{"Effect":"Allow","Action":"*","Resource":"*",`+c.condition+`}`)
-			_, err := w.as(key).roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &w.name})
-			isRefused(t, c.refused, err)
+			_, err := w.withKey(key).roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &w.name})
+			checkRefused(t, c.refused, err)
 		}
 	})
 	t.Run("the items of a transaction", func(t *testing.T) {
@@ -216,13 +221,14 @@ func TestWhatIsJudged(t *testing.T) {
 			Item: map[string]dynamodbtypes.AttributeValue{"id": &dynamodbtypes.AttributeValueMemberS{Value: "x"}}}}}
 		for action, want := range map[string]bool{"dynamodb:PutItem": false, "dynamodb:TransactWriteItems": true} {
 			key := w.user(mine(strings.ToLower(action[9:])), allow(action, "*"))
-			_, err := w.as(key).tables.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: put})
-			isRefused(t, want, err)
+			_, err := w.withKey(key).tables.TransactWriteItems(ctx,
+				&dynamodb.TransactWriteItemsInput{TransactItems: put})
+			checkRefused(t, want, err)
 		}
 	})
 }
 
-// TestIAMRoute: a route with IAM's authorization lets in who may call just it.
+// TestIAMRoute: a route with IAM authorization accepts only callers with a right to it.
 func TestIAMRoute(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -255,14 +261,14 @@ func (w *world) tokens(key string) *sts.Client {
 		Credentials: credentials.NewStaticCredentialsProvider(key, "b", "")})
 }
 
-// assume assumes a role, with a policy of the session or nil.
+// assume assumes a role, with a session policy or nil.
 func (w *world) assume(key, role string, narrow *string) (*sts.AssumeRoleOutput, error) {
 	return w.tokens(key).AssumeRole(w.t.Context(), &sts.AssumeRoleInput{
 		RoleArn: &role, RoleSessionName: aws.String("me"), Policy: narrow})
 }
 
-// TestSessionsAreJudged: a role is assumed by whom it trusts, and its session may do what it may, less what the
-// session's own policy leaves out.
+// TestSessionsAreJudged: only trusted principals can assume a role. Its session may do what both the role and the
+// session policy allow.
 func TestSessionsAreJudged(t *testing.T) {
 	w := open(t)
 	ctx, mine := t.Context(), w.name+"-role"
@@ -274,23 +280,23 @@ func TestSessionsAreJudged(t *testing.T) {
 		RoleName: &mine, AssumeRolePolicyDocument: &trusts}))
 	w.allow(mine, allow("iam:GetRole", "*")+","+allow("iam:ListRoles", "*"))
 	may := func(c *ststypes.Credentials) (get, list error) {
-		as := w.as(*c.AccessKeyId)
+		as := w.withKey(*c.AccessKeyId)
 		_, get = as.roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &mine})
 		_, list = as.roles.ListRoles(ctx, &iam.ListRolesInput{})
 		return get, list
 	}
-	t.Run("whom the role trusts", func(t *testing.T) {
+	t.Run("a trusted user", func(t *testing.T) {
 		o := did[*sts.AssumeRoleOutput](t)(w.assume(user, *made.Role.Arn, nil))
 		if get, list := may(o.Credentials); get != nil || list != nil {
 			t.Errorf("%v, %v", get, list)
 		}
-		if _, err := w.as(*o.Credentials.AccessKeyId).tables.ListTables(ctx, nil); err == nil ||
+		if _, err := w.withKey(*o.Credentials.AccessKeyId).tables.ListTables(ctx, nil); err == nil ||
 			!strings.Contains(err.Error(), "assumed-role/"+mine+"/me is not authorized to perform: "+
 				"dynamodb:ListTables") {
-			t.Errorf("what it may not: %v", err)
+			t.Errorf("without the right: %v", err)
 		}
 	})
-	t.Run("with a policy of the session", func(t *testing.T) {
+	t.Run("with a session policy", func(t *testing.T) {
 		narrow := `{"Version":"2012-10-17","Statement":[` + allow("iam:GetRole", "*") + `]}`
 		o := did[*sts.AssumeRoleOutput](t)(w.assume(user, *made.Role.Arn, &narrow))
 		if get, list := may(o.Credentials); get != nil || list == nil || !strings.Contains(list.Error(),
@@ -298,7 +304,7 @@ func TestSessionsAreJudged(t *testing.T) {
 			t.Errorf("%v, %v", get, list)
 		}
 	})
-	t.Run("with a managed policy of the session", func(t *testing.T) {
+	t.Run("with a managed session policy", func(t *testing.T) {
 		o := did[*sts.AssumeRoleOutput](t)(w.tokens(user).AssumeRole(ctx, &sts.AssumeRoleInput{
 			RoleArn: made.Role.Arn, RoleSessionName: aws.String("me"), PolicyArns: []ststypes.PolicyDescriptorType{
 				{Arn: aws.String("arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")}}}))
@@ -306,7 +312,7 @@ func TestSessionsAreJudged(t *testing.T) {
 			t.Errorf("%v", get)
 		}
 	})
-	t.Run("a token for oneself", func(t *testing.T) {
+	t.Run("GetSessionToken", func(t *testing.T) {
 		o := did[*sts.GetSessionTokenOutput](t)(w.tokens(user).GetSessionToken(ctx, &sts.GetSessionTokenInput{}))
 		if get, _ := may(o.Credentials); get == nil || !strings.Contains(get.Error(),
 			"user/"+w.name+"-user is not authorized") {
@@ -314,8 +320,8 @@ func TestSessionsAreJudged(t *testing.T) {
 		}
 	})
 	for _, c := range [][3]string{
-		{"whom it does not trust", "somebody", *made.Role.Arn},
-		{"a role that is not there", user, *made.Role.Arn + "-else"},
+		{"an untrusted user", "somebody", *made.Role.Arn},
+		{"a missing role", user, *made.Role.Arn + "-else"},
 	} {
 		t.Run(c[0], func(t *testing.T) {
 			if _, err := w.assume(c[1], c[2], nil); err == nil || !strings.Contains(err.Error(), "sts:AssumeRole") {
@@ -325,7 +331,8 @@ func TestSessionsAreJudged(t *testing.T) {
 	}
 }
 
-// TestAccountAsPrincipal: who the trust policy names by the account alone needs a right of its own to assume the role.
+// TestAccountAsPrincipal: if the trust policy names only the account, its users also need their own right to assume the
+// role.
 func TestAccountAsPrincipal(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -350,7 +357,7 @@ func TestAccountAsPrincipal(t *testing.T) {
 	}
 }
 
-// TestServicesAreJudged: what functions use beside DynamoDB is judged by its own resources.
+// TestServicesAreJudged: calls of other services that functions use are checked on their own resources.
 func TestServicesAreJudged(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -411,10 +418,10 @@ func TestServicesAreJudged(t *testing.T) {
 					resource += "else"
 				}
 				key := w.user(fmt.Sprint(w.name, "-", i, "-", j), allow(c.action, resource))
-				status, said := send(key, c.service, c.target, c.method, c.path, c.body)
-				if denied := strings.Contains(said,
+				status, body := send(key, c.service, c.target, c.method, c.path, c.body)
+				if denied := strings.Contains(body,
 					"is not authorized to perform: "+c.action+" on resource: "); denied == may {
-					t.Errorf("may %v: %d %.300s", may, status, said)
+					t.Errorf("may %v: %d %.300s", may, status, body)
 				}
 			}
 		})

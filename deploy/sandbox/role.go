@@ -13,21 +13,21 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// role is a role or a user of IAM, with all that says what it may do.
+// role is an IAM role or user, with all policies that determine its rights.
 type role struct {
 	policy.Role
 	arn      string
-	id       string // which differs from that of a former one of the name
+	id       string // differs from the ID of a deleted role of the same name
 	boundary string // ARN; "" for none
 }
 
-// baseName is the name at the end of an ARN, which may hold a path.
+// baseName returns the name at the end of an ARN, after any path.
 func baseName(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
 
-// most is the number of items that one page of IAM's lists may have.
-var most = aws.Int32(1000)
+// maxItems is the largest page size of IAM's lists.
+var maxItems = aws.Int32(1000)
 
-// rightsOf reads a user or a role; errGone if there is none.
+// rightsOf reads a user or a role. The error is errNotFound if it does not exist.
 func (s *Sandbox) rightsOf(ctx context.Context, arn string) (*role, error) {
 	if strings.Contains(arn, ":user/") {
 		return s.readUser(ctx, arn)
@@ -35,19 +35,19 @@ func (s *Sandbox) rightsOf(ctx context.Context, arn string) (*role, error) {
 	return s.readRole(ctx, arn)
 }
 
-// readRole reads a role; errGone if there is none of that name.
+// readRole reads a role. The error is errNotFound if it does not exist.
 func (s *Sandbox) readRole(ctx context.Context, arn string) (*role, error) {
-	return remembered(s, "role "+baseName(arn), func() (*role, error) {
+	return cached(s, "role "+baseName(arn), func() (*role, error) {
 		name, client := aws.String(baseName(arn)), s.iam()
 		got, err := client.GetRole(ctx, &iam.GetRoleInput{RoleName: name})
 		if err != nil {
-			return nil, gone(err)
+			return nil, mapNotFound(err)
 		}
 		r := &role{arn: *got.Role.Arn, id: *got.Role.RoleId}
 		if r.Trust, err = policy.ParseEscaped(*got.Role.AssumeRolePolicyDocument); err != nil {
 			return nil, err
 		}
-		inline, err := client.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: name, MaxItems: most})
+		inline, err := client.ListRolePolicies(ctx, &iam.ListRolePoliciesInput{RoleName: name, MaxItems: maxItems})
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +61,7 @@ func (s *Sandbox) readRole(ctx context.Context, arn string) (*role, error) {
 			}
 		}
 		attached, err := client.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{RoleName: name,
-			MaxItems: most})
+			MaxItems: maxItems})
 		if err == nil {
 			err = s.attach(ctx, r, attached.AttachedPolicies)
 		}
@@ -72,16 +72,16 @@ func (s *Sandbox) readRole(ctx context.Context, arn string) (*role, error) {
 	})
 }
 
-// readUser reads a user, with the policies of its groups; errGone if there is none of that name.
+// readUser reads a user, with the policies of its groups. The error is errNotFound if the user does not exist.
 func (s *Sandbox) readUser(ctx context.Context, arn string) (*role, error) {
-	return remembered(s, "user "+baseName(arn), func() (*role, error) {
+	return cached(s, "user "+baseName(arn), func() (*role, error) {
 		name, client := aws.String(baseName(arn)), s.iam()
 		got, err := client.GetUser(ctx, &iam.GetUserInput{UserName: name})
 		if err != nil {
-			return nil, gone(err)
+			return nil, mapNotFound(err)
 		}
 		r := &role{arn: *got.User.Arn, id: *got.User.UserId}
-		inline, err := client.ListUserPolicies(ctx, &iam.ListUserPoliciesInput{UserName: name, MaxItems: most})
+		inline, err := client.ListUserPolicies(ctx, &iam.ListUserPoliciesInput{UserName: name, MaxItems: maxItems})
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +95,7 @@ func (s *Sandbox) readUser(ctx context.Context, arn string) (*role, error) {
 			}
 		}
 		attached, err := client.ListAttachedUserPolicies(ctx, &iam.ListAttachedUserPoliciesInput{UserName: name,
-			MaxItems: most})
+			MaxItems: maxItems})
 		if err == nil {
 			err = s.attach(ctx, r, attached.AttachedPolicies)
 		}
@@ -105,7 +105,7 @@ func (s *Sandbox) readUser(ctx context.Context, arn string) (*role, error) {
 		if err != nil {
 			return nil, err
 		}
-		groups, err := client.ListGroupsForUser(ctx, &iam.ListGroupsForUserInput{UserName: name, MaxItems: most})
+		groups, err := client.ListGroupsForUser(ctx, &iam.ListGroupsForUserInput{UserName: name, MaxItems: maxItems})
 		if err != nil {
 			return nil, err
 		}
@@ -118,10 +118,10 @@ func (s *Sandbox) readUser(ctx context.Context, arn string) (*role, error) {
 	})
 }
 
-// addGroup adds a group's policies.
+// addGroup adds the policies of a group.
 func (s *Sandbox) addGroup(ctx context.Context, r *role, name *string) error {
 	client := s.iam()
-	inline, err := client.ListGroupPolicies(ctx, &iam.ListGroupPoliciesInput{GroupName: name, MaxItems: most})
+	inline, err := client.ListGroupPolicies(ctx, &iam.ListGroupPoliciesInput{GroupName: name, MaxItems: maxItems})
 	if err != nil {
 		return err
 	}
@@ -135,22 +135,22 @@ func (s *Sandbox) addGroup(ctx context.Context, r *role, name *string) error {
 		}
 	}
 	attached, err := client.ListAttachedGroupPolicies(ctx, &iam.ListAttachedGroupPoliciesInput{GroupName: name,
-		MaxItems: most})
+		MaxItems: maxItems})
 	if err != nil {
 		return err
 	}
 	return s.attach(ctx, r, attached.AttachedPolicies)
 }
 
-// gone is errGone where IAM says that there is nothing of the name.
-func gone(err error) error {
+// mapNotFound returns errNotFound for IAM's NoSuchEntity, and any other error unchanged.
+func mapNotFound(err error) error {
 	if missing := (*types.NoSuchEntityException)(nil); errors.As(err, &missing) {
-		return errGone
+		return errNotFound
 	}
 	return err
 }
 
-// inline adds a policy as IAM gives it.
+// inline adds an inline policy, in IAM's URL-encoded form.
 func (r *role) inline(text string) error {
 	document, err := policy.ParseEscaped(text)
 	r.Identity = append(r.Identity, document)
@@ -169,7 +169,7 @@ func (s *Sandbox) attach(ctx context.Context, r *role, attached []types.Attached
 	return nil
 }
 
-// bound reads the boundary, if there is one.
+// bound adds the permissions boundary, if there is one.
 func (s *Sandbox) bound(ctx context.Context, r *role, b *types.AttachedPermissionsBoundary) error {
 	if b == nil {
 		return nil
@@ -193,14 +193,14 @@ func (s *Sandbox) managed(ctx context.Context, arn string) (policy.Document, err
 	return policy.ParseEscaped(*v.PolicyVersion.Document)
 }
 
-// assumable judges whether a service may assume a role. It returns why it may not.
-func (s *Sandbox) assumable(ctx context.Context, arn, service string) string {
+// assumeRefusal returns why a service may not assume a role; "" if it may.
+func (s *Sandbox) assumeRefusal(ctx context.Context, arn, service string) string {
 	r, err := s.readRole(ctx, arn)
 	if err != nil {
 		return fmt.Sprintf("the role %s cannot be read: %v", arn, err)
 	}
 	if d := r.Assume(service, Account); !d.Allowed {
-		return fmt.Sprintf("the trust policy of %s does not let %s assume it", arn, service)
+		return fmt.Sprintf("the trust policy of %s does not allow %s to assume it", arn, service)
 	}
 	return ""
 }

@@ -1,14 +1,14 @@
-// Package sandbox is enough of AWS on one machine to deploy, break and heal an HTTP API, with no account.
+// Package sandbox emulates enough of AWS on one machine to deploy, break and heal an HTTP API, without an account.
 //
-// What is configured is kept by moto (https://docs.getmoto.org), to which calls of AWS's services pass through; what
-// moto lacks or does otherwise than AWS is one table, [Differences]. Requests to an HTTP API are answered here as API
-// Gateway would answer them: a route is selected, API Gateway's right to invoke the function is judged by the
-// function's own policy, and the function's bootstrap runs under the Lambda Runtime API with its role's rights and no
-// others.
+// Calls of AWS's services pass through to moto (https://docs.getmoto.org), which stores the configuration. The table of
+// corrections lists what moto lacks or does differently from AWS, and what the sandbox answers instead.
 //
-// It has no latency, no quotas but the few that it names in errors and no VPC, and its KMS encrypts nothing that
-// functions see. Functions have the rights of whoever runs it on the machine; signatures are not checked. It listens
-// on loopback only.
+// The sandbox answers requests to an HTTP API as API Gateway would. It selects a route, checks by the function's policy
+// that API Gateway may invoke the function, and runs the function under the Lambda Runtime API with the rights of its
+// role in the emulated AWS.
+//
+// On the machine, functions run with the rights of the user who starts the sandbox. It listens on loopback only and
+// does not check signatures. [Differences] lists the other ways in which it differs from AWS.
 package sandbox
 
 import (
@@ -37,43 +37,43 @@ import (
 	"example.com/portable-notes/deploy/sandbox/function"
 )
 
-// Account is the number of the account that everything in the sandbox belongs to.
+// Account is the ID of the account that owns everything in the sandbox.
 const Account = "123456789012"
 
-// maxCalls is how many of the newest calls are kept at least.
+// maxCalls is the number of newest calls that are always kept.
 const maxCalls = 100_000
 
-// apiPath is where HTTP APIs answer, beside hosts of the form API-ID.execute-api.….
+// apiPath is the path under which HTTP APIs answer. They also answer on hosts of the form API-ID.execute-api.….
 const apiPath = "/_aws/execute-api/"
 
-// Options are what a sandbox may do otherwise. The zero value is good.
+// Options configures a sandbox. The zero value is ready to use.
 type Options struct {
-	Port      int           // to listen on at 127.0.0.1; 0 for a free one
-	Region    string        // default us-east-1; calls signed for another region see that region
-	Log       io.Writer     // what the sandbox says, a line for each refusal and its reason; nil for nothing
-	PageSize  int           // most items in an answer of an API Gateway list; 0 for all, as many as are asked for
-	RoleDelay time.Duration // for which Lambda cannot assume a new role, as on AWS
-	Docker    string        // image that functions with a bootstrap run in; "" runs them on this machine
-	// Settling is how long a new function is Pending, and a changed one InProgress: 200 ms unless set, none if
-	// negative.
+	Port      int           // of 127.0.0.1 to listen on; 0 for a free one
+	Region    string        // default us-east-1; calls that are signed for another region work in that region
+	Log       io.Writer     // receives a line for each refusal, with its reason; nil discards them
+	PageSize  int           // maximum items in a page of an API Gateway list; 0 for no limit of the sandbox's own
+	RoleDelay time.Duration // time for which Lambda cannot assume a new role, as on AWS
+	Docker    string        // image for functions that have a bootstrap; "" runs them on this machine
+	// Settling is how long a new function stays Pending, and a changed one InProgress. 0 means 200 ms; a negative value
+	// means no time.
 	Settling time.Duration
 }
 
-// Sandbox is one that runs. It is safe for use by many goroutines.
+// Sandbox is a running sandbox. It is safe for concurrent use.
 type Sandbox struct {
-	URL string // of the AWS endpoint, http://127.0.0.1:PORT
+	URL string // AWS endpoint, http://127.0.0.1:PORT
 
 	region    string
 	log       *log.Logger
 	folder    string
 	deploying sync.Mutex
-	routing   sync.Mutex // held where routes are looked at and then changed
+	routing   sync.Mutex // held while routes are checked and then changed
 	moto      *moto
 	server    *http.Server
 	closed    chan struct{}
 	close     sync.Once
 
-	aws     aws.Config // of moto
+	aws     aws.Config // for clients of moto
 	sink    *sink
 	metrics *metrics
 	runner  *function.Runner
@@ -81,23 +81,23 @@ type Sandbox struct {
 	mu          sync.Mutex
 	options     Options
 	calls       []Call
-	known       map[string]any        // what was read of moto, until something is written; see remembered
-	writes      int                   // of roles, functions and APIs
-	principals  map[string]*principal // by the id of their key
+	cache       map[string]any        // what was read from moto since the last write; see cached
+	writes      int                   // number of writes to roles, functions and APIs
+	principals  map[string]*principal // by access key ID
 	policies    map[resource]*functionPolicy
-	code        map[string][]byte      // zips, by their CodeSha256
-	urls        map[string]functionURL // by the id in them
-	layers      map[string]string      // the CodeSha256 of versions of layers, by their ARNs
+	code        map[string][]byte      // zips by CodeSha256
+	urls        map[string]functionURL // by the ID in the URL
+	layers      map[string]string      // CodeSha256 by the ARN of a layer version
 	functions   map[resource]*functionState
-	apiStates   map[string]*apiState // by id
+	apiStates   map[string]*apiState // by API ID
 	roleChanged map[string]time.Time
 }
 
-// resource is a name in a region.
+// resource identifies something by region and name.
 type resource struct{ region, name string }
 
-// Start starts a sandbox. It is ready when Start returns: every operation that the programs of this project use was
-// called once. The caller must close it.
+// Start starts a sandbox and tests it, by calling each operation that the programs of this project use. The caller must
+// close the sandbox.
 func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	if o.Region == "" {
 		o.Region = "us-east-1"
@@ -109,10 +109,11 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 		o.Log = io.Discard
 	}
 	s := &Sandbox{region: o.Region, log: log.New(o.Log, "", 0), closed: make(chan struct{})}
-	s.forget()
+	s.reset()
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", o.Port))
 	if err != nil {
-		return nil, fmt.Errorf("the sandbox cannot listen (another one may run; --port 0 takes a free port): %w", err)
+		return nil, fmt.Errorf("the sandbox cannot listen (is another one running? --port 0 takes a free port): %w",
+			err)
 	}
 	s.URL = "http://" + listener.Addr().String()
 	if s.folder, err = os.MkdirTemp("", "portable-notes-sandbox-"); err == nil {
@@ -128,9 +129,9 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	s.sink, s.metrics = newSink(s), newMetrics(s)
 	s.runner = function.New(function.Host{Endpoint: s.URL, Folder: s.folder, Log: s.log, Docker: o.Docker, Code: s.zip,
 		Layer: s.layer,
-		Begin: s.begin})
+		Begin: s.beginSession})
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log, MaxHeaderBytes: 64 << 10}
-	go func() { _ = s.server.Serve(listener) }() // until it is closed
+	go func() { _ = s.server.Serve(listener) }() // returns when the server is closed
 	go func() {
 		select {
 		case <-s.moto.ended:
@@ -142,41 +143,41 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 		s.Close()
 		return nil, err
 	}
-	s.forget()
+	s.reset()
 	s.mu.Lock()
-	s.options = o // from now on: the self-test waits for nothing
+	s.options = o // not before: the self-test must not wait for roles or functions
 	s.mu.Unlock()
 	return s, nil
 }
 
-// forget makes the sandbox as new, beside moto.
-func (s *Sandbox) forget() {
+// reset clears the sandbox's own state, but not moto's.
+func (s *Sandbox) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls, s.known, s.writes = nil, map[string]any{}, 0
+	s.calls, s.cache, s.writes = nil, map[string]any{}, 0
 	s.principals, s.policies, s.code = map[string]*principal{}, map[resource]*functionPolicy{}, map[string][]byte{}
 	s.functions, s.apiStates = map[resource]*functionState{}, map[string]*apiState{}
 	s.layers, s.urls = map[string]string{}, map[string]functionURL{}
 	s.roleChanged = map[string]time.Time{}
 }
 
-// Wait returns when the sandbox has ended: nil after Close, else the reason.
+// Wait waits until the sandbox has ended. It returns nil after Close, and otherwise the reason.
 func (s *Sandbox) Wait() error {
 	<-s.closed
 	select {
 	case <-s.moto.ended:
-		if why := s.moto.says(); !s.moto.asked.Load() {
-			return fmt.Errorf("moto, which keeps what is configured in the sandbox, has ended, and the sandbox with "+
-				"it; its last words: %q", why)
+		if why := s.moto.lastLine(); !s.moto.closing.Load() {
+			return fmt.Errorf("moto, which stores the sandbox's configuration, has ended, and the sandbox with it; "+
+				"its last line: %q", why)
 		}
 	default:
 	}
 	return nil
 }
 
-// Close ends the sandbox, its processes and its folder. It returns when they are gone.
+// Close ends the sandbox and its processes and removes its folder. It waits until they are gone.
 func (s *Sandbox) Close() {
-	s.moto.asked.Store(true)
+	s.moto.closing.Store(true)
 	s.end()
 }
 
@@ -192,25 +193,25 @@ func (s *Sandbox) end() {
 	<-s.closed
 }
 
-// Environment is what a program needs to work in the sandbox, as lines NAME=VALUE.
+// Environment returns the variables that a program needs to use the sandbox, as NAME=VALUE.
 func (s *Sandbox) Environment() []string {
 	return []string{
 		"AWS_ENDPOINT_URL=" + s.URL,
 		"AWS_REGION=" + s.region,
-		"AWS_DEFAULT_REGION=" + s.region, // of the aws CLI, version 1
+		"AWS_DEFAULT_REGION=" + s.region, // for version 1 of the aws CLI
 		"AWS_ACCESS_KEY_ID=sandbox",
 		"AWS_SECRET_ACCESS_KEY=sandbox",
 	}
 }
 
-// Calls are the calls of AWS operations so far, also those that were refused, in the order of their answers.
+// Calls returns the calls of AWS operations so far, including refused ones, in the order of their answers.
 func (s *Sandbox) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.calls)
 }
 
-// ServeHTTP implements http.Handler: calls of AWS operations and requests to HTTP APIs.
+// ServeHTTP answers calls of AWS operations and requests to HTTP APIs.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if id, region, ok := apiHost(r.Host, s.region); ok {
 		s.serveAPI(w, r, region, id, r.URL.EscapedPath(), false)
@@ -238,10 +239,10 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // a caller that is gone misses nothing
+	_, _ = w.Write(a.body) // fails if the caller is gone
 }
 
-// call answers a call of an AWS operation: a function's only if its role may make it.
+// call answers a call of an AWS operation, if its signer has the right to make it.
 func (s *Sandbox) call(ctx context.Context, c *call) (a answer) {
 	defer func() {
 		c.Status = a.status
@@ -270,7 +271,7 @@ func (s *Sandbox) call(ctx context.Context, c *call) (a answer) {
 	return a
 }
 
-// record keeps a call, and forgets what is remembered of moto if the call may have changed it.
+// record stores a call. It clears the cache if the call may have changed what is cached.
 func (s *Sandbox) record(c Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -279,35 +280,35 @@ func (s *Sandbox) record(c Call) {
 	}
 	if !c.reads() && (c.Service == "iam" || c.Service == "lambda" || c.Service == "apigateway") {
 		s.writes++
-		clear(s.known)
+		clear(s.cache)
 	}
 }
 
-// forward passes a call on to moto.
+// forward passes a call to moto.
 func (s *Sandbox) forward(c *call) answer {
-	if c.asCBOR() {
+	if c.isCBOR() {
 		return s.forwardCBOR(c)
 	}
 	a, err := s.moto.do(c.Context(), c.Method, c.URL.RequestURI(), c.Header, c.body)
 	if err != nil {
-		return c.refuse(http.StatusServiceUnavailable, "ServiceUnavailable", "moto, which keeps what is configured "+
-			"in the sandbox, does not answer")
+		return c.refuse(http.StatusServiceUnavailable, "ServiceUnavailable",
+			"moto, which stores the sandbox's configuration, does not answer")
 	}
 	page := bytes.HasPrefix(bytes.TrimSpace(a.body), []byte("<!doctype html>"))
 	switch {
 	case a.status == http.StatusNotImplemented || page && a.status == http.StatusNotFound,
 		bytes.Contains(a.body, []byte("has not been implemented")):
 		return c.refuse(http.StatusNotImplemented, "NotImplementedException",
-			"moto, which keeps what is configured in the sandbox, does not know %s:%s", c.Service, c.Operation)
+			"moto, which stores the sandbox's configuration, does not know %s:%s", c.Service, c.Operation)
 	case page:
 		return c.refuse(http.StatusInternalServerError, "InternalFailure",
-			"moto, which keeps what is configured in the sandbox, fails at %s:%s: %s", c.Service, c.Operation,
-			s.moto.says())
+			"moto, which stores the sandbox's configuration, fails at %s:%s: %s", c.Service, c.Operation,
+			s.moto.lastLine())
 	}
 	return a
 }
 
-// The clients of moto.
+// Clients of moto.
 func (s *Sandbox) iam() *iam.Client { return iam.NewFromConfig(s.aws) }
 func (s *Sandbox) lambda(region string) *lambda.Client {
 	return lambda.NewFromConfig(s.aws, func(o *lambda.Options) { o.Region = region })
@@ -319,10 +320,10 @@ func (s *Sandbox) logs(region string) *cloudwatchlogs.Client {
 	return cloudwatchlogs.NewFromConfig(s.aws, func(o *cloudwatchlogs.Options) { o.Region = region })
 }
 
-// remembered is what load answered before, unless roles, functions or APIs were changed since.
-func remembered[T any](s *Sandbox, key string, load func() (T, error)) (T, error) {
+// cached returns the result of load, which it calls again only after roles, functions or APIs have changed.
+func cached[T any](s *Sandbox, key string, load func() (T, error)) (T, error) {
 	s.mu.Lock()
-	known, ok := s.known[key]
+	known, ok := s.cache[key]
 	writes := s.writes
 	s.mu.Unlock()
 	if ok {
@@ -332,12 +333,12 @@ func remembered[T any](s *Sandbox, key string, load func() (T, error)) (T, error
 	if err == nil {
 		s.mu.Lock()
 		if writes == s.writes {
-			s.known[key] = value
+			s.cache[key] = value
 		}
 		s.mu.Unlock()
 	}
 	return value, err
 }
 
-// errGone tells that something is not there.
-var errGone = errors.New("it is not there")
+// errNotFound means that something does not exist.
+var errNotFound = errors.New("it does not exist")

@@ -18,8 +18,7 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// TestStopsLeaveNothing: no process, port or folder is left, whether a sandbox is closed, ends with its command or is
-// killed.
+// TestStopsLeaveNothing: a closed sandbox leaves no process, port or folder behind.
 func TestStopsLeaveNothing(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	before := leftovers(t)
@@ -40,10 +39,10 @@ func TestStopsLeaveNothing(t *testing.T) {
 			t.Errorf("stop %d: %v", i, err)
 		}
 		if alive(pid) {
-			t.Errorf("stop %d: moto is alive", i)
+			t.Errorf("stop %d: moto still runs", i)
 		}
 		if _, err := http.Get(s.URL); err == nil {
-			t.Errorf("stop %d: the port is open", i)
+			t.Errorf("stop %d: the port is still open", i)
 		}
 	}
 	if after := leftovers(t); after != before {
@@ -51,36 +50,36 @@ func TestStopsLeaveNothing(t *testing.T) {
 	}
 }
 
-// leftovers are the folders of sandboxes and the processes of functions of these tests.
+// leftovers lists the folders of sandboxes and counts the child processes of this test.
 func leftovers(t *testing.T) string {
 	t.Helper()
 	folders, err := filepath.Glob(filepath.Join(os.TempDir(), "portable-notes-sandbox-*"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	children, _ := exec.Command("pgrep", "-P", fmt.Sprint(os.Getpid())).Output() // fails for none
+	children, _ := exec.Command("pgrep", "-P", fmt.Sprint(os.Getpid())).Output() // fails if there are none
 	return fmt.Sprint(folders, strings.Count(string(children), "\n"))
 }
 
 func alive(pid int) bool { return exec.Command("kill", "-0", fmt.Sprint(pid)).Run() == nil }
 
-// TestKilledMoto: it is one clear error, and nothing is left.
+// TestKilledMoto: if moto is killed, Wait returns one clear error and nothing is left behind.
 func TestKilledMoto(t *testing.T) {
 	s := start(t, Options{})
 	process.KillGroup(s.moto.cmd.Process.Pid)
 	if err := s.Wait(); err == nil || !strings.Contains(err.Error(), "moto") || strings.Contains(err.Error(), "\n") {
-		t.Errorf("a killed moto is %v", err)
+		t.Errorf("Wait returns %v", err)
 	}
 	if _, err := os.Stat(s.folder); err == nil {
 		t.Errorf("the folder %s is left", s.folder)
 	}
 }
 
-// TestManyAtOnce: 64 requests at once are served, each by a process of its own.
+// TestManyAtOnce: 64 concurrent requests are served, each by its own process.
 func TestManyAtOnce(t *testing.T) {
 	w := open(t)
 	api := w.api(w.function(bootstrap(t)), "GET /sleep")
-	w.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(60)}) // so many starts at once take a while
+	w.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(60)}) // 64 concurrent starts take a while
 	w.grant(api, "*/*")
 	var all sync.WaitGroup
 	for range 64 {

@@ -23,8 +23,8 @@ import (
 	"example.com/portable-notes/deploy/gateway"
 )
 
-// The self-test builds a stack with all that this project's programs call, in a region where nobody looks, and takes it
-// down again: a moto that lacks something is found at the start, not in the middle of a deployment.
+// The self-test calls every operation that this project's programs use, in a region of its own, so that a moto that
+// lacks one fails at the start and not in the middle of a deployment.
 const (
 	testRegion = "ap-southeast-7"
 	testName   = "sandbox-self-test"
@@ -37,9 +37,9 @@ const (
 type tester struct {
 	ctx  context.Context
 	err  error
-	name *string // of everything
+	name *string // name of everything that the test creates
 	tags map[string]string
-	code []byte // of the function
+	code []byte // zip of the function
 
 	roles     *iam.Client
 	functions *lambda.Client
@@ -48,13 +48,13 @@ type tester struct {
 	tables    *dynamodb.Client
 }
 
-// must calls an operation.
+// must calls an operation, unless a former one has failed. If it fails, must sets t.err and returns an empty output.
 func must[In, Out, Options any](t *tester, operation func(context.Context, *In, ...func(*Options)) (*Out, error),
 	in *In) *Out {
 	out := new(Out)
 	if t.err == nil {
 		if got, err := operation(t.ctx, in); err != nil {
-			t.err = fmt.Errorf("this moto lacks what the sandbox needs, moto 5.2.1 has it: %w", err)
+			t.err = fmt.Errorf("this moto lacks an operation that the sandbox needs (moto 5.2.1 has it): %w", err)
 		} else {
 			out = got
 		}
@@ -107,7 +107,7 @@ func (t *tester) table() {
 	must(t, t.tables.DeleteTable, &dynamodb.DeleteTableInput{TableName: t.name})
 }
 
-// logGroup returns the ARN of the group that it makes.
+// logGroup creates a log group and returns its ARN.
 func (t *tester) logGroup() (arn *string) {
 	must(t, t.logs.CreateLogGroup, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: t.name, Tags: t.tags})
 	must(t, t.logs.PutRetentionPolicy, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: t.name,

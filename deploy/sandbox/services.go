@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// known are the services whose resources the sandbox tells; what is done to others is judged on *.
-var known = map[string]bool{
+// knownServices are the services whose resources the sandbox knows. Calls of other services are checked on resource *.
+var knownServices = map[string]bool{
 	"apigateway": true, "dynamodb": true, "iam": true, "kms": true, "lambda": true, "logs": true, "s3": true,
 	"secretsmanager": true, "sns": true, "sqs": true, "ssm": true, "sts": true,
 }
 
-// s3 is the action of a call of S3, and what it is done to: the service tells operations by method, path and query
-// ("Actions, resources, and condition keys for Amazon S3").
-func (c *call) s3() (action, resource string) {
+// s3Action returns the action and the resource of an S3 call, by its method, path and query ("Actions, resources, and
+// condition keys for Amazon S3").
+func (c *call) s3Action() (action, resource string) {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(c.URL.Path, "/"), "/")
 	if name, _, virtual := strings.Cut(c.Host, ".s3"); virtual {
 		bucket, key = name, strings.TrimPrefix(c.URL.Path, "/")
@@ -34,16 +34,16 @@ func (c *call) s3() (action, resource string) {
 	case query.Has("delete"):
 		return "s3:DeleteObject", resource + "/*"
 	}
-	of := s3Part(bucketParts, query)
+	part := s3Part(bucketParts, query)
 	switch {
-	case strings.HasPrefix(of, "List"):
-		return "s3:" + of, resource
-	case of == "Policy" || of == "Website" || of == "Location": // whose deletion has an action of its own
-		return "s3:" + verb(c.Method) + "Bucket" + of, resource
-	case of != "" && c.Method == http.MethodDelete: // is a change, as any other
-		return "s3:Put" + of, resource
-	case of != "":
-		return "s3:" + verb(c.Method) + of, resource
+	case strings.HasPrefix(part, "List"):
+		return "s3:" + part, resource
+	case part == "Policy" || part == "Website" || part == "Location": // have their own Delete actions
+		return "s3:" + verb(c.Method) + "Bucket" + part, resource
+	case part != "" && c.Method == http.MethodDelete: // needs the right to change it
+		return "s3:Put" + part, resource
+	case part != "":
+		return "s3:" + verb(c.Method) + part, resource
 	case c.Method == http.MethodPut:
 		return "s3:CreateBucket", resource
 	case c.Method == http.MethodDelete:
@@ -52,7 +52,8 @@ func (c *call) s3() (action, resource string) {
 	return "s3:ListBucket", resource
 }
 
-// bucketParts and objectParts are the names of parts of a bucket or an object in actions, by their names in a query.
+// bucketParts and objectParts map the query parameters that select a part of a bucket or an object to the part's name
+// in actions.
 var (
 	bucketParts = map[string]string{"policy": "Policy", "website": "Website", "location": "Location",
 		"versions": "ListBucketVersions", "uploads": "ListBucketMultipartUploads", "acl": "BucketAcl",
@@ -64,7 +65,7 @@ var (
 		"legal-hold": "LegalHold", "attributes": "Attributes"}
 )
 
-// s3Part is the name of the part that a query is about; "" for none.
+// s3Part returns the part that a query selects; "" for none.
 func s3Part(parts map[string]string, query url.Values) string {
 	for _, name := range sortedKeys(parts) {
 		if query.Has(name) {
@@ -79,8 +80,8 @@ func verb(method string) string {
 		map[bool]string{true: "Get"}[method == http.MethodGet || method == http.MethodHead]
 }
 
-// messaging are the ARNs of what a call of SQS, SNS, SSM, Secrets Manager or KMS is done to.
-func (s *Sandbox) messaging(c *call) (all []string) {
+// serviceResources returns the ARNs that a call of SQS, SNS, SSM, Secrets Manager or KMS affects; nil if unknown.
+func (s *Sandbox) serviceResources(c *call) (all []string) {
 	var in struct {
 		QueueURL, QueueName, Name, Path, SecretID, KeyID string
 		CiphertextBlob                                   []byte
@@ -105,33 +106,33 @@ func (s *Sandbox) messaging(c *call) (all []string) {
 		if in.Name != "" {
 			return []string{c.arn("secret:" + in.Name)}
 		}
-		return []string{cmp.Or(s.described(c, "secretsmanager.DescribeSecret",
+		return []string{cmp.Or(s.describedARN(c, "secretsmanager.DescribeSecret",
 			map[string]string{"SecretId": in.SecretID}),
 			in.SecretID, "*")}
 	case "kms":
 		if in.KeyID == "" && len(in.CiphertextBlob) > 36 {
-			in.KeyID = string(in.CiphertextBlob[:36]) // as moto has it, and AWS in a form of its own
+			in.KeyID = string(in.CiphertextBlob[:36]) // moto's ciphertexts begin with the key ID
 		}
-		return []string{cmp.Or(s.described(c, "TrentService.DescribeKey", map[string]string{"KeyId": in.KeyID}),
+		return []string{cmp.Or(s.describedARN(c, "TrentService.DescribeKey", map[string]string{"KeyId": in.KeyID}),
 			in.KeyID, "*")}
 	}
 	return all
 }
 
-// described is the ARN that moto tells of something that a call names otherwise; "" for none.
-func (s *Sandbox) described(c *call, target string, of map[string]string) string {
+// describedARN asks moto for the ARN of a secret or a key; "" if it does not exist.
+func (s *Sandbox) describedARN(c *call, target string, of map[string]string) string {
 	body := jsonAnswer(0, of).body
 	header := c.Header.Clone()
 	header.Set("X-Amz-Target", target)
 	header.Set("Content-Type", "application/x-amz-json-1.1")
 	header.Del("Content-Length")
 	a, err := s.moto.do(c.Context(), http.MethodPost, "/", header, body)
-	var told struct {
+	var out struct {
 		ARN         string
 		KeyMetadata struct{ Arn string }
 	}
-	if err != nil || !a.ok() || json.Unmarshal(bytes.TrimSpace(a.body), &told) != nil {
+	if err != nil || !a.ok() || json.Unmarshal(bytes.TrimSpace(a.body), &out) != nil {
 		return ""
 	}
-	return cmp.Or(told.ARN, told.KeyMetadata.Arn)
+	return cmp.Or(out.ARN, out.KeyMetadata.Arn)
 }

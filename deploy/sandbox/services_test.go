@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestS3Actions: a call of S3 is judged by the action that IAM knows it by.
+// TestS3Actions: an S3 call maps to its IAM action and resource.
 func TestS3Actions(t *testing.T) {
 	for _, c := range []struct{ method, path, action, resource string }{
 		{"GET", "/", "s3:ListAllMyBuckets", "*"},
@@ -27,7 +27,7 @@ func TestS3Actions(t *testing.T) {
 	} {
 		t.Run(c.method+" "+c.path, func(t *testing.T) {
 			r := httptest.NewRequest(c.method, "http://127.0.0.1"+c.path, http.NoBody)
-			action, resource := (&call{Call: Call{Region: "us-east-1"}, Request: r}).s3()
+			action, resource := (&call{Call: Call{Region: "us-east-1"}, Request: r}).s3Action()
 			if action != c.action || resource != c.resource {
 				t.Errorf("%s on %s, want %s on %s", action, resource, c.action, c.resource)
 			}

@@ -17,17 +17,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// apiState is what the sandbox keeps of an API: stages and deployments, which moto lacks, and the ids of its
+// apiState is the sandbox's own state of an API: stages and deployments, which moto lacks, and the IDs of the
 // authorizers, which moto cannot list.
 type apiState struct {
 	region      string
 	stages      map[string]*stage
 	deployments []*deployment
 	authorizers []string
-	decisions   *sync.Map // of Lambda authorizers that remember them
+	decisions   *sync.Map // cached answers of Lambda authorizers
 }
 
-// stage is a stage of an API, with the names of API Gateway's own JSON. It is not changed once it is kept.
+// stage is a stage of an API, with the JSON names of API Gateway. A stored stage is immutable.
 type stage struct {
 	StageName                   *string              `json:"stageName"`
 	AutoDeploy                  bool                 `json:"autoDeploy"`
@@ -41,11 +41,11 @@ type stage struct {
 	Tags                        map[string]string    `json:"tags"`
 	CreatedDate                 time.Time            `json:"createdDate"`
 	LastUpdatedDate             time.Time            `json:"lastUpdatedDate"`
-	deployed                    *snapshot            // nil for none
-	limits                      *sync.Map            // *rate.Limiter by route key, for these settings
+	deployed                    *snapshot            // what the stage serves; nil for nothing
+	limits                      *sync.Map            // *rate.Limiter by route key
 }
 
-// throttle are settings of a stage's routes. Once one of rate and burst is set, the other is 0 if it is not.
+// throttle holds the settings of a stage or a route. If only one of Rate and Burst is set, the other counts as 0.
 type throttle struct {
 	Rate    *float64 `json:"throttlingRateLimit,omitempty"`
 	Burst   *int     `json:"throttlingBurstLimit,omitempty"`
@@ -57,7 +57,7 @@ type accessLog struct {
 	Format         string `json:"format"`
 }
 
-// regionOf is the region that an API is in.
+// regionOf returns the region of an API, or the sandbox's own for an unknown API.
 func (s *Sandbox) regionOf(id string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +67,7 @@ func (s *Sandbox) regionOf(id string) string {
 	return s.region
 }
 
-// stage is a stage of an API, nil if there is none of that name.
+// stage returns a stage of an API, or nil if it does not exist.
 func (s *Sandbox) stage(api, name string) *stage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,8 +77,8 @@ func (s *Sandbox) stage(api, name string) *stage {
 	return nil
 }
 
-// admits reports whether a stage's throttling lets one more request to a route through.
-func (g *stage) admits(key string) bool {
+// allows reports whether the stage's throttling allows another request to a route.
+func (g *stage) allows(key string) bool {
 	t := g.RouteSettings[key]
 	if t == nil {
 		t, key = g.DefaultRouteSettings, ""
@@ -97,26 +97,22 @@ func (g *stage) admits(key string) bool {
 	return limit > 0 && limiter.(*rate.Limiter).Allow()
 }
 
-// withAPI answers a call about stages or deployments: its API must be there.
+// withAPI adapts a handler of calls about stages or deployments. It refuses calls whose API does not exist.
 func withAPI(handle func(s *Sandbox, c *call, a *apiState) answer) func(*Sandbox, *call) answer {
 	return func(s *Sandbox, c *call) answer {
 		s.mu.Lock()
 		a := s.apiStates[c.PathValue("api")]
 		s.mu.Unlock()
 		if a == nil || a.region != c.Region {
-			return c.refuse(
-				http.StatusNotFound,
-				"NotFoundException",
-				"Invalid API identifier specified %s:%s",
-				Account,
-				c.PathValue("api"),
-			)
+			return c.refuse(http.StatusNotFound, "NotFoundException", "Invalid API identifier specified %s:%s", Account,
+				c.PathValue("api"))
 		}
 		return handle(s, c, a)
 	}
 }
 
-// withStage answers a call about a stage, which must be there too. It is called with s.mu held.
+// withStage adapts a handler of calls about a stage. It refuses calls whose stage does not exist, and holds s.mu during
+// the others.
 func withStage(handle func(s *Sandbox, c *call, a *apiState, g *stage) answer) func(*Sandbox, *call) answer {
 	return withAPI(func(s *Sandbox, c *call, a *apiState) answer {
 		s.mu.Lock()
@@ -128,42 +124,39 @@ func withStage(handle func(s *Sandbox, c *call, a *apiState, g *stage) answer) f
 	})
 }
 
-var stageName = regexp.MustCompile(`^(\$default|[a-zA-Z0-9_-]{1,128})$`)
+var stageNamePattern = regexp.MustCompile(`^(\$default|[a-zA-Z0-9_-]{1,128})$`)
 
 func createStage(s *Sandbox, c *call, a *apiState) answer {
 	g := &stage{CreatedDate: time.Now().UTC()}
-	if problem := s.set(c, a, g); problem.status != 0 {
-		return problem
+	if refusal := s.applyStage(c, a, g); refusal.status != 0 {
+		return refusal
 	}
 	name := *orEmpty(g.StageName)
-	if !stageName.MatchString(name) {
-		return c.refuse(
-			http.StatusBadRequest,
-			"BadRequestException",
-			"Stage name only allows a-zA-Z0-9_- and $default",
-		)
+	if !stageNamePattern.MatchString(name) {
+		return c.refuse(http.StatusBadRequest, "BadRequestException", "Stage name only allows a-zA-Z0-9_- and $default")
 	}
 	s.mu.Lock()
-	there := a.stages[name] != nil
-	if !there {
+	exists := a.stages[name] != nil
+	if !exists {
 		a.stages[name] = g
 	}
 	s.mu.Unlock()
-	if there {
+	if exists {
 		return c.refuse(http.StatusConflict, "ConflictException", "Stage already exists")
 	}
-	return s.served(c, a, name, http.StatusCreated)
+	return s.answerStage(c, a, name, http.StatusCreated)
 }
 
 func updateStage(s *Sandbox, c *call, a *apiState) answer {
 	name := c.PathValue("id")
-	if problem := s.update(c, a, name); problem.status != 0 {
-		return problem
+	if refusal := s.replaceStage(c, a, name); refusal.status != 0 {
+		return refusal
 	}
-	return s.served(c, a, name, http.StatusOK)
+	return s.answerStage(c, a, name, http.StatusOK)
 }
 
-func (s *Sandbox) update(c *call, a *apiState, name string) answer {
+// replaceStage replaces a stage by one with the changes of a call.
+func (s *Sandbox) replaceStage(c *call, a *apiState, name string) answer {
 	s.deploying.Lock()
 	defer s.deploying.Unlock()
 	s.mu.Lock()
@@ -174,8 +167,8 @@ func (s *Sandbox) update(c *call, a *apiState, name string) answer {
 	}
 	after := *g
 	after.StageVariables, after.RouteSettings = maps.Clone(g.StageVariables), maps.Clone(g.RouteSettings)
-	if problem := s.set(c, a, &after); problem.status != 0 {
-		return problem
+	if refusal := s.applyStage(c, a, &after); refusal.status != 0 {
+		return refusal
 	}
 	after.StageName = g.StageName
 	s.mu.Lock()
@@ -184,11 +177,11 @@ func (s *Sandbox) update(c *call, a *apiState, name string) answer {
 	return answer{}
 }
 
-// set sets what a call gives of a stage.
-func (s *Sandbox) set(c *call, a *apiState, g *stage) answer {
+// applyStage sets the fields of a stage that a call gives.
+func (s *Sandbox) applyStage(c *call, a *apiState, g *stage) answer {
 	given := map[string]json.RawMessage{}
 	c.decode(&given)
-	if given["defaultRouteSettings"] != nil { // which are set as a whole
+	if given["defaultRouteSettings"] != nil { // replaced as a whole
 		g.DefaultRouteSettings = nil
 	}
 	if given["accessLogSettings"] != nil {
@@ -219,13 +212,14 @@ func (s *Sandbox) set(c *call, a *apiState, g *stage) answer {
 		group, ok := s.logGroup(c.Context(), l.DestinationArn)
 		if !ok {
 			return c.refuse(http.StatusBadRequest, "BadRequestException", "The access log's destination %s is not "+
-				"the ARN of a log group that is there (without :* at its end)", group)
+				"the ARN of an existing log group (without :* at its end)", group)
 		}
 	}
 	return answer{}
 }
 
-// logGroup is the name in the ARN of a log group, and whether that group is there.
+// logGroup returns the name in the ARN of a log group, and whether that group exists. For any other ARN it returns the
+// ARN.
 func (s *Sandbox) logGroup(ctx context.Context, arn string) (string, bool) {
 	parts := strings.SplitN(arn, ":", 7)
 	if len(parts) != 7 || parts[2] != "logs" || parts[5] != "log-group" || strings.HasSuffix(arn, ":*") {
@@ -244,8 +238,8 @@ func (s *Sandbox) logGroup(ctx context.Context, arn string) (string, bool) {
 	return arn, false
 }
 
-// served answers with a stage, once it is deployed if it does that by itself.
-func (s *Sandbox) served(c *call, a *apiState, name string, status int) answer {
+// answerStage answers with a stage. It deploys the stage first if that has AutoDeploy.
+func (s *Sandbox) answerStage(c *call, a *apiState, name string, status int) answer {
 	s.mu.Lock()
 	g := a.stages[name]
 	s.mu.Unlock()
@@ -293,7 +287,8 @@ func deleteRouteSettings(_ *Sandbox, c *call, a *apiState, g *stage) answer {
 	return answer{status: http.StatusNoContent}
 }
 
-// stageTags answers calls about the tags of a stage: arn:PARTITION:apigateway:REGION::/apis/API-ID/stages/STAGE.
+// stageTags answers calls about the tags of a stage, whose ARN is
+// arn:PARTITION:apigateway:REGION::/apis/API-ID/stages/STAGE.
 func stageTags(s *Sandbox, c *call) answer {
 	arn, err := url.PathUnescape(c.PathValue("arn"))
 	_, rest, ok := strings.Cut(arn, "/apis/")
@@ -323,16 +318,16 @@ func stageTags(s *Sandbox, c *call) answer {
 	return answer{status: http.StatusNoContent}
 }
 
-// contextVariable is a variable of an access log's format.
+// contextVariable matches a variable in the format of an access log.
 var contextVariable = regexp.MustCompile(`\$context\.(?:authorizer\.claims\.[\w:]+|[A-Za-z]\w*(?:\.\w+)*)`)
 
-// writeAccessLog writes the request's line to the stage's access log, in its format.
+// writeAccessLog writes the request's line to the access log of the stage.
 func (x *exchange) writeAccessLog(status, length int) {
 	if x.api == nil || x.stage == nil || x.stage.AccessLogSettings == nil {
-		return // without a deployment there is no log either
+		return // a stage without a deployment logs nothing either
 	}
 	x.log["status"], x.log["responseLength"] = fmt.Sprint(status), fmt.Sprint(length)
-	x.remember()
+	x.setContextVariables()
 	line := contextVariable.ReplaceAllStringFunc(x.stage.AccessLogSettings.Format, func(name string) string {
 		if value := x.contextValue(strings.TrimPrefix(name, "$context.")); value != "" {
 			return strings.NewReplacer(`"`, `\"`, "\n", " ").Replace(value)
@@ -343,8 +338,8 @@ func (x *exchange) writeAccessLog(status, length int) {
 	x.s.sink.write(stream{region: x.region, group: group, name: "sandbox-" + *x.api.ApiId}, line)
 }
 
-// remember sets the $context variables that are known of the request ("Customize HTTP API access logs").
-func (x *exchange) remember() {
+// setContextVariables sets the $context variables that are known so far ("Customize HTTP API access logs").
+func (x *exchange) setContextVariables() {
 	key := "-"
 	if x.route != nil {
 		key = *x.route.RouteKey
@@ -353,7 +348,7 @@ func (x *exchange) remember() {
 		"accountId": Account, "apiId": *x.api.ApiId, "stage": *x.stage.StageName, "domainName": x.domain(),
 		"domainPrefix": strings.SplitN(x.domain(), ".", 2)[0], "requestId": x.id, "extendedRequestId": x.id,
 		"httpMethod": x.r.Method, "path": x.path, "protocol": x.r.Proto, "routeKey": key,
-		"identity.sourceIp": x.sourceIP(), "identity.userAgent": x.r.UserAgent(), "requestTime": clf(x.began),
+		"identity.sourceIp": x.sourceIP(), "identity.userAgent": x.r.UserAgent(), "requestTime": clfTime(x.began),
 		"requestTimeEpoch": fmt.Sprint(x.began.UnixMilli()),
 		"responseLatency":  fmt.Sprint(time.Since(x.began).Milliseconds()),
 	})

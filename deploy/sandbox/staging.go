@@ -10,78 +10,80 @@ import (
 	"time"
 )
 
-// StateTag is a tag that puts a function into a state, for rehearsal: one of States, with a reason after a colon or
-// not.
+// StateTag is the tag that puts a function into a state, for rehearsal. Its value is one of States, optionally followed
+// by a colon and a reason.
 const StateTag = "sandbox-state"
 
-// staging is a state that a function was put into.
-type staging struct{ kind, reason string }
+// stagedState is a state that a function was put into.
+type stagedState struct{ kind, reason string }
 
-// stagings are the states that a function can be put into: how its configuration shows them, and how an event is
-// refused ("Lambda function states", "Invoke" in the Lambda API reference).
-var stagings = map[string]struct {
+// stagedStates maps the states that a function can be put into to their effects: shown changes the configuration, and
+// refuses is the answer to events ("Lambda function states"; Lambda API reference, Invoke).
+var stagedStates = map[string]struct {
 	shown   func(config map[string]any, reason string)
-	refuses *refused
+	refuses *invokeError
 }{
-	"pending":  {shown("Pending", "Creating", "The function is being created."), notReady("Pending")},
-	"inactive": {shown("Inactive", "Idle", "The function has not been invoked for a long time."), notReady("Inactive")},
-	"failed":   {shown("Failed", "InternalError", "The function could not be created."), notReady("Failed")},
+	"pending": {stateSetter("Pending", "Creating", "The function is being created."), notReady("Pending")},
+	"inactive": {stateSetter("Inactive", "Idle", "The function has not been invoked for a long time."),
+		notReady("Inactive")},
+	"failed": {stateSetter("Failed", "InternalError", "The function could not be created."), notReady("Failed")},
 	"update-failed": {func(config map[string]any, reason string) {
 		config["LastUpdateStatus"], config["LastUpdateStatusReasonCode"] = "Failed", "InternalError"
 		config["LastUpdateStatusReason"] = cmp.Or(reason, "The function could not be updated.")
 	}, nil},
-	"throttled": {nil, &refused{http.StatusTooManyRequests, "TooManyRequestsException", "Rate Exceeded."}},
-	"kms-denied": {nil, &refused{http.StatusBadGateway, "KMSAccessDeniedException",
-		"Lambda was unable to decrypt the " +
+	"throttled": {nil, &invokeError{status: http.StatusTooManyRequests, code: "TooManyRequestsException",
+		message: "Rate Exceeded."}},
+	"kms-denied": {nil, &invokeError{status: http.StatusBadGateway, code: "KMSAccessDeniedException",
+		message: "Lambda was unable to decrypt the " +
 			"environment variables because KMS access was denied. Please check the function's KMS key settings. KMS " +
 			"Exception: AccessDeniedException"}},
 }
 
-// States are the states that a function can be put into.
-func States() []string { return sortedKeys(stagings) }
+// States returns the states that a function can be put into.
+func States() []string { return sortedKeys(stagedStates) }
 
-func shown(state, code, why string) func(map[string]any, string) {
+func stateSetter(state, code, why string) func(map[string]any, string) {
 	return func(config map[string]any, reason string) {
 		config["State"], config["StateReasonCode"], config["StateReason"] = state, code, cmp.Or(reason, why)
 	}
 }
 
-func notReady(state string) *refused {
-	return &refused{http.StatusConflict, "ResourceConflictException", "The operation cannot be performed at this " +
-		"time. " +
-		"The function is currently in the following state: " + state}
+func notReady(state string) *invokeError {
+	return &invokeError{status: http.StatusConflict, code: "ResourceConflictException",
+		message: "The operation cannot be performed at this time. The function is currently in the following " +
+			"state: " + state}
 }
 
-// Stage puts a function of the sandbox's own region into a state, "" for none. It may be created later. It is an error
-// if there is no such state.
+// Stage puts a function of the sandbox's own region into one of States, optionally followed by a colon and a reason; ""
+// ends that. The function may be created later.
 func (s *Sandbox) Stage(function, state string) error { return s.stageIn(s.region, function, state) }
 
 func (s *Sandbox) stageIn(region, function, state string) error {
 	kind, reason, _ := strings.Cut(state, ":")
-	if _, ok := stagings[kind]; !ok && state != "" {
-		return fmt.Errorf("there is no state %q: %s, with a reason after a colon or not", kind, strings.Join(States(),
-			", "))
+	if _, ok := stagedStates[kind]; !ok && state != "" {
+		return fmt.Errorf("unknown state %q: must be one of %s, optionally with a colon and a reason", kind,
+			strings.Join(States(), ", "))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state(region, function).staged = staging{kind, reason}
+	s.state(region, function).staged = stagedState{kind, reason}
 	return nil
 }
 
-// stageByTag puts a function into the state that a tag says.
+// stageByTag puts a function into the state that its StateTag names.
 func stageByTag(s *Sandbox, c *call, next func() answer) answer {
 	name, _ := splitFunction(c.PathValue("arn"))
 	var in struct{ Tags map[string]string }
 	c.decode(&in)
-	state, told := in.Tags[StateTag]
+	state, given := in.Tags[StateTag]
 	for _, key := range c.URL.Query()["tagKeys"] {
-		told = told || key == StateTag
+		given = given || key == StateTag
 	}
-	if !told {
+	if !given {
 		return next()
 	}
 	kind, _, _ := strings.Cut(state, ":")
-	if _, ok := stagings[kind]; !ok && state != "" {
+	if _, ok := stagedStates[kind]; !ok && state != "" {
 		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException", "%v", s.stageIn(c.Region, name, state))
 	}
 	a := next()
@@ -93,10 +95,10 @@ func stageByTag(s *Sandbox, c *call, next func() answer) answer {
 	return a
 }
 
-// codePath is where the zips of functions are.
+// codePath is the path under which the sandbox serves the zips of functions.
 const codePath = "/_aws/code/"
 
-// serveCode answers with a function's zip, or ranges of it.
+// serveCode serves a zip by its CodeSha256, whole or in ranges.
 func (s *Sandbox) serveCode(w http.ResponseWriter, r *http.Request, escaped string) {
 	sha, err := url.PathUnescape(escaped)
 	packed := s.zip(sha)

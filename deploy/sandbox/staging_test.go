@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// TestStaging: a function that is put into a state shows it and behaves so, until it is put out of it.
+// TestStaging: a function that is put into a state shows it and answers accordingly, until the tag is removed.
 func TestStaging(t *testing.T) {
 	w := open(t)
 	ctx, arn := t.Context(), w.function(bootstrap(t))
@@ -41,7 +41,7 @@ func TestStaging(t *testing.T) {
 				FunctionName: &w.name})).Configuration
 			if got := fmt.Sprintf("%s %s %s", is.State, is.LastUpdateStatus,
 				aws.ToString(is.StateReason)); got != c.shown {
-				t.Errorf("it shows %q, want %q", got, c.shown)
+				t.Errorf("the configuration shows %q, want %q", got, c.shown)
 			}
 			_, err := w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name})
 			if (err == nil) != (c.refused == "") || err != nil && !strings.Contains(err.Error(), c.refused) {
@@ -49,7 +49,7 @@ func TestStaging(t *testing.T) {
 			}
 		})
 	}
-	if err := stage("broken"); err == nil || !strings.Contains(err.Error(), "there is no state") {
+	if err := stage("broken"); err == nil || !strings.Contains(err.Error(), "unknown state") {
 		t.Errorf("%v", err)
 	}
 }

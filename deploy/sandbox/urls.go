@@ -19,14 +19,15 @@ import (
 	"example.com/portable-notes/deploy/sandbox/function"
 )
 
-// urlPath is where function URLs answer, beside hosts of the form ID.lambda-url.REGION.on.aws.
+// urlPath is the path under which function URLs answer. They also answer on hosts of the form
+// ID.lambda-url.REGION.on.aws.
 const urlPath = "/_aws/lambda-url/"
 
-// functionURL is a URL of a function, or of an alias.
+// functionURL is the URL of a function or of an alias.
 type functionURL struct{ region, name, qualifier, authType string }
 
-// noteURL keeps the URL of a function, which answers under an address of the sandbox.
-func noteURL(s *Sandbox, c *call, next func() answer) answer {
+// trackURL stores the URL of a function and puts an address of the sandbox into the answer.
+func trackURL(s *Sandbox, c *call, next func() answer) answer {
 	name, qualifier := c.function()
 	a := next()
 	if c.Operation == "DeleteFunctionUrlConfig" {
@@ -40,17 +41,17 @@ func noteURL(s *Sandbox, c *call, next func() answer) answer {
 		return a
 	}
 	return a.edit(func(body map[string]any) {
-		url, _ := body["FunctionUrl"].(string)
+		address, _ := body["FunctionUrl"].(string)
 		authType, _ := body["AuthType"].(string)
-		id, _, _ := strings.Cut(strings.TrimPrefix(url, "https://"), ".")
+		id, _, _ := strings.Cut(strings.TrimPrefix(address, "https://"), ".")
 		s.mu.Lock()
-		s.urls[id] = functionURL{c.Region, name, qualifier, authType}
+		s.urls[id] = functionURL{region: c.Region, name: name, qualifier: qualifier, authType: authType}
 		s.mu.Unlock()
 		body["FunctionUrl"], body["InvokeMode"] = s.URL+urlPath+id+"/", "BUFFERED"
 	})
 }
 
-// dropURLs forgets the URLs of a function, or of one of its aliases, that is gone.
+// dropURLs removes the URLs of a deleted function or alias.
 func (s *Sandbox) dropURLs(region, name, qualifier string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,7 +60,8 @@ func (s *Sandbox) dropURLs(region, name, qualifier string) {
 	})
 }
 
-// serveURL answers a request to a function's URL, and reports whether it is to one ("Invoking Lambda function URLs").
+// serveURL answers a request to a function URL ("Invoking Lambda function URLs"). It reports whether the request is
+// one.
 func (s *Sandbox) serveURL(w http.ResponseWriter, r *http.Request) bool {
 	host, path := strings.Split(r.Host, ":")[0], r.URL.Path
 	id, _, ok := strings.Cut(host, ".lambda-url.")
@@ -76,7 +78,7 @@ func (s *Sandbox) serveURL(w http.ResponseWriter, r *http.Request) bool {
 	s.mu.Unlock()
 	region := u.region
 	x := &exchange{s: s, r: r, region: region, id: requestID(), began: time.Now(), log: map[string]string{}, path: path,
-		custom: id + ".lambda-url." + region + ".on.aws", api: &apigatewayv2.GetApiOutput{ApiId: &id},
+		customDomain: id + ".lambda-url." + region + ".on.aws", api: &apigatewayv2.GetApiOutput{ApiId: &id},
 		stage: &stage{StageName: aws.String("$default")}, route: &types.Route{RouteKey: aws.String("$default")}}
 	status, body := http.StatusForbidden, `{"Message":null}`
 	var a *http.Response
@@ -91,11 +93,12 @@ func (s *Sandbox) serveURL(w http.ResponseWriter, r *http.Request) bool {
 	}
 	w.Header().Set("X-Amzn-Requestid", x.id)
 	w.WriteHeader(a.StatusCode)
-	_, _ = io.Copy(w, a.Body) // a client that is gone misses nothing
+	_, _ = io.Copy(w, a.Body) // fails if the client is gone
 	return true
 }
 
-// callURL invokes a function for its URL. Without an answer of the function it returns one of Lambda's own.
+// callURL invokes a function through its URL. It returns the function's answer, or else a status and body of Lambda's
+// own.
 func (x *exchange) callURL(u functionURL) (status int, body string, a *http.Response) {
 	if !x.mayCallURL(u) {
 		return http.StatusForbidden, `{"Message":"Forbidden. For troubleshooting Function URL authorization issues, ` +
@@ -106,39 +109,41 @@ func (x *exchange) callURL(u functionURL) (status int, body string, a *http.Resp
 	if x.body, err = io.ReadAll(io.LimitReader(x.r.Body, function.MaxEvent+1)); err != nil {
 		return http.StatusBadRequest, `{"Message":"Bad Request"}`, nil
 	}
-	event := x.event(true)
+	event := x.lambdaEvent(true)
 	if len(event) > function.MaxEvent {
 		return http.StatusRequestEntityTooLarge, `{"Message":"Request Entity Too Large"}`, nil
 	}
 	o, err := x.s.invoke(x.r.Context(), u.region, u.name, u.qualifier, event)
-	var r *refused
+	var r *invokeError
 	switch {
 	case errors.As(err, &r) && r.status == http.StatusTooManyRequests:
 		return http.StatusTooManyRequests, `{"Message":"Rate Exceeded."}`, nil
 	case err != nil || o.Failed:
 		return http.StatusBadGateway, "Internal Server Error", nil
 	}
-	if a, err = answerOf(o.Payload, true); err != nil {
+	if a, err = functionResponse(o.Payload, true); err != nil {
 		return http.StatusBadGateway, "Internal Server Error", nil
 	}
 	return a.StatusCode, "", a
 }
 
-// mayCallURL judges a request to a function's URL: the function's policy must let everybody use the URL, and invoke the
-// function through it; with AWS_IAM the caller's policies may do so too ("Control access to Lambda function URLs").
+// mayCallURL reports whether a request to a function URL is allowed. The function's policy must allow everybody to use
+// the URL and to invoke the function through it; with AWS_IAM the caller's policies may allow it instead ("Control
+// access to Lambda function URLs").
 func (x *exchange) mayCallURL(u functionURL) bool {
 	arn := functionARN(u.region, u.name, u.qualifier)
 	rights := []demand{
-		{"lambda:InvokeFunctionUrl", arn, map[string]string{"lambda:FunctionUrlAuthType": u.authType}},
-		{gateway.Invoke, arn, map[string]string{"lambda:InvokedViaFunctionUrl": "true"}},
+		{action: "lambda:InvokeFunctionUrl", resource: arn,
+			context: map[string]string{"lambda:FunctionUrlAuthType": u.authType}},
+		{action: gateway.Invoke, resource: arn, context: map[string]string{"lambda:InvokedViaFunctionUrl": "true"}},
 	}
 	if u.authType == "AWS_IAM" {
-		signed := credential.FindStringSubmatch(x.r.Header.Get("Authorization"))
+		signed := credentialPattern.FindStringSubmatch(x.r.Header.Get("Authorization"))
 		if signed == nil {
 			return false
 		}
 		who := x.s.signer(signed[1])
-		x.context = map[string]any{"iam": x.s.caller(signed[1])}
+		x.authorizerContext = map[string]any{"iam": x.s.caller(signed[1])}
 		return who == nil && !strings.HasPrefix(signed[1], keyPrefix) ||
 			who != nil && x.s.judge(x.r.Context(), *who, u.region, rights...) == ""
 	}
@@ -150,23 +155,23 @@ func (x *exchange) mayCallURL(u functionURL) bool {
 	}
 	for _, d := range rights {
 		if !p.document.Judge(policy.Request{Action: d.action, Resource: arn, Context: d.context}).Allowed {
-			x.s.log.Printf("the policy of %s does not let everybody do %s by its URL", arn, d.action)
+			x.s.log.Printf("the policy of %s does not allow everybody to do %s through its URL", arn, d.action)
 			return false
 		}
 	}
 	return true
 }
 
-// withConcurrency adds the reserved concurrency to a function's answer, also where it is 0.
+// withConcurrency adds the reserved concurrency to the answer of GetFunction, even if it is 0.
 func withConcurrency(s *Sandbox, c *call, next func() answer) answer {
 	name, _ := c.function()
 	a := next()
 	path := "/2019-09-30/functions/" + url.PathEscape(name) + "/concurrency"
 	reserved, err := s.moto.do(c.Context(), http.MethodGet, path, c.Header, nil)
-	var told struct{ ReservedConcurrentExecutions *int }
-	if err != nil || name == "" || !reserved.ok() || json.Unmarshal(reserved.body, &told) != nil ||
-		told.ReservedConcurrentExecutions == nil {
+	var got struct{ ReservedConcurrentExecutions *int }
+	if err != nil || name == "" || !reserved.ok() || json.Unmarshal(reserved.body, &got) != nil ||
+		got.ReservedConcurrentExecutions == nil {
 		return a
 	}
-	return a.edit(func(body map[string]any) { body["Concurrency"] = told })
+	return a.edit(func(body map[string]any) { body["Concurrency"] = got })
 }

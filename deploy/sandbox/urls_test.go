@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// TestFunctionURL: a function's URL answers whom its policy lets in.
+// TestFunctionURL: a function URL answers only requests that the function's policy allows.
 func TestFunctionURL(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -44,20 +44,20 @@ func TestFunctionURL(t *testing.T) {
 		in.StatementId, in.Action = aws.String("url"), aws.String("lambda:InvokeFunctionUrl")
 		in.FunctionUrlAuthType = "NONE"
 	})
-	is("with half of it", "notes", "", 403, "Forbidden")
+	is("with one of two statements", "notes", "", 403, "Forbidden")
 	allowURL(func(in *lambda.AddPermissionInput) {
 		in.StatementId, in.Action = aws.String("invoke"), aws.String("lambda:InvokeFunction")
 		in.InvokedViaFunctionUrl = aws.Bool(true)
 	})
-	is("with all of it", "a/notes", "", 200, "/a/notes")
+	is("with both statements", "a/notes", "", 200, "/a/notes")
 	is("the event", "echo", "", 200, `"routeKey":"$default"`)
 	is("a function that fails", "fail", "", 502, "Internal Server Error")
 	did[*lambda.UpdateFunctionUrlConfigOutput](t)(w.functions.UpdateFunctionUrlConfig(ctx,
 		&lambda.UpdateFunctionUrlConfigInput{FunctionName: &w.name, AuthType: "AWS_IAM"}))
 	is("unsigned", "notes", "", 403, "Forbidden")
-	is("by who may", "notes", w.user(w.name+"-may", allow("lambda:Invoke*", "*")), 200, "/notes")
-	is("by who may not", "notes", w.user(w.name+"-not", ""), 403, "Forbidden")
+	is("by a user with the right", "notes", w.user(w.name+"-may", allow("lambda:Invoke*", "*")), 200, "/notes")
+	is("by a user without the right", "notes", w.user(w.name+"-not", ""), 403, "Forbidden")
 	did[*lambda.DeleteFunctionUrlConfigOutput](t)(w.functions.DeleteFunctionUrlConfig(ctx,
 		&lambda.DeleteFunctionUrlConfigInput{FunctionName: &w.name}))
-	is("a former one", "notes", "", 403, "")
+	is("a deleted URL", "notes", "", 403, "")
 }

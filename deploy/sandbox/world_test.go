@@ -33,7 +33,7 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// TestMain runs the tests, or is the function that they invoke: the bootstrap of their zips starts this program again.
+// TestMain runs the tests. If a function's bootstrap starts this program, it is the function instead.
 func TestMain(m *testing.M) {
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
 		handleEvents()
@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// handleEvents does what the last part of an event's path names; the body says what with.
+// handleEvents is the function. The last segment of an event's path selects what it does.
 func handleEvents() {
 	switch os.Getenv("START") {
 	case "exit":
@@ -61,7 +61,7 @@ func handleEvents() {
 			Headers                   map[string]string
 		}
 		_ = json.Unmarshal(event, &e)
-		// an authorizer, which is told what to say
+		// An authorizer answers with the content of the header Answer.
 		if answer := e.Headers["answer"]; e.Type == "REQUEST" && answer != "" {
 			return json.RawMessage(answer), nil
 		}
@@ -109,16 +109,16 @@ func handleEvents() {
 	})
 }
 
-// bootstrap is a zip whose bootstrap starts this program as the function.
+// bootstrap returns a zip whose bootstrap starts this program.
 func bootstrap(t testing.TB) []byte {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return packed(t, "bootstrap", "#!/bin/sh\nGORACE=atexit_sleep_ms=0 exec '"+self+"'\n", 0o755)
+	return zipOf(t, "bootstrap", "#!/bin/sh\nGORACE=atexit_sleep_ms=0 exec '"+self+"'\n", 0o755)
 }
 
-func packed(t testing.TB, name, content string, mode os.FileMode) []byte {
+func zipOf(t testing.TB, name, content string, mode os.FileMode) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
@@ -134,19 +134,19 @@ func packed(t testing.TB, name, content string, mode os.FileMode) []byte {
 	return out.Bytes()
 }
 
-// said is what a sandbox says.
-type said struct {
+// lockedBuffer is a buffer that is safe for concurrent use.
+type lockedBuffer struct {
 	sync.Mutex
 	text bytes.Buffer
 }
 
-func (s *said) Write(b []byte) (int, error) {
+func (s *lockedBuffer) Write(b []byte) (int, error) {
 	s.Lock()
 	defer s.Unlock()
 	return s.text.Write(b)
 }
 
-func (s *said) String() string {
+func (s *lockedBuffer) String() string {
 	s.Lock()
 	defer s.Unlock()
 	return s.text.String()
@@ -155,11 +155,11 @@ func (s *said) String() string {
 var shared struct {
 	sync.Once
 	s   *Sandbox
-	log said
+	log lockedBuffer
 	err error
 }
 
-// start starts a sandbox, which ends with the test.
+// start starts a sandbox for the duration of the test.
 func start(t testing.TB, o Options) *Sandbox {
 	t.Helper()
 	s, err := Start(t.Context(), o)
@@ -173,7 +173,7 @@ func start(t testing.TB, o Options) *Sandbox {
 	return s
 }
 
-// world is a sandbox that the tests share, as one of them uses it: names are its own.
+// world is one test's view of a sandbox that the tests share: clients, and a name that no other test uses.
 type world struct {
 	*Sandbox
 	t         testing.TB
@@ -202,11 +202,13 @@ func open(t testing.TB) *world {
 func enter(t testing.TB, s *Sandbox) *world {
 	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &s.URL, Credentials: credentials.NewStaticCredentialsProvider(
 		"a", "b", ""), RetryMaxAttempts: 1}
-	return &world{s, t, "t" + uuid.NewString()[:8], iam.NewFromConfig(cfg), lambda.NewFromConfig(cfg),
-		apigatewayv2.NewFromConfig(cfg), cloudwatchlogs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)}
+	return &world{Sandbox: s, t: t, name: "t" + uuid.NewString()[:8], roles: iam.NewFromConfig(cfg),
+		functions: lambda.NewFromConfig(cfg),
+		gateway:   apigatewayv2.NewFromConfig(cfg), groups: cloudwatchlogs.NewFromConfig(cfg),
+		tables: dynamodb.NewFromConfig(cfg)}
 }
 
-// did returns what a call answered, and ends the test if it failed.
+// did returns a function that returns the output of a call, or ends the test if the call has failed.
 func did[T any](t testing.TB) func(out T, err error) T {
 	return func(out T, err error) T {
 		t.Helper()
@@ -217,13 +219,13 @@ func did[T any](t testing.TB) func(out T, err error) T {
 	}
 }
 
-// trust lets a service assume a role.
+// trust returns a trust policy that allows a service to assume a role.
 func trust(service string) *string {
 	return aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service +
 		`"},"Action":"sts:AssumeRole"}]}`)
 }
 
-// role makes a role with the statements of a policy.
+// role creates a role with the statements of a policy, and returns its ARN.
 func (w *world) role(name, service, statements string) string {
 	w.t.Helper()
 	r := did[*iam.CreateRoleOutput](w.t)(w.roles.CreateRole(w.t.Context(), &iam.CreateRoleInput{RoleName: &name,
@@ -243,7 +245,7 @@ func (w *world) allow(name, statements string) {
 
 const allowLogs = `{"Effect":"Allow","Action":"logs:*","Resource":"*"}`
 
-// function makes a function with a role of its own, and waits until it is active.
+// function creates the function with its own role, waits until it is active and returns its ARN.
 func (w *world) function(packed []byte, environment ...string) string {
 	w.t.Helper()
 	role := w.role(w.name, "lambda.amazonaws.com", allowLogs)
@@ -253,7 +255,7 @@ func (w *world) function(packed []byte, environment ...string) string {
 	}
 	in := &lambda.CreateFunctionInput{FunctionName: &w.name, Role: &role, Runtime: "provided.al2023",
 		Handler: aws.String("bootstrap"), Timeout: aws.Int32(5),
-		MemorySize:    aws.Int32(512), // which this program may need under the race detector
+		MemorySize:    aws.Int32(512), // enough for this program under the race detector
 		Architectures: []lambdatypes.Architecture{arch}, Code: &lambdatypes.FunctionCode{ZipFile: packed},
 		Environment: &lambdatypes.Environment{Variables: map[string]string{"NAME": "value"}}}
 	for _, one := range environment {
@@ -265,7 +267,7 @@ func (w *world) function(packed []byte, environment ...string) string {
 	return arn
 }
 
-// settle waits until the function is active and updated.
+// settle waits until the function is active and its last update is complete.
 func (w *world) settle() {
 	w.t.Helper()
 	for {
@@ -277,7 +279,7 @@ func (w *world) settle() {
 	}
 }
 
-// api makes an HTTP API with routes to a function, and a stage dev that deploys by itself.
+// api creates an HTTP API with routes to a function and a stage dev with AutoDeploy, and returns the API's id.
 func (w *world) api(uri string, routes ...string) string {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -307,7 +309,7 @@ func (w *world) update(api, stage string, change apigatewayv2.UpdateStageInput) 
 	return did[*apigatewayv2.UpdateStageOutput](w.t)(w.gateway.UpdateStage(w.t.Context(), &change))
 }
 
-// grant lets API Gateway invoke the function for what fits a pattern after the id of an API.
+// grant allows API Gateway to invoke the function for requests whose source ARN matches API-ID/pattern.
 func (w *world) grant(api, pattern string) {
 	w.t.Helper()
 	did[*lambda.AddPermissionOutput](w.t)(w.functions.AddPermission(w.t.Context(),
@@ -317,14 +319,14 @@ func (w *world) grant(api, pattern string) {
 				Account + ":" + api + "/" + pattern)}))
 }
 
-// reply is an answer, read whole.
+// replied is an answer with its complete body.
 type replied struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// ask sends a request to an API, under the sandbox's address: path begins with the stage.
+// ask sends a request to an API at the sandbox's address. The path begins with the stage.
 func (w *world) ask(api, method, path, body string, headers ...string) replied {
 	w.t.Helper()
 	r, err := http.NewRequest(method, w.URL+apiPath+api+path, strings.NewReader(body))
@@ -348,10 +350,10 @@ func (w *world) send(r *http.Request, headers ...string) replied {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return replied{a.StatusCode, a.Header, string(content)}
+	return replied{status: a.StatusCode, header: a.Header, body: string(content)}
 }
 
-// is fails the test unless an answer has a status and a body.
+// is checks an answer's status and, unless body is "", its body.
 func (r replied) is(t testing.TB, what string, status int, body string) {
 	t.Helper()
 	if r.status != status || body != "" && r.body != body {
@@ -359,19 +361,19 @@ func (r replied) is(t testing.TB, what string, status int, body string) {
 	}
 }
 
-// The bodies of API Gateway's own answers.
+// Bodies of API Gateway's own answers.
 const (
-	internal    = `{"message":"Internal Server Error"}`
-	unavailable = `{"message":"Service Unavailable"}`
-	noSuch      = `{"message":"Not Found"}`
-	forbidden   = `{"message":"Forbidden"}`
+	internalBody    = `{"message":"Internal Server Error"}`
+	unavailableBody = `{"message":"Service Unavailable"}`
+	notFoundBody    = `{"message":"Not Found"}`
+	forbiddenBody   = `{"message":"Forbidden"}`
 )
 
-// logged waits until a log group has a text, and returns all that it has.
+// logged waits until a log group contains a text, and returns the whole log.
 func (w *world) logged(group, text string) string {
 	w.t.Helper()
 	var all []string
-	// CloudWatch tells nobody
+	// CloudWatch Logs must be polled.
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		all = nil
 		events, err := w.groups.FilterLogEvents(w.t.Context(),
@@ -386,7 +388,7 @@ func (w *world) logged(group, text string) string {
 			return joined
 		}
 	}
-	w.t.Errorf("the log group %s has no %q: %q", group, text, all)
+	w.t.Errorf("the log group %s does not contain %q: %q", group, text, all)
 	return ""
 }
 

@@ -114,8 +114,7 @@ def handler(event, context):
 		files: files{"app.py": "import time\ndef handler(e, c):\n    time.sleep(60)\n"},
 		want:  "Task timed out after 3.00 seconds"},
 	{name: "more than its memory", handler: "app.handler",
-		files: files{"app.py": "import time\ndef handler(e, c):\n    a = " +
-			"bytearray(300_000_000)\n" +
+		files: files{"app.py": "import time\ndef handler(e, c):\n    a = bytearray(300_000_000)\n" +
 			"    time.sleep(1)\n    return len(a)\n"}, want: "Runtime exited with error: signal: killed"},
 	{name: "the log as JSON", handler: "app.handler", files: files{"app.py": `import logging
 def handler(event, context):

@@ -24,8 +24,8 @@ type language struct {
 	flags       []string
 }
 
-// managedLanguages are the languages of Lambda's managed runtimes that most machines have. The developer guide lists the
-// runtimes that Lambda still accepts ("Lambda runtimes").
+// managedLanguages are the languages of Lambda's managed runtimes that most machines have. The developer guide lists
+// the runtimes that Lambda still accepts ("Lambda runtimes").
 var managedLanguages = []*language{
 	{name: "Python", runtime: regexp.MustCompile(`^python3\.(9|1[0-4])$`), program: "python3",
 		versionArgs: []string{"-c", "import sys, platform; print(sys.executable); print(platform.python_version())"},

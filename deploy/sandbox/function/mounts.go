@@ -100,9 +100,9 @@ func isHidden(paths []string, opt string) bool {
 		return true
 	}
 	return slices.ContainsFunc(paths, func(path string) bool {
-		real, err := filepath.EvalSymlinks(path)
+		target, err := filepath.EvalSymlinks(path)
 		return strings.HasPrefix(path, "/opt/") && !strings.HasPrefix(path, opt+"/") ||
-			err == nil && strings.HasPrefix(real, "/opt/") && !strings.HasPrefix(real, opt+"/")
+			err == nil && strings.HasPrefix(target, "/opt/") && !strings.HasPrefix(target, opt+"/")
 	})
 }
 

@@ -19,16 +19,16 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// TestDifferencesAreToldWhole: each row says what moto does, what AWS does and who says so.
-func TestDifferencesAreToldWhole(t *testing.T) {
-	for _, d := range differences {
+// TestCorrectionsAreComplete: each correction documents what moto does, what AWS does and a source.
+func TestCorrectionsAreComplete(t *testing.T) {
+	for _, d := range corrections {
 		if d.operations == "" || d.moto == "" || d.aws == "" || d.source == "" || d.answer == nil {
 			t.Errorf("%s: moto %q, AWS %q, source %q", d.operations, d.moto, d.aws, d.source)
 		}
 	}
 }
 
-// TestFunctionPolicies: the operations on a function's policy are AWS's.
+// TestFunctionPolicies: the operations on a function's policy behave as on AWS.
 func TestFunctionPolicies(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -40,18 +40,18 @@ func TestFunctionPolicies(t *testing.T) {
 			change(in)
 		}
 		_, err := w.functions.AddPermission(ctx, in)
-		return code(err)
+		return errorCode(err)
 	}
 	get := func() (*lambda.GetPolicyOutput, string) {
 		out, err := w.functions.GetPolicy(ctx, &lambda.GetPolicyInput{FunctionName: &w.name})
-		return out, code(err)
+		return out, errorCode(err)
 	}
 	remove := func(sid string, revision *string) string {
 		_, err := w.functions.RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &w.name,
 			StatementId: &sid, RevisionId: revision})
-		return code(err)
+		return errorCode(err)
 	}
-	ok := code(nil)
+	ok := errorCode(nil)
 	check := func(what, got, want string) {
 		t.Helper()
 		if got != want {
@@ -60,16 +60,16 @@ func TestFunctionPolicies(t *testing.T) {
 	}
 	_, none := get()
 	check("an empty policy", none, "ResourceNotFoundException")
-	check("first", add("a", func(in *lambda.AddPermissionInput) {
+	check("the first statement", add("a", func(in *lambda.AddPermissionInput) {
 		in.SourceArn, in.SourceAccount = aws.String("arn:aws:s3:::x"), aws.String(Account)
 	}), ok)
 	first, _ := get()
-	check("its text", *first.Policy, `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"a",`+
+	check("the text", *first.Policy, `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"a",`+
 		`"Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},"Action":"lambda:InvokeFunction",`+
 		`"Resource":"arn:aws:lambda:us-east-1:`+Account+`:function:`+w.name+`",`+
 		`"Condition":{"ArnLike":{"AWS:SourceArn":"arn:aws:s3:::x"},`+
 		`"StringEquals":{"AWS:SourceAccount":"`+Account+`"}}}]}`)
-	check("the same again", add("a", nil), "ResourceConflictException")
+	check("a duplicate id", add("a", nil), "ResourceConflictException")
 	check("$LATEST", add("b", func(in *lambda.AddPermissionInput) { in.Qualifier = aws.String("$LATEST") }),
 		"InvalidParameterValueException")
 	check("no such alias", add("b", func(in *lambda.AddPermissionInput) { in.Qualifier = aws.String("nosuch") }),
@@ -81,7 +81,7 @@ func TestFunctionPolicies(t *testing.T) {
 		"InvalidParameterValueException")
 	check("a stale revision", add("b", func(in *lambda.AddPermissionInput) { in.RevisionId = aws.String("stale") }),
 		"PreconditionFailedException")
-	check("the revision", add("b", func(in *lambda.AddPermissionInput) { in.RevisionId = first.RevisionId }), ok)
+	check("the latest revision", add("b", func(in *lambda.AddPermissionInput) { in.RevisionId = first.RevisionId }), ok)
 	check("removing with a stale revision", remove("b", first.RevisionId), "PreconditionFailedException")
 	check("removing", remove("b", nil), ok)
 	check("removing again", remove("b", nil), "ResourceNotFoundException")
@@ -103,7 +103,7 @@ func TestFunctionPolicies(t *testing.T) {
 	check("no function", none, "ResourceNotFoundException")
 }
 
-// TestCorrections: what moto takes and AWS refuses is refused, and what moves on AWS moves.
+// TestCorrections: the sandbox corrects moto where moto accepts what AWS refuses, or answers differently.
 func TestCorrections(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -111,24 +111,24 @@ func TestCorrections(t *testing.T) {
 	api := w.api(arn, "GET /a", "GET /b")
 	fails := func(what string, err error, want string) {
 		t.Helper()
-		if code(err) != want {
+		if errorCode(err) != want {
 			t.Errorf("%s: %v, want %s", what, err, want)
 		}
 	}
 	_, err := w.gateway.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{ApiId: &api, RouteKey: aws.String("GET /a")})
-	fails("a second route with one key", err, "ConflictException")
+	fails("a duplicate route key", err, "ConflictException")
 	routes := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx,
 		&apigatewayv2.GetRoutesInput{ApiId: &api})).Items
 	_, err = w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api, RouteId: routes[0].RouteId,
 		RouteKey: routes[1].RouteKey})
-	fails("a route that becomes another", err, "ConflictException")
+	fails("a route changed to another's key", err, "ConflictException")
 	_, err = w.gateway.UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api, RouteId: routes[0].RouteId,
 		RouteKey: routes[0].RouteKey})
-	fails("a route that stays itself", err, code(nil))
+	fails("a route changed to its own key", err, errorCode(nil))
 	_, err = w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api, StageName: aws.String("dev")})
-	fails("a second stage", err, "ConflictException")
+	fails("a duplicate stage", err, "ConflictException")
 	_, err = w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: &api, StageName: aws.String("a stage")})
-	fails("a bad stage", err, "BadRequestException")
+	fails("a bad stage name", err, "BadRequestException")
 	_, err = w.gateway.CreateStage(ctx, &apigatewayv2.CreateStageInput{ApiId: aws.String("nosuch"),
 		StageName: aws.String("dev")})
 	fails("no such API", err, "NotFoundException")
@@ -139,7 +139,7 @@ func TestCorrections(t *testing.T) {
 	fails("8 days", err, "InvalidParameterException")
 	_, err = w.groups.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &w.name,
 		RetentionInDays: aws.Int32(7)})
-	fails("7 days", err, code(nil))
+	fails("7 days", err, errorCode(nil))
 
 	before := did[*lambda.GetFunctionConfigurationOutput](t)(w.functions.GetFunctionConfiguration(ctx,
 		&lambda.GetFunctionConfigurationInput{FunctionName: &w.name}))
@@ -147,7 +147,7 @@ func TestCorrections(t *testing.T) {
 	after := did[*lambda.GetFunctionConfigurationOutput](t)(w.functions.GetFunctionConfiguration(ctx,
 		&lambda.GetFunctionConfigurationInput{FunctionName: &w.name}))
 	if *before.LastModified == *after.LastModified {
-		t.Errorf("LastModified stays %s", *after.LastModified)
+		t.Errorf("LastModified is still %s", *after.LastModified)
 	}
 	got := did[*apigatewayv2.GetApiOutput](t)(w.gateway.GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &api}))
 	if *got.ApiEndpoint != w.URL+apiPath+api {
@@ -167,29 +167,28 @@ func TestCorrections(t *testing.T) {
 	simulated := did[*iam.SimulatePrincipalPolicyOutput](t)(w.roles.SimulatePrincipalPolicy(ctx,
 		&iam.SimulatePrincipalPolicyInput{PolicySourceArn: aws.String("arn:aws:iam::" + Account + ":role/" + w.name),
 			ActionNames: []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Scan"}}))
-	says := ""
+	decisions := ""
 	for _, r := range simulated.EvaluationResults {
-		says += string(r.EvalDecision) + " "
+		decisions += string(r.EvalDecision) + " "
 	}
-	if says != "allowed explicitDeny implicitDeny " {
-		t.Errorf("the simulation says %s", says)
+	if decisions != "allowed explicitDeny implicitDeny " {
+		t.Errorf("the simulation answers %s", decisions)
 	}
 }
 
-// TestQuickCreate: an API made with a target has a route and a default stage, and no grant: the trap of the command
-// line.
+// TestQuickCreate: an API created with a target has a route and a default stage, but no permission to invoke the
+// function, which users of the command line often miss.
 func TestQuickCreate(t *testing.T) {
 	w := open(t)
 	arn := w.function(bootstrap(t))
 	api := *did[*apigatewayv2.CreateApiOutput](t)(w.gateway.CreateApi(t.Context(),
 		&apigatewayv2.CreateApiInput{Name: &w.name, ProtocolType: types.ProtocolTypeHttp, Target: &arn})).ApiId
-	w.ask(api, "GET", "/x", "").is(t, "no grant", 500, internal)
+	w.ask(api, "GET", "/x", "").is(t, "no grant", 500, internalBody)
 	w.grant(api, "*/$default")
 	w.ask(api, "GET", "/x", "").is(t, "granted", 200, "/x")
 }
 
-// TestSlowAWS: pages, roles that are too young, functions that are not yet there: what takes time on AWS can be had
-// here.
+// TestSlowAWS: the options simulate pages, new roles that cannot be assumed yet, and pending functions.
 func TestSlowAWS(t *testing.T) {
 	w := enter(t, start(t, Options{PageSize: 2, RoleDelay: time.Second, Settling: 2 * time.Second}))
 	ctx := t.Context()
@@ -202,15 +201,15 @@ func TestSlowAWS(t *testing.T) {
 		out, err := w.functions.CreateFunction(ctx, in)
 		if err == nil {
 			created = out
-		} else if refusals++; code(err) != "InvalidParameterValueException" {
+		} else if refusals++; errorCode(err) != "InvalidParameterValueException" {
 			t.Fatal(err)
 		}
 	}
 	if refusals == 0 || created.State != "Pending" {
-		t.Errorf("a new role is refused %d times, a new function is %s", refusals, created.State)
+		t.Errorf("a new role was refused %d times; a new function is %s", refusals, created.State)
 	}
 	_, err := w.functions.Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name})
-	if code(err) != "ResourceConflictException" {
+	if errorCode(err) != "ResourceConflictException" {
 		t.Errorf("a pending function: %v", err)
 	}
 	w.settle()
@@ -220,7 +219,7 @@ func TestSlowAWS(t *testing.T) {
 		t.Errorf("an update is %s", out.LastUpdateStatus)
 	}
 	if _, err := w.functions.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
-		FunctionName: &w.name, Timeout: aws.Int32(8)}); code(err) != "ResourceConflictException" {
+		FunctionName: &w.name, Timeout: aws.Int32(8)}); errorCode(err) != "ResourceConflictException" {
 		t.Errorf("an update during another: %v", err)
 	}
 	api := w.api(*created.FunctionArn, "GET /1", "GET /2", "GET /3", "GET /4", "GET /5")
@@ -236,7 +235,7 @@ func TestSlowAWS(t *testing.T) {
 	}
 }
 
-// TestPermissions: what does not satisfy Lambda's model is refused, all of it at once, and what does is kept.
+// TestPermissions: inputs that violate Lambda's model are refused, with all violations; others are stored.
 func TestPermissions(t *testing.T) {
 	w := open(t)
 	ctx := t.Context()
@@ -252,9 +251,8 @@ func TestPermissions(t *testing.T) {
 		change func(*lambda.AddPermissionInput)
 		says   string
 	}{
-		{"a source ARN of no account", func(p *lambda.AddPermissionInput) {
-			p.SourceArn = aws.String(
-				"arn:aws:execute-api")
+		{"a source ARN without an account", func(p *lambda.AddPermissionInput) {
+			p.SourceArn = aws.String("arn:aws:execute-api")
 		},
 			"Value 'arn:aws:execute-api' at 'sourceArn' failed to satisfy constraint"},
 		{"a short account", func(p *lambda.AddPermissionInput) { p.SourceAccount = aws.String("1234") },
@@ -288,7 +286,7 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// TestErrors: what the sandbox cannot do is said in the protocol of the service, and never taken for AWS's own answer.
+// TestErrors: the sandbox reports what it cannot do in the protocol of the service, with errors that AWS does not use.
 func TestErrors(t *testing.T) {
 	w := open(t)
 	send := func(service, method, path, body string, headers ...string) (int, string) {
@@ -321,12 +319,13 @@ func TestErrors(t *testing.T) {
 			"Action=CreateStack&StackName=x&Version=2010-05-15&" +
 				"TemplateBody=" + url.QueryEscape(`{"Resources":{"F":{"Type":"AWS::Lambda::Function"},`+
 				`"T":{"Type":"AWS::DynamoDB::Table"}}}`),
-			form, 400, "<Code>ValidationError</Code><Message>the sandbox does not make AWS::Lambda::Function of a " +
+			form, 400,
+			"<Code>ValidationError</Code><Message>the sandbox does not create AWS::Lambda::Function from a " +
 				"template"},
 		{"an operation that moto lacks", "lambda", "GET", "/2015-03-31/nosuchthing", "", nil, 501,
 			"does not know lambda:GET /2015-03-31/nosuchthing"},
-		{"a REST API", "", "GET", apiPath + rest + "/dev/x", "", nil, 501, "the sandbox serves HTTP APIs, and this " +
-			"is a REST API"},
+		{"a REST API", "", "GET", apiPath + rest + "/dev/x", "", nil, 501,
+			"the sandbox serves only HTTP APIs, and this is a REST API"},
 		{"no API", "", "GET", apiPath + "nosuch/dev/x", "", nil, 404, `{"message":"Not Found"}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"example.com/portable-notes/deploy/cloud"
 )
 
-// apiInput is the part of a call about an API that is checked here.
+// apiInput holds the fields of a call about an API that the sandbox checks.
 type apiInput struct {
 	IntegrationType, IntegrationURI, IntegrationSubtype, PayloadFormatVersion, RouteKey, AuthorizerID string
 	AuthorizationType, AuthorizerType, AuthorizerURI, AuthorizerPayloadFormatVersion                  string
@@ -30,12 +30,12 @@ type apiInput struct {
 	}
 }
 
-// greedyInTheMiddle is a path that goes on after a greedy variable.
+// greedyInTheMiddle matches a path that continues after a greedy variable.
 var greedyInTheMiddle = regexp.MustCompile(`\{[^}]*\+\}.`)
 
-// mistake is what API Gateway refuses in an input; "" for nothing ("Amazon API Gateway V2 API reference", and what its
-// answers are seen to be).
-func (in apiInput) mistake(creates bool) string {
+// problem returns API Gateway's message if it refuses an input, and otherwise "" (API Gateway V2 API reference, and
+// observed answers).
+func (in apiInput) problem(creates bool) string {
 	proxy := strings.EqualFold(in.IntegrationType, "AWS_PROXY")
 	switch {
 	case in.TimeoutInMillis != nil && (*in.TimeoutInMillis < 50 || *in.TimeoutInMillis > 30_000):
@@ -45,8 +45,7 @@ func (in apiInput) mistake(creates bool) string {
 		return "Authorizer result TTL should be between 0 and 3600 seconds"
 	case greedyInTheMiddle.MatchString(in.RouteKey):
 		return "The provided route key is not formatted properly for HTTP protocol: a greedy path variable must be " +
-			"at " +
-			"the end of the path"
+			"at the end of the path"
 	case proxy && creates && in.IntegrationURI == "" && in.IntegrationSubtype == "":
 		return "Integration URI or integration subtype must be specified for an integration of type AWS_PROXY"
 	case in.PayloadFormatVersion != "" && in.PayloadFormatVersion != "1.0" && in.PayloadFormatVersion != "2.0":
@@ -69,12 +68,12 @@ func (in apiInput) mistake(creates bool) string {
 	return ""
 }
 
-// refuseAPI refuses what API Gateway refuses.
-func refuseAPI(s *Sandbox, c *call, next func() answer) answer {
+// checkAPI refuses the inputs that API Gateway refuses.
+func checkAPI(s *Sandbox, c *call, next func() answer) answer {
 	var in apiInput
 	c.decode(&in)
-	if wrong := in.mistake(strings.HasPrefix(c.Operation, "Create")); wrong != "" {
-		return c.refuse(http.StatusBadRequest, "BadRequestException", "%s", wrong)
+	if message := in.problem(strings.HasPrefix(c.Operation, "Create")); message != "" {
+		return c.refuse(http.StatusBadRequest, "BadRequestException", "%s", message)
 	}
 	api := c.PathValue("api")
 	if in.AuthorizerID != "" {
@@ -84,13 +83,13 @@ func refuseAPI(s *Sandbox, c *call, next func() answer) answer {
 		}
 	}
 	if in.JwtConfiguration != nil && in.JwtConfiguration.Issuer != "" {
-		if err := askIssuer(in.JwtConfiguration.Issuer); err != nil {
+		if err := checkIssuer(in.JwtConfiguration.Issuer); err != nil {
 			return c.refuse(http.StatusBadRequest, "BadRequestException", "Caught exception when connecting to "+
 				"%[1]s/.well-known/openid-configuration for issuer %[1]s. Please try again later. Error: %[2]v",
 				strings.TrimSuffix(in.JwtConfiguration.Issuer, "/"), err)
 		}
 	}
-	if upper := strings.ToUpper(in.IntegrationType); upper != in.IntegrationType { // as AWS keeps it
+	if upper := strings.ToUpper(in.IntegrationType); upper != in.IntegrationType { // AWS stores it in upper case
 		var body map[string]any
 		c.decode(&body)
 		body["integrationType"] = upper
@@ -99,22 +98,22 @@ func refuseAPI(s *Sandbox, c *call, next func() answer) answer {
 	return next()
 }
 
-// askIssuer asks an issuer of tokens for its configuration, as CreateAuthorizer does. One on this machine may do
-// without TLS.
-func askIssuer(issuer string) error {
+// checkIssuer reads the OpenID configuration of a token issuer, as CreateAuthorizer does. Only an issuer on this
+// machine may do without TLS.
+func checkIssuer(issuer string) error {
 	u, err := url.Parse(issuer)
 	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !cloud.IsLocal(&issuer)) {
 		return fmt.Errorf("invalid issuer: %s. Issuer must have a valid domain ends with "+
 			".well-known/openid-configuration",
 			issuer)
 	}
-	a, err := issuers.Get(strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration")
+	a, err := issuerClient.Get(strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = a.Body.Close() }()
-	var told struct{ Issuer string }
-	if a.StatusCode != http.StatusOK || json.NewDecoder(a.Body).Decode(&told) != nil || told.Issuer != issuer {
+	var out struct{ Issuer string }
+	if a.StatusCode != http.StatusOK || json.NewDecoder(a.Body).Decode(&out) != nil || out.Issuer != issuer {
 		return fmt.Errorf("invalid issuer: %s. Issuer must have a valid domain ends with "+
 			".well-known/openid-configuration",
 			issuer)
@@ -122,7 +121,7 @@ func askIssuer(issuer string) error {
 	return nil
 }
 
-// updateTarget points a quick-created API, whose only integration is that of its $default route, to another target.
+// updateTarget gives a quick-created API another target. Such an API has a single integration and a route $default.
 func updateTarget(s *Sandbox, c *call, next func() answer) answer {
 	var in struct{ Target string }
 	c.decode(&in)
@@ -130,15 +129,15 @@ func updateTarget(s *Sandbox, c *call, next func() answer) answer {
 		return next()
 	}
 	api := c.PathValue("api")
-	shot, err := s.take(c.Context(), c.Region, api)
+	shot, err := s.takeSnapshot(c.Context(), c.Region, api)
 	quick := err == nil && len(shot.integrations) == 1 && slices.ContainsFunc(shot.routes, func(r types.Route) bool {
 		return aws.ToString(r.RouteKey) == "$default"
 	})
 	if !quick {
 		return c.refuse(http.StatusBadRequest, "BadRequestException",
-			"Target can be updated for an API that was made by quick create only")
+			"Target can be updated for an API that was created by quick create only")
 	}
-	for id := range shot.integrations { // before the API's change, which deploys
+	for id := range shot.integrations { // before next, which deploys the API
 		body := jsonAnswer(0, map[string]string{"integrationUri": in.Target}).body
 		path := "/v2/apis/" + api + "/integrations/" + id
 		if changed, err := s.moto.do(c.Context(), http.MethodPatch, path, c.Header, body); err != nil || !changed.ok() {
@@ -148,7 +147,7 @@ func updateTarget(s *Sandbox, c *call, next func() answer) answer {
 	return next()
 }
 
-// resetAuthorizersCache forgets what Lambda authorizers said.
+// resetAuthorizersCache clears the cached answers of Lambda authorizers.
 func resetAuthorizersCache(_ *Sandbox, _ *call, a *apiState, _ *stage) answer {
 	if a.decisions != nil {
 		a.decisions.Clear()
@@ -156,31 +155,31 @@ func resetAuthorizersCache(_ *Sandbox, _ *call, a *apiState, _ *stage) answer {
 	return answer{status: http.StatusNoContent}
 }
 
-// stackType is the type of a resource in a template of CloudFormation.
+// stackType matches the type of a resource in a CloudFormation template.
 var stackType = regexp.MustCompile(`["']?Type["']?\s*:\s*["']?((?:AWS|Custom)::[A-Za-z0-9:]+)`)
 
-// servedTypes are the types whose resources moto makes of a template as it makes them of calls. Those of Lambda and API
-// Gateway are not among them: what the sandbox adds to them it adds to calls.
+// servedTypes matches the types of which moto creates the same resources from a template as from calls. Types of Lambda
+// and API Gateway are missing, because the sandbox corrects only calls.
 var servedTypes = regexp.MustCompile(
 	`^AWS::(DynamoDB::Table|IAM::(Role|Policy|ManagedPolicy|User|Group)|KMS::(Key|Alias)|` +
 		`Logs::LogGroup|S3::Bucket|SNS::(Topic|Subscription)|SQS::Queue|SSM::Parameter|SecretsManager::Secret)$`)
 
-// refuseTypes refuses a template with resources that would not be served, rather than to complete without them.
-func refuseTypes(_ *Sandbox, c *call, next func() answer) answer {
-	var not []string
+// checkTypes refuses a template with resources that the sandbox could not serve. Moto would skip them silently.
+func checkTypes(_ *Sandbox, c *call, next func() answer) answer {
+	var unserved []string
 	if c.form().Get("TemplateURL") != "" {
-		return c.refuse(http.StatusBadRequest, "ValidationError", "the sandbox reads templates as TemplateBody alone")
+		return c.refuse(http.StatusBadRequest, "ValidationError", "the sandbox reads templates only from TemplateBody")
 	}
-	_, resources, _ := strings.Cut(c.form().Get("TemplateBody"), "Resources") // after parameters, which have types too
+	_, resources, _ := strings.Cut(c.form().Get("TemplateBody"),
+		"Resources") // parameters, which come first, have types too
 	for _, found := range stackType.FindAllStringSubmatch(resources, -1) {
-		if !servedTypes.MatchString(found[1]) && !slices.Contains(not, found[1]) {
-			not = append(not, found[1])
+		if !servedTypes.MatchString(found[1]) && !slices.Contains(unserved, found[1]) {
+			unserved = append(unserved, found[1])
 		}
 	}
-	if not != nil {
-		return c.refuse(http.StatusBadRequest, "ValidationError", "the sandbox does not make %s of a template: make "+
-			"them with "+
-			"the aws CLI, an SDK or terraform", strings.Join(not, ", "))
+	if unserved != nil {
+		return c.refuse(http.StatusBadRequest, "ValidationError", "the sandbox does not create %s from a template: "+
+			"create them with the aws CLI, an SDK or terraform", strings.Join(unserved, ", "))
 	}
 	return next()
 }
