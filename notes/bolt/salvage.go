@@ -40,7 +40,7 @@ type spot struct {
 	inUse   bool
 }
 
-// OpenSalvage finds every note and idempotency key whose record is intact, even if the tree that leads to it is damaged.
+// OpenSalvage finds every note and idempotency key whose record is intact, even if the tree to it is damaged.
 // It reads the whole file. Of several versions of a note the highest wins.
 //
 // Records on pages that the last commit does not use are left out unless all is set, because deleted notes are among
