@@ -156,7 +156,7 @@ func checkDelete(s *Sandbox, c *call, next func() answer) answer {
 	s.routing.Lock()
 	defer s.routing.Unlock()
 	current, err := s.moto.do(c.Context(), http.MethodGet, c.URL.RequestURI(), c.Header, nil)
-	if err != nil || !current.ok() {
+	if err == nil && !current.ok() {
 		return current
 	}
 	api, id := c.PathValue("api"), c.PathValue("id")
