@@ -1,8 +1,8 @@
-// Package app is how notes look over HTTP: the routes /notes and /notes/{id}, their JSON, preconditions and problems.
+// Package app serves notes over HTTP: the routes /notes and /notes/{id}, their JSON, preconditions and problems.
 //
-// It is one Echo app that knows nothing of where it runs. An adapter (adapters/server, adapters/lambda) makes it with
-// [New], hands requests in, and may mount more routes with [Get]. A handler decodes, calls [notes.Service] and
-// encodes; it returns errors, which problem.go turns into answers.
+// It is one Echo app that does not depend on where it runs. An adapter (adapters/server, adapters/lambda) creates it
+// with [New], passes requests to it, and may add routes with [Get]. A handler decodes the request, calls
+// [notes.Service] and encodes the result; it returns errors, which problem.go turns into responses.
 package app
 
 import (
@@ -17,51 +17,50 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// Paths are the paths of the notes API as templates, for who has to publish them (API Gateway's routes). Every method
-// must reach the app, which answers 405, HEAD and OPTIONS itself.
+// Paths are the path templates of the notes API, for routers in front of the app such as API Gateway. They must pass
+// on every method: the app itself answers HEAD and OPTIONS, and unknown methods with 405.
 var Paths = []string{"/notes", "/notes/{id}"}
 
-// Options are what an adapter decides. The zero value is usable.
+// Options configure an app. The zero value is usable.
 type Options struct {
-	Log         *slog.Logger  // one line a request; nil for none
-	CORSOrigins []string      // origins whose pages may call, as they are sent, or "*" for all; none switches CORS off
-	Timeout     time.Duration // how long the store may take for one request, once its body is here; 0 is 5 s
+	Log         *slog.Logger  // gets one line per request; nil logs nothing
+	CORSOrigins []string      // allowed origins, as browsers send them, or "*" for all; empty disables CORS
+	Timeout     time.Duration // bounds the store calls of one request, after its body has been read; 0 means 5 s
 
-	// Admit is asked about each request before anything else. Its error is the answer, such as [Misdirected]; nil
-	// admits.
+	// Admit is called for each request before anything else. If it returns an error, such as [Misdirected], the error
+	// is the response. Nil admits every request.
 	Admit func(*http.Request) error
 
-	// MaxInFlight bounds the bytes of request bodies and answers for notes that are in memory at once; one caller (an
-	// owner, or an address where nobody is asked who they are) may have a quarter of it. A request that finds no room
-	// waits for it as long as for the store, and is then answered with 503. 0 sets no bound; else it is at least
-	// [MinInFlight].
+	// MaxInFlight bounds the memory for request bodies and responses, in bytes. One caller (an owner, or a network
+	// where callers are not authenticated) may use a quarter of it. A request waits for memory for at most Timeout and
+	// then fails with 503. 0 sets no bound; other values must be at least [MinInFlight].
 	MaxInFlight int64
 
-	// Authenticate tells who sends a request to the notes; nil for everybody, who are one owner then.
+	// Authenticate identifies the callers of the notes API. If it is nil, all callers are one owner.
 	Authenticate Authenticate
 
-	// Limit bounds the requests of one address, but for [Probes], and those of one caller for notes; nil for no bounds.
+	// Limit is the rate limit for each address, except on the paths in [Probes], and for each caller of the notes API.
+	// Nil sets none.
 	Limit Limit
 
-	// Client is the address that a request comes from, for limits and the log; nil for that of its connection.
+	// Client returns the client's address, for limits and the log. Nil takes that of the connection.
 	Client func(*http.Request) string
 
-	// Trace is the id of the trace that a request belongs to, for the log: the adapter's to tell, and to check. "" for
-	// none.
+	// Trace returns the trace id of a request for the log, or "". It must not return unchecked client input.
 	Trace func(*http.Request) string
 
-	// Observe is told of each request that was answered. What it returns stands in the request's line in the log too.
+	// Observe is called after each response. The attributes that it returns are added to the request's log line.
 	Observe func(context.Context, Seen) []slog.Attr
 
-	// LogKey keys the hash by which the log knows owners: with the same key the same owner has the same hash.
+	// LogKey is the key for [HashOwner] in the log.
 	LogKey []byte
 
-	// RequestID names a request that its caller did not name, as API Gateway has done already; where it is nil, or
-	// names none, the name is a random UUID.
+	// RequestID returns the id of a request that came without X-Request-Id, such as the one of API Gateway. If it is
+	// nil or returns none, the id is a random UUID.
 	RequestID func(*http.Request) string
 }
 
-// New makes the app.
+// New creates the app.
 func New(service *notes.Service, options Options) *echo.Echo {
 	if options.Timeout == 0 {
 		options.Timeout = 5 * time.Second
@@ -86,7 +85,7 @@ func New(service *notes.Service, options Options) *echo.Echo {
 	}
 	e.Use(identify(options.Authenticate, options.Limit))
 	if options.MaxInFlight > 0 {
-		e.Use(holdRoom(options.MaxInFlight, options.Timeout, options.Authenticate != nil))
+		e.Use(reserveMemory(options.MaxInFlight, options.Timeout, options.Authenticate != nil))
 	}
 	h := handlers{service: service, timeout: options.Timeout}
 	Get(e, "/notes", h.list)
@@ -95,29 +94,29 @@ func New(service *notes.Service, options Options) *echo.Echo {
 	e.PUT("/notes/:id", h.replace)
 	e.PATCH("/notes/:id", h.patch)
 	e.DELETE("/notes/:id", h.remove)
-	// Echo lets a last parameter run over slashes; with this below it, it ends at the first.
+	// In Echo the last parameter of a path matches slashes too. This route makes it end at the first one.
 	e.RouteNotFound("/notes/:id/*", echo.NotFoundHandler)
 	return e
 }
 
-// Bare makes an app without routes, for an adapter's own: it answers errors as problems, names each request, and logs
-// it.
+// Bare creates an app without routes, for the adapters' own. It gives each request an id, logs it, and renders errors
+// as problems.
 func Bare(options Options) *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = answerError
-	e.IPExtractor = echo.ExtractIPDirect() // no header that a client can send says who it is
+	e.IPExtractor = echo.ExtractIPDirect() // clients can forge X-Forwarded-For and the like
 	if options.Client != nil {
 		e.IPExtractor = options.Client
 	}
-	e.Pre(observe(options), recovered)
+	e.Pre(observe(options), recoverPanics)
 	if options.Admit != nil {
-		e.Pre(admitted(options.Admit))
+		e.Pre(admit(options.Admit))
 	}
 	e.Pre(normalize)
 	return e
 }
 
-// Get mounts a route that answers GET, and HEAD likewise without the body.
+// Get adds a route for GET and HEAD.
 func Get(e *echo.Echo, path string, handler echo.HandlerFunc) {
 	e.GET(path, handler)
 	e.HEAD(path, handler)

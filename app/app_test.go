@@ -21,8 +21,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(dynamotest.Main(m)) }
 
-// service is one over a new file.
-func service(t testing.TB) *notes.Service {
+// newService returns a service on a new file.
+func newService(t testing.TB) *notes.Service {
 	t.Helper()
 	store, err := bolt.Open(filepath.Join(t.TempDir(), "notes.db"), slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -36,10 +36,11 @@ func service(t testing.TB) *notes.Service {
 	return notes.NewService(store, time.Now, rand.Reader)
 }
 
-// TestParity writes the transcript that every adapter is held to, and holds a second store to it.
+// TestParity compares the app on both stores with the transcript that all adapters must match. With -update-parity it
+// writes the transcript.
 func TestParity(t *testing.T) {
 	storetest.NotWithRace(t)
-	sent := apptest.Parity(t, "http://notes.example", apptest.InProcess(app.New(service(t), app.Options{})))
+	sent := apptest.Parity(t, "http://notes.example", apptest.InProcess(app.New(newService(t), app.Options{})))
 	if sent < 200 {
 		t.Errorf("only %d requests", sent)
 	}
@@ -56,7 +57,7 @@ func TestParity(t *testing.T) {
 
 func TestContract(t *testing.T) {
 	t.Run("InProcess", func(t *testing.T) {
-		apptest.Run(t, "http://notes.example", apptest.InProcess(app.New(service(t), app.Options{})))
+		apptest.Run(t, "http://notes.example", apptest.InProcess(app.New(newService(t), app.Options{})))
 	})
 	t.Run("OnDynamoDB", func(t *testing.T) {
 		cfg := dynamotest.Config(t)
@@ -68,7 +69,7 @@ func TestContract(t *testing.T) {
 		apptest.Run(t, "http://notes.example", apptest.InProcess(e))
 	})
 	t.Run("UnderBasePath", func(t *testing.T) {
-		server := httptest.NewServer(app.Under("/api/v1", app.New(service(t), app.Options{})))
+		server := httptest.NewServer(app.Under("/api/v1", app.New(newService(t), app.Options{})))
 		t.Cleanup(server.Close)
 		apptest.Run(t, server.URL+"/api/v1", func(r *http.Request) (*http.Response, error) {
 			return server.Client().Do(r)

@@ -12,13 +12,13 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Caller is who sends a request, and what it may do.
+// Caller is the sender of a request and its rights.
 type Caller struct {
-	Owner string // whose notes it reads and writes; 1 to 512 bytes of UTF-8
+	Owner string // the owner whose notes it reads and writes; 1 to 512 bytes of UTF-8
 	Scope Scope
 }
 
-// Scope is what a caller may do; each includes those before it.
+// Scope is what a caller may do. Each scope includes the ones before it.
 type Scope int
 
 // The scopes.
@@ -28,69 +28,70 @@ const (
 	Write
 )
 
-// Authenticate tells who sent a bearer token (RFC 6750). A [Refusal] is a token that nobody has; [ErrCannotTell] is
-// one that cannot be judged for now; any other error is a fault.
+// Authenticate returns the caller that a bearer token (RFC 6750) belongs to. The error is a [Refusal] if the token is
+// not valid, and [ErrCannotVerify] if it cannot be verified at present; any other error is a fault of the service.
 type Authenticate func(ctx context.Context, token string) (Caller, error)
 
-// Refusal is why a token is not taken, for logs and figures: one of a few words, none of which a client chose. The
-// client is told the same whatever it is.
+// Refusal is the reason why a token is refused, for logs and metrics. It is one of a few fixed words and never client
+// input. The response does not depend on it.
 type Refusal string
 
 func (r Refusal) Error() string { return "the token is refused: " + string(r) }
 
-// ErrCannotTell is for a token that cannot be judged for now: a 503, which says that nothing was changed.
-var ErrCannotTell = errors.New("a token cannot be judged")
+// ErrCannotVerify says that a token cannot be verified at present. The response is a 503, which says that nothing was
+// changed.
+var ErrCannotVerify = errors.New("the token cannot be verified")
 
-// UnknownToken and ExpiredToken are what every way to know tokens may find.
+// The refusals that every implementation of Authenticate may return.
 const (
 	UnknownToken Refusal = "unknown"
 	ExpiredToken Refusal = "expired"
 )
 
-// The refusals of what is no token at all.
+// The refusals of requests without a well-formed token.
 const (
 	noToken        Refusal = "none"
 	malformedToken Refusal = "malformed"
 )
 
-// everybody is the caller where nobody is asked who they are.
-var everybody = Caller{Owner: "local", Scope: Write}
+// localCaller is the caller of every request where callers are not authenticated.
+var localCaller = Caller{Owner: "local", Scope: Write}
 
-// The keys under which a request's context has its caller, and why it has none.
+// The keys of the caller and the refusal in a request's context.
 const (
 	callerKey  = "caller"
 	refusedKey = "refused"
 )
 
-// callerOf is who sent a request that identify let through.
+// callerOf returns the caller that identify has set.
 func callerOf(c echo.Context) Caller { return c.Get(callerKey).(Caller) }
 
-// maxToken is the largest token that is looked at, in bytes.
+// maxToken is the longest accepted token, in bytes.
 const maxToken = 8 << 10
 
-// BearerToken returns the token of a request's Authorization header (RFC 6750, section 2.1), and the refusal of a
-// header that has none.
+// BearerToken returns the token in the Authorization header of a request (RFC 6750, section 2.1), or the refusal if
+// there is no well-formed one.
 func BearerToken(r *http.Request) (token string, refusal Refusal) {
-	scheme, rest, _ := strings.Cut(joined(r.Header, echo.HeaderAuthorization), " ")
+	scheme, rest, _ := strings.Cut(headerValue(r.Header, echo.HeaderAuthorization), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", noToken
 	}
 	token = strings.TrimLeft(rest, " ")
-	if !visible(token, maxToken) || strings.Contains(token, ",") {
+	if !isVisible(token, maxToken) || strings.Contains(token, ",") {
 		return "", malformedToken
 	}
 	return token, ""
 }
 
-// Probes are the paths that tell whether the service is up and ready. They are never answered with 429.
+// Probes are the paths of the liveness and readiness checks. They have no rate limit.
 var Probes = []string{"/healthz", "/readyz"}
 
-// limitAddress holds each address to its limit, on every path that is not a probe.
+// limitAddress applies the rate limit of the client's address, except to Probes.
 func limitAddress(limit Limit) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			if !slices.Contains(Probes, c.Request().URL.Path) {
-				if err := limited(c, limit, PolicyAddress, network(c.RealIP())); err != nil {
+				if err := checkLimit(c, limit, PolicyAddress, network(c.RealIP())); err != nil {
 					return err
 				}
 			}
@@ -99,7 +100,8 @@ func limitAddress(limit Limit) echo.MiddlewareFunc {
 	}
 }
 
-// limitPreflights holds the preflights of an address to its limit too: CORS answers them before they have a route.
+// limitPreflights applies the rate limit of the client's address to CORS preflights, which are answered before
+// limitAddress runs.
 func limitPreflights(limit Limit) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		limited := limitAddress(limit)(next)
@@ -113,8 +115,8 @@ func limitPreflights(limit Limit) echo.MiddlewareFunc {
 	}
 }
 
-// network returns the network of an address whose addresses count as one: an IPv6 customer has a /64 at least (RFC
-// 6177).
+// network returns the network by which limits count an address: the /64 of an IPv6 address, because every customer has
+// at least that (RFC 6177), and any other address itself.
 func network(addr string) string {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil || ip.Unmap().Is4() {
@@ -127,9 +129,8 @@ func network(addr string) string {
 	return prefix.String()
 }
 
-// identify finds out who sends a request for the notes, on every path under /notes, and lets it through if its caller
-// may do what the method does and does not send too many. The refusals are those of RFC 6750, section 3. OPTIONS tells
-// what a path can do and needs no token.
+// identify authenticates requests on /notes and every path below it, applies the caller's rate limit, and checks that
+// its scope allows the method. It refuses as RFC 6750, section 3, says. OPTIONS needs no token.
 func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -138,16 +139,16 @@ func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 				return next(c)
 			}
 			if authenticate == nil {
-				c.Set(callerKey, everybody)
+				c.Set(callerKey, localCaller)
 				return next(c)
 			}
-			caller, err := authenticated(c, authenticate)
+			caller, err := callerFromToken(c, authenticate)
 			if err != nil {
 				return err
 			}
 			c.Set(callerKey, caller)
 			if limit != nil {
-				if err := limited(c, limit, PolicyCaller, caller.Owner); err != nil {
+				if err := checkLimit(c, limit, PolicyCaller, caller.Owner); err != nil {
 					return err
 				}
 			}
@@ -159,7 +160,7 @@ func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 				needed, name = Write, "notes:write"
 			}
 			if caller.Scope < needed {
-				return challenge(c, Forbidden("this takes a token with the scope "+name),
+				return challenge(c, Forbidden("this method needs a token with the scope "+name),
 					fmt.Sprintf(`, error="insufficient_scope", scope=%q`, name))
 			}
 			return next(c)
@@ -167,28 +168,30 @@ func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 	}
 }
 
-func authenticated(c echo.Context, authenticate Authenticate) (Caller, error) {
+// callerFromToken returns the caller that the token of a request belongs to.
+func callerFromToken(c echo.Context, authenticate Authenticate) (Caller, error) {
 	token, refusal := BearerToken(c.Request())
 	switch refusal {
 	case noToken:
 		c.Set(refusedKey, refusal)
-		return Caller{}, challenge(c, Unauthenticated("a bearer token is needed: Authorization: Bearer TOKEN"), "")
+		return Caller{}, challenge(c, Unauthenticated("a bearer token is required: send Authorization: Bearer TOKEN"),
+			"")
 	case malformedToken:
 		c.Set(refusedKey, refusal)
-		const told = "the header Authorization must be one bearer token: Bearer TOKEN"
-		return Caller{}, challenge(c, Unauthenticated(told), `, error="invalid_token"`)
+		const detail = "the header Authorization must be one bearer token: Bearer TOKEN"
+		return Caller{}, challenge(c, Unauthenticated(detail), `, error="invalid_token"`)
 	}
 	caller, err := authenticate(c.Request().Context(), token)
 	if errors.As(err, &refusal) {
-		const told = "the token is unknown or has expired"
+		const detail = "the token is unknown or has expired"
 		c.Set(refusedKey, refusal)
 		return Caller{}, challenge(c,
-			Unauthenticated(told), fmt.Sprintf(`, error="invalid_token", error_description=%q`, told))
+			Unauthenticated(detail), fmt.Sprintf(`, error="invalid_token", error_description=%q`, detail))
 	}
 	return caller, err
 }
 
-// challenge sets WWW-Authenticate beside a refusal.
+// challenge sets the header WWW-Authenticate and returns refusal.
 func challenge(c echo.Context, refusal error, attributes string) error {
 	c.Response().Header().Set(echo.HeaderWWWAuthenticate, `Bearer realm="notes"`+attributes)
 	return refusal

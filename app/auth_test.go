@@ -15,10 +15,10 @@ import (
 	"example.com/portable-notes/notes/bolt"
 )
 
-// asked asks an app with authentication.
-type asked struct{ http.Handler }
+// client sends requests to an app.
+type client struct{ http.Handler }
 
-func (a asked) ask(method, path, authorization, body string) *httptest.ResponseRecorder {
+func (a client) do(method, path, authorization, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	if authorization != "" {
@@ -29,7 +29,8 @@ func (a asked) ask(method, path, authorization, body string) *httptest.ResponseR
 	return w
 }
 
-// TestAuthentication: who has a token sees its own notes and no others; who has none gets 401, who may only read 403.
+// TestAuthentication: a caller sees only its own notes. Without a valid token it gets 401, and with a read-only token
+// 403 for writes.
 func TestAuthentication(t *testing.T) {
 	store, err := bolt.Open(t.TempDir()+"/notes.db", nil)
 	if err != nil {
@@ -52,57 +53,58 @@ func TestAuthentication(t *testing.T) {
 		}
 		lines = append(lines, line)
 	}
-	tokens, err := token.Parse("# who may come\n\n"+strings.Join(lines[:2], ",")+"\n"+strings.Join(lines[2:], "\n"),
+	tokens, err := token.Parse("# the callers\n\n"+strings.Join(lines[:2], ",")+"\n"+strings.Join(lines[2:], "\n"),
 		time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := asked{app.New(notes.NewService(store, time.Now, rand.Reader), app.Options{Authenticate: tokens.Caller})}
+	a := client{app.New(notes.NewService(store, time.Now, rand.Reader), app.Options{Authenticate: tokens.Caller})}
 	anna, ben, reader, former := secrets[0], secrets[1], secrets[2], secrets[3]
 
-	made := a.ask("POST", "/notes", anna, `{"title":"of anna"}`)
+	made := a.do("POST", "/notes", anna, `{"title":"of anna"}`)
 	if made.Code != 201 {
 		t.Fatalf("%d %s", made.Code, made.Body)
 	}
 	path := made.Header().Get("Location")
-	if got := a.ask("GET", path, anna, ""); got.Code != 200 {
-		t.Errorf("its owner gets %d", got.Code)
+	if got := a.do("GET", path, anna, ""); got.Code != 200 {
+		t.Errorf("the owner gets %d", got.Code)
 	}
-	if got := a.ask("GET", path, reader, ""); got.Code != 200 {
-		t.Errorf("its owner's other token gets %d", got.Code)
+	if got := a.do("GET", path, reader, ""); got.Code != 200 {
+		t.Errorf("the owner's other token gets %d", got.Code)
 	}
 	missing := strings.TrimSuffix(path, path[len(path)-4:]) + "0000"
 	for _, c := range [][2]string{{"GET", ""}, {"PUT", `{"title":"x"}`}, {"PATCH", `{"title":"x"}`}, {"DELETE", ""}} {
-		foreign, none := a.ask(c[0], path, ben, c[1]), a.ask(c[0], missing, ben, c[1])
-		for _, header := range []http.Header{foreign.Header(), none.Header()} {
+		foreign, absent := a.do(c[0], path, ben, c[1]), a.do(c[0], missing, ben, c[1])
+		for _, header := range []http.Header{foreign.Header(), absent.Header()} {
 			header.Del("X-Request-Id")
 		}
 		strip := func(r *httptest.ResponseRecorder) string {
 			body, _, _ := strings.Cut(r.Body.String(), `"request_id"`)
 			return fmt.Sprint(r.Code, r.Header(), body)
 		}
-		if foreign.Code != 404 || strip(foreign) != strip(none) {
-			t.Errorf("%s of another's note is %s, of a missing one %s", c[0], strip(foreign), strip(none))
+		if foreign.Code != 404 || strip(foreign) != strip(absent) {
+			t.Errorf("%s of another owner's note returns %s, of a missing one %s", c[0], strip(foreign),
+				strip(absent))
 		}
 	}
-	if got := a.ask("GET", "/notes", ben, "").Body.String(); got != "{\"notes\":[]}\n" {
-		t.Errorf("another sees %s", got)
+	if got := a.do("GET", "/notes", ben, "").Body.String(); got != "{\"notes\":[]}\n" {
+		t.Errorf("another owner sees %s", got)
 	}
 	for _, c := range [][3]string{{"POST", "/notes", `{"title":"x"}`}, {"PUT", path, `{"title":"x"}`},
 		{"PATCH", path, `{"title":"x"}`}, {"DELETE", path, ""}} {
-		got := a.ask(c[0], c[1], reader, c[2])
+		got := a.do(c[0], c[1], reader, c[2])
 		if got.Code != 403 || !strings.Contains(got.Body.String(), `"code":"forbidden"`) ||
 			got.Header().Get("Www-Authenticate") != `Bearer realm="notes", error="insufficient_scope", `+
 				`scope="notes:write"` {
-			t.Errorf("%s by a reader: %d %s %v", c[0], got.Code, got.Body, got.Header())
+			t.Errorf("%s with a read-only token: %d %s %v", c[0], got.Code, got.Body, got.Header())
 		}
 	}
-	if got := a.ask("GET", "/notes", "", ""); got.Code != 401 ||
+	if got := a.do("GET", "/notes", "", ""); got.Code != 401 ||
 		got.Header().Get("Www-Authenticate") != `Bearer realm="notes"` {
 		t.Errorf("without a token: %d %v", got.Code, got.Header())
 	}
 	for _, bad := range []string{"", "x", "Basic YTpi", "Token " + anna[7:], "Bearer\t" + anna[7:]} {
-		if got := a.ask("GET", "/notes", bad, ""); got.Code != 401 ||
+		if got := a.do("GET", "/notes", bad, ""); got.Code != 401 ||
 			got.Header().Get("Www-Authenticate") != `Bearer realm="notes"` {
 			t.Errorf("with %q: %d %v", bad, got.Code, got.Header())
 		}
@@ -112,7 +114,7 @@ func TestAuthentication(t *testing.T) {
 		"Bearer " + strings.Repeat("x", 9000), "Bearer \x7f", "Bearer " + strings.ToUpper(anna[7:]), "Bearer " +
 			lines[0][strings.Index(lines[0], "sha256:"):]} {
 		for _, c := range [][2]string{{"GET", "/notes"}, {"POST", "/notes"}, {"GET", path}, {"DELETE", path}} {
-			got := a.ask(c[0], c[1], bad, `{"title":"x"}`)
+			got := a.do(c[0], c[1], bad, `{"title":"x"}`)
 			if got.Code != 401 || !strings.Contains(got.Header().Get("Www-Authenticate"), `error="invalid_token"`) ||
 				!strings.Contains(got.Body.String(), `"code":"unauthenticated"`) ||
 				strings.Contains(got.Body.String(), "anna") {
@@ -127,13 +129,14 @@ func TestAuthentication(t *testing.T) {
 		t.Errorf("with two headers: %d", w.Code)
 	}
 	for _, good := range []string{anna, "bearer " + anna[7:], "Bearer   " + anna[7:]} { // RFC 6750, section 2.1: 1*SP
-		if got := a.ask("GET", "/notes", good, ""); got.Code != 200 {
+		if got := a.do("GET", "/notes", good, ""); got.Code != 200 {
 			t.Errorf("with %q: %d", good, got.Code)
 		}
 	}
 }
 
-// TestAuthenticationComesFirst: on every path under /notes a caller without a token learns nothing but that.
+// TestAuthenticationComesFirst: on every path under /notes, a request without a token gets 401, whatever else is wrong
+// with it.
 func TestAuthenticationComesFirst(t *testing.T) {
 	write, line, err := token.New("anna")
 	if err != nil {
@@ -147,7 +150,7 @@ func TestAuthenticationComesFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := app.New(service(t), app.Options{Authenticate: tokens.Caller})
+	e := app.New(newService(t), app.Options{Authenticate: tokens.Caller})
 	const id = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 	for _, c := range []struct {
 		method, path           string

@@ -21,7 +21,7 @@ import (
 	"example.com/portable-notes/notes/dynamo/dynamotest"
 )
 
-// BenchmarkGetOnDynamoDB compares GET /notes/{id} over HTTP with the bare GetItem below it, on DynamoDB Local.
+// BenchmarkGetOnDynamoDB compares GET /notes/{id} over HTTP with the GetItem call that it makes, on DynamoDB Local.
 func BenchmarkGetOnDynamoDB(b *testing.B) {
 	cfg := dynamotest.Config(b)
 	table := dynamotest.NewTable(b, cfg)
@@ -29,7 +29,7 @@ func BenchmarkGetOnDynamoDB(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	h, _ := over(store, app.Options{})
+	h, _ := newApp(store, app.Options{})
 	server := httptest.NewServer(h)
 	defer server.Close()
 	made, err := http.Post(server.URL+"/notes", "application/json",
@@ -87,9 +87,9 @@ func BenchmarkGetOnDynamoDB(b *testing.B) {
 	b.ReportMetric(ratios[len(ratios)/2], "GET/GetItem")
 }
 
-// BenchmarkRoutes shows the price of each route beside that of GET /notes/{id}, in process, on a file.
+// BenchmarkRoutes compares the cost of each route with that of GET /notes/{id}, in process, on a file.
 func BenchmarkRoutes(b *testing.B) {
-	service := service(b)
+	service := newService(b)
 	e := app.New(service, app.Options{MaxInFlight: 48 << 20})
 	about.Mount(e, "", about.Version{}, func() error { return nil }, service.Ready)
 	var path string
@@ -119,7 +119,7 @@ func BenchmarkRoutes(b *testing.B) {
 			const calls = 1000
 			begin := time.Now()
 			for range calls {
-				e.ServeHTTP(&discarded{header: http.Header{}}, r.Clone(r.Context()))
+				e.ServeHTTP(&discardResponse{header: http.Header{}}, r.Clone(r.Context()))
 			}
 			took[route.name] = float64(time.Since(begin)) / calls
 			ratios[route.name] = append(ratios[route.name], took[route.name]/took["note"])
@@ -131,9 +131,9 @@ func BenchmarkRoutes(b *testing.B) {
 	}
 }
 
-// discarded is an answer that nobody reads, and that costs nothing to make.
-type discarded struct{ header http.Header }
+// discardResponse is an http.ResponseWriter that discards the response at no cost.
+type discardResponse struct{ header http.Header }
 
-func (d *discarded) Header() http.Header         { return d.header }
-func (d *discarded) Write(b []byte) (int, error) { return len(b), nil }
-func (d *discarded) WriteHeader(int)             {}
+func (d *discardResponse) Header() http.Header         { return d.header }
+func (d *discardResponse) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discardResponse) WriteHeader(int)             {}

@@ -9,12 +9,12 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// etag is the strong entity tag (RFC 9110, section 8.8.3) of a note: its version, which never comes again.
+// etag returns the strong entity tag (RFC 9110, section 8.8.3) of a note: its version, which is never reused.
 func etag(n notes.Note) string { return `"` + strconv.FormatInt(n.Version, 10) + `"` }
 
-// preconditions are the headers If-Match and If-None-Match of a request about one note.
+// preconditions are the headers If-Match and If-None-Match of a request for one note.
 type preconditions struct {
-	match, noneMatch *entityTags // nil where the header is absent
+	match, noneMatch *entityTags // nil if the header is absent
 }
 
 func preconditionsOf(r *http.Request) (preconditions, error) {
@@ -38,8 +38,8 @@ func preconditionsOf(r *http.Request) (preconditions, error) {
 	return p, nil
 }
 
-// condition is what the preconditions ask of a note that is to be changed, and the version that the body names: 0 for
-// none. An If-Match that names no tag holds for no version.
+// condition returns the condition for a change to a note: the preconditions, and the version in the body unless it is
+// 0. An If-Match without a tag holds for no version.
 func (p preconditions) condition(version int64) notes.Condition {
 	var cond notes.Condition
 	if p.match != nil && !p.match.any {
@@ -47,7 +47,7 @@ func (p preconditions) condition(version int64) notes.Condition {
 	}
 	if p.noneMatch != nil {
 		if p.noneMatch.any {
-			cond.OneOf = []int64{} // there is a note, so "none" holds for no version
+			cond.OneOf = []int64{} // If-None-Match: * holds only if there is no note
 		}
 		cond.NoneOf = append(slices.Clone(p.noneMatch.strong), p.noneMatch.weak...)
 	}
@@ -61,8 +61,8 @@ func (p preconditions) condition(version int64) notes.Condition {
 	return cond
 }
 
-// read evaluates the preconditions of a GET or HEAD in the order of RFC 9110, section 13.2.2: an error for 412, and
-// whether what the client has is current (304).
+// read evaluates the preconditions of a GET or HEAD in the order of RFC 9110, section 13.2.2. It reports whether the
+// client's copy is current (304); an error means 412.
 func (p preconditions) read(n notes.Note) (current bool, err error) {
 	if p.match != nil && !p.match.any && !slices.Contains(p.match.strong, n.Version) {
 		return false, &notes.PreconditionError{Current: n}
@@ -72,8 +72,7 @@ func (p preconditions) read(n notes.Note) (current bool, err error) {
 			slices.Contains(p.noneMatch.weak, n.Version)), nil
 }
 
-// entityTags are the versions that the value of If-Match or If-None-Match names. Tags that are not of this service name
-// no version and are left out.
+// entityTags are the versions in the value of If-Match or If-None-Match. Tags that are not a version are left out.
 type entityTags struct {
 	any          bool // *
 	strong, weak []int64
@@ -96,8 +95,8 @@ func parseEntityTags(value string) (tags entityTags, ok bool) {
 	return tags, ok
 }
 
-// eachEntityTag reads "*" or a list of entity tags (RFC 9110, sections 5.6.1, 8.8.3, 13.1.1), and calls visit for each
-// tag of the list. A list may have empty elements, or no other.
+// eachEntityTag parses "*" or a list of entity tags (RFC 9110, sections 5.6.1, 8.8.3, 13.1.1) and calls visit for each
+// tag of the list. Elements of the list may be empty.
 func eachEntityTag(value string, visit func(tag string)) (every, ok bool) {
 	const space = " \t"
 	s := strings.Trim(value, space)
@@ -128,12 +127,12 @@ func eachEntityTag(value string, visit func(tag string)) (every, ok bool) {
 	}
 }
 
-// IsCurrent reports whether the If-None-Match of a request names an entity tag: what its client has is current, and 304
-// is the answer to a GET or HEAD (RFC 9110, section 13.1.2). A value that is not well-formed names none.
-func IsCurrent(r *http.Request, etag string) bool {
-	current := false
-	every, ok := eachEntityTag(joined(r.Header, "If-None-Match"), func(tag string) {
-		current = current || strings.TrimPrefix(tag, "W/") == strings.TrimPrefix(etag, "W/")
+// IsCurrent reports whether the If-None-Match of a GET or HEAD matches an entity tag, so that the response is 304 (RFC
+// 9110, section 13.1.2). A malformed value matches none.
+func IsCurrent(r *http.Request, current string) bool {
+	found := false
+	every, ok := eachEntityTag(headerValue(r.Header, "If-None-Match"), func(tag string) {
+		found = found || strings.TrimPrefix(tag, "W/") == strings.TrimPrefix(current, "W/")
 	})
-	return ok && (current || every)
+	return ok && (found || every)
 }

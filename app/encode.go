@@ -9,10 +9,10 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// A buffer that had to grow would exist twice, so each function here that appends has one that returns the most bytes
+// While a buffer grows, it exists twice. Each append function here therefore has a function that returns the most bytes
 // that it appends.
 
-// appendNote appends a note as JSON, whose texts are escaped no more than JSON demands.
+// appendNote appends a note as JSON. It escapes only what JSON requires.
 func appendNote(b []byte, n notes.Note) []byte {
 	b = append(b, `{"id":"`...)
 	b = append(b, n.ID.String()...)
@@ -36,9 +36,9 @@ func appendNote(b []byte, n notes.Note) []byte {
 	return append(b, '}')
 }
 
-// encodedSize returns the most bytes that a note may take as JSON, with a line break.
+// encodedSize returns the most bytes that appendNote appends, plus a line break.
 func encodedSize(n notes.Note) int {
-	const fixed = 300 // names, id, times and version
+	const fixed = 300 // field names, id, times and version
 	size := fixed + quotedSize(n.Title) + quotedSize(n.Content)
 	for _, tag := range n.Tags {
 		size += quotedSize(tag) + 1
@@ -46,7 +46,7 @@ func encodedSize(n notes.Note) int {
 	return size
 }
 
-// appendPage appends the answer of a listing.
+// appendPage appends a page as JSON.
 func appendPage(b []byte, page notes.Page) []byte {
 	b = append(b, `{"notes":[`...)
 	for i, note := range page.Notes {
@@ -57,12 +57,12 @@ func appendPage(b []byte, page notes.Page) []byte {
 	}
 	b = append(b, ']')
 	if page.Next != "" {
-		b = append(b, `,"next_cursor":"`+page.Next+`"`...) // base64url
+		b = append(b, `,"next_cursor":"`+page.Next+`"`...) // base64url needs no escapes
 	}
 	return append(b, "}\n"...)
 }
 
-// encodedPageSize returns the most bytes that the answer of a listing may have.
+// encodedPageSize returns the most bytes that appendPage appends.
 func encodedPageSize(page notes.Page) int {
 	size := len(`{"notes":[],"next_cursor":""}`) + len(page.Next) + 1
 	for _, note := range page.Notes {
@@ -72,11 +72,11 @@ func encodedPageSize(page notes.Page) int {
 }
 
 func appendText(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s) // an error is of bytes that are no UTF-8: they become U+FFFD
+	b, _ = jsontext.AppendQuote(b, s) // fails only for invalid UTF-8, which becomes U+FFFD
 	return b
 }
 
-// quotedSize returns the bytes that a text in UTF-8 takes as a JSON string.
+// quotedSize returns the size in bytes of s as a JSON string. S must be valid UTF-8.
 func quotedSize(s string) int {
 	const control = len(`\u0000`)
 	size := len(s) + len(`""`)
@@ -92,5 +92,5 @@ func quotedSize(s string) int {
 }
 
 func appendTime(b []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z") // RFC 3339, in microseconds
+	return t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z") // RFC 3339 with microseconds
 }

@@ -22,28 +22,28 @@ import (
 
 const id = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 
-// failing is a store whose calls all fail alike.
-type failing struct{ fail func(context.Context) error }
+// failingStore is a store whose calls all fail in the same way.
+type failingStore struct{ fail func(context.Context) error }
 
-func (f failing) Create(ctx context.Context, _ string, _ notes.Note, _ *notes.IdempotencyKey) (notes.Note, error) {
+func (f failingStore) Create(ctx context.Context, _ string, _ notes.Note, _ *notes.IdempotencyKey) (notes.Note, error) {
 	return notes.Note{}, f.fail(ctx)
 }
-func (f failing) Get(ctx context.Context, _ string, _ notes.ID) (notes.Note, error) {
+func (f failingStore) Get(ctx context.Context, _ string, _ notes.ID) (notes.Note, error) {
 	return notes.Note{}, f.fail(ctx)
 }
-func (f failing) Update(ctx context.Context, _ string, _ notes.ID, _ notes.Patch, _ time.Time,
+func (f failingStore) Update(ctx context.Context, _ string, _ notes.ID, _ notes.Patch, _ time.Time,
 	_ notes.Condition) (notes.Note, error) {
 	return notes.Note{}, f.fail(ctx)
 }
-func (f failing) Delete(ctx context.Context, _ string, _ notes.ID, _ time.Time, _ notes.Condition) error {
+func (f failingStore) Delete(ctx context.Context, _ string, _ notes.ID, _ time.Time, _ notes.Condition) error {
 	return f.fail(ctx)
 }
-func (f failing) Newest(ctx context.Context, _ string, _ notes.ID, _ int) iter.Seq2[notes.Note, error] {
+func (f failingStore) Newest(ctx context.Context, _ string, _ notes.ID, _ int) iter.Seq2[notes.Note, error] {
 	return func(yield func(notes.Note, error) bool) { yield(notes.Note{}, f.fail(ctx)) }
 }
 
-// calls are requests that reach the store, one for each of its methods at least.
-var calls = []struct{ method, path, body string }{
+// storeRequests are requests that reach the store, at least one for each of its methods.
+var storeRequests = []struct{ method, path, body string }{
 	{"POST", "/notes", `{"title":"x"}`},
 	{"GET", "/notes", ""},
 	{"GET", "/notes?q=x", ""},
@@ -56,8 +56,8 @@ var calls = []struct{ method, path, body string }{
 	{"GET", "/readyz", ""},
 }
 
-// over is the app over a store, with what it logs.
-func over(store notes.Store, options app.Options) (http.Handler, *bytes.Buffer) {
+// newApp returns the app on a store, and its log.
+func newApp(store notes.Store, options app.Options) (http.Handler, *bytes.Buffer) {
 	log := new(bytes.Buffer)
 	options.Log = slog.New(slog.NewJSONHandler(log, nil))
 	service := notes.NewService(store, time.Now, rand.Reader)
@@ -79,7 +79,7 @@ func send(h http.Handler, method, target, body string, headers ...string) *http.
 	return w.Result()
 }
 
-// TestNothingLeaks: what a store says when it fails is in the log once, and in no answer.
+// TestNothingLeaks: the text of a store's error is logged once and is in no response.
 func TestNothingLeaks(t *testing.T) {
 	const secret = "table-arn:aws:dynamodb:secret"
 	for name, c := range map[string]struct {
@@ -91,8 +91,8 @@ func TestNothingLeaks(t *testing.T) {
 		"panic":       {func(context.Context) error { panic(secret) }, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, log := over(failing{c.fail}, app.Options{})
-			for _, call := range calls {
+			h, log := newApp(failingStore{c.fail}, app.Options{})
+			for _, call := range storeRequests {
 				log.Reset()
 				answer := send(h, call.method, call.path, call.body)
 				body, err := io.ReadAll(answer.Body)
@@ -101,17 +101,17 @@ func TestNothingLeaks(t *testing.T) {
 				}
 				status := c.status
 				if call.path == "/readyz" && name != "panic" {
-					status = 503 // whatever keeps it from being ready
+					status = 503 // for every error of the store
 				}
 				if answer.StatusCode != status {
 					t.Errorf("%s %s: status %d, want %d", call.method, call.path, answer.StatusCode, status)
 				}
 				if all := fmt.Sprint(answer.Header, string(body)); strings.Contains(all, "secret") {
-					t.Errorf("%s %s: the answer tells %s", call.method, call.path, all)
+					t.Errorf("%s %s: the response leaks %s", call.method, call.path, all)
 				}
 				if n := strings.Count(log.String(), secret); n != 1 ||
 					!strings.Contains(log.String(), answer.Header.Get("X-Request-Id")) {
-					t.Errorf("%s %s: the log has it %d times: %s", call.method, call.path, n, log)
+					t.Errorf("%s %s: the log has the error %d times: %s", call.method, call.path, n, log)
 				}
 				if (status == 503) != (answer.Header.Get("Retry-After") != "") {
 					t.Errorf("%s %s: %d has Retry-After %q", call.method, call.path, status,
@@ -122,10 +122,10 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
-// TestTheLogHoldsNoText: one line a request, and nothing in it that a client wrote.
-func TestTheLogHoldsNoText(t *testing.T) {
+// TestLogHasNoClientInput: the log has one line per request, without client input.
+func TestLogHasNoClientInput(t *testing.T) {
 	var log bytes.Buffer
-	h := app.New(service(t), app.Options{Log: slog.New(slog.NewJSONHandler(&log, nil))})
+	h := app.New(newService(t), app.Options{Log: slog.New(slog.NewJSONHandler(&log, nil))})
 	const canary = "canary"
 	body := `{"title":"canary","content":"canary","tags":["canary"]}`
 	requests := 0
@@ -143,21 +143,21 @@ func TestTheLogHoldsNoText(t *testing.T) {
 		requests++
 	}
 	if lines := strings.Count(log.String(), "\n"); lines != requests {
-		t.Errorf("%d requests made %d lines", requests, lines)
+		t.Errorf("%d requests, but %d lines", requests, lines)
 	}
 	if strings.Contains(strings.ToLower(log.String()), canary) {
-		t.Errorf("the log holds what clients wrote:\n%s", &log)
+		t.Errorf("the log has client input:\n%s", &log)
 	}
 }
 
-// TestASlowStoreIsUnavailable: a request waits for the store no longer than it was told.
-func TestASlowStoreIsUnavailable(t *testing.T) {
+// TestSlowStore: a request whose store calls exceed the timeout gets 503.
+func TestSlowStore(t *testing.T) {
 	hang := func(ctx context.Context) error {
 		<-ctx.Done()
-		return ctx.Err() // as a store says it that does not mark it
+		return ctx.Err() // not wrapped in notes.ErrUnavailable
 	}
-	h, _ := over(failing{hang}, app.Options{Timeout: 10 * time.Millisecond})
-	for _, call := range calls {
+	h, _ := newApp(failingStore{hang}, app.Options{Timeout: 10 * time.Millisecond})
+	for _, call := range storeRequests {
 		if answer := send(h, call.method, call.path, call.body); answer.StatusCode != 503 ||
 			answer.Header.Get("Retry-After") == "" {
 			t.Errorf("%s %s: %d, Retry-After %q", call.method, call.path, answer.StatusCode,
@@ -172,11 +172,11 @@ func TestCORS(t *testing.T) {
 			"Access-Control-Request-Headers", "authorization,content-type,idempotency-key,"+
 				"if-match,if-none-match,x-request-id")
 		if answer.StatusCode != 204 || answer.Header.Get("X-Request-Id") == "" {
-			t.Errorf("a preflight is answered %d with %v", answer.StatusCode, answer.Header)
+			t.Errorf("a preflight returns %d with %v", answer.StatusCode, answer.Header)
 		}
 		return answer.Header
 	}
-	exact := app.New(service(t), app.Options{CORSOrigins: []string{"https://a.example", "http://b.example:8000"}})
+	exact := app.New(newService(t), app.Options{CORSOrigins: []string{"https://a.example", "http://b.example:8000"}})
 	for origin, want := range map[string]string{
 		"https://a.example": "https://a.example", "http://b.example:8000": "http://b.example:8000",
 		"https://b.example:8000": "", "http://b.example": "", "https://a.example.evil": "", "null": "",
@@ -189,47 +189,47 @@ func TestCORS(t *testing.T) {
 		}
 		answer := send(exact, "GET", "/notes", "", "Origin", origin)
 		if got := answer.Header.Get("Access-Control-Allow-Origin"); got != want || answer.StatusCode != 200 {
-			t.Errorf("an answer to %s allows %q, want %q", origin, got, want)
+			t.Errorf("a response to %s allows %q, want %q", origin, got, want)
 		}
 		if want != "" && !strings.EqualFold(answer.Header.Get("Access-Control-Expose-Headers"),
 			"ETag, Location, Link, Retry-After, X-Request-Id, Idempotency-Replayed") {
-			t.Errorf("exposed are %q", answer.Header.Get("Access-Control-Expose-Headers"))
+			t.Errorf("the exposed headers are %q", answer.Header.Get("Access-Control-Expose-Headers"))
 		}
 	}
 	if got := preflight(exact, "https://a.example", "TRACE").Get("Access-Control-Allow-Origin"); got != "" {
-		t.Errorf("TRACE is allowed to %q", got)
+		t.Errorf("TRACE is allowed for %q", got)
 	}
-	// An error can be read by the page too, and what is no preflight is the app's.
+	// Pages can read errors too. An OPTIONS request that is not a preflight reaches the app.
 	if answer := send(exact, "GET", "/nothing", "", "Origin", "https://a.example"); answer.StatusCode != 404 ||
 		answer.Header.Get("Access-Control-Allow-Origin") == "" {
-		t.Errorf("an error is answered %d with %v", answer.StatusCode, answer.Header)
+		t.Errorf("a missing path returns %d with %v", answer.StatusCode, answer.Header)
 	}
 	if answer := send(exact, "OPTIONS", "/notes", "", "Origin", "https://a.example"); answer.StatusCode != 204 ||
 		answer.Header.Get("Allow") == "" {
-		t.Errorf("OPTIONS is answered %d with %v", answer.StatusCode, answer.Header)
+		t.Errorf("OPTIONS returns %d with %v", answer.StatusCode, answer.Header)
 	}
-	all := app.New(service(t), app.Options{CORSOrigins: []string{"*"}})
+	all := app.New(newService(t), app.Options{CORSOrigins: []string{"*"}})
 	if got := preflight(all, "https://anyone.example", "POST").Get("Access-Control-Allow-Origin"); got != "*" {
 		t.Errorf("a preflight from anyone allows %q", got)
 	}
 }
 
 func TestLimitedPreflights(t *testing.T) {
-	asked := 0
-	e := app.New(service(t), app.Options{CORSOrigins: []string{"*"}, Limit: func(policy, _ string) app.Quota {
-		asked++
-		return app.Quota{Refused: policy == app.PolicyAddress && asked > 1, Most: 1}
+	counted := 0
+	e := app.New(newService(t), app.Options{CORSOrigins: []string{"*"}, Limit: func(policy, _ string) app.Quota {
+		counted++
+		return app.Quota{Refused: policy == app.PolicyAddress && counted > 1, Most: 1}
 	}})
 	for i, want := range []int{204, 429} {
 		answer := send(e, "OPTIONS", "/notes", "", "Origin", "https://a.example", "Access-Control-Request-Method",
 			"POST")
-		if answer.StatusCode != want || asked != i+1 {
-			t.Errorf("preflight %d is answered %d, and counted %d times", i+1, answer.StatusCode, asked)
+		if answer.StatusCode != want || counted != i+1 {
+			t.Errorf("preflight %d returns %d, and the limit has counted %d", i+1, answer.StatusCode, counted)
 		}
 	}
 }
 
-// TestUnder: a base path is taken off where it stands whole, and nowhere else.
+// TestUnder: the base path is removed once, and only if it is a whole prefix.
 func TestUnder(t *testing.T) {
 	var path, base string
 	h := app.Under("/dev", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -241,7 +241,7 @@ func TestUnder(t *testing.T) {
 		"/dev%2Fnotes": "/notes", "/dev/notes%2F1": "/notes/1",
 	} {
 		if send(h, "GET", target, ""); path != want || base != "/dev" {
-			t.Errorf("%s reaches the app as %q under %q, want %q", target, path, base, want)
+			t.Errorf("%s reaches the app as %q with the base %q, want %q", target, path, base, want)
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// bodies are where the fuzzing of bodies begins; every one of them is also a plain test.
+// bodies is the seed corpus for fuzzing request bodies. A plain go test runs it too.
 var bodies = []string{
 	`{"title":"x"}`, ` {"title":" x ","content":"c","tags":["a"," a","b"]} `, `{"title":"\ud83d\ude00"}`,
 	`{"title":"x","content":null,"tags":null}`, `{}`, `null`, `[]`, ``, `{"title":"x"`,
@@ -30,15 +30,15 @@ var bodies = []string{
 	`{"title":"x",}`, `{"ti\u0074le":"x"}`,
 }
 
-// named asserts that a refusal of a body tells a client what is wrong.
-func named(t *testing.T, body []byte, err error) {
+// checkRefusal checks that the refusal of a body says what is wrong.
+func checkRefusal(t *testing.T, body []byte, err error) {
 	t.Helper()
 	p := problemOf(err)
 	switch {
 	case p.Status == 400 && p.Code == "malformed_request" && p.Detail != "":
-		// Not JSON, or JSON that encoding/json takes but this service does not: keys twice, bytes that are no text.
+		// Not JSON, or JSON that encoding/json accepts but this service refuses: duplicate keys and invalid Unicode.
 		if json.Valid(body) && utf8.Valid(body) && !bytes.Contains(body, []byte(`\u`)) &&
-			!strings.Contains(p.Detail, "twice") {
+			!strings.Contains(p.Detail, "duplicate key") {
 			t.Errorf("%q is JSON, but is refused: %s", body, p.Detail)
 		}
 	case p.Status == 422 && p.Code == "invalid_note" && len(p.Errors) > 0:
@@ -47,7 +47,7 @@ func named(t *testing.T, body []byte, err error) {
 		}
 		for _, e := range p.Errors {
 			if e.Detail == "" || e.Pointer == nil || *e.Pointer != "" && (*e.Pointer)[0] != '/' {
-				t.Errorf("%q: a mistake is told as %+v", body, e)
+				t.Errorf("%q: malformed mistake %+v", body, e)
 			}
 		}
 	default:
@@ -55,7 +55,7 @@ func named(t *testing.T, body []byte, err error) {
 	}
 }
 
-// FuzzDraft: a body that is accepted says the same to encoding/json, and comes back as itself.
+// FuzzDraft: encoding/json decodes an accepted body to the same note, and the note survives encoding and decoding.
 func FuzzDraft(f *testing.F) {
 	for _, body := range bodies {
 		f.Add([]byte(body))
@@ -63,20 +63,20 @@ func FuzzDraft(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		draft, err := decodeDraft(body)
 		if err != nil {
-			named(t, body, err)
+			checkRefusal(t, body, err)
 			return
 		}
 		var generic map[string]any
 		if err := json.Unmarshal(body, &generic); err != nil {
-			t.Fatalf("%q is accepted, but is %v", body, err)
+			t.Fatalf("%q is accepted, but encoding/json says %v", body, err)
 		}
 		content, _ := generic["content"].(string)
 		if title, _ := generic["title"].(string); strings.TrimSpace(title) != draft.Title || content != draft.Content {
-			t.Errorf("%q is read as %+v", body, draft)
+			t.Errorf("%q is parsed as %+v", body, draft)
 		}
 		kept, mistakes := draft.Normalize()
 		if len(mistakes) > 0 {
-			t.Fatalf("%q is accepted, but has %v", body, mistakes)
+			t.Fatalf("%q is accepted, but has the mistakes %v", body, mistakes)
 		}
 		again, err := json.Marshal(map[string]any{"title": kept.Title, "content": kept.Content, "tags": kept.Tags})
 		if err != nil {
@@ -84,12 +84,12 @@ func FuzzDraft(f *testing.F) {
 		}
 		if back, err := decodeDraft(again); err != nil || back.Title != kept.Title || back.Content != kept.Content ||
 			fmt.Sprint(back.Tags) != fmt.Sprint(kept.Tags) {
-			t.Errorf("%q becomes %+v, which comes back as %+v, %v", body, kept, back, err)
+			t.Errorf("%q becomes %+v, which is decoded as %+v, %v", body, kept, back, err)
 		}
 	})
 }
 
-// FuzzPatch: a patch that is accepted does what RFC 7396 says, told by another implementation of it.
+// FuzzPatch: an accepted patch has the effect of another implementation of RFC 7396.
 func FuzzPatch(f *testing.F) {
 	for _, body := range bodies {
 		f.Add([]byte(body))
@@ -97,15 +97,15 @@ func FuzzPatch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		patch, err := decodePatch(body, "the id")
 		if err != nil {
-			named(t, body, err)
+			checkRefusal(t, body, err)
 			return
 		}
 		target := map[string]any{"title": "before", "content": "before", "tags": []any{"before"}}
 		var merge map[string]any
 		if err := json.Unmarshal(body, &merge); err != nil {
-			t.Fatalf("%q is accepted, but is %v", body, err)
+			t.Fatalf("%q is accepted, but encoding/json says %v", body, err)
 		}
-		for name, value := range merge { // MergePatch of RFC 7396, for members that are no objects
+		for name, value := range merge { // MergePatch of RFC 7396, for members that are not objects
 			if slices.Contains(serviceFields, name) {
 				continue
 			}
@@ -130,7 +130,7 @@ func FuzzPatch(f *testing.F) {
 	})
 }
 
-// FuzzEntityTags: a list that is accepted comes back as itself, and what is refused is no list.
+// FuzzEntityTags: the parsed tags occur in the list and survive formatting and parsing.
 func FuzzEntityTags(f *testing.F) {
 	for _, s := range []string{`*`, `"1"`, `W/"1"`, `"1", "2"`, ` , "a,b" ,, W/"3" `, `""`, `"`, `1`, `W/`, `"1""2"`,
 		"\"\xff\"", `"01"`, `"9223372036854775808"`, `"-1"`} {
@@ -146,7 +146,7 @@ func FuzzEntityTags(f *testing.F) {
 		}
 		if tags.any {
 			if strings.Trim(s, " \t") != "*" || len(tags.strong)+len(tags.weak) > 0 {
-				t.Errorf("%q is read as %+v", s, tags)
+				t.Errorf("%q is parsed as %+v", s, tags)
 			}
 			return
 		}
@@ -157,36 +157,36 @@ func FuzzEntityTags(f *testing.F) {
 		for _, v := range tags.weak {
 			list = append(list, fmt.Sprintf(`W/"%d"`, v))
 		}
-		for _, tag := range list { // nothing is made up
+		for _, tag := range list {
 			if !strings.Contains(s, tag) {
-				t.Errorf("%q is read as %+v", s, tags)
+				t.Errorf("%q is parsed as %+v", s, tags)
 			}
 		}
 		if again, ok := parseEntityTags(strings.Join(list, ",")); len(list) > 0 &&
 			(!ok || !reflect.DeepEqual(again, tags)) {
-			t.Errorf("%q is read as %+v, which comes back as %+v", s, tags, again)
+			t.Errorf("%q is parsed as %+v, which is parsed as %+v", s, tags, again)
 		}
 	})
 }
 
-// one is a store that holds a single note.
-type one struct{ notes.Store }
+// onlyNote is a read-only store with one note.
+type onlyNote struct{ notes.Store }
 
 var onlyID, _ = notes.ParseID("0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b")
 
-func (one) Get(_ context.Context, _ string, id notes.ID) (notes.Note, error) {
+func (onlyNote) Get(_ context.Context, _ string, id notes.ID) (notes.Note, error) {
 	if id != onlyID {
 		return notes.Note{}, notes.ErrNotFound
 	}
 	return notes.Note{ID: id, Title: "x", Version: 1}, nil
 }
 
-func (one) Newest(context.Context, string, notes.ID, int) iter.Seq2[notes.Note, error] {
+func (onlyNote) Newest(context.Context, string, notes.ID, int) iter.Seq2[notes.Note, error] {
 	return func(func(notes.Note, error) bool) {}
 }
 
-// FuzzTarget: of all paths only those that are the route's, once decoded, reach it; and of all queries those that are
-// accepted say the same to net/url.
+// FuzzTarget: a request reaches a route only if its decoded path matches, and accepted queries are valid for net/url
+// too.
 func FuzzTarget(f *testing.F) {
 	for _, s := range []string{
 		"/notes", "/notes/", "/notes/" + onlyID.String(), "/notes%2F" + onlyID.String(), "/%6eotes", "/notes/%",
@@ -196,7 +196,7 @@ func FuzzTarget(f *testing.F) {
 	} {
 		f.Add(s)
 	}
-	e := New(notes.NewService(one{}, time.Now, rand.Reader), Options{})
+	e := New(notes.NewService(onlyNote{}, time.Now, rand.Reader), Options{})
 	f.Fuzz(func(t *testing.T, target string) {
 		u, err := url.ParseRequestURI(target)
 		if err != nil || u.Host != "" || u.Opaque != "" {
@@ -222,7 +222,7 @@ func FuzzTarget(f *testing.F) {
 			if err != nil || values.Has("cursor") {
 				want = 400
 			}
-			if w.Code == 400 { // the values have their own tests; here it must be said which
+			if w.Code == 400 { // other tests cover the values; here, errors must name the parameter
 				var p problem
 				if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || len(p.Errors) == 0 ||
 					p.Code != "invalid_parameter" && p.Code != "invalid_cursor" {

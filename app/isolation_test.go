@@ -23,7 +23,7 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// guarded is the app in process over a store, with two callers.
+// guarded returns the app on a store, in process and with two callers.
 func guarded(t testing.TB, store notes.Store) apptest.Guarded {
 	t.Helper()
 	g := apptest.Guarded{Base: "http://notes.example"}
@@ -60,8 +60,8 @@ func file(t testing.TB) notes.Store {
 	return store
 }
 
-// TestProofIsolation: what is another's is as what is nobody's, on every store; through every adapter it is the same
-// suite that says so.
+// TestProofIsolation: on every store, another owner's note looks like one that does not exist. The adapters run the
+// same suite.
 func TestProofIsolation(t *testing.T) {
 	storetest.NotWithRace(t)
 	stores := map[string]notes.Store{"file": file(t)}
@@ -82,11 +82,11 @@ func TestProofIsolation(t *testing.T) {
 		t.Errorf("only %d cases", total)
 	}
 	found := 0
-	for _, careless := range []notes.Store{careless{Store: file(t), get: true}, careless{Store: file(t), list: true},
-		careless{Store: file(t), keys: true}} {
-		_, leaks := apptest.Isolation(t, guarded(t, careless))
+	for _, store := range []notes.Store{leakyStore{Store: file(t), get: true}, leakyStore{Store: file(t), list: true},
+		leakyStore{Store: file(t), keys: true}} {
+		_, leaks := apptest.Isolation(t, guarded(t, store))
 		if len(leaks) == 0 {
-			t.Errorf("the control %+v has no leak", careless)
+			t.Errorf("the suite finds no leak in %+v", store)
 		}
 		found += len(leaks)
 	}
@@ -94,13 +94,13 @@ func TestProofIsolation(t *testing.T) {
 		fmt.Sprintf("stores that forget the owner: %d", found))
 }
 
-// careless is a store that forgets in one place whose note it is.
-type careless struct {
+// leakyStore is a store that ignores the owner in one of its methods.
+type leakyStore struct {
 	notes.Store
 	get, list, keys bool
 }
 
-func (c careless) Get(ctx context.Context, owner string, id notes.ID) (notes.Note, error) {
+func (c leakyStore) Get(ctx context.Context, owner string, id notes.ID) (notes.Note, error) {
 	note, err := c.Store.Get(ctx, owner, id)
 	if err != nil && c.get && owner == "ben" {
 		return c.Store.Get(ctx, "anna", id)
@@ -108,14 +108,14 @@ func (c careless) Get(ctx context.Context, owner string, id notes.ID) (notes.Not
 	return note, err
 }
 
-func (c careless) Newest(ctx context.Context, owner string, before notes.ID, limit int) iter.Seq2[notes.Note, error] {
+func (c leakyStore) Newest(ctx context.Context, owner string, before notes.ID, limit int) iter.Seq2[notes.Note, error] {
 	if c.list {
 		owner = "anna"
 	}
 	return c.Store.Newest(ctx, owner, before, limit)
 }
 
-func (c careless) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (notes.Note,
+func (c leakyStore) Create(ctx context.Context, owner string, note notes.Note, key *notes.IdempotencyKey) (notes.Note,
 	error) {
 	if c.keys && key != nil {
 		owner = "anna"
@@ -123,7 +123,7 @@ func (c careless) Create(ctx context.Context, owner string, note notes.Note, key
 	return c.Store.Create(ctx, owner, note, key)
 }
 
-// TestEveryBitOfACursor: a cursor with any one bit changed, shortened or lengthened, is refused.
+// TestEveryBitOfACursor: a cursor is refused if one bit is changed, a character is missing, or anything is added.
 func TestEveryBitOfACursor(t *testing.T) {
 	service := notes.NewService(file(t), time.Now, rand.Reader)
 	for range 3 {
@@ -131,41 +131,41 @@ func TestEveryBitOfACursor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a := asked{app.New(service, app.Options{})}
+	a := client{app.New(service, app.Options{})}
 	page, err := service.List(t.Context(), "local", notes.Query{Limit: 1})
 	if err != nil || page.Next == "" {
 		t.Fatal(err)
 	}
-	ask := func(cursor string) int {
+	list := func(cursor string) int {
 		escaped := ""
 		for _, b := range []byte(cursor) {
 			escaped += fmt.Sprintf("%%%02X", b)
 		}
-		return a.ask("GET", "/notes?limit=1&cursor="+escaped, "", "").Code
+		return a.do("GET", "/notes?limit=1&cursor="+escaped, "", "").Code
 	}
-	if code := ask(page.Next); code != 200 {
-		t.Fatalf("as it was given: %d", code)
+	if code := list(page.Next); code != 200 {
+		t.Fatalf("the unchanged cursor: %d", code)
 	}
 	changed := 0
 	for i := range page.Next {
 		for bit := range 8 {
 			flipped := []byte(page.Next)
 			flipped[i] ^= 1 << bit
-			if changed++; ask(string(flipped)) != 400 {
-				t.Errorf("with bit %d of character %d changed: %q is taken", bit, i, flipped)
+			if changed++; list(string(flipped)) != 400 {
+				t.Errorf("%q, with bit %d of character %d changed, is accepted", flipped, bit, i)
 			}
 		}
-		if ask(page.Next[:i]+page.Next[i+1:]) != 400 || i > 0 && ask(page.Next[:i]) != 400 {
-			t.Errorf("without character %d, or cut there, it is taken", i)
+		if list(page.Next[:i]+page.Next[i+1:]) != 400 || i > 0 && list(page.Next[:i]) != 400 {
+			t.Errorf("the cursor without character %d, or cut there, is accepted", i)
 		}
 	}
 	for _, longer := range []string{page.Next + "A", page.Next + "=", page.Next + "\n", " " + page.Next, page.Next +
 		page.Next} {
-		if ask(longer) != 400 {
-			t.Errorf("%q is taken", longer)
+		if list(longer) != 400 {
+			t.Errorf("%q is accepted", longer)
 		}
 	}
 	if changed != 36*8 {
-		t.Errorf("%d bits were changed", changed)
+		t.Errorf("%d bits were changed, want %d", changed, 36*8)
 	}
 }

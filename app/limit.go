@@ -10,28 +10,28 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Limit counts a request of somebody, and tells what that leaves: of an address (PolicyAddress) or an owner
-// (PolicyCaller).
+// Limit counts a request and returns the remaining quota. Who is an address for PolicyAddress and an owner for
+// PolicyCaller.
 type Limit func(policy, who string) Quota
 
-// The policies of a limit.
+// The policies.
 const (
 	PolicyAddress = "address"
 	PolicyCaller  = "caller"
 )
 
-// Quota is what is left of somebody's requests.
+// Quota is the state of a rate limit after a request.
 type Quota struct {
-	Refused   bool          // this request is one too many
-	Most      int           // requests that may come at once
-	Remaining int           // of them
-	Reset     time.Duration // until all of them are there again
-	Retry     time.Duration // until the next may come, if this one is refused
+	Refused   bool          // the request exceeds the limit
+	Most      int           // the burst: requests allowed without a pause
+	Remaining int           // requests left of the burst
+	Reset     time.Duration // time until the whole burst is available again
+	Retry     time.Duration // if the request is refused, time until the next is allowed
 }
 
-// limited holds the policy that is named to a quota, and tells the client of it in the headers of
-// draft-ietf-httpapi-ratelimit-headers-10.
-func limited(c echo.Context, limit Limit, policy, who string) error {
+// checkLimit counts a request, sets the headers of draft-ietf-httpapi-ratelimit-headers-10, and returns a 429 problem
+// if the limit is exceeded.
+func checkLimit(c echo.Context, limit Limit, policy, who string) error {
 	quota := limit(policy, who)
 	header := c.Response().Header()
 	header.Set("RateLimit-Policy", fmt.Sprintf(`%q;q=%d`, policy, quota.Most))
@@ -40,10 +40,9 @@ func limited(c echo.Context, limit Limit, policy, who string) error {
 		return nil
 	}
 	header.Set("Retry-After", strconv.Itoa(max(1, seconds(quota.Retry))))
-	return &problem{Status: http.StatusTooManyRequests, Code: "too_many_requests", Title: "There are too many requests",
-		Detail: "this " + policy + " sends more requests than it may; the header Retry-After says when the next " +
-			"one is welcome"}
+	return &problem{Status: http.StatusTooManyRequests, Code: "too_many_requests", Title: "Too many requests",
+		Detail: "this " + policy + " sends too many requests; the header Retry-After says when to send the next one"}
 }
 
-// seconds rounds up: what is told must not be too early.
+// seconds returns d in whole seconds, rounded up so that clients do not retry too early.
 func seconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }

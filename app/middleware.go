@@ -22,18 +22,18 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 )
 
-// Seen is a request that was answered. None of its texts is of a client's making.
+// Seen describes a request after its response. None of its strings is client input.
 type Seen struct {
-	Method  string // one of HTTP's, or OTHER
-	Route   string // its template, such as /notes/:id; "" for a path that nobody serves
+	Method  string // a method of HTTP, or OTHER
+	Route   string // the path template, such as /notes/:id; "" if no route matches
 	Status  int
 	Took    time.Duration
-	Refused Refusal // why its token was not taken; "" where it was, or where there was nothing to take
+	Refused Refusal // why the token was refused; "" if it was not, or if none is needed
 }
 
-// observe stands outermost: it names the request, sets the headers that every answer carries, has errors answered,
-// and logs one line. The line holds nothing that a client wrote but the ids of the request and its trace, which were
-// checked: no path, no query, no text, no token. A fault of ours is logged here and nowhere else.
+// observe is the outermost middleware. It gives the request an id, sets the headers of every response, renders errors,
+// and logs one line. The only client input in the line are the ids of the request and its trace, which have been
+// checked; it has no path, query, text or token. Faults of the service are logged only here.
 func observe(options Options) echo.MiddlewareFunc {
 	log := options.Log
 	if log == nil {
@@ -43,16 +43,16 @@ func observe(options Options) echo.MiddlewareFunc {
 	if newID == nil {
 		newID = func(*http.Request) string { return "" }
 	}
-	hash := HashOwner(options.LogKey)
+	hashOwner := HashOwner(options.LogKey)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			start := time.Now()
 			r, header := c.Request(), c.Response().Header()
-			id := joined(r.Header, echo.HeaderXRequestID)
-			if !visible(id, 128) {
+			id := headerValue(r.Header, echo.HeaderXRequestID)
+			if !isVisible(id, 128) {
 				id = newID(r)
 			}
-			if !visible(id, 128) {
+			if !isVisible(id, 128) {
 				id = uuid.NewString()
 			}
 			header.Set(echo.HeaderXRequestID, id)
@@ -64,7 +64,7 @@ func observe(options Options) echo.MiddlewareFunc {
 				c.Error(err)
 			}
 
-			seen := Seen{Method: knownMethod(r.Method), Route: c.Path(), Status: c.Response().Status,
+			seen := Seen{Method: methodLabel(r.Method), Route: c.Path(), Status: c.Response().Status,
 				Took: time.Since(start)}
 			level := slog.LevelInfo
 			attrs := append(make([]slog.Attr, 0, 16),
@@ -82,7 +82,7 @@ func observe(options Options) echo.MiddlewareFunc {
 				}
 			}
 			if caller, ok := c.Get(callerKey).(Caller); ok && options.Authenticate != nil {
-				attrs = append(attrs, slog.String("caller", hash(caller.Owner)))
+				attrs = append(attrs, slog.String("caller", hashOwner(caller.Owner)))
 			}
 			if refusal, ok := c.Get(refusedKey).(Refusal); ok {
 				seen.Refused = refusal
@@ -90,7 +90,7 @@ func observe(options Options) echo.MiddlewareFunc {
 			}
 			if seen.Status >= http.StatusInternalServerError {
 				level = slog.LevelError
-				if errors.Is(err, context.Canceled) { // the client is gone
+				if errors.Is(err, context.Canceled) { // the client has disconnected
 					level = slog.LevelInfo
 				}
 				attrs = append(attrs, slog.Any("error", err))
@@ -104,34 +104,35 @@ func observe(options Options) echo.MiddlewareFunc {
 	}
 }
 
-// HashOwner returns a function that hashes an owner as the log does: the first 16 hexadecimal digits of the
-// HMAC-SHA-256 of the owner's name under key, which is Options.LogKey. The hash tells callers apart, and does not tell
-// who they are. The function is safe for use by many goroutines.
+// HashOwner returns the function that hashes owners for the log: the first 16 hexadecimal digits of the HMAC-SHA-256
+// of the owner's name with key, which is Options.LogKey. The hash tells callers apart without revealing who they are.
+// The function is safe for concurrent use.
 func HashOwner(key []byte) func(owner string) string {
-	idle := sync.Pool{New: func() any { return hmac.New(sha256.New, key) }} // with the key worked in
+	idle := sync.Pool{New: func() any { return hmac.New(sha256.New, key) }} // saves preparing the key each time
 	return func(owner string) string {
 		h := idle.Get().(hash.Hash)
 		defer idle.Put(h)
 		h.Reset()
-		_, _ = io.WriteString(h, owner) // a hash does not fail
+		_, _ = io.WriteString(h, owner) // never fails
 		var sum [sha256.Size]byte
 		return hex.EncodeToString(h.Sum(sum[:0])[:8])
 	}
 }
 
-// recovered turns a panic into an error with its stack: for the client a 500, for the log the line of its request.
-var recovered = middleware.RecoverWithConfig(middleware.RecoverConfig{
+// recoverPanics converts a panic to an error with its stack. The client gets a 500, and the error is logged in the line
+// of the request.
+var recoverPanics = middleware.RecoverWithConfig(middleware.RecoverConfig{
 	DisableErrorHandler: true,
 	LogErrorFunc: func(_ echo.Context, err error, stack []byte) error {
 		return fmt.Errorf("panic: %w\n%s", err, stack)
 	},
 })
 
-// admitted answers requests that an adapter does not admit.
-func admitted(admit func(*http.Request) error) echo.MiddlewareFunc {
+// admit refuses the requests for which check returns an error.
+func admit(check func(*http.Request) error) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			if err := admit(c.Request()); err != nil {
+			if err := check(c.Request()); err != nil {
 				return err
 			}
 			return next(c)
@@ -139,8 +140,8 @@ func admitted(admit func(*http.Request) error) echo.MiddlewareFunc {
 	}
 }
 
-// normalize gives every adapter the same request: a header sent more than once is one value, as API Gateway folds it,
-// and paths are routed as decoded, as API Gateway hands them on.
+// normalize makes requests equal in all adapters by doing what API Gateway does: it joins the values of a repeated
+// header with commas, and routes the decoded path.
 func normalize(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -154,11 +155,11 @@ func normalize(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// joined is a header's one value, also before normalize.
-func joined(h http.Header, name string) string { return strings.Join(h.Values(name), ",") }
+// headerValue returns the values of a header, joined as in normalize. It works before normalize too.
+func headerValue(h http.Header, name string) string { return strings.Join(h.Values(name), ",") }
 
-// visible reports whether s is 1 to limit visible ASCII characters.
-func visible(s string, limit int) bool {
+// isVisible reports whether s consists of 1 to limit visible ASCII characters.
+func isVisible(s string, limit int) bool {
 	if s == "" || len(s) > limit {
 		return false
 	}
@@ -170,8 +171,8 @@ func visible(s string, limit int) bool {
 	return true
 }
 
-// knownMethod keeps what a client made up out of the log.
-func knownMethod(method string) string {
+// methodLabel returns method if it is one of HTTP's, and else OTHER, so that no client input gets into the log.
+func methodLabel(method string) string {
 	if slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"},
 		method) {
 		return method
@@ -181,22 +182,22 @@ func knownMethod(method string) string {
 
 type baseKey struct{}
 
-// WithBase tells the app the path under which its client sees it, such as /dev behind a stage of API Gateway: it stands
-// before the links that the app makes.
+// WithBase sets the base path at which clients see the app, such as /dev for a stage of API Gateway. The links in
+// responses begin with it.
 func WithBase(ctx context.Context, base string) context.Context {
 	return context.WithValue(ctx, baseKey{}, base)
 }
 
-// Base is what [WithBase] told.
+// Base returns the base path set by [WithBase], or "".
 func Base(ctx context.Context) string {
 	base, _ := ctx.Value(baseKey{}).(string)
 	return base
 }
 
-// basePath is a path that needs no escaping, or nothing.
+// basePath matches "" and paths that need no escaping.
 var basePath = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$`)
 
-// CheckBase returns what is wrong with a base path for [Under]; "" is one.
+// CheckBase returns an error if base is not a valid base path for [Under]. The empty path is valid.
 func CheckBase(base string) error {
 	if !basePath.MatchString(base) || strings.HasPrefix(base+"/", "/notes/") {
 		return errors.New("must be segments of letters, digits and . _ ~ -, each after a slash, such as /api, " +
@@ -205,9 +206,8 @@ func CheckBase(base string) error {
 	return nil
 }
 
-// Under serves a handler whose clients see it under a base path such as /api: it takes the base off the paths of
-// requests that carry it whole (a proxy may have done so already) and lets the links that the app makes begin with it.
-// The base begins with a slash and does not end with one; "" changes nothing.
+// Under serves h at a base path such as /api. It removes the base from the paths of requests; paths without it are
+// served too, because a proxy may have removed it. It also calls [WithBase]. If base is "", Under returns h.
 func Under(base string, h http.Handler) http.Handler {
 	if base == "" {
 		return h

@@ -34,8 +34,8 @@ type handlers struct {
 	timeout time.Duration
 }
 
-// deadline is the context of the calls that one request makes.
-func (h handlers) deadline(c echo.Context) (context.Context, context.CancelFunc) {
+// storeContext returns the context for the store calls of a request.
+func (h handlers) storeContext(c echo.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(c.Request().Context(), h.timeout)
 }
 
@@ -45,13 +45,13 @@ func (h handlers) create(c echo.Context) error {
 		return err
 	}
 	var draft notes.Draft
-	take := func(body []byte) (err error) { draft, err = decodeDraft(body); return err }
-	if err := readJSON(c, take, mediaJSON); err != nil {
+	decode := func(body []byte) (err error) { draft, err = decodeDraft(body); return err }
+	if err := readJSON(c, decode, mediaJSON); err != nil {
 		return err
 	}
-	ctx, cancel := h.deadline(c)
+	ctx, cancel := h.storeContext(c)
 	defer cancel()
-	if err := holdOf(c).resize(ctx, encodedSize(draft.Patch().Apply(notes.Note{}))); err != nil {
+	if err := reservationOf(c).resize(ctx, encodedSize(draft.Patch().Apply(notes.Note{}))); err != nil {
 		return err
 	}
 	note, replayed, err := h.service.Create(ctx, callerOf(c).Owner, draft, key)
@@ -78,9 +78,9 @@ func (h handlers) get(c echo.Context) error {
 	if !ok {
 		return notes.ErrNotFound
 	}
-	ctx, cancel := h.deadline(c)
+	ctx, cancel := h.storeContext(c)
 	defer cancel()
-	note, err := h.note(ctx, holdOf(c), callerOf(c).Owner, id)
+	note, err := h.note(ctx, reservationOf(c), callerOf(c).Owner, id)
 	if err != nil {
 		return err
 	}
@@ -95,20 +95,20 @@ func (h handlers) get(c echo.Context) error {
 	return respondNote(c, http.StatusOK, note)
 }
 
-// note reads a note when there is room for its answer. Where there is none, it is read again later: a note that waited
-// in memory would not be counted.
-func (h handlers) note(ctx context.Context, hold *hold, owner string, id notes.ID) (notes.Note, error) {
+// note reads a note and reserves memory for the response. If it has to wait for the memory, it reads the note again
+// afterwards, because a note that waits in memory would not be counted.
+func (h handlers) note(ctx context.Context, reserved *reservation, owner string, id notes.ID) (notes.Note, error) {
 	for {
 		note, err := h.service.Get(ctx, owner, id)
 		if err != nil {
 			return notes.Note{}, err
 		}
 		size := encodedSize(note)
-		if hold.grow(size) {
+		if reserved.tryGrow(size) {
 			return note, nil
 		}
 		note = notes.Note{}
-		if err := hold.resize(ctx, size); err != nil {
+		if err := reserved.resize(ctx, size); err != nil {
 			return note, err
 		}
 	}
@@ -134,37 +134,40 @@ func (h handlers) change(
 	if err != nil {
 		return err
 	}
-	var asked change
-	take := func(body []byte) (err error) { asked, err = decode(body, c.Param("id")); return err }
-	if err := readJSON(c, take, mediaTypes...); err != nil {
+	var requested change
+	decodeBody := func(body []byte) (err error) { requested, err = decode(body, c.Param("id")); return err }
+	if err := readJSON(c, decodeBody, mediaTypes...); err != nil {
 		return err
 	}
 	id, ok := notes.ParseID(c.Param("id"))
 	if !ok {
 		return notes.ErrNotFound
 	}
-	ctx, cancel := h.deadline(c)
+	ctx, cancel := h.storeContext(c)
 	defer cancel()
-	hold, owner := holdOf(c), callerOf(c).Owner
-	if err := h.reserve(ctx, hold, owner, id, asked.Patch); err != nil {
+	reserved, owner := reservationOf(c), callerOf(c).Owner
+	if err := h.reserve(ctx, reserved, owner, id, requested.Patch); err != nil {
 		return err
 	}
-	note, err := h.service.Change(ctx, owner, id, asked.Patch, pre.condition(asked.version))
+	note, err := h.service.Change(ctx, owner, id, requested.Patch, pre.condition(requested.version))
 	if err != nil {
 		return err
 	}
-	if err := hold.resize(ctx, encodedSize(note)); err != nil { // another change has made the note larger meanwhile
+	// Only if another change has made the note larger in the meantime does this have to wait.
+	if err := reserved.resize(ctx, encodedSize(note)); err != nil {
 		why := cmp.Or(context.Cause(c.Request().Context()), context.DeadlineExceeded)
-		return fmt.Errorf("%w: the note was changed, but there is no room for the answer: %w",
+		return fmt.Errorf("%w: the note was changed, but there is no memory for the response: %w",
 			notes.ErrUnavailable, why)
 	}
 	return respondNote(c, http.StatusOK, note)
 }
 
-// reserve makes room for the answer to a change before the change is made. What a patch leaves as it is counts as the
-// most that it can be; where there is no room for that, the note is read to learn its size.
-func (h handlers) reserve(ctx context.Context, hold *hold, owner string, id notes.ID, patch notes.Patch) error {
-	const longest = 6 // bytes of a character in JSON
+// reserve reserves memory for the response to a change before the change is made. It assumes the largest value for each
+// field that the patch does not set. If there is not enough memory for that, it reads the note to learn its size.
+func (h handlers) reserve(
+	ctx context.Context, reserved *reservation, owner string, id notes.ID, patch notes.Patch,
+) error {
+	const longest = 6 // bytes of a character in JSON: \u0000
 	most := encodedSize(patch.Apply(notes.Note{}))
 	if patch.Title == nil {
 		most += longest * notes.MaxTitle
@@ -175,7 +178,7 @@ func (h handlers) reserve(ctx context.Context, hold *hold, owner string, id note
 	if patch.Tags == nil {
 		most += notes.MaxTags * (longest*notes.MaxTag + len(`"",`))
 	}
-	if hold.grow(most) {
+	if reserved.tryGrow(most) {
 		return nil
 	}
 	note, err := h.service.Get(ctx, owner, id)
@@ -183,8 +186,8 @@ func (h handlers) reserve(ctx context.Context, hold *hold, owner string, id note
 		return err
 	}
 	size := encodedSize(patch.Apply(note))
-	note = notes.Note{} // it must not wait in memory
-	return hold.resize(ctx, size)
+	note = notes.Note{} // a note that waits in memory would not be counted
+	return reserved.resize(ctx, size)
 }
 
 func (h handlers) remove(c echo.Context) error {
@@ -199,7 +202,7 @@ func (h handlers) remove(c echo.Context) error {
 	if !ok {
 		return notes.ErrNotFound
 	}
-	ctx, cancel := h.deadline(c)
+	ctx, cancel := h.storeContext(c)
 	defer cancel()
 	if err := h.service.Delete(ctx, callerOf(c).Owner, id, pre.condition(0)); err != nil {
 		return err
@@ -212,13 +215,13 @@ func (h handlers) list(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.deadline(c)
+	ctx, cancel := h.storeContext(c)
 	defer cancel()
-	page, size, err := h.page(ctx, holdOf(c), callerOf(c).Owner, query)
+	page, size, err := h.page(ctx, reservationOf(c), callerOf(c).Owner, query)
 	if err != nil {
 		return err
 	}
-	if err := skipBody(c); err != nil { // after the cursor, which is a part of the query
+	if err := skipBody(c); err != nil { // last, so that mistakes in the query are reported first
 		return err
 	}
 	if page.Next != "" {
@@ -228,12 +231,14 @@ func (h handlers) list(c echo.Context) error {
 	return Send(c, http.StatusOK, mediaJSON, appendPage(make([]byte, 0, size), page))
 }
 
-// page reads a page when there is room for its answer, and returns the most bytes that the answer may have. Where the
-// answer is larger than was thought, the page is read again when there is room for all of it: requests that waited for
-// more while they hold some could wait for each other.
-func (h handlers) page(ctx context.Context, hold *hold, owner string, query notes.Query) (notes.Page, int, error) {
-	for size := listRoom; ; {
-		if err := hold.resize(ctx, size); err != nil {
+// page reads a page, reserves memory for the response, and returns the largest size of the response. If the response
+// needs more than was reserved, page releases everything, waits for the whole size, and reads the page again: requests
+// that wait for more memory while they hold some could deadlock.
+func (h handlers) page(
+	ctx context.Context, reserved *reservation, owner string, query notes.Query,
+) (notes.Page, int, error) {
+	for size := pageReserve; ; {
+		if err := reserved.resize(ctx, size); err != nil {
 			return notes.Page{}, 0, err
 		}
 		page, err := h.service.List(ctx, owner, query)
@@ -241,22 +246,22 @@ func (h handlers) page(ctx context.Context, hold *hold, owner string, query note
 			return notes.Page{}, 0, err
 		}
 		needed := encodedPageSize(page)
-		if needed <= size || hold.grow(needed) {
-			return page, needed, hold.resize(ctx, needed)
+		if needed <= size || reserved.tryGrow(needed) {
+			return page, needed, reserved.resize(ctx, needed)
 		}
 		size = needed
-		_ = hold.resize(ctx, 0) // which only gives back
+		_ = reserved.resize(ctx, 0) // shrinking never fails
 	}
 }
 
 var decimal = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
 
-// listParameters reads the query of a listing and names all that is wrong with it.
+// listParameters parses the query of a listing. The error names all mistakes.
 func listParameters(r *http.Request) (url.Values, notes.Query, error) {
 	params, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, notes.Query{}, invalidQuery(notes.Mistakes{
-			{Detail: "the query is not well-formed: check its percent signs, and use & between parameters"}})
+			{Detail: "the query is malformed: check the percent-encoding, and separate parameters with &"}})
 	}
 	known := []string{"limit", "cursor", "tag", "q"}
 	var mistakes notes.Mistakes
@@ -268,7 +273,7 @@ func listParameters(r *http.Request) (url.Values, notes.Query, error) {
 	for _, name := range names {
 		switch {
 		case !slices.Contains(known, name):
-			mistakes.Add(name, "is no parameter; the nearest is %q", nearest(name, known))
+			mistakes.Add(name, "is not a parameter; the nearest is %q", nearest(name, known))
 		case len(params[name]) > 1 && name != "tag":
 			mistakes.Add(name, "must be given once, is given %d times", len(params[name]))
 		case name == "limit" && !decimal.MatchString(params.Get(name)):
@@ -294,29 +299,29 @@ func listParameters(r *http.Request) (url.Values, notes.Query, error) {
 	return params, query, nil
 }
 
-// idempotencyKey is the key of a create, "" for none.
+// idempotencyKey returns the idempotency key of a request, or "".
 func idempotencyKey(r *http.Request) (string, error) {
 	if _, present := r.Header[headerIdempotencyKey]; !present {
 		return "", nil
 	}
 	key := r.Header.Get(headerIdempotencyKey)
-	if !visible(key, 255) {
+	if !isVisible(key, 255) {
 		return "", invalidHeader(headerIdempotencyKey, "must be 1 to 255 visible ASCII characters")
 	}
 	return key, nil
 }
 
-// respondNote answers with a note, for which there is room.
+// respondNote sends a note. The caller has reserved memory for it.
 func respondNote(c echo.Context, status int, note notes.Note) error {
 	c.Response().Header().Set(headerETag, etag(note))
 	body := appendNote(make([]byte, 0, encodedSize(note)), note)
 	return Send(c, status, mediaJSON, append(body, '\n'))
 }
 
-// JSON answers with a value, for an adapter's own routes.
+// JSON sends a value as JSON, for an adapter's own routes.
 func JSON(c echo.Context, status int, value any) error { return respond(c, status, mediaJSON, value) }
 
-// respond answers with a value as JSON.
+// respond sends a value as JSON of the given media type.
 func respond(c echo.Context, status int, mediaType string, value any) error {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
@@ -327,7 +332,7 @@ func respond(c echo.Context, status int, mediaType string, value any) error {
 	return Send(c, status, mediaType, body.Bytes())
 }
 
-// Send sends an answer, for HEAD only its headers.
+// Send sends a response, without the body for HEAD.
 func Send(c echo.Context, status int, mediaType string, body []byte) error {
 	header := c.Response().Header()
 	header.Set("Content-Type", mediaType)

@@ -20,8 +20,8 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// TestProofOutages: whatever happens between the service and its table, every request is answered in time and says that
-// it may be tried again, and soon after the line is whole again all goes on.
+// TestProofOutages: while the network between the service and its table fails, every response arrives in time and, if
+// it is an error, allows a retry. After the fault, the service recovers within a second.
 func TestProofOutages(t *testing.T) {
 	storetest.NotWithRace(t)
 	cfg := dynamotest.Config(t)
@@ -57,7 +57,7 @@ func TestProofOutages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, _ := over(store, app.Options{})
+	h, _ := newApp(store, app.Options{})
 	made := send(h, "POST", "/notes", `{"title":"there"}`)
 	note := made.Header.Get("Location")
 	var worst, recovery time.Duration
@@ -95,7 +95,7 @@ func TestProofOutages(t *testing.T) {
 				}
 				answer := send(h, c.method, c.path, c.body, headers...)
 				took := time.Since(begin)
-				// What the store said a second ago may still be the answer.
+				// The response may still be the last result, which is cached for a second.
 				old := c.path == "/readyz" && !fault.mild && fault.name != "half an answer"
 				for asked := begin; old && answer.StatusCode == 200 && time.Since(asked) < 10*time.Second; {
 					begin = time.Now()
@@ -107,14 +107,14 @@ func TestProofOutages(t *testing.T) {
 					limit = 2 * time.Second
 				}
 				if took > limit {
-					t.Errorf("%s: %s %s is answered after %v", fault.name, c.method, c.path, took)
+					t.Errorf("%s: %s %s takes %v", fault.name, c.method, c.path, took)
 				}
 				switch {
 				case answer.StatusCode == 503 && answer.Header.Get("Retry-After") != "" && !fault.mild:
 				case answer.StatusCode < 300 && (fault.mild ||
 					fault.name == "half an answer"), answer.StatusCode == 404 && c.method == "DELETE":
 				default:
-					t.Errorf("%s: %s %s is answered with %d, Retry-After %q", fault.name, c.method, c.path,
+					t.Errorf("%s: %s %s returns %d, Retry-After %q", fault.name, c.method, c.path,
 						answer.StatusCode, answer.Header.Get("Retry-After"))
 				}
 				mu.Lock()
@@ -142,15 +142,15 @@ func TestProofOutages(t *testing.T) {
 			recovery = max(recovery, took)
 		}
 		recovers("GET", "/readyz", "")
-		for range 2 { // the retry of the create that may have failed ends in one note
+		for range 2 { // the create may have failed; with its retries it makes one note
 			if answer := send(h, "POST", "/notes", `{"title":"keyed"}`, "Idempotency-Key",
 				key); answer.StatusCode != 201 {
-				t.Errorf("%s: the retry of a create is answered with %d", fault.name, answer.StatusCode)
+				t.Errorf("%s: the retry of a create returns %d", fault.name, answer.StatusCode)
 			}
 		}
 	}
-	if n := titled(t, h, "keyed"); n != keys {
-		t.Errorf("%d creates with a key, each tried three times, made %d notes", keys, n)
+	if n := countTitled(t, h, "keyed"); n != keys {
+		t.Errorf("%d creates with a key, each sent three times, made %d notes", keys, n)
 	}
 	storetest.Proved(t, fmt.Sprintf("%d faults, 8 requests each", keys),
 		fmt.Sprintf("every answer within %.1f s, recovery within %.2f s", worst.Seconds(), recovery.Seconds()), "none")
@@ -166,8 +166,8 @@ func pair(name string, mild bool) func(begin, end func() error) outage {
 	return func(begin, end func() error) outage { return outage{name, begin, end, mild} }
 }
 
-// titled counts the notes of a title.
-func titled(t *testing.T, h http.Handler, title string) int {
+// countTitled returns the number of notes with a title.
+func countTitled(t *testing.T, h http.Handler, title string) int {
 	t.Helper()
 	answer := send(h, "GET", "/notes?limit=100&q="+title, "")
 	body, err := io.ReadAll(answer.Body)

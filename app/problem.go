@@ -12,8 +12,8 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// problem is an error as a client is told of it (RFC 9457). It never holds the text of an error that another package
-// made: what a client may know is said here.
+// A problem is an error response (RFC 9457). It never has the text of another package's error, which could reveal
+// internals.
 type problem struct {
 	Type      string    `json:"type"`
 	Title     string    `json:"title"`
@@ -24,9 +24,9 @@ type problem struct {
 	Errors    []mistake `json:"errors,omitempty"`
 }
 
-// mistake says where in the request something is wrong: in the body, the query or the headers.
+// A mistake is one thing wrong with the body, a parameter or a header of a request.
 type mistake struct {
-	Pointer   *string `json:"pointer,omitempty"` // JSON pointer (RFC 6901); "" is the whole body
+	Pointer   *string `json:"pointer,omitempty"` // JSON Pointer (RFC 6901); "" is the whole body
 	Parameter *string `json:"parameter,omitempty"`
 	Header    string  `json:"header,omitempty"`
 	Detail    string  `json:"detail"`
@@ -34,7 +34,7 @@ type mistake struct {
 
 func (p *problem) Error() string { return p.Code + ": " + p.Detail }
 
-// The problems, one for each code.
+// The constructors of problems, one for each code.
 
 func malformed(detail string) *problem {
 	return &problem{Status: 400, Code: "malformed_request", Title: "The request is malformed", Detail: detail}
@@ -42,7 +42,7 @@ func malformed(detail string) *problem {
 
 func invalidParameter(mistakes ...mistake) *problem {
 	return &problem{Status: 400, Code: "invalid_parameter", Title: "A parameter is not valid",
-		Detail: "the query or a header is not as it must be; errors says where", Errors: mistakes}
+		Detail: "the query or a header is not valid; errors says where", Errors: mistakes}
 }
 
 func invalidHeader(name, detail string) *problem {
@@ -77,42 +77,43 @@ func tooLarge() *problem {
 		Detail: "a body may have at most " + strconv.Itoa(maxBody) + " bytes"}
 }
 
-// noRoom is a request that was not carried out: it found no room before the cause ended its wait.
-func noRoom(cause error) error {
+// overBudget returns the problem for a request that was not carried out because it got no memory until cause ended its
+// wait.
+func overBudget(cause error) error {
 	return fmt.Errorf("%w: %w", &problem{Status: 503, Code: "unavailable", Title: "The service is unavailable for now",
-		Detail: "too many bodies and answers are in memory at once; nothing was changed; try again"}, cause)
+		Detail: "too many requests are in memory; nothing was changed; try again"}, cause)
 }
 
-// The problems of an adapter's own routes, and of requests that it does not admit.
+// The problems that adapters return.
 
-// Misdirected is a request that this server is not for (RFC 9110, section 15.5.20).
+// Misdirected returns a 421 problem: the request is for another server (RFC 9110, section 15.5.20).
 func Misdirected(detail string) error {
 	return &problem{Status: 421, Code: "misdirected_request", Title: "The request is not for this server",
 		Detail: detail}
 }
 
-// HeadersTooLarge is a request whose headers are larger than they may be (RFC 6585, section 5).
+// HeadersTooLarge returns a 431 problem: the request line and headers exceed limit bytes (RFC 6585, section 5).
 func HeadersTooLarge(limit int) error {
 	return &problem{Status: 431, Code: "headers_too_large", Title: "The headers are too large",
 		Detail: fmt.Sprintf("the request line and headers may have at most %d bytes", limit)}
 }
 
-// Unauthenticated is a request whose caller is not known; an answer to it has WWW-Authenticate.
+// Unauthenticated returns a 401 problem: the caller is unknown. The response must have the header WWW-Authenticate.
 func Unauthenticated(detail string) error {
-	return &problem{Status: 401, Code: "unauthenticated", Title: "The caller is not known", Detail: detail}
+	return &problem{Status: 401, Code: "unauthenticated", Title: "The caller is unknown", Detail: detail}
 }
 
-// Forbidden is a request that nobody may make like this.
+// Forbidden returns a 403 problem: the request is not allowed.
 func Forbidden(detail string) error {
 	return &problem{Status: 403, Code: "forbidden", Title: "This is not allowed", Detail: detail}
 }
 
-// NotFound is a request for what does not exist here.
+// NotFound returns a 404 problem.
 func NotFound(detail string) error { return notFound(detail) }
 
-// Conflict is a request that cannot be carried out beside another.
+// Conflict returns a 409 problem: the request cannot run at the same time as another.
 func Conflict(detail string) error {
-	return &problem{Status: 409, Code: "conflict", Title: "Another request is in the way", Detail: detail}
+	return &problem{Status: 409, Code: "conflict", Title: "The request conflicts with another", Detail: detail}
 }
 
 func unsupported(detail string) *problem {
@@ -120,8 +121,8 @@ func unsupported(detail string) *problem {
 		Detail: detail}
 }
 
-// problemOf tells the kinds of error apart. What is none of them is a fault of ours, of which the client learns
-// nothing.
+// problemOf returns the problem for an error. For an unexpected one, which is a fault of the service, the problem
+// reveals nothing.
 func problemOf(err error) problem {
 	var p *problem
 	var invalid *notes.InvalidError
@@ -136,8 +137,7 @@ func problemOf(err error) problem {
 		return *invalidQuery(invalid.Mistakes)
 	case errors.Is(err, notes.ErrInvalidCursor):
 		return problem{Status: 400, Code: "invalid_cursor", Title: "The cursor is not valid",
-			Detail: "the cursor is not one that this listing gave: send next_cursor as it came, with the same q " +
-				"and tag",
+			Detail: "the cursor does not belong to this listing: send next_cursor unchanged, with the same q and tag",
 			Errors: []mistake{{Parameter: &cursorParameter, Detail: "is not a cursor of this listing"}}}
 	case errors.Is(err, notes.ErrNotFound):
 		return *notFound("there is no such note")
@@ -151,18 +151,17 @@ func problemOf(err error) problem {
 			Detail: "a retry must send the same note; a new note needs a new key",
 			Errors: []mistake{{Header: headerIdempotencyKey,
 				Detail: "was used for another note within the last 24 hours"}}}
-	case errors.Is(err, ErrCannotTell):
+	case errors.Is(err, ErrCannotVerify):
 		return problem{Status: 503, Code: "unavailable", Title: "The service is unavailable for now",
-			Detail: "tokens cannot be checked for now; nothing was changed; try again"}
+			Detail: "tokens cannot be verified for now; nothing was changed; try again"}
 	case errors.Is(err, notes.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return problem{Status: 503, Code: "unavailable", Title: "The service is unavailable for now",
-			Detail: "the notes cannot be reached or written for now; a change may or may not have taken place; try " +
-				"again"}
+			Detail: "the notes cannot be read or written for now; a change may or may not have been made; try again"}
 	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:
 		return *notFound("there is nothing at this path")
 	case errors.As(err, &routing) && routing.Code == http.StatusMethodNotAllowed:
 		return problem{Status: 405, Code: "method_not_allowed", Title: "The method is not allowed here",
-			Detail: "the header Allow names the methods that this path has"}
+			Detail: "the header Allow lists the methods of this path"}
 	}
 	return problem{Status: 500, Code: "internal", Title: "The service failed",
 		Detail: "this is a fault of the service; it is logged under the request id"}
@@ -171,7 +170,7 @@ func problemOf(err error) problem {
 // answerError is Echo's error handler.
 func answerError(err error, c echo.Context) {
 	if c.Response().Committed {
-		return // too late to say anything else
+		return // the status has been sent
 	}
 	p := problemOf(err)
 	p.Type = "urn:notes:problem:" + p.Code
@@ -184,8 +183,8 @@ func answerError(err error, c echo.Context) {
 	if errors.As(err, &refused) {
 		header.Set(headerETag, etag(refused.Current))
 	}
-	_ = respond(c, p.Status, "application/problem+json", p) // fails only where the client is gone
+	_ = respond(c, p.Status, "application/problem+json", p) // fails only if the client has disconnected
 }
 
-// Unavailable marks an error of an adapter's own route, to be answered with 503.
+// Unavailable wraps an error of an adapter's own route so that the response is 503.
 func Unavailable(err error) error { return fmt.Errorf("%w: %w", notes.ErrUnavailable, err) }

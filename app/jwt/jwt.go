@@ -97,7 +97,7 @@ const (
 )
 
 // Caller implements app.Authenticate. The owner is the issuer and the subject, with a space between them, which
-// neither a URL nor the owner of a configured token has. app.ErrCannotTell where a token cannot be judged because the
+// neither a URL nor the owner of a configured token has. app.ErrCannotVerify where a token cannot be judged because the
 // issuer does not answer.
 func (v *Verifier) Caller(ctx context.Context, token string) (app.Caller, error) {
 	sum := sha256.Sum256([]byte(token))

@@ -485,14 +485,14 @@ func TestRotation(t *testing.T) {
 	}
 	_, private := issuer.SigningKey()
 	unknown := forge(t, jose.RS256, private, map[string]any{"kid": "new"}, claims{"iss": issuer.URL})
-	if _, err := v.Caller(t.Context(), unknown); !errors.Is(err, app.ErrCannotTell) {
+	if _, err := v.Caller(t.Context(), unknown); !errors.Is(err, app.ErrCannotVerify) {
 		t.Errorf("a key that nobody can tell of: %v", err)
 	}
 	at.pass(stale - fresh - time.Hour)
 	long := lasting()
 	known(long) // by a key that is old, but not too old
 	at.pass(2 * time.Hour)
-	if _, err := v.Caller(t.Context(), long); !errors.Is(err, app.ErrCannotTell) {
+	if _, err := v.Caller(t.Context(), long); !errors.Is(err, app.ErrCannotVerify) {
 		t.Errorf("keys of yesterday are used: %v", err)
 	}
 

@@ -119,7 +119,7 @@ func newKeys(issuer string, log *slog.Logger) *keys {
 }
 
 // find returns the key for a token of this kid ("" for none) and algorithm, or nil if the issuer has none.
-// app.ErrCannotTell if that is unknown for now.
+// app.ErrCannotVerify if that is unknown for now.
 func (k *keys) find(ctx context.Context, id, alg string) (*jose.JSONWebKey, error) {
 	key, asked, limit, err := k.look(ctx, id, alg)
 	if asked == nil {
@@ -134,7 +134,7 @@ func (k *keys) find(ctx context.Context, id, alg string) (*jose.JSONWebKey, erro
 		return k.known(k.now(), id, alg)
 	case <-ctx.Done():
 		if key == nil {
-			err = fmt.Errorf("%w: %w", app.ErrCannotTell, ctx.Err())
+			err = fmt.Errorf("%w: %w", app.ErrCannotVerify, ctx.Err())
 		}
 		return key, err
 	}
@@ -169,7 +169,7 @@ func (k *keys) known(now instant, id, alg string) (key *jose.JSONWebKey, err err
 		key = choose(k.set[label{id, families[alg]}], id, alg)
 	}
 	if key == nil && k.failure != nil {
-		err = fmt.Errorf("%w: %w", app.ErrCannotTell, k.failure)
+		err = fmt.Errorf("%w: %w", app.ErrCannotVerify, k.failure)
 	}
 	return key, err
 }

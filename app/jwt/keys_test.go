@@ -33,7 +33,7 @@ func verdict(t testing.TB, v *Verifier, token string) string {
 		return "waited for ever"
 	case errors.As(err, &refusal):
 		return string(refusal)
-	case errors.Is(err, app.ErrCannotTell):
+	case errors.Is(err, app.ErrCannotVerify):
 		return "cannot tell"
 	case err != nil:
 		return err.Error()

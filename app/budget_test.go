@@ -24,7 +24,7 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-func TestHold(t *testing.T) {
+func TestReservation(t *testing.T) {
 	const mib = 1 << 20
 	waited := func(resize func() error) (time.Duration, error) {
 		start := time.Now()
@@ -33,10 +33,10 @@ func TestHold(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name string
-		run  func(t *testing.T, r *room)
+		run  func(t *testing.T, b *budget)
 	}{
-		{"a caller may have a quarter", func(t *testing.T, r *room) {
-			first, second := r.hold("a"), r.hold("a")
+		{"a caller may have a quarter", func(t *testing.T, b *budget) {
+			first, second := b.reservation("a"), b.reservation("a")
 			if err := first.resize(t.Context(), 12*mib); err != nil {
 				t.Fatal(err)
 			}
@@ -44,7 +44,10 @@ func TestHold(t *testing.T) {
 				took != time.Second {
 				t.Errorf("more than a quarter: %v after %v", err, took)
 			}
-			if took, err := waited(func() error { return r.hold("b").resize(t.Context(), 12*mib) }); err != nil ||
+			if took, err := waited(func() error {
+				return b.reservation("b").resize(t.Context(),
+					12*mib)
+			}); err != nil ||
 				took != 0 {
 				t.Errorf("another caller: %v after %v", err, took)
 			}
@@ -54,76 +57,76 @@ func TestHold(t *testing.T) {
 				t.Errorf("after the release: %v after %v", err, took)
 			}
 		}},
-		{"all together have the whole", func(t *testing.T, r *room) {
+		{"four callers may use all", func(t *testing.T, b *budget) {
 			for _, who := range []string{"a", "b", "c", "d"} {
-				if err := r.hold(who).resize(t.Context(), 12*mib); err != nil {
+				if err := b.reservation(who).resize(t.Context(), 12*mib); err != nil {
 					t.Fatal(err)
 				}
 			}
-			last := r.hold("e")
+			last := b.reservation("e")
 			if took, err := waited(func() error { return last.resize(t.Context(), mib) }); err == nil ||
 				took != time.Second {
-				t.Errorf("more than there is: %v after %v", err, took)
+				t.Errorf("more than the budget: %v after %v", err, took)
 			}
 			last.release()
 		}},
-		{"who waits goes on when there is room", func(t *testing.T, r *room) {
-			h := r.hold("a")
-			if err := h.resize(t.Context(), 12*mib); err != nil {
+		{"a release ends the wait", func(t *testing.T, b *budget) {
+			r := b.reservation("a")
+			if err := r.resize(t.Context(), 12*mib); err != nil {
 				t.Fatal(err)
 			}
-			time.AfterFunc(300*time.Millisecond, func() { _ = h.resize(t.Context(), 11*mib) })
-			took, err := waited(func() error { return r.hold("a").resize(t.Context(), mib) })
+			time.AfterFunc(300*time.Millisecond, func() { _ = r.resize(t.Context(), 11*mib) })
+			took, err := waited(func() error { return b.reservation("a").resize(t.Context(), mib) })
 			if err != nil || took != 300*time.Millisecond {
 				t.Errorf("%v after %v", err, took)
 			}
 		}},
-		{"a client that goes waits no longer", func(t *testing.T, r *room) {
-			if err := r.hold("a").resize(t.Context(), 12*mib); err != nil {
+		{"a disconnect ends the wait", func(t *testing.T, b *budget) {
+			if err := b.reservation("a").resize(t.Context(), 12*mib); err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(100*time.Millisecond, cancel)
-			took, err := waited(func() error { return r.hold("a").resize(ctx, mib) })
+			took, err := waited(func() error { return b.reservation("a").resize(ctx, mib) })
 			if !errors.Is(err, context.Canceled) || took != 100*time.Millisecond {
 				t.Errorf("%v after %v", err, took)
 			}
 		}},
-		{"all waits together have their time", func(t *testing.T, r *room) {
-			h, other := r.hold("a"), r.hold("a")
-			if err := errors.Join(h.resize(t.Context(), 6*mib), other.resize(t.Context(), 6*mib)); err != nil {
+		{"the timeout covers all waits of a request", func(t *testing.T, b *budget) {
+			r, other := b.reservation("a"), b.reservation("a")
+			if err := errors.Join(r.resize(t.Context(), 6*mib), other.resize(t.Context(), 6*mib)); err != nil {
 				t.Fatal(err)
 			}
 			time.AfterFunc(700*time.Millisecond, func() { _ = other.resize(t.Context(), 5*mib) })
-			if took, err := waited(func() error { return h.resize(t.Context(), 7*mib) }); err != nil ||
+			if took, err := waited(func() error { return r.resize(t.Context(), 7*mib) }); err != nil ||
 				took != 700*time.Millisecond {
 				t.Errorf("the first wait: %v after %v", err, took)
 			}
-			if took, err := waited(func() error { return h.resize(t.Context(), 8*mib) }); err == nil ||
+			if took, err := waited(func() error { return r.resize(t.Context(), 8*mib) }); err == nil ||
 				took != 300*time.Millisecond {
 				t.Errorf("the second wait: %v after %v", err, took)
 			}
 		}},
-		{"what is small is not counted", func(t *testing.T, r *room) {
+		{"small sizes are not counted", func(t *testing.T, b *budget) {
 			for range 100_000 {
-				if err := r.hold("a").resize(t.Context(), freeRoom); err != nil {
+				if err := b.reservation("a").resize(t.Context(), uncounted); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}},
-		{"what is larger than a quarter takes a quarter", func(t *testing.T, r *room) {
-			if err := r.hold("a").resize(t.Context(), 100*mib); err != nil {
+		{"a size over a quarter takes a quarter", func(t *testing.T, b *budget) {
+			if err := b.reservation("a").resize(t.Context(), 100*mib); err != nil {
 				t.Error(err)
 			}
 		}},
-		{"few large bodies are decoded at once", func(t *testing.T, r *room) {
+		{"few large bodies are decoded at a time", func(t *testing.T, b *budget) {
 			var now, most atomic.Int32
 			var all sync.WaitGroup
 			for range 50 {
 				all.Go(func() {
-					err := r.hold("a").decode(t.Context(), bigBody, func() error {
+					err := b.reservation("a").decode(t.Context(), largeBody, func() error {
 						most.Store(max(most.Load(), now.Add(1)))
-						time.Sleep(10 * time.Millisecond) // of the test's own clock
+						time.Sleep(10 * time.Millisecond)
 						now.Add(-1)
 						return nil
 					})
@@ -133,42 +136,42 @@ func TestHold(t *testing.T) {
 				})
 			}
 			all.Wait()
-			if most.Load() != decoders {
-				t.Errorf("%d are decoded at once, want %d", most.Load(), decoders)
+			if most.Load() != maxDecoders {
+				t.Errorf("%d concurrent decodes, want %d", most.Load(), maxDecoders)
 			}
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { test.run(t, newRoom(48*mib, time.Second)) })
+			synctest.Test(t, func(t *testing.T) { test.run(t, newBudget(48*mib, time.Second)) })
 		})
 	}
 
-	t.Run("nothing is left of a hold", func(t *testing.T) {
-		r := newRoom(48*mib, time.Millisecond)
+	t.Run("a release leaves nothing", func(t *testing.T) {
+		b := newBudget(48*mib, time.Millisecond)
 		var all sync.WaitGroup
 		for worker := range 32 {
 			all.Go(func() {
 				random := mrand.New(mrand.NewPCG(1, uint64(worker)))
 				for range 1000 {
-					h := r.hold(fmt.Sprint(random.IntN(6)))
+					r := b.reservation(fmt.Sprint(random.IntN(6)))
 					for range random.IntN(4) {
-						_ = h.resize(t.Context(), random.IntN(5*mib))
+						_ = r.resize(t.Context(), random.IntN(5*mib))
 					}
-					h.release()
+					r.release()
 				}
 			})
 		}
 		all.Wait()
-		if len(r.callers) != 0 || !r.all.TryAcquire(48*mib) {
-			t.Errorf("%d callers are remembered, or room is lost", len(r.callers))
+		if len(b.callers) != 0 || !b.total.TryAcquire(48*mib) {
+			t.Errorf("%d callers are still recorded, or memory is still reserved", len(b.callers))
 		}
 	})
 }
 
-// heavy is a store whose every list is one of the largest that there are.
-type heavy struct{ notes.Store }
+// largePages is a store whose lists have the largest possible size.
+type largePages struct{ notes.Store }
 
-func (heavy) Newest(context.Context, string, notes.ID, int) iter.Seq2[notes.Note, error] {
+func (largePages) Newest(context.Context, string, notes.ID, int) iter.Seq2[notes.Note, error] {
 	return func(yield func(notes.Note, error) bool) {
 		content := strings.Repeat("\x01", 174_000)
 		for i := range byte(4) {
@@ -179,23 +182,24 @@ func (heavy) Newest(context.Context, string, notes.ID, int) iter.Seq2[notes.Note
 	}
 }
 
-// slow is a client that does not read its answer until it is told to.
-type slow struct {
+// slowReader is a client that does not read its response until reads is closed.
+type slowReader struct {
 	*httptest.ResponseRecorder
 	reads chan struct{}
 }
 
-func (s slow) Write(b []byte) (int, error) {
+func (s slowReader) Write(b []byte) (int, error) {
 	<-s.reads
 	return s.ResponseRecorder.Write(b)
 }
 
-// TestSlowReaders: clients that do not read their answers take a quarter of the room at most, and others are served.
+// TestSlowReaders: a client that does not read its responses takes at most a quarter of the memory, and others are
+// served.
 func TestSlowReaders(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		inFlight int64
-		answered int // of 8 answers that nobody reads: made, and held in memory
+		held     int // responses in memory, of 8 that nobody reads
 		status   int // of the next request of the same client
 	}{
 		{"bounded", 48 << 20, 3, 503},
@@ -203,7 +207,7 @@ func TestSlowReaders(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				service := notes.NewService(heavy{}, time.Now, rand.Reader)
+				service := notes.NewService(largePages{}, time.Now, rand.Reader)
 				e := New(service, Options{MaxInFlight: test.inFlight, Timeout: time.Second})
 				ask := func(w http.ResponseWriter, from string) {
 					r := httptest.NewRequest("GET", "/notes", nil)
@@ -211,14 +215,14 @@ func TestSlowReaders(t *testing.T) {
 					e.ServeHTTP(w, r)
 				}
 				reads := make(chan struct{})
-				var made [8]slow
+				var made [8]slowReader
 				var asking sync.WaitGroup
 				for i := range made {
-					made[i] = slow{httptest.NewRecorder(), reads}
-					// Addresses of one customer count as one.
+					made[i] = slowReader{httptest.NewRecorder(), reads}
+					// All these addresses are in one /64 and count as one.
 					asking.Go(func() { ask(made[i], fmt.Sprintf("[2001:db8::%x]:1", i+1)) })
 				}
-				time.Sleep(2 * time.Second) // of the test's own clock: who waits has given up
+				time.Sleep(2 * time.Second) // longer than the timeout, so nobody waits any more
 				synctest.Wait()
 				held := 0
 				for i := range made {
@@ -227,8 +231,8 @@ func TestSlowReaders(t *testing.T) {
 						held++
 					}
 				}
-				if held != test.answered {
-					t.Errorf("%d answers are held in memory, want %d", held, test.answered)
+				if held != test.held {
+					t.Errorf("%d responses are in memory, want %d", held, test.held)
 				}
 				w := httptest.NewRecorder()
 				if ask(w, "[2001:db8::ffff]:1"); w.Code != test.status || w.Code == 503 &&
@@ -245,17 +249,18 @@ func TestSlowReaders(t *testing.T) {
 				asking.Wait()
 				w = httptest.NewRecorder()
 				if ask(w, "[2001:db8::1]:1"); w.Code != 200 {
-					t.Errorf("when all is read the client gets %d", w.Code)
+					t.Errorf("after the responses are read, the client gets %d", w.Code)
 				}
 			})
 		})
 	}
 }
 
-// TestBodiesInFlight: bodies that come slowly take a quarter of the room at most.
+// TestBodiesInFlight: the slow bodies of one client take at most a quarter of the memory.
 func TestBodiesInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := New(notes.NewService(one{}, time.Now, rand.Reader), Options{MaxInFlight: 24 << 20, Timeout: time.Second})
+		e := New(notes.NewService(onlyNote{}, time.Now, rand.Reader), Options{
+			MaxInFlight: 24 << 20, Timeout: time.Second})
 		post := func(from string, body io.Reader, length int64) int {
 			r := httptest.NewRequest("POST", "/notes", body)
 			r.Header.Set("Content-Type", "application/json")
@@ -266,7 +271,7 @@ func TestBodiesInFlight(t *testing.T) {
 		}
 		var sending sync.WaitGroup
 		var senders []*io.PipeWriter
-		for i := range 5 { // of up to 1 MiB each; what has no length may be that large
+		for i := range 5 { // 1 MiB each: a body without Content-Length counts as the largest
 			body, sender := io.Pipe()
 			senders = append(senders, sender)
 			length := int64(1 << 20)
@@ -292,25 +297,25 @@ func TestBodiesInFlight(t *testing.T) {
 		sending.Wait()
 		body := `{"title":` + strings.Repeat(" ", 100_000) + `""}`
 		if got := post("192.0.2.1:4", strings.NewReader(body), int64(len(body))); got != 422 {
-			t.Errorf("when the others are gone: %d", got)
+			t.Errorf("after the others have ended: %d", got)
 		}
 	})
 }
 
-// kept is a store of one note.
-type kept struct {
+// oneNote is a store of one note.
+type oneNote struct {
 	notes.Store
 	note notes.Note
 }
 
-func (k *kept) Get(context.Context, string, notes.ID) (notes.Note, error) { return k.note, nil }
+func (k *oneNote) Get(context.Context, string, notes.ID) (notes.Note, error) { return k.note, nil }
 
-func (k *kept) Create(_ context.Context, _ string, n notes.Note, _ *notes.IdempotencyKey) (notes.Note, error) {
+func (k *oneNote) Create(_ context.Context, _ string, n notes.Note, _ *notes.IdempotencyKey) (notes.Note, error) {
 	k.note = n
 	return n, nil
 }
 
-func (k *kept) Update(
+func (k *oneNote) Update(
 	_ context.Context, _ string, _ notes.ID, patch notes.Patch, _ time.Time, _ notes.Condition,
 ) (notes.Note, error) {
 	k.note = patch.Apply(k.note)
@@ -318,19 +323,19 @@ func (k *kept) Update(
 	return k.note, nil
 }
 
-// TestNoRoomForTheAnswer: a write for whose answer there is no room does not take place.
-func TestNoRoomForTheAnswer(t *testing.T) {
+// TestNoMemoryForTheResponse: without memory for the response, a write is not carried out.
+func TestNoMemoryForTheResponse(t *testing.T) {
 	large := strings.Repeat("\x01", 174_000) // 1 MB as JSON
 	id := notes.ID{6: 0x70, 8: 0x80}
 	for _, test := range []struct {
 		name, method, path, body string
-		content                  string // of the note as it is
-		busy                     bool   // whether the room is full
+		content                  string // of the stored note
+		busy                     bool   // whether other requests fill the caller's share
 		status                   int
 	}{
 		{"a patch of a large note", "PATCH", "/notes/" + id.String(), `{"title":"new"}`, large, true, 503},
 		{"a patch of a small note", "PATCH", "/notes/" + id.String(), `{"title":"new"}`, "small", true, 200},
-		{"a patch of a large note when there is room", "PATCH", "/notes/" + id.String(), `{"title":"new"}`, large,
+		{"a patch of a large note with enough memory", "PATCH", "/notes/" + id.String(), `{"title":"new"}`, large,
 			false, 200},
 		{"a create", "POST", "/notes",
 			`{"title":"new","content":"` + strings.Repeat("€", 1300) + `"}`, "", true, 503},
@@ -341,7 +346,7 @@ func TestNoRoomForTheAnswer(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &kept{note: notes.Note{ID: id, Title: "old", Content: test.content, Version: 1}}
+				store := &oneNote{note: notes.Note{ID: id, Title: "old", Content: test.content, Version: 1}}
 				before := store.note
 				e := New(notes.NewService(store, time.Now, rand.Reader), Options{
 					MaxInFlight: 24 << 20, Timeout: time.Second})
@@ -355,7 +360,7 @@ func TestNoRoomForTheAnswer(t *testing.T) {
 					e.ServeHTTP(w, r)
 					return w
 				}
-				for range 6 { // the share of a caller
+				for range 6 { // fills the share of a caller
 					if body, sender := io.Pipe(); test.busy {
 						senders = append(senders, sender)
 						sending.Go(func() { send("POST", "/notes", body, maxBody) })
@@ -382,8 +387,8 @@ func TestNoRoomForTheAnswer(t *testing.T) {
 	}
 }
 
-// TestCreatesDoNotWaitForEachOther: a create that has room for its body needs no more for its answer, however much of
-// its text is escaped.
+// TestCreatesDoNotWaitForEachOther: the memory reserved for the body of a create suffices for the response, whatever
+// is escaped.
 func TestCreatesDoNotWaitForEachOther(t *testing.T) {
 	for _, text := range []string{`\n`, `\r\n`, `\t`, `\u0001`, `\"`, `\\`, "€", "\u2028", "x", "a b\\n"} {
 		t.Run(text, func(t *testing.T) {
@@ -392,14 +397,14 @@ func TestCreatesDoNotWaitForEachOther(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if size := encodedSize(draft.Patch().Apply(notes.Note{})); size > len(body)+answerRoom {
-				t.Errorf("the answer takes %d bytes, the body has %d", size, len(body))
+			if size := encodedSize(draft.Patch().Apply(notes.Note{})); size > len(body)+responseOverhead {
+				t.Errorf("the response takes %d bytes, the body %d", size, len(body))
 			}
 		})
 	}
 }
 
-// TestEncodedSize: no note, and no page, is longer than is reserved for it.
+// TestEncodedSize: no note and no page is larger than the size computed for it.
 func TestEncodedSize(t *testing.T) {
 	random := mrand.New(mrand.NewPCG(1, 2))
 	alphabet := []rune("ax \"\\/<>&\x00\x01\b\f\n\r\t\x1f\x7f" +
@@ -465,7 +470,7 @@ func TestNetwork(t *testing.T) {
 		{"fe80::1%eth0", "fe80::/64"}, {"192.0.2.1", "192.0.2.1"}, {"::ffff:192.0.2.1", "::ffff:192.0.2.1"}, {"?", "?"},
 	} {
 		if got := network(c.addr); got != c.want {
-			t.Errorf("%s is of %s, want %s", c.addr, got, c.want)
+			t.Errorf("%s is in %s, want %s", c.addr, got, c.want)
 		}
 	}
 }
