@@ -1,7 +1,7 @@
-// Package about mounts the routes that tell about the service: /healthz, /readyz, /version, /openapi.json and /docs.
+// Package about adds the routes about the service itself: /healthz, /readyz, /version, /openapi.json and /docs.
 //
-// They belong to an adapter that is its own host. Behind API Gateway only the notes are published, and the contract
-// and its page stay out of that program.
+// Only adapters/server has them. API Gateway publishes only the routes for notes, so the Lambda does not link the
+// contract and the reference page.
 package about
 
 import (
@@ -25,21 +25,22 @@ import (
 //go:embed openapi.json
 var Contract []byte
 
-// Version is the answer of /version.
+// Version is the response of /version.
 type Version struct {
-	Version string `json:"version"` // of the build
-	Commit  string `json:"commit"`  // that it was built from; "" where that is not known
-	Store   string `json:"store"`   // that keeps the notes: bolt or dynamodb
-	Adapter string `json:"adapter"` // through which the request came: server or lambda
+	Version string `json:"version"` // the version of the build
+	Commit  string `json:"commit"`  // the commit that it was built from, or "" if unknown
+	Store   string `json:"store"`   // bolt or dynamodb
+	Adapter string `json:"adapter"` // server or lambda
 }
 
-// readyWithin is how long the store may take to prove that it answers, and for how long that holds for others who ask.
+// readyWithin is the timeout of the readiness check of the store, and how long its result is cached.
 const readyWithin = time.Second
 
-// Mount adds the routes. Welcome returns nil while requests are welcome, and ready while the store answers, which is
-// asked at most once a second; base is the path under which clients see the service ("" for none).
+// Mount adds the routes. The service is ready while both welcome and ready return nil: welcome says whether the server
+// accepts requests, and ready checks the store and is called at most once a second. Base is the base path at which
+// clients see the service, or "".
 func Mount(e *echo.Echo, base string, version Version, welcome func() error, ready func(context.Context) error) {
-	ready = shared(ready)
+	ready = cached(ready)
 	app.Get(e, app.Probes[0], func(c echo.Context) error {
 		return app.JSON(c, http.StatusOK, map[string]string{"status": "ok"})
 	})
@@ -74,30 +75,30 @@ func Mount(e *echo.Echo, base string, version Version, welcome func() error, rea
 	e.RouteNotFound("/docs/:asset/*", echo.NotFoundHandler)
 }
 
-// shared returns a function that asks ready and gives the answer to everybody who asks within the next second.
-func shared(ready func(context.Context) error) func(context.Context) error {
-	type answer struct {
+// cached returns a function that calls ready and caches the result for readyWithin.
+func cached(ready func(context.Context) error) func(context.Context) error {
+	type result struct {
 		at  time.Time
 		err error
 	}
-	var asking singleflight.Group
-	var last atomic.Pointer[answer]
+	var group singleflight.Group
+	var last atomic.Pointer[result]
 	return func(ctx context.Context) error {
-		_, err, _ := asking.Do("", func() (any, error) {
-			if known := last.Load(); known != nil && time.Since(known.at) < readyWithin {
-				return nil, known.err
+		_, err, _ := group.Do("", func() (any, error) {
+			if r := last.Load(); r != nil && time.Since(r.at) < readyWithin {
+				return nil, r.err
 			}
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyWithin)
 			defer cancel()
 			err := ready(ctx)
-			last.Store(&answer{time.Now(), err})
+			last.Store(&result{time.Now(), err})
 			return nil, err
 		})
 		return err
 	}
 }
 
-// docs is the reference page: Swagger UI over the contract.
+// docs is the reference page: Swagger UI for the contract.
 //
 //go:embed docs.html
 var docs []byte

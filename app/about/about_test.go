@@ -30,7 +30,8 @@ import (
 	"example.com/portable-notes/app/about"
 )
 
-func mounted(basePath string, ready func(context.Context) error) *echo.Echo {
+// newApp returns an app with the routes of Mount.
+func newApp(basePath string, ready func(context.Context) error) *echo.Echo {
 	e := app.New(nil, app.Options{})
 	about.Mount(e, basePath, about.Version{Version: "v1", Commit: "abc", Store: "bolt", Adapter: "server"},
 		func() error { return nil }, ready)
@@ -67,12 +68,12 @@ func document(t *testing.T) *v3.Document {
 	return &model.Model
 }
 
-// TestRoutesAreTheDocuments: what is routed is documented, and what is documented is routed.
-func TestRoutesAreTheDocuments(t *testing.T) {
+// TestRoutes: the app has exactly the routes in the document.
+func TestRoutes(t *testing.T) {
 	routed, documented := map[string]bool{}, map[string]bool{}
 	parameter := regexp.MustCompile(`:(\w+)`)
 	paths := map[string]bool{}
-	for _, r := range mounted("", fine).Routes() {
+	for _, r := range newApp("", fine).Routes() {
 		if r.Method != echo.RouteNotFound {
 			path := parameter.ReplaceAllString(r.Path, "{$1}")
 			routed[r.Method+" "+path] = true
@@ -87,19 +88,19 @@ func TestRoutesAreTheDocuments(t *testing.T) {
 		}
 	}
 	if !maps.Equal(routed, documented) {
-		t.Errorf("routed are\n%v\ndocumented\n%v", slices.Sorted(maps.Keys(routed)),
+		t.Errorf("routes\n%v\ndocumented\n%v", slices.Sorted(maps.Keys(routed)),
 			slices.Sorted(maps.Keys(documented)))
 	}
 	if got := slices.Sorted(maps.Keys(paths)); !slices.Equal(got, app.Paths) {
-		t.Errorf("app.Paths is %v, the notes are at %v", app.Paths, got)
+		t.Errorf("app.Paths is %v, the routes are %v", app.Paths, got)
 	}
 }
 
-// TestEveryBodyHasExamples, and each is valid.
-func TestEveryBodyHasExamples(t *testing.T) {
+// TestExamples: every documented body has examples, and they match its schema.
+func TestExamples(t *testing.T) {
 	schemas := schema_validation.NewSchemaValidator()
 	seen := 0
-	hold := func(where string, schema *base.SchemaProxy, examples *orderedmap.Map[string, *base.Example]) {
+	check := func(where string, schema *base.SchemaProxy, examples *orderedmap.Map[string, *base.Example]) {
 		t.Helper()
 		if examples == nil || examples.Len() == 0 {
 			t.Errorf("%s has no example", where)
@@ -128,7 +129,7 @@ func TestEveryBodyHasExamples(t *testing.T) {
 			}
 			if operation.RequestBody != nil {
 				for media, content := range operation.RequestBody.Content.FromOldest() {
-					hold(where+" "+media, content.Schema, content.Examples)
+					check(where+" "+media, content.Schema, content.Examples)
 				}
 			}
 			for status, response := range operation.Responses.Codes.FromOldest() {
@@ -137,18 +138,18 @@ func TestEveryBodyHasExamples(t *testing.T) {
 				}
 				for media, content := range response.Content.FromOldest() {
 					if strings.HasSuffix(media, "json") && path != "/openapi.json" {
-						hold(where+" "+status+" "+media, content.Schema, content.Examples)
+						check(where+" "+status+" "+media, content.Schema, content.Examples)
 					}
 				}
 			}
 		}
 	}
 	if seen < 50 {
-		t.Errorf("only %d examples were seen", seen)
+		t.Errorf("only %d examples", seen)
 	}
 }
 
-// TestEveryCodeIsDocumented: the document has an example of every problem that this service makes.
+// TestEveryCodeIsDocumented: the document has an example of every code of a problem.
 func TestEveryCodeIsDocumented(t *testing.T) {
 	for _, code := range []string{
 		"malformed_request", "invalid_parameter", "invalid_cursor", "not_found", "precondition_failed", "too_large",
@@ -162,7 +163,7 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 }
 
 func TestProbes(t *testing.T) {
-	e := mounted("", fine)
+	e := newApp("", fine)
 	if answer, body := send(t, e, "GET", "/healthz"); answer.StatusCode != 200 || body != "{\"status\":\"ok\"}\n" {
 		t.Errorf("/healthz: %d %s", answer.StatusCode, body)
 	}
@@ -186,7 +187,7 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// TestReadiness: it shows the store, which is read once a second however many ask, and at once that the server stops.
+// TestReadiness: /readyz checks the store at most once a second, and fails as soon as the server is stopping.
 func TestReadiness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reads int
@@ -194,15 +195,15 @@ func TestReadiness(t *testing.T) {
 		e := app.New(nil, app.Options{})
 		about.Mount(e, "", about.Version{}, func() error { return stopping }, func(context.Context) error {
 			reads++
-			time.Sleep(10 * time.Millisecond) // of the test's own clock
+			time.Sleep(10 * time.Millisecond)
 			return broken
 		})
 		ready := func(want, wantReads int) {
 			t.Helper()
 			reads = 0
-			var asking sync.WaitGroup
+			var requests sync.WaitGroup
 			for range 50 {
-				asking.Go(func() {
+				requests.Go(func() {
 					answer, body := send(t, e, "GET", "/readyz")
 					if answer.StatusCode != want || want == 503 &&
 						(strings.Contains(body, "table") || answer.Header.Get("Retry-After") == "") {
@@ -210,9 +211,9 @@ func TestReadiness(t *testing.T) {
 					}
 				})
 			}
-			asking.Wait()
+			requests.Wait()
 			if reads != wantReads {
-				t.Errorf("%d reads of the store, want %d", reads, wantReads)
+				t.Errorf("%d checks of the store, want %d", reads, wantReads)
 			}
 		}
 		ready(200, 1)
@@ -228,10 +229,10 @@ func TestReadiness(t *testing.T) {
 	})
 }
 
-// TestReadinessIsBounded: a store that hangs is not ready after a second.
+// TestReadinessIsBounded: if the store hangs, /readyz fails after a second.
 func TestReadinessIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := mounted("", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		e := newApp("", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		start := time.Now()
 		if answer, _ := send(t, e, "GET", "/readyz"); answer.StatusCode != 503 || time.Since(start) != time.Second {
 			t.Errorf("/readyz: %d after %v", answer.StatusCode, time.Since(start))
@@ -239,21 +240,21 @@ func TestReadinessIsBounded(t *testing.T) {
 	})
 }
 
-// TestTheReferencePageIsWhole: all that it needs comes from this server, also under a base path.
-func TestTheReferencePageIsWhole(t *testing.T) {
+// TestReferencePage: the page needs no other host, at a base path either.
+func TestReferencePage(t *testing.T) {
 	for _, basePath := range []string{"", "/api/v1"} {
-		e := app.Under(basePath, mounted(basePath, fine))
+		e := app.Under(basePath, newApp(basePath, fine))
 		answer, page := send(t, e, "GET", basePath+"/docs")
 		if answer.StatusCode != 200 || !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html") {
 			t.Fatalf("%s/docs: %d %s", basePath, answer.StatusCode, answer.Header.Get("Content-Type"))
 		}
 		if !strings.Contains(page, `url: "`+basePath+`/openapi.json"`) ||
 			!strings.Contains(page, "validatorUrl: null") {
-			t.Errorf("the page does not show %s/openapi.json alone", basePath)
+			t.Errorf("the page does not load %s/openapi.json, or uses an external validator", basePath)
 		}
 		assets := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page, -1)
 		if len(assets) < 3 {
-			t.Errorf("the page names the assets %v", assets)
+			t.Errorf("the page loads only the assets %v", assets)
 		}
 		for _, match := range assets {
 			if !strings.HasPrefix(match[1], basePath+"/docs/") {
@@ -289,13 +290,14 @@ func TestTheReferencePageIsWhole(t *testing.T) {
 	}
 }
 
-// TestFiles: a file is served as it is stored, is known by its ETag, and under its versioned name may be kept for ever.
+// TestFiles: a file is compressed if the client accepts it, has an ETag for each coding, and may be cached for ever
+// under its versioned name.
 func TestFiles(t *testing.T) {
-	e := mounted("", fine)
+	e := newApp("", fine)
 	_, page := send(t, e, "GET", "/docs")
 	versioned := regexp.MustCompile(`/docs/swagger-ui-bundle\.[0-9a-f]+\.js`).FindString(page)
 	if versioned == "" {
-		t.Fatalf("the page names no versioned script: %s", page)
+		t.Fatalf("the page loads no versioned script: %s", page)
 	}
 	_, plain := send(t, e, "GET", "/docs/swagger-ui-bundle.js")
 	const forever = "public, max-age=31536000, immutable"
@@ -326,18 +328,18 @@ func TestFiles(t *testing.T) {
 						t.Fatal(err)
 					}
 					if unpacked, err := io.ReadAll(r); err != nil || string(unpacked) != plain {
-						t.Errorf("%q: %d bytes unpacked are not those of the plain file, %v", encoding, len(unpacked),
-							err)
+						t.Errorf("%q: the %d decompressed bytes differ from the plain file, %v", encoding,
+							len(unpacked), err)
 					}
 				}
 				if known, seen := etags[coding]; seen && known != etag {
-					t.Errorf("%q: the ETag is %s, and was %s", encoding, etag, known)
+					t.Errorf("%q: the ETag changes from %s to %s", encoding, known, etag)
 				}
 				etags[coding] = etag
 				head, nothing := send(t, e, "HEAD", c.path, "Accept-Encoding", encoding)
 				head.Header.Set("X-Request-Id", answer.Header.Get("X-Request-Id"))
 				if nothing != "" || !maps.EqualFunc(head.Header, answer.Header, slices.Equal) {
-					t.Errorf("%q: HEAD gives %q, %v, GET %v", encoding, nothing, head.Header, answer.Header)
+					t.Errorf("%q: HEAD returns %q, %v, GET %v", encoding, nothing, head.Header, answer.Header)
 				}
 				for _, match := range []struct {
 					value  string
@@ -349,7 +351,7 @@ func TestFiles(t *testing.T) {
 					answer, body := send(t, e, "GET", c.path, "Accept-Encoding", encoding, "If-None-Match", match.value)
 					if answer.StatusCode != match.status || match.status == 304 &&
 						(body != "" || answer.Header.Get("ETag") != etag) {
-						t.Errorf("%q: If-None-Match %s gives %d", encoding, match.value, answer.StatusCode)
+						t.Errorf("%q: If-None-Match %s returns %d", encoding, match.value, answer.StatusCode)
 					}
 				}
 			}

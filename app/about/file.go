@@ -20,15 +20,14 @@ import (
 	"example.com/portable-notes/app"
 )
 
-// file is a file that never changes while the program runs. It is served as it is stored, compressed if it is, and
-// costs no more than the sending of its bytes.
+// A file is a static file. It is sent as stored, compressed or not.
 type file struct {
 	mediaType    string
-	cacheControl string // "" for that of every answer
-	digest       string // of what is stored
+	cacheControl string // "" for the default of the app
+	digest       string // of stored
 	stored       []byte
-	compressed   bool                   // stored is gzip
-	plain        func() ([]byte, error) // what is stored, decompressed
+	compressed   bool                   // whether stored is gzip
+	plain        func() ([]byte, error) // returns stored, decompressed
 }
 
 func newFile(mediaType string, stored []byte) file {
@@ -41,10 +40,10 @@ func newFile(mediaType string, stored []byte) file {
 	}
 }
 
-// readAssets returns the files of Swagger UI by their names. Its module holds most of them compressed.
+// readAssets returns the files of Swagger UI by name. Its module embeds most of them compressed.
 func readAssets() map[string]file {
 	assets := map[string]file{}
-	names, _ := fs.Glob(static.FS, "*") // an error of an embedded file would be one of the build
+	names, _ := fs.Glob(static.FS, "*") // embedded files cannot fail
 	for _, stored := range names {
 		content, _ := fs.ReadFile(static.FS, stored)
 		name, compressed := strings.CutSuffix(stored, ".gz")
@@ -65,25 +64,25 @@ func decompress(content []byte) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// versioned returns a name for the file that no other version of it has.
+// versioned returns name with the file's digest in it, so that every version of the file has its own name.
 func (f file) versioned(name string) string {
 	ext := path.Ext(name)
 	return strings.TrimSuffix(name, ext) + "." + f.digest + ext
 }
 
-// forever returns the file for its versioned name: it may be kept without asking again (RFC 8246).
+// forever returns the file for its versioned name, which clients may cache without revalidation (RFC 8246).
 func (f file) forever() file {
 	f.cacheControl = "public, max-age=31536000, immutable"
 	return f
 }
 
-// serve answers a request for the file.
+// serve sends the file.
 func (f file) serve(c echo.Context) error {
 	header := c.Response().Header()
 	if f.cacheControl != "" {
 		header.Set("Cache-Control", f.cacheControl)
 	}
-	if strings.HasPrefix(f.mediaType, "text/html") { // CSP Level 3: in no frame, with no base or plug-in of another
+	if strings.HasPrefix(f.mediaType, "text/html") { // CSP Level 3: no frames, no <base>, no plug-ins
 		header.Set("Content-Security-Policy", "frame-ancestors 'none'; base-uri 'none'; object-src 'none'")
 	}
 	body, etag := f.stored, `"`+f.digest+`"`
@@ -107,17 +106,17 @@ func (f file) serve(c echo.Context) error {
 	return app.Send(c, http.StatusOK, f.mediaType, body)
 }
 
-// acceptsGzip reports whether a client takes an answer that is compressed with gzip (RFC 9110, section 12.5.3).
+// acceptsGzip reports whether the client accepts gzip (RFC 9110, section 12.5.3).
 func acceptsGzip(r *http.Request) bool {
 	accepted := false
 	for element := range strings.SplitSeq(r.Header.Get(echo.HeaderAcceptEncoding), ",") {
 		coding, weight, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(element, " ", "")), ";")
 		q, err := strconv.ParseFloat(strings.TrimPrefix(weight, "q="), 64)
-		switch takes := weight == "" || err == nil && q > 0; coding {
+		switch ok := weight == "" || err == nil && q > 0; coding {
 		case "gzip", "x-gzip":
-			return takes
+			return ok
 		case "*":
-			accepted = takes
+			accepted = ok
 		}
 	}
 	return accepted
