@@ -17,44 +17,44 @@ import (
 	"example.com/portable-notes/app"
 )
 
-// File is the tokens of a file that is read again when it has changed. It is safe for use by many goroutines.
+// File holds the tokens in a file and reloads them when the file changes. It is safe for concurrent use.
 //
-// A file that reads well replaces the tokens, so a token whose line is gone is revoked, the last one too. Editors
-// truncate a file before they write it, so a file that names no token (nothing in it but white space and comments)
-// counts only when a second look, at least a second later, finds it unchanged. A file that is missing, unreadable or
-// malformed leaves the tokens as they were.
+// A valid file replaces all tokens: a token whose line is deleted is revoked. A file that is missing, unreadable or
+// malformed is rejected, and the tokens stay as they were. A file without tokens revokes all of them, but only if it is
+// still unchanged at the next check, at least a second later, because editors truncate a file before they write it.
 type File struct {
 	path     string
 	log      *slog.Logger
 	rejected func()
 	tokens   atomic.Pointer[Tokens]
 
-	mu     sync.Mutex  // held by the goroutine that looks at the file; the others do not wait for it
-	looked time.Time   // when the last look ended
-	seen   sight       // what the last look found
-	empty  os.FileInfo // of a file without tokens that waits for its second look, or nil
+	mu      sync.Mutex  // held while a goroutine checks the file; the others do not wait for it
+	checked time.Time   // when the last check ended
+	last    content     // what the last check found
+	empty   os.FileInfo // of a file without tokens that is to be checked again, or nil
 }
 
-// sight is what a look at the file found. Contents are compared, because a file can change and keep its size and time.
-type sight struct {
+// content is the result of reading the file. A change is detected by content, because a file can change without a new
+// size or modification time.
+type content struct {
 	text string
-	err  string // why it could not be read, or ""
+	err  string // why the file could not be read, or ""
 }
 
 const (
-	lookEvery = time.Second
-	maxFile   = 1 << 20 // bytes
+	checkEvery = time.Second
+	maxFile    = 1 << 20 // bytes
 )
 
-// Option changes how a [File] is opened.
+// Option is an option of [Open].
 type Option func(*File)
 
-// Rejected has report called once for each change of the file that is rejected after the start.
+// Rejected sets a function that is called once for each change of the file that is rejected after Open.
 func Rejected(report func()) Option { return func(f *File) { f.rejected = report } }
 
-// Open reads a file of tokens. It must be a regular file, or a symbolic link to one, of at most 1 MiB of UTF-8. Its
-// lines end with LF or CRLF. The last line must end too, because a file that is being written may hold only a part of
-// it. A file that names no token is opened with a warning, and then every token is refused.
+// Open reads a file of tokens. It must be a regular file, or a symbolic link to one, of at most 1 MiB of UTF-8. Lines
+// end with LF or CRLF, the last one too, because a file that is being written may end in the middle of a line. If the
+// file has no token, Open logs a warning, and every token is refused.
 func Open(path string, log *slog.Logger, options ...Option) (*File, error) {
 	f := &File{path: path, log: log, rejected: func() {}}
 	for _, option := range options {
@@ -68,41 +68,41 @@ func Open(path string, log *slog.Logger, options ...Option) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.seen.text = text
-	f.take(context.Background(), tokens)
+	f.last.text = text
+	f.set(context.Background(), tokens)
 	return f, nil
 }
 
-// Caller implements app.Authenticate. It looks at the file at most once a second. One goroutine does so at a time; the
-// others go on with the tokens that were read last. A file that is rejected is logged once for each change.
+// Caller implements app.Authenticate. It checks the file at most once a second and in one goroutine at a time; others
+// use the current tokens meanwhile. Each rejected change is logged once.
 func (f *File) Caller(ctx context.Context, token string) (app.Caller, error) {
 	f.refresh(ctx)
 	return f.tokens.Load().Caller(ctx, token)
 }
 
-// refresh looks at the file if a second has passed since the last look and no other goroutine is looking.
+// refresh checks the file if the last check was a second ago and no other goroutine is checking.
 func (f *File) refresh(ctx context.Context) {
 	if !f.mu.TryLock() {
 		return
 	}
 	defer f.mu.Unlock()
-	if time.Since(f.looked) >= lookEvery {
-		f.look(ctx)
-		f.looked = time.Now() // after the read, which may be slow, so that two looks are a second apart
+	if time.Since(f.checked) >= checkEvery {
+		f.check(ctx)
+		f.checked = time.Now() // after the check, which may be slow, so that two checks are a second apart
 	}
 }
 
-// look reads the file and takes its tokens if it has changed. The caller holds mu.
-func (f *File) look(ctx context.Context) {
+// check reads the file and sets its tokens if it has changed. The caller holds mu.
+func (f *File) check(ctx context.Context) {
 	text, info, err := read(f.path)
-	seen := sight{text: text}
+	found := content{text: text}
 	if err != nil {
-		seen.err = err.Error()
+		found.err = err.Error()
 	}
-	if seen == f.seen && f.empty == nil {
+	if found == f.last && f.empty == nil {
 		return
 	}
-	f.seen = seen
+	f.last = found
 	var tokens *Tokens
 	if err == nil {
 		tokens, err = parseFile(text)
@@ -110,7 +110,7 @@ func (f *File) look(ctx context.Context) {
 	if err != nil {
 		f.empty = nil
 		f.rejected()
-		f.log.ErrorContext(ctx, "the file of tokens was rejected; those that were read before stay valid",
+		f.log.ErrorContext(ctx, "the file of tokens was rejected; the tokens read before stay valid",
 			"file", f.path, "error", err)
 		return
 	}
@@ -120,34 +120,34 @@ func (f *File) look(ctx context.Context) {
 	}
 	f.empty = nil
 	f.log.InfoContext(ctx, "the file of tokens was read again", "file", f.path, "tokens", len(tokens.known))
-	f.take(ctx, tokens)
+	f.set(ctx, tokens)
 }
 
-// take replaces the tokens.
-func (f *File) take(ctx context.Context, tokens *Tokens) {
+// set replaces the tokens.
+func (f *File) set(ctx context.Context, tokens *Tokens) {
 	f.tokens.Store(tokens)
 	if len(tokens.known) == 0 {
 		f.log.WarnContext(ctx, "the file of tokens names no token, so every request for notes is refused; "+
-			"server -new-token OWNER makes one", "file", f.path)
+			"make a token with server -new-token OWNER", "file", f.path)
 	}
 }
 
-// unchanged reports whether two looks found the same file, and nobody wrote to it in between.
+// unchanged reports whether before and now are the same file, not written to in between.
 func unchanged(before, now os.FileInfo) bool {
 	return before != nil && os.SameFile(before, now) && before.Size() == now.Size() &&
 		before.ModTime().Equal(now.ModTime())
 }
 
-// parseFile parses the text of a file, which may name no token.
+// parseFile parses the text of a file. It may be without a token.
 func parseFile(text string) (*Tokens, error) {
 	if strings.TrimSpace(strings.TrimPrefix(text, byteOrderMark)) != "" && !strings.HasSuffix(text, "\n") {
-		return nil, errors.New("the file's last line does not end: it may be cut short; end it with a line break")
+		return nil, errors.New("the last line has no line break, so the file may be incomplete: add a line break")
 	}
 	return parse(text, time.Now)
 }
 
-// read returns the text of a file. It refuses other than regular files before it opens them: to open a FIFO may block,
-// and to open a device may do anything.
+// read returns the text of a file. It does not open anything but regular files: opening a FIFO may block, and opening a
+// device may have side effects.
 func read(path string) (string, os.FileInfo, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -159,9 +159,9 @@ func read(path string) (string, os.FileInfo, error) {
 	return readOpened(path)
 }
 
-// readOpened opens a file that was a regular one a moment ago, and reads it. It does not block where that has changed.
+// readOpened opens a file and reads it. It does not block if the file has been replaced by a FIFO since it was checked.
 func readOpened(path string) (string, os.FileInfo, error) {
-	// O_NONBLOCK has no effect on regular files, nor on systems that lack it.
+	// O_NONBLOCK has no effect on regular files and on systems without it.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // #nosec G304 -- the file that the operator names
 	if err != nil {
 		return "", nil, err
@@ -179,7 +179,7 @@ func readOpened(path string) (string, os.FileInfo, error) {
 	case err != nil:
 		return "", nil, err
 	case len(text) > maxFile:
-		return "", nil, fmt.Errorf("%s has more than 1 MiB: name a file that holds only tokens, one a line", path)
+		return "", nil, fmt.Errorf("%s has more than 1 MiB: name a file that holds only tokens, one per line", path)
 	case bytes.HasPrefix(text, []byte("\xff\xfe")), bytes.HasPrefix(text, []byte("\xfe\xff")):
 		return "", nil, fmt.Errorf("%s is in UTF-16: save it as UTF-8", path)
 	}
@@ -187,5 +187,5 @@ func readOpened(path string) (string, os.FileInfo, error) {
 }
 
 func irregular(path string) error {
-	return fmt.Errorf("%s is not a regular file: name a text file with one token a line, or a link to one", path)
+	return fmt.Errorf("%s is not a regular file: name a text file with one token per line, or a link to one", path)
 }

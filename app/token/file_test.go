@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// watched is a File, what it has logged, and how often it was rejected.
-type watched struct {
+// testFile is a File, its log, and the number of rejected changes.
+type testFile struct {
 	*File
 	log      bytes.Buffer
 	rejected int
@@ -34,57 +34,56 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// watch opens a file.
-func watch(t *testing.T, path string) *watched {
+func openFile(t *testing.T, path string) *testFile {
 	t.Helper()
-	w := &watched{}
-	f, err := Open(path, slog.New(slog.NewTextHandler(&w.log, nil)), Rejected(func() { w.rejected++ }))
+	f := &testFile{}
+	file, err := Open(path, slog.New(slog.NewTextHandler(&f.log, nil)), Rejected(func() { f.rejected++ }))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.File = f
-	return w
+	f.File = file
+	return f
 }
 
-// is checks whose a token is at the next look, or with "" that it is refused.
-func (w *watched) is(t *testing.T, secret, owner string) {
+// is checks the owner of a token after the next check of the file; "" means that the token is refused.
+func (f *testFile) is(t *testing.T, secret, owner string) {
 	t.Helper()
-	w.looked = time.Time{} // as if a second had passed
-	caller, err := w.Caller(t.Context(), secret)
+	f.checked = time.Time{} // as if a second had passed
+	caller, err := f.Caller(t.Context(), secret)
 	if caller.Owner != owner || (err == nil) != (owner != "") {
-		t.Errorf("the caller is %q, %v; want %q; the log says %s", caller.Owner, err, owner, &w.log)
+		t.Errorf("the caller is %q, %v; want %q; the log has %s", caller.Owner, err, owner, &f.log)
 	}
 }
 
-// rejects checks that the file as it is now is rejected, that this is said once, and that a token stays valid.
-func (w *watched) rejects(t *testing.T, secret, owner, says string) {
+// rejects checks that the current file is rejected, that this is logged and counted once, and that a token stays valid.
+func (f *testFile) rejects(t *testing.T, secret, owner, says string) {
 	t.Helper()
-	logged, counted := strings.Count(w.log.String(), "was rejected"), w.rejected
+	logged, counted := strings.Count(f.log.String(), "was rejected"), f.rejected
 	for range 3 {
-		w.is(t, secret, owner)
+		f.is(t, secret, owner)
 	}
-	logged, counted = strings.Count(w.log.String(), "was rejected")-logged, w.rejected-counted
-	if logged != 1 || counted != 1 || !strings.Contains(w.log.String(), says) {
-		t.Errorf("logged %d times, counted %d times, want 1 and %s; the log says %s", logged, counted, says, &w.log)
+	logged, counted = strings.Count(f.log.String(), "was rejected")-logged, f.rejected-counted
+	if logged != 1 || counted != 1 || !strings.Contains(f.log.String(), says) {
+		t.Errorf("logged %d times, counted %d times, want 1 and %s; the log has %s", logged, counted, says, &f.log)
 	}
 }
 
 func mkfifo(path string) error { return syscall.Mkfifo(path, 0o600) }
 
-// TestFile: a file that changes is read again; one that is wrong then leaves the tokens as they were.
+// TestFile: a changed file is reloaded; if it is rejected, the tokens stay as they were.
 func TestFile(t *testing.T) {
 	path := newPath(t)
 	first, firstLine := newToken(t, "anna")
 	second, secondLine := newToken(t, "ben")
 	if _, err := Open(path, nil); err == nil {
-		t.Error("a file that is not there is opened")
+		t.Error("a missing file is opened")
 	}
 	write(t, path, firstLine)
 	if _, err := Open(path, nil); err == nil {
-		t.Error("a line that does not end is taken")
+		t.Error("a last line without a line break is accepted")
 	}
 	write(t, path, firstLine+"\n")
-	f := watch(t, path)
+	f := openFile(t, path)
 	f.is(t, first, "anna")
 	f.is(t, second, "")
 	stays := func(says string) {
@@ -97,9 +96,9 @@ func TestFile(t *testing.T) {
 	write(t, path, "nonsense\nand more\n")
 	stays("token 2: must be OWNER")
 	write(t, path, firstLine+"\n"+secondLine)
-	stays("does not end")
+	stays("has no line break")
 	write(t, path, "# gone")
-	stays("does not end")
+	stays("has no line break")
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -116,8 +115,8 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// TestFileOfTheSameSizeAndTime: what a file says counts, not when it was written.
-func TestFileOfTheSameSizeAndTime(t *testing.T) {
+// TestSameSizeAndTime: a change is detected even if size and modification time stay the same.
+func TestSameSizeAndTime(t *testing.T) {
 	first, firstLine := newToken(t, "anna")
 	second, secondLine := newToken(t, "ann")
 	secondLine += " " // for the same length
@@ -135,7 +134,7 @@ func TestFileOfTheSameSizeAndTime(t *testing.T) {
 		{"the same file", firstLine, func(path, text string) error {
 			return os.WriteFile(path, []byte(text), 0o600)
 		}},
-		{"a mended file", strings.Repeat("x", len(firstLine)), func(path, text string) error {
+		{"a repaired file", strings.Repeat("x", len(firstLine)), func(path, text string) error {
 			return os.WriteFile(path, []byte(text), 0o600)
 		}},
 	} {
@@ -143,7 +142,7 @@ func TestFileOfTheSameSizeAndTime(t *testing.T) {
 			path := newPath(t)
 			at := time.Now().Add(-time.Minute)
 			write(t, path, firstLine+"\n")
-			f := watch(t, path)
+			f := openFile(t, path)
 			write(t, path, c.before+"\n")
 			if err := os.Chtimes(path, at, at); err != nil {
 				t.Fatal(err)
@@ -161,28 +160,28 @@ func TestFileOfTheSameSizeAndTime(t *testing.T) {
 	}
 }
 
-// none are texts of files that name no token.
-var none = []struct{ name, text string }{
+// withoutTokens are texts of files without a token.
+var withoutTokens = []struct{ name, text string }{
 	{"no bytes", ""},
 	{"white space", " \t\n\r\n"},
-	{"white space that does not end", "\n  "},
+	{"white space without a line break", "\n  "},
 	{"comments", "# anna has left\n  # ben too\n"},
 	{"comments with CRLF", "# anna has left\r\n"},
 	{"commas", " , ,\n"},
 	{"byte order mark", "\ufeff"},
 }
 
-// TestRevokeLastToken: a file that names no token revokes all of them, once it stays so.
+// TestRevokeLastToken: a file without tokens revokes all of them once the second check finds it unchanged.
 func TestRevokeLastToken(t *testing.T) {
 	secret, line := newToken(t, "anna")
-	start := func(t *testing.T) (string, *watched) {
+	start := func(t *testing.T) (string, *testFile) {
 		path := newPath(t)
 		write(t, path, line+"\n")
-		f := watch(t, path)
+		f := openFile(t, path)
 		f.is(t, secret, "anna")
 		return path, f
 	}
-	for _, c := range none {
+	for _, c := range withoutTokens {
 		t.Run(c.name, func(t *testing.T) {
 			path, f := start(t)
 			write(t, path, c.text)
@@ -191,17 +190,17 @@ func TestRevokeLastToken(t *testing.T) {
 				f.is(t, secret, "")
 			}
 			if f.rejected != 0 || strings.Count(f.log.String(), "level=WARN") != 1 {
-				t.Errorf("rejected %d times; the log says %s", f.rejected, &f.log)
+				t.Errorf("rejected %d times; the log has %s", f.rejected, &f.log)
 			}
 			write(t, path, line+"\n")
 			f.is(t, secret, "anna")
 		})
 	}
-	t.Run("a second look too early", func(t *testing.T) {
+	t.Run("no second check within a second", func(t *testing.T) {
 		path, f := start(t)
 		write(t, path, "")
 		f.is(t, secret, "anna")
-		f.looked = time.Now().Add(time.Hour) // so that no second passes, however slow the machine
+		f.checked = time.Now().Add(time.Hour) // no check is due, however slow the machine
 		if _, err := f.Caller(t.Context(), secret); err != nil {
 			t.Error(err)
 		}
@@ -239,7 +238,7 @@ func TestRevokeLastToken(t *testing.T) {
 			f.is(t, secret, "anna")
 		}
 		if strings.Contains(f.log.String(), "level=WARN") || f.rejected != 0 {
-			t.Errorf("the log says %s", &f.log)
+			t.Errorf("the log has %s", &f.log)
 		}
 	})
 	t.Run("an editor writes nonsense in between", func(t *testing.T) {
@@ -252,7 +251,7 @@ func TestRevokeLastToken(t *testing.T) {
 		f.is(t, secret, "anna")
 		f.is(t, secret, "")
 	})
-	t.Run("control: a file that is gone revokes nothing", func(t *testing.T) {
+	t.Run("control: a missing file revokes nothing", func(t *testing.T) {
 		path, f := start(t)
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
@@ -261,19 +260,20 @@ func TestRevokeLastToken(t *testing.T) {
 	})
 }
 
-// TestStartWithoutTokens: a start with no tokens warns and refuses everybody, until there are some.
+// TestStartWithoutTokens: Open accepts a file without tokens with a warning. All tokens are refused until the file has
+// some.
 func TestStartWithoutTokens(t *testing.T) {
 	secret, line := newToken(t, "anna")
-	for _, c := range none {
+	for _, c := range withoutTokens {
 		t.Run(c.name, func(t *testing.T) {
 			path := newPath(t)
 			write(t, path, c.text)
-			f := watch(t, path)
+			f := openFile(t, path)
 			for range 3 {
 				f.is(t, secret, "")
 			}
 			if n := strings.Count(f.log.String(), "level=WARN"); n != 1 || f.rejected != 0 {
-				t.Errorf("the log says %s", &f.log)
+				t.Errorf("the log has %s", &f.log)
 			}
 			write(t, path, line+"\n")
 			f.is(t, secret, "anna")
@@ -281,8 +281,8 @@ func TestStartWithoutTokens(t *testing.T) {
 	}
 }
 
-// unfit are files that hold no text of tokens. Each is made at a path.
-var unfit = []struct {
+// unsuitable are files that cannot hold tokens.
+var unsuitable = []struct {
 	name, says string
 	make       func(path string) error
 }{
@@ -317,26 +317,26 @@ var unfit = []struct {
 	}},
 }
 
-// TestUnfitFile: a file that holds no text of tokens is refused at the start, and later leaves the tokens as they were.
-// Nobody waits for it, and it is not read whole.
-func TestUnfitFile(t *testing.T) {
+// TestUnsuitableFile: a file that cannot hold tokens is refused by Open and rejected later, without blocking and
+// without reading all of a large file.
+func TestUnsuitableFile(t *testing.T) {
 	secret, line := newToken(t, "anna")
-	for _, c := range unfit {
+	for _, c := range unsuitable {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(tempDir(t), "tokens")
 			write(t, path, line+"\n")
-			f := watch(t, path)
+			f := openFile(t, path)
 			f.is(t, secret, "anna")
 			if err := errors.Join(os.Remove(path), c.make(path)); err != nil {
 				t.Fatal(err)
 			}
 			before := allocated()
 			if _, err := Open(path, nil); err == nil || !strings.Contains(err.Error(), c.says) {
-				t.Errorf("at the start: %v, want %s", err, c.says)
+				t.Errorf("Open: %v, want %s", err, c.says)
 			}
 			f.rejects(t, secret, "anna", c.says)
 			if grown := (allocated() - before) >> 20; grown > 64 {
-				t.Errorf("to refuse it took %d MiB", grown)
+				t.Errorf("refusing it allocated %d MiB", grown)
 			}
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
@@ -344,20 +344,20 @@ func TestUnfitFile(t *testing.T) {
 			write(t, path, line+"\n")
 			f.is(t, secret, "anna")
 			if !strings.Contains(f.log.String(), "was read again") {
-				t.Errorf("after it was mended the log says %s", &f.log)
+				t.Errorf("after the repair the log has %s", &f.log)
 			}
 		})
 	}
 }
 
-// allocated is how many bytes were ever allocated.
+// allocated returns the number of bytes allocated so far.
 func allocated() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.TotalAlloc
 }
 
-// tempDir returns a temporary folder with a name that is short enough for a socket in it.
+// tempDir returns a temporary folder with a path short enough for a socket in it.
 func tempDir(t *testing.T) string {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "")
@@ -368,7 +368,7 @@ func tempDir(t *testing.T) string {
 	return folder
 }
 
-// TestSwappedFile: a file that becomes a FIFO between the look at it and its opening is not waited for.
+// TestSwappedFile: a file that is replaced by a FIFO after it was checked does not block readOpened.
 func TestSwappedFile(t *testing.T) {
 	path := newPath(t)
 	if err := mkfifo(path); err != nil {
@@ -379,8 +379,8 @@ func TestSwappedFile(t *testing.T) {
 	}
 }
 
-// TestFitFile: links, CRLF, a byte order mark and a whole MiB are taken.
-func TestFitFile(t *testing.T) {
+// TestSuitableFile: symbolic links, CRLF, a byte order mark and a size of 1 MiB are accepted.
+func TestSuitableFile(t *testing.T) {
 	secret, line := newToken(t, "anna")
 	line += "\n"
 	for _, c := range []struct{ name, text string }{
@@ -392,23 +392,23 @@ func TestFitFile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			path := newPath(t)
 			write(t, path, c.text)
-			watch(t, path).is(t, secret, "anna")
+			openFile(t, path).is(t, secret, "anna")
 			if err := os.Symlink(path, path+".link"); err != nil {
 				t.Fatal(err)
 			}
-			watch(t, path+".link").is(t, secret, "anna")
+			openFile(t, path+".link").is(t, secret, "anna")
 		})
 	}
 }
 
-// TestNobodyWaitsForTheFile: while one goroutine looks at the file, the others go on.
-func TestNobodyWaitsForTheFile(t *testing.T) {
+// TestCallersDoNotWait: while one goroutine checks the file, the others do not wait.
+func TestCallersDoNotWait(t *testing.T) {
 	secret, line := newToken(t, "anna")
 	path := newPath(t)
 	write(t, path, line+"\n")
-	f := watch(t, path)
+	f := openFile(t, path)
 	write(t, path, "# anna has left\n")
-	f.mu.Lock() // as who reads from a slow disk
+	f.mu.Lock() // like a check that reads from a slow disk
 	done := make(chan error)
 	go func() {
 		_, err := f.Caller(context.Background(), secret)
@@ -427,13 +427,13 @@ func TestNobodyWaitsForTheFile(t *testing.T) {
 	f.is(t, secret, "")
 }
 
-// TestManyCallers: callers are known throughout, however often the file changes (for -race).
+// TestManyCallers: tokens stay valid while the file changes (for -race).
 func TestManyCallers(t *testing.T) {
 	anna, annas := newToken(t, "anna")
 	_, bens := newToken(t, "ben")
 	path := newPath(t)
 	write(t, path, annas+"\n")
-	f := watch(t, path)
+	f := openFile(t, path)
 	stop := make(chan struct{})
 	var callers sync.WaitGroup
 	for range 4 {
@@ -461,7 +461,7 @@ func TestManyCallers(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.mu.Lock()
-		f.looked = time.Time{}
+		f.checked = time.Time{}
 		f.mu.Unlock()
 		f.refresh(t.Context())
 	}

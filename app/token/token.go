@@ -1,11 +1,11 @@
-// Package token knows callers by bearer tokens whose hashes alone are configured.
+// Package token authenticates callers by bearer tokens. The configuration has only the hashes of the tokens.
 //
-// A token is 256 random bits, so its SHA-256 can be kept where settings are kept: nobody finds the token for a hash.
-// Each is configured by a line
+// A token is 256 random bits. Nobody can find it from its SHA-256 hash, so the hash need not be secret. Each token is
+// configured by a line
 //
 //	OWNER read|write sha256:HEX [EXPIRES]
 //
-// with the end of its life as in RFC 3339, or without one.
+// with an optional expiry time in the format of RFC 3339.
 package token
 
 import (
@@ -25,7 +25,7 @@ import (
 	"example.com/portable-notes/app"
 )
 
-// Tokens are the tokens that are known. It is safe for use by many goroutines.
+// Tokens is a set of tokens. It is safe for concurrent use.
 type Tokens struct {
 	now   func() time.Time
 	known map[[sha256.Size]byte]entry
@@ -34,43 +34,43 @@ type Tokens struct {
 type entry struct {
 	caller app.Caller
 	hash   [sha256.Size]byte
-	until  time.Time // zero for ever
+	until  time.Time // zero if the token does not expire
 }
 
-// prefix begins tokens, so that one that was lost somewhere is recognised.
+// prefix is the prefix of all tokens, by which leaked ones can be recognized.
 const prefix = "notes_"
 
-var owner = regexp.MustCompile(`^[^\s,]+$`)
+var ownerName = regexp.MustCompile(`^[^\s,]+$`)
 
-// maxOwner is the most bytes of an owner's name (notes.Store).
+// maxOwner is the longest name of an owner, in bytes (notes.Store).
 const maxOwner = 512
 
 func isOwner(name string) bool {
-	return len(name) <= maxOwner && owner.MatchString(name) && utf8.ValidString(name)
+	return len(name) <= maxOwner && ownerName.MatchString(name) && utf8.ValidString(name)
 }
 
-// New makes a token for an owner who may also write, and the line that configures it.
+// New returns a new token that may read and write, and the line that configures it.
 func New(name string) (token, line string, err error) {
 	if !isOwner(name) {
-		return "", "", fmt.Errorf("an owner must be 1 to 512 bytes without spaces and commas, is %q", name)
+		return "", "", fmt.Errorf("an owner must be 1 to 512 bytes without spaces and commas, not %q", name)
 	}
 	secret := make([]byte, 32)
-	_, _ = rand.Read(secret) // which never fails (crypto/rand)
+	_, _ = rand.Read(secret) // never fails
 	token = prefix + base64.RawURLEncoding.EncodeToString(secret)
 	sum := sha256.Sum256([]byte(token))
 	return token, name + " write sha256:" + hex.EncodeToString(sum[:]), nil
 }
 
-// maxMistakes is the number of mistakes that an error of Parse names.
+// maxMistakes is the largest number of mistakes in an error of Parse.
 const maxMistakes = 100
 
-// byteOrderMark begins texts that some editors save as UTF-8. It is not white space, so it would become a part of an
-// owner.
+// byteOrderMark is at the start of UTF-8 files from some editors. It is not white space, so it would become part of the
+// first owner's name.
 const byteOrderMark = "\ufeff"
 
-// Parse reads tokens: lines, or commas between them. Empty lines and those that begin with # are skipped, whole. A byte
-// order mark at the beginning of a line is skipped too. The error names every mistake, or the first hundred, by the
-// number of its token, and no hash. A text without a token is a mistake.
+// Parse parses tokens, one per line or separated by commas. Empty lines, lines that begin with #, and a byte order mark
+// at the start of a line are ignored. A text without a token is an error. The error names the first hundred mistakes by
+// the number of the token; it has no hashes.
 func Parse(text string, now func() time.Time) (*Tokens, error) {
 	t, err := parse(text, now)
 	if err == nil && len(t.known) == 0 {
@@ -79,24 +79,24 @@ func Parse(text string, now func() time.Time) (*Tokens, error) {
 	return t, err
 }
 
-// parse is Parse for texts that may be without a token.
+// parse is like Parse, but a text without a token is valid.
 func parse(text string, now func() time.Time) (*Tokens, error) {
 	t := &Tokens{now: now, known: map[[sha256.Size]byte]entry{}}
 	var mistakes []error
 	n, wrong := 0, 0
 	for line := range strings.Lines(text) {
-		line = strings.TrimPrefix(line, byteOrderMark) // of each line, as files may be put one after the other
+		line = strings.TrimPrefix(line, byteOrderMark) // on every line, because files may have been concatenated
 		if strings.HasPrefix(strings.TrimSpace(line), "#") {
 			continue
 		}
-		for one := range strings.SplitSeq(line, ",") {
-			if one = strings.TrimSpace(one); one == "" {
+		for field := range strings.SplitSeq(line, ",") {
+			if field = strings.TrimSpace(field); field == "" {
 				continue
 			}
 			n++
-			e, err := parseLine(one)
-			if _, twice := t.known[e.hash]; err == nil && twice {
-				err = errors.New("its hash is there twice")
+			e, err := parseToken(field)
+			if _, duplicate := t.known[e.hash]; err == nil && duplicate {
+				err = errors.New("its hash is a duplicate")
 			}
 			if err != nil {
 				if wrong++; wrong <= maxMistakes {
@@ -113,8 +113,9 @@ func parse(text string, now func() time.Time) (*Tokens, error) {
 	return t, errors.Join(mistakes...)
 }
 
-func parseLine(line string) (e entry, err error) {
-	fields := strings.Fields(line)
+// parseToken parses the configuration of one token.
+func parseToken(text string) (e entry, err error) {
+	fields := strings.Fields(text)
 	if len(fields) < 3 || len(fields) > 4 {
 		return e, errors.New("must be OWNER read|write sha256:HEX [EXPIRES]")
 	}
@@ -140,8 +141,7 @@ func parseLine(line string) (e entry, err error) {
 	return e, nil
 }
 
-// Caller implements app.Authenticate. Hashes are looked up, not tokens, so the time that it takes tells nothing of a
-// token.
+// Caller implements app.Authenticate. It looks up the token's hash, so its timing reveals nothing about the token.
 func (t *Tokens) Caller(_ context.Context, token string) (app.Caller, error) {
 	sum := sha256.Sum256([]byte(token))
 	e, ok := t.known[sum]

@@ -6,39 +6,39 @@ import (
 	"time"
 )
 
-const digits = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+const hexDigits = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-// TestParse: every mistake is named, by the number of its token, and no hash is.
+// TestParse: the error names each mistake by the number of the token, and has no hashes.
 func TestParse(t *testing.T) {
 	for text, says := range map[string]string{
-		"":                            "there is no token",
-		"# nothing\n":                 "there is no token",
-		"anna":                        "token 1: must be OWNER read|write sha256:HEX [EXPIRES]",
-		"anna admin sha256:" + digits: "its scope must be read or write",
-		"anna read " + digits:         "its hash must be sha256: and 64 hexadecimal digits",
-		"anna read sha256:12":         "its hash must be",
-		"anna read sha256:" + digits + " tomorrow":                  "its expiry must be a time",
-		"anna read sha256:" + digits + ",ben read sha256:" + digits: "token 2: its hash is there twice",
-		"anna read sha256:" + digits + " 2027-01-01T00:00:00Z more": "must be OWNER",
-		"anna x sha256:" + digits + "\nben y sha256:" + digits:      "token 2: its scope",
-		"# gone, ben write sha256:" + digits + "\n # and more":      "there is no token",
-		strings.Repeat("é", 300) + " read sha256:" + digits:         "its owner must be",
-		strings.Repeat("x", 513) + " read sha256:" + digits:         "its owner must be",
+		"":                               "there is no token",
+		"# nothing\n":                    "there is no token",
+		"anna":                           "token 1: must be OWNER read|write sha256:HEX [EXPIRES]",
+		"anna admin sha256:" + hexDigits: "its scope must be read or write",
+		"anna read " + hexDigits:         "its hash must be sha256: and 64 hexadecimal digits",
+		"anna read sha256:12":            "its hash must be",
+		"anna read sha256:" + hexDigits + " tomorrow":                     "its expiry must be a time",
+		"anna read sha256:" + hexDigits + ",ben read sha256:" + hexDigits: "token 2: its hash is a duplicate",
+		"anna read sha256:" + hexDigits + " 2027-01-01T00:00:00Z more":    "must be OWNER",
+		"anna x sha256:" + hexDigits + "\nben y sha256:" + hexDigits:      "token 2: its scope",
+		"# gone, ben write sha256:" + hexDigits + "\n # and more":         "there is no token",
+		strings.Repeat("é", 300) + " read sha256:" + hexDigits:            "its owner must be",
+		strings.Repeat("x", 513) + " read sha256:" + hexDigits:            "its owner must be",
 	} {
 		_, err := Parse(text, time.Now)
-		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), digits) {
+		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), hexDigits) {
 			t.Errorf("%q: %v, want %s", text, err, says)
 		}
 	}
 	for _, owner := range []string{"", "a b", "a,b", "a\n", strings.Repeat("x", 513)} {
 		if _, _, err := New(owner); err == nil {
-			t.Errorf("an owner %q", owner)
+			t.Errorf("%q is accepted as an owner", owner)
 		}
 	}
 }
 
-// TestParseNamesAHundredMistakes: an error is not larger than a person reads, however many mistakes there are.
-func TestParseNamesAHundredMistakes(t *testing.T) {
+// TestMaxMistakes: an error names at most a hundred mistakes.
+func TestMaxMistakes(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		wrong int
@@ -51,17 +51,18 @@ func TestParseNamesAHundredMistakes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Parse(strings.Repeat("x\n", c.wrong), time.Now)
 			if err == nil {
-				t.Fatal("it is taken")
+				t.Fatal("no error")
 			}
 			lines := strings.Split(err.Error(), "\n")
 			if len(lines) != c.lines || lines[len(lines)-1] != c.last {
-				t.Errorf("the error has %d lines, the last is %q", len(lines), lines[len(lines)-1])
+				t.Errorf("the error has %d lines, the last is %q; want %d and %q", len(lines), lines[len(lines)-1],
+					c.lines, c.last)
 			}
 		})
 	}
 }
 
-// TestByteOrderMark: no owner begins with one, wherever the text comes from.
+// TestByteOrderMark: a byte order mark does not become part of an owner's name.
 func TestByteOrderMark(t *testing.T) {
 	anna, annas := newToken(t, "anna")
 	ben, bens := newToken(t, "ben")
@@ -70,7 +71,7 @@ func TestByteOrderMark(t *testing.T) {
 		{"first line", "\ufeff" + annas + "\n" + bens + "\n"},
 		{"first line, CRLF", "\ufeff" + annas + "\r\n" + bens + "\r\n"},
 		{"comment", "\ufeff# tokens\n" + annas + "\n" + bens + "\n"},
-		{"one file after the other", "\ufeff" + annas + "\n\ufeff" + bens + "\n"},
+		{"concatenated files", "\ufeff" + annas + "\n\ufeff" + bens + "\n"},
 		{"commas", "\ufeff" + annas + "," + bens},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -87,7 +88,7 @@ func TestByteOrderMark(t *testing.T) {
 	}
 }
 
-// newToken returns a token of an owner, and the line that configures it.
+// newToken returns a new token of an owner, and the line that configures it.
 func newToken(t *testing.T, owner string) (secret, line string) {
 	t.Helper()
 	secret, line, err := New(owner)
