@@ -6,7 +6,7 @@ import (
 	"example.com/portable-notes/app/jwt/jwttest"
 )
 
-// BenchmarkCaller tells what a token costs, the first time and again.
+// BenchmarkCaller measures the verification of a token, without and with the cache.
 func BenchmarkCaller(b *testing.B) {
 	issuer := jwttest.New(b)
 	v, _ := open(b, issuer.URL)

@@ -2,21 +2,21 @@ package jwt
 
 import "time"
 
-// instant is a moment by both of the machine's clocks. The wall clock counts the time in which the process is frozen or
-// the machine sleeps, but it can be set. The monotonic clock cannot be set, but may stand still meanwhile.
+// An instant is a reading of both clocks. The wall clock advances while the process is frozen or the machine sleeps,
+// but it can be set. The monotonic clock cannot be set, but may stop meanwhile.
 type instant struct {
 	wall time.Time     // without a monotonic reading
-	mono time.Duration // since the program started
+	mono time.Duration // since the process started
 }
 
-var started = time.Now()
+var processStart = time.Now()
 
-func now() instant {
+func readClocks() instant {
 	t := time.Now()
-	return instant{wall: t.Round(0), mono: t.Sub(started)}
+	return instant{wall: t.Round(0), mono: t.Sub(processStart)}
 }
 
-// since returns the time that has passed since an earlier moment, by the clock that shows more of it.
+// since returns the time since an earlier instant, by the clock that has advanced further.
 func (i instant) since(earlier instant) time.Duration {
 	return max(i.wall.Sub(earlier.wall), i.mono-earlier.mono)
 }

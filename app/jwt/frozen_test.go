@@ -22,7 +22,7 @@ import (
 	"example.com/portable-notes/app/jwt/jwttest"
 )
 
-// The environment of the process that judges tokens: the issuer, and the age after which a request waits for keys.
+// The environment variables of the child process: the issuer, and the age after which a request waits for keys.
 const (
 	frozenIssuer  = "JWT_FROZEN_ISSUER"
 	frozenOverdue = "JWT_FROZEN_OVERDUE"
@@ -30,7 +30,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if issuer := os.Getenv(frozenIssuer); issuer != "" {
-		if err := judge(issuer, os.Getenv(frozenOverdue), os.Stdin, os.Stdout); err != nil {
+		if err := serveVerdicts(issuer, os.Getenv(frozenOverdue), os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -39,8 +39,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// judge answers each line with a line: how far the wall clock goes on, in hours that a test does not have, and a token.
-func judge(issuer, overdue string, in io.Reader, out io.Writer) error {
+// serveVerdicts verifies tokens. Each line of input has a duration, by which it moves the wall clock, and a token; each
+// line of output is the verdict.
+func serveVerdicts(issuer, overdue string, in io.Reader, out io.Writer) error {
 	limit, err := time.ParseDuration(overdue)
 	if err != nil {
 		return err
@@ -53,7 +54,7 @@ func judge(issuer, overdue string, in io.Reader, out io.Writer) error {
 	var passed atomic.Int64 // ns
 	v.keys.overdue, v.keys.patience = limit, time.Minute
 	v.keys.now = func() instant {
-		at := now()
+		at := readClocks()
 		at.wall = at.wall.Add(time.Duration(passed.Load()))
 		return at
 	}
@@ -79,8 +80,8 @@ func judge(issuer, overdue string, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// frozen is a process that judges tokens, and is frozen while it has none to judge.
-type frozen struct {
+// frozenProcess is a child process that runs serveVerdicts and is frozen between tokens.
+type frozenProcess struct {
 	*exec.Cmd
 	in     io.Writer
 	out    *bufio.Scanner
@@ -88,9 +89,9 @@ type frozen struct {
 	issuer *jwttest.Issuer
 }
 
-func startFrozen(t *testing.T, issuer *jwttest.Issuer, overdue time.Duration) *frozen {
+func startFrozen(t *testing.T, issuer *jwttest.Issuer, overdue time.Duration) *frozenProcess {
 	t.Helper()
-	p := &frozen{Cmd: exec.CommandContext(t.Context(), os.Args[0]), issuer: issuer}
+	p := &frozenProcess{Cmd: exec.CommandContext(t.Context(), os.Args[0]), issuer: issuer}
 	p.Env = append(os.Environ(), frozenIssuer+"="+issuer.URL, frozenOverdue+"="+overdue.String())
 	p.log = filepath.Join(t.TempDir(), "log")
 	log, err := os.Create(p.log)
@@ -114,18 +115,18 @@ func startFrozen(t *testing.T, issuer *jwttest.Issuer, overdue time.Duration) *f
 		_ = p.Process.Kill() // fails only if it has ended
 		_ = p.Wait()
 		if t.Failed() {
-			t.Logf("the process says %s", p.said(t))
+			t.Logf("the log of the process has %s", p.logText(t))
 		}
 	})
 	p.in, p.out = in, bufio.NewScanner(out)
 	if got := p.line(t); got != "ready" {
-		t.Fatalf("the process says %q", got)
+		t.Fatalf("the process prints %q", got)
 	}
 	p.freeze(t)
 	return p
 }
 
-func (p *frozen) line(t *testing.T) string {
+func (p *frozenProcess) line(t *testing.T) string {
 	t.Helper()
 	if !p.out.Scan() {
 		t.Fatalf("the process ended: %v", p.out.Err())
@@ -133,22 +134,22 @@ func (p *frozen) line(t *testing.T) string {
 	return p.out.Text()
 }
 
-func (p *frozen) signal(t *testing.T, s syscall.Signal) {
+func (p *frozenProcess) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	if err := p.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// freeze stops the process. Its connections do not outlast that.
-func (p *frozen) freeze(t *testing.T) {
+// freeze stops the process and closes its connections.
+func (p *frozenProcess) freeze(t *testing.T) {
 	t.Helper()
 	p.signal(t, syscall.SIGSTOP)
 	p.issuer.Cut()
 }
 
-// said returns what the process has logged.
-func (p *frozen) said(t *testing.T) string {
+// logText returns the log of the process.
+func (p *frozenProcess) logText(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(p.log)
 	if err != nil {
@@ -157,8 +158,8 @@ func (p *frozen) said(t *testing.T) string {
 	return string(text)
 }
 
-// ask lets the process go on, later by this time, and judge a token. The process still runs then.
-func (p *frozen) ask(t *testing.T, later time.Duration, token string) string {
+// ask continues the process, moves its wall clock, and returns the verdict on a token. The process keeps running.
+func (p *frozenProcess) ask(t *testing.T, later time.Duration, token string) string {
 	t.Helper()
 	p.signal(t, syscall.SIGCONT)
 	if _, err := fmt.Fprintln(p.in, later, token); err != nil {
@@ -167,8 +168,8 @@ func (p *frozen) ask(t *testing.T, later time.Duration, token string) string {
 	return p.line(t)
 }
 
-// TestFrozen: a process that is frozen between requests cannot end an attempt in the background. It refuses a withdrawn
-// key all the same when its keys are overdue. In the control they are never overdue, and the key is taken.
+// TestFrozen: a process that is frozen between requests cannot fetch keys in the background. It still refuses a
+// withdrawn key once its keys are overdue. In the control, keys are never overdue, and the withdrawn key is accepted.
 func TestFrozen(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -181,24 +182,24 @@ func TestFrozen(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			issuer := jwttest.New(t)
 			p := startFrozen(t, issuer, c.overdue)
-			token := lasting(t, issuer, "")
+			token := longLived(t, issuer, "")
 			issuer.Rotate(t, true)
 
-			release := issuer.Hold() // the attempt in the background is not answered
+			release := issuer.Hold() // the background fetch gets no response
 			defer release()
-			reached := issuer.Reached()
+			before := issuer.Requests()
 			if got := p.ask(t, fresh, token); got != "ok" {
-				t.Fatalf("a key that was withdrawn just now: %s", got)
+				t.Fatalf("a key that has just been withdrawn: %s", got)
 			}
-			await(t, "the issuer is asked", func() bool { return issuer.Reached() > reached })
+			await(t, "a request to the issuer", func() bool { return issuer.Requests() > before })
 			p.freeze(t)
 			release()
 			p.signal(t, syscall.SIGCONT)
-			await(t, "the attempt fails", func() bool { return strings.Contains(p.said(t), "cannot be fetched") })
+			await(t, "the attempt fails", func() bool { return strings.Contains(p.logText(t), "cannot be fetched") })
 			p.freeze(t)
 
 			if got := p.ask(t, overdue-fresh, token); got != c.want {
-				t.Errorf("a withdrawn key that is overdue: %s, want %s", got, c.want)
+				t.Errorf("a withdrawn key while the keys are overdue: %s, want %s", got, c.want)
 			}
 		})
 	}

@@ -1,5 +1,5 @@
-// Package jwt knows callers by the access tokens of an OpenID Connect issuer: JSON Web Tokens whose signature is
-// checked with the keys that the issuer publishes (OpenID Connect Discovery 1.0; RFC 9068), by the rules of RFC 8725.
+// Package jwt authenticates callers by the access tokens of an OpenID Connect issuer. The tokens are JSON Web Tokens
+// (RFC 9068), verified as RFC 8725 recommends, with the keys that the issuer publishes (OpenID Connect Discovery 1.0).
 package jwt
 
 import (
@@ -21,15 +21,15 @@ import (
 	"example.com/portable-notes/app"
 )
 
-// Verifier knows the tokens of one issuer. It is safe for use by many goroutines.
+// Verifier verifies the tokens of one issuer. It is safe for concurrent use.
 type Verifier struct {
 	issuer, audience string
-	keys             *keys
-	verified         *lru.Cache[[sha256.Size]byte, verified] // by a token's hash
+	keys             *keyCache
+	verified         *lru.Cache[[sha256.Size]byte, verified] // keyed by the token's hash
 	now              func() instant
 }
 
-// verified is a token that was checked. It is good until it expires or its key goes.
+// verified is the result of verifying a token. It is valid until the token expires or the key is withdrawn.
 type verified struct {
 	caller app.Caller
 	key    *jose.JSONWebKey
@@ -38,24 +38,23 @@ type verified struct {
 }
 
 const (
-	remembered = 10_000           // tokens that are verified once
-	leeway     = 30 * time.Second // by which clocks may differ
-	maxOwner   = 512              // bytes
+	maxVerified = 10_000           // tokens in the cache
+	leeway      = 30 * time.Second // allowed difference between the clocks
+	maxOwner    = 512              // bytes
 )
 
-// algorithms are those that are taken: signatures with a public key, all that RFC 7518 and RFC 8037 have. A secret
-// that is shared with the issuer (HS256) is none: whoever could check such a token could make one.
+// algorithms are the accepted algorithms: all public-key signatures of RFC 7518 and RFC 8037. Those with a shared
+// secret, such as HS256, are not accepted, because whoever can verify such a token can also forge one.
 var algorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512,
 	jose.EdDSA,
 }
 
-// types are what the header may say that a token is, if it says so, in lower case: an access token (RFC 9068, section
-// 2.1), or nothing but a JWT. Tokens for other purposes, such as logout+jwt, are none for us (RFC 8725, section
-// 3.11).
+// types are the accepted values of the header typ, in lower case: an access token (RFC 9068, section 2.1) or any JWT. A
+// token without typ is accepted too. Others, such as logout+jwt, are for other purposes (RFC 8725, section 3.11).
 var types = []string{"jwt", "at+jwt", "application/at+jwt"}
 
-// Open returns the way to know callers by an issuer's tokens for an audience, as [New] makes it.
+// Open is [New], but returns the Caller method of the verifier.
 func Open(ctx context.Context, issuer, audience string, log *slog.Logger) (app.Authenticate, error) {
 	v, err := New(ctx, issuer, audience, log)
 	if err != nil {
@@ -64,41 +63,41 @@ func Open(ctx context.Context, issuer, audience string, log *slog.Logger) (app.A
 	return v.Caller, nil
 }
 
-// New makes a verifier of an issuer's tokens for an audience, and asks the issuer for its keys. An issuer that cannot
-// be reached or publishes no usable key is a warning in the log, and is asked again when the first token comes. One
-// that answers otherwise than an issuer is an error.
+// New returns a verifier of an issuer's tokens for an audience, and fetches the issuer's keys. If the issuer cannot be
+// reached or publishes no usable key, New logs a warning; the first token fetches the keys again. If the response is
+// not that of the issuer, New returns an error.
 func New(ctx context.Context, issuer, audience string, log *slog.Logger) (*Verifier, error) {
 	if err := Check(issuer); err != nil {
 		return nil, err
 	}
-	cache, err := lru.New[[sha256.Size]byte, verified](remembered)
+	cache, err := lru.New[[sha256.Size]byte, verified](maxVerified)
 	if err != nil {
 		return nil, err
 	}
-	v := &Verifier{issuer: issuer, audience: audience, keys: newKeys(issuer, log), verified: cache, now: now}
-	err = v.keys.ask(ctx, v.keys.now())
+	v := &Verifier{issuer: issuer, audience: audience, keys: newKeyCache(issuer, log), verified: cache, now: readClocks}
+	err = v.keys.update(ctx, v.keys.now())
 	if err != nil && !errors.Is(err, ErrUnreachable) && !errors.Is(err, errNoKeys) {
 		return nil, err
 	}
 	return v, nil
 }
 
-// What is wrong with a token.
+// The reasons to refuse a token.
 const (
-	malformed   app.Refusal = "malformed"
-	wrongType   app.Refusal = "type"
-	unknownKey  app.Refusal = "key"
-	signature   app.Refusal = "signature"
-	wrongIssuer app.Refusal = "issuer"
-	forOthers   app.Refusal = "audience"
-	noExpiry    app.Refusal = "no expiry"
-	notYet      app.Refusal = "not yet valid"
-	noSubject   app.Refusal = "subject"
+	malformed     app.Refusal = "malformed"
+	wrongType     app.Refusal = "type"
+	unknownKey    app.Refusal = "key"
+	signature     app.Refusal = "signature"
+	wrongIssuer   app.Refusal = "issuer"
+	wrongAudience app.Refusal = "audience"
+	noExpiry      app.Refusal = "no expiry"
+	notYet        app.Refusal = "not yet valid"
+	badSubject    app.Refusal = "subject"
 )
 
-// Caller implements app.Authenticate. The owner is the issuer and the subject, with a space between them, which
-// neither a URL nor the owner of a configured token has. app.ErrCannotVerify where a token cannot be judged because the
-// issuer does not answer.
+// Caller implements app.Authenticate. The owner is the issuer and the subject, separated by a space. Neither a URL nor
+// the owner of a configured token has a space, so owners are distinct. The error is app.ErrCannotVerify if the issuer's
+// keys are needed and cannot be fetched.
 func (v *Verifier) Caller(ctx context.Context, token string) (app.Caller, error) {
 	sum := sha256.Sum256([]byte(token))
 	if known, ok := v.verified.Get(sum); ok && v.now().wall.Before(known.until) {
@@ -118,85 +117,85 @@ func (v *Verifier) Caller(ctx context.Context, token string) (app.Caller, error)
 	return known.caller, nil
 }
 
-// verify judges a token.
-func (v *Verifier) verify(ctx context.Context, token string) (is verified, err error) {
+// verify verifies a token without the cache.
+func (v *Verifier) verify(ctx context.Context, token string) (result verified, err error) {
 	parsed, err := jwt.ParseSigned(token, algorithms)
-	if err != nil || len(parsed.Headers) != 1 || !strictHeader(token) {
-		return is, malformed
+	if err != nil || len(parsed.Headers) != 1 || !hasStrictHeader(token) {
+		return result, malformed
 	}
 	header := parsed.Headers[0]
 	if given, ok := header.ExtraHeaders[jose.HeaderType]; ok {
 		if kind, _ := given.(string); !slices.Contains(types, strings.ToLower(kind)) {
-			return is, wrongType
+			return result, wrongType
 		}
 	}
-	key, err := v.keys.find(ctx, header.KeyID, header.Algorithm) // nothing else of the header names a key
+	key, err := v.keys.find(ctx, header.KeyID, header.Algorithm) // ignores jwk, jku, x5c and x5u
 	if err != nil {
-		return is, err
+		return result, err
 	}
 	if key == nil {
-		return is, unknownKey
+		return result, unknownKey
 	}
 	var payload json.RawMessage
 	var claims jwt.Claims
 	var ours struct {
 		Scope    words  `json:"scope"` // RFC 9068, section 2.2.3
-		SCP      words  `json:"scp"`   // what Microsoft and Okta call it
+		SCP      words  `json:"scp"`   // used by Microsoft and Okta
 		ClientID string `json:"client_id"`
 	}
 	if err := parsed.Claims(key.Key, &payload, &claims, &ours); errors.Is(err, jose.ErrCryptoFailure) {
-		return is, signature
-	} else if err != nil || !strict(payload) {
-		return is, malformed
+		return result, signature
+	} else if err != nil || !isStrict(payload) {
+		return result, malformed
 	}
-	if len(claims.Audience) == 0 && ours.ClientID != "" { // as Amazon Cognito's, which API Gateway takes like this too
+	if len(claims.Audience) == 0 && ours.ClientID != "" { // tokens of Amazon Cognito; API Gateway does the same
 		claims.Audience = jwt.Audience{ours.ClientID}
 	}
 	if claims.Expiry == nil {
-		return is, noExpiry
+		return result, noExpiry
 	}
 	err = claims.ValidateWithLeeway(jwt.Expected{
 		Issuer: v.issuer, AnyAudience: jwt.Audience{v.audience}, Time: v.now().wall,
 	}, leeway)
 	switch {
 	case errors.Is(err, jwt.ErrInvalidIssuer):
-		return is, wrongIssuer
+		return result, wrongIssuer
 	case errors.Is(err, jwt.ErrInvalidAudience):
-		return is, forOthers
+		return result, wrongAudience
 	case errors.Is(err, jwt.ErrExpired):
-		return is, app.ExpiredToken
+		return result, app.ExpiredToken
 	case err != nil:
-		return is, notYet
+		return result, notYet
 	}
-	is = verified{
+	result = verified{
 		key: key, alg: header.Algorithm, until: claims.Expiry.Time().Add(leeway),
 		caller: app.Caller{Owner: v.issuer + " " + claims.Subject},
 	}
-	if claims.Subject == "" || len(is.caller.Owner) > maxOwner {
-		return is, noSubject
+	if claims.Subject == "" || len(result.caller.Owner) > maxOwner {
+		return result, badSubject
 	}
 	scopes := append(ours.Scope, ours.SCP...)
 	switch {
 	case slices.Contains(scopes, "notes:write"):
-		is.caller.Scope = app.Write
+		result.caller.Scope = app.Write
 	case slices.Contains(scopes, "notes:read"):
-		is.caller.Scope = app.Read
+		result.caller.Scope = app.Read
 	}
-	return is, nil
+	return result, nil
 }
 
-// strict reports whether JSON can be read in one way only: it has no name twice, no invalid UTF-8 and no half of a
-// surrogate pair. Decoders replace the latter two by U+FFFD, which would make one subject of many.
-func strict(text []byte) bool { return jsontext.Value(text).IsValid() }
+// isStrict reports whether text is JSON without duplicate names, invalid UTF-8 and unpaired surrogates. Decoders
+// replace the latter two with U+FFFD, which would make different subjects equal.
+func isStrict(text []byte) bool { return jsontext.Value(text).IsValid() }
 
-// strictHeader reports whether the header of a token is strict.
-func strictHeader(token string) bool {
+// hasStrictHeader reports whether isStrict holds for the header of a token.
+func hasStrictHeader(token string) bool {
 	header, _, _ := strings.Cut(token, ".")
 	text, err := base64.RawURLEncoding.DecodeString(header)
-	return err == nil && strict(text)
+	return err == nil && isStrict(text)
 }
 
-// words are a text with spaces between them, or a list.
+// words is decoded from a string of words separated by spaces, or from an array of strings.
 type words []string
 
 func (w *words) UnmarshalJSON(b []byte) error {

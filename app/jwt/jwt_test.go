@@ -39,26 +39,26 @@ func open(t testing.TB, issuer string) (*Verifier, *bytes.Buffer) {
 	return v, &log
 }
 
-// TestIssuer: tokens of a real issuer are known, with their owner and scope.
+// TestIssuer: tokens of a real issuer are accepted with the right owner and scope.
 func TestIssuer(t *testing.T) {
 	issuer := jwttest.New(t)
 	v, _ := open(t, issuer.URL)
 	for scope, want := range map[string]app.Scope{"notes:read": app.Read, "notes:write": app.Write,
 		"notes:read notes:write": app.Write, "openid": app.NoScope, "notes:writer": app.NoScope} {
 		token := issuer.Token(t, "anna", scope)
-		for range 2 { // the second is remembered
+		for range 2 { // the second time from the cache
 			caller, err := v.Caller(t.Context(), token)
 			if err != nil || caller != (app.Caller{Owner: issuer.URL + " anna", Scope: want}) {
 				t.Errorf("%s: %+v, %v", scope, caller, err)
 			}
 		}
 	}
-	if issuer.Asked() != 1 {
-		t.Errorf("the keys were asked for %d times", issuer.Asked())
+	if issuer.KeyRequests() != 1 {
+		t.Errorf("the keys were fetched %d times", issuer.KeyRequests())
 	}
 }
 
-// forge signs whatever one likes.
+// forge returns a token with any header and claims. Claims of type []byte are the payload itself.
 func forge(t testing.TB, alg jose.SignatureAlgorithm, key any, header map[string]any, claims any) string {
 	t.Helper()
 	options := &jose.SignerOptions{}
@@ -88,7 +88,7 @@ func forge(t testing.TB, alg jose.SignatureAlgorithm, key any, header map[string
 
 type claims = map[string]any
 
-// TestBadTokens: no token is taken that the issuer did not make for us, for now.
+// TestBadTokens: a token is refused unless the issuer has made it for this audience and it is valid now.
 func TestBadTokens(t *testing.T) {
 	issuer := jwttest.New(t)
 	v, log := open(t, issuer.URL)
@@ -173,11 +173,11 @@ func TestBadTokens(t *testing.T) {
 		return base64.RawURLEncoding.EncodeToString(b)
 	}
 	steal := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		t.Error("a URL of a token's header was asked")
+		t.Error("a URL in the header of a token was fetched")
 	}))
 	t.Cleanup(steal.Close)
 
-	// all that is good, so that the others are bad for the reason that they name
+	// Valid tokens, which show that the bad ones are refused only for the named reason.
 	for name, token := range map[string]string{
 		"as made":             valid,
 		"audience in a list":  signed(claims{"aud": []string{"other", jwttest.Audience}}),
@@ -198,7 +198,7 @@ func TestBadTokens(t *testing.T) {
 		}
 	}
 
-	for text, want := range map[string]string{ // subjects that are near the bad ones below
+	for text, want := range map[string]string{ // valid subjects that are similar to bad ones below
 		`\ufffd`:       "\ufffd",
 		"\ufffd":       "\ufffd",
 		`\ud83d\ude00`: "\U0001f600",
@@ -252,36 +252,37 @@ func TestBadTokens(t *testing.T) {
 			string(text)) + "." + parts[2], malformed},
 		"b64 false": {raw(`{"alg":"RS256","kid":"`+id+`","b64":false,"crit":["b64"]}`,
 			string(text)) + "." + parts[2], signature},
-		"a logout token":                  {with(map[string]any{"kid": id, "typ": "logout+jwt"}), wrongType},
-		"a security event":                {with(map[string]any{"kid": id, "typ": "secevent+jwt"}), wrongType},
-		"a type that is a list":           {with(map[string]any{"kid": id, "typ": []string{"logout+jwt"}}), wrongType},
-		"another issuer":                  {signed(claims{"iss": "https://example.com"}), wrongIssuer},
-		"issuer and a slash":              {signed(claims{"iss": issuer.URL + "/"}), wrongIssuer},
-		"no issuer":                       {signed(claims{"iss": nil}), wrongIssuer},
-		"issuer in a list":                {signed(claims{"iss": []string{issuer.URL}}), malformed},
-		"another audience":                {signed(claims{"aud": "others"}), forOthers},
-		"audience in another case":        {signed(claims{"aud": "Notes"}), forOthers},
-		"no audience":                     {signed(claims{"aud": nil}), forOthers},
-		"empty audience":                  {signed(claims{"aud": []string{}}), forOthers},
-		"another audience, our client_id": {signed(claims{"aud": "others", "client_id": jwttest.Audience}), forOthers},
-		"expired":                         {signed(claims{"exp": now - 31}), app.ExpiredToken},
-		"expired long ago":                {signed(claims{"exp": 1}), app.ExpiredToken},
-		"no expiry":                       {signed(claims{"exp": nil}), noExpiry},
+		"a logout token":           {with(map[string]any{"kid": id, "typ": "logout+jwt"}), wrongType},
+		"a security event":         {with(map[string]any{"kid": id, "typ": "secevent+jwt"}), wrongType},
+		"a type that is a list":    {with(map[string]any{"kid": id, "typ": []string{"logout+jwt"}}), wrongType},
+		"another issuer":           {signed(claims{"iss": "https://example.com"}), wrongIssuer},
+		"issuer and a slash":       {signed(claims{"iss": issuer.URL + "/"}), wrongIssuer},
+		"no issuer":                {signed(claims{"iss": nil}), wrongIssuer},
+		"issuer in a list":         {signed(claims{"iss": []string{issuer.URL}}), malformed},
+		"another audience":         {signed(claims{"aud": "others"}), wrongAudience},
+		"audience in another case": {signed(claims{"aud": "Notes"}), wrongAudience},
+		"no audience":              {signed(claims{"aud": nil}), wrongAudience},
+		"empty audience":           {signed(claims{"aud": []string{}}), wrongAudience},
+		"another audience, our client_id": {signed(claims{"aud": "others", "client_id": jwttest.Audience}),
+			wrongAudience},
+		"expired":          {signed(claims{"exp": now - 31}), app.ExpiredToken},
+		"expired long ago": {signed(claims{"exp": 1}), app.ExpiredToken},
+		"no expiry":        {signed(claims{"exp": nil}), noExpiry},
 		"expiry null": {forge(t, jose.RS256, private, map[string]any{"kid": id}, claims{
 			"iss": issuer.URL, "sub": "anna", "aud": "notes", "exp": nil}), noExpiry},
-		"expiry a text":              {signed(claims{"exp": "tomorrow"}), malformed},
-		"not before later":           {signed(claims{"nbf": now + 3600}), notYet},
-		"made in the future":         {signed(claims{"iat": now + 3600}), notYet},
-		"no subject":                 {signed(claims{"sub": nil}), noSubject},
-		"empty subject":              {signed(claims{"sub": ""}), noSubject},
-		"a subject too long":         {signed(claims{"sub": strings.Repeat("x", 600)}), noSubject},
-		"a subject that is a number": {signed(claims{"sub": 1}), malformed},
-		"truncated":                  {valid[:len(valid)-1], malformed},
-		"without a signature":        {parts[0] + "." + parts[1] + ".", signature},
-		"two parts":                  {parts[0] + "." + parts[1], malformed},
-		"four parts":                 {valid + "." + parts[2], malformed},
-		"a bit of the payload":       {parts[0] + "." + flip(parts[1]) + "." + parts[2], signature},
-		"a bit of the signature":     {parts[0] + "." + parts[1] + "." + flip(parts[2]), signature},
+		"expiry a text":          {signed(claims{"exp": "tomorrow"}), malformed},
+		"not yet valid":          {signed(claims{"nbf": now + 3600}), notYet},
+		"made in the future":     {signed(claims{"iat": now + 3600}), notYet},
+		"no subject":             {signed(claims{"sub": nil}), badSubject},
+		"empty subject":          {signed(claims{"sub": ""}), badSubject},
+		"subject too long":       {signed(claims{"sub": strings.Repeat("x", 600)}), badSubject},
+		"subject is a number":    {signed(claims{"sub": 1}), malformed},
+		"truncated":              {valid[:len(valid)-1], malformed},
+		"without a signature":    {parts[0] + "." + parts[1] + ".", signature},
+		"two parts":              {parts[0] + "." + parts[1], malformed},
+		"four parts":             {valid + "." + parts[2], malformed},
+		"a bit of the payload":   {parts[0] + "." + flip(parts[1]) + "." + parts[2], signature},
+		"a bit of the signature": {parts[0] + "." + parts[1] + "." + flip(parts[2]), signature},
 		"another's signature": {parts[0] + "." + parts[1] + "." +
 			strings.Split(signed(claims{"sub": "ben"}), ".")[2], signature},
 		"payload no JSON": {forge(t, jose.RS256, private, map[string]any{"kid": id}, []byte("hello")),
@@ -318,8 +319,8 @@ func TestBadTokens(t *testing.T) {
 		"another claim: half a pair":      {more(`"name":"\ud800"`), malformed},
 		"a claim's name: half a pair":     {more(`"\ud800":1`), malformed},
 		"a name twice, deeper":            {more(`"act":{"sub":"a","sub":"b"}`), malformed},
-		"payload with a mark of order":    {exactly(plain, "\ufeff"+`{"sub":"anna"`+rest), malformed},
-		"payload with more behind it":     {exactly(plain, `{"sub":"anna"`+rest+`{}`), malformed},
+		"payload with a byte order mark":  {exactly(plain, "\ufeff"+`{"sub":"anna"`+rest), malformed},
+		"payload with trailing data":      {exactly(plain, `{"sub":"anna"`+rest+`{}`), malformed},
 		"header: half a pair":             {header(`"x":"\ud800"`), malformed},
 		"header: byte FF":                 {header("\"x\":\"\xff\""), malformed},
 		"header: a name twice, deeper":    {header(`"x":{"a":1,"a":2}`), malformed},
@@ -348,23 +349,23 @@ func TestBadTokens(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %q", name, caller, err, c.want)
 		}
 	}
-	if issuer.Asked() > 2 {
-		t.Errorf("the keys were asked for %d times: bad tokens make us flood the issuer", issuer.Asked())
+	if issuer.KeyRequests() > 2 {
+		t.Errorf("bad tokens caused %d fetches of the keys", issuer.KeyRequests())
 	}
 	if log.Len() > 0 {
-		t.Errorf("the log says %s", log)
+		t.Errorf("the log has %s", log)
 	}
 }
 
-// clock is set by hand.
+// clock is a pair of clocks that stand still except when the test moves them.
 type clock struct {
 	mu sync.Mutex
 	at instant
 }
 
-// byHand gives a verifier clocks that stand still.
-func byHand(v *Verifier) *clock {
-	c := &clock{at: now()}
+// useClock makes a verifier use a new clock.
+func useClock(v *Verifier) *clock {
+	c := &clock{at: readClocks()}
 	v.now, v.keys.now = c.read, c.read
 	return c
 }
@@ -375,27 +376,27 @@ func (c *clock) read() instant {
 	return c.at
 }
 
-// pass lets time pass on both clocks.
+// pass moves both clocks.
 func (c *clock) pass(d time.Duration) {
 	c.shift(d)
 	c.tick(d)
 }
 
-// shift moves the wall clock alone: it is set, or time passes in which the machine sleeps.
+// shift moves only the wall clock, as when it is set or the machine sleeps.
 func (c *clock) shift(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at.wall = c.at.wall.Add(d)
 }
 
-// tick moves the monotonic clock alone.
+// tick moves only the monotonic clock.
 func (c *clock) tick(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at.mono += d
 }
 
-// await waits until something holds.
+// await waits until holds returns true.
 func await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
@@ -405,13 +406,13 @@ func await(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// TestRotation: new keys are found when they are needed, keys that go take the tokens with them that they signed, and
-// an issuer that is slow or gone stops nobody whose key is known.
+// TestRotation: a new key is fetched when a token needs it, the tokens of a withdrawn key are refused, and tokens with
+// a cached key are accepted while the issuer is slow or down.
 func TestRotation(t *testing.T) {
 	issuer := jwttest.New(t)
 	v, log := open(t, issuer.URL)
-	at := byHand(v)
-	v.keys.patience = time.Minute // the issuer is slow below; how long a request waits is in TestDeadIssuer
+	at := useClock(v)
+	v.keys.patience = time.Minute // for the slow issuer below; TestDeadIssuer tests the time that a request waits
 	refused := func(token string, want app.Refusal) {
 		t.Helper()
 		var refusal app.Refusal
@@ -419,36 +420,36 @@ func TestRotation(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	known := func(token string) {
+	accepted := func(token string) {
 		t.Helper()
 		if _, err := v.Caller(t.Context(), token); err != nil {
 			t.Error(err)
 		}
 	}
-	lasting := func() string { // of the issuer's key; its own tokens last for minutes
+	newToken := func() string { // with the issuer's key, but valid for longer than the issuer's own tokens
 		id, private := issuer.SigningKey()
 		return forge(t, jose.RS256, private, map[string]any{"kid": id}, claims{
 			"iss": issuer.URL, "sub": "anna", "aud": "notes", "exp": at.read().wall.Add(48 * time.Hour).Unix(),
 		})
 	}
-	first := lasting()
-	known(first)
+	first := newToken()
+	accepted(first)
 
 	issuer.Rotate(t, false)
-	second := lasting()
+	second := newToken()
 	at.pass(pause)
-	known(second)
-	known(first)
+	accepted(second)
+	accepted(first)
 
-	issuer.Rotate(t, true) // the first two keys are gone, which is seen when they are asked for again
-	before := issuer.Asked()
-	known(second)
-	if issuer.Asked() != before {
-		t.Error("keys that are fresh were asked for again")
+	issuer.Rotate(t, true) // withdraws the first two keys, which takes effect with the next fetch
+	before := issuer.KeyRequests()
+	accepted(second)
+	if issuer.KeyRequests() != before {
+		t.Error("fresh keys were fetched again")
 	}
 	at.pass(fresh)
-	known(first) // and they are asked for, beside
-	await(t, "the keys are asked for", func() bool {
+	accepted(first) // starts a fetch in the background
+	await(t, "the keys are fetched", func() bool {
 		v.keys.mu.Lock()
 		defer v.keys.mu.Unlock()
 		return len(v.keys.set) == 1
@@ -456,13 +457,13 @@ func TestRotation(t *testing.T) {
 	refused(first, unknownKey)
 	refused(second, unknownKey)
 	at.pass(pause)
-	third := lasting()
-	known(third)
+	third := newToken()
+	accepted(third)
 	issuer.Rotate(t, true)
-	at.pass(overdue) // nobody came for long: the next one waits for the keys
+	at.pass(overdue) // the next request waits for the keys
 	refused(third, unknownKey)
-	third = lasting()
-	known(third)
+	third = newToken()
+	accepted(third)
 
 	issuer.Gone(true)
 	at.pass(fresh)
@@ -475,35 +476,35 @@ func TestRotation(t *testing.T) {
 		})
 	}
 	requests.Wait()
-	await(t, "a dead issuer is noticed", func() bool {
+	await(t, "the fetch fails", func() bool {
 		v.keys.mu.Lock()
 		defer v.keys.mu.Unlock()
 		return v.keys.failure != nil
 	})
 	if !strings.Contains(log.String(), "cannot be fetched") {
-		t.Errorf("the log says %s", log)
+		t.Errorf("the log has %s", log)
 	}
 	_, private := issuer.SigningKey()
 	unknown := forge(t, jose.RS256, private, map[string]any{"kid": "new"}, claims{"iss": issuer.URL})
 	if _, err := v.Caller(t.Context(), unknown); !errors.Is(err, app.ErrCannotVerify) {
-		t.Errorf("a key that nobody can tell of: %v", err)
+		t.Errorf("an unknown key while the issuer is down: %v", err)
 	}
 	at.pass(stale - fresh - time.Hour)
-	long := lasting()
-	known(long) // by a key that is old, but not too old
+	long := newToken()
+	accepted(long) // the key is old, but not stale
 	at.pass(2 * time.Hour)
 	if _, err := v.Caller(t.Context(), long); !errors.Is(err, app.ErrCannotVerify) {
-		t.Errorf("keys of yesterday are used: %v", err)
+		t.Errorf("stale keys are used: %v", err)
 	}
 
 	issuer.Gone(false)
 	issuer.Slow(300 * time.Millisecond)
 	at.pass(pause)
-	known(long)
+	accepted(long)
 	issuer.Rotate(t, false)
-	long = lasting()
+	long = newToken()
 	at.pass(pause)
-	before = issuer.Asked()
+	before = issuer.KeyRequests()
 	for range 100 {
 		requests.Go(func() {
 			if _, err := v.Caller(t.Context(), long); err != nil {
@@ -512,14 +513,14 @@ func TestRotation(t *testing.T) {
 		})
 	}
 	requests.Wait()
-	if asked := issuer.Asked() - before; asked != 1 {
-		t.Errorf("a slow issuer was asked %d times at once", asked)
+	if asked := issuer.KeyRequests() - before; asked != 1 {
+		t.Errorf("a slow issuer got %d concurrent requests", asked)
 	}
 	at.pass(48 * time.Hour)
 	refused(long, app.ExpiredToken)
 }
 
-// TestOpen: an issuer that answers nonsense ends the start, one that is out of reach does not.
+// TestOpen: New fails if the issuer's response is not valid, but not if the issuer cannot be reached.
 func TestOpen(t *testing.T) {
 	var answers map[string]string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -539,14 +540,15 @@ func TestOpen(t *testing.T) {
 	const discovery = "/.well-known/openid-configuration"
 	about := func(issuer, keys string) string { return `{"issuer":"` + issuer + `","jwks_uri":"` + keys + `"}` }
 	for says, served := range map[string]map[string]string{
-		"answers 404":           {},
-		"answers 302":           {discovery: "elsewhere"},
-		"says that it is":       {discovery: about("https://example.com", s.URL+"/keys")},
-		"which is no https URL": {discovery: about(s.URL, "http://example.com/keys")},
-		"answers no such JSON":  {discovery: "<html>"},
-		"answers more than": {discovery: about(s.URL, s.URL+"/keys"), "/keys": `{"keys":[` +
+		"answers 404":            {},
+		"answers 302":            {discovery: "elsewhere"},
+		"calls itself":           {discovery: about("https://example.com", s.URL+"/keys")},
+		"is not an https URL":    {discovery: about(s.URL, "http://example.com/keys")},
+		"with the expected JSON": {discovery: "<html>"},
+		"answers with more than": {discovery: about(s.URL, s.URL+"/keys"), "/keys": `{"keys":[` +
 			strings.Repeat(" ", 2<<20) + "]}"},
-		"/keys answers no such JSON: ": {discovery: about(s.URL, s.URL+"/keys"), "/keys": `{"keys":1}`},
+		"/keys does not answer with the expected JSON: ": {discovery: about(s.URL, s.URL+"/keys"),
+			"/keys": `{"keys":1}`},
 	} {
 		answers = served
 		if _, err := New(t.Context(), s.URL, "notes", slog.New(slog.DiscardHandler)); err == nil ||
@@ -584,14 +586,14 @@ func TestOpen(t *testing.T) {
 		t.Error(err)
 	}
 	used := v.keys.set
-	if len(used) != 2 || len(used[label{"curve", "P-256"}]) != 1 || len(used[label{"", "P-256"}]) != 1 {
-		t.Errorf("of the keys these are used: %v", used)
+	if len(used) != 2 || len(used[keyRef{"curve", "P-256"}]) != 1 || len(used[keyRef{"", "P-256"}]) != 1 {
+		t.Errorf("the keys in use are %v", used)
 	}
 	for _, wrong := range []string{"", "example.com", "http://example.com", "ftp://example.com",
 		"https://example.com?x", "https://a@example.com", "https://", "http://localhost.example.com",
 		"https://example.com/#x"} {
 		if Check(wrong) == nil {
-			t.Errorf("an issuer %q", wrong)
+			t.Errorf("%q is accepted as an issuer", wrong)
 		}
 	}
 	for _, right := range []string{"https://example.com", "https://example.com/tenant/", "http://127.0.0.1:8080",

@@ -25,91 +25,89 @@ import (
 	"example.com/portable-notes/app"
 )
 
-// keys holds the public keys of an issuer. Their age decides when they are asked for again: after fresh in the
-// background, after overdue by a request that waits for the answer. The background alone is not enough: in a process
-// that is frozen between requests, as a Lambda is, no background attempt may ever end. A token that names an unknown
-// key has the keys asked for at once, but no more often than the pauses below allow, so that bad tokens cannot make us
-// flood the issuer.
-type keys struct {
+// A keyCache caches the public keys of an issuer. Once they are older than fresh, it fetches them again in the
+// background; once they are older than overdue, a request waits for the fetch. Fetching in the background is not
+// enough, because it may never end in a process that is frozen between requests, such as a Lambda. A token with an
+// unknown key also causes a fetch, but only after the pauses below, so that bad tokens cannot flood the issuer.
+type keyCache struct {
 	issuer            string
 	client            *http.Client
 	log               *slog.Logger
 	now               func() instant
-	overdue, patience time.Duration // the constants of these names, except in tests
+	overdue, patience time.Duration // the constants, except in tests
 
 	mu      sync.Mutex
-	set     map[label][]*jose.JSONWebKey // usable keys, in the issuer's order
-	fetched instant                      // when the attempt that brought them began
-	failed  instant                      // when the last failed attempt ended
-	failure error                        // of the last attempt
-	waited  instant                      // when a request last began to wait for an issuer that may be down
-	latest  *attempt                     // nil when it has ended
+	set     map[keyRef][]*jose.JSONWebKey // usable keys, in the issuer's order
+	fetched instant                       // when the last successful attempt began
+	failed  instant                       // when the last failed attempt ended
+	failure error                         // of the last attempt
+	waited  instant                       // when a request last began to wait for an issuer that may be down
+	latest  *attempt                      // nil after it has ended
 }
 
-// label is what a token says of its key: the kid, "" for none, and the family that its algorithm needs.
-type label struct{ id, family string }
+// A keyRef is how a token refers to its key: the kid, or "", and the key family that the algorithm needs.
+type keyRef struct{ id, family string }
 
-// attempt is one request to the issuer for its keys.
+// An attempt is one fetch of the issuer's keys.
 type attempt struct {
 	began instant
-	done  chan struct{} // closed at its end
+	done  chan struct{} // closed at the end of the attempt
 }
 
 const (
-	fresh         = 10 * time.Minute // age of keys after which they are asked for in the background
-	overdue       = 2 * fresh        // age after which a request waits for new ones
-	stale         = 24 * time.Hour   // age after which they are not used any more
+	fresh         = 10 * time.Minute // age after which the keys are fetched in the background
+	overdue       = 2 * fresh        // age after which a request waits for the fetch
+	stale         = 24 * time.Hour   // age after which the keys are not used any more
 	pause         = 30 * time.Second // between attempts, and between requests that wait while the issuer is down
-	pauseFailed   = 3 * time.Second  // after an attempt that failed
+	pauseFailed   = 3 * time.Second  // after a failed attempt
 	patience      = time.Second      // how long a request waits while the issuer may be down
-	answerWithin  = 3 * time.Second  // each of the issuer's two answers
-	attemptWithin = 2 * answerWithin // an attempt
-	maxAnswer     = 1 << 20          // bytes of one answer
+	answerWithin  = 3 * time.Second  // timeout of each of the two requests of an attempt
+	attemptWithin = 2 * answerWithin // timeout of an attempt
+	maxAnswer     = 1 << 20          // bytes of one response
 	minRSA        = 2048             // bits (RFC 7518, section 3.3)
 )
 
-// ErrUnreachable is an issuer that does not answer, or says that it cannot.
+// ErrUnreachable says that the issuer does not respond, or responds with 429 or 5xx.
 var ErrUnreachable = errors.New("the issuer cannot be reached")
 
-// errNoKeys is an issuer that publishes no usable key.
 var errNoKeys = errors.New("the issuer publishes no usable key")
 
-// Key is a public key of an issuer, as a token names it.
+// Key identifies a public key of an issuer.
 type Key struct {
 	ID   string // kid, or ""
 	Type string // RSA, P-256, P-384, P-521 or Ed25519
 }
 
-// Published asks an issuer for the keys that may check signatures. The error is [ErrUnreachable] where the issuer
-// does not answer, and another one where its answers are of no use.
+// Published fetches an issuer's keys that may verify signatures. The error is [ErrUnreachable] if the issuer does not
+// respond, and another one if its responses are not valid or have no such key.
 func Published(ctx context.Context, issuer string) (all []Key, err error) {
-	keys, err := newKeys(issuer, slog.New(slog.DiscardHandler)).fetch(ctx)
+	keys, err := newKeyCache(issuer, slog.New(slog.DiscardHandler)).fetch(ctx)
 	for _, key := range keys {
 		all = append(all, Key{key.KeyID, familyOf(key)})
 	}
 	return all, err
 }
 
-// Check tells what is wrong with an issuer's URL.
+// Check returns an error if issuer is not a valid URL of an issuer.
 func Check(issuer string) error {
 	u, err := url.Parse(issuer)
-	if err != nil || !secure(u) || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return errors.New("must be the issuer's https URL, such as https://example.eu.auth0.com/, as its tokens " +
-			"have it in iss")
+	if err != nil || !isSecure(u) || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return errors.New("must be the issuer's https URL, such as https://example.eu.auth0.com/, exactly as in the " +
+			"claim iss of its tokens")
 	}
 	return nil
 }
 
-// secure tells that what an URL answers comes from whom it names: by TLS, or from this machine.
-func secure(u *url.URL) bool {
+// isSecure reports whether responses from a URL are authentic: by TLS, or because they come from this machine.
+func isSecure(u *url.URL) bool {
 	ip := net.ParseIP(u.Hostname())
 	return u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" &&
 		(u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()))
 }
 
-func newKeys(issuer string, log *slog.Logger) *keys {
-	return &keys{
-		issuer: issuer, log: log, now: now, overdue: overdue, patience: patience,
+func newKeyCache(issuer string, log *slog.Logger) *keyCache {
+	return &keyCache{
+		issuer: issuer, log: log, now: readClocks, overdue: overdue, patience: patience,
 		client: &http.Client{
 			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true},
 			Timeout:       answerWithin,
@@ -118,20 +116,20 @@ func newKeys(issuer string, log *slog.Logger) *keys {
 	}
 }
 
-// find returns the key for a token of this kid ("" for none) and algorithm, or nil if the issuer has none.
-// app.ErrCannotVerify if that is unknown for now.
-func (k *keys) find(ctx context.Context, id, alg string) (*jose.JSONWebKey, error) {
-	key, asked, limit, err := k.look(ctx, id, alg)
-	if asked == nil {
+// find returns the key for a token's kid, which may be "", and algorithm. It returns nil if the issuer has no such key,
+// and app.ErrCannotVerify if that cannot be determined at present.
+func (k *keyCache) find(ctx context.Context, id, alg string) (*jose.JSONWebKey, error) {
+	key, pending, limit, err := k.lookUp(ctx, id, alg)
+	if pending == nil {
 		return key, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	select {
-	case <-asked.done:
+	case <-pending.done:
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		return k.known(k.now(), id, alg)
+		return k.cached(k.now(), id, alg)
 	case <-ctx.Done():
 		if key == nil {
 			err = fmt.Errorf("%w: %w", app.ErrCannotVerify, ctx.Err())
@@ -140,22 +138,22 @@ func (k *keys) find(ctx context.Context, id, alg string) (*jose.JSONWebKey, erro
 	}
 }
 
-// look returns what is known of a key, and starts an attempt if it is time for one. If the caller should wait for an
-// attempt, look returns that and how long to wait.
-func (k *keys) look(ctx context.Context, id, alg string) (
-	key *jose.JSONWebKey, asked *attempt, limit time.Duration, err error) {
+// lookUp returns the cached key and starts an attempt if one is due. If the caller must wait for an attempt, lookUp
+// returns it and the longest time to wait.
+func (k *keyCache) lookUp(ctx context.Context, id, alg string) (
+	key *jose.JSONWebKey, pending *attempt, limit time.Duration, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()
 	age := now.since(k.fetched)
-	key, err = k.known(now, id, alg)
+	key, err = k.cached(now, id, alg)
 	switch {
 	case key != nil && age < fresh:
 		return key, nil, 0, nil
 	case key == nil && k.failure == nil:
 		return nil, k.join(ctx, now), attemptWithin, err
 	case (key == nil || age >= k.overdue) && now.since(k.waited) >= pause:
-		// It does not join an attempt: one that was frozen may never end, or bring what the issuer said before.
+		// Do not join an attempt: if it was frozen, it may never end, or may return old keys.
 		k.waited = now
 		return key, k.start(ctx, now), k.patience, err
 	}
@@ -163,10 +161,10 @@ func (k *keys) look(ctx context.Context, id, alg string) (
 	return key, nil, 0, err
 }
 
-// known returns a key without asking the issuer. The caller holds the lock.
-func (k *keys) known(now instant, id, alg string) (key *jose.JSONWebKey, err error) {
+// cached returns a cached key. The caller holds mu.
+func (k *keyCache) cached(now instant, id, alg string) (key *jose.JSONWebKey, err error) {
 	if now.since(k.fetched) < stale {
-		key = choose(k.set[label{id, families[alg]}], id, alg)
+		key = choose(k.set[keyRef{id, families[alg]}], id, alg)
 	}
 	if key == nil && k.failure != nil {
 		err = fmt.Errorf("%w: %w", app.ErrCannotVerify, k.failure)
@@ -174,9 +172,9 @@ func (k *keys) known(now instant, id, alg string) (key *jose.JSONWebKey, err err
 	return key, err
 }
 
-// join returns the attempt that is under way, starts one if none is, or returns nil during a pause. The caller holds
-// the lock.
-func (k *keys) join(ctx context.Context, now instant) *attempt {
+// join returns the attempt in progress. If there is none, it starts one, or returns nil during a pause. The caller
+// holds mu.
+func (k *keyCache) join(ctx context.Context, now instant) *attempt {
 	if k.latest != nil && now.since(k.latest.began) < attemptWithin {
 		return k.latest
 	}
@@ -186,13 +184,13 @@ func (k *keys) join(ctx context.Context, now instant) *attempt {
 	return k.start(ctx, now)
 }
 
-// start starts an attempt. The caller holds the lock.
-func (k *keys) start(ctx context.Context, now instant) *attempt {
+// start starts an attempt. The caller holds mu.
+func (k *keyCache) start(ctx context.Context, now instant) *attempt {
 	a := &attempt{began: now, done: make(chan struct{})}
 	k.latest = a
 	go func() {
 		defer close(a.done)
-		_ = k.ask(context.WithoutCancel(ctx), now) // ask keeps the error
+		_ = k.update(context.WithoutCancel(ctx), now) // records the error
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if k.latest == a {
@@ -202,14 +200,14 @@ func (k *keys) start(ctx context.Context, now instant) *attempt {
 	return a
 }
 
-// ask asks the issuer for its keys. Their age counts from the moment when the attempt began, since the process may be
-// frozen before the answer is read.
-func (k *keys) ask(ctx context.Context, began instant) error {
+// update fetches the issuer's keys. Their age counts from the beginning of the attempt, because the process may be
+// frozen before it reads the response.
+func (k *keyCache) update(ctx context.Context, began instant) error {
 	published, err := k.fetch(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if began.mono < k.fetched.mono {
-		return err // a later attempt was faster
+		return err // a later attempt has ended before this one
 	}
 	k.failure = err
 	if err != nil {
@@ -217,21 +215,21 @@ func (k *keys) ask(ctx context.Context, began instant) error {
 		k.log.WarnContext(ctx, "the issuer's keys cannot be fetched", "error", err)
 		return err
 	}
-	set := map[label][]*jose.JSONWebKey{}
+	set := map[keyRef][]*jose.JSONWebKey{}
 	for _, key := range published {
-		name := label{key.KeyID, familyOf(key)}
-		twin := func(other *jose.JSONWebKey) bool { return equal(other, key) && other.Algorithm == key.Algorithm }
-		if slices.ContainsFunc(set[name], twin) {
+		ref := keyRef{key.KeyID, familyOf(key)}
+		isSame := func(other *jose.JSONWebKey) bool { return equal(other, key) && other.Algorithm == key.Algorithm }
+		if slices.ContainsFunc(set[ref], isSame) {
 			continue
 		}
-		if i := slices.IndexFunc(k.set[name], twin); i >= 0 {
-			key = k.set[name][i] // so that tokens that were verified with it stay so
+		if i := slices.IndexFunc(k.set[ref], isSame); i >= 0 {
+			key = k.set[ref][i] // keep the pointer, so that tokens verified with this key stay verified
 		}
-		set[name] = append(set[name], key)
+		set[ref] = append(set[ref], key)
 	}
 	for _, key := range published {
-		if choose(set[label{key.KeyID, familyOf(key)}], key.KeyID, key.Algorithm) == nil {
-			k.log.WarnContext(ctx, "a key of the issuer is not used: tokens cannot tell it from another of its keys",
+		if choose(set[keyRef{key.KeyID, familyOf(key)}], key.KeyID, key.Algorithm) == nil {
+			k.log.WarnContext(ctx, "a key of the issuer is not used: its kid does not distinguish it from another key",
 				"kid", key.KeyID, "type", familyOf(key))
 		}
 	}
@@ -239,7 +237,7 @@ func (k *keys) ask(ctx context.Context, began instant) error {
 	return nil
 }
 
-// families are the algorithms of tokens with the family of keys that each needs: RSA, or a curve.
+// families maps the algorithms of tokens to the family of keys that they need: RSA, or a curve.
 var families = map[string]string{
 	string(jose.RS256): "RSA", string(jose.RS384): "RSA", string(jose.RS512): "RSA",
 	string(jose.PS256): "RSA", string(jose.PS384): "RSA", string(jose.PS512): "RSA",
@@ -247,7 +245,7 @@ var families = map[string]string{
 	string(jose.EdDSA): "Ed25519",
 }
 
-// familyOf returns a key's family, or "" for a key that is too weak or not for public signatures.
+// familyOf returns the family of a key, or "" if the key is too short or is not a public key for signatures.
 func familyOf(key *jose.JSONWebKey) string {
 	switch public := key.Key.(type) {
 	case *rsa.PublicKey:
@@ -262,13 +260,13 @@ func familyOf(key *jose.JSONWebKey) string {
 	return ""
 }
 
-// choose returns the one key that checks an algorithm, of the keys with a token's kid and family. It returns nil if
-// none does, or several differ. A key without a kid must be the only one of its family.
-func choose(alike []*jose.JSONWebKey, id, alg string) (found *jose.JSONWebKey) {
-	if id == "" && len(alike) > 1 {
+// choose returns the key for an algorithm from the keys with the token's keyRef. It returns nil if there is none, or
+// if there are different ones. A key without a kid must be the only one of its family.
+func choose(candidates []*jose.JSONWebKey, id, alg string) (found *jose.JSONWebKey) {
+	if id == "" && len(candidates) > 1 {
 		return nil
 	}
-	for _, key := range alike {
+	for _, key := range candidates {
 		if key.Algorithm != "" && key.Algorithm != alg {
 			continue
 		}
@@ -285,14 +283,14 @@ func equal(a, b *jose.JSONWebKey) bool {
 	return ok && public.Equal(b.Key)
 }
 
-// parse reads a key as the issuer publishes it. It returns nil for a key that may not check signatures, or cannot be
-// read: such keys are to be ignored (RFC 7517, section 5).
-func parse(raw json.RawMessage) *jose.JSONWebKey {
+// parseKey parses a published key. It returns nil for a key that may not verify signatures or cannot be parsed; RFC
+// 7517, section 5, says to ignore such keys.
+func parseKey(raw json.RawMessage) *jose.JSONWebKey {
 	var key jose.JSONWebKey
 	var more struct {
 		Operations []string `json:"key_ops"`
 	}
-	if !strict(raw) || key.UnmarshalJSON(raw) != nil || josejson.Unmarshal(raw, &more) != nil || !key.Valid() {
+	if !isStrict(raw) || key.UnmarshalJSON(raw) != nil || josejson.Unmarshal(raw, &more) != nil || !key.Valid() {
 		return nil
 	}
 	family := familyOf(&key)
@@ -306,44 +304,46 @@ func parse(raw json.RawMessage) *jose.JSONWebKey {
 	return &key
 }
 
-// fetch reads what the issuer says of itself (OpenID Connect Discovery 1.0, section 4), and its usable keys, of which
-// there is at least one. No connection stays open: the other end may be gone when a frozen process goes on.
-func (k *keys) fetch(ctx context.Context) (set []*jose.JSONWebKey, err error) {
+// fetch fetches the issuer's configuration (OpenID Connect Discovery 1.0, section 4) and its usable keys, at least one.
+// It keeps no connection open, because the peer may have closed it when a frozen process continues.
+func (k *keyCache) fetch(ctx context.Context) (set []*jose.JSONWebKey, err error) {
 	defer k.client.CloseIdleConnections()
-	var about struct {
+	var discovery struct {
 		Issuer string `json:"issuer"`
 		Keys   string `json:"jwks_uri"`
 	}
-	if err := k.get(ctx, strings.TrimSuffix(k.issuer, "/")+"/.well-known/openid-configuration", &about); err != nil {
+	source := strings.TrimSuffix(k.issuer, "/") + "/.well-known/openid-configuration"
+	if err := k.get(ctx, source, &discovery); err != nil {
 		return nil, err
 	}
-	if about.Issuer != k.issuer {
-		return nil, fmt.Errorf("the issuer %s says that it is %q: its name must be given to the letter", k.issuer,
-			about.Issuer)
+	if discovery.Issuer != k.issuer {
+		return nil, fmt.Errorf("the issuer %s calls itself %q: use exactly that URL", k.issuer, discovery.Issuer)
 	}
-	if u, err := url.Parse(about.Keys); err != nil || !secure(u) {
-		return nil, fmt.Errorf("the issuer %s has its keys at %q, which is no https URL", k.issuer, about.Keys)
+	if u, err := url.Parse(discovery.Keys); err != nil || !isSecure(u) {
+		return nil, fmt.Errorf("the issuer %s publishes its keys at %q, which is not an https URL", k.issuer,
+			discovery.Keys)
 	}
 	var published struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if err := k.get(ctx, about.Keys, &published); err != nil {
+	if err := k.get(ctx, discovery.Keys, &published); err != nil {
 		return nil, err
 	}
 	for _, raw := range published.Keys {
-		if key := parse(raw); key != nil {
+		if key := parseKey(raw); key != nil {
 			set = append(set, key)
 		}
 	}
 	if len(set) == 0 {
-		return nil, fmt.Errorf("%w: of the %d at %s none may check signatures",
-			errNoKeys, len(published.Keys), about.Keys)
+		return nil, fmt.Errorf("%w: none of the %d keys at %s may verify signatures",
+			errNoKeys, len(published.Keys), discovery.Keys)
 	}
 	return set, nil
 }
 
-func (k *keys) get(ctx context.Context, from string, into any) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+// get fetches the JSON at source and decodes it into v.
+func (k *keyCache) get(ctx context.Context, source string, v any) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, source, nil)
 	if err != nil {
 		return err
 	}
@@ -353,7 +353,7 @@ func (k *keys) get(ctx context.Context, from string, into any) error {
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		err := fmt.Errorf("%s answers %s", from, answer.Status)
+		err := fmt.Errorf("%s answers %s", source, answer.Status)
 		if answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests {
 			err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
@@ -364,10 +364,10 @@ func (k *keys) get(ctx context.Context, from string, into any) error {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	case len(body) > maxAnswer:
-		return fmt.Errorf("%s answers more than %d bytes", from, maxAnswer)
+		return fmt.Errorf("%s answers with more than %d bytes", source, maxAnswer)
 	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("%s answers no such JSON: %w", from, err)
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("%s does not answer with the expected JSON: %w", source, err)
 	}
 	return nil
 }

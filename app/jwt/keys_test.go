@@ -21,8 +21,8 @@ import (
 	"example.com/portable-notes/app/jwt/jwttest"
 )
 
-// verdict returns what becomes of a token: "ok", a refusal, or "cannot tell". A request that waits for ever is a
-// failure of the test and does not hang it.
+// verdict returns the result for a token: "ok", a refusal, or "cannot verify". A request that never ends is a verdict
+// too, so that the test does not hang.
 func verdict(t testing.TB, v *Verifier, token string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
 	defer cancel()
@@ -34,15 +34,15 @@ func verdict(t testing.TB, v *Verifier, token string) string {
 	case errors.As(err, &refusal):
 		return string(refusal)
 	case errors.Is(err, app.ErrCannotVerify):
-		return "cannot tell"
+		return "cannot verify"
 	case err != nil:
 		return err.Error()
 	}
 	return "ok"
 }
 
-// lasting returns a token by the issuer's key that lasts for days. Its id tells it from others.
-func lasting(t testing.TB, issuer *jwttest.Issuer, id string) string {
+// longLived returns a token signed with the issuer's key that is valid for a week. Tokens with different ids differ.
+func longLived(t testing.TB, issuer *jwttest.Issuer, id string) string {
 	t.Helper()
 	kid, private := issuer.SigningKey()
 	return forge(t, jose.RS256, private, map[string]any{"kid": kid}, claims{
@@ -51,8 +51,8 @@ func lasting(t testing.TB, issuer *jwttest.Issuer, id string) string {
 	})
 }
 
-// idle waits until no attempt is under way.
-func (k *keys) idle(t *testing.T) {
+// waitIdle waits until no attempt is in progress.
+func (k *keyCache) waitIdle(t *testing.T) {
 	t.Helper()
 	await(t, "the attempt ends", func() bool {
 		k.mu.Lock()
@@ -61,8 +61,8 @@ func (k *keys) idle(t *testing.T) {
 	})
 }
 
-// TestAge: by whatever clock keys are overdue, the next request asks and waits, also after an attempt in the background
-// that failed.
+// TestAge: if the keys are overdue by either clock, the next request waits for a fetch, even if a background fetch has
+// failed before.
 func TestAge(t *testing.T) {
 	both := func(c *clock, d time.Duration) { c.pass(d) }
 	setBack := func(c *clock, d time.Duration) { c.tick(d); c.shift(-time.Hour) }
@@ -70,7 +70,7 @@ func TestAge(t *testing.T) {
 		name string
 		pass func(c *clock, d time.Duration)
 		age  time.Duration
-		fail bool // of an attempt in the background
+		fail bool // whether a fetch in the background fails before
 		want string
 	}{
 		{"fresh", both, fresh - time.Second, false, "ok"},
@@ -87,8 +87,8 @@ func TestAge(t *testing.T) {
 			issuer := jwttest.New(t)
 			v, _ := open(t, issuer.URL)
 			v.keys.patience = 40 * time.Second
-			at := byHand(v)
-			token := lasting(t, issuer, "")
+			at := useClock(v)
+			token := longLived(t, issuer, "")
 			if got := verdict(t, v, token); got != "ok" {
 				t.Fatal(got)
 			}
@@ -99,7 +99,7 @@ func TestAge(t *testing.T) {
 				if got := verdict(t, v, token); got != "ok" {
 					t.Fatalf("before it is overdue: %s", got)
 				}
-				v.keys.idle(t)
+				v.keys.waitIdle(t)
 				issuer.Gone(false)
 				at.pass(time.Second)
 			} else {
@@ -112,13 +112,13 @@ func TestAge(t *testing.T) {
 	}
 }
 
-// TestExpiryByWallClock: a token that is remembered expires while the machine sleeps.
+// TestExpiryByWallClock: a cached token expires while the machine sleeps.
 func TestExpiryByWallClock(t *testing.T) {
 	issuer := jwttest.New(t)
 	v, _ := open(t, issuer.URL)
 	v.keys.patience = 40 * time.Second
-	at := byHand(v)
-	token := lasting(t, issuer, "")
+	at := useClock(v)
+	token := longLived(t, issuer, "")
 	if got := verdict(t, v, token); got != "ok" {
 		t.Fatal(got)
 	}
@@ -128,49 +128,48 @@ func TestExpiryByWallClock(t *testing.T) {
 	}
 }
 
-// TestSetBack: a wall clock that is set back stops neither attempts nor waits.
+// TestSetBack: after the wall clock is set back, fetches and waits still work.
 func TestSetBack(t *testing.T) {
 	issuer := jwttest.New(t)
 	v, _ := open(t, issuer.URL)
 	v.keys.patience = 40 * time.Second
-	at := byHand(v)
+	at := useClock(v)
 	at.shift(-24 * time.Hour)
 	for range 3 {
 		issuer.Rotate(t, true)
 		at.tick(pause)
-		if got := verdict(t, v, lasting(t, issuer, "")); got != "ok" {
+		if got := verdict(t, v, longLived(t, issuer, "")); got != "ok" {
 			t.Errorf("a new key: %s", got)
 		}
 		issuer.Gone(true)
 		at.tick(overdue)
 		at.shift(-time.Hour)
-		if got := verdict(t, v, lasting(t, issuer, "")); got != "ok" {
-			t.Errorf("an old key, without the issuer: %s", got)
+		if got := verdict(t, v, longLived(t, issuer, "")); got != "ok" {
+			t.Errorf("an old key while the issuer is down: %s", got)
 		}
-		v.keys.idle(t)
+		v.keys.waitIdle(t)
 		issuer.Gone(false)
 	}
 }
 
-// TestDeadIssuer: while the issuer does not answer, one request in 30 s waits, for 1 s at most, whether its key is
-// known or not. The issuer of this test never answers and the client has no limit, so a wait without a bound does not
-// end.
+// TestDeadIssuer: while the issuer does not respond, one request in 30 s waits, for at most 1 s, whether its key is
+// cached or not. The HTTP client of this test has no timeout, so an unbounded wait would not end.
 func TestDeadIssuer(t *testing.T) {
-	k := newKeys("", nil)
+	k := newKeyCache("", nil)
 	if k.patience != time.Second || pause != 30*time.Second || k.overdue != 20*time.Minute {
 		t.Errorf("limits of %v, %v and %v", k.patience, pause, k.overdue)
 	}
 	issuer := jwttest.New(t)
 	v, _ := open(t, issuer.URL)
-	at := byHand(v)
-	known := lasting(t, issuer, "")
+	at := useClock(v)
+	known := longLived(t, issuer, "")
 	_, private := issuer.SigningKey()
 	unknown := forge(t, jose.RS256, private, map[string]any{"kid": "new"}, claims{"iss": issuer.URL})
 	if got := verdict(t, v, known); got != "ok" {
 		t.Fatal(got)
 	}
 	v.keys.client.Timeout = 0
-	attempts := func() (started *attempt) {
+	latest := func() *attempt {
 		v.keys.mu.Lock()
 		defer v.keys.mu.Unlock()
 		return v.keys.latest
@@ -189,11 +188,11 @@ func TestDeadIssuer(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, token, want string
-		fail              bool // before
+		fail              bool // whether a fetch fails before
 	}{
 		{"known key", known, "ok", false},
 		{"known key, after a failure", known, "ok", true},
-		{"unknown key, after a failure", unknown, "cannot tell", true},
+		{"unknown key, after a failure", unknown, "cannot verify", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			issuer.Gone(true)
@@ -202,7 +201,7 @@ func TestDeadIssuer(t *testing.T) {
 				if got := verdict(t, v, known); got != "ok" {
 					t.Fatal(got)
 				}
-				v.keys.idle(t)
+				v.keys.waitIdle(t)
 				at.pass(pause)
 			}
 			issuer.Gone(false)
@@ -211,7 +210,7 @@ func TestDeadIssuer(t *testing.T) {
 
 			v.keys.patience = time.Millisecond
 			if got := verdict(t, v, c.token); got != c.want { // the only one that may wait
-				t.Errorf("the one that waits: %s, want %s", got, c.want)
+				t.Errorf("the request that waits: %s, want %s", got, c.want)
 			}
 			v.keys.patience = time.Hour
 			all(t, c.token, c.want)
@@ -219,10 +218,10 @@ func TestDeadIssuer(t *testing.T) {
 			all(t, c.token, c.want)
 
 			at.pass(time.Second)
-			before := attempts()
+			before := latest()
 			waits := make(chan string)
 			go func() { waits <- verdict(t, v, c.token) }()
-			await(t, "a request asks", func() bool { return attempts() != before })
+			await(t, "an attempt starts", func() bool { return latest() != before })
 			all(t, c.token, c.want) // while it waits
 			issuer.Gone(true)
 			issuer.Cut()
@@ -252,14 +251,14 @@ func TestDeadIssuer(t *testing.T) {
 	})
 }
 
-// TestFrozenAttempt: an attempt that was frozen for hours brings what the issuer said hours ago. It does not make the
-// keys new, nor replace newer ones, and nobody waits for it.
+// TestFrozenAttempt: an attempt that was frozen for hours returns the keys of hours ago. It does not make them fresh or
+// replace newer keys, and no request waits for it.
 func TestFrozenAttempt(t *testing.T) {
 	issuer := jwttest.New(t)
 	v, _ := open(t, issuer.URL)
 	v.keys.patience = 40 * time.Second
-	at := byHand(v)
-	token := lasting(t, issuer, "")
+	at := useClock(v)
+	token := longLived(t, issuer, "")
 	kid, private := issuer.SigningKey()
 	before := jwks(t, jose.JSONWebKey{Key: private.Public(), KeyID: kid})
 	if got := verdict(t, v, token); got != "ok" {
@@ -271,18 +270,18 @@ func TestFrozenAttempt(t *testing.T) {
 	issuer.Rotate(t, true)
 
 	v.keys.latest = &attempt{began: began, done: make(chan struct{})} // never ends
-	if got := verdict(t, v, lasting(t, issuer, "")); got != "ok" {
-		t.Errorf("a new key, while an attempt is frozen: %s", got)
+	if got := verdict(t, v, longLived(t, issuer, "")); got != "ok" {
+		t.Errorf("a new key while an attempt is frozen: %s", got)
 	}
 	issuer.Publish(before)
-	if err := v.keys.ask(t.Context(), began); err != nil {
+	if err := v.keys.update(t.Context(), began); err != nil {
 		t.Fatal(err)
 	}
 	if got := verdict(t, v, token); got != "key" {
 		t.Errorf("an attempt that ends after a later one: %s, want key", got)
 	}
 	issuer.Gone(true)
-	if err := v.keys.ask(t.Context(), began); err == nil || v.keys.failure != nil {
+	if err := v.keys.update(t.Context(), began); err == nil || v.keys.failure != nil {
 		t.Errorf("an attempt that fails after a later one: %v, %v", err, v.keys.failure)
 	}
 	issuer.Gone(false)
@@ -290,16 +289,16 @@ func TestFrozenAttempt(t *testing.T) {
 	began = at.read()
 	began.mono++
 	at.pass(23 * time.Hour)
-	if err := v.keys.ask(t.Context(), began); err != nil {
+	if err := v.keys.update(t.Context(), began); err != nil {
 		t.Fatal(err)
 	}
 	issuer.Publish("")
 	if got := verdict(t, v, token); got != "key" {
-		t.Errorf("after an attempt of yesterday: %s, want key", got)
+		t.Errorf("after an attempt that began 23 hours ago: %s, want key", got)
 	}
 }
 
-// jwks returns a set of keys as an issuer publishes it.
+// jwks returns a JSON Web Key Set.
 func jwks(t testing.TB, keys ...jose.JSONWebKey) string {
 	t.Helper()
 	text, err := json.Marshal(jose.JSONWebKeySet{Keys: keys})
@@ -309,8 +308,8 @@ func jwks(t testing.TB, keys ...jose.JSONWebKey) string {
 	return string(text)
 }
 
-// TestPublished: which of the keys that an issuer publishes checks a token.
-func TestPublished(t *testing.T) {
+// TestChoose: which published key verifies a token.
+func TestChoose(t *testing.T) {
 	rsaKey := func() *rsa.PrivateKey {
 		key, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
@@ -332,7 +331,7 @@ func TestPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// jwk returns a key as it is published, with members that replace or follow the usual ones.
+	// jwk returns a JSON Web Key with additional members.
 	jwk := func(private crypto.Signer, members string) string {
 		text, err := json.Marshal(jose.JSONWebKey{Key: private.Public()})
 		if err != nil {
@@ -357,7 +356,7 @@ func TestPublished(t *testing.T) {
 			"iss": issuer.URL, "sub": "anna", "aud": jwttest.Audience, "exp": time.Now().Unix() + 300,
 		})
 	}
-	enough := jwk(rsaKey(), `"kid":"other"`) // so that the set is not empty
+	other := jwk(rsaKey(), `"kid":"other"`) // makes sure that the set has a usable key
 	for _, c := range []struct {
 		name  string
 		keys  []string
@@ -409,31 +408,31 @@ func TestPublished(t *testing.T) {
 		{"no kid, the key has one", []string{named(anna, "")}, sign("", jose.RS256, anna), "key"},
 
 		{"use sig", []string{named(anna, `"use":"sig"`)}, sign("k", jose.RS256, anna), "ok"},
-		{"use enc", []string{named(anna, `"use":"enc"`), enough}, sign("k", jose.RS256, anna), "key"},
-		{"another use", []string{named(anna, `"use":"SIG"`), enough}, sign("k", jose.RS256, anna), "key"},
+		{"use enc", []string{named(anna, `"use":"enc"`), other}, sign("k", jose.RS256, anna), "key"},
+		{"another use", []string{named(anna, `"use":"SIG"`), other}, sign("k", jose.RS256, anna), "key"},
 		{"key_ops verify", []string{named(anna, `"key_ops":["verify"]`)}, sign("k", jose.RS256, anna), "ok"},
 		{"key_ops with verify", []string{named(anna, `"key_ops":["sign","verify"]`)},
 			sign("k", jose.RS256, anna), "ok"},
-		{"key_ops encrypt", []string{named(anna, `"key_ops":["encrypt"]`), enough}, sign("k", jose.RS256, anna), "key"},
-		{"key_ops sign", []string{named(anna, `"key_ops":["sign"]`), enough}, sign("k", jose.RS256, anna), "key"},
-		{"key_ops in another case", []string{named(anna, `"key_ops":["Verify"]`), enough},
+		{"key_ops encrypt", []string{named(anna, `"key_ops":["encrypt"]`), other}, sign("k", jose.RS256, anna), "key"},
+		{"key_ops sign", []string{named(anna, `"key_ops":["sign"]`), other}, sign("k", jose.RS256, anna), "key"},
+		{"key_ops in another case", []string{named(anna, `"key_ops":["Verify"]`), other},
 			sign("k", jose.RS256, anna), "key"},
-		{"no key_ops at all", []string{named(anna, `"key_ops":[]`), enough}, sign("k", jose.RS256, anna), "key"},
-		{"key_ops a text", []string{named(anna, `"key_ops":"verify"`), enough}, sign("k", jose.RS256, anna), "key"},
-		{"use sig, key_ops encrypt", []string{named(anna, `"use":"sig","key_ops":["encrypt"]`), enough},
+		{"no key_ops at all", []string{named(anna, `"key_ops":[]`), other}, sign("k", jose.RS256, anna), "key"},
+		{"key_ops a text", []string{named(anna, `"key_ops":"verify"`), other}, sign("k", jose.RS256, anna), "key"},
+		{"use sig, key_ops encrypt", []string{named(anna, `"use":"sig","key_ops":["encrypt"]`), other},
 			sign("k", jose.RS256, anna), "key"},
-		{"use enc, key_ops verify", []string{named(anna, `"use":"enc","key_ops":["verify"]`), enough},
+		{"use enc, key_ops verify", []string{named(anna, `"use":"enc","key_ops":["verify"]`), other},
 			sign("k", jose.RS256, anna), "key"},
-		{"an algorithm of another type", []string{named(anna, `"alg":"ES256"`), enough},
+		{"an algorithm of another type", []string{named(anna, `"alg":"ES256"`), other},
 			sign("k", jose.RS256, anna), "key"},
-		{"a name twice", []string{jwk(anna, `"kid":"x","kid":"k"`), enough}, sign("k", jose.RS256, anna), "key"},
-		{"a kid of half a pair", []string{jwk(anna, `"kid":"\ud800"`), enough},
+		{"a duplicate name", []string{jwk(anna, `"kid":"x","kid":"k"`), other}, sign("k", jose.RS256, anna), "key"},
+		{"an unpaired surrogate in the kid", []string{jwk(anna, `"kid":"\ud800"`), other},
 			sign("\ufffd", jose.RS256, anna), "key"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			issuer.Publish(`{"keys":[` + strings.Join(c.keys, ",") + `]}`)
 			v, log := open(t, issuer.URL)
-			for range 2 { // the second is remembered
+			for range 2 { // the second time from the cache
 				if got := verdict(t, v, c.token); got != c.want {
 					t.Errorf("%s, want %s; the log: %s", got, c.want, log)
 				}
@@ -441,20 +440,20 @@ func TestPublished(t *testing.T) {
 		})
 	}
 
-	t.Run("the log names keys that cannot be told apart", func(t *testing.T) {
+	t.Run("the log names keys that a kid does not distinguish", func(t *testing.T) {
 		for _, kid := range []string{"", `"kid":"k"`} {
 			issuer.Publish(`{"keys":[` + jwk(anna, kid) + "," + jwk(ben, kid) + "," + jwk(p256, kid) + `]}`)
 			_, log := open(t, issuer.URL)
-			said := log.String()
-			if strings.Count(said, "cannot tell it from another") != 2 || strings.Contains(said, "P-256") {
-				t.Errorf("%q: %s", kid, said)
+			text := log.String()
+			if strings.Count(text, "does not distinguish it") != 2 || strings.Contains(text, "P-256") {
+				t.Errorf("%q: %s", kid, text)
 			}
 		}
 	})
 }
 
-// unusable are sets of keys that check no token.
-func unusable(t *testing.T) []struct{ name, text string } {
+// unusableSets returns key sets without a usable key.
+func unusableSets(t *testing.T) []struct{ name, text string } {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -475,53 +474,53 @@ func unusable(t *testing.T) []struct{ name, text string } {
 	}
 }
 
-// TestNoUsableKey: an answer without a usable key is a failure. Keys that are known stay for their time.
+// TestNoUsableKey: a response without a usable key is a failure. Cached keys are used until they are stale.
 func TestNoUsableKey(t *testing.T) {
-	for _, c := range unusable(t) {
+	for _, c := range unusableSets(t) {
 		t.Run(c.name, func(t *testing.T) {
 			issuer := jwttest.New(t)
 			v, log := open(t, issuer.URL)
 			v.keys.patience = 40 * time.Second
-			at := byHand(v)
-			token := lasting(t, issuer, "")
+			at := useClock(v)
+			token := longLived(t, issuer, "")
 			if got := verdict(t, v, token); got != "ok" {
 				t.Fatal(got)
 			}
 			issuer.Publish(c.text)
 			at.pass(overdue)
-			for _, one := range []string{token, lasting(t, issuer, "another")} {
+			for _, one := range []string{token, longLived(t, issuer, "another")} {
 				if got := verdict(t, v, one); got != "ok" {
 					t.Errorf("an old key: %s", got)
 				}
 			}
 			if !strings.Contains(log.String(), errNoKeys.Error()) {
-				t.Errorf("the log says %s", log)
+				t.Errorf("the log has %s", log)
 			}
-			asked := issuer.Asked()
+			before := issuer.KeyRequests()
 			for range 10 {
 				if got := verdict(t, v, token); got != "ok" {
-					t.Errorf("an old key, in the pause: %s", got)
+					t.Errorf("an old key during the pause: %s", got)
 				}
 			}
-			if issuer.Asked() != asked {
-				t.Error("the issuer was asked in the pause")
+			if issuer.KeyRequests() != before {
+				t.Error("the keys were fetched during the pause")
 			}
 			at.pass(stale - overdue - time.Second)
 			if got := verdict(t, v, token); got != "ok" {
-				t.Errorf("at the end of their time: %s", got)
+				t.Errorf("just before the keys are stale: %s", got)
 			}
-			v.keys.idle(t)
+			v.keys.waitIdle(t)
 			at.pass(pause)
-			if got := verdict(t, v, token); got != "cannot tell" {
-				t.Errorf("after their time: %s", got)
+			if got := verdict(t, v, token); got != "cannot verify" {
+				t.Errorf("after the keys are stale: %s", got)
 			}
 			issuer.Publish("")
 			issuer.Rotate(t, true)
 			at.pass(pause)
 			if got := verdict(t, v, token); got != "key" {
-				t.Errorf("a withdrawn key, when the issuer has keys again: %s", got)
+				t.Errorf("a withdrawn key after the issuer has keys again: %s", got)
 			}
-			if got := verdict(t, v, lasting(t, issuer, "")); got != "ok" {
+			if got := verdict(t, v, longLived(t, issuer, "")); got != "ok" {
 				t.Errorf("a new key: %s", got)
 			}
 		})
@@ -530,25 +529,25 @@ func TestNoUsableKey(t *testing.T) {
 			issuer.Publish(c.text)
 			v, log := open(t, issuer.URL)
 			if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), errNoKeys.Error()) {
-				t.Errorf("the log says %q", log)
+				t.Errorf("the log has %q", log)
 			}
 			v.keys.patience = 40 * time.Second
-			at := byHand(v)
-			token := lasting(t, issuer, "")
-			if got := verdict(t, v, token); got != "cannot tell" {
-				t.Errorf("%s, want cannot tell", got)
+			at := useClock(v)
+			token := longLived(t, issuer, "")
+			if got := verdict(t, v, token); got != "cannot verify" {
+				t.Errorf("%s, want cannot verify", got)
 			}
 			issuer.Publish("")
 			at.pass(pause)
 			if got := verdict(t, v, token); got != "ok" {
-				t.Errorf("when the issuer has keys: %s", got)
+				t.Errorf("after the issuer has keys: %s", got)
 			}
 		})
 	}
 }
 
-// TestRemembered: a token that was verified goes when its key goes, or another takes its place.
-func TestRemembered(t *testing.T) {
+// TestCachedToken: a cached token is verified again when its key is withdrawn or replaced.
+func TestCachedToken(t *testing.T) {
 	issuer := jwttest.New(t)
 	kid, private := issuer.SigningKey()
 	other, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -572,9 +571,9 @@ func TestRemembered(t *testing.T) {
 		{"gone", []jose.JSONWebKey{{Key: other.Public(), KeyID: "x"}}, "key"},
 		{"replaced", []jose.JSONWebKey{{Key: other.Public(), KeyID: kid}}, "signature"},
 		{"replaced by another type", []jose.JSONWebKey{{Key: curve.Public(), KeyID: kid}}, "key"},
-		{"doubtful", []jose.JSONWebKey{mine, {Key: other.Public(), KeyID: kid}}, "key"},
+		{"ambiguous", []jose.JSONWebKey{mine, {Key: other.Public(), KeyID: kid}}, "key"},
 		{"renamed", []jose.JSONWebKey{{Key: private.Public(), KeyID: "x"}}, "key"},
-		{"without its name", []jose.JSONWebKey{{Key: private.Public()}}, "key"},
+		{"without its kid", []jose.JSONWebKey{{Key: private.Public()}}, "key"},
 		{"for encryption", []jose.JSONWebKey{
 			{Key: private.Public(), KeyID: kid, Use: "enc"}, {Key: other.Public(), KeyID: "x"},
 		}, "key"},
@@ -584,8 +583,8 @@ func TestRemembered(t *testing.T) {
 			issuer.Publish(jwks(t, mine))
 			v, _ := open(t, issuer.URL)
 			v.keys.patience = 40 * time.Second
-			at := byHand(v)
-			token := lasting(t, issuer, "")
+			at := useClock(v)
+			token := longLived(t, issuer, "")
 			if got := verdict(t, v, token); got != "ok" {
 				t.Fatal(got)
 			}

@@ -1,5 +1,5 @@
-// Package jwttest is an OpenID Connect issuer in the test's own process: zitadel/oidc, a certified one, over its
-// example storage. Its keys can be changed, and it can be slow or gone.
+// Package jwttest runs an OpenID Connect issuer in the test's process: zitadel/oidc, which is certified, with its
+// example storage. Tests can change its keys and make it slow or unreachable.
 package jwttest
 
 import (
@@ -26,20 +26,20 @@ import (
 	"golang.org/x/text/language"
 )
 
-// Audience is whom the tokens are for.
+// Audience is the audience of the tokens.
 const Audience = "notes"
 
-// Issuer gives tokens to everybody who asks for one by name.
+// Issuer issues tokens for any subject.
 type Issuer struct {
 	URL string
 
-	server  *httptest.Server
-	reached atomic.Int64 // by any request
-	asked   atomic.Int64 // for keys
-	delay   atomic.Int64 // before an answer, ns
-	gone    atomic.Bool  // connections are cut
-	gate    atomic.Pointer[chan struct{}]
-	raw     atomic.Pointer[string] // published in place of the keys
+	server      *httptest.Server
+	requests    atomic.Int64
+	keyRequests atomic.Int64
+	delay       atomic.Int64                  // before each response, in ns
+	gone        atomic.Bool                   // whether connections are closed without a response
+	gate        atomic.Pointer[chan struct{}] // if not nil, responses wait until it is closed
+	raw         atomic.Pointer[string]        // if not nil, published instead of the keys
 
 	mu        sync.Mutex
 	signing   key
@@ -47,19 +47,19 @@ type Issuer struct {
 	keys      int
 }
 
-// New starts an issuer, which ends with the test.
+// New starts an issuer and stops it at the end of the test.
 func New(t testing.TB) *Issuer {
 	t.Helper()
 	i := &Issuer{}
 	i.Rotate(t, true)
 	var provider http.Handler
 	i.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		i.reached.Add(1)
+		i.requests.Add(1)
 		if i.gone.Load() {
 			panic(http.ErrAbortHandler)
 		}
 		if strings.HasSuffix(r.URL.Path, "/keys") {
-			i.asked.Add(1)
+			i.keyRequests.Add(1)
 		}
 		select {
 		case <-time.After(time.Duration(i.delay.Load())):
@@ -72,7 +72,7 @@ func New(t testing.TB) *Issuer {
 			}
 		}
 		if raw := i.raw.Load(); raw != nil && strings.HasSuffix(r.URL.Path, "/keys") {
-			_, _ = w.Write([]byte(*raw)) // fails only where the client has gone
+			_, _ = w.Write([]byte(*raw)) // fails only if the client has disconnected
 			return
 		}
 		provider.ServeHTTP(w, r)
@@ -91,7 +91,7 @@ func New(t testing.TB) *Issuer {
 	return i
 }
 
-// Rotate makes a new key to sign with. The former ones stay published, or go.
+// Rotate makes a new signing key. If drop is set, the issuer stops publishing the former keys.
 func (i *Issuer) Rotate(t testing.TB, drop bool) {
 	t.Helper()
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -108,16 +108,16 @@ func (i *Issuer) Rotate(t testing.TB, drop bool) {
 	i.published = append(i.published, public{i.signing})
 }
 
-// Slow makes the issuer take so long for each answer; 0 is as fast as it can.
+// Slow delays every response.
 func (i *Issuer) Slow(by time.Duration) { i.delay.Store(int64(by)) }
 
-// Gone makes the issuer cut every connection, or serve again.
+// Gone sets whether the issuer closes every connection without a response.
 func (i *Issuer) Gone(gone bool) { i.gone.Store(gone) }
 
-// Cut closes the connections that are open, as those of a frozen process are in time.
+// Cut closes all open connections. Those of a frozen process are closed like this after a while.
 func (i *Issuer) Cut() { i.server.CloseClientConnections() }
 
-// Hold keeps every answer back until release is called.
+// Hold holds back all responses until release is called.
 func (i *Issuer) Hold() (release func()) {
 	gate := make(chan struct{})
 	i.gate.Store(&gate)
@@ -127,7 +127,7 @@ func (i *Issuer) Hold() (release func()) {
 	})
 }
 
-// Publish makes the issuer answer with this text where it publishes its keys, until Publish is called with "".
+// Publish makes the issuer publish text instead of its keys. With "", it publishes its keys again.
 func (i *Issuer) Publish(text string) {
 	if text == "" {
 		i.raw.Store(nil)
@@ -136,20 +136,20 @@ func (i *Issuer) Publish(text string) {
 	i.raw.Store(&text)
 }
 
-// Reached returns the number of requests of any kind, answered or not.
-func (i *Issuer) Reached() int64 { return i.reached.Load() }
+// Requests returns the number of requests received, including those without a response.
+func (i *Issuer) Requests() int64 { return i.requests.Load() }
 
-// Asked is how often the keys were asked for.
-func (i *Issuer) Asked() int64 { return i.asked.Load() }
+// KeyRequests returns the number of requests for the keys.
+func (i *Issuer) KeyRequests() int64 { return i.keyRequests.Load() }
 
-// SigningKey is what the issuer signs with, for forgeries.
+// SigningKey returns the key that the issuer signs with, so that tests can forge tokens.
 func (i *Issuer) SigningKey() (id string, private *rsa.PrivateKey) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.signing.id, i.signing.private
 }
 
-// Token asks the issuer for an access token of a subject, as its clients do (RFC 6749, section 4.4).
+// Token requests an access token for a subject with the client credentials grant (RFC 6749, section 4.4).
 func (i *Issuer) Token(t testing.TB, subject, scope string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, i.URL+"/oauth/token",
@@ -164,16 +164,16 @@ func (i *Issuer) Token(t testing.TB, subject, scope string) string {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	var told struct {
+	var response struct {
 		AccessToken string `json:"access_token"`
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&told); err != nil || told.AccessToken == "" {
+	if err := json.NewDecoder(answer.Body).Decode(&response); err != nil || response.AccessToken == "" {
 		t.Fatalf("no token: %s %v", answer.Status, err)
 	}
-	return told.AccessToken
+	return response.AccessToken
 }
 
-// store answers for the example storage what is ours to say.
+// store is the example storage with the issuer's own keys, clients and claims.
 type store struct {
 	*storage.Storage
 	issuer *Issuer
@@ -197,7 +197,7 @@ func (s store) KeySet(context.Context) ([]op.Key, error) {
 
 func (s store) ClientCredentials(ctx context.Context, name, _ string) (op.Client, error) {
 	client, err := s.Storage.ClientCredentials(ctx, "sid1", "verysecret")
-	return subject{client, name}, err
+	return jwtClient{client, name}, err
 }
 
 func (s store) ClientCredentialsTokenRequest(_ context.Context, name string, scopes []string) (op.TokenRequest, error) {
@@ -208,14 +208,14 @@ func (s store) GetPrivateClaimsFromScopes(_ context.Context, _, _ string, scopes
 	return map[string]any{"scope": strings.Join(scopes, " ")}, nil
 }
 
-// subject is a client that gets JWTs under a name of its choice.
-type subject struct {
+// jwtClient is a client of any name that gets JWTs as access tokens.
+type jwtClient struct {
 	op.Client
 	name string
 }
 
-func (s subject) GetID() string                       { return s.name }
-func (s subject) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeJWT }
+func (c jwtClient) GetID() string                       { return c.name }
+func (c jwtClient) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeJWT }
 
 type key struct {
 	id      string
@@ -232,4 +232,4 @@ func (p public) Algorithm() jose.SignatureAlgorithm { return jose.RS256 }
 func (p public) Use() string                        { return "sig" }
 func (p public) Key() any                           { return &p.private.PublicKey }
 
-func init() { slog.SetLogLoggerLevel(slog.LevelError) } // the provider's own log is not needed here
+func init() { slog.SetLogLoggerLevel(slog.LevelError) } // hides the provider's log
