@@ -1,8 +1,8 @@
-// Package apptest holds an adapter to the HTTP contract: what a client sees is the same through every one of them.
+// Package apptest tests an adapter against the HTTP contract, so that clients see the same through every adapter.
 //
-// [Run] takes only a way to send a request, so it runs in process, against a server, through Lambda events or against
-// a deployed URL. It needs a store in which nobody else writes meanwhile, but not an empty one. Every exchange is
-// also held to the OpenAPI document.
+// [Run] needs only a function that sends a request, so it works in process, against a server, through Lambda events and
+// against a deployed URL. The store need not be empty, but nobody else may write to it meanwhile. Every request and
+// response is also validated against the OpenAPI document.
 package apptest
 
 import (
@@ -25,7 +25,7 @@ import (
 // Send sends a request as http.Client.Do does, but follows no redirect.
 type Send func(*http.Request) (*http.Response, error)
 
-// InProcess sends requests to a handler, in the form that they have on the wire.
+// InProcess sends requests to a handler as a server receives them: it writes and parses them first.
 func InProcess(h http.Handler) Send {
 	return func(r *http.Request) (*http.Response, error) {
 		var wire bytes.Buffer
@@ -50,41 +50,41 @@ func Run(t *testing.T, base string, send Send) {
 		name string
 		run  func(*suite)
 	}{
-		{"Article", article},
-		{"Create", create},
-		{"Limits", limits},
-		{"Text", text},
-		{"Malformed", malformed},
-		{"InvalidNote", invalidNote},
-		{"ManyMistakes", manyMistakes},
-		{"MediaTypes", mediaTypes},
-		{"TooLarge", tooLarge},
-		{"Read", read},
-		{"Paths", paths},
-		{"Methods", methods},
-		{"Replace", replace},
-		{"Patch", patch},
-		{"PatchMistakes", patchMistakes},
-		{"SentBack", sentBack},
-		{"Delete", remove},
-		{"ConditionalReads", conditionalReads},
-		{"ConditionalWrites", conditionalWrites},
-		{"PreconditionMistakes", preconditionMistakes},
-		{"Order", order},
-		{"List", list},
-		{"ListFilters", listFilters},
-		{"ListMistakes", listMistakes},
-		{"Cursors", cursors},
-		{"Walk", walk},
-		{"LongText", longText},
-		{"SparseFilter", sparseFilter},
-		{"IdempotencyKey", idempotencyKey},
-		{"IdempotencyKeyMistakes", idempotencyKeyMistakes},
-		{"IdempotencyKeyRace", idempotencyKeyRace},
-		{"ConcurrentWriters", concurrentWriters},
-		{"RequestID", requestID},
-		{"FoldedHeaders", foldedHeaders},
-		{"NoCORS", noCORS},
+		{"FirstVersion", testFirstVersion},
+		{"Create", testCreate},
+		{"Limits", testLimits},
+		{"Text", testText},
+		{"Malformed", testMalformed},
+		{"InvalidNote", testInvalidNote},
+		{"ManyMistakes", testManyMistakes},
+		{"MediaTypes", testMediaTypes},
+		{"TooLarge", testTooLarge},
+		{"Read", testRead},
+		{"Paths", testPaths},
+		{"Methods", testMethods},
+		{"Replace", testReplace},
+		{"Patch", testPatch},
+		{"PatchMistakes", testPatchMistakes},
+		{"SentBack", testSentBack},
+		{"Delete", testDelete},
+		{"ConditionalReads", testConditionalReads},
+		{"ConditionalWrites", testConditionalWrites},
+		{"PreconditionMistakes", testPreconditionMistakes},
+		{"ErrorPrecedence", testErrorPrecedence},
+		{"List", testList},
+		{"ListFilters", testListFilters},
+		{"ListMistakes", testListMistakes},
+		{"Cursors", testCursors},
+		{"Walk", testWalk},
+		{"LongText", testLongText},
+		{"SparseFilter", testSparseFilter},
+		{"IdempotencyKey", testIdempotencyKey},
+		{"IdempotencyKeyMistakes", testIdempotencyKeyMistakes},
+		{"IdempotencyKeyRace", testIdempotencyKeyRace},
+		{"ConcurrentWriters", testConcurrentWriters},
+		{"RequestID", testRequestID},
+		{"FoldedHeaders", testFoldedHeaders},
+		{"NoCORS", testNoCORS},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.run(&suite{T: t, base: base, transport: send, contract: contract, mark: uuid.NewString()})
@@ -92,7 +92,7 @@ func Run(t *testing.T, base string, send Send) {
 	}
 }
 
-// suite is one test.
+// A suite is the state of one test.
 type suite struct {
 	*testing.T
 	base      string
@@ -101,7 +101,7 @@ type suite struct {
 	mark      string // a tag that no other test uses
 }
 
-// note is a note as a client reads it.
+// note is the JSON of a note.
 type note struct {
 	ID        string   `json:"id"`
 	Title     string   `json:"title"`
@@ -112,24 +112,24 @@ type note struct {
 	Version   int64    `json:"version"`
 }
 
-// answer is a response that was read to its end.
+// An answer is a response with its body.
 type answer struct {
 	s       *suite
-	request string // in words
+	request string // describes the request, for messages
 	status  int
 	header  http.Header
 	body    string
 }
 
-// with is a header of a request; given twice, it is sent twice.
+// with is a header of a request. A name that is given twice is sent twice.
 type with struct{ name, value string }
 
 var asJSON = with{"Content-Type", "application/json"}
 
-// unlength hides a body's length, so that it is sent in chunks.
-type unlength struct{ io.Reader }
+// chunkedBody hides the length of a body, so that it is sent in chunks.
+type chunkedBody struct{ io.Reader }
 
-// do sends a request and asserts what is true of every answer.
+// do sends a request and checks what holds for every response.
 func (s *suite) do(method, path, body string, headers ...with) *answer {
 	s.Helper()
 	return s.doFrom(method, path, strings.NewReader(body), headers...)
@@ -138,12 +138,12 @@ func (s *suite) do(method, path, body string, headers ...with) *answer {
 func (s *suite) doFrom(method, path string, body io.Reader, headers ...with) *answer {
 	s.Helper()
 	a, r, sent := s.exchange(method, path, body, headers...)
-	s.everyAnswer(a, r)
-	s.contract.hold(s.T, s.base, r, sent, a)
+	s.checkResponse(a, r)
+	s.contract.check(s.T, s.base, r, sent, a)
 	return a
 }
 
-// exchange sends a request and reads the answer; it asserts nothing.
+// exchange sends a request and reads the response without checking it.
 func (s *suite) exchange(method, path string, body io.Reader, headers ...with) (*answer, *http.Request, []byte) {
 	s.Helper()
 	sent, err := io.ReadAll(body)
@@ -151,8 +151,8 @@ func (s *suite) exchange(method, path string, body io.Reader, headers ...with) (
 		s.Fatal(err)
 	}
 	var content io.Reader = bytes.NewReader(sent)
-	if _, chunked := body.(unlength); chunked {
-		content = unlength{content}
+	if _, chunked := body.(chunkedBody); chunked {
+		content = chunkedBody{content}
 	} else if len(sent) == 0 {
 		content = nil
 	}
@@ -177,7 +177,7 @@ func (s *suite) exchange(method, path string, body io.Reader, headers ...with) (
 	return a, r, sent
 }
 
-// problem is an error as a client reads it.
+// problem is the JSON of an error.
 type problem struct {
 	Type      string `json:"type"`
 	Title     string `json:"title"`
@@ -193,12 +193,12 @@ type problem struct {
 	} `json:"errors"`
 }
 
-func (s *suite) everyAnswer(a *answer, r *http.Request) {
+func (s *suite) checkResponse(a *answer, r *http.Request) {
 	s.Helper()
 	id := a.header.Get("X-Request-Id")
 	if id == "" || a.header.Get("X-Content-Type-Options") != "nosniff" ||
 		a.header.Get("Cache-Control") != "private, no-cache" {
-		s.Errorf("%s: headers lack what every answer carries: %v", a.request, a.header)
+		s.Errorf("%s: the headers are not those of every response: %v", a.request, a.header)
 	}
 	if (r.Method == http.MethodHead || a.status == 204 || a.status == 304) && a.body != "" {
 		s.Errorf("%s: %d has a body: %.100q", a.request, a.status, a.body)
@@ -233,7 +233,7 @@ func (a *answer) is(status int) *answer {
 	return a
 }
 
-// fails asserts an error, and where it says that the mistakes are: pointers, parameters and headers.
+// fails checks that the response is an error with these mistakes, given as pointers, parameters and headers.
 func (a *answer) fails(status int, code string, where ...string) *answer {
 	a.s.Helper()
 	a.is(status)
@@ -254,22 +254,22 @@ func (a *answer) fails(status int, code string, where ...string) *answer {
 	}
 	for _, w := range where {
 		if !found[w] {
-			a.s.Errorf("%s: no mistake is named at %q: %.1000s", a.request, w, a.body)
+			a.s.Errorf("%s: no mistake at %q: %.1000s", a.request, w, a.body)
 		}
 		delete(found, w)
 	}
 	if len(where) > 0 && len(found) > 0 {
-		a.s.Errorf("%s: mistakes are named at %v besides %v: %.1000s", a.request, found, where, a.body)
+		a.s.Errorf("%s: mistakes at %v besides %v: %.1000s", a.request, found, where, a.body)
 	}
 	return a
 }
 
-// says asserts that the answer holds each text.
+// says checks that the body contains each text.
 func (a *answer) says(texts ...string) *answer {
 	a.s.Helper()
 	for _, text := range texts {
 		if !strings.Contains(a.body, text) {
-			a.s.Errorf("%s: the answer does not hold %q: %.500s", a.request, text, a.body)
+			a.s.Errorf("%s: the body does not contain %q: %.500s", a.request, text, a.body)
 		}
 	}
 	return a
@@ -312,14 +312,14 @@ func (a *answer) decode(into any) {
 	}
 }
 
-// create makes a note from JSON.
+// create creates a note from JSON.
 func (s *suite) create(body string, headers ...with) *answer {
 	s.Helper()
 	return s.do("POST", "/notes", body, append(headers, asJSON)...).is(201)
 }
 
-// marked makes a note that carries the test's own tag, so that the test can list its notes alone.
-func (s *suite) marked(title string, tags ...string) note {
+// createTagged creates a note with the test's own tag, so that the test can list only its own notes.
+func (s *suite) createTagged(title string, tags ...string) note {
 	s.Helper()
 	body, err := json.Marshal(map[string]any{"title": title, "tags": append(tags, s.mark)})
 	if err != nil {
@@ -328,7 +328,7 @@ func (s *suite) marked(title string, tags ...string) note {
 	return s.create(string(body)).note()
 }
 
-// page is a part of a list as a client reads it.
+// page is the JSON of a page.
 type page struct {
 	Notes []note `json:"notes"`
 	Next  string `json:"next_cursor"`
@@ -358,13 +358,13 @@ func (s *suite) list(query url.Values) page {
 		}
 		want.Set("cursor", p.Next)
 		if next.Query().Encode() != want.Encode() || !strings.HasPrefix(next.String(), s.base+"/notes?") {
-			s.Errorf("%s: Link leads to %s, want the same query at cursor %s", a.request, next, p.Next)
+			s.Errorf("%s: Link is %s, want the same query with the cursor %s", a.request, next, p.Next)
 		}
 	}
 	return p
 }
 
-// all walks a list to its end.
+// all returns all notes of a list.
 func (s *suite) all(query url.Values) []note {
 	s.Helper()
 	var all []note
@@ -378,7 +378,7 @@ func (s *suite) all(query url.Values) []note {
 	}
 }
 
-// resolve resolves a reference (RFC 3986) as a client of path does.
+// resolve resolves a reference (RFC 3986) relative to path.
 func (s *suite) resolve(path, reference string) (*url.URL, error) {
 	at, err := url.Parse(s.base + path)
 	if err != nil {
@@ -387,8 +387,8 @@ func (s *suite) resolve(path, reference string) (*url.URL, error) {
 	return at.Parse(reference)
 }
 
-// together runs n calls at once and waits for them.
-func together(n int, call func(i int)) {
+// concurrently runs n concurrent calls and waits for them.
+func concurrently(n int, call func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() { call(i) })
@@ -396,7 +396,7 @@ func together(n int, call func(i int)) {
 	wg.Wait()
 }
 
-// instant reads a time of a note.
+// instant parses a time of a note.
 func (s *suite) instant(text string) time.Time {
 	s.Helper()
 	t, err := time.Parse("2006-01-02T15:04:05.000000Z", text)

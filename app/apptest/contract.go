@@ -19,7 +19,7 @@ import (
 	"example.com/portable-notes/app/about"
 )
 
-// contract is the OpenAPI document as a judge of exchanges.
+// A contract validates requests and responses against the OpenAPI document.
 type contract struct {
 	exchanges validator.Validator
 	schemas   schema_validation.SchemaValidator
@@ -51,12 +51,12 @@ func loadContract(t *testing.T) *contract {
 		paths:     map[string]map[string]bool{},
 	}
 	for path, item := range model.Model.Paths.PathItems.FromOldest() {
-		c.paths[path] = operations(item)
+		c.paths[path] = methodsOf(item)
 	}
 	return c
 }
 
-func operations(item *v3.PathItem) map[string]bool {
+func methodsOf(item *v3.PathItem) map[string]bool {
 	methods := map[string]bool{}
 	for method := range item.GetOperations().FromOldest() {
 		methods[strings.ToUpper(method)] = true
@@ -74,11 +74,11 @@ func (c *contract) documented(method, path string) bool {
 	}
 }
 
-// hold holds an exchange to the document: the answer always, the request where it was accepted. What the document has
-// no operation for must be a problem.
-func (c *contract) hold(t *testing.T, base string, r *http.Request, sent []byte, a *answer) {
+// check validates a response against the document, and the request too if it was accepted. If the document does not
+// have the operation, an error response must still be a Problem.
+func (c *contract) check(t *testing.T, baseURL string, r *http.Request, sent []byte, a *answer) {
 	t.Helper()
-	prefix, err := url.Parse(base)
+	prefix, err := url.Parse(baseURL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func (c *contract) hold(t *testing.T, base string, r *http.Request, sent []byte,
 	if !c.documented(r.Method, path) {
 		if a.status >= 400 && r.Method != http.MethodHead {
 			if ok, errs := c.schemas.ValidateSchemaBytes(c.problem, []byte(a.body)); !ok {
-				t.Errorf("%s: the answer is no Problem of the OpenAPI document: %s", a.request, describe(errs))
+				t.Errorf("%s: the response is not a Problem of the OpenAPI document: %s", a.request, describe(errs))
 			}
 		}
 		return
@@ -99,13 +99,13 @@ func (c *contract) hold(t *testing.T, base string, r *http.Request, sent []byte,
 	request.Header = r.Header.Clone()
 	if a.status < 400 && len(sent) < 100_000 {
 		if ok, errs := c.exchanges.ValidateHttpRequest(request); !ok {
-			t.Errorf("%s: was accepted, but the OpenAPI document forbids it: %s", a.request, describe(errs))
+			t.Errorf("%s: accepted, but not valid in the OpenAPI document: %s", a.request, describe(errs))
 		}
 	}
 	response := &http.Response{StatusCode: a.status, Header: a.header, Body: io.NopCloser(strings.NewReader(a.body)),
 		Request: request}
 	if ok, errs := c.exchanges.ValidateHttpResponse(request, response); !ok {
-		t.Errorf("%s: %d is not as the OpenAPI document says: %s", a.request, a.status, describe(errs))
+		t.Errorf("%s: %d does not match the OpenAPI document: %s", a.request, a.status, describe(errs))
 	}
 }
 

@@ -11,36 +11,36 @@ import (
 	"github.com/google/uuid"
 )
 
-// Guarded is an adapter behind which callers are known by their tokens.
+// Guarded is an adapter that authenticates callers by tokens.
 type Guarded struct {
 	Base      string
 	Send      Send
-	Anna, Ben string     // tokens of two owners, who may both write
-	Calls     func() int // how many calls of the store there were; nil where they cannot be counted
+	Anna, Ben string     // tokens of two owners, both with write access
+	Calls     func() int // returns the number of store calls so far; nil if they cannot be counted
 }
 
-// secret is in every note of Anna's.
+// secret is in every note of Anna.
 const secret = "annas-secret"
 
-// Isolation sends, for every route, what Ben could send about what is Anna's (a note's id, a cursor, an idempotency
-// key), about what is nobody's, and about his own; with every precondition, filter and body that may lead to another
-// answer. What is Anna's must look to Ben as what is nobody's, in status, headers, bytes and the number of calls that
-// it costs, and must stay as it is. It returns how many cases there were, and how many leaks.
+// Isolation sends requests of Ben with note ids, cursors and idempotency keys of Anna, of nobody, and of Ben, on every
+// route and with every precondition, filter and body that may change the response. To Ben, Anna's data must look like
+// data that does not exist, in status, headers, body and the number of store calls, and it must not change. Isolation
+// returns the number of cases and the leaks.
 func Isolation(t *testing.T, g Guarded) (cases int, leaks []string) {
 	t.Helper()
 	s := &suite{T: t, base: g.Base, transport: g.Send, mark: uuid.NewString()}
 	i := &isolation{suite: s, g: g}
 	anna, ben := with{"Authorization", "Bearer " + g.Anna}, with{"Authorization", "Bearer " + g.Ben}
 
-	mine := i.made(anna, `{"title":"`+secret+`","content":"`+secret+`","tags":["shared"]}`)
-	for n := range 4 { // so that both have pages
-		i.made(anna, fmt.Sprintf(`{"title":"%s %d","tags":["shared"]}`, secret, n))
-		i.made(ben, fmt.Sprintf(`{"title":"of ben %d","tags":["shared"]}`, n))
+	annas := i.create(anna, `{"title":"`+secret+`","content":"`+secret+`","tags":["shared"]}`)
+	for n := range 4 { // so that both have several pages
+		i.create(anna, fmt.Sprintf(`{"title":"%s %d","tags":["shared"]}`, secret, n))
+		i.create(ben, fmt.Sprintf(`{"title":"of ben %d","tags":["shared"]}`, n))
 	}
-	before := i.ask("GET", "/notes/"+mine, "", anna)
+	before := i.send("GET", "/notes/"+annas, "", anna)
 	missing := func() string { return uuid.Must(uuid.NewV7()).String() }
 
-	// A note's id.
+	// Note ids.
 	preconditions := [][]with{nil}
 	for _, name := range []string{"If-Match", "If-None-Match"} {
 		for _, value := range []string{`"1"`, `"2"`, "*", `"1", "2"`, `W/"1"`, `1`} {
@@ -56,16 +56,16 @@ func Isolation(t *testing.T, g Guarded) (cases int, leaks []string) {
 		for _, condition := range preconditions {
 			for _, body := range bodies[method] {
 				headers := append([]with{ben, asJSON}, condition...)
-				i.same(fmt.Sprintf("%s a note %v %s", method, condition, body),
-					i.ask(method, "/notes/"+mine, body, headers...),
-					i.ask(method, "/notes/"+missing(), body, headers...))
-				own := i.ask(method, "/notes/"+i.made(ben, `{"title":"own"}`), body, headers...)
-				i.own(method, condition, body, own)
+				i.compare(fmt.Sprintf("%s a note %v %s", method, condition, body),
+					i.send(method, "/notes/"+annas, body, headers...),
+					i.send(method, "/notes/"+missing(), body, headers...))
+				own := i.send(method, "/notes/"+i.create(ben, `{"title":"own"}`), body, headers...)
+				i.checkOwn(method, condition, body, own)
 			}
 		}
 	}
 
-	// A cursor: another's is as good as a broken one.
+	// Cursors: another owner's is like a broken one.
 	filters := []string{"", "&tag=shared", "&q=secret", "&tag=shared&q=secret"}
 	for _, filter := range filters {
 		for limit := 1; limit <= 3; limit++ {
@@ -75,16 +75,16 @@ func Isolation(t *testing.T, g Guarded) (cases int, leaks []string) {
 				t.Fatalf("Anna has only one page of %s", path)
 			}
 			broken := foreign[:len(foreign)-1] + map[bool]string{true: "B", false: "A"}[foreign[len(foreign)-1] == 'A']
-			i.same("a cursor for "+path, i.ask("GET", path+"&cursor="+foreign, "", ben),
-				i.ask("GET", path+"&cursor="+broken, "", ben))
-			if a := i.ask("GET", path+"&cursor="+foreign, "", anna); a.status != 200 {
+			i.compare("a cursor for "+path, i.send("GET", path+"&cursor="+foreign, "", ben),
+				i.send("GET", path+"&cursor="+broken, "", ben))
+			if a := i.send("GET", path+"&cursor="+foreign, "", anna); a.status != 200 {
 				t.Errorf("Anna's own cursor: %d %s", a.status, a.body)
 			}
-			if a := i.ask("GET", path, "", ben); a.status != 200 || strings.Contains(a.body, secret) {
+			if a := i.send("GET", path, "", ben); a.status != 200 || strings.Contains(a.body, secret) {
 				i.leak("a list for Ben", a.body)
 			}
 			if own := i.cursor(ben, path); own != "" {
-				if a := i.ask("GET", path+"&cursor="+own, "", ben); a.status != 200 ||
+				if a := i.send("GET", path+"&cursor="+own, "", ben); a.status != 200 ||
 					strings.Contains(a.body, secret) {
 					i.leak("a page for Ben", a.body)
 				}
@@ -93,47 +93,45 @@ func Isolation(t *testing.T, g Guarded) (cases int, leaks []string) {
 		}
 	}
 
-	// An idempotency key: Ben's is another one, whatever its name, and whatever note he sends with it.
+	// Idempotency keys: Ben's key is independent of Anna's, even with the same value and the same note.
 	for n := range 20 {
 		key := with{"Idempotency-Key", fmt.Sprintf("key-%s-%d", s.mark, n)}
-		annas := fmt.Sprintf(`{"title":"%s with a key %d"}`, secret, n)
-		first := i.ask("POST", "/notes", annas, anna, asJSON, key)
-		for _, body := range []string{annas, `{"title":"of ben"}`} {
+		draft := fmt.Sprintf(`{"title":"%s with a key %d"}`, secret, n)
+		first := i.send("POST", "/notes", draft, anna, asJSON, key)
+		for _, body := range []string{draft, `{"title":"of ben"}`} {
 			name := "a key with " + body
-			foreign := i.ask("POST", "/notes", body, ben, asJSON, key)
-			unused := i.ask("POST", "/notes", body, ben, asJSON, with{"Idempotency-Key", uuid.NewString()})
-			i.same(name, foreign, unused)
-			if again := i.ask("POST", "/notes", annas, anna, asJSON, key); again.body != first.body ||
+			foreign := i.send("POST", "/notes", body, ben, asJSON, key)
+			unused := i.send("POST", "/notes", body, ben, asJSON, with{"Idempotency-Key", uuid.NewString()})
+			i.compare(name, foreign, unused)
+			if again := i.send("POST", "/notes", draft, anna, asJSON, key); again.body != first.body ||
 				again.header.Get("Idempotency-Replayed") != "true" {
 				t.Errorf("Anna's own key: %d %s", again.status, again.body)
 			}
-			key.value += "-2" // Ben's first use made it his
-			first = i.ask("POST", "/notes", annas, anna, asJSON, key)
+			key.value += "-2" // Ben has used the first one
+			first = i.send("POST", "/notes", draft, anna, asJSON, key)
 			i.cases++
 		}
 	}
 
-	if after := i.ask("GET", "/notes/"+mine, "", anna); after.body != before.body ||
+	if after := i.send("GET", "/notes/"+annas, "", anna); after.body != before.body ||
 		after.header.Get("Etag") != before.header.Get("Etag") {
-		i.leak("Anna's note is another", after.body)
+		i.leak("Anna's note has changed", after.body)
 	}
 	for _, owner := range []with{anna, ben} {
 		all := ""
 		for path := "/notes?limit=100"; path != ""; {
-			a := i.ask("GET", path, "", owner)
+			a := i.send("GET", path, "", owner)
 			all += a.body
-			var page struct {
-				NextCursor string `json:"next_cursor"`
-			}
-			if err := json.Unmarshal([]byte(a.body), &page); err != nil {
+			var p page
+			if err := json.Unmarshal([]byte(a.body), &p); err != nil {
 				t.Fatal(err)
 			}
-			if path = ""; page.NextCursor != "" {
-				path = "/notes?limit=100&cursor=" + url.QueryEscape(page.NextCursor)
+			if path = ""; p.Next != "" {
+				path = "/notes?limit=100&cursor=" + url.QueryEscape(p.Next)
 			}
 		}
-		if strings.Contains(all, mine) != (owner == anna) {
-			i.leak("a walk over all notes shows another's, or not one's own", "")
+		if strings.Contains(all, annas) != (owner == anna) {
+			i.leak("Anna's note is in Ben's list, or not in Anna's", "")
 		}
 	}
 	return i.cases, i.leaks
@@ -146,13 +144,14 @@ type isolation struct {
 	leaks []string
 }
 
-// asked is an answer without what no two answers share, and what it cost.
-type asked struct {
+// countedAnswer is an answer and the number of store calls for it.
+type countedAnswer struct {
 	*answer
 	calls int
 }
 
-func (i *isolation) ask(method, path, body string, headers ...with) asked {
+// send sends a request and counts its store calls.
+func (i *isolation) send(method, path, body string, headers ...with) countedAnswer {
 	i.Helper()
 	begin := 0
 	if i.g.Calls != nil {
@@ -163,13 +162,13 @@ func (i *isolation) ask(method, path, body string, headers ...with) asked {
 	if i.g.Calls != nil {
 		calls = i.g.Calls() - begin
 	}
-	return asked{a, calls}
+	return countedAnswer{a, calls}
 }
 
-// made makes a note and returns its id.
-func (i *isolation) made(owner with, body string) string {
+// create creates a note and returns its id.
+func (i *isolation) create(owner with, body string) string {
 	i.Helper()
-	a := i.ask("POST", "/notes", body, owner, asJSON)
+	a := i.send("POST", "/notes", body, owner, asJSON)
 	var n note
 	if err := json.Unmarshal([]byte(a.body), &n); err != nil || a.status != 201 {
 		i.Fatalf("%d %s", a.status, a.body)
@@ -177,22 +176,21 @@ func (i *isolation) made(owner with, body string) string {
 	return n.ID
 }
 
+// cursor returns the cursor of a list, or "".
 func (i *isolation) cursor(owner with, path string) string {
 	i.Helper()
-	var page struct {
-		NextCursor string `json:"next_cursor"`
-	}
-	if a := i.ask("GET", path, "", owner); json.Unmarshal([]byte(a.body), &page) != nil {
+	var p page
+	if a := i.send("GET", path, "", owner); json.Unmarshal([]byte(a.body), &p) != nil {
 		i.Fatalf("%d %s", a.status, a.body)
 	}
-	return page.NextCursor
+	return p.Next
 }
 
-// plain is an answer as it can be compared with another.
-func (a asked) plain() string {
+// normalized returns the answer as text, without what differs in every response.
+func (a countedAnswer) normalized() string {
 	header := a.header.Clone()
 	id := header.Get("X-Request-Id")
-	for _, name := range append(slices.Clone(adaptersOwn), "X-Request-Id") {
+	for _, name := range append(slices.Clone(adapterHeaders), "X-Request-Id") {
 		header.Del(name)
 	}
 	body := a.body
@@ -200,32 +198,32 @@ func (a asked) plain() string {
 		body = strings.ReplaceAll(body, id, "ID")
 	}
 	var n note
-	if json.Unmarshal([]byte(a.body), &n) == nil && n.ID != "" { // a note that was made just now
+	if json.Unmarshal([]byte(a.body), &n) == nil && n.ID != "" { // a new note
 		body = strings.NewReplacer(n.ID, "NOTE", n.CreatedAt, "TIME").Replace(body)
 		header.Set("Location", strings.ReplaceAll(header.Get("Location"), n.ID, "NOTE"))
 	}
 	return fmt.Sprintf("%d %v %s calls %d", a.status, header, body, a.calls)
 }
 
-// same counts a case: what is Anna's must look as what is nobody's.
-func (i *isolation) same(what string, foreign, missing asked) {
+// compare records a leak if the answer about Anna's data differs from the one about data that does not exist.
+func (i *isolation) compare(what string, foreign, missing countedAnswer) {
 	i.cases += 2
-	if f, m := foreign.plain(), missing.plain(); f != m {
-		i.leak(what, f+"\nof what is nobody's: "+m)
+	if f, m := foreign.normalized(), missing.normalized(); f != m {
+		i.leak(what, f+"\nfor what does not exist: "+m)
 	} else if strings.Contains(foreign.body, secret) && !strings.Contains(foreign.request, secret) {
 		i.leak(what, foreign.body)
 	}
 }
 
-func (i *isolation) leak(what, told string) {
-	i.leaks = append(i.leaks, fmt.Sprintf("%s: %.1000s", what, told))
+func (i *isolation) leak(what, response string) {
+	i.leaks = append(i.leaks, fmt.Sprintf("%s: %.1000s", what, response))
 }
 
-// own counts a case of Ben's own note: it is found, so that what the other cases compare is not the same for all.
-func (i *isolation) own(method string, condition []with, body string, a asked) {
+// checkOwn checks that Ben can use his own note. Otherwise the comparisons would prove nothing.
+func (i *isolation) checkOwn(method string, condition []with, body string, a countedAnswer) {
 	i.Helper()
 	i.cases++
 	if a.status == 404 || a.status >= 500 {
-		i.Errorf("%s of one's own note %v %s: %d %s", method, condition, body, a.status, a.body)
+		i.Errorf("%s of Ben's own note %v %s: %d %s", method, condition, body, a.status, a.body)
 	}
 }

@@ -15,20 +15,20 @@ import (
 	"testing"
 )
 
-// transcript is what the app answers to the requests of Parity in process, on a file. Every adapter and store must
-// answer the same.
+// transcript has the responses to the requests of Parity, of the app in process on a file. Every adapter and store
+// must return the same.
 //
 //go:embed parity.golden
 var transcript string
 
-var updateParity = flag.Bool("update-parity", false, "write the transcript of Parity anew: app/apptest/parity.golden")
+var updateParity = flag.Bool("update-parity", false, "rewrite the transcript of Parity: app/apptest/parity.golden")
 
-// adaptersOwn are the headers that an adapter itself adds.
-var adaptersOwn = []string{"Connection", "Date", "Transfer-Encoding"}
+// adapterHeaders are the headers that adapters add themselves.
+var adapterHeaders = []string{"Connection", "Date", "Transfer-Encoding"}
 
-// Parity sends more than 200 requests, most of them unusual, to the service at base, whose store must be empty, and
-// holds status, headers and body of every answer to what the app answers in process. Only what no two runs share is
-// set aside: ids, times, cursors and request ids that the service made. It returns how many were sent.
+// Parity sends more than 200 requests, most of them unusual, to the service at base, whose store must be empty. It
+// compares status, headers and body of every response with those of the app in process, except for what differs in
+// every run: ids, times, cursors and generated request ids. It returns the number of requests.
 func Parity(t *testing.T, base string, send Send) int {
 	t.Helper()
 	root, err := url.Parse(base)
@@ -39,7 +39,7 @@ func Parity(t *testing.T, base string, send Send) int {
 	var got strings.Builder
 	requests := parityRequests()
 	for i, r := range requests {
-		fmt.Fprintf(&got, "%d %s\n%s\n", i+1, r, p.answer(r))
+		fmt.Fprintf(&got, "%d %s\n%s\n", i+1, r, p.do(r))
 	}
 	if *updateParity {
 		if err := os.WriteFile("apptest/parity.golden", []byte(got.String()), 0o600); err != nil {
@@ -52,28 +52,28 @@ func Parity(t *testing.T, base string, send Send) int {
 	}
 	gotten, wanted := strings.Split(got.String(), "\n\n"), strings.Split(transcript, "\n\n")
 	if len(gotten) != len(wanted) {
-		t.Errorf("the transcript has %d answers, there were %d", len(wanted), len(gotten))
+		t.Errorf("%d responses, but the transcript has %d", len(gotten), len(wanted))
 	}
 	differ := 0
 	for i := range min(len(gotten), len(wanted)) {
 		if gotten[i] != wanted[i] {
 			if differ++; differ <= 10 {
-				t.Errorf("this adapter answers\n%.2000s\nin process the app answers\n%.2000s", gotten[i], wanted[i])
+				t.Errorf("this adapter returns\n%.2000s\nin process the app returns\n%.2000s", gotten[i], wanted[i])
 			}
 		}
 	}
-	t.Errorf("%d of %d answers differ", differ, len(requests))
+	t.Errorf("%d of %d responses differ", differ, len(requests))
 	return len(requests)
 }
 
-// probe is one request of Parity. Paths and headers may name the notes that earlier ones made: {0} is the id of the
-// first.
-type probe struct {
+// parityRequest is one request of Parity. In path, headers and body, {0} is the id of the first note that earlier
+// requests created, and {cursor} is the cursor of the last list.
+type parityRequest struct {
 	method, path, body string
 	headers            []with
 }
 
-func (p probe) String() string {
+func (p parityRequest) String() string {
 	return fmt.Sprintf("%s %.120q %.160q %.120q", p.method, p.path, fmt.Sprint(p.headers), p.body)
 }
 
@@ -81,16 +81,16 @@ type parity struct {
 	*testing.T
 	base, prefix string
 	send         Send
-	ids          []string          // of the notes made so far
-	names        map[string]string // what stands in the transcript for what came
+	ids          []string          // of the notes created so far
+	names        map[string]string // placeholders in the transcript, by the values in this run
 	cursor       string            // of the last list
 }
 
 var changing = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|` +
 	`\bAQ[A-Za-z0-9_-]{34}(?:[^A-Za-z0-9_-]|$)|\d{4}-\d\d-\d\dT[0-9:.]+Z`)
 
-// plain replaces what no two runs share by a name that all runs share.
-func (p *parity) plain(s string) string {
+// replaceChanging replaces what differs in every run with placeholders.
+func (p *parity) replaceChanging(s string) string {
 	return changing.ReplaceAllStringFunc(s, func(found string) string {
 		kind, rest := "id", ""
 		switch {
@@ -108,6 +108,7 @@ func (p *parity) plain(s string) string {
 	})
 }
 
+// fill replaces {0} and {cursor} in a request.
 func (p *parity) fill(s string) string {
 	for i, id := range p.ids {
 		s = strings.ReplaceAll(s, fmt.Sprintf("{%d}", i), id)
@@ -115,8 +116,8 @@ func (p *parity) fill(s string) string {
 	return strings.ReplaceAll(s, "{cursor}", p.cursor)
 }
 
-// answer sends a request and returns the answer as text.
-func (p *parity) answer(pr probe) string {
+// do sends a request and returns the response as text.
+func (p *parity) do(pr parityRequest) string {
 	p.Helper()
 	var body io.Reader
 	if pr.body != "" {
@@ -140,21 +141,21 @@ func (p *parity) answer(pr probe) string {
 	if err != nil {
 		p.Fatalf("%s: %v", pr, err)
 	}
-	var read struct {
-		ID, Next string
-		Cursor   string `json:"next_cursor"`
+	var parsed struct {
+		ID     string
+		Cursor string `json:"next_cursor"`
 	}
-	if json.Unmarshal(content, &read) == nil {
-		if a.StatusCode == http.StatusCreated && read.ID != "" && !slices.Contains(p.ids, read.ID) {
-			p.ids = append(p.ids, read.ID)
+	if json.Unmarshal(content, &parsed) == nil {
+		if a.StatusCode == http.StatusCreated && parsed.ID != "" && !slices.Contains(p.ids, parsed.ID) {
+			p.ids = append(p.ids, parsed.ID)
 		}
-		if read.Cursor != "" {
-			p.cursor = read.Cursor
+		if parsed.Cursor != "" {
+			p.cursor = parsed.Cursor
 		}
 	}
 	var lines []string
 	for name, values := range a.Header {
-		if !slices.Contains(adaptersOwn, name) {
+		if !slices.Contains(adapterHeaders, name) {
 			lines = append(lines, name+": "+strings.Join(values, " | "))
 		}
 	}
@@ -170,18 +171,18 @@ func (p *parity) answer(pr probe) string {
 		text = strings.ReplaceAll(strings.ReplaceAll(text, "Location: "+p.prefix, "Location: "), "Link: <"+p.prefix,
 			"Link: <")
 	}
-	text = strings.TrimRight(p.plain(text), "\n")
+	text = strings.TrimRight(p.replaceChanging(text), "\n")
 	if len(text) > 4000 {
 		text = fmt.Sprintf("%s … %d bytes", text[:4000], len(text))
 	}
 	return fmt.Sprintf("%d\n%s\n", a.StatusCode, strings.ReplaceAll(text, "\n\n", "\n"))
 }
 
-// parityRequests are the requests of Parity, in their order.
-func parityRequests() []probe {
-	var all []probe
+// parityRequests returns the requests of Parity in order.
+func parityRequests() []parityRequest {
+	var all []parityRequest
 	add := func(method, path, body string, headers ...with) {
-		all = append(all, probe{method, path, body, headers})
+		all = append(all, parityRequest{method: method, path: path, body: body, headers: headers})
 	}
 	post := func(body string, headers ...with) { add("POST", "/notes", body, append(headers, asJSON)...) }
 	header := func(name, value string) with { return with{name, value} }
@@ -290,9 +291,9 @@ func parityRequests() []probe {
 		"If-Modified-Since": "Tue, 24 Nov 2026 09:00:00 GMT", "Forwarded": "for=203.0.113.9;host=evil.example",
 		"X-Original-Url": "/nothing", "Authorization": "Bearer x",
 	} {
-		all = append(all, probe{"GET", "/notes/{1}", "", []with{{name, value}}})
+		add("GET", "/notes/{1}", "", header(name, value))
 	}
-	slices.SortStableFunc(all[len(all)-12:], func(a, b probe) int {
+	slices.SortStableFunc(all[len(all)-12:], func(a, b parityRequest) int {
 		return strings.Compare(a.headers[0].name, b.headers[0].name)
 	})
 	add("OPTIONS", "/notes", "", header("Origin", "https://elsewhere.example"),

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-func read(s *suite) {
+func testRead(s *suite) {
 	n := s.create(`{"title":"read me","content":"c","tags":["t"]}`).note()
 	a := s.do("GET", "/notes/"+n.ID, "").is(200)
 	if got := a.note(); !reflect.DeepEqual(got, n) {
-		s.Errorf("GET gives %+v, POST gave %+v", got, n)
+		s.Errorf("GET returns %+v, POST returned %+v", got, n)
 	}
 	head := s.do("HEAD", "/notes/"+n.ID, "").is(200)
 	for _, name := range []string{"ETag", "Content-Type", "Content-Length"} {
@@ -24,7 +24,7 @@ func read(s *suite) {
 	s.do("HEAD", "/notes?limit=0", "").is(400)
 }
 
-func paths(s *suite) {
+func testPaths(s *suite) {
 	id := s.create(`{"title":"here"}`).note().ID
 	for _, path := range []string{
 		"/notes/" + missingID, "/notes/1", "/notes/" + strings.ToUpper(id), "/notes/" +
@@ -37,7 +37,7 @@ func paths(s *suite) {
 		s.do("GET", path, "").fails(404, "not_found")
 		s.do("DELETE", path, "").fails(404, "not_found")
 	}
-	// A path that is no route is not found, whatever the method; and a slash at the end makes another path.
+	// A path without a route is 404 for every method, and a trailing slash makes another path.
 	for _, path := range []string{
 		"/", "/notes/", "/notes/" + id + "/", "/notes/" + id + "/x", "/notes/a/b", "/notes/" + id + "%2F",
 		"/notes%2F", "/Notes", "/note", "/notesx",
@@ -47,15 +47,15 @@ func paths(s *suite) {
 			s.do(method, path, "").fails(404, "not_found")
 		}
 	}
-	// Paths are routed as decoded.
+	// The decoded path is routed.
 	for _, path := range []string{"/notes%2F" + id, "/%6Eotes/" + id, "/notes/" + strings.ReplaceAll(id, "-", "%2D")} {
 		s.do("GET", path, "").is(200)
 	}
-	// Other operations ignore parameters that they do not have.
+	// Only lists have parameters; other operations ignore them.
 	s.do("GET", "/notes/"+id+"?x=1", "").is(200)
 }
 
-func methods(s *suite) {
+func testMethods(s *suite) {
 	id := s.create(`{"title":"here"}`).note().ID
 	for path, want := range map[string][]string{
 		"/notes":             {"GET", "HEAD", "OPTIONS", "POST"},
@@ -79,10 +79,10 @@ func methods(s *suite) {
 	}
 }
 
-func conditionalReads(s *suite) {
+func testConditionalReads(s *suite) {
 	n := s.create(`{"title":"one"}`).note()
-	url := "/notes/" + n.ID
-	s.do("PATCH", url, `{}`, asJSON).is(200)
+	path := "/notes/" + n.ID
+	s.do("PATCH", path, `{}`, asJSON).is(200)
 	for _, c := range []struct {
 		match, noneMatch string
 		status           int
@@ -103,7 +103,7 @@ func conditionalReads(s *suite) {
 			headers = append(headers, with{"If-None-Match", c.noneMatch})
 		}
 		for _, method := range []string{"GET", "HEAD"} {
-			a := s.do(method, url, "", headers...).is(c.status).has("ETag", `"2"`)
+			a := s.do(method, path, "", headers...).is(c.status).has("ETag", `"2"`)
 			if c.status == 304 && a.header.Get("Content-Type") != "" {
 				s.Errorf("%s: 304 has a Content-Type", a.request)
 			}
@@ -111,12 +111,12 @@ func conditionalReads(s *suite) {
 		s.do("GET", "/notes/"+missingID, "", headers...).fails(404, "not_found")
 		s.do("GET", "/notes?limit=1", "", headers...).is(200)
 	}
-	s.do("GET", url, "", with{"If-Match", `"1"`}).fails(412, "precondition_failed")
-	s.do("GET", url, "", with{"If-Match", "a"}, with{"If-None-Match", "b"}).fails(400, "invalid_parameter",
+	s.do("GET", path, "", with{"If-Match", `"1"`}).fails(412, "precondition_failed")
+	s.do("GET", path, "", with{"If-Match", "a"}, with{"If-None-Match", "b"}).fails(400, "invalid_parameter",
 		"If-Match", "If-None-Match")
 }
 
-func conditionalWrites(s *suite) {
+func testConditionalWrites(s *suite) {
 	for _, c := range []struct {
 		match, noneMatch string
 		holds            bool
@@ -137,18 +137,18 @@ func conditionalWrites(s *suite) {
 		}
 		for _, method := range []string{"PUT", "PATCH", "DELETE"} {
 			n := s.create(`{"title":"one"}`).note()
-			url := "/notes/" + n.ID
-			before := s.do("PATCH", url, `{}`, asJSON).is(200).note()
+			path := "/notes/" + n.ID
+			before := s.do("PATCH", path, `{}`, asJSON).is(200).note()
 			body := `{"title":"changed"}`
 			if method == "DELETE" {
 				body = ""
 			}
-			a := s.do(method, url, body, append(headers, asJSON)...)
+			a := s.do(method, path, body, append(headers, asJSON)...)
 			switch {
 			case !c.holds:
 				a.fails(412, "precondition_failed").has("ETag", `"2"`)
-				if got := s.do("GET", url, "").is(200).note(); !reflect.DeepEqual(got, before) {
-					s.Errorf("%s: was refused, but made %+v of %+v", a.request, got, before)
+				if got := s.do("GET", path, "").is(200).note(); !reflect.DeepEqual(got, before) {
+					s.Errorf("%s: refused, but changed %+v to %+v", a.request, before, got)
 				}
 			case method == "DELETE":
 				a.is(204)
@@ -162,7 +162,7 @@ func conditionalWrites(s *suite) {
 	}
 }
 
-func preconditionMistakes(s *suite) {
+func testPreconditionMistakes(s *suite) {
 	id := s.create(`{"title":"one"}`).note().ID
 	for _, value := range []string{
 		`1`, `"1`, `1"`, `"1""2"`, `"1" "2"`, `w/"1"`, `W/ "1"`, `W/1`, `*, "1"`, `"1", *`, `**`, `"a b"`, `abc`,
@@ -175,11 +175,11 @@ func preconditionMistakes(s *suite) {
 					a.fails(400, "invalid_parameter", name)
 				}
 			}
-			s.do("GET", "/notes?limit=1", "", with{name, value}).is(200) // on /notes they are ignored
+			s.do("GET", "/notes?limit=1", "", with{name, value}).is(200) // /notes ignores them
 			s.do("POST", "/notes", `{"title":"x"}`, with{name, value}, asJSON).is(201)
 		}
 	}
-	// A list without a tag is well-formed, and names none.
+	// A list without a tag is well-formed and matches no version.
 	for _, value := range []string{"", ",", " , ,, ", "\t"} {
 		s.do("GET", "/notes/"+id, "", with{"If-None-Match", value}).is(200)
 		s.do("PATCH", "/notes/"+id, `{"title":"x"}`, with{"If-None-Match", value}, asJSON).is(200)
@@ -192,10 +192,10 @@ func preconditionMistakes(s *suite) {
 	}
 }
 
-// order: of several things that are wrong, the first in the contract's order answers.
-func order(s *suite) {
+// testErrorPrecedence: if several things are wrong, the response is about the first in the order of the contract.
+func testErrorPrecedence(s *suite) {
 	n := s.create(`{"title":"one"}`).note()
-	url := "/notes/" + n.ID
+	path := "/notes/" + n.ID
 	huge := strings.Repeat(" ", 1<<20+1)
 	bad := with{"If-Match", "bad"}
 	stale := with{"If-Match", `"9"`}
@@ -210,9 +210,9 @@ func order(s *suite) {
 		code               string
 	}{
 		{"FOO", "/notes/a/b?limit=0", huge, []with{bad, plain}, 404, "not_found"},
-		{"FOO", url, huge, []with{bad, plain}, 405, "method_not_allowed"},
-		{"POST", url, huge, []with{bad, plain}, 405, "method_not_allowed"},
-		{"PUT", url, huge, []with{bad, plain}, 400, "invalid_parameter"},
+		{"FOO", path, huge, []with{bad, plain}, 405, "method_not_allowed"},
+		{"POST", path, huge, []with{bad, plain}, 405, "method_not_allowed"},
+		{"PUT", path, huge, []with{bad, plain}, 400, "invalid_parameter"},
 		{"GET", "/notes?limit=0", huge, nil, 400, "invalid_parameter"},
 		{"POST", "/notes", huge, []with{badKey, plain}, 400, "invalid_parameter"},
 		{"PUT", "/notes/" + missingID, huge, []with{stale, plain}, 413, "too_large"},
@@ -225,7 +225,7 @@ func order(s *suite) {
 		{"PATCH", "/notes/" + missingID, `{"title":""}`, []with{stale, asJSON}, 422, "invalid_note"},
 		{"PUT", "/notes/" + missingID, `{"title":"x"}`, []with{stale, asJSON}, 404, "not_found"},
 		{"PUT", "/notes/no-id", `{"title":"x"}`, []with{stale, asJSON}, 404, "not_found"},
-		{"PUT", url, `{"title":"x"}`, []with{stale, asJSON}, 412, "precondition_failed"},
+		{"PUT", path, `{"title":"x"}`, []with{stale, asJSON}, 412, "precondition_failed"},
 		{"POST", "/notes", `{"title":"first"}x`, []with{key, asJSON}, 400, "malformed_request"},
 		{"POST", "/notes", `{"title":"first","x":1}`, []with{key, asJSON}, 422, "invalid_note"},
 		{"POST", "/notes", `{"title":"second"}`, []with{key, asJSON}, 422, "idempotency_key_reused"},
@@ -236,15 +236,15 @@ func order(s *suite) {
 	}
 }
 
-func list(s *suite) {
+func testList(s *suite) {
 	var want []note
 	for i := range 25 {
-		want = append(want, s.marked(fmt.Sprint("note ", i)))
+		want = append(want, s.createTagged(fmt.Sprint("note ", i)))
 	}
 	slices.Reverse(want)
 	first := s.list(url.Values{"tag": {s.mark}})
 	if len(first.Notes) != 20 || !reflect.DeepEqual(first.Notes, want[:20]) || first.Next == "" {
-		s.Errorf("without a limit the page is %+v", first)
+		s.Errorf("without a limit, the page is %+v", first)
 	}
 	second := s.list(url.Values{"tag": {s.mark}, "cursor": {first.Next}, "limit": {"7"}}) // the limit may change
 	if !reflect.DeepEqual(second.Notes, want[20:]) || second.Next != "" {
@@ -252,13 +252,13 @@ func list(s *suite) {
 	}
 	for _, limit := range []int{1, 4, 5, 24, 25, 26, 100} {
 		if got := s.all(url.Values{"tag": {s.mark}, "limit": {fmt.Sprint(limit)}}); !reflect.DeepEqual(got, want) {
-			s.Errorf("by %d the list is %+v", limit, got)
+			s.Errorf("with the limit %d, the list is %+v", limit, got)
 		}
 	}
-	// Without a filter: the newest first, and a page is full.
+	// Without a filter, a page is full.
 	p := s.list(url.Values{"limit": {"25"}})
 	if !reflect.DeepEqual(p.Notes, want) {
-		s.Errorf("without a filter the list is %+v", p.Notes)
+		s.Errorf("without a filter, the list is %+v", p.Notes)
 	}
 	// A change does not move a note.
 	s.do("PATCH", "/notes/"+want[10].ID, `{"title":"changed"}`, asJSON).is(200)
@@ -267,9 +267,9 @@ func list(s *suite) {
 	}
 }
 
-func listFilters(s *suite) {
-	both := s.marked("Straße in MÜNCHEN", "a", "b")
-	onlyA := s.marked("ΟΔΥΣΣΕΥΣ", "a", "ab")
+func testListFilters(s *suite) {
+	both := s.createTagged("Straße in MÜNCHEN", "a", "b")
+	onlyA := s.createTagged("ΟΔΥΣΣΕΥΣ", "a", "ab")
 	content := s.create(`{"title":"x","content":"\uab70\u13a1 Needle in a HAYSTACK, 100%_*[a]","tags":["A",` +
 		quote(s.mark) + `]}`).note()
 	ids := func(query url.Values) string {
@@ -310,7 +310,7 @@ func listFilters(s *suite) {
 		{url.Values{"q": {"x needle"}}, ""},
 		{url.Values{"q": {"%"}}, join(content)},
 		{url.Values{"q": {" "}}, join(content, both)},
-		{url.Values{"q": {s.mark}}, ""}, // tags are no text
+		{url.Values{"q": {s.mark}}, ""}, // q does not search tags
 		{url.Values{"q": {"in"}, "tag": {"b"}}, join(both)},
 		{url.Values{"q": {strings.Repeat("é", 100)}}, ""},
 	} {
@@ -320,7 +320,7 @@ func listFilters(s *suite) {
 	}
 }
 
-func listMistakes(s *suite) {
+func testListMistakes(s *suite) {
 	tags := strings.Repeat("&tag=x", 11)
 	for _, c := range []struct {
 		query string
@@ -356,9 +356,9 @@ func listMistakes(s *suite) {
 	}
 }
 
-func cursors(s *suite) {
+func testCursors(s *suite) {
 	for range 4 {
-		s.marked("x y", "other")
+		s.createTagged("x y", "other")
 	}
 	query := func(cursor string, more ...string) string {
 		q := url.Values{"tag": {s.mark}, "limit": {"1"}, "cursor": {cursor}}
@@ -373,7 +373,7 @@ func cursors(s *suite) {
 	}
 	cursor := s.list(url.Values{"tag": {s.mark}, "limit": {"1"}}).Next
 	s.do("GET", query(cursor), "").is(200)
-	// One that was changed in any bit, or in its spelling.
+	// A cursor with one bit changed, or encoded in another way.
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	for i := range cursor {
 		for bit := range 6 {
@@ -389,7 +389,7 @@ func cursors(s *suite) {
 		strings.NewReplacer("-", "+", "_", "/").Replace(cursor) + "=="} {
 		invalid(query(bad))
 	}
-	// One of another filter.
+	// A cursor of another filter.
 	invalid(query(cursor, "q", "x"))
 	invalid(query(cursor, "tag", "other"))
 	invalid("/notes?cursor=" + cursor)
@@ -398,24 +398,24 @@ func cursors(s *suite) {
 	invalid(query(searched))
 	invalid(query(searched, "q", "x"))
 	s.do("GET", query(searched, "q", "x y"), "").is(200)
-	// The set of tags counts, not its spelling, nor the limit.
+	// The order and repetition of tags do not matter, nor does the limit.
 	s.do("GET", "/notes?"+url.Values{"tag": {s.mark, s.mark}, "cursor": {cursor}}.Encode(), "").is(200)
 	two := s.list(url.Values{"tag": {s.mark, "other"}, "limit": {"1"}}).Next
 	s.do("GET", "/notes?"+url.Values{"tag": {"other", s.mark}, "cursor": {two}, "limit": {"100"}}.Encode(), "").is(200)
-	// The note at its position may be gone.
+	// The note at the position of the cursor may be deleted.
 	p := s.list(url.Values{"tag": {s.mark}, "limit": {"2"}})
 	s.do("DELETE", "/notes/"+p.Notes[1].ID, "").is(204)
 	if rest := s.list(url.Values{"tag": {s.mark}, "cursor": {p.Next}}); len(rest.Notes) != 2 {
-		s.Errorf("after a deleted position there are %d notes, want 2", len(rest.Notes))
+		s.Errorf("after the deleted note, the page has %d notes, want 2", len(rest.Notes))
 	}
 }
 
-// walk: every note that existed throughout is shown exactly once, whatever happens meanwhile.
-func walk(s *suite) {
+// testWalk: a walk lists every note that exists throughout exactly once, whatever else changes meanwhile.
+func testWalk(s *suite) {
 	var stay, pass []note
 	for i := range 30 {
-		stay = append(stay, s.marked(fmt.Sprint("stays ", i)))
-		pass = append(pass, s.marked(fmt.Sprint("goes ", i)))
+		stay = append(stay, s.createTagged(fmt.Sprint("stays ", i)))
+		pass = append(pass, s.createTagged(fmt.Sprint("goes ", i)))
 	}
 	seen := map[string]int{}
 	query := url.Values{"tag": {s.mark}, "limit": {"7"}}
@@ -430,23 +430,23 @@ func walk(s *suite) {
 		query.Set("cursor", p.Next)
 		s.do("DELETE", "/notes/"+pass[i].ID, "").is(204)
 		s.do("DELETE", "/notes/"+pass[len(pass)-1-i].ID, "").is(204)
-		s.marked("new")
+		s.createTagged("new")
 		s.do("PATCH", "/notes/"+stay[i].ID, `{"content":"changed"}`, asJSON).is(200)
 	}
 	for _, n := range stay {
 		if seen[n.ID] != 1 {
-			s.Errorf("%s is shown %d times", n.Title, seen[n.ID])
+			s.Errorf("%s is listed %d times", n.Title, seen[n.ID])
 		}
 	}
 	for id, times := range seen {
 		if times > 1 {
-			s.Errorf("%s is shown %d times", id, times)
+			s.Errorf("%s is listed %d times", id, times)
 		}
 	}
 }
 
-// longText: a page ends before the text that was examined passes 768 KiB, so that it never outgrows a Lambda's answer.
-func longText(s *suite) {
+// testLongText: a page examines at most 768 KiB of text, so that its JSON fits the response of a Lambda.
+func testLongText(s *suite) {
 	for _, text := range []string{`\u0001`, `<`, `\"`} {
 		var want []string
 		mark := fmt.Sprintf("%s %q", s.mark[:8], text)
@@ -475,9 +475,9 @@ func longText(s *suite) {
 			}
 			query.Set("cursor", p.Next)
 		}
-		// 4 x 170,000 bytes fit, a fifth does not; a page may end with others' notes before or after.
+		// A page has room for 4 x 170,000 bytes, but not for 5. Other tests' notes may end a page earlier.
 		if !slices.Equal(got, want) || slices.Max(sizes) > 4 {
-			s.Errorf("pages have %v notes, want 5 in all, at most 4 on one", sizes)
+			s.Errorf("pages have %v notes, want 5 in total and at most 4 on a page", sizes)
 		}
 		for _, id := range got {
 			s.do("DELETE", "/notes/"+id, "").is(204)
@@ -485,19 +485,19 @@ func longText(s *suite) {
 	}
 }
 
-// sparseFilter: one request examines at most 1,000 notes, and says that there are more.
-func sparseFilter(s *suite) {
-	target := s.marked("the one to find")
+// testSparseFilter: one request examines at most 1,000 notes and returns a cursor if there are more.
+func testSparseFilter(s *suite) {
+	target := s.createTagged("the one to find")
 	const others = 1005
-	together(16, func(w int) {
+	concurrently(16, func(w int) {
 		for i := w; i < others; i += 16 {
-			status := 503 // a store that is slow for a moment says so, and is asked again
+			status := 503 // retried: the store may be slow for a moment
 			for try := 0; try < 5 && status == 503; try++ {
 				a, _, _ := s.exchange("POST", "/notes", strings.NewReader(`{"title":"hay"}`), asJSON)
 				status = a.status
 			}
 			if status != 201 {
-				s.Errorf("a note to look through is answered %d", status)
+				s.Errorf("a create returns %d", status)
 			}
 		}
 	})

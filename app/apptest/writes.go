@@ -14,7 +14,7 @@ var uuidV7 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-
 
 const missingID = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 
-// quote is s as JSON.
+// quote returns s as a JSON string.
 func quote(s string) string {
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -23,15 +23,15 @@ func quote(s string) string {
 	return string(b)
 }
 
-// article makes the calls that clients of the first version make.
-func article(s *suite) {
+// testFirstVersion makes the requests of clients of the first version of the API.
+func testFirstVersion(s *suite) {
 	a := s.create(`{"title":"First","content":"note"}`)
 	n := a.note()
 	if n.Title != "First" || n.Content != "note" || n.ID == "" || n.CreatedAt == "" {
 		s.Fatalf("the note is %+v", n)
 	}
 	if got := s.do("GET", "/notes/"+n.ID, "").is(200).note(); !reflect.DeepEqual(got, n) {
-		s.Fatalf("GET gives %+v, POST gave %+v", got, n)
+		s.Fatalf("GET returns %+v, POST returned %+v", got, n)
 	}
 	if p := s.list(map[string][]string{"limit": {"1"}}); len(p.Notes) != 1 || !reflect.DeepEqual(p.Notes[0], n) {
 		s.Fatalf("the list is %+v", p)
@@ -39,7 +39,7 @@ func article(s *suite) {
 	s.do("DELETE", "/notes/"+n.ID, "").is(204)
 }
 
-func create(s *suite) {
+func testCreate(s *suite) {
 	a := s.create(`{"title":" \t A title\n","tags":["b","a"," b ","B"]}`)
 	n := a.note()
 	if !uuidV7.MatchString(n.ID) {
@@ -54,12 +54,12 @@ func create(s *suite) {
 	}
 	location, err := s.resolve("/notes", a.header.Get("Location"))
 	if err != nil || location.String() != s.base+"/notes/"+n.ID {
-		s.Errorf("Location is %q: leads to %v, %v", a.header.Get("Location"), location, err)
+		s.Errorf("Location is %q, which resolves to %v, %v", a.header.Get("Location"), location, err)
 	}
 	if a.etag() != `"1"` || a.header.Get("Idempotency-Replayed") != "" {
 		s.Errorf("headers are %v", a.header)
 	}
-	// null is as absent, and duplicates are dropped before they are counted.
+	// Null is like absent, and duplicates are dropped before tags are counted.
 	n = s.create(`{"title":"x","content":null,"tags":null}`).note()
 	if n.Content != "" || n.Tags == nil || len(n.Tags) != 0 {
 		s.Errorf("the note is %+v", n)
@@ -72,11 +72,10 @@ func create(s *suite) {
 	if next := s.create(`{"title":"y"}`).note(); next.ID <= n.ID {
 		s.Errorf("id %s comes after %s", next.ID, n.ID)
 	}
-	// Parameters are for lists; the article's clients send none.
 	s.do("POST", "/notes", ` {"title":"x"} `, asJSON).is(201)
 }
 
-func limits(s *suite) {
+func testLimits(s *suite) {
 	face := "\U0001F600" // one character, four bytes
 	many := func(n int) string {
 		tags := make([]string, n)
@@ -115,7 +114,7 @@ func limits(s *suite) {
 	}
 }
 
-func text(s *suite) {
+func testText(s *suite) {
 	for _, t := range []string{
 		"", "a\x00b", "line\r\nbreak\ttab", `"\/` + "`", "<b>&amp;</b>", "日本語", "👩‍👩‍👧", "e\u0301 \u00e9",
 		"\u2028\u2029\ufeff\ufffd",
@@ -123,19 +122,19 @@ func text(s *suite) {
 	} {
 		n := s.create(`{"title":"x","content":` + quote(t) + `}`).note()
 		if got := s.do("GET", "/notes/"+n.ID, "").is(200).note().Content; n.Content != t || got != t {
-			s.Errorf("content %q comes back as %q and %q", t, n.Content, got)
+			s.Errorf("content %q is returned as %q and %q", t, n.Content, got)
 		}
 	}
-	// Escapes are read: a surrogate pair is one character.
+	// Escapes are decoded; a surrogate pair is one character.
 	if n := s.create(`{"title":"\ud83d\ude00\u0041","\u0063ontent":"c"}`).note(); n.Title != "\U0001F600A" ||
 		n.Content != "c" {
 		s.Errorf("the note is %+v", n)
 	}
-	// Text is escaped no more than JSON demands.
+	// Only what JSON requires is escaped.
 	s.create(`{"title":"<&>"}`).says(`"<&>"`)
 }
 
-func malformed(s *suite) {
+func testMalformed(s *suite) {
 	for _, body := range []string{
 		"", " ", "{", `{"title":"x"`, `{"title":"x"}}`, `{"title":"x"} {}`, `{"title":"x"}x`, `{"title":"x",}`,
 		`{title:"x"}`,
@@ -155,7 +154,7 @@ func malformed(s *suite) {
 	}
 }
 
-func invalidNote(s *suite) {
+func testInvalidNote(s *suite) {
 	for _, c := range []struct {
 		body  string
 		where []string
@@ -195,15 +194,15 @@ func invalidNote(s *suite) {
 	}
 }
 
-// sentBack: a note that was read can be edited and sent back whole. What the service sets is never applied, and its
-// version is a condition.
-func sentBack(s *suite) {
+// testSentBack: clients can edit a note that they have read and send all of it back. The fields of the service are not
+// applied, except that version is a condition.
+func testSentBack(s *suite) {
 	for _, method := range []string{"PUT", "PATCH"} {
 		read := s.create(`{"title":"one","content":"c","tags":["t"]}`).note()
-		url := "/notes/" + read.ID
-		edit := func(changes string) string { // a body like the note's, with other members in their place
+		path := "/notes/" + read.ID
+		edit := func(changes string) string { // returns the JSON of the note with changes merged into it
 			body := map[string]any{}
-			for _, object := range []string{s.do("GET", url, "").is(200).body, changes} {
+			for _, object := range []string{s.do("GET", path, "").is(200).body, changes} {
 				if err := json.Unmarshal([]byte(object), &body); err != nil {
 					s.Fatal(err)
 				}
@@ -215,13 +214,13 @@ func sentBack(s *suite) {
 			return string(out)
 		}
 		edited := edit(`{"title":"two"}`)
-		got := s.do(method, url, edited, asJSON).is(200).note()
+		got := s.do(method, path, edited, asJSON).is(200).note()
 		if got.Title != "two" || got.Content != "c" || got.Version != 2 || got.CreatedAt != read.CreatedAt ||
 			got.UpdatedAt <= read.UpdatedAt || got.ID != read.ID {
 			s.Errorf("%s of %s made %+v of %+v", method, edited, got, read)
 		}
-		// It says version 1, and the note is at 2.
-		if a := s.do(method, url, edited, asJSON).fails(412, "precondition_failed"); a.etag() != `"2"` {
+		// The body has version 1, but the note has version 2.
+		if a := s.do(method, path, edited, asJSON).fails(412, "precondition_failed"); a.etag() != `"2"` {
 			s.Errorf("%s: the ETag is %s", method, a.etag())
 		}
 		version := got.Version
@@ -230,7 +229,7 @@ func sentBack(s *suite) {
 			`{"created_at":"1999-12-31T23:59:59+14:00","updated_at":"2999-01-01t00:00:00.123456789z"}`,
 			`{"version":null}`,
 		} {
-			got := s.do(method, url, edit(changes), asJSON).is(200).note()
+			got := s.do(method, path, edit(changes), asJSON).is(200).note()
 			if version++; got.Version != version || got.CreatedAt != read.CreatedAt ||
 				strings.HasPrefix(got.UpdatedAt, "2999") {
 				s.Errorf("%s with %s made %+v", method, changes, got)
@@ -238,18 +237,18 @@ func sentBack(s *suite) {
 		}
 		for _, notation := range []string{"%d", "%d.0", "%d0e-1"} {
 			body := fmt.Sprintf(`{"title":"x","version":`+notation+`}`, version)
-			s.do(method, url, body, asJSON).is(200)
-			s.do(method, url, body, asJSON).fails(412, "precondition_failed")
+			s.do(method, path, body, asJSON).is(200)
+			s.do(method, path, body, asJSON).fails(412, "precondition_failed")
 			version++
 		}
-		s.do(method, url, edit(`{"x":1}`), asJSON).fails(422, "invalid_note", "/x")
+		s.do(method, path, edit(`{"x":1}`), asJSON).fails(422, "invalid_note", "/x")
 		now := fmt.Sprintf(`{"title":"x","version":%d.0}`, version)
-		s.do(method, url, now, asJSON, with{"If-Match", `"1"`}).fails(412, "precondition_failed")
-		s.do(method, url, now, asJSON, with{"If-None-Match", fmt.Sprintf("%q", fmt.Sprint(version))}).fails(412,
+		s.do(method, path, now, asJSON, with{"If-Match", `"1"`}).fails(412, "precondition_failed")
+		s.do(method, path, now, asJSON, with{"If-None-Match", fmt.Sprintf("%q", fmt.Sprint(version))}).fails(412,
 			"precondition_failed")
-		s.do(method, url, `{"title":"x","version":1}`, asJSON, with{
+		s.do(method, path, `{"title":"x","version":1}`, asJSON, with{
 			"If-Match", fmt.Sprintf("%q", fmt.Sprint(version))}).fails(412, "precondition_failed")
-		s.do(method, url, now, asJSON, with{"If-Match", fmt.Sprintf("%q", fmt.Sprint(version))}).is(200)
+		s.do(method, path, now, asJSON, with{"If-Match", fmt.Sprintf("%q", fmt.Sprint(version))}).is(200)
 		for _, c := range []struct{ body, where string }{
 			{`{"title":"x","id":"` + missingID + `"}`, "/id"}, {
 				`{"title":"x","id":"` + strings.ToUpper(read.ID) + `"}`, "/id"},
@@ -265,28 +264,28 @@ func sentBack(s *suite) {
 			{`{"title":"x","updated_at":"2026-11-22T09:00:00"}`, "/updated_at"}, {
 				`{"title":"x","updated_at":{}}`, "/updated_at"},
 		} {
-			s.do(method, url, c.body, asJSON).fails(422, "invalid_note", c.where)
+			s.do(method, path, c.body, asJSON).fails(422, "invalid_note", c.where)
 		}
 		for _, number := range []string{"9007199254740993", "9223372036854775807", "9223372036854775808", "1e300",
 			"1e99999"} {
-			s.do(method, url, `{"title":"x","version":`+number+`}`, asJSON).fails(412, "precondition_failed")
+			s.do(method, path, `{"title":"x","version":`+number+`}`, asJSON).fails(412, "precondition_failed")
 		}
 		s.do(method, "/notes/"+missingID, `{"title":"x","id":"`+missingID+`","version":1}`, asJSON).fails(404,
 			"not_found")
-		if got := s.do("GET", url, "").is(200).note(); got.Version != version+1 {
-			s.Errorf("%s: refused bodies took the note from version %d to %d", method, version+1, got.Version)
+		if got := s.do("GET", path, "").is(200).note(); got.Version != version+1 {
+			s.Errorf("%s: refused bodies changed the version from %d to %d", method, version+1, got.Version)
 		}
 	}
 }
 
-// manyMistakes: an answer to bad input does not outgrow the input.
-func manyMistakes(s *suite) {
+// testManyMistakes: the response to a large invalid body is small.
+func testManyMistakes(s *suite) {
 	for _, body := range []string{
 		`{"title":"x","tags":[` + strings.Repeat("1,", 300_000) + `1]}`,
 		`{"title":"x","` + strings.Repeat("k", 1_000_000) + `":1}`,
 	} {
 		if a := s.do("POST", "/notes", body, asJSON).fails(422, "invalid_note"); len(a.body) > 20_000 {
-			s.Errorf("the answer to %d bytes has %d", len(body), len(a.body))
+			s.Errorf("the response to %d bytes has %d", len(body), len(a.body))
 		}
 	}
 	var b strings.Builder
@@ -295,11 +294,11 @@ func manyMistakes(s *suite) {
 	}
 	if a := s.do("POST", "/notes", `{`+b.String()+`"title":"x"}`, asJSON).fails(422,
 		"invalid_note"); len(a.problem().Errors) > 101 {
-		s.Errorf("%d mistakes are named", len(a.problem().Errors))
+		s.Errorf("the response names %d mistakes", len(a.problem().Errors))
 	}
 }
 
-func mediaTypes(s *suite) {
+func testMediaTypes(s *suite) {
 	const body = `{"title":"x"}`
 	id := s.create(body).note().ID
 	for _, ct := range []string{"application/json", "application/json; charset=utf-8",
@@ -331,14 +330,14 @@ func mediaTypes(s *suite) {
 	s.do("POST", "/notes", body, asJSON, with{"Content-Encoding", "gzip"}).fails(415, "unsupported_media_type")
 }
 
-func tooLarge(s *suite) {
+func testTooLarge(s *suite) {
 	const limit = 1 << 20
 	padded := func(n int) string { return `{"title":"x"` + strings.Repeat(" ", n-len(`{"title":"x"}`)) + `}` }
 	id := s.create(padded(limit)).note().ID
-	s.doFrom("POST", "/notes", unlength{strings.NewReader(padded(limit))}, asJSON).is(201)
+	s.doFrom("POST", "/notes", chunkedBody{strings.NewReader(padded(limit))}, asJSON).is(201)
 	for _, size := range []int{limit + 1, 2 * limit} {
 		s.do("POST", "/notes", padded(size), asJSON).fails(413, "too_large")
-		s.doFrom("POST", "/notes", unlength{strings.NewReader(padded(size))}, asJSON).fails(413, "too_large")
+		s.doFrom("POST", "/notes", chunkedBody{strings.NewReader(padded(size))}, asJSON).fails(413, "too_large")
 		s.do("PUT", "/notes/"+id, padded(size), asJSON).fails(413, "too_large")
 		s.do("PATCH", "/notes/"+id, padded(size), asJSON).fails(413, "too_large")
 		s.do("DELETE", "/notes/"+id, padded(size)).fails(413, "too_large")
@@ -348,10 +347,10 @@ func tooLarge(s *suite) {
 	s.do("GET", "/notes/"+id, "a body that nobody asked for").is(200)
 }
 
-func replace(s *suite) {
+func testReplace(s *suite) {
 	n := s.create(`{"title":"one","content":"c","tags":["t"]}`).note()
-	url := "/notes/" + n.ID
-	a := s.do("PUT", url, `{"title":" two "}`, asJSON).is(200)
+	path := "/notes/" + n.ID
+	a := s.do("PUT", path, `{"title":" two "}`, asJSON).is(200)
 	got := a.note()
 	if got.Title != "two" || got.Content != "" || len(got.Tags) != 0 || got.Version != 2 || a.etag() != `"2"` {
 		s.Errorf("the note is %+v", got)
@@ -360,24 +359,24 @@ func replace(s *suite) {
 		s.Errorf("%+v became %+v", n, got)
 	}
 	if a.header.Get("Location") != "" {
-		s.Errorf("PUT gives a Location: %v", a.header)
+		s.Errorf("PUT returns a Location: %v", a.header)
 	}
-	// Equal values are a change too.
-	again := s.do("PUT", url, `{"title":"two"}`, asJSON).is(200).note()
+	// A replacement with equal values is a change too.
+	again := s.do("PUT", path, `{"title":"two"}`, asJSON).is(200).note()
 	if again.Version != 3 || again.UpdatedAt <= got.UpdatedAt {
 		s.Errorf("%+v became %+v", got, again)
 	}
-	if read := s.do("GET", url, "").is(200).note(); !reflect.DeepEqual(read, again) {
-		s.Errorf("GET gives %+v, PUT gave %+v", read, again)
+	if read := s.do("GET", path, "").is(200).note(); !reflect.DeepEqual(read, again) {
+		s.Errorf("GET returns %+v, PUT returned %+v", read, again)
 	}
-	// It never creates.
+	// PUT never creates a note.
 	s.do("PUT", "/notes/"+missingID, `{"title":"x"}`, asJSON).fails(404, "not_found")
 	s.do("GET", "/notes/"+missingID, "").fails(404, "not_found")
 }
 
-func patch(s *suite) {
+func testPatch(s *suite) {
 	want := s.create(`{"title":"one","content":"c","tags":["t"]}`).note()
-	url := "/notes/" + want.ID
+	path := "/notes/" + want.ID
 	for _, c := range []struct {
 		body  string
 		apply func(*note)
@@ -391,7 +390,7 @@ func patch(s *suite) {
 		{`{"tags":null,"title":" three "}`, func(n *note) { n.Tags, n.Title = []string{}, "three" }},
 		{`{"tags":[]}`, func(*note) {}},
 	} {
-		a := s.do("PATCH", url, c.body, with{"Content-Type", "application/merge-patch+json"}).is(200)
+		a := s.do("PATCH", path, c.body, with{"Content-Type", "application/merge-patch+json"}).is(200)
 		got := a.note()
 		c.apply(&want)
 		want.Version++
@@ -406,12 +405,12 @@ func patch(s *suite) {
 			s.Errorf("%s: ETag is %s", c.body, a.etag())
 		}
 	}
-	if read := s.do("GET", url, "").is(200).note(); !reflect.DeepEqual(read, want) {
-		s.Errorf("GET gives %+v, want %+v", read, want)
+	if read := s.do("GET", path, "").is(200).note(); !reflect.DeepEqual(read, want) {
+		s.Errorf("GET returns %+v, want %+v", read, want)
 	}
 }
 
-func patchMistakes(s *suite) {
+func testPatchMistakes(s *suite) {
 	n := s.create(`{"title":"one"}`).note()
 	for _, c := range []struct {
 		body  string
@@ -425,13 +424,13 @@ func patchMistakes(s *suite) {
 		s.do("PATCH", "/notes/"+n.ID, c.body, asJSON).fails(422, "invalid_note", c.where...)
 	}
 	if read := s.do("GET", "/notes/"+n.ID, "").is(200).note(); !reflect.DeepEqual(read, n) {
-		s.Errorf("refused patches made %+v of %+v", read, n)
+		s.Errorf("refused patches changed %+v to %+v", n, read)
 	}
 	s.do("PATCH", "/notes/"+missingID, `{"title":"x"}`, asJSON).fails(404, "not_found")
 }
 
-func remove(s *suite) {
-	n := s.marked("goes")
+func testDelete(s *suite) {
+	n := s.createTagged("goes")
 	s.do("DELETE", "/notes/"+n.ID, "").is(204)
 	s.do("DELETE", "/notes/"+n.ID, "").fails(404, "not_found")
 	s.do("GET", "/notes/"+n.ID, "").fails(404, "not_found")
@@ -443,38 +442,38 @@ func remove(s *suite) {
 	s.do("DELETE", "/notes/no-id", "").fails(404, "not_found")
 }
 
-func concurrentWriters(s *suite) {
+func testConcurrentWriters(s *suite) {
 	const writers = 20
-	send := func(method, url, body string, headers ...with) *answer {
-		a, _, _ := s.exchange(method, url, strings.NewReader(body), append(headers, asJSON)...)
+	send := func(method, path, body string, headers ...with) *answer {
+		a, _, _ := s.exchange(method, path, strings.NewReader(body), append(headers, asJSON)...)
 		return a
 	}
 	for range 5 {
 		n := s.create(`{"title":"contested"}`).note()
-		url := "/notes/" + n.ID
+		path := "/notes/" + n.ID
 		statuses := make([]int, writers)
-		together(writers, func(i int) {
-			statuses[i] = send("PUT", url, fmt.Sprintf(`{"title":"by %d"}`, i), with{"If-Match", `"1"`}).status
+		concurrently(writers, func(i int) {
+			statuses[i] = send("PUT", path, fmt.Sprintf(`{"title":"by %d"}`, i), with{"If-Match", `"1"`}).status
 		})
 		won := 0
 		for _, status := range statuses {
 			if status == http.StatusOK {
 				won++
 			} else if status != http.StatusPreconditionFailed {
-				s.Errorf("a writer was answered %d", status)
+				s.Errorf("a writer got %d", status)
 			}
 		}
 		if won != 1 {
-			s.Errorf("%d writers of one ETag won", won)
+			s.Errorf("%d writers with the same ETag succeeded", won)
 		}
 		bodies := []string{`{"title":"t"}`, `{"content":"c"}`, `{"tags":["g"]}`}
-		together(3, func(i int) { send("PATCH", url, bodies[i]) })
-		got := s.do("GET", url, "").is(200).note()
+		concurrently(3, func(i int) { send("PATCH", path, bodies[i]) })
+		got := s.do("GET", path, "").is(200).note()
 		if got.Title != "t" || got.Content != "c" || !reflect.DeepEqual(got.Tags, []string{"g"}) || got.Version != 5 {
 			s.Errorf("three patches made %+v", got)
 		}
-		together(writers, func(i int) { send("PATCH", url, fmt.Sprintf(`{"content":"%d"}`, i)) })
-		if got := s.do("GET", url, "").is(200).note(); got.Version != 5+writers {
+		concurrently(writers, func(i int) { send("PATCH", path, fmt.Sprintf(`{"content":"%d"}`, i)) })
+		if got := s.do("GET", path, "").is(200).note(); got.Version != 5+writers {
 			s.Errorf("%d patches raised the version from 5 to %d", writers, got.Version)
 		}
 	}
