@@ -1,5 +1,3 @@
-//go:build unix
-
 package jwt
 
 import (
@@ -14,12 +12,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"example.com/portable-notes/app"
 	"example.com/portable-notes/app/jwt/jwttest"
+	"example.com/portable-notes/notes/storetest"
 )
 
 // The environment variables of the child process: the issuer, and the age after which a request waits for keys.
@@ -87,6 +85,7 @@ type frozenProcess struct {
 	out    *bufio.Scanner
 	log    string // a file
 	issuer *jwttest.Issuer
+	thaw   func() // lets the process go on
 }
 
 func startFrozen(t *testing.T, issuer *jwttest.Issuer, overdue time.Duration) *frozenProcess {
@@ -134,17 +133,10 @@ func (p *frozenProcess) line(t *testing.T) string {
 	return p.out.Text()
 }
 
-func (p *frozenProcess) signal(t *testing.T, s syscall.Signal) {
-	t.Helper()
-	if err := p.Process.Signal(s); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // freeze stops the process and closes its connections.
 func (p *frozenProcess) freeze(t *testing.T) {
 	t.Helper()
-	p.signal(t, syscall.SIGSTOP)
+	p.thaw = storetest.Freeze(t, p.Process)
 	p.issuer.Cut()
 }
 
@@ -161,7 +153,7 @@ func (p *frozenProcess) logText(t *testing.T) string {
 // ask continues the process, moves its wall clock, and returns the verdict on a token. The process keeps running.
 func (p *frozenProcess) ask(t *testing.T, later time.Duration, token string) string {
 	t.Helper()
-	p.signal(t, syscall.SIGCONT)
+	p.thaw()
 	if _, err := fmt.Fprintln(p.in, later, token); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +186,7 @@ func TestFrozen(t *testing.T) {
 			await(t, "a request to the issuer", func() bool { return issuer.Requests() > before })
 			p.freeze(t)
 			release()
-			p.signal(t, syscall.SIGCONT)
+			p.thaw()
 			await(t, "the attempt fails", func() bool { return strings.Contains(p.logText(t), "cannot be fetched") })
 			p.freeze(t)
 

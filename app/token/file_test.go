@@ -1,5 +1,3 @@
-//go:build unix
-
 package token
 
 import (
@@ -13,9 +11,10 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"example.com/portable-notes/notes/storetest"
 )
 
 // testFile is a File, its log, and the number of rejected changes.
@@ -68,8 +67,6 @@ func (f *testFile) rejects(t *testing.T, secret, owner, says string) {
 	}
 }
 
-func mkfifo(path string) error { return syscall.Mkfifo(path, 0o600) }
-
 // TestFile: a changed file is reloaded; if it is rejected, the tokens stay as they were.
 func TestFile(t *testing.T) {
 	path := newPath(t)
@@ -103,9 +100,7 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	stays("no such file")
-	if err := os.Symlink(path+".target", path); err != nil {
-		t.Fatal(err)
-	}
+	storetest.Symlink(t, path+".target", path)
 	f.is(t, first, "anna")
 	write(t, path+".target", firstLine+"\n"+secondLine+"\n")
 	f.is(t, second, "ben")
@@ -284,11 +279,16 @@ func TestStartWithoutTokens(t *testing.T) {
 // unsuitable are files that cannot hold tokens.
 var unsuitable = []struct {
 	name, says string
-	make       func(path string) error
+	make       func(t *testing.T, path string) error
 }{
-	{"folder", "not a regular file: name a text file", func(path string) error { return os.Mkdir(path, 0o700) }},
-	{"device", "not a regular file: name a text file", func(path string) error { return os.Symlink(os.DevNull, path) }},
-	{"socket", "not a regular file: name a text file", func(path string) error {
+	{"folder", "not a regular file: name a text file", func(_ *testing.T, path string) error {
+		return os.Mkdir(path, 0o700)
+	}},
+	{"device", "not a regular file: name a text file", func(t *testing.T, path string) error {
+		storetest.Symlink(t, os.DevNull, path)
+		return nil
+	}},
+	{"socket", "not a regular file: name a text file", func(_ *testing.T, path string) error {
 		listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
 		if err == nil {
 			listener.SetUnlinkOnClose(false)
@@ -296,23 +296,28 @@ var unsuitable = []struct {
 		}
 		return err
 	}},
-	{"FIFO", "not a regular file: name a text file", mkfifo},
-	{"link to a FIFO", "not a regular file: name a text file", func(path string) error {
-		return errors.Join(mkfifo(path+".fifo"), os.Symlink(path+".fifo", path))
+	{"FIFO", "not a regular file: name a text file", func(t *testing.T, path string) error {
+		storetest.FIFO(t, path)
+		return nil
 	}},
-	{"a byte more than 1 MiB", "more than 1 MiB: name a file", func(path string) error {
+	{"link to a FIFO", "not a regular file: name a text file", func(t *testing.T, path string) error {
+		storetest.FIFO(t, path+".fifo")
+		storetest.Symlink(t, path+".fifo", path)
+		return nil
+	}},
+	{"a byte more than 1 MiB", "more than 1 MiB: name a file", func(_ *testing.T, path string) error {
 		return os.WriteFile(path, bytes.Repeat([]byte("\n"), 1<<20+1), 0o600)
 	}},
-	{"1 GiB", "more than 1 MiB: name a file", func(path string) error {
+	{"1 GiB", "more than 1 MiB: name a file", func(_ *testing.T, path string) error {
 		return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<30))
 	}},
-	{"UTF-16", "is in UTF-16: save it as UTF-8", func(path string) error {
+	{"UTF-16", "is in UTF-16: save it as UTF-8", func(_ *testing.T, path string) error {
 		return os.WriteFile(path, []byte("\xff\xfea\x00\n\x00"), 0o600)
 	}},
-	{"big-endian UTF-16", "is in UTF-16: save it as UTF-8", func(path string) error {
+	{"big-endian UTF-16", "is in UTF-16: save it as UTF-8", func(_ *testing.T, path string) error {
 		return os.WriteFile(path, []byte("\xfe\xff\x00a\x00\n"), 0o600)
 	}},
-	{"UTF-16 without a token", "is in UTF-16: save it as UTF-8", func(path string) error {
+	{"UTF-16 without a token", "is in UTF-16: save it as UTF-8", func(_ *testing.T, path string) error {
 		return os.WriteFile(path, []byte("\xff\xfe"), 0o600)
 	}},
 }
@@ -327,7 +332,7 @@ func TestUnsuitableFile(t *testing.T) {
 			write(t, path, line+"\n")
 			f := openFile(t, path)
 			f.is(t, secret, "anna")
-			if err := errors.Join(os.Remove(path), c.make(path)); err != nil {
+			if err := errors.Join(os.Remove(path), c.make(t, path)); err != nil {
 				t.Fatal(err)
 			}
 			before := allocated()
@@ -371,9 +376,7 @@ func tempDir(t *testing.T) string {
 // TestSwappedFile: a file that is replaced by a FIFO after it was checked does not block readOpened.
 func TestSwappedFile(t *testing.T) {
 	path := newPath(t)
-	if err := mkfifo(path); err != nil {
-		t.Fatal(err)
-	}
+	storetest.FIFO(t, path)
 	if _, _, err := readOpened(path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Error(err)
 	}
@@ -393,9 +396,7 @@ func TestSuitableFile(t *testing.T) {
 			path := newPath(t)
 			write(t, path, c.text)
 			openFile(t, path).is(t, secret, "anna")
-			if err := os.Symlink(path, path+".link"); err != nil {
-				t.Fatal(err)
-			}
+			storetest.Symlink(t, path, path+".link")
 			openFile(t, path+".link").is(t, secret, "anna")
 		})
 	}

@@ -33,6 +33,22 @@ func AsNobody(t testing.TB) (end func()) {
 	return end
 }
 
+// FIFO makes a named pipe at path.
+func FIFO(t testing.TB, path string) {
+	t.Helper()
+	if err := makeFIFO(path); err != nil {
+		Lacks(t, "named pipes", err)
+	}
+}
+
+// Symlink makes a symbolic link at path. On Windows this takes a right that not every user has.
+func Symlink(t testing.TB, target, path string) {
+	t.Helper()
+	if err := os.Symlink(target, path); err != nil {
+		Lacks(t, "symbolic links", err)
+	}
+}
+
 // ProcessorTime returns a function that returns how long this process has used a processor.
 func ProcessorTime(t testing.TB) func() time.Duration {
 	t.Helper()

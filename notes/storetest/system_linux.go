@@ -29,6 +29,8 @@ func becomeNobody() (end func(), err error) {
 	}, nil
 }
 
+func makeFIFO(path string) error { return unix.Mkfifo(path, 0o600) }
+
 func processorTime() (time.Duration, error) {
 	var u unix.Rusage
 	err := unix.Getrusage(unix.RUSAGE_SELF, &u)

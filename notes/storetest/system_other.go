@@ -14,6 +14,8 @@ func mount(string, int) (unmount func() error, err error) { return nil, errLinux
 
 func becomeNobody() (end func(), err error) { return nil, errLinux }
 
+func makeFIFO(string) error { return errLinux }
+
 func processorTime() (time.Duration, error) { return 0, errLinux }
 
 func freeze(*os.Process) (thaw func(), err error) { return nil, errLinux }
