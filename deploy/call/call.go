@@ -1,5 +1,5 @@
-// Package call has an AWS call as a value: an input of the AWS SDK. It tells the operation and the aws command that
-// equals it, puts references in, and compares what the input asks for with what AWS answers. Nothing here calls AWS.
+// Package call treats an input struct of the AWS SDK as an AWS call. It derives the operation and the equivalent aws
+// command, resolves references, and compares the input with AWS's answer. It makes no calls itself.
 package call
 
 import (
@@ -17,14 +17,14 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// Operation is the service and the name of the operation that an input of the AWS SDK is for: iam, CreateRole.
+// Operation returns the service and the operation of an input of the AWS SDK, such as iam and CreateRole.
 func Operation(input any) (service, name string) {
 	t := reflect.TypeOf(input).Elem()
 	return t.PkgPath()[strings.LastIndex(t.PkgPath(), "/")+1:], strings.TrimSuffix(t.Name(), "Input")
 }
 
-// Command is the call of the aws CLI, version 1 or 2, that does what an input of the AWS SDK asks for. What the input
-// holds of the form ${name} becomes a variable of the shell.
+// Command returns the aws CLI command, for versions 1 and 2, that is equivalent to an input of the AWS SDK. A reference
+// ${name} in the input becomes a shell variable.
 func Command(input any) string {
 	service, operation := Operation(input)
 	words := []string{"aws", strings.TrimPrefix(service, "cloudwatch"), kebab(operation)}
@@ -56,48 +56,48 @@ func Command(input any) string {
 					words = append(words, Quote(value.Index(i).String()))
 				}
 			default:
-				words = append(words, flag, Quote(shown(value.Interface())))
+				words = append(words, flag, Quote(encode(value.Interface())))
 			}
 		default:
 			if value.Kind() == reflect.Pointer && value.Elem().FieldByName("ZipFile").IsValid() {
 				words = append(words, "--zip-file", ZipFile)
 				continue
 			}
-			words = append(words, flag, Quote(shown(value.Interface())))
+			words = append(words, flag, Quote(encode(value.Interface())))
 		}
 	}
 	return strings.Join(words, " ")
 }
 
-// ZipFile is the parameter of a command for the function's zip, which must lie where the command runs.
+// ZipFile is the command-line argument for the function's zip, relative to the directory in which the command runs.
 const ZipFile = "fileb://notes.zip"
 
-// shown is a parameter that is no text, as JSON without what is not set.
-func shown(value any) string {
+// encode returns a parameter as JSON, without unset fields.
+func encode(value any) string {
 	text, err := json.Marshal(value)
 	if err != nil {
-		panic(err) // of the SDK's own types
+		panic(err) // the SDK's own types always marshal
 	}
 	var fields any
 	if err := json.Unmarshal(text, &fields); err != nil {
 		panic(err)
 	}
-	text, err = json.Marshal(pruned(fields))
+	text, err = json.Marshal(prune(fields))
 	if err != nil {
 		panic(err)
 	}
 	return string(text)
 }
 
-// pruned leaves out null, "" and empty lists.
-func pruned(value any) any {
+// prune removes null, "" and empty lists.
+func prune(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
-		for name, one := range v {
-			if one = pruned(one); one == nil || one == "" {
+		for name, member := range v {
+			if member = prune(member); member == nil || member == "" {
 				delete(v, name)
 			} else {
-				v[name] = one
+				v[name] = member
 			}
 		}
 		return v
@@ -106,16 +106,16 @@ func pruned(value any) any {
 			return nil
 		}
 		for i := range v {
-			v[i] = pruned(v[i])
+			v[i] = prune(v[i])
 		}
 	}
 	return value
 }
 
-// reference is an id that an earlier call tells.
+// reference matches ${name}, the id of something that an earlier call made or found.
 var reference = regexp.MustCompile(`\$\{[a-z_0-9]+\}`)
 
-// Quote makes a text one word of a shell. References stay variables.
+// Quote quotes text as one word of a shell. References remain shell variables.
 func Quote(text string) string {
 	if !reference.MatchString(text) && (!strings.Contains(text, "'") || strings.ContainsAny(text, "$`\\\"!")) {
 		return shellescape.Quote(text)
@@ -130,22 +130,22 @@ func Quote(text string) string {
 	return `"` + out.String() + special.Replace(text[end:]) + `"`
 }
 
-var humps = []*regexp.Regexp{regexp.MustCompile(`([^-])([A-Z][a-z]+)`), regexp.MustCompile(`([a-z0-9])([A-Z])`)}
+var capitals = []*regexp.Regexp{regexp.MustCompile(`([^-])([A-Z][a-z]+)`), regexp.MustCompile(`([a-z0-9])([A-Z])`)}
 
-// kebab is a name as the aws CLI writes it: RouteKey is route-key.
+// kebab returns name as the aws CLI writes it: route-key for RouteKey.
 func kebab(name string) string {
-	for _, hump := range humps {
-		name = hump.ReplaceAllString(name, "$1-$2")
+	for _, capital := range capitals {
+		name = capital.ReplaceAllString(name, "$1-$2")
 	}
 	return strings.ToLower(name)
 }
 
-// Resolve returns an input with the values of references in place of ${name}.
+// Resolve returns a copy of input with each known reference ${name} replaced by its value.
 func Resolve(input any, references map[string]string) any {
-	return resolved(reflect.ValueOf(input), references).Interface()
+	return resolve(reflect.ValueOf(input), references).Interface()
 }
 
-func resolved(v reflect.Value, references map[string]string) reflect.Value {
+func resolve(v reflect.Value, references map[string]string) reflect.Value {
 	out := reflect.New(v.Type()).Elem()
 	switch v.Kind() {
 	case reflect.String:
@@ -159,14 +159,14 @@ func resolved(v reflect.Value, references map[string]string) reflect.Value {
 	case reflect.Pointer:
 		if !v.IsNil() {
 			out.Set(reflect.New(v.Type().Elem()))
-			out.Elem().Set(resolved(v.Elem(), references))
+			out.Elem().Set(resolve(v.Elem(), references))
 			return out
 		}
 	case reflect.Slice:
 		if v.Type().Elem().Kind() != reflect.Uint8 && !v.IsNil() {
 			out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
 			for i := range v.Len() {
-				out.Index(i).Set(resolved(v.Index(i), references))
+				out.Index(i).Set(resolve(v.Index(i), references))
 			}
 			return out
 		}
@@ -174,7 +174,7 @@ func resolved(v reflect.Value, references map[string]string) reflect.Value {
 		if !v.IsNil() {
 			out.Set(reflect.MakeMap(v.Type()))
 			for _, key := range v.MapKeys() {
-				out.SetMapIndex(key, resolved(v.MapIndex(key), references))
+				out.SetMapIndex(key, resolve(v.MapIndex(key), references))
 			}
 			return out
 		}
@@ -182,7 +182,7 @@ func resolved(v reflect.Value, references map[string]string) reflect.Value {
 		out.Set(v)
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() && out.Field(i).CanSet() {
-				out.Field(i).Set(resolved(v.Field(i), references))
+				out.Field(i).Set(resolve(v.Field(i), references))
 			}
 		}
 		return out
@@ -190,121 +190,121 @@ func resolved(v reflect.Value, references map[string]string) reflect.Value {
 	return v
 }
 
-// Differences names in what an answer of AWS, as JSON, is not as an input says: each field of the input, but for those
-// that say what it is about, which the input of the reading call has too.
+// Differences lists the fields of the input want in which got, AWS's answer as JSON, differs. It skips fields that
+// read, the input of the reading call, has too: they identify the resource.
 func Differences(want, read any, got any) (differences []string) {
-	w, about := reflect.ValueOf(want).Elem(), reflect.ValueOf(read).Elem()
+	w, identity := reflect.ValueOf(want).Elem(), reflect.ValueOf(read).Elem()
 	for i := range w.NumField() {
 		name := w.Type().Field(i).Name
-		if !w.Type().Field(i).IsExported() || about.FieldByName(name).IsValid() ||
-			name == "Tags" { // which tell whose a thing is
+		if !w.Type().Field(i).IsExported() || identity.FieldByName(name).IsValid() ||
+			name == "Tags" { // they identify the owner
 			continue
 		}
-		given, _ := got.(map[string]any)
+		object, _ := got.(map[string]any)
 		if packed, ok := w.Field(i).Interface().([]byte); ok && packed != nil {
 			sum := sha256.Sum256(packed)
 			digest := reflect.ValueOf(base64.StdEncoding.EncodeToString(sum[:]))
-			differences = append(differences, differ("CodeSha256", digest, member(given, "CodeSha256"))...)
+			differences = append(differences, compare("CodeSha256", digest, member(object, "CodeSha256"))...)
 			continue
 		}
-		differences = append(differences, differ(name, w.Field(i), member(given, name))...)
+		differences = append(differences, compare(name, w.Field(i), member(object, name))...)
 	}
 	return differences
 }
 
-func differ(path string, want reflect.Value, got any) (differences []string) {
+func compare(path string, want reflect.Value, got any) (differences []string) {
 	pointed := want.Kind() == reflect.Pointer && !want.IsNil()
 	if pointed {
 		want = want.Elem()
 	}
 	switch want.Kind() {
-	case reflect.Pointer: // nil: nothing is wanted
+	case reflect.Pointer: // nil: any value is fine
 		return nil
-	case reflect.Struct: // only what is set is wanted
-		given, _ := got.(map[string]any)
+	case reflect.Struct:
+		object, _ := got.(map[string]any)
 		for i := range want.NumField() {
 			if field := want.Type().Field(i); field.IsExported() {
-				of := path + "." + field.Name
-				differences = append(differences, differ(of, want.Field(i), member(given, field.Name))...)
+				inner := path + "." + field.Name
+				differences = append(differences, compare(inner, want.Field(i), member(object, field.Name))...)
 			}
 		}
 		return differences
-	case reflect.Map: // of which the values may be secrets
+	case reflect.Map:
 		if want.IsNil() {
 			return nil
 		}
-		return changed(path, want, got)
+		return compareKeys(path, want, got)
 	case reflect.Slice:
 		if want.IsNil() {
 			return nil
 		}
-		if want.Type().Elem().Kind() == reflect.String { // AWS keeps such lists as sets, and leaves an empty one out
+		if want.Type().Elem().Kind() == reflect.String { // AWS keeps such lists as sets and omits empty ones
 			want, got = reflect.ValueOf(sorted(want.Interface())), sorted(got)
 		}
 	case reflect.String:
 		if want.String() == "" {
 			return nil
 		}
-		want = reflect.ValueOf(want.String()) // of an enumeration
+		want = reflect.ValueOf(want.String()) // converts an enumeration type
 	case reflect.Bool:
 		if !pointed && !want.Bool() {
 			return nil
 		}
 	}
-	w, g := normal(want.Interface()), normal(got)
+	w, g := canonical(want.Interface()), canonical(got)
 	if w != g {
 		differences = append(differences, path+" "+g+" -> "+w)
 	}
 	return differences
 }
 
-// sorted returns the texts of a list in order; the list may be absent.
+// sorted returns the elements of a list as sorted strings. The list may be absent.
 func sorted(list any) []string {
-	texts := []string{}
+	elements := []string{}
 	if v := reflect.ValueOf(list); v.Kind() == reflect.Slice {
 		for i := range v.Len() {
-			texts = append(texts, fmt.Sprint(v.Index(i).Interface()))
+			elements = append(elements, fmt.Sprint(v.Index(i).Interface()))
 		}
 	}
-	slices.Sort(texts)
-	return texts
+	slices.Sort(elements)
+	return elements
 }
 
-// changed names the keys of a map that are not as they are wanted, and no values.
-func changed(path string, want reflect.Value, got any) (differences []string) {
-	given, _ := got.(map[string]any)
-	names := map[string]string{}
+// compareKeys lists the keys of a map that differ, but not their values, which may be secrets.
+func compareKeys(path string, want reflect.Value, got any) (differences []string) {
+	object, _ := got.(map[string]any)
+	changes := map[string]string{}
 	for _, key := range want.MapKeys() {
-		value, there := given[key.String()]
+		value, exists := object[key.String()]
 		switch {
-		case !there:
-			names[key.String()] = " added"
-		case normal(value) != normal(want.MapIndex(key).Interface()):
-			names[key.String()] = " changed"
+		case !exists:
+			changes[key.String()] = " added"
+		case canonical(value) != canonical(want.MapIndex(key).Interface()):
+			changes[key.String()] = " changed"
 		}
 	}
-	for key := range given {
+	for key := range object {
 		if !want.MapIndex(reflect.ValueOf(key)).IsValid() {
-			names[key] = " removed"
+			changes[key] = " removed"
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(names)) {
-		differences = append(differences, path+"."+key+names[key])
+	for _, key := range slices.Sorted(maps.Keys(changes)) {
+		differences = append(differences, path+"."+key+changes[key])
 	}
 	return differences
 }
 
-// member is a member of an answer. CloudWatch Logs begins names with a small letter.
-func member(of map[string]any, name string) any {
-	if value, ok := of[name]; ok {
+// member returns a member of an answer. In CloudWatch Logs member names begin with a lower-case letter.
+func member(object map[string]any, name string) any {
+	if value, ok := object[name]; ok {
 		return value
 	}
-	return of[strings.ToLower(name[:1])+name[1:]]
+	return object[strings.ToLower(name[:1])+name[1:]]
 }
 
-// normal is a value in a form that can be compared and shown; a policy, which IAM gives percent-encoded, as JSON in
-// order.
-func normal(value any) string {
+// canonical returns a value as a string to compare and print. A policy, which IAM percent-encodes, becomes JSON with
+// sorted keys.
+func canonical(value any) string {
 	if text, ok := value.(string); ok {
 		if decoded, err := url.PathUnescape(text); err == nil && strings.HasPrefix(decoded, "{") {
 			text = decoded
@@ -317,7 +317,7 @@ func normal(value any) string {
 	}
 	text, err := json.Marshal(value)
 	if err != nil {
-		panic(err) // of values that were JSON
+		panic(err) // the value was JSON
 	}
 	return string(text)
 }

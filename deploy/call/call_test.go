@@ -13,7 +13,7 @@ import (
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 )
 
-// TestCommand: a command holds all that an input says, and a shell reads it as it was meant.
+// TestCommand checks that a shell parses a command into every argument of the input.
 func TestCommand(t *testing.T) {
 	awkward := "it's \"$x\" `y` \\ $default $context.requestId\n*"
 	for want, input := range map[string]any{
@@ -41,12 +41,12 @@ func TestCommand(t *testing.T) {
 			"\"$word\"; done; }\n" + Command(input)
 		out, err := exec.Command("sh", "-eu", "-c", script).CombinedOutput()
 		if err != nil || string(out) != want {
-			t.Errorf("%s\nis read as %s, %v\nwant       %s", Command(input), out, err, want)
+			t.Errorf("%s\nparsed as %s, %v\nwant      %s", Command(input), out, err, want)
 		}
 	}
 }
 
-// TestDifferences: what is not as it must be is named, and nothing else.
+// TestDifferences checks that every difference is listed, and nothing else.
 func TestDifferences(t *testing.T) {
 	function := &lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String("notes"), MemorySize: aws.Int32(256),
 		Runtime: "provided.al2023", Environment: &lambdatypes.Environment{Variables: map[string]string{"A": "1"}}}
@@ -54,44 +54,44 @@ func TestDifferences(t *testing.T) {
 		return &apigatewayv2.UpdateRouteInput{RouteId: aws.String("r"), AuthorizationScopes: scopes}
 	}
 	for _, c := range []struct {
-		name         string
-		want, read   any
-		answer, says string
+		name            string
+		want, read      any
+		answer, differs string
 	}{
-		{"equal", function, &lambda.GetFunctionInput{},
-			`{"FunctionName":"x","MemorySize":256,"Runtime":"provided.al2023","Environment":{"Variables":{"A":"1"},` +
-				`"Error":null},"Timeout":3}`, "[]"},
-		{"a number", function, &lambda.GetFunctionInput{},
-			`{"MemorySize":512,"Runtime":"provided.al2023","Environment":{"Variables":{"A":"1"}}}`,
-			"[MemorySize 512 -> 256]"},
-		{"a text and a variable", function, &lambda.GetFunctionInput{},
-			`{"MemorySize":256,"Runtime":"go1.x","Environment":{"Variables":{"A":"1","B":"2"}}}`,
-			"[Environment.Variables.B removed Runtime go1.x -> provided.al2023]"},
-		{"no variables", function, &lambda.GetFunctionInput{},
-			`{"MemorySize":256,"Runtime":"provided.al2023"}`, "[Environment.Variables.A added]"},
-		{"a set in another order", route("a", "b"), &apigatewayv2.GetRouteInput{}, `{"AuthorizationScopes":["b","a"]}`,
-			"[]"},
-		{"another set", route("a", "b"), &apigatewayv2.GetRouteInput{}, `{"AuthorizationScopes":["a"]}`,
-			`[AuthorizationScopes ["a"] -> ["a","b"]]`},
-		{"an empty set that is absent", route([]string{}...), &apigatewayv2.GetRouteInput{},
-			`{"AuthorizationScopes":null}`, "[]"},
-		{"a set that is to be empty", &apigatewayv2.UpdateRouteInput{AuthorizationScopes: []string{}},
-			&apigatewayv2.GetRouteInput{},
-			`{"AuthorizationScopes":["a"]}`, `[AuthorizationScopes ["a"] -> []]`},
-		{"a policy in another order", &lambda.UpdateFunctionConfigurationInput{Description: aws.String(
-			`{"a":1,"b":2}`)},
-			&lambda.GetFunctionInput{}, `{"Description":"%7B%22b%22%3A2%2C%22a%22%3A1%7D"}`, "[]"},
-		{"code", &lambda.UpdateFunctionCodeInput{ZipFile: []byte("x")}, &lambda.GetFunctionInput{},
-			`{"CodeSha256":"y"}`,
-			"[CodeSha256 y -> LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=]"},
+		{name: "equal", want: function, read: &lambda.GetFunctionInput{},
+			answer: `{"FunctionName":"x","MemorySize":256,"Runtime":"provided.al2023",` +
+				`"Environment":{"Variables":{"A":"1"},"Error":null},"Timeout":3}`, differs: "[]"},
+		{name: "a number", want: function, read: &lambda.GetFunctionInput{},
+			answer:  `{"MemorySize":512,"Runtime":"provided.al2023","Environment":{"Variables":{"A":"1"}}}`,
+			differs: "[MemorySize 512 -> 256]"},
+		{name: "a string and a variable", want: function, read: &lambda.GetFunctionInput{},
+			answer:  `{"MemorySize":256,"Runtime":"go1.x","Environment":{"Variables":{"A":"1","B":"2"}}}`,
+			differs: "[Environment.Variables.B removed Runtime go1.x -> provided.al2023]"},
+		{name: "no variables", want: function, read: &lambda.GetFunctionInput{},
+			answer: `{"MemorySize":256,"Runtime":"provided.al2023"}`, differs: "[Environment.Variables.A added]"},
+		{name: "a set in another order", want: route("a", "b"), read: &apigatewayv2.GetRouteInput{},
+			answer: `{"AuthorizationScopes":["b","a"]}`, differs: "[]"},
+		{name: "a different set", want: route("a", "b"), read: &apigatewayv2.GetRouteInput{},
+			answer: `{"AuthorizationScopes":["a"]}`, differs: `[AuthorizationScopes ["a"] -> ["a","b"]]`},
+		{name: "an empty set that is absent", want: route([]string{}...), read: &apigatewayv2.GetRouteInput{},
+			answer: `{"AuthorizationScopes":null}`, differs: "[]"},
+		{name: "a set that must be empty", want: &apigatewayv2.UpdateRouteInput{AuthorizationScopes: []string{}},
+			read: &apigatewayv2.GetRouteInput{}, answer: `{"AuthorizationScopes":["a"]}`,
+			differs: `[AuthorizationScopes ["a"] -> []]`},
+		{name: "a policy in another order", want: &lambda.UpdateFunctionConfigurationInput{Description: aws.String(
+			`{"a":1,"b":2}`)}, read: &lambda.GetFunctionInput{},
+			answer: `{"Description":"%7B%22b%22%3A2%2C%22a%22%3A1%7D"}`, differs: "[]"},
+		{name: "code", want: &lambda.UpdateFunctionCodeInput{ZipFile: []byte("x")},
+			read: &lambda.GetFunctionInput{}, answer: `{"CodeSha256":"y"}`,
+			differs: "[CodeSha256 y -> LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got any
 			if err := json.Unmarshal([]byte(c.answer), &got); err != nil {
 				t.Fatal(err)
 			}
-			if differences := Differences(c.want, c.read, got); fmt.Sprint(differences) != c.says {
-				t.Errorf("%v, want %s", differences, c.says)
+			if differences := Differences(c.want, c.read, got); fmt.Sprint(differences) != c.differs {
+				t.Errorf("%v, want %s", differences, c.differs)
 			}
 		})
 	}
