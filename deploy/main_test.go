@@ -137,9 +137,9 @@ func TestBadInput(t *testing.T) {
 		"a foreign role":    {nil, "", "not of this stack"},
 		"a misspelt region": {nil, "AWS_REGION=eu-centrl-1 AWS_ENDPOINT_URL=http://dynamodb.eu-centrl-1.invalid",
 			"is the region (AWS_REGION) spelt right"},
-		"half here": {nil, "AWS_ENDPOINT_URL_IAM=https://iam.example.com", "half here and half there"},
+		"half here": {nil, "AWS_ENDPOINT_URL_IAM=https://iam.example.com", "which would split the stack"},
 		"one service here": {nil, "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:1 AWS_ENDPOINT_URL=",
-			"the endpoints of [dynamodb] are of this machine"},
+			"the endpoints of [dynamodb] are on this machine"},
 		"no region":    {nil, "AWS_REGION= AWS_DEFAULT_REGION=", "no AWS region is set"},
 		"nobody there": {nil, "AWS_ENDPOINT_URL=http://127.0.0.1:1", "connection refused"},
 		"no credentials": {nil, "AWS_ACCESS_KEY_ID= AWS_SECRET_ACCESS_KEY= AWS_EC2_METADATA_DISABLED=true " +

@@ -115,7 +115,7 @@ func permit(cmd *cobra.Command, f apiFlags, r *report.Report) error {
 // tell says each change as a command on standard error, if that is asked for. A secret of the function's is not shown.
 func tell(c *cloud.Cloud, cmd *cobra.Command, verbose bool) {
 	if verbose {
-		c.Said = func(input any) { fmt.Fprintln(cmd.ErrOrStderr(), call.Command(stack.WithoutSecrets(input))) }
+		c.OnWrite = func(input any) { fmt.Fprintln(cmd.ErrOrStderr(), call.Command(stack.WithoutSecrets(input))) }
 	}
 }
 

@@ -8,78 +8,78 @@ import (
 	"github.com/jmespath/go-jmespath"
 )
 
-// generic is an answer as the aws CLI would print it.
-func generic(output any, service string) any {
+// toGeneric converts an output of the SDK to the JSON values that the aws CLI prints.
+func toGeneric(output any, service string) any {
 	text, err := json.Marshal(output)
 	var value any
 	if err == nil {
 		err = json.Unmarshal(text, &value)
 	}
 	if err != nil {
-		panic(err) // of the SDK's types
+		panic(err) // the SDK's types always marshal
 	}
 	if service == "cloudwatchlogs" {
-		return small(value)
+		return lowerNames(value)
 	}
 	return value
 }
 
-// small begins names with a small letter, as CloudWatch Logs does.
-func small(value any) any {
+// lowerNames lower-cases the first letter of member names, as CloudWatch Logs writes them.
+func lowerNames(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
 		out := map[string]any{}
-		for name, one := range v {
-			out[strings.ToLower(name[:1])+name[1:]] = small(one)
+		for name, member := range v {
+			out[strings.ToLower(name[:1])+name[1:]] = lowerNames(member)
 		}
 		return out
 	case []any:
 		for i := range v {
-			v[i] = small(v[i])
+			v[i] = lowerNames(v[i])
 		}
 	}
 	return value
 }
 
-// merged appends the lists of a page to those of the pages before.
-func merged(all, page any) any {
-	before, ok := all.(map[string]any)
+// appendPage appends the lists of a page to the lists of the pages before it.
+func appendPage(all, page any) any {
+	object, ok := all.(map[string]any)
 	if !ok {
 		return page
 	}
 	for name, value := range page.(map[string]any) {
 		if more, ok := value.([]any); ok {
-			former, _ := before[name].([]any)
-			before[name] = append(former, more...)
+			list, _ := object[name].([]any)
+			object[name] = append(list, more...)
 		}
 	}
-	return before
+	return object
 }
 
-// Search is what a JMESPath expression finds in an answer.
-func Search(expression string, in any) any {
+// Search evaluates a JMESPath expression on an answer. It panics if the expression is malformed.
+func Search(expression string, answer any) any {
 	if expression == "" {
-		return in
+		return answer
 	}
-	found, err := jmespath.Search(expression, in)
+	result, err := jmespath.Search(expression, answer)
 	if err != nil {
-		panic(fmt.Sprintf("%s: %v", expression, err)) // of expressions of ours
+		panic(fmt.Sprintf("%s: %v", expression, err)) // expressions are constants of this program
 	}
-	return found
+	return result
 }
 
-// Texts are the texts in a list that an expression finds.
-func Texts(expression string, in any) (all []string) {
-	list, _ := Search(expression, in).([]any)
-	for _, one := range list {
-		if text, ok := one.(string); ok {
+// Texts returns the strings in the list that a JMESPath expression selects.
+func Texts(expression string, answer any) (all []string) {
+	list, _ := Search(expression, answer).([]any)
+	for _, element := range list {
+		if text, ok := element.(string); ok {
 			all = append(all, text)
 		}
 	}
 	return all
 }
 
-// Decode makes values of an answer.
+// Decode stores an answer in the value that into points to.
 func Decode(answer, into any) error {
 	text, err := json.Marshal(answer)
 	if err != nil {

@@ -1,5 +1,4 @@
-// Package cloud carries calls of AWS out: it has the clients and the retries, reads lists whole, and says what to do
-// about an error.
+// Package cloud makes AWS calls: it holds the clients, retries, follows pagination, and adds advice to errors.
 package cloud
 
 import (
@@ -23,29 +22,29 @@ import (
 	"example.com/portable-notes/deploy/call"
 )
 
-// Cloud makes calls of AWS that are values: inputs of the SDK. Call is safe for use by many goroutines.
+// Cloud makes the AWS calls that inputs of the SDK describe. Call is safe for concurrent use.
 type Cloud struct {
 	cfg     aws.Config
-	mu      sync.Mutex               // guards read, writes and deploys
+	mu      sync.Mutex               // guards cache, writes and deploys
 	clients map[string]reflect.Value // by the service's package
-	once    map[string]reflect.Value // the same, which send a call once only
-	read    map[string]any           // what was read since the last change
+	once    map[string]reflect.Value // the same without the SDK's retries
+	cache   map[string]any           // answers since the last write, by aws command
 	writes  int
 	deploys int
 	calls   atomic.Int64
 
-	Said func(input any) // is told each call that changes something; nil for nobody
+	OnWrite func(input any) // called before each call that changes something, if not nil
 }
 
-// Patience is how long what passes is waited for: IAM's roles become known within a minute (IAM user guide, eventual
-// consistency), stages are deployed within seconds. A table, and its recovery, may take some minutes.
+// How long transient failures are retried. IAM roles become visible within a minute (IAM user guide, eventual
+// consistency) and stages are deployed within seconds. A table and its point-in-time recovery may take some minutes.
 const (
-	Patience   = 90 * time.Second
-	tableWait  = 5 * time.Minute
-	ActiveWait = 5 * time.Minute // of functions
+	DefaultWait  = 90 * time.Second
+	tableWait    = 5 * time.Minute
+	FunctionWait = 5 * time.Minute
 )
 
-// New returns a cloud for settings of the AWS SDK.
+// New returns a Cloud for settings of the AWS SDK.
 func New(cfg aws.Config) *Cloud {
 	clients := func(cfg aws.Config) map[string]reflect.Value {
 		all := map[string]reflect.Value{}
@@ -62,28 +61,29 @@ func New(cfg aws.Config) *Cloud {
 	once.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	many := cfg.Copy()
 	many.Retryer = func() aws.Retryer { return retry.AddWithMaxAttempts(retry.NewStandard(), 6) }
-	return &Cloud{cfg: cfg, clients: clients(many), once: clients(once), read: map[string]any{}}
+	return &Cloud{cfg: cfg, clients: clients(many), once: clients(once), cache: map[string]any{}}
 }
 
-// Do makes a call, once what passes has passed, and returns its answer as JSON.
+// Do makes a call, retries it while it fails transiently, and returns its answer as JSON values. Its error says what to
+// do.
 func (c *Cloud) Do(ctx context.Context, input any) (answer any, err error) {
 	service, operation := call.Operation(input)
-	limit := Patience
+	limit := DefaultWait
 	if service == "dynamodb" {
 		limit = tableWait
 	}
 	err = Retry(ctx, limit, func() (err error) {
 		answer, err = c.Call(ctx, input)
 		if err != nil && IsTransient(err) && !(strings.HasPrefix(operation, "Create") && IsExists(err)) {
-			return Later(err)
+			return RetryLater(err)
 		}
 		return err
 	})
-	return answer, Explained(err)
+	return answer, Explain(err)
 }
 
-// IsWrite reports whether an operation changes something. Those that do not begin with Get, List,
-// Describe, Export, Filter or Simulate.
+// IsWrite reports whether an operation changes something. The names of all others begin with Get, List, Describe,
+// Export, Filter or Simulate.
 func IsWrite(operation string) bool {
 	return !slices.ContainsFunc(
 		[]string{"Get", "List", "Describe", "Export", "Filter", "Simulate"},
@@ -93,66 +93,66 @@ func IsWrite(operation string) bool {
 	)
 }
 
-// Call makes a call once; of a list it reads all pages.
+// Call makes a call once and returns its answer as JSON values, with all pages of a list. A read that was made since
+// the last write is answered from the cache.
 func (c *Cloud) Call(ctx context.Context, input any) (any, error) {
 	service, operation := call.Operation(input)
 	command := call.Command(input)
 	clients := c.clients
 	if IsWrite(operation) {
 		c.mu.Lock()
-		clear(c.read)
+		clear(c.cache)
 		c.mu.Unlock()
-		if c.Said != nil {
-			c.Said(input)
+		if c.OnWrite != nil {
+			c.OnWrite(input)
 		}
-		// a second API or integration would be a twin, and a function may do anything
+		// A retry could create a duplicate, and an invocation may have any effect.
 		if slices.Contains([]string{"CreateApi", "CreateIntegration", "Invoke"}, operation) {
 			clients = c.once
 		}
-	} else if known, ok := c.known(command); ok {
-		return known, nil
+	} else if answer, ok := c.cached(command); ok {
+		return answer, nil
 	}
-	all, err := c.pages(ctx, clients[service].MethodByName(operation), reflect.ValueOf(input), service)
+	all, err := c.callPages(ctx, clients[service].MethodByName(operation), reflect.ValueOf(input), service)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case operation == "FilterLogEvents": // a log grows
+	case operation == "FilterLogEvents": // not cached, because a log grows
 	case !IsWrite(operation) && err == nil:
-		c.read[command] = all
-	case IsWrite(operation) && (err == nil || IsAmbiguous(err)): // what AWS refuses is not written
+		c.cache[command] = all
+	case IsWrite(operation) && (err == nil || IsAmbiguous(err)):
 		c.writes++
-		ofRoutes := strings.HasSuffix(operation, "Route") || strings.HasSuffix(operation, "Integration")
-		if service == "apigatewayv2" && ofRoutes {
+		isRouting := strings.HasSuffix(operation, "Route") || strings.HasSuffix(operation, "Integration")
+		if service == "apigatewayv2" && isRouting {
 			c.deploys++
 		}
 	}
 	return all, err
 }
 
-// known returns what a call answered before.
-func (c *Cloud) known(command string) (answer any, ok bool) {
+func (c *Cloud) cached(command string) (answer any, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	answer, ok = c.read[command]
+	answer, ok = c.cache[command]
 	return answer, ok
 }
 
-// Knows reports whether a call was made before, so that Call answers without making it again.
+// Knows reports whether Call would answer from the cache.
 func (c *Cloud) Knows(input any) bool {
-	_, ok := c.known(call.Command(input))
+	_, ok := c.cached(call.Command(input))
 	return ok
 }
 
-// pages makes a call, and makes it again for each further page of its answer.
-func (c *Cloud) pages(ctx context.Context, method, input reflect.Value, service string) (all any, err error) {
+// callPages makes a call, and repeats it for each further page.
+func (c *Cloud) callPages(ctx context.Context, method, input reflect.Value, service string) (all any, err error) {
 	for {
 		c.calls.Add(1)
 		results := method.Call([]reflect.Value{reflect.ValueOf(ctx), input})
 		if err, _ := results[1].Interface().(error); err != nil {
 			return nil, err
 		}
-		all = merged(all, generic(results[0].Interface(), service))
-		next, more := following(input.Elem(), results[0].Elem())
+		all = appendPage(all, toGeneric(results[0].Interface(), service))
+		next, more := nextInput(input.Elem(), results[0].Elem())
 		if !more {
 			return all, nil
 		}
@@ -160,44 +160,43 @@ func (c *Cloud) pages(ctx context.Context, method, input reflect.Value, service 
 	}
 }
 
-// pagings are the ways in which answers say that there is more: the field of the answer that tells where to go on, and
-// the field of the input that takes it.
-var pagings = []struct{ told, taken string }{
+// pagings are the pairs of fields by which services paginate: the answer's token and the input's field for it.
+var pagings = []struct{ answer, input string }{
 	{"NextToken", "NextToken"}, {"NextMarker", "Marker"}, {"Marker", "Marker"},
 	{"LastEvaluatedTableName", "ExclusiveStartTableName"},
 }
 
-// following returns the input for the page after an answer, and reports whether there is one.
-func following(input, answer reflect.Value) (next reflect.Value, more bool) {
+// nextInput returns the input for the page after an answer, and reports whether there is one.
+func nextInput(input, answer reflect.Value) (next reflect.Value, more bool) {
 	for _, p := range pagings {
-		told, taken := answer.FieldByName(p.told), input.FieldByName(p.taken)
-		if !told.IsValid() || !taken.IsValid() || told.IsNil() || told.Elem().String() == "" {
+		token := answer.FieldByName(p.answer)
+		if !token.IsValid() || !input.FieldByName(p.input).IsValid() || token.IsNil() || token.Elem().String() == "" {
 			continue
 		}
 		next = reflect.New(input.Type())
 		next.Elem().Set(input)
-		next.Elem().FieldByName(p.taken).Set(told)
+		next.Elem().FieldByName(p.input).Set(token)
 		return next, true
 	}
 	return next, false
 }
 
-// Calls returns how many calls were made, each page of a list as one.
+// Calls returns the number of calls made. Each page of a list counts as one.
 func (c *Cloud) Calls() int { return int(c.calls.Load()) }
 
-// Forget forgets what was read, so that it is read again.
-func (c *Cloud) Forget() { clear(c.read) }
+// Forget empties the cache of reads.
+func (c *Cloud) Forget() { clear(c.cache) }
 
-// Writes returns how many calls changed something.
+// Writes returns the number of calls that changed something, or may have.
 func (c *Cloud) Writes() int { return c.writes }
 
-// Deploys returns how many of the writes make API Gateway deploy a stage that deploys automatically.
+// Deploys returns the number of writes that make API Gateway redeploy a stage that deploys automatically.
 func (c *Cloud) Deploys() int { return c.deploys }
 
 // Region returns the region of the calls.
 func (c *Cloud) Region() string { return c.cfg.Region }
 
-// In returns a cloud for another region.
+// In returns a Cloud for another region.
 func (c *Cloud) In(region string) *Cloud {
 	cfg := c.cfg.Copy()
 	cfg.Region = region

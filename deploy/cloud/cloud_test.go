@@ -18,8 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// served returns a cloud whose calls a handler answers.
-func served(t *testing.T, handler http.HandlerFunc) *Cloud {
+// newTestCloud returns a Cloud whose calls a handler answers.
+func newTestCloud(t *testing.T, handler http.HandlerFunc) *Cloud {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -27,10 +27,10 @@ func served(t *testing.T, handler http.HandlerFunc) *Cloud {
 		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 }
 
-// TestPages: every list is read whole, whatever its service's way to give pages is.
+// TestPages checks that lists are read completely, with each service's kind of pagination.
 func TestPages(t *testing.T) {
 	id, name := aws.String("a1"), aws.String("x")
-	members := func(list, element string) func(page int) string { // of an answer of IAM
+	members := func(list, element string) func(page int) string { // an answer of IAM
 		return func(page int) string {
 			more := ""
 			if page < 3 {
@@ -55,35 +55,39 @@ func TestPages(t *testing.T) {
 	for _, c := range []struct {
 		input  any
 		answer func(page int) string
-		at     string // JMESPath of what the pages hold
+		at     string // JMESPath of the items
 	}{
-		{&apigatewayv2.GetApisInput{}, object("items", `{"apiId":"%d"}`, "nextToken"), "Items[].ApiId"},
-		{&apigatewayv2.GetRoutesInput{ApiId: id}, object("items", `{"routeId":"%d"}`, "nextToken"), "Items[].RouteId"},
-		{&apigatewayv2.GetIntegrationsInput{ApiId: id}, object("items", `{"integrationId":"%d"}`, "nextToken"),
-			"Items[].IntegrationId"},
-		{&apigatewayv2.GetStagesInput{ApiId: id}, object("items", `{"stageName":"%d"}`, "nextToken"),
-			"Items[].StageName"},
-		{&apigatewayv2.GetAuthorizersInput{ApiId: id}, object("items", `{"authorizerId":"%d"}`, "nextToken"),
-			"Items[].AuthorizerId"},
-		{&cloudwatchlogs.DescribeLogGroupsInput{}, object("logGroups", `{"logGroupName":"%d"}`, "nextToken"),
-			"logGroups[].logGroupName"},
-		{&dynamodb.ListTagsOfResourceInput{ResourceArn: name}, object("Tags", `{"Key":"%d","Value":"v"}`, "NextToken"),
-			"Tags[].Key"},
-		{&dynamodb.ListTablesInput{}, object("TableNames", `"%d"`, "LastEvaluatedTableName"), "TableNames[]"},
-		{&lambda.ListAliasesInput{FunctionName: name}, object("Aliases", `{"Name":"%d"}`, "NextMarker"),
-			"Aliases[].Name"},
-		{&iam.ListRolePoliciesInput{RoleName: name}, members("ListRolePolicies", "PolicyNames"), "PolicyNames[]"},
-		{&iam.ListAttachedRolePoliciesInput{RoleName: name}, members("ListAttachedRolePolicies", "AttachedPolicies"),
-			"AttachedPolicies[].PolicyArn"},
+		{input: &apigatewayv2.GetApisInput{}, answer: object("items", `{"apiId":"%d"}`, "nextToken"),
+			at: "Items[].ApiId"},
+		{input: &apigatewayv2.GetRoutesInput{ApiId: id}, answer: object("items", `{"routeId":"%d"}`, "nextToken"),
+			at: "Items[].RouteId"},
+		{input: &apigatewayv2.GetIntegrationsInput{ApiId: id},
+			answer: object("items", `{"integrationId":"%d"}`, "nextToken"), at: "Items[].IntegrationId"},
+		{input: &apigatewayv2.GetStagesInput{ApiId: id}, answer: object("items", `{"stageName":"%d"}`, "nextToken"),
+			at: "Items[].StageName"},
+		{input: &apigatewayv2.GetAuthorizersInput{ApiId: id},
+			answer: object("items", `{"authorizerId":"%d"}`, "nextToken"), at: "Items[].AuthorizerId"},
+		{input: &cloudwatchlogs.DescribeLogGroupsInput{},
+			answer: object("logGroups", `{"logGroupName":"%d"}`, "nextToken"), at: "logGroups[].logGroupName"},
+		{input: &dynamodb.ListTagsOfResourceInput{ResourceArn: name},
+			answer: object("Tags", `{"Key":"%d","Value":"v"}`, "NextToken"), at: "Tags[].Key"},
+		{input: &dynamodb.ListTablesInput{}, answer: object("TableNames", `"%d"`, "LastEvaluatedTableName"),
+			at: "TableNames[]"},
+		{input: &lambda.ListAliasesInput{FunctionName: name},
+			answer: object("Aliases", `{"Name":"%d"}`, "NextMarker"), at: "Aliases[].Name"},
+		{input: &iam.ListRolePoliciesInput{RoleName: name}, answer: members("ListRolePolicies", "PolicyNames"),
+			at: "PolicyNames[]"},
+		{input: &iam.ListAttachedRolePoliciesInput{RoleName: name},
+			answer: members("ListAttachedRolePolicies", "AttachedPolicies"), at: "AttachedPolicies[].PolicyArn"},
 	} {
 		t.Run(fmt.Sprintf("%T", c.input), func(t *testing.T) {
 			requests := 0
-			cloud := served(t, func(w http.ResponseWriter, r *http.Request) {
+			cloud := newTestCloud(t, func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
-				asked := strings.NewReplacer("+", " ", "%20", " ").Replace(r.URL.RawQuery + string(body))
+				request := strings.NewReplacer("+", " ", "%20", " ").Replace(r.URL.RawQuery + string(body))
 				page := 1
 				for n := 2; n <= 3; n++ {
-					if strings.Contains(asked, fmt.Sprint("page ", n)) {
+					if strings.Contains(request, fmt.Sprint("page ", n)) {
 						page = n
 					}
 				}
@@ -99,24 +103,24 @@ func TestPages(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := fmt.Sprint(Texts(c.at, answer)); got != "[1 2 3]" || requests != 3 {
-				t.Errorf("the pages are %s, after %d requests", got, requests)
+				t.Errorf("got the pages %s after %d requests", got, requests)
 			}
 		})
 	}
 }
 
-// TestWrites: what AWS refuses is not written.
+// TestWrites checks that calls that AWS refuses are not counted as writes.
 func TestWrites(t *testing.T) {
 	for _, c := range []struct {
 		name, code     string
 		status, writes int
 	}{
-		{"done", "", 200, 1},
-		{"refused", "InvalidParameterValueException", 400, 0},
-		{"unknown", "ServiceException", 500, 1},
+		{name: "done", status: 200, writes: 1},
+		{name: "refused", code: "InvalidParameterValueException", status: 400},
+		{name: "unknown", code: "ServiceException", status: 500, writes: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cloud := served(t, func(w http.ResponseWriter, _ *http.Request) {
+			cloud := newTestCloud(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("X-Amzn-Errortype", c.code)
 				w.WriteHeader(c.status)
 				_, _ = io.WriteString(w, "{}")
@@ -124,7 +128,7 @@ func TestWrites(t *testing.T) {
 			_, err := cloud.Call(t.Context(), &lambda.TagResourceInput{Resource: aws.String("arn"),
 				Tags: map[string]string{"a": "b"}})
 			if (err == nil) != (c.code == "") || cloud.Writes() != c.writes {
-				t.Errorf("%v, and %d writes", err, cloud.Writes())
+				t.Errorf("error %v, %d writes", err, cloud.Writes())
 			}
 		})
 	}
@@ -135,10 +139,17 @@ func TestIsLocal(t *testing.T) {
 		endpoint string
 		want     bool
 	}{
-		{"http://127.0.0.1:4600", true}, {"http://127.1.2.3", true}, {"http://[::1]:4600", true}, {"http://LOCALHOST:1",
-			true},
-		{"http://[::ffff:127.0.0.1]:1", true}, {"http://127.example.com", false}, {"https://iam.amazonaws.com", false},
-		{"http://localhost.example.com", false}, {"http://10.0.0.1", false}, {"", false}, {"http://%zz", false},
+		{"http://127.0.0.1:4600", true},
+		{"http://127.1.2.3", true},
+		{"http://[::1]:4600", true},
+		{"http://LOCALHOST:1", true},
+		{"http://[::ffff:127.0.0.1]:1", true},
+		{"http://127.example.com", false},
+		{"https://iam.amazonaws.com", false},
+		{"http://localhost.example.com", false},
+		{"http://10.0.0.1", false},
+		{"", false},
+		{"http://%zz", false},
 	} {
 		t.Run(c.endpoint, func(t *testing.T) {
 			if got := IsLocal(&c.endpoint); got != c.want {
@@ -146,12 +157,12 @@ func TestIsLocal(t *testing.T) {
 			}
 		})
 	}
-	if IsLocal(nil) {
-		t.Error("AWS's own endpoint is on this machine")
+	if IsLocal(nil) { // AWS's own endpoint
+		t.Error("a nil endpoint is local")
 	}
 }
 
-// TestRaw: what has no client of the SDK is signed and read as the SDK would.
+// TestRaw checks the signatures and errors of calls without an SDK client.
 func TestRaw(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -160,15 +171,17 @@ func TestRaw(t *testing.T) {
 		body   string
 		code   string
 	}{
-		{"an answer", 200, "", `{"name":"old"}`, ""},
-		{"nothing of the name", 404, "", `{"message":"no"}`, "NotFoundException"},
-		{"a code in the header", 403, "AccessDeniedException:http://x", `{"message":"no"}`, "AccessDeniedException"},
-		{"a code in the body", 400, "", `{"__type":"com.amazonaws#ThrottlingException"}`, "ThrottlingException"},
+		{name: "an answer", status: 200, body: `{"name":"old"}`},
+		{name: "not found", status: 404, body: `{"message":"no"}`, code: "NotFoundException"},
+		{name: "a code in the header", status: 403, header: "AccessDeniedException:http://x",
+			body: `{"message":"no"}`, code: "AccessDeniedException"},
+		{name: "a code in the body", status: 400, body: `{"__type":"com.amazonaws#ThrottlingException"}`,
+			code: "ThrottlingException"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cloud := served(t, func(w http.ResponseWriter, r *http.Request) {
+			cloud := newTestCloud(t, func(w http.ResponseWriter, r *http.Request) {
 				if !strings.Contains(r.Header.Get("Authorization"), "/us-east-1/monitoring/aws4_request") {
-					t.Errorf("it is signed %q", r.Header.Get("Authorization"))
+					t.Errorf("the Authorization header is %q", r.Header.Get("Authorization"))
 				}
 				w.Header().Set("X-Amzn-Errortype", c.header)
 				w.WriteHeader(c.status)

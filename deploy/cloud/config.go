@@ -15,11 +15,11 @@ import (
 	"github.com/aws/smithy-go/logging"
 )
 
-// Open reads the settings of the AWS SDK and returns a cloud for them. It is an error if some endpoints are on this
+// Open loads the settings of the AWS SDK and returns a Cloud for them. It is an error if some endpoints are on this
 // machine and others are not.
 func Open(ctx context.Context) (*Cloud, aws.Config, error) { return OpenIn(ctx, "") }
 
-// OpenIn is as Open, with a region for settings that have none.
+// OpenIn is like Open, but uses region if the settings have none.
 func OpenIn(ctx context.Context, region string) (*Cloud, aws.Config, error) {
 	cfg, err := loadConfig(ctx, region)
 	if err != nil {
@@ -29,15 +29,15 @@ func OpenIn(ctx context.Context, region string) (*Cloud, aws.Config, error) {
 	return c, cfg, c.checkEndpoints()
 }
 
-// configKey is the key of a context for settings that are given.
+// configKey is the context key of [WithConfig].
 type configKey struct{}
 
-// WithConfig returns a context in which cfg are the settings, whatever the environment says.
+// WithConfig returns a context in which cfg takes the place of the environment's settings.
 func WithConfig(ctx context.Context, cfg aws.Config) context.Context {
 	return context.WithValue(ctx, configKey{}, cfg)
 }
 
-// LoadConfig reads the settings of the AWS SDK: environment, profiles, roles.
+// LoadConfig loads the settings of the AWS SDK: environment, profiles, roles.
 func LoadConfig(ctx context.Context) (aws.Config, error) { return loadConfig(ctx, "") }
 
 func loadConfig(ctx context.Context, region string) (aws.Config, error) {
@@ -54,38 +54,32 @@ func loadConfig(ctx context.Context, region string) (aws.Config, error) {
 	if cfg.Region == "" {
 		return cfg, errors.New("no AWS region is set: set AWS_REGION, such as AWS_REGION=eu-central-1, or a profile")
 	}
-	cfg.Logger = logging.Nop{} // errors are returned
+	cfg.Logger = logging.Nop{} // errors are returned anyway
 	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
-		return cfg, Explained(fmt.Errorf("%w: %w", ErrNoCredentials, err))
+		return cfg, Explain(fmt.Errorf("%w: %w", ErrNoCredentials, err))
 	}
 	return cfg, nil
 }
 
-// checkEndpoints refuses settings, of the environment or of a profile, by which some calls would go to this machine and
-// others to AWS.
+// checkEndpoints returns an error if some calls would go to this machine and others to AWS.
 func (c *Cloud) checkEndpoints() error {
-	here := map[bool][]string{}
+	byLocality := map[bool][]string{}
 	for name, client := range c.clients {
 		endpoint, _ := client.MethodByName("Options").Call(nil)[0].FieldByName("BaseEndpoint").Interface().(*string)
-		here[IsLocal(endpoint)] = append(here[IsLocal(endpoint)], name)
+		byLocality[IsLocal(endpoint)] = append(byLocality[IsLocal(endpoint)], name)
 	}
-	slices.Sort(here[true])
-	slices.Sort(here[false])
-	if len(here[true]) == 0 || len(here[false]) == 0 {
+	local, remote := byLocality[true], byLocality[false]
+	slices.Sort(local)
+	slices.Sort(remote)
+	if len(local) == 0 || len(remote) == 0 {
 		return nil
 	}
-	return fmt.Errorf(
-		"the endpoints of %v are of this machine, those of %v are not, so the stack would be half here "+
-			"and "+
-			"half there: unset AWS_ENDPOINT_URL_… of the ones, or set AWS_ENDPOINT_URL for all (they may also "+
-			"stand in "+
-			"~/.aws/config)",
-		here[true],
-		here[false],
-	)
+	return fmt.Errorf("the endpoints of %v are on this machine, those of %v are not, which would split the stack: "+
+		"unset the AWS_ENDPOINT_URL_… variables, or set AWS_ENDPOINT_URL for all services (look in ~/.aws/config too)",
+		local, remote)
 }
 
-// IsLocal reports whether an endpoint is on this machine, as the sandbox's is; nil is not.
+// IsLocal reports whether an endpoint is on this machine. A nil endpoint is AWS's own, and is not.
 func IsLocal(endpoint *string) bool {
 	if endpoint == nil {
 		return false
@@ -98,7 +92,7 @@ func IsLocal(endpoint *string) bool {
 	return strings.EqualFold(u.Hostname(), "localhost") || err == nil && ip.Unmap().IsLoopback()
 }
 
-// Identity is the account and the partition that the credentials are of.
+// Identity returns the account and the partition of the credentials.
 func (c *Cloud) Identity(ctx context.Context) (account, partition string, err error) {
 	answer, err := c.Do(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {

@@ -22,10 +22,10 @@ func IsNotFound(err error) bool {
 	}, Code(err))
 }
 
-// IsExists reports whether err says that what was to be created exists: another program made it, or a call whose answer
-// was lost.
+// IsExists reports whether err says that a resource already exists: another program created it, or an earlier call
+// whose answer was lost.
 func IsExists(err error) bool {
-	switch code, text := Code(err), fmt.Sprint(err); code {
+	switch text := fmt.Sprint(err); Code(err) {
 	case "EntityAlreadyExists", "EntityAlreadyExistsException", "ResourceAlreadyExistsException",
 		"ResourceInUseException":
 		return true
@@ -35,16 +35,17 @@ func IsExists(err error) bool {
 	return false
 }
 
-// IsTransient reports whether a failure ends by itself: AWS has not heard of something yet, or is at work on it.
+// IsTransient reports whether a failure passes by itself: a new resource is not visible everywhere yet, or AWS is still
+// changing it.
 func IsTransient(err error) bool {
-	switch code, text := Code(err), fmt.Sprint(err); code {
+	switch text := fmt.Sprint(err); Code(err) {
 	case "InvalidParameterValueException":
-		return strings.Contains(text, "cannot be assumed by Lambda") || // of a role that is new
+		return strings.Contains(text, "cannot be assumed by Lambda") || // a new role
 			strings.Contains(text, "does not refer to a valid principal")
 	case "NotFoundException":
-		return strings.Contains(text, "log delivery") // of a stage that is new
+		return strings.Contains(text, "log delivery") // a new stage
 	case "TooManyRequestsException", "ThrottlingException", "Throttling":
-		return true // it surely did not take place
+		return true
 	case "ResourceConflictException":
 		return !strings.Contains(text, "already exist")
 	case "ConflictException":
@@ -56,7 +57,7 @@ func IsTransient(err error) bool {
 	return false
 }
 
-// Code returns the code of an error of AWS, or "".
+// Code returns the error code of an AWS service, or "" if err has none.
 func Code(err error) string {
 	var e smithy.APIError
 	if errors.As(err, &e) {
@@ -65,7 +66,7 @@ func Code(err error) string {
 	return ""
 }
 
-// Message returns what AWS says of an error, or all that err says where no service answered.
+// Message returns the error message of an AWS service, or all of err if no service answered.
 func Message(err error) string {
 	var e smithy.APIError
 	if errors.As(err, &e) {
@@ -74,58 +75,58 @@ func Message(err error) string {
 	return fmt.Sprint(err)
 }
 
-// IsAmbiguous reports whether a call may have taken place although it failed: no answer of the service says that it did
-// not.
+// IsAmbiguous reports whether a failed call may have taken effect: the service did not refuse it.
 func IsAmbiguous(err error) bool {
 	var e smithy.APIError
 	return err != nil && (!errors.As(err, &e) || e.ErrorFault() == smithy.FaultServer)
 }
 
-// ErrNoCredentials is where the SDK finds no credentials.
+// ErrNoCredentials means that the SDK finds no credentials.
 var ErrNoCredentials = errors.New("there are no credentials")
 
-// advice is what to do about errors that people meet. The first row that fits is given.
+// advice says what to do about common errors. The first row that matches is used.
 var advice = []struct {
-	name string
-	fits func(error) bool
-	says string
+	name    string
+	matches func(error) bool
+	text    string
 }{
-	{"expired", code("ExpiredToken", "ExpiredTokenException"),
-		"the credentials have expired: get new ones (aws sso login, or aws configure)"},
-	{"unknown",
-		code("InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException",
+	{name: "expired", matches: hasCode("ExpiredToken", "ExpiredTokenException"),
+		text: "the credentials have expired: get new ones (aws sso login, or aws configure)"},
+	{name: "unknown",
+		matches: hasCode("InvalidClientTokenId", "UnrecognizedClientException", "InvalidSignatureException",
 			"SignatureDoesNotMatch"),
-		"AWS does not know these credentials, or the clock is wrong: try aws sts get-caller-identity"},
-	{"no access log", saying("BadRequestException", "Insufficient permissions to enable logging"),
-		"the access log of the stage needs the log delivery rights that deploy up --print-policy prints, " +
+		text: "AWS does not know these credentials, or the clock is wrong: try aws sts get-caller-identity"},
+	{name: "no access log",
+		matches: hasMessage("BadRequestException", "Insufficient permissions to enable logging"),
+		text: "the access log of the stage needs the log delivery rights that deploy up --print-policy prints, " +
 			"and room in the region's CloudWatch Logs resource policy"},
-	{"no boundary", isNoBoundary, "there is no policy that could be the boundary: is its ARN (--boundary) spelt " +
-		"right?"},
-	{"may not", code("AccessDenied", "AccessDeniedException"),
-		"these credentials may not do this: deploy up --print-policy prints what is needed"},
-	{"no host", isNoHost,
-		"AWS has no such address: is the region (AWS_REGION) spelt right, and is there a network?"},
-	{"single sign-on", isSignedOut, "the session of the single sign-on has ended: aws sso login"},
-	{"no credentials", func(err error) bool { return errors.Is(err, ErrNoCredentials) },
-		"no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
+	{name: "no boundary", matches: isNoBoundary,
+		text: "the permissions boundary does not exist: check the ARN in --boundary"},
+	{name: "may not", matches: hasCode("AccessDenied", "AccessDeniedException"),
+		text: "these credentials may not do this: deploy up --print-policy prints the rights needed"},
+	{name: "no host", matches: isNoHost,
+		text: "the host does not exist: is the region (AWS_REGION) spelt right, and is there a network?"},
+	{name: "single sign-on", matches: isSignedOut, text: "the single sign-on session has ended: run aws sso login"},
+	{name: "no credentials", matches: func(err error) bool { return errors.Is(err, ErrNoCredentials) },
+		text: "no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
 }
 
-func code(codes ...string) func(error) bool {
+func hasCode(codes ...string) func(error) bool {
 	return func(err error) bool { return slices.Contains(codes, Code(err)) }
 }
 
-// saying fits errors of a code that AWS uses for several things, which only its words tell apart.
-func saying(code, words string) func(error) bool {
+// hasMessage matches errors with a code that AWS uses for several failures. Only their messages differ.
+func hasMessage(code, words string) func(error) bool {
 	return func(err error) bool {
 		var e smithy.APIError
 		return errors.As(err, &e) && e.ErrorCode() == code && strings.Contains(e.ErrorMessage(), words)
 	}
 }
 
-// isNoBoundary reports whether IAM does not know a policy that a role is to have as its boundary.
+// isNoBoundary reports whether IAM says that a role's boundary policy does not exist.
 func isNoBoundary(err error) bool {
-	return saying("NoSuchEntity", "is not attachable")(err) ||
-		saying("NoSuchEntityException", "is not attachable")(err)
+	return hasMessage("NoSuchEntity", "is not attachable")(err) ||
+		hasMessage("NoSuchEntityException", "is not attachable")(err)
 }
 
 func isNoHost(err error) bool {
@@ -135,17 +136,17 @@ func isNoHost(err error) bool {
 
 func isSignedOut(err error) bool {
 	var token *ssocreds.InvalidTokenError
-	return errors.As(err, &token) || Code(err) == "UnauthorizedException" // of SSO's GetRoleCredentials
+	return errors.As(err, &token) || Code(err) == "UnauthorizedException" // from GetRoleCredentials of SSO
 }
 
-// Explained returns an error that also says what to do about it, for the failures that people meet.
-func Explained(err error) error {
+// Explain adds to a common error what to do about it.
+func Explain(err error) error {
 	if err == nil {
 		return nil
 	}
 	for _, row := range advice {
-		if row.fits(err) {
-			return fmt.Errorf("%s: %w", row.says, err)
+		if row.matches(err) {
+			return fmt.Errorf("%s: %w", row.text, err)
 		}
 	}
 	return err

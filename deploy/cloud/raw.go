@@ -15,13 +15,13 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Get reads a resource of a service that has paths for them. Get and Target are for services of which this program
-// needs so little that the SDK's clients are not worth their size. Their errors are as those of the SDK.
+// Get reads a path of a REST service. Get and Target serve the services of which this program uses too little to link
+// their SDK clients. They return errors of the SDK's types.
 func (c *Cloud) Get(ctx context.Context, service, path string) (answer any, err error) {
 	return c.raw(ctx, http.MethodGet, service, path, "", nil)
 }
 
-// Target makes a call of a service that tells its operations by the header X-Amz-Target.
+// Target makes a call of a service that takes the operation in the header X-Amz-Target.
 func (c *Cloud) Target(ctx context.Context, service, target string, input any) (answer any, err error) {
 	body, err := json.Marshal(input)
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *Cloud) raw(ctx context.Context, method, service, path, target string, b
 		return nil, err
 	}
 	c.calls.Add(1)
-	a, err := http.DefaultClient.Do(r) // #nosec G704 -- AWS, or where the settings say
+	a, err := http.DefaultClient.Do(r) // #nosec G704 -- AWS, or the endpoint of the settings
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +75,8 @@ func (c *Cloud) raw(ctx context.Context, method, service, path, target string, b
 	}
 	kind, _ := Search("__type", answer).(string)
 	code := kind[strings.LastIndex(kind, "#")+1:]
-	if told, _, _ := strings.Cut(a.Header.Get("X-Amzn-Errortype"), ":"); told != "" {
-		code = told
+	if header, _, _ := strings.Cut(a.Header.Get("X-Amzn-Errortype"), ":"); header != "" {
+		code = header
 	}
 	if code == "" && a.StatusCode == http.StatusNotFound {
 		code = "NotFoundException"
@@ -85,7 +85,7 @@ func (c *Cloud) raw(ctx context.Context, method, service, path, target string, b
 	return nil, &smithy.GenericAPIError{Code: code, Message: message, Fault: smithy.FaultUnknown}
 }
 
-// maxRaw is the most bytes of an answer that are read.
+// maxRaw is the maximum size of an answer in bytes.
 const maxRaw = 1 << 20
 
 // IsLocal reports whether the endpoint of the settings is on this machine.

@@ -8,29 +8,29 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// later is a failure that may end by itself.
-type later struct{ error }
+// retryable is an error that [Retry] retries.
+type retryable struct{ error }
 
-func (l later) Unwrap() error { return l.error }
+func (r retryable) Unwrap() error { return r.error }
 
-// Later marks an error as one that may end by itself, for [Retry].
-func Later(err error) error { return later{err} }
+// RetryLater marks an error as transient for [Retry].
+func RetryLater(err error) error { return retryable{err} }
 
-// Retry tries something that fails with [Later] once more, after growing pauses, for at most a time. The error of the
-// last try is returned, also where ctx has ended.
+// Retry calls try until it succeeds or fails with an error that is not marked by [RetryLater]. The pauses between the
+// calls grow, and Retry gives up after limit or when ctx ends. It returns the unmarked error of the last call.
 func Retry(ctx context.Context, limit time.Duration, try func() error) error {
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.MaxInterval = 100*time.Millisecond, 5*time.Second
 	var last error
 	_, _ = backoff.Retry(ctx, func() (struct{}, error) {
-		var passes later
-		if last = try(); last != nil && !errors.As(last, &passes) {
+		var transient retryable
+		if last = try(); last != nil && !errors.As(last, &transient) {
 			return struct{}{}, backoff.Permanent(last)
 		}
 		return struct{}{}, last
-	}, backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(limit)) // whose error is the last one, or less
-	if passes, ok := last.(later); ok {
-		return passes.error // it is no longer for whoever called to try
+	}, backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(limit)) // its error says no more than last
+	if transient, ok := last.(retryable); ok {
+		return transient.error // callers must not retry it again
 	}
 	return last
 }

@@ -143,7 +143,7 @@ func (c *Converger) create(ctx context.Context, s stack.Step) (is found, err err
 		if is, err = c.find(ctx, s); err == nil && !is.exists {
 			err = cmp.Or(failure, errors.New("it is not there after it was created; run this again"))
 			if !cloud.IsAmbiguous(failure) {
-				err = cloud.Later(err)
+				err = cloud.RetryLater(err)
 			}
 		}
 		return err
@@ -186,7 +186,7 @@ func (c *Converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]str
 	err = cloud.Retry(ctx, tagWait, func() error {
 		_, err := c.Do(ctx, put)
 		if fresh && cloud.IsNotFound(err) {
-			return cloud.Later(err)
+			return cloud.RetryLater(err)
 		}
 		return err
 	})
@@ -237,15 +237,15 @@ func (c *Converger) gone(ctx context.Context, s stack.Step) (exists bool, err er
 
 // await reads a thing again until it is as it must be.
 func (c *Converger) await(ctx context.Context, s stack.Step, done func(found) bool) error {
-	return cloud.Retry(ctx, cloud.ActiveWait, func() error {
+	return cloud.Retry(ctx, cloud.FunctionWait, func() error {
 		is, err := c.find(ctx, s)
 		if err != nil || done(is) {
 			return err
 		}
 		c.Forget()
 		c.Report.Waits(s.What + ", at which AWS is at work")
-		return cloud.Later(fmt.Errorf("AWS is still at work on it after %v: %v; run this again",
-			cloud.ActiveWait, cloud.Search(s.Reason, is.answer)))
+		return cloud.RetryLater(fmt.Errorf("AWS is still at work on it after %v: %v; run this again",
+			cloud.FunctionWait, cloud.Search(s.Reason, is.answer)))
 	})
 }
 
@@ -272,7 +272,7 @@ func (c *Converger) ours(ctx context.Context, s stack.Step, answer any) error {
 			stack.StackTag, c.refs["stack"], stack.RegionTag, c.Region())
 		if len(tags) == 0 && s.Tags != nil { // they may come late
 			c.Forget()
-			return cloud.Later(err)
+			return cloud.RetryLater(err)
 		}
 		return err
 	})

@@ -75,13 +75,13 @@ func (p *Permitter) Add(ctx context.Context, grants []gateway.Grant) (there int,
 
 // grant makes one grant. A conflict also tells that somebody else wrote at the same time, so the policy is read again.
 func (p *Permitter) grant(ctx context.Context, g gateway.Grant) error {
-	return cloud.Retry(ctx, cloud.Patience, func() error {
+	return cloud.Retry(ctx, cloud.DefaultWait, func() error {
 		_, err := p.Call(ctx, g.Input())
 		if err == nil {
 			return nil
 		}
 		if cloud.Code(err) != "ResourceConflictException" && !cloud.IsAmbiguous(err) {
-			return cloud.Explained(err)
+			return cloud.Explain(err)
 		}
 		document, _, err2 := facts.Policy(ctx, p.Cloud, g.Function, g.Qualifier)
 		if err2 != nil {
@@ -90,7 +90,7 @@ func (p *Permitter) grant(ctx context.Context, g gateway.Grant) error {
 		i := slices.IndexFunc(document.Statement, func(s policy.Statement) bool { return s.Sid == g.StatementID })
 		switch {
 		case i < 0:
-			return cloud.Later(err)
+			return cloud.RetryLater(err)
 		case gateway.Covered(policy.Document{Statement: document.Statement[i : i+1]}, g, p.arn(g)) != "":
 			return nil
 		}
@@ -161,7 +161,7 @@ func (p *Permitter) Prune(ctx context.Context, function, qualifier string, neede
 // remove removes a statement of the policy as it is now. Where somebody else wrote in between, the policy is read
 // again.
 func (p *Permitter) remove(ctx context.Context, function, qualifier, sid string) error {
-	return cloud.Retry(ctx, cloud.Patience, func() error {
+	return cloud.Retry(ctx, cloud.DefaultWait, func() error {
 		_, revision, err := facts.Policy(ctx, p.Cloud, function, qualifier)
 		if err != nil {
 			return err
@@ -174,8 +174,8 @@ func (p *Permitter) remove(ctx context.Context, function, qualifier, sid string)
 		case err == nil || cloud.IsNotFound(err):
 			return nil
 		case cloud.Code(err) == "PreconditionFailedException":
-			return cloud.Later(err)
+			return cloud.RetryLater(err)
 		}
-		return cloud.Explained(err)
+		return cloud.Explain(err)
 	})
 }

@@ -50,7 +50,7 @@ func (p *prober) ask(ctx context.Context, method, path, body string, want int) (
 		answer, err := p.client.Do(request)
 		if err != nil {
 			p.report.Waits("the API, which does not answer")
-			return cloud.Later(fmt.Errorf("%s %s: %w", method, p.url+path, err))
+			return cloud.RetryLater(fmt.Errorf("%s %s: %w", method, p.url+path, err))
 		}
 		defer answer.Body.Close()
 		content, _ = io.ReadAll(io.LimitReader(answer.Body, 1<<20)) // what there is of it
@@ -63,7 +63,7 @@ func (p *prober) ask(ctx context.Context, method, path, body string, want int) (
 			method, p.url+path, want, answer.StatusCode, bytes.TrimSpace(content))
 		if slices.Contains([]int{401, 403, 404, 500, 503}, answer.StatusCode) {
 			p.report.Waits(fmt.Sprintf("the API, which answers %d", answer.StatusCode))
-			return cloud.Later(err)
+			return cloud.RetryLater(err)
 		}
 		return err
 	})

@@ -134,7 +134,7 @@ func (u *up) exist(ctx context.Context) error {
 // found does something again that fails because a thing does not exist: what was just removed may still be read, and
 // what was just made may not.
 func (u *up) found(ctx context.Context, step stack.Step, do func() error) error {
-	return cloud.Retry(ctx, cloud.Patience, func() error {
+	return cloud.Retry(ctx, cloud.DefaultWait, func() error {
 		err := do()
 		if cloud.IsNotFound(err) {
 			u.Forget()
@@ -142,7 +142,7 @@ func (u *up) found(ctx context.Context, step stack.Step, do func() error) error 
 			if vanished := u.exist(ctx); vanished != nil {
 				return vanished
 			}
-			return cloud.Later(err)
+			return cloud.RetryLater(err)
 		}
 		return err
 	})
@@ -324,14 +324,14 @@ func (u *up) deployed(ctx context.Context) error {
 	if u.Deploys() == u.deploys {
 		return nil
 	}
-	return cloud.Retry(ctx, cloud.Patience, func() error {
+	return cloud.Retry(ctx, cloud.DefaultWait, func() error {
 		u.Forget()
 		id, message, err := u.deployment(ctx, u.stack)
 		if err != nil || id != "" && id != u.served {
 			return err
 		}
 		u.Report.Waits("the stage's deployment")
-		return cloud.Later(fmt.Errorf("the stage %s still serves its former deployment %q after %v; "+
-			"API Gateway says %q. Run this again", u.stack.Stage, u.served, cloud.Patience, message))
+		return cloud.RetryLater(fmt.Errorf("the stage %s still serves its former deployment %q after %v; "+
+			"API Gateway says %q. Run this again", u.stack.Stage, u.served, cloud.DefaultWait, message))
 	})
 }
