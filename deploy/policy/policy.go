@@ -1,10 +1,11 @@
-// Package policy judges who may do what, as AWS's policies say it: purely, with the reason as a value.
+// Package policy evaluates AWS policies and returns decisions with their reasons. It is pure: it reads no network,
+// clock or environment.
 //
-// It knows what the policies of a Lambda behind an API Gateway use: resource policies of functions, trust and identity
-// policies and permissions boundaries of roles, their wildcards and their condition operators. How a request is judged
-// is in "Policy evaluation logic" and "IAM JSON policy elements" of the IAM user guide. A statement that holds what it
-// does not know (another operator, a policy variable) never allows; where it would deny, the decision is unclear, and
-// not to allow.
+// It covers what a Lambda function behind API Gateway uses: resource policies of functions; trust policies, identity
+// policies and permissions boundaries of roles; wildcards; and common condition operators. The rules are in "Policy
+// evaluation logic" and "IAM JSON policy elements" of the IAM user guide. A statement with an element that this package
+// does not know (another operator, a policy variable) never allows a request. If it might deny one, the decision is
+// unclear, and the request is not allowed.
 package policy
 
 import (
@@ -34,13 +35,13 @@ type Statement struct {
 	Condition    Conditions `json:",omitempty"`
 }
 
-// Conditions are operator, key and values, as "ArnLike": {"AWS:SourceArn": ["…"]}.
+// Conditions maps operators to keys and their values, as in "ArnLike": {"AWS:SourceArn": ["…"]}.
 type Conditions map[string]map[string]Strings
 
-// Strings is one text or a list of them.
+// Strings is a list of strings, whose JSON may also be a single string.
 type Strings []string
 
-// UnmarshalJSON implements json.Unmarshaler. A policy may also hold booleans and numbers as values of conditions.
+// UnmarshalJSON implements json.Unmarshaler. It also accepts the booleans and numbers that conditions may have.
 func (s *Strings) UnmarshalJSON(b []byte) error {
 	var many []json.RawMessage
 	if json.Unmarshal(b, &many) != nil {
@@ -51,7 +52,7 @@ func (s *Strings) UnmarshalJSON(b []byte) error {
 		var text string
 		if json.Unmarshal(one, &text) != nil {
 			if text = string(one); text != "true" && text != "false" && strings.Trim(text, "0123456789.-") != "" {
-				return fmt.Errorf("%s is no text, number or boolean", one)
+				return fmt.Errorf("%s is not a string, number or boolean", one)
 			}
 		}
 		*s = append(*s, text)
@@ -67,7 +68,7 @@ func (s Strings) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]string(s))
 }
 
-// Statements is one statement or a list of them.
+// Statements is a list of statements, whose JSON may also be a single statement.
 type Statements []Statement
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -79,7 +80,7 @@ func (s *Statements) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]Statement)(s))
 }
 
-// Principal is who a statement is about: a kind (AWS, Service, Federated) and names, or everybody.
+// Principal names those to whom a statement applies, by kind (AWS, Service, Federated), or is everybody.
 type Principal struct {
 	Everybody bool
 	Names     map[string]Strings
@@ -106,46 +107,46 @@ func (p Principal) MarshalJSON() ([]byte, error) {
 func Parse(text []byte) (Document, error) {
 	var d Document
 	if err := json.Unmarshal(text, &d); err != nil {
-		return d, fmt.Errorf("this is no policy: %w", err)
+		return d, fmt.Errorf("this is not a policy: %w", err)
 	}
 	for i, s := range d.Statement {
 		if s.Effect != "Allow" && s.Effect != "Deny" {
-			return d, fmt.Errorf("this is no policy: statement %d has the effect %q", i+1, s.Effect)
+			return d, fmt.Errorf("this is not a policy: statement %d has the effect %q", i+1, s.Effect)
 		}
 		if (len(s.Action) > 0) == (len(s.NotAction) > 0) {
-			return d, fmt.Errorf("this is no policy: statement %d must have either Action or NotAction", i+1)
+			return d, fmt.Errorf("this is not a policy: statement %d must have either Action or NotAction", i+1)
 		}
 	}
 	return d, nil
 }
 
-// Request is what somebody wants to do.
+// Request is a request to evaluate.
 type Request struct {
 	Principal Caller
 	Action    string // such as lambda:InvokeFunction
-	Resource  string // the ARN that it is done to
-	// condition keys and their values, such as AWS:SourceArn; keys are compared without case
+	Resource  string // its ARN
+	// Context has the values of condition keys, such as AWS:SourceArn. Keys are compared without case.
 	Context map[string]string
-	// Undecided reports whether a key that Context lacks may have a value nevertheless. nil: none may.
+	// Undecided reports whether a key that Context lacks may still have a value on AWS. If nil, no key may.
 	Undecided func(key string) bool
 }
 
-// Caller is who wants it.
+// Caller is who makes a request.
 type Caller struct {
 	Service string // such as apigateway.amazonaws.com
 	ARN     string // of a user, a role or a session
 	Account string
 }
 
-// Reason is why a statement matches a request, or what of it does not.
+// Reason says that a statement matches a request, or which element does not.
 type Reason struct {
 	Sid    string
 	Effect string
 	Holds  bool
-	Field  string // the element that does not match: Principal, Action, Resource or Condition; "" where it holds
-	Known  bool   // false where the element holds what this package does not know
-	Want   string // what the policy says there
-	Got    string // what the request has
+	Field  string // the element that does not match, such as Principal or Condition; "" if Holds
+	Known  bool   // false if this package cannot evaluate the element
+	Want   string // the policy's value of Field
+	Got    string // the request's value
 }
 
 func (r Reason) String() string {
@@ -156,15 +157,15 @@ func (r Reason) String() string {
 		r.Sid, r.Effect, r.Field, r.Want, r.Got)
 }
 
-// Decision is what a policy says of a request.
+// Decision is the result of evaluating a request.
 type Decision struct {
 	Allowed bool
-	Denied  bool     // by a statement; else a request that is not allowed is denied because nothing allows it
-	Unclear bool     // a statement that may deny it cannot be judged here
-	Reasons []Reason // one for each statement, in their order
+	Denied  bool     // explicitly, by a statement
+	Unclear bool     // a statement that may deny the request cannot be evaluated
+	Reasons []Reason // one for each statement, in order
 }
 
-// Judge judges a request by one policy: a statement that denies it decides, else one that allows it.
+// Judge evaluates a request against one policy. A statement that denies it takes precedence over one that allows it.
 func (d Document) Judge(r Request) Decision {
 	var decision Decision
 	for _, s := range d.Statement {
@@ -182,13 +183,13 @@ func (d Document) Judge(r Request) Decision {
 	return decision
 }
 
-// matches judges one statement.
+// matches evaluates one statement.
 func (s Statement) matches(r Request) Reason {
 	no := func(field string, want any, got string) Reason {
 		return Reason{Sid: s.Sid, Effect: s.Effect, Field: field, Want: fmt.Sprint(want), Got: got, Known: true}
 	}
 	unknown := func(field string, want any) Reason {
-		const got = "no value for it that is known here"
+		const got = "no known value for it"
 		return Reason{Sid: s.Sid, Effect: s.Effect, Field: field, Want: fmt.Sprint(want), Got: got}
 	}
 	like := func(patterns Strings, value string, fold bool) bool {
@@ -217,16 +218,16 @@ func (s Statement) matches(r Request) Reason {
 	case len(s.NotResource) > 0 && like(s.NotResource, r.Resource, false):
 		return no("NotResource", s.NotResource, r.Resource)
 	}
-	var doubt *Reason // a condition that is known not to hold settles it, whatever the others say
+	var doubt *Reason // used only if no condition is known not to hold
 	for _, operator := range sorted(s.Condition) {
 		keys := s.Condition[operator]
 		for _, key := range sorted(keys) {
-			_, told := r.value(key)
-			if !known(operator) || variables(keys[key]) || !told && r.Undecided != nil && r.Undecided(key) {
+			value, exists := r.value(key)
+			if !known(operator) || variables(keys[key]) || !exists && r.Undecided != nil && r.Undecided(key) {
 				r := unknown("Condition", fmt.Sprintf("%s %s %v", operator, key, keys[key]))
 				doubt = &r
-			} else if value, there := r.value(key); !holds(operator, keys[key], value, there) {
-				if !there {
+			} else if !holds(operator, keys[key], value, exists) {
+				if !exists {
 					value = "nothing"
 				}
 				return no("Condition", fmt.Sprintf("%s %s %v", operator, key, keys[key]), value)
@@ -239,7 +240,7 @@ func (s Statement) matches(r Request) Reason {
 	return Reason{Sid: s.Sid, Effect: s.Effect, Holds: true, Known: true}
 }
 
-// variables reports whether a value holds a policy variable, such as ${aws:PrincipalAccount}.
+// variables reports whether a value contains a policy variable, such as ${aws:PrincipalAccount}.
 func variables(values Strings) bool {
 	return slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, "${") })
 }
@@ -251,8 +252,8 @@ func (c Caller) String() string {
 	return c.ARN
 }
 
-// includes reports whether a caller is among those that are named. An account stands for its users and roles, not for
-// services; a role stands for its sessions.
+// includes reports whether p names a caller. An account includes its users and roles but no services. A role includes
+// its sessions.
 func (p *Principal) includes(c Caller) bool {
 	if p.Everybody || c.Service != "" && slices.Contains(p.Names["Service"], c.Service) {
 		return true
@@ -264,8 +265,8 @@ func (p *Principal) includes(c Caller) bool {
 	})
 }
 
-// roleOf is the ARN of the role of a session (arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION), without the role's path,
-// which a session does not tell.
+// roleOf returns the ARN of the role of a session, which is arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION. It lacks
+// the role's path, which the session's ARN does not contain.
 func roleOf(arn string) string {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) != 6 || parts[2] != "sts" {
@@ -287,5 +288,5 @@ func (r Request) value(key string) (string, bool) {
 	return "", false
 }
 
-// MaxPolicy is the most bytes of a function's policy (Lambda quotas).
+// MaxPolicy is the maximum size of a function's policy in bytes (Lambda quotas).
 const MaxPolicy = 20_480

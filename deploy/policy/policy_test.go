@@ -13,8 +13,8 @@ import (
 
 const prefix = "arn:aws:execute-api:eu-west-3:123456789012:a1b2c3d4e5/"
 
-// granted is a function's policy with one statement, as AddPermission writes it.
-func granted(sourceARN string) policy.Document {
+// newPolicy returns a function's policy with one statement, as AddPermission writes it.
+func newPolicy(sourceARN string) policy.Document {
 	d, err := policy.Parse([]byte(fmt.Sprintf(`{"Version":"2012-10-17","Id":"default","Statement":[{
 		"Sid":"grant","Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},
 		"Action":"lambda:InvokeFunction","Resource":"arn:aws:lambda:eu-west-3:123456789012:function:notes",
@@ -26,8 +26,8 @@ func granted(sourceARN string) policy.Document {
 	return d
 }
 
-// invoking is API Gateway's request to invoke the function.
-func invoking(sourceARN string) policy.Request {
+// invokeRequest returns API Gateway's request to invoke the function.
+func invokeRequest(sourceARN string) policy.Request {
 	return policy.Request{
 		Principal: policy.Caller{Service: "apigateway.amazonaws.com"}, Action: "lambda:InvokeFunction",
 		Resource: "arn:aws:lambda:eu-west-3:123456789012:function:notes",
@@ -35,60 +35,58 @@ func invoking(sourceARN string) policy.Request {
 	}
 }
 
-// TestReasons: what is wrong with a statement is named.
+// TestReasons checks that the reason names the element that does not match.
 func TestReasons(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(s *policy.Statement)
 		field  string
-		says   string
+		want   string
 	}{
-		"principal": {func(s *policy.Statement) {
-			s.Principal.Names["Service"] = policy.Strings{
-				"events.amazonaws.com"}
-		}, "Principal", "apigateway.amazonaws.com"},
-		"action": {func(s *policy.Statement) { s.Action = policy.Strings{"lambda:InvokeFunctionUrl"} }, "Action",
-			"lambda:InvokeFunctionUrl"},
-		"resource": {func(s *policy.Statement) {
+		"principal": {change: func(s *policy.Statement) {
+			s.Principal.Names["Service"] = policy.Strings{"events.amazonaws.com"}
+		}, field: "Principal", want: "apigateway.amazonaws.com"},
+		"action": {change: func(s *policy.Statement) { s.Action = policy.Strings{"lambda:InvokeFunctionUrl"} },
+			field: "Action", want: "lambda:InvokeFunctionUrl"},
+		"resource": {change: func(s *policy.Statement) {
 			s.Resource = policy.Strings{"arn:aws:lambda:eu-west-3:123456789012:function:notes:live"}
-		}, "Resource", ":live"},
-		"empty account": {func(s *policy.Statement) { source(s, "arn:aws:execute-api:eu-west-3::a1b2c3d4e5/*/*") },
-			"Condition", "eu-west-3::a1b2"},
-		"region": {func(s *policy.Statement) {
-			source(s,
-				"arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/*/*")
-		}, "Condition", "us-east-1"},
-		"stale API": {func(s *policy.Statement) {
-			source(s,
-				"arn:aws:execute-api:eu-west-3:123456789012:zzzzzzzzzz/*/*")
-		}, "Condition", "zzzzzzzzzz"},
-		"swallowed $default": {func(s *policy.Statement) { source(s, prefix+"/GET/notes") }, "Condition",
-			"a1b2c3d4e5//GET"},
-		"account condition": {func(s *policy.Statement) {
+		}, field: "Resource", want: ":live"},
+		"empty account": {change: func(s *policy.Statement) {
+			setSource(s, "arn:aws:execute-api:eu-west-3::a1b2c3d4e5/*/*")
+		},
+			field: "Condition", want: "eu-west-3::a1b2"},
+		"region": {change: func(s *policy.Statement) {
+			setSource(s, "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/*/*")
+		}, field: "Condition", want: "us-east-1"},
+		"stale API": {change: func(s *policy.Statement) {
+			setSource(s, "arn:aws:execute-api:eu-west-3:123456789012:zzzzzzzzzz/*/*")
+		}, field: "Condition", want: "zzzzzzzzzz"},
+		"swallowed $default": {change: func(s *policy.Statement) { setSource(s, prefix+"/GET/notes") },
+			field: "Condition", want: "a1b2c3d4e5//GET"},
+		"account condition": {change: func(s *policy.Statement) {
 			s.Condition["StringEquals"]["AWS:SourceAccount"] = policy.Strings{"210987654321"}
-		}, "Condition", "210987654321"},
-		"organisation": {func(s *policy.Statement) {
-			s.Condition["StringEquals"]["aws:PrincipalOrgID"] = policy.Strings{
-				"o-1"}
-		}, "Condition", "nothing"},
-		"unknown operator": {func(s *policy.Statement) {
+		}, field: "Condition", want: "210987654321"},
+		"organization": {change: func(s *policy.Statement) {
+			s.Condition["StringEquals"]["aws:PrincipalOrgID"] = policy.Strings{"o-1"}
+		}, field: "Condition", want: "nothing"},
+		"unknown operator": {change: func(s *policy.Statement) {
 			s.Condition["IpAddress"] = map[string]policy.Strings{"aws:SourceIp": {"0.0.0.0/0"}}
-		}, "Condition", "IpAddress"},
+		}, field: "Condition", want: "IpAddress"},
 	} {
-		d := granted(prefix + "dev/*/notes")
+		d := newPolicy(prefix + "dev/*/notes")
 		c.change(&d.Statement[0])
-		decision := d.Judge(invoking(prefix + "dev/GET/notes"))
+		decision := d.Judge(invokeRequest(prefix + "dev/GET/notes"))
 		if decision.Allowed || decision.Denied || len(decision.Reasons) != 1 || decision.Reasons[0].Field != c.field ||
-			!strings.Contains(decision.Reasons[0].String(), c.says) {
+			!strings.Contains(decision.Reasons[0].String(), c.want) {
 			t.Errorf("%s: %+v", name, decision)
 		}
 	}
-	if d := granted(prefix + "dev/*/notes").Judge(invoking(prefix + "dev/GET/notes")); !d.Allowed ||
+	if d := newPolicy(prefix + "dev/*/notes").Judge(invokeRequest(prefix + "dev/GET/notes")); !d.Allowed ||
 		!d.Reasons[0].Holds {
 		t.Errorf("%+v", d)
 	}
 }
 
-// TestUnclear: what is not known here never ends in a yes.
+// TestUnclear checks that unknown elements never allow a request.
 func TestUnclear(t *testing.T) {
 	request := policy.Request{Principal: policy.Caller{ARN: "arn:aws:iam::1:user/u", Account: "1"}, Action: "s3:Get",
 		Resource: "arn:aws:s3:::b", Context: map[string]string{"aws:SourceIp": "1.2.3.4"}}
@@ -129,13 +127,17 @@ func TestPrincipals(t *testing.T) {
 		caller    policy.Caller
 		allowed   bool
 	}{
-		{`"*"`, session, true}, {`{"AWS":"*"}`, session, true}, {`{"AWS":"123456789012"}`, session, true},
-		{`{"AWS":"arn:aws:iam::123456789012:root"}`, session, true},
-		{`{"AWS":"arn:aws:iam::123456789012:role/x"}`, session, true}, {`{"AWS":"arn:aws:iam::123456789012:role/y"}`,
-			session, false}, {`{"AWS":"arn:aws:sts::123456789012:assumed-role/x/s"}`, session, true},
-		{`{"AWS":"210987654321"}`, session, false}, {`{"AWS":"123456789012"}`, service, false},
-		{`{"Service":["a.amazonaws.com","apigateway.amazonaws.com"]}`, service, true},
-		{`{"Service":"lambda.amazonaws.com"}`, service, false},
+		{principal: `"*"`, caller: session, allowed: true},
+		{principal: `{"AWS":"*"}`, caller: session, allowed: true},
+		{principal: `{"AWS":"123456789012"}`, caller: session, allowed: true},
+		{principal: `{"AWS":"arn:aws:iam::123456789012:root"}`, caller: session, allowed: true},
+		{principal: `{"AWS":"arn:aws:iam::123456789012:role/x"}`, caller: session, allowed: true},
+		{principal: `{"AWS":"arn:aws:iam::123456789012:role/y"}`, caller: session},
+		{principal: `{"AWS":"arn:aws:sts::123456789012:assumed-role/x/s"}`, caller: session, allowed: true},
+		{principal: `{"AWS":"210987654321"}`, caller: session},
+		{principal: `{"AWS":"123456789012"}`, caller: service},
+		{principal: `{"Service":["a.amazonaws.com","apigateway.amazonaws.com"]}`, caller: service, allowed: true},
+		{principal: `{"Service":"lambda.amazonaws.com"}`, caller: service},
 	} {
 		d, err := policy.Parse([]byte(`{"Statement":[{"Effect":"Allow","Principal":` + c.principal +
 			`,"Action":"*"}]}`))
@@ -148,7 +150,8 @@ func TestPrincipals(t *testing.T) {
 	}
 }
 
-func source(s *policy.Statement, arn string) {
+// setSource sets the source ARN of a statement.
+func setSource(s *policy.Statement, arn string) {
 	s.Condition["ArnLike"]["AWS:SourceArn"] = policy.Strings{arn}
 }
 
@@ -172,16 +175,18 @@ func TestRoles(t *testing.T) {
 		action          string
 		allowed, denied bool
 	}{
-		"allowed":             {[]policy.Document{ours}, nil, "dynamodb:GetItem", true, false},
-		"case of actions":     {[]policy.Document{ours}, nil, "DynamoDB:getitem", true, false},
-		"not named":           {[]policy.Document{ours}, nil, "dynamodb:PutItem", false, false},
-		"by the second":       {[]policy.Document{ours, all}, nil, "dynamodb:PutItem", true, false},
-		"denied":              {[]policy.Document{all, deny}, nil, "dynamodb:Query", false, true},
-		"not denied":          {[]policy.Document{all, deny}, nil, "dynamodb:GetItem", true, false},
-		"beyond the boundary": {[]policy.Document{all}, &ours, "dynamodb:PutItem", false, false},
-		"within the boundary": {[]policy.Document{all}, &ours, "dynamodb:Query", true, false},
-		"denied by boundary":  {[]policy.Document{all}, &deny, "dynamodb:Query", false, true},
-		"a boundary alone":    {nil, &all, "dynamodb:Query", false, false},
+		"allowed":             {identity: []policy.Document{ours}, action: "dynamodb:GetItem", allowed: true},
+		"case of actions":     {identity: []policy.Document{ours}, action: "DynamoDB:getitem", allowed: true},
+		"not named":           {identity: []policy.Document{ours}, action: "dynamodb:PutItem"},
+		"by a second policy":  {identity: []policy.Document{ours, all}, action: "dynamodb:PutItem", allowed: true},
+		"denied":              {identity: []policy.Document{all, deny}, action: "dynamodb:Query", denied: true},
+		"not denied":          {identity: []policy.Document{all, deny}, action: "dynamodb:GetItem", allowed: true},
+		"beyond the boundary": {identity: []policy.Document{all}, boundary: &ours, action: "dynamodb:PutItem"},
+		"within the boundary": {identity: []policy.Document{all}, boundary: &ours, action: "dynamodb:Query",
+			allowed: true},
+		"denied by boundary": {identity: []policy.Document{all}, boundary: &deny, action: "dynamodb:Query",
+			denied: true},
+		"a boundary alone": {boundary: &all, action: "dynamodb:Query"},
 	} {
 		if d, _ := (policy.Role{Identity: c.identity, Boundary: c.boundary}).Judge(
 			request(c.action)); d.Allowed != c.allowed || d.Denied != c.denied {
@@ -193,25 +198,34 @@ func TestRoles(t *testing.T) {
 func TestConditions(t *testing.T) {
 	for _, c := range []struct {
 		operator, value, got string
-		there, holds         bool
+		exists, holds        bool
 	}{
-		{"StringEquals", "a", "a", true, true}, {"StringEquals", "a", "A", true, false}, {"StringEquals", "a", "",
-			false, false}, {"StringEqualsIfExists", "a", "", false, true},
-		{"StringEqualsIfExists", "a", "b", true, false}, {"StringNotEquals", "a", "b", true, true}, {"StringNotEquals",
-			"a", "a", true, false}, {"StringNotEquals", "a", "", false, true},
-		{"StringEqualsIgnoreCase", "a", "A", true, true}, {"StringLike", "a*c", "abbc", true, true}, {"StringNotLike",
-			"a*c", "abbc", true, false}, {"StringLike", "a?c", "ac", true, false},
-		{"ArnLike", "arn:aws:s3:::b*", "arn:aws:s3:::bucket", true, true}, {"ArnLike", "arn:*:bucket",
-			"arn:aws:s3:::bucket", true, false}, {"ArnLike", "*", "arn:aws:s3:::bucket", true, true},
-		{"ArnEquals", "arn:aws:s3:::b*", "arn:aws:s3:::bucket", true, true}, {"ArnNotLike", "arn:aws:s3:::b*",
-			"arn:aws:s3:::bucket", true, false},
-		{"Bool", "true", "TRUE", true, true}, {"Null", "true", "", false, true}, {"Null", "false", "x", true, true},
-		{"Null", "true", "x", true, false},
+		{operator: "StringEquals", value: "a", got: "a", exists: true, holds: true},
+		{operator: "StringEquals", value: "a", got: "A", exists: true},
+		{operator: "StringEquals", value: "a"},
+		{operator: "StringEqualsIfExists", value: "a", holds: true},
+		{operator: "StringEqualsIfExists", value: "a", got: "b", exists: true},
+		{operator: "StringNotEquals", value: "a", got: "b", exists: true, holds: true},
+		{operator: "StringNotEquals", value: "a", got: "a", exists: true},
+		{operator: "StringNotEquals", value: "a", holds: true},
+		{operator: "StringEqualsIgnoreCase", value: "a", got: "A", exists: true, holds: true},
+		{operator: "StringLike", value: "a*c", got: "abbc", exists: true, holds: true},
+		{operator: "StringNotLike", value: "a*c", got: "abbc", exists: true},
+		{operator: "StringLike", value: "a?c", got: "ac", exists: true},
+		{operator: "ArnLike", value: "arn:aws:s3:::b*", got: "arn:aws:s3:::bucket", exists: true, holds: true},
+		{operator: "ArnLike", value: "arn:*:bucket", got: "arn:aws:s3:::bucket", exists: true},
+		{operator: "ArnLike", value: "*", got: "arn:aws:s3:::bucket", exists: true, holds: true},
+		{operator: "ArnEquals", value: "arn:aws:s3:::b*", got: "arn:aws:s3:::bucket", exists: true, holds: true},
+		{operator: "ArnNotLike", value: "arn:aws:s3:::b*", got: "arn:aws:s3:::bucket", exists: true},
+		{operator: "Bool", value: "true", got: "TRUE", exists: true, holds: true},
+		{operator: "Null", value: "true", holds: true},
+		{operator: "Null", value: "false", got: "x", exists: true, holds: true},
+		{operator: "Null", value: "true", got: "x", exists: true},
 	} {
 		d := policy.Document{Statement: policy.Statements{{Effect: "Allow", Action: policy.Strings{"*"},
 			Condition: policy.Conditions{c.operator: {"k": {c.value}}}}}}
 		r := policy.Request{Action: "a:b", Context: map[string]string{}}
-		if c.there {
+		if c.exists {
 			r.Context["K"] = c.got
 		}
 		if got := d.Judge(r).Allowed; got != c.holds {
@@ -220,7 +234,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// TestLike holds the matcher to another one, made of regular expressions, on generated patterns.
+// TestLike compares Like with regular expressions on random patterns.
 func TestLike(t *testing.T) {
 	random := rand.New(rand.NewPCG(8, 8))
 	draw := func(alphabet string, limit int) string {
@@ -233,20 +247,20 @@ func TestLike(t *testing.T) {
 	matched := 0
 	for range 20_000 {
 		pattern, value := draw("ab/*?${}", 8), draw("ab/${}", 10)
-		oracle := regexp.MustCompile(`(?s)^` + strings.NewReplacer(`\*`, `.*`, `\?`,
-			`.`).Replace(regexp.QuoteMeta(pattern)) + `$`).MatchString(value)
+		wildcards := strings.NewReplacer(`\*`, `.*`, `\?`, `.`)
+		oracle := regexp.MustCompile(`(?s)^` + wildcards.Replace(regexp.QuoteMeta(pattern)) + `$`).MatchString(value)
 		if got := policy.Like(pattern, value); got != oracle {
-			t.Errorf("%q fits %q: %v, by regular expressions %v", value, pattern, got, oracle)
+			t.Errorf("Like(%q, %q) = %v, want %v", pattern, value, got, oracle)
 		}
 		if oracle {
 			matched++
 		}
 	}
 	if matched < 500 {
-		t.Errorf("only %d of the values fit", matched)
+		t.Errorf("only %d of the values match", matched)
 	}
-	if policy.Like(strings.Repeat("*a", 50)+"b", strings.Repeat("a", 10_000)) { // and quickly
-		t.Error("it fits")
+	if policy.Like(strings.Repeat("*a", 50)+"b", strings.Repeat("a", 10_000)) { // must not backtrack exponentially
+		t.Error("a string without b matches a pattern that ends in b")
 	}
 }
 
@@ -255,23 +269,23 @@ func TestParse(t *testing.T) {
 		`{"Statement":[{"Effect":"Allow","Action":{"a":1}}]}`, `{"Statement":7}`, `{"Statement":[{"Effect":"Allow"}]}`,
 		`{"Statement":[{"Effect":"Allow","Actions":"*"}]}`,
 		`{"Statement":[{"Effect":"Allow","Action":"*","NotAction":"*"}]}`} {
-		if _, err := policy.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), "this is no policy") {
+		if _, err := policy.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), "this is not a policy") {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	d := granted(prefix + "*/*")
+	d := newPolicy(prefix + "*/*")
 	text, err := json.Marshal(d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	again, err := policy.Parse(text)
-	if err != nil || fmt.Sprint(again) == "" || !again.Judge(invoking(prefix+"dev/GET/notes")).Allowed {
+	if err != nil || fmt.Sprint(again) == "" || !again.Judge(invokeRequest(prefix+"dev/GET/notes")).Allowed {
 		t.Errorf("%s: %+v, %v", text, again, err)
 	}
 }
 
 func TestAssume(t *testing.T) {
-	// percent-encoded, as IAM gives it
+	// percent-encoded, as IAM returns it
 	trust, err := policy.ParseEscaped(
 		`%7B%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Principal%22%3A` +
 			`%7B%22Service%22%3A%22lambda.amazonaws.com%22%7D%2C%22Action%22%3A%22sts%3AAssumeRole%22%2C` +
@@ -283,9 +297,9 @@ func TestAssume(t *testing.T) {
 		name, service, account string
 		want                   bool
 	}{
-		{"the service", "lambda.amazonaws.com", "123456789012", true},
-		{"another service", "ec2.amazonaws.com", "123456789012", false},
-		{"another account", "lambda.amazonaws.com", "210987654321", false},
+		{name: "the service", service: "lambda.amazonaws.com", account: "123456789012", want: true},
+		{name: "another service", service: "ec2.amazonaws.com", account: "123456789012"},
+		{name: "another account", service: "lambda.amazonaws.com", account: "210987654321"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if d := (policy.Role{Trust: trust}).Assume(c.service, c.account); d.Allowed != c.want {
@@ -294,6 +308,6 @@ func TestAssume(t *testing.T) {
 		})
 	}
 	if _, err := policy.ParseEscaped("%zz"); err == nil {
-		t.Error("what is not percent-encoded is taken")
+		t.Error("ParseEscaped accepts invalid percent-encoding")
 	}
 }

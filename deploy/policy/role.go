@@ -5,17 +5,17 @@ import (
 	"net/url"
 )
 
-// Lambda is Lambda as a principal, in every partition (IAM, AWS service principals).
+// Lambda is the service principal of Lambda in every partition (IAM user guide, "AWS service principals").
 const Lambda = "lambda.amazonaws.com"
 
-// Role is a role of IAM with all that says who may assume it and what it may do.
+// Role is an IAM role: who may assume it and what it may do.
 type Role struct {
 	Trust    Document
 	Identity []Document // inline and managed
-	Boundary *Document  // the most that it may do; nil where there is no boundary
+	Boundary *Document  // permissions boundary, or nil
 }
 
-// Assume judges whether a service may assume the role, on behalf of an account.
+// Assume decides whether a service may assume the role on behalf of an account.
 func (r Role) Assume(service, account string) Decision {
 	return r.Trust.Judge(Request{
 		Principal: Caller{Service: service}, Action: "sts:AssumeRole",
@@ -23,8 +23,8 @@ func (r Role) Assume(service, account string) Decision {
 	})
 }
 
-// Judge judges what the role may do: one of its policies must allow it, the boundary too, and none of them may deny it.
-// It reports whether it is the boundary that does not allow what the policies allow.
+// Judge decides whether the role may make a request: one of its policies and the boundary must allow it, and none may
+// deny it. It reports in beyond whether only the boundary does not allow it.
 func (r Role) Judge(request Request) (decision Decision, beyond bool) {
 	var all Document
 	for _, d := range r.Identity {
@@ -39,7 +39,7 @@ func (r Role) Judge(request Request) (decision Decision, beyond bool) {
 	return limit, !limit.Allowed
 }
 
-// ParseEscaped parses a policy as IAM gives it: percent-encoded (RFC 3986).
+// ParseEscaped parses a percent-encoded policy (RFC 3986), as IAM returns it.
 func ParseEscaped(text string) (Document, error) {
 	decoded, err := url.PathUnescape(text)
 	if err != nil {
