@@ -126,7 +126,7 @@ func TestPermit(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"GET /role", "whose policy decides", "GET /account",
-		`its function is of account "999999999999"`, "GET /http", "which is no Lambda function",
+		`its function is of account "999999999999"`, "GET /http", "which is not a Lambda function",
 		"it invokes another function, " + w.name + "-unset"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("permit does not say %q: %s", want, out)

@@ -44,7 +44,7 @@ func (p *Permitter) Add(ctx context.Context, grants []gateway.Grant) (there int,
 		}
 		var lacking []gateway.Grant
 		for _, g := range some {
-			if by := gateway.Covered(document, g, p.arn(g)); by == g.StatementID {
+			if by := gateway.CoveredBy(document, g, p.arn(g)); by == g.StatementID {
 				p.Report.Done("grant for "+g.For, report.Unchanged, "")
 			} else if by != "" {
 				p.Report.Done("grant for "+g.For, report.Unchanged, "statement "+by+", which is not ours, opens it")
@@ -91,7 +91,7 @@ func (p *Permitter) grant(ctx context.Context, g gateway.Grant) error {
 		switch {
 		case i < 0:
 			return cloud.RetryLater(err)
-		case gateway.Covered(policy.Document{Statement: document.Statement[i : i+1]}, g, p.arn(g)) != "":
+		case gateway.CoveredBy(policy.Document{Statement: document.Statement[i : i+1]}, g, p.arn(g)) != "":
 			return nil
 		}
 		return fmt.Errorf("statement %s of %s is ours by its id, but grants something else: remove it with "+
@@ -142,7 +142,7 @@ func (p *Permitter) Prune(ctx context.Context, function, qualifier string, neede
 	}
 	var others []string
 	for _, s := range document.Statement {
-		if !gateway.Ours(s.Sid) {
+		if !gateway.IsOurs(s.Sid) {
 			others = append(others, s.Sid)
 		}
 	}

@@ -1,6 +1,6 @@
-// Package gateway has an HTTP API of API Gateway as a value: its routes and which of them a request selects, the source
-// ARNs that it presents when it invokes a function, the grants that it needs, and what a pattern of a source ARN lets
-// in. Nothing here calls AWS.
+// Package gateway models an HTTP API of API Gateway: which route a request selects, the source ARNs that API Gateway
+// presents when it invokes a function, the grants that the API needs, and which requests a source ARN pattern allows.
+// It makes no AWS calls.
 package gateway
 
 import (
@@ -9,29 +9,30 @@ import (
 	"strings"
 )
 
-// API is an API Gateway HTTP API, as far as its ARNs name it.
+// API identifies an HTTP API by the parts of its ARN.
 type API struct {
 	Partition string // aws, aws-cn, aws-us-gov
 	Region    string
-	Account   string // 12 digits; an ARN without it fits no request
+	Account   string // 12 digits; an ARN without it matches no request
 	ID        string
 }
 
-// arn is the ARN of what is invoked of the API ("ARN format reference", API Gateway developer guide).
+// arn returns an execute-api ARN of the API ("ARN format reference", API Gateway developer guide).
 func (a API) arn(rest string) string {
 	return "arn:" + a.Partition + ":execute-api:" + a.Region + ":" + a.Account + ":" + a.ID + "/" + rest
 }
 
-// Authorizer is the ARN that API Gateway presents when it invokes a Lambda authorizer: by its id, not by its name.
+// Authorizer returns the source ARN that API Gateway presents when it invokes a Lambda authorizer. It has the
+// authorizer's id, not its name.
 func (a API) Authorizer(id string) string { return a.arn("authorizers/" + id) }
 
-// variable is a path variable in a route, greedy or not.
-var variable = regexp.MustCompile(`\{[^{}/]+\}`)
+// pathVariable matches a path variable in a route key, greedy or not.
+var pathVariable = regexp.MustCompile(`\{[^{}/]+\}`)
 
-// Pattern is the narrowest pattern of a source ARN that lets one route of one stage in: the method of the route, * for
-// ANY; its path, * for each variable; and for the route $default, which has no method, the stage and that word. It is
-// right under every reading of what API Gateway presents, see [API.Presented]. A * also spans slashes, so a pattern
-// with one lets in other routes of the same API and stage whose path ends alike.
+// Pattern returns the narrowest source ARN pattern that allows a route of a stage. It has * for the method ANY and for
+// each path variable. For the route $default, which has no method, it is the stage followed by $default. It allows all
+// the ARNs that [API.Presented] returns. Because * also matches slashes, it may allow other routes of the stage whose
+// paths end alike.
 func (a API) Pattern(stage, routeKey string) string {
 	method, path, found := strings.Cut(routeKey, " ")
 	if !found {
@@ -40,20 +41,20 @@ func (a API) Pattern(stage, routeKey string) string {
 	if method == "ANY" {
 		method = "*"
 	}
-	return a.arn(stage + "/" + method + variable.ReplaceAllString(path, "*"))
+	return a.arn(stage + "/" + method + pathVariable.ReplaceAllString(path, "*"))
 }
 
-// Presented are the source ARNs that API Gateway may present for a request. AWS documents those of routes without
-// variables and with a method. Where it does not, every reading that has been seen is given: a variable as the route
-// writes it, with its braces, or as the request's path has it. For ANY it is the method of the request: grants that say
-// ANY do not work (aws/serverless-application-model issues 296 and 326).
+// Presented returns the source ARNs that API Gateway may present for a request. AWS documents them only for routes that
+// have a method and no variables. For the others Presented returns every form that has been observed: a path variable
+// appears either in braces, as in the route key, or with its value from the request. For ANY the ARN has the request's
+// method; grants for ANY itself do not work (aws/serverless-application-model issues 296 and 326).
 func (a API) Presented(stage, routeKey, method, path string) []string {
 	_, template, found := strings.Cut(routeKey, " ")
 	if !found {
 		return []string{a.arn(stage + "/" + routeKey)}
 	}
 	paths := []string{template}
-	if variable.MatchString(template) {
+	if pathVariable.MatchString(template) {
 		paths = append(paths, path)
 	}
 	var all []string
@@ -63,7 +64,7 @@ func (a API) Presented(stage, routeKey, method, path string) []string {
 	return all
 }
 
-// Target is a Lambda function as an integration or an authorizer names it.
+// Target is the Lambda function of an integration or an authorizer.
 type Target struct{ Region, Account, Function, Qualifier string }
 
 var functionURI = regexp.MustCompile(`^(?:arn:[^:]+:apigateway:[^:]+:lambda:path/2015-03-31/functions/)?` +
@@ -71,8 +72,8 @@ var functionURI = regexp.MustCompile(`^(?:arn:[^:]+:apigateway:[^:]+:lambda:path
 
 var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
 
-// ParseURI reads the URI of an integration or an authorizer: the ARN of a function, with a qualifier or not, or that in
-// the form of API Gateway's ARNs, in which a stage's variables may stand for parts. It says what is wrong else.
+// ParseURI parses the URI of an integration or an authorizer: a function's ARN, with or without a qualifier, or API
+// Gateway's ARN around it. It replaces ${stageVariables.NAME} with the stage's variables.
 func ParseURI(uri string, variables map[string]string) (Target, error) {
 	unset := ""
 	full := stageVariable.ReplaceAllStringFunc(uri, func(v string) string {
@@ -87,7 +88,7 @@ func ParseURI(uri string, variables map[string]string) (Target, error) {
 	}
 	m := functionURI.FindStringSubmatch(full)
 	if m == nil {
-		return Target{}, fmt.Errorf("its integration is with %s, which is no Lambda function", full)
+		return Target{}, fmt.Errorf("its integration is with %s, which is not a Lambda function", full)
 	}
-	return Target{m[1], m[2], m[3], m[4]}, nil
+	return Target{Region: m[1], Account: m[2], Function: m[3], Qualifier: m[4]}, nil
 }

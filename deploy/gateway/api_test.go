@@ -11,13 +11,13 @@ var api = gateway.API{Partition: "aws", Region: "eu-west-3", Account: "123456789
 
 const prefix = "arn:aws:execute-api:eu-west-3:123456789012:a1b2c3d4e5/"
 
-// lets reports whether a pattern lets a source ARN in.
-func lets(pattern, presented string) bool {
+// allows reports whether a pattern allows a source ARN.
+func allows(pattern, presented string) bool {
 	return len(gateway.Cover(pattern, []string{presented}).In) == 1
 }
 
-// TestWhatCommonPatternsMatch is the table of what the patterns that tools and articles write let in.
-func TestWhatCommonPatternsMatch(t *testing.T) {
+// TestCommonPatterns checks the patterns that tools and articles write.
+func TestCommonPatterns(t *testing.T) {
 	requests := []string{
 		api.Presented("dev", "GET /notes", "GET", "/notes")[0], api.Presented("dev", "GET /notes/{id}", "GET",
 			"/notes/1")[0], api.Presented("$default", "GET /notes/{id}", "GET", "/notes/1")[0],
@@ -44,32 +44,37 @@ func TestWhatCommonPatternsMatch(t *testing.T) {
 		{[]string{"dev/ANY/notes"}, "nnnnnn"},
 	} {
 		for i, request := range requests {
-			allowed := slices.ContainsFunc(row.patterns, func(p string) bool { return lets(prefix+p, request) })
+			allowed := slices.ContainsFunc(row.patterns, func(p string) bool { return allows(prefix+p, request) })
 			if allowed != (row.matches[i] == 'y') {
-				t.Errorf("%v lets %s in: %v", row.patterns, request, allowed)
+				t.Errorf("%v allows %s: %v", row.patterns, request, allowed)
 			}
 		}
 	}
 }
 
-// TestOurPatterns: what we write for a route lets it in under every reading, and no other stage, nor a route whose path
-// does not end like its own.
-func TestOurPatterns(t *testing.T) {
+// TestPattern checks that the pattern for a route allows every ARN that may be presented for it, but no other stage,
+// and no route whose path does not end alike.
+func TestPattern(t *testing.T) {
 	type request struct{ stage, route, method, path string }
 	requests := []request{
-		{"dev", "ANY /notes", "GET", "/notes"}, {"dev", "ANY /notes", "POST", "/notes"}, {"dev", "ANY /notes/{id}",
-			"DELETE", "/notes/1"}, {"dev", "GET /", "GET", "/"}, {"dev", "$default", "GET", "/x"},
-		{"dev", "POST /files/{proxy+}", "POST", "/files/a/b"}, {"prod", "ANY /notes", "GET", "/notes"},
-		{"$default", "ANY /notes", "GET", "/notes"}, {"$default", "$default", "GET", "/x"}, {"dev", "GET /other", "GET",
-			"/other"},
+		{stage: "dev", route: "ANY /notes", method: "GET", path: "/notes"},
+		{stage: "dev", route: "ANY /notes", method: "POST", path: "/notes"},
+		{stage: "dev", route: "ANY /notes/{id}", method: "DELETE", path: "/notes/1"},
+		{stage: "dev", route: "GET /", method: "GET", path: "/"},
+		{stage: "dev", route: "$default", method: "GET", path: "/x"},
+		{stage: "dev", route: "POST /files/{proxy+}", method: "POST", path: "/files/a/b"},
+		{stage: "prod", route: "ANY /notes", method: "GET", path: "/notes"},
+		{stage: "$default", route: "ANY /notes", method: "GET", path: "/notes"},
+		{stage: "$default", route: "$default", method: "GET", path: "/x"},
+		{stage: "dev", route: "GET /other", method: "GET", path: "/other"},
 	}
-	for _, granting := range requests {
-		pattern := api.Pattern(granting.stage, granting.route)
+	for _, granted := range requests {
+		pattern := api.Pattern(granted.stage, granted.route)
 		for _, r := range requests {
-			own := r.stage == granting.stage && r.route == granting.route
+			own := r.stage == granted.stage && r.route == granted.route
 			for _, presented := range api.Presented(r.stage, r.route, r.method, r.path) {
-				if got := lets(pattern, presented); got != own {
-					t.Errorf("the grant %s for %v lets %s in: %v", pattern, granting, presented, got)
+				if got := allows(pattern, presented); got != own {
+					t.Errorf("the grant %s for %v allows %s: %v", pattern, granted, presented, got)
 				}
 			}
 		}

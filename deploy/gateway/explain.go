@@ -6,10 +6,10 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// Coverage is which of some source ARNs a pattern lets in.
+// Coverage divides source ARNs into those that a pattern allows and those that it does not.
 type Coverage struct{ In, Out []string }
 
-// Cover judges a pattern of a source ARN as the policy of a function does.
+// Cover matches source ARNs against a pattern as a function's policy does.
 func Cover(pattern string, presented []string) (c Coverage) {
 	for _, arn := range presented {
 		if policy.ARNLike(pattern, arn) {
@@ -21,8 +21,8 @@ func Cover(pattern string, presented []string) (c Coverage) {
 	return c
 }
 
-// Possible returns the source ARNs that API Gateway may present for a route, see [API.Presented]: of ANY for each
-// method, and with an example for each path variable.
+// Possible returns the source ARNs that API Gateway may present for a route, as [API.Presented] does. For ANY it
+// returns those of every method. Path variables have example values.
 func (a API) Possible(stage, routeKey string) (all []string) {
 	method, template, _ := strings.Cut(routeKey, " ")
 	methods := []string{method}
@@ -35,7 +35,7 @@ func (a API) Possible(stage, routeKey string) (all []string) {
 	return all
 }
 
-// exampleOf is a path that a template matches, with values that no pattern names.
+// exampleOf returns a path that matches a template. Its values occur in no pattern.
 func exampleOf(template string) string {
 	parts := strings.Split(template, "/")
 	for i, part := range parts {

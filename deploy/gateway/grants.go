@@ -17,28 +17,28 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// Scope is how much of an API one grant opens: the narrowest is a route. Wider ones need fewer statements of a policy,
-// which Lambda limits to 20,480 bytes, some fifty statements (Lambda quotas).
+// Scope is how much of an API one grant allows. Wider scopes need fewer statements in a function's policy, which Lambda
+// limits to 20,480 bytes, about fifty statements (Lambda quotas).
 type Scope string
 
-// The scopes.
+// The scopes, from the narrowest.
 const (
 	RouteScope Scope = "route"
 	StageScope Scope = "stage"
 	APIScope   Scope = "api"
 )
 
-// Grant is one statement of a function's policy: it lets an API invoke the function for a route.
+// Grant is a statement in a function's policy that lets an API invoke the function.
 type Grant struct {
 	Function    string // name
-	Qualifier   string // version or alias that the integration names; "" for none
-	For         string // what it opens, for people: dev ANY /notes
+	Qualifier   string // version or alias in the integration; "" for none
+	For         string // what it allows, for people, such as dev ANY /notes
 	SourceARN   string
 	Account     string
 	StatementID string
 }
 
-// Input is the call that makes the grant. It carries no RevisionId: before the first statement there is none.
+// Input returns the call that makes the grant. It has no RevisionId, which does not exist before the first statement.
 func (g Grant) Input() *lambda.AddPermissionInput {
 	in := &lambda.AddPermissionInput{
 		FunctionName: &g.Function, StatementId: &g.StatementID, Action: aws.String(Invoke),
@@ -51,28 +51,29 @@ func (g Grant) Input() *lambda.AddPermissionInput {
 	return in
 }
 
-// Principal is API Gateway as a principal, in every partition (IAM, AWS service principals).
+// Principal is the service principal of API Gateway in every partition (IAM user guide, "AWS service principals").
 const Principal = "apigateway.amazonaws.com"
 
 // Invoke is the action that a grant allows.
 const Invoke = "lambda:InvokeFunction"
 
-// StatementPrefix begins the ids of our statements.
+// StatementPrefix is the prefix of the ids of this program's statements.
 const StatementPrefix = "notes-"
 
 var ownStatement = regexp.MustCompile(`^` + StatementPrefix + `[0-9a-f]{16}$`)
 
-// Ours tells by its id whether a statement is one of ours.
-func Ours(sid string) bool { return ownStatement.MatchString(sid) }
+// IsOurs reports whether this program made the statement with an id.
+func IsOurs(sid string) bool { return ownStatement.MatchString(sid) }
 
-// NewGrant returns the grant for one source ARN. Its statement's id is a hash of all that it opens, so that the same
-// grant always has the same id, and another one never.
-func NewGrant(api API, function, qualifier, what, source string) Grant {
-	sum := sha256.Sum256([]byte(strings.Join([]string{function, qualifier, source, api.Account}, "\n")))
-	return Grant{function, qualifier, what, source, api.Account, StatementPrefix + hex.EncodeToString(sum[:8])}
+// NewGrant returns the grant for one source ARN. Its statement id is a hash of its contents, so equal grants have equal
+// ids.
+func NewGrant(a API, function, qualifier, what, source string) Grant {
+	sum := sha256.Sum256([]byte(strings.Join([]string{function, qualifier, source, a.Account}, "\n")))
+	return Grant{Function: function, Qualifier: qualifier, For: what, SourceARN: source, Account: a.Account,
+		StatementID: StatementPrefix + hex.EncodeToString(sum[:8])}
 }
 
-// Facts are what an API has, as API Gateway tells it.
+// Facts is the configuration of an API, as API Gateway returns it.
 type Facts struct {
 	API          API
 	Routes       []types.Route
@@ -81,11 +82,11 @@ type Facts struct {
 	Authorizers  []types.Authorizer
 }
 
-// Unhelped is a route that no grant can help, and why.
+// Unhelped is a route that no grant can make work, and the reason.
 type Unhelped struct{ Route, Why string }
 
-// Grants are those that an API needs on a function ("" for every function that it invokes), on some stages (nil for
-// all); and the routes that they cannot help.
+// Grants returns the grants that an API needs, and the routes that no grant can make work. An empty function means
+// every function that the API invokes; nil stages mean all.
 func Grants(f Facts, function string, stages []string, scope Scope) (grants []Grant, unhelped []Unhelped) {
 	add := func(g Grant) {
 		if !slices.ContainsFunc(grants, func(h Grant) bool { return h.StatementID == g.StatementID }) {
@@ -111,7 +112,7 @@ func Grants(f Facts, function string, stages []string, scope Scope) (grants []Gr
 			case t.Region != f.API.Region:
 				return t, fmt.Errorf("its function is in %s: run this with AWS_REGION=%s", t.Region, t.Region)
 			case t.Qualifier == "$LATEST":
-				return t, errors.New("it names $LATEST, which can have no policy: " +
+				return t, errors.New("it names $LATEST, which cannot have a policy: " +
 					"name the function without it, or an alias")
 			case function != "" && t.Function != function:
 				return t, fmt.Errorf("it invokes another function, %s", t.Function)
@@ -156,12 +157,12 @@ func Grants(f Facts, function string, stages []string, scope Scope) (grants []Gr
 	return grants, unhelped
 }
 
-// Covered is the id of a statement that opens what a grant opens; "" for none. A pattern is covered by one that it
-// fits, and by nothing that has further conditions.
-func Covered(p policy.Document, g Grant, resource string) string {
+// CoveredBy returns the id of a statement that already allows what g would allow, or "" if there is none. A statement
+// with further conditions does not count.
+func CoveredBy(p policy.Document, g Grant, resource string) string {
 	for _, s := range p.Statement {
-		if Ours(s.Sid) && s.Sid != g.StatementID {
-			continue // it goes once no route needs it
+		if IsOurs(s.Sid) && s.Sid != g.StatementID {
+			continue // it is removed once no route needs it
 		}
 		one := policy.Document{Statement: policy.Statements{s}}
 		decision := one.Judge(policy.Request{
@@ -175,14 +176,14 @@ func Covered(p policy.Document, g Grant, resource string) string {
 	return ""
 }
 
-// Stale are our statements of a policy that belong to an API and to stages that are handled (nil for all) and that no
-// grant of those needed is; and those that belong to other APIs of this account and region, which are only stale if
-// their API is not there any more. Whose they are is told by their id; those of others are never named.
-func Stale(p policy.Document, api API, stages []string, needed []Grant) (
+// Stale returns the statements of this program in a policy that are not among the needed grants. Those of the API and
+// of the given stages (nil for all) are stale. Those of other APIs of the account are in elsewhere, keyed by "REGION
+// API-ID"; they are stale only if their API no longer exists. Statements of others are never returned.
+func Stale(p policy.Document, a API, stages []string, needed []Grant) (
 	stale []policy.Statement, elsewhere map[string][]policy.Statement) {
 	elsewhere = map[string][]policy.Statement{}
 	for _, s := range p.Statement {
-		if !Ours(s.Sid) || slices.ContainsFunc(needed, func(g Grant) bool { return g.StatementID == s.Sid }) {
+		if !IsOurs(s.Sid) || slices.ContainsFunc(needed, func(g Grant) bool { return g.StatementID == s.Sid }) {
 			continue
 		}
 		source := s.Condition["ArnLike"]["AWS:SourceArn"]
@@ -190,13 +191,13 @@ func Stale(p policy.Document, api API, stages []string, needed []Grant) (
 			continue
 		}
 		parts := strings.SplitN(source[0], ":", 6)
-		if len(parts) != 6 || parts[2] != "execute-api" || parts[4] != api.Account {
+		if len(parts) != 6 || parts[2] != "execute-api" || parts[4] != a.Account {
 			continue
 		}
 		id, rest, _ := strings.Cut(parts[5], "/")
 		stage, _, _ := strings.Cut(rest, "/")
 		switch {
-		case id != api.ID || parts[3] != api.Region:
+		case id != a.ID || parts[3] != a.Region:
 			key := parts[3] + " " + id
 			elsewhere[key] = append(elsewhere[key], s)
 		case stages == nil || slices.Contains(stages, stage):
@@ -206,7 +207,7 @@ func Stale(p policy.Document, api API, stages []string, needed []Grant) (
 	return stale, elsewhere
 }
 
-// Size is about how many bytes a policy has once grants are added to it.
+// Size returns the approximate size in bytes of a policy after grants are added to it.
 func Size(p policy.Document, grants []Grant, arn func(Grant) string) int {
 	for _, g := range grants {
 		p.Statement = append(p.Statement, policy.Statement{
@@ -220,7 +221,7 @@ func Size(p policy.Document, grants []Grant, arn func(Grant) string) int {
 	}
 	text, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // of texts
+		panic(err) // strings always marshal
 	}
 	return len(text)
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 )
 
-// SelectRoute selects a route as HTTP APIs do, see [Select], and returns it with the values of its path variables; nil
-// if none matches.
+// SelectRoute returns the route that a request selects, as [Select] does, and the values of its path variables. The
+// route is nil if none matches.
 func SelectRoute(routes []types.Route, method, path string) (*types.Route, map[string]string) {
 	keys := make([]string, len(routes))
 	for i, route := range routes {
@@ -20,23 +20,24 @@ func SelectRoute(routes []types.Route, method, path string) (*types.Route, map[s
 	return &routes[i], values
 }
 
-// Select selects a route by its key as HTTP APIs do ("Routing API requests", API Gateway developer guide): one that
-// matches the whole path, else the longest greedy one, else $default; literal parts before variables, and a method
-// before ANY. It returns the index of the key, -1 if none matches, and the values of the path variables.
+// Select returns the index of the route key that a request selects, or -1 if none matches, and the values of its path
+// variables. As in HTTP APIs, a match of the whole path wins over the longest greedy match, which wins over $default.
+// Literals win over variables, and a method wins over ANY ("Routing API requests", API Gateway developer guide).
 func Select(keys []string, method, path string) (best int, values map[string]string) {
 	best = -1
 	bestRank := ""
 	for i, key := range keys {
-		rank, of, ok := matchRoute(key, method, path)
+		rank, matched, ok := matchRoute(key, method, path)
 		if ok && (best < 0 || rank > bestRank) {
-			best, bestRank, values = i, rank, of
+			best, bestRank, values = i, rank, matched
 		}
 	}
 	return best, values
 }
 
-// matchRoute matches a route key. The better match has the greater rank: for each part of the path 3 where it is
-// literal, 2 for a variable, 1 for a greedy one, and at the end whether the method is named.
+// matchRoute matches a route key. Better matches have greater ranks. A rank begins with 9, or with 1 for a greedy
+// match. It has a digit for each part of the path: 3 for a literal, 2 for a variable, 1 for a greedy variable. A 1 at
+// the end stands for a method other than ANY.
 func matchRoute(key, method, path string) (rank string, values map[string]string, ok bool) {
 	verb, template, found := strings.Cut(key, " ")
 	if !found {
@@ -45,21 +46,21 @@ func matchRoute(key, method, path string) (rank string, values map[string]string
 	if verb != "ANY" && verb != method {
 		return "", nil, false
 	}
-	greedy := "9" // a match of the whole path is better than any greedy one
+	first := "9" // any match of the whole path is better than a greedy one
 	values = map[string]string{}
 	parts, given := strings.Split(template, "/"), strings.Split(path, "/")
 	for i, part := range parts {
-		name, variable := strings.CutPrefix(strings.TrimSuffix(part, "}"), "{")
+		name, isVariable := strings.CutPrefix(strings.TrimSuffix(part, "}"), "{")
 		plus, isGreedy := strings.CutSuffix(name, "+")
 		switch {
 		case i >= len(given):
 			return "", nil, false
-		case variable && isGreedy:
+		case isVariable && isGreedy:
 			if values[plus] = strings.Join(given[i:], "/"); values[plus] == "" {
 				return "", nil, false
 			}
-			greedy, rank, given = "1", rank+"1", given[:i+1]
-		case variable && given[i] != "":
+			first, rank, given = "1", rank+"1", given[:i+1]
+		case isVariable && given[i] != "":
 			values[name], rank = given[i], rank+"2"
 		case part == given[i]:
 			rank += "3"
@@ -73,5 +74,5 @@ func matchRoute(key, method, path string) (rank string, values map[string]string
 	if verb != "ANY" {
 		rank += "1"
 	}
-	return greedy + rank, values, true
+	return first + rank, values, true
 }

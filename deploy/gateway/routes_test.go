@@ -9,8 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 )
 
-// TestSelectRoute: the examples of "Routing API requests" in the API Gateway developer guide, and what it says around
-// them.
+// TestSelectRoute checks the examples and rules of "Routing API requests" in the API Gateway developer guide.
 func TestSelectRoute(t *testing.T) {
 	keys := []string{"GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "$default",
 		"ANY /pets/dog/1", "GET /", "POST /notes/{id}", "GET /notes/{id}/{part}", "GET /notes/all/{part}"}
