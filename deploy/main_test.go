@@ -131,7 +131,7 @@ func TestBadInput(t *testing.T) {
 		"a bad retention":   {[]string{"--retention", "8"}, "", "not 8"},
 		"a bad base path":   {[]string{"--base-path", "api"}, "", "each after a slash"},
 		"no such zip":       {[]string{"--zip", "/no/such/file"}, "", "--zip"},
-		"no zip":            {[]string{"--zip", write("x.zip", []byte("x"))}, "", "it is no zip"},
+		"no zip":            {[]string{"--zip", write("x.zip", []byte("x"))}, "", "not a zip file"},
 		"no bootstrap":      {[]string{"--zip", write("y.zip", packed(t, "main"))}, "", "no file bootstrap"},
 		"another processor": {[]string{"--zip", foreign}, "", "its bootstrap is for"},
 		"a foreign role":    {nil, "", "not of this stack"},
@@ -147,7 +147,7 @@ func TestBadInput(t *testing.T) {
 		"expired":            {nil, "FAULT=ExpiredTokenException", "the credentials have expired"},
 		"unknown":            {nil, "FAULT=UnrecognizedClientException", "does not know these credentials"},
 		"may not":            {nil, "FAULT=AccessDeniedException", "--print-policy"},
-		"no Go tool":         {[]string{"--zip", ""}, "PATH=/nowhere", "the Go tool is not there"},
+		"no Go tool":         {[]string{"--zip", ""}, "PATH=/nowhere", "the Go tool was not found"},
 		"an unknown command": {[]string{"--nothing"}, "", "unknown flag"},
 	} {
 		t.Run(what, func(t *testing.T) {

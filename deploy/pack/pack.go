@@ -1,4 +1,4 @@
-// Package pack builds the Lambda function and packs it as Lambda wants it.
+// Package pack builds the Lambda function and packs it for deployment.
 package pack
 
 import (
@@ -15,16 +15,16 @@ import (
 	"slices"
 )
 
-// Architectures are those of Lambda, by the names that Go has for them.
+// Architectures are Lambda's processor architectures, as GOARCH values.
 var Architectures = []string{"arm64", "amd64"}
 
 const functionPackage = "example.com/portable-notes/adapters/lambda"
 
-// Build builds the function for a processor, with JSON Web Tokens or without, and packs it. It needs the Go tool, and a
-// folder of this module to be the current one.
+// Build builds the function for an architecture and packs it. With jwt the function can check JSON Web Tokens. Build
+// needs the Go tool and must run in a directory of this module.
 func Build(ctx context.Context, arch string, jwt bool) ([]byte, error) {
 	if _, err := exec.LookPath("go"); err != nil {
-		return nil, fmt.Errorf("the Go tool is not there: install Go 1.26 (https://go.dev/dl): %w", err)
+		return nil, fmt.Errorf("the Go tool was not found: install Go 1.26 (https://go.dev/dl): %w", err)
 	}
 	folder, err := os.MkdirTemp("", "notes-build-")
 	if err != nil {
@@ -32,7 +32,7 @@ func Build(ctx context.Context, arch string, jwt bool) ([]byte, error) {
 	}
 	defer os.RemoveAll(folder)
 	binary := filepath.Join(folder, "bootstrap")
-	tags := "lambda.norpc" // leaves net/rpc out, and with it a third of the program
+	tags := "lambda.norpc" // leaves out net/rpc, a third of the program
 	if jwt {
 		tags += ",jwt"
 	}
@@ -40,24 +40,24 @@ func Build(ctx context.Context, arch string, jwt bool) ([]byte, error) {
 		// #nosec G204 -- go build
 		"-ldflags", "-s -w", "-o", binary, functionPackage)
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0",
-		// and nothing of this machine's settings: a processor level that Lambda's lacks would not even start
+		// Override the settings of this machine: Lambda may lack its processor features.
 		"GOFLAGS=-trimpath", "GOWORK=off", "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFIPS140=off")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("the function does not build: run this in a clone of portable-notes: %w\n%s",
 			err, bytes.TrimSpace(out))
 	}
-	program, err := os.ReadFile(binary) // #nosec G304 -- what was just built
+	program, err := os.ReadFile(binary) // #nosec G304 -- the file just built
 	if err != nil {
 		return nil, err
 	}
 	return Zip(program)
 }
 
-// Zip packs a program as the runtime provided.al2023 wants it.
+// Zip packs a program for the runtime provided.al2023. Equal programs give equal zips.
 func Zip(program []byte) ([]byte, error) {
 	var packed bytes.Buffer
 	w := zip.NewWriter(&packed)
-	header := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate} // without a time, so that it is always the same
+	header := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate} // no time, for reproducible zips
 	header.SetMode(0o755)
 	entry, err := w.CreateHeader(header)
 	if err == nil {
@@ -69,19 +69,19 @@ func Zip(program []byte) ([]byte, error) {
 	return packed.Bytes(), nil
 }
 
-// Check says what is wrong with a zip for the runtime provided.al2023.
+// Check returns an error if a zip cannot run on provided.al2023, or not on the architecture arch.
 func Check(packed []byte, arch string) error {
 	archive, err := zip.NewReader(bytes.NewReader(packed), int64(len(packed)))
 	if err != nil {
-		return fmt.Errorf("--zip: it is no zip: %w", err)
+		return fmt.Errorf("--zip: not a zip file: %w", err)
 	}
 	i := slices.IndexFunc(archive.File, func(f *zip.File) bool { return f.Name == "bootstrap" })
 	if i < 0 {
-		return errors.New("--zip: it has no file bootstrap, which is what the runtime provided.al2023 starts: " +
-			"deploy zip makes one")
+		return errors.New("--zip: it has no file bootstrap, which the runtime provided.al2023 starts: " +
+			"deploy zip makes such a zip")
 	}
 	if archive.File[i].Mode()&0o111 == 0 {
-		return errors.New("--zip: its bootstrap cannot be executed: chmod 755 it before it is packed")
+		return errors.New("--zip: its bootstrap is not executable: chmod 755 it before packing")
 	}
 	file, err := archive.File[i].Open()
 	if err != nil {
@@ -93,7 +93,7 @@ func Check(packed []byte, arch string) error {
 	}
 	want := map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64}[arch]
 	if binary, err := elf.NewFile(bytes.NewReader(program)); err == nil && binary.Machine != want {
-		return fmt.Errorf("--zip: its bootstrap is for %v, the function for %v: set --arch, or build it for the other",
+		return fmt.Errorf("--zip: its bootstrap is for %v, but the function for %v: set --arch, or build for the other",
 			binary.Machine, want)
 	}
 	return nil
