@@ -172,7 +172,7 @@ func (c *cutShort) Import(ctx context.Context, r notes.Record) error {
 func TestCopyRefusesAnInhabitedTarget(t *testing.T) {
 	a, b := inhabited(t, 12), inhabited(t, 30)
 	out, err := deploy(t, "copy", "bolt:"+a, "bolt:"+b)
-	if err == nil || !strings.Contains(err.Error(), "the target holds other notes") || !strings.Contains(err.Error(),
+	if err == nil || !strings.Contains(err.Error(), "the target has notes that the source lacks") || !strings.Contains(err.Error(),
 		"--merge") {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -209,7 +209,7 @@ func TestCopyRefusesAnInhabitedTarget(t *testing.T) {
 		t.Errorf("a target with later versions: %v", err)
 	}
 	if out, err := deploy(t, "copy", "--merge", "bolt:"+a, "bolt:"+later); err != nil || !strings.Contains(out,
-		"1 notes of the target are of later versions and stay\nfrom  notes 9,") {
+		"kept later versions of 1 notes in the target\nfrom  notes 9,") {
 		t.Errorf("a merge with later versions: %v\n%s", err, out)
 	}
 	if store, err = bolt.Open(later, slog.New(slog.DiscardHandler)); err != nil {
@@ -235,7 +235,7 @@ func TestCopyRefusesAnInhabitedTarget(t *testing.T) {
 	}
 	for _, flag := range []string{"--merge=false", "--merge"} {
 		if _, err := deploy(t, "copy", flag, "bolt:"+a, "bolt:"+later); err == nil || !strings.Contains(err.Error(),
-			"changed on both sides") {
+			"changed in both stores") {
 			t.Errorf("changes on both sides, %s: %v", flag, err)
 		}
 	}

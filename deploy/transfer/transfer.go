@@ -17,7 +17,7 @@ import (
 	"example.com/portable-notes/notes"
 )
 
-// Store is a store that notes can move out of and into.
+// Store is a store that notes can be copied from and to.
 type Store interface {
 	notes.Store
 	Export(context.Context) iter.Seq2[notes.Record, error]
@@ -29,28 +29,28 @@ type mover struct {
 	from, to Store
 	merge    bool
 	out      io.Writer
-	stays    map[place]bool // notes of the target that are left as they are
-	cutoff   time.Time      // keys that expire before are not compared: a store may forget them meanwhile
+	newer    map[place]bool // notes with a later version in the target; they are not copied
+	cutoff   time.Time      // keys that expire earlier are not compared, because a store may delete them meanwhile
 }
 
-// writersAtOnce is how many records are on their way at a time.
-const writersAtOnce = 32
+// maxWriters is the number of concurrent writes.
+const maxWriters = 32
 
-// Run copies all that from holds to to, and compares the two. It writes its progress to out. It refuses a target that
-// holds notes, or versions of notes, that from does not have; with merge they stay as they are.
+// Run copies all records from one store to another, compares the two, and writes its progress to out. It returns an
+// error if the target has notes, or later versions of notes, that the source lacks; with merge it keeps them.
 func Run(ctx context.Context, from, to Store, merge bool, out io.Writer) error {
 	m := &mover{from: from, to: to, merge: merge, out: out, cutoff: time.Now().Add(time.Hour)}
-	if err := m.refuse(ctx); err != nil {
+	if err := m.checkTarget(ctx); err != nil {
 		return err
 	}
-	// Keys first: a store may have to know a note's key before the note.
-	for _, ofNotes := range []bool{false, true} {
-		if err := m.copy(ctx, ofNotes); err != nil {
-			return fmt.Errorf("the copy was cut short: run it again: %w", err)
+	// Keys come first: a store may need a note's key before the note.
+	for _, isNote := range []bool{false, true} {
+		if err := m.copy(ctx, isNote); err != nil {
+			return fmt.Errorf("the copy was interrupted: run it again: %w", err)
 		}
 	}
 	copied := map[place]bool{}
-	source, err := m.tally(ctx, m.from, func(at place) bool { copied[at] = !m.stays[at]; return copied[at] })
+	source, err := m.tally(ctx, m.from, func(at place) bool { copied[at] = !m.newer[at]; return copied[at] })
 	if err != nil {
 		return err
 	}
@@ -58,18 +58,19 @@ func Run(ctx context.Context, from, to Store, merge bool, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if len(m.stays) > 0 {
-		fmt.Fprintf(m.out, "%d notes of the target are of later versions and stay\n", len(m.stays))
+	if len(m.newer) > 0 {
+		fmt.Fprintf(m.out, "kept later versions of %d notes in the target\n", len(m.newer))
 	}
 	fmt.Fprintf(m.out, "from  %s\nto    %s\n", source, target)
 	if source != target {
-		return errors.New("the two sides differ: something was written meanwhile. Stop the service and run this again")
+		return errors.New("the two stores differ, because one was written to meanwhile: stop the service and run " +
+			"this again")
 	}
 	return nil
 }
 
-// place is where a record lies: under its owner, a note's id or a key's value.
-type place struct{ owner, under string }
+// place identifies a record: by its owner, and by the note's id or the key's value.
+type place struct{ owner, id string }
 
 func placeOf(r notes.Record) place {
 	if r.Note != nil {
@@ -78,9 +79,10 @@ func placeOf(r notes.Record) place {
 	return place{r.Owner, "key " + r.Key.Value}
 }
 
-// refuse tells why the target cannot be written to: it holds what the source does not. With merge that stays.
-func (m *mover) refuse(ctx context.Context) error {
-	m.stays = map[place]bool{}
+// checkTarget returns an error if copying would lose a note or a version of the target. With merge it records later
+// versions in m.newer instead.
+func (m *mover) checkTarget(ctx context.Context) error {
+	m.newer = map[place]bool{}
 	for r, err := range m.to.Export(ctx) {
 		if err != nil {
 			return err
@@ -92,37 +94,38 @@ func (m *mover) refuse(ctx context.Context) error {
 		switch {
 		case errors.Is(err, notes.ErrNotFound) && m.merge:
 		case errors.Is(err, notes.ErrNotFound):
-			return fmt.Errorf("the target holds other notes, such as %s, which the source does not have: name an "+
+			return fmt.Errorf("the target has notes that the source lacks, such as %s: name an "+
 				"empty target, or keep them with --merge", r.Note.ID)
 		case err != nil:
 			return err
 		case n.Version < r.Note.Version && m.merge:
-			m.stays[placeOf(r)] = true
+			m.newer[placeOf(r)] = true
 		case n.Version < r.Note.Version:
-			return fmt.Errorf("the target holds later versions, such as of note %s: name an empty target, or keep "+
+			return fmt.Errorf("the target has later versions of notes, such as %s: name an empty target, or keep "+
 				"them with --merge", r.Note.ID)
 		case n.Version == r.Note.Version && r.Sum() != (notes.Record{Owner: r.Owner, Note: &n}).Sum():
-			return fmt.Errorf("note %s was changed on both sides since they were one: name an empty target", r.Note.ID)
+			return fmt.Errorf("note %s was changed in both stores since they were equal: name an empty target",
+				r.Note.ID)
 		}
 	}
 	return nil
 }
 
-// copy copies all notes, or all keys.
-func (m *mover) copy(ctx context.Context, ofNotes bool) error {
+// copy copies all notes, or all idempotency keys.
+func (m *mover) copy(ctx context.Context, isNote bool) error {
 	what := "idempotency keys"
-	if ofNotes {
+	if isNote {
 		what = "notes"
 	}
 	var done atomic.Int64
 	defer m.progress(what, &done)()
 	writers, ctx := errgroup.WithContext(ctx)
-	writers.SetLimit(writersAtOnce)
+	writers.SetLimit(maxWriters)
 	for r, err := range m.from.Export(ctx) {
 		if err != nil {
 			return errors.Join(err, writers.Wait())
 		}
-		if (r.Note != nil) != ofNotes || m.stays[placeOf(r)] {
+		if (r.Note != nil) != isNote || m.newer[placeOf(r)] {
 			continue
 		}
 		writers.Go(func() error {
@@ -136,7 +139,7 @@ func (m *mover) copy(ctx context.Context, ofNotes bool) error {
 	return writers.Wait()
 }
 
-// progress says every second how far a copy is, until the function that it returns is called.
+// progress prints every second how many records were copied, until stop is called.
 func (m *mover) progress(what string, done *atomic.Int64) (stop func()) {
 	end := make(chan struct{})
 	var wait sync.WaitGroup
@@ -156,7 +159,7 @@ func (m *mover) progress(what string, done *atomic.Int64) (stop func()) {
 	return func() { close(end); wait.Wait() }
 }
 
-// tally is what a store holds: counts, and a checksum that does not depend on the order.
+// tally is the content of a store: counts, and a checksum that does not depend on the order of records.
 type tally struct {
 	notes, keys int
 	sum         [32]byte
@@ -166,13 +169,13 @@ func (t tally) String() string {
 	return fmt.Sprintf("notes %d, idempotency keys %d, checksum %s", t.notes, t.keys, hex.EncodeToString(t.sum[:]))
 }
 
-// tally counts what a store holds at the places that count.
-func (m *mover) tally(ctx context.Context, of Store, counts func(place) bool) (t tally, err error) {
-	for r, err := range of.Export(ctx) {
+// tally sums up the records of a store that include selects.
+func (m *mover) tally(ctx context.Context, store Store, include func(place) bool) (t tally, err error) {
+	for r, err := range store.Export(ctx) {
 		if err != nil {
 			return t, err
 		}
-		if r.Key != nil && r.Key.Expires.Before(m.cutoff) || !counts(placeOf(r)) {
+		if r.Key != nil && r.Key.Expires.Before(m.cutoff) || !include(placeOf(r)) {
 			continue
 		}
 		if r.Note != nil {
