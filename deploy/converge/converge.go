@@ -243,7 +243,7 @@ func (c *Converger) await(ctx context.Context, s stack.Step, done func(found) bo
 			return err
 		}
 		c.Forget()
-		c.Report.Waits(s.What + ", at which AWS is at work")
+		c.Report.ShowWaiting(s.What + ", at which AWS is at work")
 		return cloud.RetryLater(fmt.Errorf("AWS is still at work on it after %v: %v; run this again",
 			cloud.FunctionWait, cloud.Search(s.Reason, is.answer)))
 	})

@@ -49,7 +49,7 @@ func (p *prober) ask(ctx context.Context, method, path, body string, want int) (
 		}
 		answer, err := p.client.Do(request)
 		if err != nil {
-			p.report.Waits("the API, which does not answer")
+			p.report.ShowWaiting("the API, which does not answer")
 			return cloud.RetryLater(fmt.Errorf("%s %s: %w", method, p.url+path, err))
 		}
 		defer answer.Body.Close()
@@ -62,7 +62,7 @@ func (p *prober) ask(ctx context.Context, method, path, body string, want int) (
 		err = fmt.Errorf("%s %s must answer %d, its last answer is %d %.300s",
 			method, p.url+path, want, answer.StatusCode, bytes.TrimSpace(content))
 		if slices.Contains([]int{401, 403, 404, 500, 503}, answer.StatusCode) {
-			p.report.Waits(fmt.Sprintf("the API, which answers %d", answer.StatusCode))
+			p.report.ShowWaiting(fmt.Sprintf("the API, which answers %d", answer.StatusCode))
 			return cloud.RetryLater(err)
 		}
 		return err

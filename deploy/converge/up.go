@@ -38,7 +38,7 @@ var errVanished = errors.New("it was removed a moment ago: run this again")
 func (c *Converger) Up(ctx context.Context, s stack.Stack, o Options) (err error) {
 	for again := range 3 {
 		if again > 0 {
-			c.Report.Again()
+			c.Report.Restart()
 		}
 		u := &up{Converger: c, stack: s, options: o, began: time.Now()}
 		if err = u.phases(ctx); !errors.Is(err, errVanished) {
@@ -138,7 +138,7 @@ func (u *up) found(ctx context.Context, step stack.Step, do func() error) error 
 		err := do()
 		if cloud.IsNotFound(err) {
 			u.Forget()
-			u.Report.Waits(step.What + ", of which AWS says that something does not exist")
+			u.Report.ShowWaiting(step.What + ", of which AWS says that something does not exist")
 			if vanished := u.exist(ctx); vanished != nil {
 				return vanished
 			}
@@ -330,7 +330,7 @@ func (u *up) deployed(ctx context.Context) error {
 		if err != nil || id != "" && id != u.served {
 			return err
 		}
-		u.Report.Waits("the stage's deployment")
+		u.Report.ShowWaiting("the stage's deployment")
 		return cloud.RetryLater(fmt.Errorf("the stage %s still serves its former deployment %q after %v; "+
 			"API Gateway says %q. Run this again", u.stack.Stage, u.served, cloud.DefaultWait, message))
 	})

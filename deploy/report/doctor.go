@@ -13,35 +13,35 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// width is the most columns of a report for people. Commands and ARNs may be longer: they are to be pasted.
+// width is the maximum number of columns of a report. Commands and ARNs may be longer, so that they can be pasted.
 const width = 100
 
-// marks are what begins the line of a check, by its state, and its colour on a terminal.
-var marks = map[string]struct{ sign, colour string }{
+// marks are the signs at the beginning of a check's line and their colors, by the state of the check.
+var marks = map[string]struct{ sign, color string }{
 	"ok": {"√", "32"}, "fault": {"×", "31"}, "warning": {"!", "33"}, "note": {"·", "36"}, "unseen": {"?", "33"},
 	"skipped": {"–", "2"},
 }
 
-// painter writes with colours, where they are wanted.
+// painter writes text, with or without colors.
 type painter struct {
-	out    io.Writer
-	colour bool
+	out   io.Writer
+	color bool
 }
 
-func (p painter) paint(colour, text string) string {
-	if !p.colour || colour == "" {
+func (p painter) paint(color, text string) string {
+	if !p.color || color == "" {
 		return text
 	}
-	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
-// Diagnosis writes a diagnosis for people. It has colours where out is a terminal and NO_COLOR is not set
+// Diagnosis writes a diagnosis for people, in color if out is a terminal and NO_COLOR is not set
 // (https://no-color.org).
 func Diagnosis(out io.Writer, d doctor.Diagnosis, l doctor.Language) {
 	file, ok := out.(*os.File)
 	p := painter{out, ok && isatty.IsTerminal(file.Fd()) && os.Getenv("NO_COLOR") == ""}
 	for _, line := range d.Headline {
-		p.wrapped("", "", line)
+		p.wrap("", "", line)
 	}
 	if drawn := p.chain(d.Chain); d.Target.Route != "" || d.Answer != nil {
 		fmt.Fprintf(out, "\n%s\n", drawn)
@@ -56,15 +56,15 @@ func Diagnosis(out io.Writer, d doctor.Diagnosis, l doctor.Language) {
 			}
 			text += "  [" + d.Findings[line.Finding].Cause + "]"
 		}
-		p.wrapped(p.paint(mark.colour, mark.sign)+" ", "  ", text)
+		p.wrap(p.paint(mark.color, mark.sign)+" ", "  ", text)
 		if line.Finding >= 0 {
 			p.finding(d, d.Findings[line.Finding], l)
 		}
 	}
-	p.wrapped("", "", d.Closing)
+	p.wrap("", "", d.Closing)
 }
 
-// JSON writes a diagnosis for programs.
+// JSON writes a value as indented JSON, without escaping for HTML.
 func JSON(out io.Writer, value any) error {
 	e := json.NewEncoder(out)
 	e.SetIndent("", "  ")
@@ -72,18 +72,19 @@ func JSON(out io.Writer, value any) error {
 	return e.Encode(value)
 }
 
-// printable is a text without control characters, which a function may have put into its errors.
+// printable replaces control characters, which a function's errors may contain, by spaces.
 func printable(text string) string {
 	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) || unicode.Is(unicode.Cf, c) { // also what turns the direction of a text
+		if unicode.IsControl(c) || unicode.Is(unicode.Cf, c) { // Cf includes changes of text direction
 			return ' '
 		}
 		return c
 	}, text)
 }
 
-// wrapped writes a text in lines of at most so many columns. A word that is longer stays whole.
-func (p painter) wrapped(first, rest, text string) {
+// wrap writes a text in lines of at most width columns. It does not break words. The first line begins with first, the
+// others with rest.
+func (p painter) wrap(first, rest, text string) {
 	text = printable(text)
 	line, columns := first, len([]rune(rest))
 	begin := true
@@ -103,13 +104,13 @@ func (p painter) wrapped(first, rest, text string) {
 	fmt.Fprintln(p.out, line)
 }
 
-// chain draws the way of the request, with the link that is broken marked.
+// chain draws the path of the request, and marks the broken link.
 func (p painter) chain(all []doctor.LinkState) string {
 	var out strings.Builder
 	broken := false
 	for _, link := range all {
 		broken = broken || link.State == "fault"
-		if link.Link == "permission" || link.Name == "" { // which is no place, but the way to the function
+		if link.Link == "permission" || link.Name == "" { // a permission is an edge, not a node
 			continue
 		}
 		if out.Len() > 0 {
@@ -129,12 +130,12 @@ func (p painter) chain(all []doctor.LinkState) string {
 	return out.String()
 }
 
-// maxAlso is the most other routes that a finding names.
+// maxAlso is the maximum number of other routes listed for a finding.
 const maxAlso = 4
 
-// finding writes what proves a finding, what else it affects, and what heals it.
+// finding writes the evidence of a finding, the other routes it affects, and the fixes.
 func (p painter) finding(d doctor.Diagnosis, f doctor.Finding, l doctor.Language) {
-	const in = "    "
+	const indent = "    "
 	for _, e := range f.Evidence {
 		line := strings.TrimSpace(e.Call + " " + e.Of)
 		if e.Field != "" {
@@ -143,34 +144,34 @@ func (p painter) finding(d doctor.Diagnosis, f doctor.Finding, l doctor.Language
 		if e.Value != "" {
 			line += " → " + e.Value
 		}
-		fmt.Fprintln(p.out, in+printable(line))
+		fmt.Fprintln(p.out, indent+printable(line))
 		if e.Expected != "" {
 			label := doctor.Label("needed", l, 0)
-			fmt.Fprintln(p.out, in+label+" "+printable(e.Expected))
+			fmt.Fprintln(p.out, indent+label+" "+printable(e.Expected))
 			if at := differs(e.Value, e.Expected); at >= 0 {
-				fmt.Fprintln(p.out, in+strings.Repeat(" ", len([]rune(label))+1+at)+"^")
+				fmt.Fprintln(p.out, indent+strings.Repeat(" ", len([]rune(label))+1+at)+"^")
 			}
 		}
 	}
 	p.also(d, f, l)
 	for i, fix := range f.Fix {
 		label := doctor.Label("fix", l, 0)
-		if i > 0 && f.Link == "permission" { // whose fixes are alternatives
+		if i > 0 && f.Link == "permission" { // its fixes are alternatives
 			label = doctor.Label("or", l, 0)
 		}
-		p.wrapped(in, in, label+", "+fix.Does+":")
-		fmt.Fprintln(p.out, in+"  "+p.paint("1", printable(fix.Command)))
+		p.wrap(indent, indent, label+", "+fix.Does+":")
+		fmt.Fprintln(p.out, indent+"  "+p.paint("1", printable(fix.Command)))
 	}
 	if len(f.Fix) == 0 {
 		label := "fix"
-		if f.Level == doctor.Note { // there is nothing that must be mended
+		if f.Level == doctor.Note { // nothing needs fixing
 			label = "note"
 		}
-		p.wrapped(in, in, doctor.Label(label, l, 0)+": "+f.Remedy)
+		p.wrap(indent, indent, doctor.Label(label, l, 0)+": "+f.Remedy)
 	}
 }
 
-// also names the other routes that suffer from a finding.
+// also lists the other routes that a finding affects.
 func (p painter) also(d doctor.Diagnosis, f doctor.Finding, l doctor.Language) {
 	var others []string
 	for _, r := range f.Routes {
@@ -184,10 +185,10 @@ func (p painter) also(d doctor.Diagnosis, f doctor.Finding, l doctor.Language) {
 	if more := len(others) - maxAlso; more > 1 {
 		others = append(others[:maxAlso], doctor.Label("more", l, more))
 	}
-	p.wrapped("    ", "    ", doctor.Label("also", l, 0)+" "+strings.Join(others, ", "))
+	p.wrap("    ", "    ", doctor.Label("also", l, 0)+" "+strings.Join(others, ", "))
 }
 
-// differs is where an ARN stops being as it must be; -1 where the texts are no ARNs.
+// differs returns the index of the first part of an ARN that differs from the expected one, or -1 if one is not an ARN.
 func differs(value, expected string) int {
 	if !strings.HasPrefix(value, "arn:") || !strings.HasPrefix(expected, "arn:") {
 		return -1

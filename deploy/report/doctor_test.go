@@ -9,32 +9,27 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// TestDiagnosis: a diagnosis is written for people in at most so many columns, but for what is to be pasted.
+// TestDiagnosis checks the report's text, and that only lines to be pasted exceed its width.
 func TestDiagnosis(t *testing.T) {
 	routes := []doctor.StageRoute{{Stage: "dev", Route: "GET /notes"}}
 	for _, path := range []string{"a", "b", "c", "d", "e", "f"} {
 		routes = append(routes, doctor.StageRoute{Stage: "dev", Route: "GET /" + path})
 	}
 	d := doctor.Diagnosis{
-		At: time.Unix(
-			0,
-			0,
-		), Target: doctor.Target{Stage: "dev", Route: "GET /notes"}, Answer: &doctor.Seen{Status: 500},
+		At:       time.Unix(0, 0),
+		Target:   doctor.Target{Stage: "dev", Route: "GET /notes"},
+		Answer:   &doctor.Seen{Status: 500},
 		Headline: []string{"500 came from API Gateway", strings.Repeat("a long line ", 20)},
 		Chain: []doctor.LinkState{
 			{Link: "client", Name: "client", State: "ok"},
 			{Link: "stage", Name: "dev", State: "ok"},
-			{
-				Link:  "permission",
-				Name:  "permission",
-				State: "fault",
-			},
+			{Link: "permission", Name: "permission", State: "fault"},
 			{Link: "function", Name: "notes", State: "untouched"},
 		},
 		Lines: []doctor.Line{
 			{State: "ok", Text: "in order", Finding: -1},
 			{State: "fault", Text: "may not", Finding: 0},
-			{State: "note", Text: "worth to know", Finding: 1},
+			{State: "note", Text: "worth knowing", Finding: 1},
 		},
 		Findings: []doctor.Finding{{Cause: "permission.stage", Routes: routes,
 			Evidence: []doctor.Evidence{{Call: "lambda:GetPolicy", Of: "notes", Field: "s AWS:SourceArn",
@@ -59,19 +54,19 @@ func TestDiagnosis(t *testing.T) {
 			"                                       ^\n",
 		"also affected: dev GET /a, dev GET /b, dev GET /c, dev GET /d, and 2 more\n",
 		"    fix, all at once:\n      deploy permit --api a1\n",
-		"· worth to know [logs.access-off]\n    note: Switch the log on.", "1 fault\n",
+		"· worth knowing [logs.access-off]\n    note: Switch the log on.", "1 fault\n",
 	} {
 		if !strings.Contains(text, want) {
-			t.Errorf("%q is not in\n%s", want, text)
+			t.Errorf("the report lacks %q:\n%s", want, text)
 		}
 	}
 	if strings.Contains(text, "\x1b") {
-		t.Error("it has colours, and is no terminal")
+		t.Error("the report has colors although it is not written to a terminal")
 	}
 }
 
-// TestColours: a terminal sees colours.
-func TestColours(t *testing.T) {
+// TestColors checks the escape sequences for colors.
+func TestColors(t *testing.T) {
 	var out bytes.Buffer
 	p := painter{&out, true}
 	if got := p.paint("31", "x"); got != "\x1b[31mx\x1b[0m" {
@@ -79,7 +74,7 @@ func TestColours(t *testing.T) {
 	}
 }
 
-// TestJSON: JSON is not escaped for HTML.
+// TestJSON checks that JSON is not escaped for HTML.
 func TestJSON(t *testing.T) {
 	var out bytes.Buffer
 	if err := JSON(&out, map[string]string{"a": "<b>"}); err != nil || out.String() != "{\n  \"a\": \"<b>\"\n}\n" {
@@ -87,7 +82,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// TestHTML: the page has what the report has, asks nobody for anything, and what a function said is only text in it.
+// TestHTML checks that the page has the content of the report, loads nothing, and escapes the output of functions.
 func TestHTML(t *testing.T) {
 	d := doctor.Diagnosis{
 		Headline: []string{"500 came from API Gateway"}, Closing: "1 fault",
@@ -113,12 +108,12 @@ func TestHTML(t *testing.T) {
 				"aws x --y &#39;{&#34;a&#34;:&#34;b&#34;}&#39;",
 				"ValueError", "prefers-color-scheme: dark", doctor.Label("copy", l, 0) + "</button>"} {
 				if !strings.Contains(text, want) {
-					t.Errorf("%q is not in it", want)
+					t.Errorf("the page lacks %q", want)
 				}
 			}
 			for _, never := range []string{"http:", "https:", "src=", "href=", "url(", "@import", "<script>alert"} {
 				if strings.Contains(text, never) {
-					t.Errorf("%q is in it", never)
+					t.Errorf("the page contains %q", never)
 				}
 			}
 		})

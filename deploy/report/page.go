@@ -12,18 +12,18 @@ import (
 //go:embed page.html
 var pageText string
 
-// node is a link of the chain, as it is drawn: below the one before.
+// node is a link of the chain as it is drawn, below the one before.
 type node struct {
 	doctor.LinkState
 	Y      int
-	Broken bool // the way to it is
+	Broken bool // the edge to it is broken
 	First  bool
 }
 
-// nodeHeight is how far apart links are drawn, in pixels.
+// nodeHeight is the distance between links, in pixels.
 const nodeHeight = 44
 
-// nodes are the links of a chain.
+// nodes lays out the links of a chain.
 func nodes(chain []doctor.LinkState) (all []node) {
 	broken := false
 	for _, link := range chain {
@@ -31,13 +31,13 @@ func nodes(chain []doctor.LinkState) (all []node) {
 		if link.Link == "permission" || link.Name == "" {
 			continue
 		}
-		all = append(all, node{link, nodeHeight*len(all) + 22, broken, len(all) == 0})
+		all = append(all, node{LinkState: link, Y: nodeHeight*len(all) + 22, Broken: broken, First: len(all) == 0})
 		broken = false
 	}
 	return all
 }
 
-// HTML writes a diagnosis as one page that needs no other file and no network.
+// HTML writes a diagnosis as a self-contained page.
 func HTML(out io.Writer, d doctor.Diagnosis, l doctor.Language) error {
 	page, err := template.New("page").Funcs(template.FuncMap{
 		"label":     func(key string) string { return strings.TrimRight(doctor.Label(key, l, 0), " :") },
@@ -63,5 +63,6 @@ func HTML(out io.Writer, d doctor.Diagnosis, l doctor.Language) error {
 		Language doctor.Language
 		Nodes    []node
 		Height   int
-	}{d, l, chain, nodeHeight * len(chain)})
+	}{Diagnosis: d,
+		Language: l, Nodes: chain, Height: nodeHeight * len(chain)})
 }

@@ -1,4 +1,4 @@
-// Package report says what a command does: a line for each thing as it is done, or everything as JSON at the end.
+// Package report prints what a command does: a line for each step when it is done, or everything as JSON at the end.
 package report
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/mattn/go-isatty"
 )
 
-// State is what became of a thing, in one word that programs can rely on.
+// State is the outcome of a step. Programs can rely on its values.
 type State string
 
 // The states.
@@ -22,31 +22,31 @@ const (
 	Updated   State = "updated"
 	Unchanged State = "unchanged"
 	Removed   State = "removed"
-	Kept      State = "kept"     // it is the stack's and stays; a flag removes it
-	Left      State = "left"     // it is not the stack's, or that cannot be told
-	Missing   State = "missing"  // there was nothing to remove
-	Unhelped  State = "unhelped" // of a route that no grant can make work
-	Changing  State = "changing" // it will be updated
-	OK        State = "ok"       // it was built, or tried, and is as it must be
+	Kept      State = "kept"     // part of the stack; a flag removes it
+	Left      State = "left"     // not part of the stack, or that cannot be determined
+	Missing   State = "missing"  // nothing to remove
+	Unhelped  State = "unhelped" // a route that no grant can make work
+	Changing  State = "changing" // will be updated
+	OK        State = "ok"       // built, or checked successfully
 
 	Allowed State = "allowed"
 	Refused State = "refused"
-	Unsure  State = "unsure" // allowed or refused: AWS does not document which
+	Unsure  State = "unsure" // AWS does not document whether it is allowed
 )
 
-// format is the version of the JSON of a report. It grows where a field or a state changes its meaning; a new state
-// does not count.
-const format = 1
+// jsonVersion is the version of a report's JSON. It increases when a field or a state changes its meaning, but not when
+// a state is added.
+const jsonVersion = 1
 
-// Report is what one command says. Its JSON has the fields below.
+// Report is the output of one command. Its exported fields are its JSON.
 type Report struct {
 	out      io.Writer
-	progress io.Writer // of what is awaited; nil where nobody looks
+	progress io.Writer // a terminal, or nil
 	json     bool
 
-	began  time.Time
-	waited bool
-	again  bool
+	began     time.Time // of the current step
+	waiting   bool      // a progress line is shown
+	restarted bool
 
 	Version int      `json:"version"`
 	Steps   []step   `json:"steps"`
@@ -62,25 +62,27 @@ type step struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// New returns a report that writes to out. What is awaited is shown on err where that is a terminal.
+// New returns a report that writes to out. If err is a terminal, it shows there what the command waits for.
 func New(out, err io.Writer, asJSON bool) *Report {
-	r := &Report{out: out, json: asJSON, began: time.Now(), Version: format, Steps: []step{}}
+	r := &Report{out: out, json: asJSON, began: time.Now(), Version: jsonVersion, Steps: []step{}}
 	if f, ok := err.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
 		r.progress = err
 	}
 	return r
 }
 
-// Again tells that the command begins again. From then on a thing that has a line gets none for being unchanged.
-func (r *Report) Again() { r.again = true }
+// Restart says that the command begins again. From then on, a step that was reported before is not reported again as
+// unchanged.
+func (r *Report) Restart() { r.restarted = true }
 
-// Done says what became of a thing. The detail is for people; "" is none.
+// Done reports the outcome of a step. The detail is for people and may be empty.
 func (r *Report) Done(what string, state State, detail string) {
-	if r.again && state == Unchanged && slices.ContainsFunc(r.Steps, func(s step) bool { return s.What == what }) {
+	if r.restarted && state == Unchanged && slices.ContainsFunc(r.Steps, func(s step) bool { return s.What == what }) {
 		return
 	}
 	took := time.Since(r.began).Round(100 * time.Millisecond)
-	r.Steps = append(r.Steps, step{what, state, detail, time.Since(r.began).Round(time.Millisecond).Seconds()})
+	seconds := time.Since(r.began).Round(time.Millisecond).Seconds()
+	r.Steps = append(r.Steps, step{What: what, State: state, Detail: detail, Seconds: seconds})
 	r.began = time.Now()
 	r.clear()
 	if r.json {
@@ -96,27 +98,28 @@ func (r *Report) Done(what string, state State, detail string) {
 	fmt.Fprintln(r.out, line)
 }
 
-// Note says something at the end.
+// Note adds a note, which is printed at the end.
 func (r *Report) Note(format string, values ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, values...))
 }
 
-// Waits shows what is awaited, on a terminal.
-func (r *Report) Waits(what string) {
+// ShowWaiting shows on a terminal what the command waits for.
+func (r *Report) ShowWaiting(what string) {
 	if r.progress != nil && !r.json {
-		r.waited = true
+		r.waiting = true
 		fmt.Fprintf(r.progress, "\r\x1b[K%s …", what)
 	}
 }
 
 func (r *Report) clear() {
-	if r.waited {
+	if r.waiting {
 		fmt.Fprint(r.progress, "\r\x1b[K")
-		r.waited = false
+		r.waiting = false
 	}
 }
 
-// End says the notes, or all as JSON, at the end of a command that ended with err. It returns err.
+// End prints the notes, or everything as JSON, for a command that ended with err. It returns err, joined with any error
+// of encoding.
 func (r *Report) End(err error) error {
 	r.clear()
 	if r.json {
