@@ -344,7 +344,7 @@ func TestConcurrency(t *testing.T) {
 		t.Errorf("reserved are %d; up says %s", reserved(), out)
 	}
 	if out := w.up("--concurrency", "950"); reserved() != 0 || !strings.Contains(out,
-		"this account's quota leaves no room") || !strings.Contains(out, "/dev/notes") {
+		"the account's quota leaves no room") || !strings.Contains(out, "/dev/notes") {
 		t.Errorf("reserved are %d; up says %s", reserved(), out)
 	}
 }

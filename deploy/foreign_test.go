@@ -95,12 +95,14 @@ func TestForeign(t *testing.T) {
 		t.Errorf("up: %v, %s", err, out)
 	}
 	script := w.runs("plan", "--stack", w.name, "--auth", "none")
-	for name, run := range map[string]string{"the script": script, "of another account": strings.ReplaceAll(script,
-		sandbox.Account, "999999999999")} {
+	for _, c := range []struct{ name, script, want string }{
+		{"the script", script, "does not belong to the stack"},
+		{"of another account", strings.ReplaceAll(script, sandbox.Account, "999999999999"), "not of account"},
+	} {
 		cmd := exec.Command("sh")
-		cmd.Stdin, cmd.Dir, cmd.Env = strings.NewReader(run), filepath.Dir(w.zip), w.environ()
-		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "not of") {
-			t.Errorf("%s: %v, %s", name, err, out)
+		cmd.Stdin, cmd.Dir, cmd.Env = strings.NewReader(c.script), filepath.Dir(w.zip), w.environ()
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), c.want) {
+			t.Errorf("%s: %v, %s", c.name, err, out)
 		}
 	}
 	if out, err := w.deploy("down", "--stack", w.name); err == nil || !strings.Contains(err.Error(),

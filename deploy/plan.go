@@ -89,7 +89,7 @@ func planGrants(cmd *cobra.Command, f apiFlags) error {
 		return fmt.Errorf("no route of API %s is one that a grant can help", f.api)
 	}
 	for _, g := range grants {
-		fmt.Fprintf(cmd.OutOrStdout(), "# %s\n%s\n", g.For, stack.Granting(g))
+		fmt.Fprintf(cmd.OutOrStdout(), "# %s\n%s\n", g.For, stack.GrantCommand(g))
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (f *stackFlags) choose(flags *pflag.FlagSet, is stack.Auth) (made string, e
 		}
 		f.Auth.Made = true
 	}
-	if err := errors.Join(f.Auth.Check(), f.Auth.Complete()); err != nil {
+	if err := errors.Join(f.Auth.Check(), f.Auth.CheckComplete()); err != nil {
 		return "", fmt.Errorf("%w: %w", errUsage, err)
 	}
 	f.token = cmp.Or(made, os.Getenv("NOTES_TOKEN"))

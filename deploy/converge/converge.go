@@ -64,7 +64,7 @@ func (c *Converger) Step(ctx context.Context, s stack.Step) (state report.State,
 		return "", "", err
 	}
 	there := is.exists
-	if there && s.Going != "" {
+	if there && s.Deleting != "" {
 		if there, err = c.gone(ctx, s); err != nil {
 			return "", "", err
 		}
@@ -82,10 +82,10 @@ func (c *Converger) Step(ctx context.Context, s stack.Step) (state report.State,
 		c.refs[s.Ref] = is.id
 	}
 	for _, twin := range twins(s, is.answer) { // once nothing refers to them any more
-		c.twins[twin] = call.Resolve(s.Twin, with(c.refs, "twin", twin))
+		c.twins[twin] = call.Resolve(s.RemoveDuplicate, with(c.refs, "duplicate", twin))
 	}
-	if s.Fixed != "" && there {
-		fixed, _ := cloud.Search(s.Fixed, is.answer).(map[string]any)
+	if s.Immutable != "" && there {
+		fixed, _ := cloud.Search(s.Immutable, is.answer).(map[string]any)
 		differences := slices.DeleteFunc(call.Differences(s.Create, s.Find, fixed), func(d string) bool {
 			name, _, _ := strings.Cut(d, " ")
 			_, told := fixed[name]
@@ -191,7 +191,7 @@ func (c *Converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]str
 		return err
 	})
 	if s.Refused != "" && err != nil && strings.Contains(err.Error(), s.Refused) {
-		c.Report.Note("%s", s.Else)
+		c.Report.Note("%s", s.RefusedNote)
 		return nil, nil
 	}
 	return changes, err
@@ -228,7 +228,7 @@ func (c *Converger) ready(ctx context.Context, s stack.Step) error {
 // gone waits for the end of what is just being deleted, and reports whether the thing exists then.
 func (c *Converger) gone(ctx context.Context, s stack.Step) (exists bool, err error) {
 	err = c.await(ctx, s, func(is found) bool {
-		going, _ := cloud.Search(s.Going, is.answer).(bool)
+		going, _ := cloud.Search(s.Deleting, is.answer).(bool)
 		exists = is.exists
 		return !is.exists || !going
 	})
@@ -324,10 +324,10 @@ func tagsOf(value any) map[string]string {
 }
 
 func twins(s stack.Step, answer any) []string {
-	if s.Twins == "" {
+	if s.Duplicates == "" {
 		return nil
 	}
-	return cloud.Texts(s.Twins, answer)
+	return cloud.Texts(s.Duplicates, answer)
 }
 
 // Agreed returns [ErrDisagree] where the API's routes do not ask for what the function does: somebody has changed one

@@ -64,7 +64,7 @@ func (c *Converger) Down(ctx context.Context, s stack.Stack, data bool) error {
 		}
 		removals := step.Remove
 		for _, twin := range twins(step, is.answer) {
-			removals = append([]any{call.Resolve(step.Twin, with(c.refs, "twin", twin))}, removals...)
+			removals = append([]any{call.Resolve(step.RemoveDuplicate, with(c.refs, "duplicate", twin))}, removals...)
 		}
 		for _, extra := range step.Extras {
 			list, err := c.Do(ctx, call.Resolve(extra.List, c.refs))

@@ -11,27 +11,27 @@ import (
 	"example.com/portable-notes/deploy/gateway"
 )
 
-// API is the step of the HTTP API.
+// API returns the step of the HTTP API.
 func (s Stack) API() Step {
 	ours := fmt.Sprintf("Items[?Tags.\"%s\"=='%s' && Tags.\"%s\"=='%s'] | sort_by(@, &join('', [CreatedDate, "+
 		"ApiId]))[].ApiId", StackTag, s.Name, RegionTag, s.Region)
 	id := aws.String("${api}")
 	find := &apigatewayv2.GetApisInput{}
-	update := &apigatewayv2.UpdateApiInput{ApiId: id, Name: &s.Name}
+	put := &apigatewayv2.UpdateApiInput{ApiId: id, Name: &s.Name}
 	if s.Endpoint == "on" {
-		update.DisableExecuteApiEndpoint = aws.Bool(false)
+		put.DisableExecuteApiEndpoint = aws.Bool(false)
 	}
 	return Step{
 		What: "HTTP API " + s.Name,
 		Find: find,
-		Pick: ours + " | [0]", // the oldest, so that two programs at once agree
+		Pick: ours + " | [0]", // the oldest, so that concurrent programs agree
 		Ref:  "api",
 		Create: &apigatewayv2.CreateApiInput{Name: &s.Name, ProtocolType: gatewaytypes.ProtocolTypeHttp,
 			Tags: s.Tags()},
-		Twins:    ours + " | [1:]",
-		Twin:     &apigatewayv2.DeleteApiInput{ApiId: aws.String("${twin}")},
-		Settings: []Setting{{Read: &apigatewayv2.GetApiInput{ApiId: id}, Put: update}},
-		Remove:   []any{&apigatewayv2.DeleteApiInput{ApiId: id}},
+		Duplicates:      ours + " | [1:]",
+		RemoveDuplicate: &apigatewayv2.DeleteApiInput{ApiId: aws.String("${duplicate}")},
+		Settings:        []Setting{{Read: &apigatewayv2.GetApiInput{ApiId: id}, Put: put}},
+		Remove:          []any{&apigatewayv2.DeleteApiInput{ApiId: id}},
 	}
 }
 
@@ -45,8 +45,8 @@ func (s Stack) integration() Step {
 		Ref:  "integration",
 		Create: &apigatewayv2.CreateIntegrationInput{ApiId: api, IntegrationType: gatewaytypes.IntegrationTypeAwsProxy,
 			IntegrationUri: aws.String(s.FunctionARN()), PayloadFormatVersion: aws.String("2.0")},
-		Twins: ours + " | [1:]",
-		Twin:  &apigatewayv2.DeleteIntegrationInput{ApiId: api, IntegrationId: aws.String("${twin}")},
+		Duplicates:      ours + " | [1:]",
+		RemoveDuplicate: &apigatewayv2.DeleteIntegrationInput{ApiId: api, IntegrationId: aws.String("${duplicate}")},
 		Settings: []Setting{{Read: &apigatewayv2.GetIntegrationInput{ApiId: api, IntegrationId: id},
 			Put: &apigatewayv2.UpdateIntegrationInput{ApiId: api, IntegrationId: id,
 				IntegrationUri: aws.String(s.FunctionARN()), PayloadFormatVersion: aws.String("2.0")}}},
@@ -75,8 +75,8 @@ func (s Stack) route(key, ref string) Step {
 	}
 }
 
-// Rate and Burst are the stage's throttling: requests a second, and how many at once. Both are set: one alone would
-// make the other 0, and every answer 429 (hashicorp/terraform-provider-aws#43307).
+// Rate and Burst are the stage's throttling limits: requests per second, and concurrent requests. Both are always set,
+// because setting one alone makes the other 0 and every answer 429 (hashicorp/terraform-provider-aws#43307).
 const (
 	Rate  = 50
 	Burst = 100
@@ -102,7 +102,7 @@ func (s Stack) stage() Step {
 	}
 }
 
-// Grants returns the grants that the stack's API needs. api is its id, or ${api} where the id is not known yet.
+// Grants returns the grants that the stack's API needs. The argument api is its id, or ${api} if not known yet.
 func (s Stack) Grants(api string) (grants []gateway.Grant) {
 	a := gateway.API{Partition: s.Partition, Region: s.Region, Account: s.Account, ID: api}
 	for _, key := range s.Routes() {

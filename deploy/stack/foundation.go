@@ -27,19 +27,19 @@ func (s Stack) table() Step {
 	return step
 }
 
-// Table is the step of a table of the notes, of no stack.
+// Table returns the step of a table for notes that does not belong to a stack.
 func Table(table string) Step {
 	name := &table
 	return Step{
 		What:   "table " + table,
 		Find:   &dynamodb.DescribeTableInput{TableName: name},
 		Create: dynamo.Table(table),
-		Fixed: "Table.{KeySchema: KeySchema, AttributeDefinitions: " +
+		Immutable: "Table.{KeySchema: KeySchema, AttributeDefinitions: " +
 			"sort_by(AttributeDefinitions[?AttributeName=='pk' || AttributeName=='sk'], &AttributeName), " +
 			"BillingMode: BillingModeSummary.BillingMode || 'PROVISIONED'}",
-		Going: "Table.TableStatus=='DELETING'",
-		Ready: "Table.TableStatus=='ACTIVE'",
-		Wait:  "aws dynamodb wait table-exists --table-name " + call.Quote(table),
+		Deleting: "Table.TableStatus=='DELETING'",
+		Ready:    "Table.TableStatus=='ACTIVE'",
+		Wait:     "aws dynamodb wait table-exists --table-name " + call.Quote(table),
 		Settings: []Setting{
 			{Name: "deletion protection switched on", Read: &dynamodb.DescribeTableInput{TableName: name},
 				Holds: "Table.DeletionProtectionEnabled",
@@ -61,7 +61,7 @@ func Table(table string) Step {
 	}
 }
 
-// timeToLive removes what has expired of a table.
+// timeToLive makes DynamoDB remove expired items.
 func timeToLive(table *string) Setting {
 	return Setting{
 		Name: "time to live switched on",
@@ -71,9 +71,9 @@ func timeToLive(table *string) Setting {
 		Put: &dynamodb.UpdateTimeToLiveInput{
 			TableName: table, TimeToLiveSpecification: &dynamodbtypes.TimeToLiveSpecification{
 				AttributeName: aws.String(dynamo.TTLAttribute), Enabled: aws.Bool(true)}},
-		Refused: "within a fixed interval", // of an hour (DynamoDB developer guide, "Enable Time to Live")
-		Else: "time to live is off, and AWS switches it at most once an hour: run this again in an hour, " +
-			"or notes' traces and idempotency keys are never removed",
+		Refused: "within a fixed interval", // one hour (DynamoDB developer guide, "Enable Time to Live")
+		RefusedNote: "time to live is off, and AWS allows switching it only once an hour: run this again in an hour, " +
+			"or tombstones and idempotency keys are never removed",
 	}
 }
 
@@ -96,7 +96,7 @@ func (s Stack) role() Step {
 			{Read: &iam.GetRolePolicyInput{RoleName: name, PolicyName: own},
 				Put: &iam.PutRolePolicyInput{RoleName: name, PolicyName: own, PolicyDocument: s.permissions()}},
 		},
-		Extras: []Extra{ // what a person added: the role has exactly these rights
+		Extras: []Extra{ // rights added by hand
 			{List: &iam.ListRolePoliciesInput{RoleName: name}, At: "PolicyNames[?@!='" + rolePolicy + "']",
 				Remove: &iam.DeleteRolePolicyInput{RoleName: name, PolicyName: aws.String("${extra}")}},
 			{List: &iam.ListAttachedRolePoliciesInput{RoleName: name}, At: "AttachedPolicies[].PolicyArn",
@@ -105,7 +105,7 @@ func (s Stack) role() Step {
 		Remove: []any{&iam.DeleteRolePolicyInput{RoleName: name, PolicyName: own},
 			&iam.DeleteRoleInput{RoleName: name}},
 	}
-	if s.Boundary != "" { // before the role's own policy: whoever may write that only under a boundary can do so then
+	if s.Boundary != "" { // set first, because the operator may be allowed to write the role's policy only under it
 		step.Create.(*iam.CreateRoleInput).PermissionsBoundary = &s.Boundary
 		step.Settings = append([]Setting{{
 			Read: &iam.GetRoleInput{RoleName: name},
@@ -120,7 +120,7 @@ func (s Stack) roleTags() []iamtypes.Tag {
 	return []iamtypes.Tag{{Key: aws.String(RegionTag), Value: &s.Region}, {Key: aws.String(StackTag), Value: &s.Name}}
 }
 
-// OtherRole is the step of a role that the function has for a moment, so that Lambda lets go of a former one.
+// OtherRole returns the step and the ARN of a temporary role, with which Lambda can be made to forget a deleted one.
 func (s Stack) OtherRole() (step Step, arn string) {
 	name := aws.String(s.RoleName() + otherRole)
 	create := &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: trust(), Tags: s.roleTags()}
@@ -136,34 +136,34 @@ func (s Stack) OtherRole() (step Step, arn string) {
 	}, s.RoleARN() + otherRole
 }
 
-// defaultRetention is for how many days a new log group keeps logs.
+// defaultRetention is the retention of a new log group, in days.
 const defaultRetention = 14
 
 func (s Stack) logGroup(name string) Step {
 	find := &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &name}
-	here := "logGroups[?logGroupName=='" + name + "'] | [0]"
+	selected := "logGroups[?logGroupName=='" + name + "'] | [0]"
 	return Step{
 		What:     "log group " + name,
 		Find:     find,
-		Pick:     here + ".logGroupName",
+		Pick:     selected + ".logGroupName",
 		Tags:     &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: aws.String(s.groupARN(name))},
 		TagsAt:   "tags",
 		Create:   &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name, Tags: s.Tags()},
-		Settings: []Setting{s.retention(name, find, here)},
+		Settings: []Setting{s.retention(name, find, selected)},
 		Remove:   []any{&cloudwatchlogs.DeleteLogGroupInput{LogGroupName: &name}},
 	}
 }
 
-// retention is for how many days a log group keeps logs. One that keeps them for ever loses the older ones as soon as
-// it has a number of days, so that is set unasked only where there are none.
-func (s Stack) retention(group string, find any, here string) Setting {
+// retention sets the retention of a log group. Setting it on a group that keeps logs for ever deletes the older ones,
+// so the default is set only on an empty group.
+func (s Stack) retention(group string, find any, selected string) Setting {
 	if s.Retention != nil {
-		return Setting{Read: find, At: here,
+		return Setting{Read: find, At: selected,
 			Put: &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &group, RetentionInDays: s.Retention}}
 	}
 	return Setting{
 		Name: fmt.Sprintf("logs kept for %d days", defaultRetention), Read: find,
-		Holds: here + " | retentionInDays!=`null` || storedBytes > `0`",
+		Holds: selected + " | retentionInDays!=`null` || storedBytes > `0`",
 		Put: &cloudwatchlogs.PutRetentionPolicyInput{
 			LogGroupName: &group, RetentionInDays: aws.Int32(defaultRetention)},
 	}

@@ -12,14 +12,14 @@ import (
 	"example.com/portable-notes/deploy/call"
 )
 
-// defaultMemory is the memory of a new function, MB.
+// defaultMemory is the memory of a new function in MB.
 const defaultMemory = 256
 
-// Function is the step of the function.
+// Function returns the step of the function.
 func (s Stack) Function() Step {
 	name := &s.Name
 	environment := map[string]string{"NOTES_STORE": "dynamodb:" + s.Name}
-	s.Auth.environment(environment)
+	s.Auth.addTo(environment)
 	maps.Copy(environment, s.Kept)
 	if s.BasePath != nil {
 		delete(environment, BasePathVariable)
@@ -31,7 +31,7 @@ func (s Stack) Function() Step {
 	find := &lambda.GetFunctionInput{FunctionName: name}
 	tags := s.Tags()
 	tags[RoleTag] = "${role_id}"
-	const handler, runtime, timeout = "bootstrap", lambdatypes.RuntimeProvidedal2023, 10 // s
+	const handler, runtime, timeout = "bootstrap", lambdatypes.RuntimeProvidedal2023, 10 // seconds
 	return Step{
 		What:   "function " + s.Name,
 		Find:   find,
@@ -58,29 +58,30 @@ func (s Stack) Function() Step {
 	}
 }
 
-// concurrency is what is reserved for the function: the most that it costs, and what others cannot take from it. An
-// account must keep 100 unreserved, or 10 (Lambda developer guide, "Configuring reserved concurrency").
-// That it was asked for a tag of the function tells, so that what somebody took away later stays away.
+// concurrency reserves concurrency for the function, which bounds its cost and guarantees its share. An account must
+// keep 100 unreserved, or 10 (Lambda developer guide, "Configuring reserved concurrency"). A tag records that the
+// reservation was made once, so that it is not made again after somebody removed it.
 func (s Stack) concurrency(find any) []Setting {
 	setting := Setting{
 		Read: &lambda.GetFunctionConcurrencyInput{FunctionName: &s.Name},
 		Put: &lambda.PutFunctionConcurrencyInput{
 			FunctionName: &s.Name, ReservedConcurrentExecutions: cmp.Or(s.Concurrency, aws.Int32(Burst))},
 		Refused: "UnreservedConcurrentExecution",
-		Else:    "no concurrency is reserved: this account's quota leaves no room; --concurrency 0 asks for none",
+		RefusedNote: "no concurrency is reserved, because the account's quota leaves no room; --concurrency 0 " +
+			"avoids this note",
 	}
-	asked := "Tags.\"" + concurrencyTag + "\"!=`null`"
+	tagged := "Tags.\"" + concurrencyTag + "\"!=`null`"
 	switch {
 	case s.Concurrency == nil:
 		setting.Name = fmt.Sprintf("reserved concurrency set to %d", Burst)
-		setting.Read, setting.Holds = find, asked+" || Concurrency.ReservedConcurrentExecutions!=`null`"
+		setting.Read, setting.Holds = find, tagged+" || Concurrency.ReservedConcurrentExecutions!=`null`"
 	case *s.Concurrency == 0:
 		setting = Setting{Name: "reserved concurrency removed", Read: setting.Read,
 			Holds: "ReservedConcurrentExecutions==`null`",
 			Put:   &lambda.DeleteFunctionConcurrencyInput{FunctionName: &s.Name}}
 	}
 	return []Setting{setting, {
-		Name: "tagged as asked for concurrency", Read: find, Holds: asked,
+		Name: "reservation of concurrency recorded in a tag", Read: find, Holds: tagged,
 		Put: &lambda.TagResourceInput{Resource: aws.String(s.FunctionARN()),
 			Tags: map[string]string{concurrencyTag: "asked"}},
 	}}

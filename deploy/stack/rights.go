@@ -8,16 +8,15 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// right is what an operator needs for one operation.
+// right is the IAM right for one operation.
 type right struct {
-	actions  string // of IAM; with those that it depends on
-	resource string // what it is done to: a key of resources
+	actions  string // IAM actions, including dependent ones, separated by spaces
+	resource string // key of the resources in OperatorPolicy
 }
 
-// rights are the actions of IAM that each operation takes, from the service authorization reference of each service:
-// https://docs.aws.amazon.com/service-authorization/latest/reference/. Actions that are no operations are among them:
-// tags that come with a creation have rights of their own, and iam:PassRole is asked for where a function is given a
-// role.
+// rights are the IAM actions that each operation requires, from
+// https://docs.aws.amazon.com/service-authorization/latest/reference/. They include actions that are not operations: to
+// tag a resource when it is created, for example.
 var rights = map[string]right{
 	"dynamodb:CreateTable":               {"dynamodb:CreateTable dynamodb:TagResource", "table"},
 	"dynamodb:DescribeTable":             {"dynamodb:DescribeTable", "table"},
@@ -61,7 +60,7 @@ var rights = map[string]right{
 	"lambda:PutFunctionConcurrency":      {"lambda:PutFunctionConcurrency", "function"},
 	"lambda:DeleteFunctionConcurrency":   {"lambda:DeleteFunctionConcurrency", "function"},
 
-	// API Gateway's actions are HTTP methods, its resources paths.
+	// API Gateway's actions are HTTP methods, and its resources are paths.
 	"apigateway:GetApis":           {"apigateway:GET", "apis"},
 	"apigateway:GetApi":            {"apigateway:GET", "apis"},
 	"apigateway:GetRoutes":         {"apigateway:GET", "apis"},
@@ -89,18 +88,18 @@ var rights = map[string]right{
 
 	"apigateway:DeleteRouteSettings": {"apigateway:DELETE", "partsOfApis"},
 
-	"sts:GetCallerIdentity": {"", ""}, // nothing can forbid it
+	"sts:GetCallerIdentity": {"", ""}, // always allowed
 }
 
-// Operations are those that up, down and permit may call.
+// Operations returns the operations that up, down and permit may call, as SERVICE:OPERATION.
 func Operations() []string { return slices.Sorted(maps.Keys(rights)) }
 
-// OperatorPolicy is the least that whoever runs up, down and permit for a stack may do.
+// OperatorPolicy returns the least rights that up, down and permit need for a stack.
 //
-// A resource with a name of ours is named. An API has an id that is not known before, so APIs and stages are known by
-// their tags: they are made with the stack's, and only what has them is changed or removed. Routes, integrations and
-// authorizers have no tags and inherit none in HTTP APIs ("API Gateway resources that can be tagged"), so those of
-// every HTTP API of the region are reached, and so are the tags themselves, which are set as an API is made.
+// It names resources where their names are known. The id of an API is not known in advance, so rights on APIs and
+// stages depend on the stack's tag. Routes, integrations and authorizers of HTTP APIs neither have nor inherit tags
+// ("API Gateway resources that can be tagged"), so the policy allows changing those of every HTTP API in the region.
+// It also allows changing the tags of every API, because a new API is tagged when it is created.
 func (s Stack) OperatorPolicy() policy.Document {
 	arn := "arn:" + s.Partition + ":"
 	apis := arn + "apigateway:" + s.Region + "::/apis"
@@ -119,9 +118,9 @@ func (s Stack) OperatorPolicy() policy.Document {
 		"any":  {"*"},
 	}
 	actions := map[string]policy.Strings{
-		"tags": {"apigateway:PUT", "apigateway:POST"}, // of tags that come with a creation
-		// The access log of a stage is a log delivery, which API Gateway sets up with the caller's rights ("Configuring
-		// logging for HTTP APIs").
+		"tags": {"apigateway:PUT", "apigateway:POST"}, // tags set at creation
+		// API Gateway sets up the access log of a stage, a log delivery, with the caller's rights ("Configuring logging
+		// for HTTP APIs").
 		"any": {"logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeResourcePolicies",
 			"logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery"},
 	}
@@ -136,25 +135,26 @@ func (s Stack) OperatorPolicy() policy.Document {
 		"newApis":    {"StringEquals": {"aws:RequestTag/" + StackTag: {s.Name}}},
 		"taggedApis": {"StringEquals": {"aws:ResourceTag/" + StackTag: {s.Name}}},
 	}
-	document := policy.Document{Version: "2012-10-17"}
+	operatorPolicy := policy.Document{Version: "2012-10-17"}
 	if s.Boundary == "" {
 		actions["role"] = slices.DeleteFunc(actions["role"],
 			func(a string) bool { return a == "iam:PutRolePermissionsBoundary" })
-	} else { // then these are for roles that have it alone
+	} else { // allow the boundable actions only on roles that have the boundary
 		actions["role"] = slices.DeleteFunc(actions["role"], func(a string) bool {
 			return slices.Contains(boundable, a)
 		})
-		document.Statement = append(document.Statement, policy.Statement{
+		operatorPolicy.Statement = append(operatorPolicy.Statement, policy.Statement{
 			Sid: "BoundedRole", Effect: "Allow", Action: boundable, Resource: resources["role"],
 			Condition: policy.Conditions{"StringEquals": {"iam:PermissionsBoundary": {s.Boundary}}},
 		})
 	}
 	for _, kind := range slices.Sorted(maps.Keys(actions)) {
 		slices.Sort(actions[kind])
-		document.Statement = append(document.Statement, policy.Statement{Sid: strings.ToUpper(kind[:1]) + kind[1:],
+		operatorPolicy.Statement = append(operatorPolicy.Statement, policy.Statement{
+			Sid:    strings.ToUpper(kind[:1]) + kind[1:],
 			Effect: "Allow", Action: actions[kind], Resource: resources[kind], Condition: conditions[kind]})
 	}
-	return policy.Document{Version: document.Version, Statement: append(document.Statement,
+	return policy.Document{Version: operatorPolicy.Version, Statement: append(operatorPolicy.Statement,
 		policy.Statement{Sid: "PassRole", Effect: "Allow", Action: policy.Strings{"iam:PassRole"},
 			Resource: resources["role"], Condition: policy.Conditions{"StringEquals": {"iam:PassedToService": {
 				policy.Lambda}}}},
@@ -164,12 +164,12 @@ func (s Stack) OperatorPolicy() policy.Document {
 	)}
 }
 
-// boundable are the actions on a role that can be allowed under a boundary alone (condition key
-// iam:PermissionsBoundary, "Actions, resources, and condition keys for AWS Identity and Access Management").
+// boundable are the actions on a role that can be conditional on its boundary (condition key iam:PermissionsBoundary,
+// "Actions, resources, and condition keys for AWS Identity and Access Management").
 var boundable = policy.Strings{
 	"iam:CreateRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePermissionsBoundary",
 	"iam:PutRolePolicy",
 }
 
-// otherRole ends the name of the role that a function has for a moment, so that Lambda lets go of a former one.
+// otherRole is the suffix of the temporary role's name, see [Stack.OtherRole].
 const otherRole = "-other"

@@ -14,10 +14,10 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// shells are those that the script is for.
+// shells are the shells that the script must run in.
 var shells = [][]string{{"dash"}, {"bash"}, {"zsh", "--emulate", "sh"}, {"busybox", "sh"}}
 
-// only returns a folder that has some commands and no others.
+// only returns a directory that contains the given commands and no others.
 func only(t *testing.T, commands ...string) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -33,7 +33,7 @@ func only(t *testing.T, commands ...string) string {
 	return folder
 }
 
-// inShell runs a script after the helpers with the commands in a folder alone.
+// inShell runs the helpers and a script with folder as the only directory in PATH.
 func inShell(t *testing.T, shell []string, folder, script string) (string, error) {
 	t.Helper()
 	path, err := exec.LookPath(shell[0])
@@ -46,7 +46,7 @@ func inShell(t *testing.T, shell []string, folder, script string) (string, error
 	return string(out), err
 }
 
-// TestScriptHash: the id of a statement is the same whatever program hashes, and never an empty hash.
+// TestScriptHash checks that each hash program gives the same id, and that the script fails if there is none.
 func TestScriptHash(t *testing.T) {
 	for _, shell := range shells {
 		for _, with := range []string{"sha256sum", "shasum", "openssl", ""} {
@@ -61,7 +61,7 @@ func TestScriptHash(t *testing.T) {
 				out, err := inShell(t, shell, only(t, commands...), `sid=notes-$(printf %s abc | sum256); echo "$sid"`)
 				if with == "" {
 					if err == nil || strings.Contains(out, "notes-") || !strings.Contains(out,
-						"no sha256sum, shasum or openssl") {
+						"sha256sum, shasum and openssl are missing") {
 						t.Errorf("%v, %s", err, out)
 					}
 				} else if err != nil || out != "notes-ba7816bf8f01cfea\n" { // FIPS 180-4, the example "abc"
@@ -72,30 +72,35 @@ func TestScriptHash(t *testing.T) {
 	}
 }
 
-// TestScriptHelpers: what cannot help itself stops at once, and what is tolerated does not stop the script.
+// TestScriptHelpers checks which failures end the script, at once or after retries, and which are tolerated.
 func TestScriptHelpers(t *testing.T) {
-	const aws = `aws() { [ "$1" != --version ] || { echo aws-cli/1.16.0; return; }; echo "$says" >&2; return 255; }; ` +
+	const fakes = `aws() { [ "$1" != --version ] || { echo aws-cli/1.16.0; return; }; echo "$error" >&2; return ` +
+		`255; }; ` +
 		`sleep() { echo slept; }; `
 	for _, c := range []struct {
-		name, says, script, prints string
-		fails                      bool
+		name, error, script, prints string
+		fails                       bool
 	}{
-		{"an old CLI", "Unknown options: --tags", "again aws lambda x; echo on", "aws-cli/1.16.0 is too old: " +
-			cliVersion + "\nUnknown options: --tags\n", true},
-		{"no rights", "An error occurred (AccessDenied)", "again aws iam x; echo on",
-			"An error occurred (AccessDenied)\n", true},
-		{"what passes", "TooManyRequests", "again aws iam x; echo on", strings.Repeat("slept\n", 7) +
-			"TooManyRequests\n", true},
-		{"what is tolerated", "it was modified within a fixed interval", "tolerate 'a fixed interval' 'it is off' " +
-			"aws x; echo on", "it is off\non\n", false},
-		{"what is tolerated only there", "within a fixed interval, AccessDenied",
-			"tolerate 'other words' 'no' true; again aws x", "within a fixed interval, AccessDenied\n", true},
+		{name: "an old CLI", error: "Unknown options: --tags", script: "again aws lambda x; echo on",
+			prints: "aws-cli/1.16.0 is too old: " +
+				cliVersion + "\nUnknown options: --tags\n", fails: true},
+		{name: "no rights", error: "An error occurred (AccessDenied)", script: "again aws iam x; echo on",
+			prints: "An error occurred (AccessDenied)\n", fails: true},
+		{name: "a transient error", error: "TooManyRequests", script: "again aws iam x; echo on",
+			prints: strings.Repeat("slept\n", 7) +
+				"TooManyRequests\n", fails: true},
+		{name: "a tolerated error", error: "it was modified within a fixed interval",
+			script: "tolerate 'a fixed interval' 'it is off' " +
+				"aws x; echo on", prints: "it is off\non\n"},
+		{name: "an error tolerated only in an earlier call", error: "within a fixed interval, AccessDenied",
+			script: "tolerate 'other words' 'no' true; again aws x",
+			prints: "within a fixed interval, AccessDenied\n", fails: true},
 	} {
 		for _, shell := range shells {
 			t.Run(c.name+" in "+shell[0], func(t *testing.T) {
-				out, err := inShell(t, shell, only(t, "true"), "says='"+c.says+"'; "+aws+c.script)
+				out, err := inShell(t, shell, only(t, "true"), "error='"+c.error+"'; "+fakes+c.script)
 				if (err != nil) != c.fails || out != c.prints {
-					t.Errorf("%v, prints %q, want %q", err, out, c.prints)
+					t.Errorf("%v, printed %q, want %q", err, out, c.prints)
 				}
 			})
 		}
@@ -104,31 +109,31 @@ func TestScriptHelpers(t *testing.T) {
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// TestScripts: what is printed for each partition is what was looked at.
+// TestScripts compares the script and the operator's policy for each partition with golden files.
 func TestScripts(t *testing.T) {
 	for _, c := range []struct {
 		golden, region, partition string
 		auth                      Auth
-		told                      bool // with settings
+		settings                  bool // choose values for all settings
 	}{
-		{"aws", "eu-central-1", "aws", Auth{Kind: "none"}, false},
-		{"aws-cn", "cn-north-1", "aws-cn", Auth{Kind: "token", Tokens: "anna read sha256:" + strings.Repeat("0", 64)},
-			true},
-		{"aws-us-gov", "us-gov-west-1", "aws-us-gov",
-			Auth{Kind: "jwt", Issuer: "https://example.com/", Audience: "notes"}, false},
+		{golden: "aws", region: "eu-central-1", partition: "aws", auth: Auth{Kind: "none"}},
+		{golden: "aws-cn", region: "cn-north-1", partition: "aws-cn",
+			auth: Auth{Kind: "token", Tokens: "anna read sha256:" + strings.Repeat("0", 64)}, settings: true},
+		{golden: "aws-us-gov", region: "us-gov-west-1", partition: "aws-us-gov",
+			auth: Auth{Kind: "jwt", Issuer: "https://example.com/", Audience: "notes"}},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
 			s := example
 			s.Partition, s.Region, s.Auth = c.partition, c.region, c.auth
-			if c.told {
+			if c.settings {
 				s.Memory, s.Retention, s.Concurrency = aws.Int32(512), aws.Int32(30), aws.Int32(7)
 				s.BasePath, s.Auth.Made = aws.String("/api"), true
 			}
-			document, err := json.MarshalIndent(s.OperatorPolicy(), "", "  ")
+			operatorPolicy, err := json.MarshalIndent(s.OperatorPolicy(), "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := Script(s, false) + "\n# The operator's policy\n" + string(document) + "\n"
+			got := Script(s, false) + "\n# The operator's policy\n" + string(operatorPolicy) + "\n"
 			golden := filepath.Join("testdata", c.golden+".golden")
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
@@ -140,23 +145,23 @@ func TestScripts(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got != string(want) {
-				t.Errorf("it is not what is in %s; if it is meant to be, run go test ./deploy/stack -update", golden)
+				t.Errorf("the script differs from %s; if that is intended, run go test ./deploy/stack -update", golden)
 			}
 		})
 	}
 }
 
-// TestGrantsAlone: the script of the grants makes nothing else.
-func TestGrantsAlone(t *testing.T) {
+// TestPermitOnly checks that the script with permitOnly only makes grants.
+func TestPermitOnly(t *testing.T) {
 	script := Script(example, true)
 	for _, line := range strings.Split(script, "\n") {
 		if strings.Contains(line, "aws ") && !strings.HasPrefix(line, "#") &&
 			!strings.Contains(line, "get-") && !strings.Contains(line, "add-permission") && !strings.Contains(line,
 			"--version") {
-			t.Errorf("it has %s", line)
+			t.Errorf("unexpected command: %s", line)
 		}
 	}
 	if strings.Count(script, "add-permission") != 2 || strings.Contains(script, "notes.zip") {
-		t.Errorf("it is %s", script)
+		t.Errorf("the script is %s", script)
 	}
 }

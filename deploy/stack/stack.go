@@ -1,6 +1,6 @@
-// Package stack describes what the service must have on AWS, as values: names, policies, and the calls that find, make,
-// compare and remove each thing. Nothing here calls AWS. The program that deploys carries the values out; the script
-// that a person can run instead prints them.
+// Package stack describes the AWS resources of the service as values: their names and policies, and the calls that
+// find, create, compare and remove them. It makes no calls itself. Package converge makes them, and [Script] prints
+// them as a shell script.
 package stack
 
 import (
@@ -17,27 +17,27 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// Stack is one deployment of the service: what is chosen of it.
+// Stack is the configuration of one deployment of the service.
 type Stack struct {
-	Name         string // of the stack, the function, the table and the API; see Check
+	Name         string // of the stack, its function, table and API
 	Partition    string // aws, aws-cn, aws-us-gov
 	Region       string
 	Account      string // 12 digits
 	Stage        string // of the API: a name or $default
 	Architecture string // arm64 or x86_64
-	Auth         Auth   // who may use it
-	Endpoint     string // on: the API's default endpoint is opened; "": it is left as it is, in a new API open
+	Auth         Auth   // who may use the service
+	Endpoint     string // on opens the API's default endpoint; "" leaves it unchanged, which is open in a new API
 
-	// What is nil is left as it is.
-	Memory      *int32  // of the function, MB: 128 to 10,240 (Lambda quotas); a new one has 256
-	Retention   *int32  // of both log groups, days: one of those that CloudWatch Logs takes; new ones have 14
-	Concurrency *int32  // reserved concurrency, which is also the function's maximum; 0 for none; a new one has [Burst]
-	BasePath    *string // of a custom domain, such as /api; "" for none
+	// Nil leaves the setting unchanged, and means the default for a new stack.
+	Memory      *int32  // of the function, 128 to 10,240 MB (Lambda quotas); default 256
+	Retention   *int32  // of both log groups, in days; CloudWatch Logs allows certain numbers; default 14
+	Concurrency *int32  // reserved concurrency, which is also the function's maximum; 0 reserves none; default [Burst]
+	BasePath    *string // of a custom domain, such as /api; "" for none, which is the default
 
-	Kept map[string]string // variables of the function that somebody else set, as KeptOf tells them
-	Zip  []byte            // the function
+	Kept map[string]string // variables of the function to keep, see [KeptOf]
+	Zip  []byte            // the packed function
 
-	Boundary string // ARN of the permissions boundary of the role; "" leaves it as it is
+	Boundary string // ARN of the role's permissions boundary; "" leaves it unchanged
 }
 
 var (
@@ -48,65 +48,66 @@ var (
 		3288, 3653}
 )
 
-// Check names every mistake in what is chosen. The limits are those of AWS: a table has 3 to 255 characters, a role at
-// most 64 with the region in its name.
+// Check returns an error for every invalid value. The limits of the name follow from AWS's: 3 to 255 characters for a
+// table, and at most 64 for a role, whose name includes the region.
 func (s Stack) Check() error {
 	var mistakes []error
 	if !stackName.MatchString(s.Name) {
 		mistakes = append(mistakes, fmt.Errorf("the stack's name must be 3 to 40 letters, digits, - and _ and begin "+
-			"with a letter, is %q", s.Name))
+			"with a letter, not %q", s.Name))
 	}
 	if !stageName.MatchString(s.Stage) {
-		mistakes = append(mistakes, fmt.Errorf("the stage must be $default or 1 to 64 letters, digits, - and _, is %q",
+		mistakes = append(mistakes, fmt.Errorf("the stage must be $default or 1 to 64 letters, digits, - and _, not %q",
 			s.Stage))
 	}
 	if s.Architecture != "arm64" && s.Architecture != "x86_64" {
-		mistakes = append(mistakes, fmt.Errorf("the architecture must be arm64 or x86_64, is %q", s.Architecture))
+		mistakes = append(mistakes, fmt.Errorf("the architecture must be arm64 or x86_64, not %q", s.Architecture))
 	}
 	if s.Memory != nil && (*s.Memory < 128 || *s.Memory > 10_240) {
-		mistakes = append(mistakes, fmt.Errorf("the memory must be 128 to 10240 MB, is %d", *s.Memory))
+		mistakes = append(mistakes, fmt.Errorf("the memory must be 128 to 10240 MB, not %d", *s.Memory))
 	}
 	if s.BasePath != nil {
 		if err := app.CheckBase(*s.BasePath); err != nil {
-			mistakes = append(mistakes, fmt.Errorf("the base path %w, is %q", err, *s.BasePath))
+			mistakes = append(mistakes, fmt.Errorf("the base path %w, not %q", err, *s.BasePath))
 		}
 	}
 	if s.Retention != nil && !slices.Contains(retention, *s.Retention) {
-		mistakes = append(mistakes, fmt.Errorf("CloudWatch Logs keeps logs for one of %v days, not %d",
+		mistakes = append(mistakes, fmt.Errorf("the retention must be one of %v days, not %d",
 			retention, *s.Retention))
 	}
 	if s.Boundary != "" && !boundary.MatchString(s.Boundary) {
 		mistakes = append(mistakes, fmt.Errorf("the boundary must be the ARN of a managed policy, such as "+
-			"arn:aws:iam::123456789012:policy/NAME, is %q", s.Boundary))
+			"arn:aws:iam::123456789012:policy/NAME, not %q", s.Boundary))
 	}
 	if s.Endpoint != "" && s.Endpoint != "on" {
-		mistakes = append(mistakes, fmt.Errorf("the endpoint can be on, or be left as it is, is %q", s.Endpoint))
+		mistakes = append(mistakes, fmt.Errorf("--endpoint must be on or be left out, not %q", s.Endpoint))
 	}
 	if s.Concurrency != nil && *s.Concurrency < 0 {
-		mistakes = append(mistakes, fmt.Errorf("the concurrency must be 0 or more, is %d", *s.Concurrency))
+		mistakes = append(mistakes, fmt.Errorf("the concurrency must be 0 or more, not %d", *s.Concurrency))
 	}
 	return errors.Join(mistakes...)
 }
 
-// The tags by which what belongs to a stack is known.
+// Tags of the resources of a stack.
 const (
-	StackTag  = "notes-stack"
-	RegionTag = "notes-region"
-	// RoleTag is of the function: the id of the role that Lambda was given. A role that is made again has another one.
+	StackTag  = "notes-stack"  // name of the stack
+	RegionTag = "notes-region" // region of the stack
+	// RoleTag is a tag of the function with the id of its role. A role that was deleted and created again has another
+	// id.
 	RoleTag = "notes-role-id"
 
-	concurrencyTag = "notes-concurrency" // of a function for which concurrency was reserved once, or was not to be
+	concurrencyTag = "notes-concurrency" // of a function whose reserved concurrency was set, or declined, once
 )
 
-// Tags are those of all that a stack has.
+// Tags returns the tags of the stack's resources.
 func (s Stack) Tags() map[string]string {
 	return map[string]string{StackTag: s.Name, RegionTag: s.Region}
 }
 
-// RoleName is the name of the execution role. IAM is one for all regions, so the region is in it.
+// RoleName returns the name of the execution role. It contains the region, because IAM is global.
 func (s Stack) RoleName() string { return s.Name + "-" + s.Region }
 
-// RoleARN is the execution role's ARN.
+// RoleARN returns the ARN of the execution role.
 func (s Stack) RoleARN() string {
 	return fmt.Sprintf("arn:%s:iam::%s:role/%s", s.Partition, s.Account, s.RoleName())
 }
@@ -115,28 +116,28 @@ func (s Stack) arn(service, rest string) string {
 	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", s.Partition, service, s.Region, s.Account, rest)
 }
 
-// TableARN is the table's ARN.
+// TableARN returns the ARN of the table.
 func (s Stack) TableARN() string { return s.arn("dynamodb", "table/"+s.Name) }
 
-// FunctionARN is the function's ARN.
+// FunctionARN returns the ARN of the function.
 func (s Stack) FunctionARN() string { return s.arn("lambda", "function:"+s.Name) }
 
-// LogGroup is the function's log group.
+// LogGroup returns the name of the function's log group.
 func (s Stack) LogGroup() string { return "/aws/lambda/" + s.Name }
 
-// AccessLogPrefix begins the names of stages' log groups.
+// AccessLogPrefix is the prefix of the log groups of access logs.
 const AccessLogPrefix = "/aws/vendedlogs/apigateway/"
 
-// AccessLogGroup is the log group of the stage's access log. Under /aws/vendedlogs/ all groups share one entry of the
-// region's resource policy, whose size is limited.
+// AccessLogGroup returns the name of the log group of the stage's access log. Groups under /aws/vendedlogs/ share one
+// entry of the region's resource policy, whose size is limited.
 func (s Stack) AccessLogGroup() string {
 	return AccessLogPrefix + s.Name + "-" + strings.TrimPrefix(s.Stage, "$")
 }
 
 func (s Stack) groupARN(name string) string { return s.arn("logs", "log-group:"+name) }
 
-// Routes are the keys of the API's routes. Where an authorizer guards them, a browser's question before a request
-// (OPTIONS), which carries no token, has a route of its own.
+// Routes returns the route keys of the API. If an authorizer guards them, OPTIONS has routes of its own, because a
+// browser's preflight request carries no token.
 func (s Stack) Routes() (keys []string) {
 	for _, path := range app.Paths {
 		keys = append(keys, "ANY "+path)
@@ -149,21 +150,21 @@ func (s Stack) Routes() (keys []string) {
 	return keys
 }
 
-// document is a policy as a text.
+// document returns a policy as JSON.
 func document(statements ...policy.Statement) *string {
 	text, err := json.Marshal(policy.Document{Version: "2012-10-17", Statement: statements})
 	if err != nil {
-		panic(err) // of texts
+		panic(err) // strings always marshal
 	}
 	return aws.String(string(text))
 }
 
-// Actions are what the service calls of DynamoDB.
+// Actions are the DynamoDB actions of the service.
 var Actions = policy.Strings{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem",
 	"dynamodb:Query"}
 
-// permissions are the execution role's: the service's calls on its one table, and Lambda's of its own log group, which
-// is there already.
+// permissions returns the execution role's policy. It allows the service to use its table, and Lambda to write to the
+// function's log group, which exists before the function.
 func (s Stack) permissions() *string {
 	return document(
 		policy.Statement{Sid: "Notes", Effect: "Allow", Action: Actions, Resource: policy.Strings{s.TableARN()}},
@@ -172,7 +173,7 @@ func (s Stack) permissions() *string {
 	)
 }
 
-// trust lets Lambda alone assume the role.
+// trust returns the role's trust policy, which lets only Lambda assume it.
 func trust() *string {
 	return document(policy.Statement{Effect: "Allow", Principal: &policy.Principal{Names: map[string]policy.Strings{
 		"Service": {policy.Lambda}}}, Action: policy.Strings{"sts:AssumeRole"}})
@@ -184,15 +185,15 @@ const AccessLog = `{"requestId":"$context.requestId","time":"$context.requestTim
 	`"latency":"$context.responseLatency","integrationStatus":"$context.integrationStatus",` +
 	`"integrationError":"$context.integrationErrorMessage"}`
 
-// Step is one thing of a stack: the calls that find, make, compare and remove it, as values. An expression is JMESPath
-// over the answer of the call that is named. An input may hold ${ref}, the id of an earlier step. For example, a log
-// group:
+// Step describes one resource of a stack by the calls that find, create, compare and remove it. Expressions are
+// JMESPath on the answer of a call. An input may contain ${REF}, the id of an earlier step's resource. For example, a
+// log group:
 //
 //	Step{
 //		What:     "log group /aws/lambda/notes",
-//		Find:     &cloudwatchlogs.DescribeLogGroupsInput{…},           // answers all groups whose names begin so
+//		Find:     &cloudwatchlogs.DescribeLogGroupsInput{…},           // returns all groups with the prefix
 //		Pick:     "logGroups[?logGroupName=='/aws/lambda/notes'] | [0].logGroupName", // null: it does not exist
-//		Tags:     &cloudwatchlogs.ListTagsForResourceInput{…},         // they tell whose it is
+//		Tags:     &cloudwatchlogs.ListTagsForResourceInput{…},         // the tags name its stack
 //		TagsAt:   "tags",
 //		Create:   &cloudwatchlogs.CreateLogGroupInput{…},
 //		Settings: []Setting{{Read: …, At: …, Put: &cloudwatchlogs.PutRetentionPolicyInput{…}}},
@@ -201,65 +202,66 @@ const AccessLog = `{"requestId":"$context.requestId","time":"$context.requestTim
 type Step struct {
 	// Identity
 	What string // for people
-	Find any    // the call that reads it; it does not exist where the call fails with "not found", or Pick is null
-	Pick string // expression for its id in Find; "" where the call alone tells
-	Ref  string // name of the id for later steps; "" where none needs it
+	Find any    // reads the resource; it does not exist if the call fails with "not found", or Pick is null
+	Pick string // expression on Find for the id; "" if Find succeeds only when the resource exists
+	Ref  string // name of the id for later steps; "" if none needs it
 
 	// Owner
-	Tags   any    // the call that reads its tags; nil where Find does
-	TagsAt string // expression for them; "" where Pick looks at them already
+	Tags   any    // reads the tags; nil if Find does
+	TagsAt string // expression for the tags; "" if Pick selects by tags
 
 	// State
-	Create   any
-	ID       string    // expression for the id in Find, where it is not in what Create answers
-	Fixed    string    // expression in Find for what Create sets and nothing can change
-	Settings []Setting // what can be changed
-	Extras   []Extra   // what must not be there
-	Going    string    // expression in Find: it is being deleted
-	Settled  string    // expression in Find: AWS is not at work on it; "" for Ready
-	Ready    string    // expression in Find: later steps can build on it; "" for nothing
-	Reason   string    // expression in Find for why it is not ready
-	Wait     string    // the command of a shell that waits for Ready
+	Create    any
+	ID        string    // expression on Find for the id; "" if Create returns it
+	Immutable string    // expression on Find for what Create sets and nothing can change
+	Settings  []Setting // what can be changed
+	Extras    []Extra   // what must not exist
+	Deleting  string    // expression on Find: the resource is being deleted
+	Settled   string    // expression on Find: AWS is not changing the resource; "" to use Ready
+	Ready     string    // expression on Find: later steps can use the resource; "" for always
+	Reason    string    // expression on Find for why it is not ready
+	Wait      string    // shell command that waits for Ready
 
 	// Undo
-	Remove []any  // the calls that remove it; nil where it goes with its API
-	Data   bool   // it holds notes, and is removed only if that is asked for
-	Twins  string // expression in Find for the ids of further ones, which lost answers left behind
-	Twin   any    // the call that removes one, ${twin}
+	Remove          []any  // calls that remove the resource; nil if deleting the API removes it
+	Data            bool   // it holds notes, and is removed only on request
+	Duplicates      string // expression on Find for the ids of duplicates, which calls with lost answers left behind
+	RemoveDuplicate any    // removes the duplicate ${duplicate}
 }
 
-// Setting is how something must be.
+// Setting is a setting of a resource that must have a certain value.
 type Setting struct {
 	Read  any
-	At    string // JMESPath of what Put sets, in what Read tells; "" for all of it
-	Holds string // JMESPath of whether it is so, where Put cannot be compared; then Name says what Put does
-	Name  string
-	// Refused is a part of what AWS says where it will not have it so; Else says what that means. It is no failure.
-	Refused, Else string
-	// Optional: no error where the server does not know the call, as DynamoDB Local.
+	At    string // expression on Read for what Put sets; "" for the whole answer
+	Holds string // expression on Read for whether the setting is right, if Put cannot be compared
+	Name  string // says what Put does, if Holds is set
+	// Refused is a part of the message with which AWS may refuse Put. RefusedNote then explains it; it is not a
+	// failure.
+	Refused, RefusedNote string
+	// Optional ignores that a server, such as DynamoDB Local, does not know the call.
 	Optional bool
 	Put      any
 }
 
-// Extra is what must not be there.
+// Extra describes things that must not exist.
 type Extra struct {
 	List   any
-	At     string // JMESPath of the names of what is too much, in what List tells
-	Remove any    // the call that removes one, ${extra}
+	At     string // expression on List for their names
+	Remove any    // removes the one named ${extra}
 }
 
-// Steps are what a stack is, in the order in which it is made.
+// Steps returns the steps that make a stack, in order.
 func (s Stack) Steps() []Step {
 	return slices.Concat(s.Foundation(), []Step{s.Function(), s.API()}, s.Entrance())
 }
 
-// Foundation is what the function stands on: the table, the role and the log groups.
+// Foundation returns the steps of what the function depends on: the table, the role and the log groups.
 func (s Stack) Foundation() []Step {
 	return []Step{s.table(), s.role(), s.logGroup(s.LogGroup()), s.AccessLogs()}
 }
 
-// Entrance returns the steps that lead requests from the API to the function. The grants are made before them, so that
-// a route never exists without its grant.
+// Entrance returns the steps that route requests from the API to the function. They follow the grants, so that no route
+// exists without its grant.
 func (s Stack) Entrance() []Step {
 	steps := []Step{s.integration()}
 	if s.Auth.Kind == "jwt" {
@@ -271,5 +273,5 @@ func (s Stack) Entrance() []Step {
 	return append(steps, s.stage())
 }
 
-// AccessLogs is the step of the log group of the stage's access log.
+// AccessLogs returns the step of the log group of the stage's access log.
 func (s Stack) AccessLogs() Step { return s.logGroup(s.AccessLogGroup()) }

@@ -13,14 +13,14 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// example is a stack as a person makes one.
+// example is a valid stack.
 var example = Stack{
 	Name: "notes-dev", Partition: "aws", Region: "eu-central-1", Account: "123456789012", Stage: "dev",
 	Architecture: "arm64",
 	Zip:          []byte("x"), Auth: Auth{Kind: "none"},
 }
 
-// TestCheck: every mistake is named, with what is right.
+// TestCheck checks the message for every invalid value.
 func TestCheck(t *testing.T) {
 	if err := example.Check(); err != nil {
 		t.Errorf("the example: %v", err)
@@ -28,89 +28,94 @@ func TestCheck(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*Stack)
-		says   string
+		want   string
 	}{
-		{"a short name", func(s *Stack) { s.Name = "a" }, "3 to 40 letters"},
-		{"a stage with a slash", func(s *Stack) { s.Stage = "a/b" }, "the stage must be"},
-		{"a processor", func(s *Stack) { s.Architecture = "mips" }, "arm64 or x86_64"},
-		{"little memory", func(s *Stack) { s.Memory = aws.Int32(127) }, "128 to 10240 MB"},
-		{"much memory", func(s *Stack) { s.Memory = aws.Int32(10_241) }, "128 to 10240 MB"},
-		{"days", func(s *Stack) { s.Retention = aws.Int32(8) }, "not 8"},
-		{"concurrency", func(s *Stack) { s.Concurrency = aws.Int32(-1) }, "0 or more"},
-		{"boundary", func(s *Stack) { s.Boundary = "policy/x" }, "the ARN of a managed policy"},
-		{"endpoint", func(s *Stack) { s.Endpoint = "off" }, "the endpoint can be on"},
-		{"base path of the notes", func(s *Stack) { s.BasePath = aws.String("/notes") }, "the first not notes"},
-		{"base path with a space", func(s *Stack) { s.BasePath = aws.String("/a b") }, "the base path must be"},
-		{"base path with an empty segment", func(s *Stack) { s.BasePath = aws.String("/a//b") },
-			"the base path must be"},
-		{"base path with a query", func(s *Stack) { s.BasePath = aws.String("/a?b") }, "the base path must be"},
-		{"base path with an umlaut", func(s *Stack) { s.BasePath = aws.String("/ü") }, "the base path must be"},
-		{"base path without a slash", func(s *Stack) { s.BasePath = aws.String("api") }, "the base path must be"},
-		{"base path that ends with a slash", func(s *Stack) { s.BasePath = aws.String("/api/") },
-			"the base path must be"},
+		{name: "a short name", change: func(s *Stack) { s.Name = "a" }, want: "3 to 40 letters"},
+		{name: "a stage with a slash", change: func(s *Stack) { s.Stage = "a/b" }, want: "the stage must be"},
+		{name: "a processor", change: func(s *Stack) { s.Architecture = "mips" }, want: "arm64 or x86_64"},
+		{name: "little memory", change: func(s *Stack) { s.Memory = aws.Int32(127) }, want: "128 to 10240 MB"},
+		{name: "much memory", change: func(s *Stack) { s.Memory = aws.Int32(10_241) }, want: "128 to 10240 MB"},
+		{name: "days", change: func(s *Stack) { s.Retention = aws.Int32(8) }, want: "not 8"},
+		{name: "concurrency", change: func(s *Stack) { s.Concurrency = aws.Int32(-1) }, want: "0 or more"},
+		{name: "boundary", change: func(s *Stack) { s.Boundary = "policy/x" }, want: "the ARN of a managed policy"},
+		{name: "endpoint", change: func(s *Stack) { s.Endpoint = "off" }, want: "--endpoint must be on"},
+		{name: "base path of the notes", change: func(s *Stack) { s.BasePath = aws.String("/notes") },
+			want: "the first not notes"},
+		{name: "base path with a space", change: func(s *Stack) { s.BasePath = aws.String("/a b") },
+			want: "the base path must be"},
+		{name: "base path with an empty segment", change: func(s *Stack) { s.BasePath = aws.String("/a//b") },
+			want: "the base path must be"},
+		{name: "base path with a query", change: func(s *Stack) { s.BasePath = aws.String("/a?b") },
+			want: "the base path must be"},
+		{name: "base path with an umlaut", change: func(s *Stack) { s.BasePath = aws.String("/ü") },
+			want: "the base path must be"},
+		{name: "base path without a slash", change: func(s *Stack) { s.BasePath = aws.String("api") },
+			want: "the base path must be"},
+		{name: "base path that ends with a slash", change: func(s *Stack) { s.BasePath = aws.String("/api/") },
+			want: "the base path must be"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := example
 			c.change(&s)
-			if err := s.Check(); err == nil || !strings.Contains(err.Error(), c.says) {
-				t.Errorf("%v, want %q", err, c.says)
+			if err := s.Check(); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
 	}
 	if err := (Stack{}).Check(); err == nil || strings.Count(err.Error(), "\n") != 2 {
-		t.Errorf("not every mistake of an empty stack is named: %v", err)
+		t.Errorf("an empty stack must have three mistakes: %v", err)
 	}
 }
 
-// TestAuth: what does not go together, or is missing, is refused.
+// TestAuth checks the errors for contradictory and missing values, and that a function's environment round-trips.
 func TestAuth(t *testing.T) {
 	for _, c := range []struct {
 		auth            Auth
 		check, complete string
 	}{
-		{Auth{Kind: "none"}, "", ""},
-		{Auth{}, "", "say who may use the service"},
-		{Auth{Kind: "open"}, "must be token, jwt or none", ""},
-		{Auth{Kind: "jwt"}, "", "needs --issuer"},
-		{Auth{Kind: "jwt", Issuer: "https://a.example/", Audience: "x"}, "", ""},
-		{Auth{Kind: "jwt", Issuer: "a.example", Audience: "x"}, "--issuer must be", ""},
-		{Auth{Kind: "none", Issuer: "https://a.example/"}, "go with --auth jwt", ""},
-		{Auth{Kind: "none", Tokens: "x"}, "goes with --auth token", ""},
-		{Auth{Kind: "token", Tokens: "anna"}, "--tokens: token 1", ""},
-		{Auth{Kind: "token", Tokens: strings.Repeat("x", 4000)}, "has room for 3500", ""},
+		{auth: Auth{Kind: "none"}},
+		{auth: Auth{}, complete: "say who may use the service"},
+		{auth: Auth{Kind: "open"}, check: "must be token, jwt or none"},
+		{auth: Auth{Kind: "jwt"}, complete: "needs --issuer"},
+		{auth: Auth{Kind: "jwt", Issuer: "https://a.example/", Audience: "x"}},
+		{auth: Auth{Kind: "jwt", Issuer: "a.example", Audience: "x"}, check: "--issuer must be"},
+		{auth: Auth{Kind: "none", Issuer: "https://a.example/"}, check: "go with --auth jwt"},
+		{auth: Auth{Kind: "none", Tokens: "x"}, check: "goes with --auth token"},
+		{auth: Auth{Kind: "token", Tokens: "anna"}, check: "--tokens: token 1"},
+		{auth: Auth{Kind: "token", Tokens: strings.Repeat("x", 4000)}, check: "has room for 3500"},
 	} {
 		t.Run(fmt.Sprintf("%+.60v", c.auth), func(t *testing.T) {
-			for _, one := range []struct {
+			for _, check := range []struct {
 				err  error
-				says string
-			}{{c.auth.Check(), c.check}, {c.auth.Complete(), c.complete}} {
-				if (one.err == nil) != (one.says == "") || one.err != nil && !strings.Contains(one.err.Error(),
-					one.says) {
-					t.Errorf("%v, want %q", one.err, one.says)
+				want string
+			}{{c.auth.Check(), c.check}, {c.auth.CheckComplete(), c.complete}} {
+				if (check.err == nil) != (check.want == "") ||
+					check.err != nil && !strings.Contains(check.err.Error(), check.want) {
+					t.Errorf("%v, want %q", check.err, check.want)
 				}
 			}
 			environment := map[string]string{"NOTES_LOG_LEVEL": "warn", "OTHER": "x"}
-			c.auth.environment(environment)
+			c.auth.addTo(environment)
 			if got := AuthOf(environment); got != c.auth {
-				t.Errorf("the environment gives back %+v", got)
+				t.Errorf("AuthOf returns %+v", got)
 			}
-			if kept := KeptOf(environment); len(kept) != 1 || kept["NOTES_LOG_LEVEL"] != "warn" {
-				t.Errorf("kept are %v", kept)
+			if got := KeptOf(environment); len(got) != 1 || got["NOTES_LOG_LEVEL"] != "warn" {
+				t.Errorf("KeptOf returns %v", got)
 			}
 		})
 	}
 }
 
-// TestRights: whoever has the printed policy may make every call of every step.
+// TestRights checks that the table of rights has every call of every step.
 func TestRights(t *testing.T) {
-	jwt := example
-	jwt.Auth = Auth{Kind: "jwt", Issuer: "https://a.example/", Audience: "x"}
+	withJWT := example
+	withJWT.Auth = Auth{Kind: "jwt", Issuer: "https://a.example/", Audience: "x"}
 	other, _ := example.OtherRole()
-	none := example
-	none.Concurrency, none.Retention = aws.Int32(0), aws.Int32(30)
-	none.Boundary = "arn:aws:iam::123456789012:policy/bound"
-	for _, step := range slices.Concat(example.Steps(), jwt.Steps(), none.Steps(), []Step{other}) {
-		calls := []any{step.Find, step.Tags, step.Create, step.Twin}
+	withSettings := example
+	withSettings.Concurrency, withSettings.Retention = aws.Int32(0), aws.Int32(30)
+	withSettings.Boundary = "arn:aws:iam::123456789012:policy/bound"
+	for _, step := range slices.Concat(example.Steps(), withJWT.Steps(), withSettings.Steps(), []Step{other}) {
+		calls := []any{step.Find, step.Tags, step.Create, step.RemoveDuplicate}
 		calls = append(calls, step.Remove...)
 		for _, s := range step.Settings {
 			calls = append(calls, s.Read, s.Put)
@@ -123,17 +128,18 @@ func TestRights(t *testing.T) {
 				continue
 			}
 			service, operation := call.Operation(c)
-			service = map[string]string{"cloudwatchlogs": "logs", "apigatewayv2": "apigateway"}[service] +
-				map[string]string{
-					"iam": "iam", "lambda": "lambda", "dynamodb": "dynamodb"}[service]
-			if _, known := rights[service+":"+operation]; !known {
-				t.Errorf("%s: %s:%s takes no right", step.What, service, operation)
+			if prefix, ok := map[string]string{"cloudwatchlogs": "logs", "apigatewayv2": "apigateway"}[service]; ok {
+				service = prefix
+			}
+			if _, ok := rights[service+":"+operation]; !ok {
+				t.Errorf("%s: the table of rights lacks %s:%s", step.What, service, operation)
 			}
 		}
 	}
 }
 
-// TestBoundary: with a boundary every role that is made has it, and who may make or fill one may do so only under it.
+// TestBoundary checks that every created role has the boundary, and that the operator may create and fill only such
+// roles.
 func TestBoundary(t *testing.T) {
 	s := example
 	s.Boundary = "arn:aws:iam::123456789012:policy/bound"
@@ -141,28 +147,29 @@ func TestBoundary(t *testing.T) {
 	for _, step := range []Step{s.role(), other} {
 		if in := step.Create.(*iam.CreateRoleInput); in.PermissionsBoundary == nil ||
 			*in.PermissionsBoundary != s.Boundary {
-			t.Errorf("%s is made with %v", step.What, in.PermissionsBoundary)
+			t.Errorf("%s is created with the boundary %v", step.What, in.PermissionsBoundary)
 		}
 	}
-	decide := func(s Stack, action string, context map[string]string) bool {
+	allowed := func(s Stack, action string, context map[string]string) bool {
 		return s.OperatorPolicy().Judge(policy.Request{Action: action, Resource: s.RoleARN(), Context: context}).Allowed
 	}
 	under := map[string]string{"iam:PermissionsBoundary": s.Boundary}
 	for _, action := range []string{"iam:CreateRole", "iam:PutRolePolicy"} {
-		if !decide(s, action, under) || decide(s, action, nil) || !decide(example, action, nil) {
-			t.Errorf("%s: under the boundary %v, without %v, of a stack without one %v", action,
-				decide(s, action, under), decide(s, action, nil), decide(example, action, nil))
+		if !allowed(s, action, under) || allowed(s, action, nil) || !allowed(example, action, nil) {
+			t.Errorf("%s: under the boundary %v, without it %v, in a stack without a boundary %v", action,
+				allowed(s, action, under), allowed(s, action, nil), allowed(example, action, nil))
 		}
 	}
-	if !decide(s, "iam:PutRolePermissionsBoundary", under) || decide(example, "iam:PutRolePermissionsBoundary", under) {
-		t.Error("a boundary can be put where none is asked for, or cannot where one is")
+	if !allowed(s, "iam:PutRolePermissionsBoundary", under) ||
+		allowed(example, "iam:PutRolePermissionsBoundary", under) {
+		t.Error("PutRolePermissionsBoundary must be allowed in a stack with a boundary, and in no other")
 	}
-	if !decide(s, "iam:GetRole", nil) || !decide(s, "iam:DeleteRole", nil) {
-		t.Error("the role cannot be read or deleted")
+	if !allowed(s, "iam:GetRole", nil) || !allowed(s, "iam:DeleteRole", nil) {
+		t.Error("GetRole and DeleteRole must be allowed without conditions")
 	}
 }
 
-// TestWithoutSecrets: what is shown of a call has no secret, and the call keeps it.
+// TestWithoutSecrets checks that printed calls and scripts contain no secret, and that the call itself keeps it.
 func TestWithoutSecrets(t *testing.T) {
 	s := example
 	s.Kept = map[string]string{"NOTES_LOG_KEY": "a secret", "NOTES_LOG_LEVEL": "warn"}
@@ -171,13 +178,13 @@ func TestWithoutSecrets(t *testing.T) {
 		shown := call.Command(WithoutSecrets(input))
 		if strings.Contains(shown, "a secret") || !strings.Contains(shown,
 			`"NOTES_LOG_KEY":"***","NOTES_LOG_LEVEL":"warn"`) {
-			t.Errorf("it shows %s", shown)
+			t.Errorf("printed: %s", shown)
 		}
 		if !strings.Contains(call.Command(input), "a secret") {
-			t.Errorf("the call is %s", call.Command(input))
+			t.Errorf("the call lacks the secret: %s", call.Command(input))
 		}
 	}
 	if script := Script(s, false); strings.Contains(script, "a secret") {
-		t.Errorf("the script has it: %s", script)
+		t.Errorf("the script contains the secret: %s", script)
 	}
 }
