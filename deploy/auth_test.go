@@ -116,7 +116,7 @@ func TestToken(t *testing.T) {
 	w := enter(t)
 	out := w.runs("up", "--stack", w.name, "--zip", w.zip, "--auth", "token")
 	match := shown.FindStringSubmatch(out)
-	if match == nil || strings.Count(out, match[1]) != 1 || !strings.Contains(out, "a note was made, read, changed") {
+	if match == nil || strings.Count(out, match[1]) != 1 || !strings.Contains(out, "a note was created, read, changed") {
 		t.Fatalf("up says %s", out)
 	}
 	function, err := w.functions().GetFunctionConfiguration(t.Context(),
@@ -134,7 +134,7 @@ func TestToken(t *testing.T) {
 	w.is("the token", "GET", match[1], 200, `{"notes":[]}`)
 	for _, args := range [][]string{{}, {"--auth", "token"}} {
 		again := w.runs(append([]string{"up", "--stack", w.name, "--zip", w.zip}, args...)...)
-		if strings.Contains(again, "notes_") || !strings.Contains(again, "strangers are refused") {
+		if strings.Contains(again, "notes_") || !strings.Contains(again, "requests without a token are refused") {
 			t.Errorf("up again says %s", again)
 		}
 	}
@@ -143,7 +143,7 @@ func TestToken(t *testing.T) {
 	}
 	t.Setenv("NOTES_TOKEN", match[1])
 	if out := w.runs("up", "--stack", w.name, "--zip", w.zip, "--check"); !strings.Contains(out,
-		"a note was made, read, changed") {
+		"a note was created, read, changed") {
 		t.Errorf("with the token up says %s", out)
 	}
 
@@ -252,13 +252,13 @@ func TestJWT(t *testing.T) {
 	t.Setenv("NOTES_TOKEN", issuer.Token(t, "deploy", "notes:write"))
 	args := []string{"up", "--stack", w.name, "--zip", zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience",
 		jwttest.Audience}
-	if out := w.runs(args...); !strings.Contains(out, "a note was made, read, changed") || !strings.Contains(out,
+	if out := w.runs(args...); !strings.Contains(out, "a note was created, read, changed") || !strings.Contains(out,
 		"authorizer for tokens of "+issuer.URL) {
 		t.Errorf("up says %s", out)
 	}
 	t.Setenv("NOTES_TOKEN", "")
 	_, before := w.calls(0)
-	if out := w.runs("up", "--stack", w.name, "--zip", zip); !strings.Contains(out, "strangers are refused") {
+	if out := w.runs("up", "--stack", w.name, "--zip", zip); !strings.Contains(out, "requests without a token are refused") {
 		t.Errorf("up again says %s", out)
 	}
 	if made := w.changed(before); made != nil {

@@ -11,7 +11,7 @@ func TestDown(t *testing.T) {
 	t.Parallel()
 	w := enter(t)
 	w.up()
-	if out := w.runs("down", "--stack", w.name); !strings.Contains(out, "stays, with its notes") {
+	if out := w.runs("down", "--stack", w.name); !strings.Contains(out, "its notes stay") {
 		t.Errorf("down says %s", out)
 	}
 	if out := w.runs("down", "--stack", w.name); strings.Count(out, " missing") != 5 {

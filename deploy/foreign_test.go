@@ -91,7 +91,7 @@ func TestForeign(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out, err := w.deploy("up", "--stack", w.name, "--zip", w.zip, "--auth", "none"); err == nil ||
-		!strings.Contains(err.Error(), "not of this stack") {
+		!strings.Contains(err.Error(), "does not belong to this stack") {
 		t.Errorf("up: %v, %s", err, out)
 	}
 	script := w.runs("plan", "--stack", w.name, "--auth", "none")
@@ -106,7 +106,7 @@ func TestForeign(t *testing.T) {
 		}
 	}
 	if out, err := w.deploy("down", "--stack", w.name); err == nil || !strings.Contains(err.Error(),
-		"not of this stack") {
+		"does not belong to this stack") {
 		t.Errorf("down: %v, %s", err, out)
 	}
 	got, err := w.functions().GetFunctionConfiguration(ctx,

@@ -134,7 +134,7 @@ func TestBadInput(t *testing.T) {
 		"no zip":            {[]string{"--zip", write("x.zip", []byte("x"))}, "", "not a zip file"},
 		"no bootstrap":      {[]string{"--zip", write("y.zip", packed(t, "main"))}, "", "no file bootstrap"},
 		"another processor": {[]string{"--zip", foreign}, "", "its bootstrap is for"},
-		"a foreign role":    {nil, "", "not of this stack"},
+		"a foreign role":    {nil, "", "does not belong to this stack"},
 		"a misspelt region": {nil, "AWS_REGION=eu-centrl-1 AWS_ENDPOINT_URL=http://dynamodb.eu-centrl-1.invalid",
 			"is the region (AWS_REGION) spelt right"},
 		"half here": {nil, "AWS_ENDPOINT_URL_IAM=https://iam.example.com", "which would split the stack"},

@@ -163,7 +163,7 @@ func TestUnderThePrintedPolicy(t *testing.T) {
 				t.Errorf("up makes\n%s\nof\n%s", got, made)
 			}
 			out = w.runs(append([]string{"down", "--delete-data", w.name}, identity...)...)
-			if !strings.Contains(out, beside+" left: these credentials may not read whose it is") {
+			if !strings.Contains(out, beside+" left: these credentials may not read its tags") {
 				t.Errorf("down says %s", out)
 			}
 			judged := 0

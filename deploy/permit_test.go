@@ -171,7 +171,7 @@ func TestPermitAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out := w.runs("permit", "--api", *api, "--stage", "dev", "--scope", "stage"); !strings.Contains(out,
-		"statement wide, which is not ours, opens it") {
+		"statement wide, made by others, already allows it") {
 		t.Errorf("permit with a wide statement says %s", out)
 	}
 	// Without a route its grant goes.

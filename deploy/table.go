@@ -30,7 +30,7 @@ differs it names, and changes nothing; no data is ever touched.`,
 			c := converge.New(cloud.New(cfg), "", r)
 			tell(c.Cloud, cmd, verbose)
 			table := stack.Table(args[0])
-			state, detail, err := c.Step(cmd.Context(), table)
+			state, detail, err := c.Apply(cmd.Context(), table)
 			if err != nil {
 				return r.End(fmt.Errorf("%s: %w", table.What, err))
 			}

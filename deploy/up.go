@@ -69,7 +69,7 @@ func (f *stackFlags) addSettings(cmd *cobra.Command) {
 // token that it made, or "".
 func (f *stackFlags) decide(cmd *cobra.Command, c *converge.Converger) (made string, err error) {
 	ctx := cmd.Context()
-	exists, err := c.Owned(ctx, f.Function())
+	exists, err := c.Exists(ctx, f.Function())
 	if err != nil {
 		return "", err
 	}
@@ -86,8 +86,8 @@ func (f *stackFlags) decide(cmd *cobra.Command, c *converge.Converger) (made str
 		return "", err
 	}
 	if !said {
-		err = c.Agreed(ctx, f.Stack)
-		if errors.Is(err, converge.ErrDisagree) {
+		err = c.CheckAuth(ctx, f.Stack)
+		if errors.Is(err, converge.ErrAuthMismatch) {
 			err = fmt.Errorf("%w: %w", errUsage, err)
 		}
 	}

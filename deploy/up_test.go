@@ -245,7 +245,7 @@ func TestDrift(t *testing.T) {
 	must(w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name,
 		StatementId: aws.String("somebody"), Action: aws.String("lambda:InvokeFunction"),
 		Principal: aws.String("s3.amazonaws.com")}))
-	if out := w.up(); !strings.Contains(out, "not ours, and were left alone: [somebody]") {
+	if out := w.up(); !strings.Contains(out, "made by others, which were left alone: [somebody]") {
 		t.Errorf("up says %s", out)
 	}
 	if out, err := w.deploy("up", "--stack", w.name, "--zip", w.zip, "--auth", "none", "--strict"); err == nil ||
@@ -275,7 +275,7 @@ func TestRoleMadeAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out := w.up(); !strings.Contains(out, "its role was deleted and made again") {
+	if out := w.up(); !strings.Contains(out, "its role was deleted and created again") {
 		t.Errorf("up says %s", out)
 	}
 	w.answers("after up", 200, `{"notes":[]}`)

@@ -1,4 +1,4 @@
-// Package converge brings what is on AWS to what package stack says. No other package makes calls that change AWS.
+// Package converge makes AWS match what package stack describes. No other package makes calls that change AWS.
 package converge
 
 import (
@@ -18,99 +18,99 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// ErrDisagree is a function and an API of one stack that are set up for different callers.
-var ErrDisagree = errors.New("it is not clear who may use the service")
+// ErrAuthMismatch means that the function and the API of a stack expect different callers.
+var ErrAuthMismatch = errors.New("it is not clear who may use the service")
 
-// New returns a converger for the stack of a name. An empty name is for one thing that belongs to no stack.
-func New(c *cloud.Cloud, stack string, r *report.Report) *Converger {
-	return &Converger{Cloud: c, Report: r, refs: map[string]string{"stack": stack}, twins: map[string]any{}}
+// New returns a Converger for the stack with a name. The name is empty for a resource that belongs to no stack.
+func New(c *cloud.Cloud, name string, r *report.Report) *Converger {
+	return &Converger{Cloud: c, Report: r, refs: map[string]string{"stack": name}, duplicates: map[string]any{}}
 }
 
-// Converger makes what a stack's steps say.
+// Converger applies the steps of a stack.
 type Converger struct {
 	*cloud.Cloud
-	refs   map[string]string
-	twins  map[string]any // the calls that remove duplicates, which lost answers left; by the duplicate's id
-	Report *report.Report
+	refs       map[string]string // values of references in inputs
+	duplicates map[string]any    // calls that remove duplicates, by the duplicate's id
+	Report     *report.Report
 }
 
-// found is what AWS says of a step's thing.
-type found struct {
+// resource is the resource of a step as it is on AWS.
+type resource struct {
 	exists bool
-	id     string // what the step's Pick selects
+	id     string // result of the step's Pick
 	answer any    // of the step's Find
 }
 
-// find reads whether a step's thing exists, and what it is like.
-func (c *Converger) find(ctx context.Context, s stack.Step) (f found, err error) {
-	f.answer, err = c.Do(ctx, call.Resolve(s.Find, c.refs))
+// find reads the resource of a step.
+func (c *Converger) find(ctx context.Context, s stack.Step) (r resource, err error) {
+	r.answer, err = c.Do(ctx, call.Resolve(s.Find, c.refs))
 	switch {
 	case cloud.IsNotFound(err):
-		return found{}, nil
+		return resource{}, nil
 	case err != nil:
-		return found{}, err
+		return resource{}, err
 	case s.Pick == "":
-		f.exists = true
-		return f, nil
+		r.exists = true
+		return r, nil
 	}
-	f.id, f.exists = cloud.Search(s.Pick, f.answer).(string)
-	return f, nil
+	r.id, r.exists = cloud.Search(s.Pick, r.answer).(string)
+	return r, nil
 }
 
-// Step brings one thing to what it must be.
-func (c *Converger) Step(ctx context.Context, s stack.Step) (state report.State, detail string, err error) {
-	is, err := c.find(ctx, s)
+// Apply creates the resource of a step or changes what differs.
+func (c *Converger) Apply(ctx context.Context, s stack.Step) (state report.State, detail string, err error) {
+	r, err := c.find(ctx, s)
 	if err != nil {
 		return "", "", err
 	}
-	there := is.exists
-	if there && s.Deleting != "" {
-		if there, err = c.gone(ctx, s); err != nil {
+	exists := r.exists
+	if exists && s.Deleting != "" {
+		if exists, err = c.awaitDeletion(ctx, s); err != nil {
 			return "", "", err
 		}
 	}
 	state = report.Unchanged
-	if !there {
+	if !exists {
 		state = report.Created
-		if is, err = c.create(ctx, s); err != nil {
+		if r, err = c.create(ctx, s); err != nil {
 			return "", "", err
 		}
-	} else if err := c.ours(ctx, s, is.answer); err != nil {
+	} else if err := c.checkOwner(ctx, s, r.answer); err != nil {
 		return "", "", err
 	}
 	if s.Ref != "" {
-		c.refs[s.Ref] = is.id
+		c.refs[s.Ref] = r.id
 	}
-	for _, twin := range twins(s, is.answer) { // once nothing refers to them any more
-		c.twins[twin] = call.Resolve(s.RemoveDuplicate, with(c.refs, "duplicate", twin))
+	for _, id := range duplicates(s, r.answer) { // removed later, when nothing refers to them any more
+		c.duplicates[id] = call.Resolve(s.RemoveDuplicate, withRef(c.refs, "duplicate", id))
 	}
-	if s.Immutable != "" && there {
-		fixed, _ := cloud.Search(s.Immutable, is.answer).(map[string]any)
-		differences := slices.DeleteFunc(call.Differences(s.Create, s.Find, fixed), func(d string) bool {
+	if s.Immutable != "" && exists {
+		immutable, _ := cloud.Search(s.Immutable, r.answer).(map[string]any)
+		differences := slices.DeleteFunc(call.Differences(s.Create, s.Find, immutable), func(d string) bool {
 			name, _, _ := strings.Cut(d, " ")
-			_, told := fixed[name]
-			return !told // it can be set
+			_, ok := immutable[name]
+			return !ok
 		})
 		if len(differences) > 0 {
-			return "", "", fmt.Errorf("it is not as the service needs it; nothing was changed. "+
-				"Change what is named here, or choose another name: %s", strings.Join(differences, "; "))
+			return "", "", fmt.Errorf("it differs from what the service needs, and nothing was changed: change the "+
+				"following, or choose another name: %s", strings.Join(differences, "; "))
 		}
 	}
-	if err := c.settled(ctx, s); err != nil {
+	if err := c.awaitSettled(ctx, s); err != nil {
 		return "", "", err
 	}
 	var changes []string
 	for _, setting := range s.Settings {
-		change, err := c.set(ctx, setting, !there)
+		change, err := c.applySetting(ctx, setting, !exists)
 		if err == nil && change != nil {
-			err = c.settled(ctx, s)
+			err = c.awaitSettled(ctx, s)
 		}
 		if err != nil {
 			return "", "", err
 		}
 		changes = append(changes, change...)
 	}
-	if err := c.ready(ctx, s); err != nil {
+	if err := c.checkReady(ctx, s); err != nil {
 		return "", "", err
 	}
 	for _, extra := range s.Extras {
@@ -119,7 +119,7 @@ func (c *Converger) Step(ctx context.Context, s stack.Step) (state report.State,
 			return "", "", err
 		}
 		for _, name := range cloud.Texts(extra.At, list) {
-			_, err := c.Do(ctx, call.Resolve(extra.Remove, with(c.refs, "extra", name)))
+			_, err := c.Do(ctx, call.Resolve(extra.Remove, withRef(c.refs, "extra", name)))
 			if err != nil && !cloud.IsNotFound(err) {
 				return "", "", err
 			}
@@ -132,29 +132,31 @@ func (c *Converger) Step(ctx context.Context, s stack.Step) (state report.State,
 	return state, "", nil
 }
 
-// create makes a thing and reads it: another program may have made one too, and of a lost answer only this tells.
-func (c *Converger) create(ctx context.Context, s stack.Step) (is found, err error) {
+// create creates the resource of a step and reads it, because another program may have created it too, or the answer
+// may have been lost.
+func (c *Converger) create(ctx context.Context, s stack.Step) (r resource, err error) {
 	_, failure := c.Do(ctx, call.Resolve(s.Create, c.refs))
 	if failure != nil && !cloud.IsExists(failure) && !cloud.IsAmbiguous(failure) {
-		return found{}, failure
+		return resource{}, failure
 	}
 	err = cloud.Retry(ctx, tagWait, func() error {
 		c.Forget()
-		if is, err = c.find(ctx, s); err == nil && !is.exists {
-			err = cmp.Or(failure, errors.New("it is not there after it was created; run this again"))
+		if r, err = c.find(ctx, s); err == nil && !r.exists {
+			err = cmp.Or(failure, errors.New("it does not exist after it was created: run this again"))
 			if !cloud.IsAmbiguous(failure) {
 				err = cloud.RetryLater(err)
 			}
 		}
 		return err
 	})
-	if err == nil && failure != nil { // perhaps somebody else made it
-		err = c.ours(ctx, s, is.answer)
+	if err == nil && failure != nil { // somebody else may have created it
+		err = c.checkOwner(ctx, s, r.answer)
 	}
-	return is, err
+	return r, err
 }
 
-func with(refs map[string]string, name, value string) map[string]string {
+// withRef returns a copy of refs with one more reference.
+func withRef(refs map[string]string, name, value string) map[string]string {
 	all := map[string]string{name: value}
 	for n, v := range refs {
 		all[n] = v
@@ -162,8 +164,9 @@ func with(refs map[string]string, name, value string) map[string]string {
 	return all
 }
 
-// set sets one setting if it is not so, and says what it changed. Of a new thing AWS may not have heard everywhere yet.
-func (c *Converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]string, error) {
+// applySetting applies a setting if it differs, and returns the changes. With fresh it retries errors that say that the
+// resource does not exist, because a new resource may not be visible everywhere yet.
+func (c *Converger) applySetting(ctx context.Context, s stack.Setting, fresh bool) ([]string, error) {
 	got, err := c.Do(ctx, call.Resolve(s.Read, c.refs))
 	if code := cloud.Code(err); s.Optional && (code == "UnknownOperationException" || code == "UnknownOperation") {
 		return nil, nil
@@ -197,80 +200,79 @@ func (c *Converger) set(ctx context.Context, s stack.Setting, fresh bool) ([]str
 	return changes, err
 }
 
-// settled waits until AWS is not at work on a thing any more.
-func (c *Converger) settled(ctx context.Context, s stack.Step) error {
+// awaitSettled waits until AWS is no longer changing the resource of a step.
+func (c *Converger) awaitSettled(ctx context.Context, s stack.Step) error {
 	holds := cmp.Or(s.Settled, s.Ready)
 	if holds == "" {
 		return nil
 	}
-	return c.await(ctx, s, func(is found) bool {
-		settled, _ := cloud.Search(holds, is.answer).(bool)
-		return settled || !is.exists
+	return c.await(ctx, s, func(r resource) bool {
+		settled, _ := cloud.Search(holds, r.answer).(bool)
+		return settled || !r.exists
 	})
 }
 
-// ready tells that others can build on a thing.
-func (c *Converger) ready(ctx context.Context, s stack.Step) error {
+// checkReady returns an error if later steps cannot use the resource of a step.
+func (c *Converger) checkReady(ctx context.Context, s stack.Step) error {
 	if s.Ready == "" {
 		return nil
 	}
-	is, err := c.find(ctx, s)
+	r, err := c.find(ctx, s)
 	if err != nil {
 		return err
 	}
-	if ready, _ := cloud.Search(s.Ready, is.answer).(bool); !is.exists || !ready {
-		return fmt.Errorf("it is not usable: %v; run this again, and if it stays so remove it",
-			cloud.Search(s.Reason, is.answer))
+	if ready, _ := cloud.Search(s.Ready, r.answer).(bool); !r.exists || !ready {
+		return fmt.Errorf("it is not usable: %v; run this again, and if that does not help remove it",
+			cloud.Search(s.Reason, r.answer))
 	}
 	return nil
 }
 
-// gone waits for the end of what is just being deleted, and reports whether the thing exists then.
-func (c *Converger) gone(ctx context.Context, s stack.Step) (exists bool, err error) {
-	err = c.await(ctx, s, func(is found) bool {
-		going, _ := cloud.Search(s.Deleting, is.answer).(bool)
-		exists = is.exists
-		return !is.exists || !going
+// awaitDeletion waits while the resource of a step is being deleted, and reports whether it exists then.
+func (c *Converger) awaitDeletion(ctx context.Context, s stack.Step) (exists bool, err error) {
+	err = c.await(ctx, s, func(r resource) bool {
+		deleting, _ := cloud.Search(s.Deleting, r.answer).(bool)
+		exists = r.exists
+		return !r.exists || !deleting
 	})
 	return exists, err
 }
 
-// await reads a thing again until it is as it must be.
-func (c *Converger) await(ctx context.Context, s stack.Step, done func(found) bool) error {
+// await reads the resource of a step until it is as done requires.
+func (c *Converger) await(ctx context.Context, s stack.Step, done func(resource) bool) error {
 	return cloud.Retry(ctx, cloud.FunctionWait, func() error {
-		is, err := c.find(ctx, s)
-		if err != nil || done(is) {
+		r, err := c.find(ctx, s)
+		if err != nil || done(r) {
 			return err
 		}
 		c.Forget()
-		c.Report.ShowWaiting(s.What + ", at which AWS is at work")
-		return cloud.RetryLater(fmt.Errorf("AWS is still at work on it after %v: %v; run this again",
-			cloud.FunctionWait, cloud.Search(s.Reason, is.answer)))
+		c.Report.ShowWaiting(s.What + ", which AWS is changing")
+		return cloud.RetryLater(fmt.Errorf("AWS is still changing it after %v: %v; run this again",
+			cloud.FunctionWait, cloud.Search(s.Reason, r.answer)))
 	})
 }
 
-// tagWait is how long a thing without tags is read again: tags of a new table come late.
+// tagWait is how long a resource without tags is read again. The tags of a new table appear late.
 const tagWait = 30 * time.Second
 
-// ours returns an error if a thing is not of this stack, by its tags. Where it has none they are awaited.
-func (c *Converger) ours(ctx context.Context, s stack.Step, answer any) error {
+// checkOwner returns an error if a resource does not have the tags of this stack. It waits for tags that appear late.
+func (c *Converger) checkOwner(ctx context.Context, s stack.Step, answer any) error {
 	if s.TagsAt == "" {
 		return nil // Pick selects by tags
 	}
 	return cloud.Retry(ctx, tagWait, func() error {
 		tags, err := c.tags(ctx, s, answer)
-		if err != nil || c.own(tags) {
+		if err != nil || c.isOwner(tags) {
 			return err
 		}
 		if reason := cloud.Search("TagsError.Message", answer); reason != nil {
-			return fmt.Errorf("whose it is cannot be told: these credentials may not read its tags "+
-				"(lambda:ListTags): %v",
-				reason)
+			return fmt.Errorf("its stack is unknown, because these credentials may not read its tags "+
+				"(lambda:ListTags): %v", reason)
 		}
-		err = fmt.Errorf("it is there, but not of this stack: it lacks the tags %s=%s and %s=%s. "+
-			"Choose another name for the stack with --stack; nothing of it was changed",
+		err = fmt.Errorf("it exists, but does not belong to this stack: it lacks the tags %s=%s and %s=%s, so nothing "+
+			"was changed: choose another name with --stack",
 			stack.StackTag, c.refs["stack"], stack.RegionTag, c.Region())
-		if len(tags) == 0 && s.Tags != nil { // they may come late
+		if len(tags) == 0 && s.Tags != nil {
 			c.Forget()
 			return cloud.RetryLater(err)
 		}
@@ -278,19 +280,19 @@ func (c *Converger) ours(ctx context.Context, s stack.Step, answer any) error {
 	})
 }
 
-// Owned reports whether a step's thing exists. It is an error if it is not of this stack.
-func (c *Converger) Owned(ctx context.Context, s stack.Step) (exists bool, err error) {
-	is, err := c.find(ctx, s)
-	if err == nil && is.exists {
-		err = c.ours(ctx, s, is.answer)
+// Exists reports whether the resource of a step exists. It is an error if it does not belong to this stack.
+func (c *Converger) Exists(ctx context.Context, s stack.Step) (exists bool, err error) {
+	r, err := c.find(ctx, s)
+	if err == nil && r.exists {
+		err = c.checkOwner(ctx, s, r.answer)
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", s.What, err)
 	}
-	return is.exists, err
+	return r.exists, err
 }
 
-// tags are those of a step's thing.
+// tags returns the tags of the resource of a step.
 func (c *Converger) tags(ctx context.Context, s stack.Step, answer any) (map[string]string, error) {
 	if s.Tags != nil {
 		var err error
@@ -301,21 +303,22 @@ func (c *Converger) tags(ctx context.Context, s stack.Step, answer any) (map[str
 	return tagsOf(cloud.Search(s.TagsAt, answer)), nil
 }
 
-func (c *Converger) own(tags map[string]string) bool {
+// isOwner reports whether tags are those of this stack.
+func (c *Converger) isOwner(tags map[string]string) bool {
 	return tags[stack.StackTag] == c.refs["stack"] && tags[stack.RegionTag] == c.Region()
 }
 
-// tagsOf are tags, which are a map or a list of keys and values.
+// tagsOf converts tags, which are a map or a list of pairs depending on the service.
 func tagsOf(value any) map[string]string {
 	tags := map[string]string{}
 	switch v := value.(type) {
 	case map[string]any:
-		for name, one := range v {
-			tags[name] = fmt.Sprint(one)
+		for name, tag := range v {
+			tags[name] = fmt.Sprint(tag)
 		}
 	case []any:
-		for _, one := range v {
-			if pair, ok := one.(map[string]any); ok {
+		for _, tag := range v {
+			if pair, ok := tag.(map[string]any); ok {
 				tags[fmt.Sprint(pair["Key"])] = fmt.Sprint(pair["Value"])
 			}
 		}
@@ -323,16 +326,16 @@ func tagsOf(value any) map[string]string {
 	return tags
 }
 
-func twins(s stack.Step, answer any) []string {
+func duplicates(s stack.Step, answer any) []string {
 	if s.Duplicates == "" {
 		return nil
 	}
 	return cloud.Texts(s.Duplicates, answer)
 }
 
-// Agreed returns [ErrDisagree] where the API's routes do not ask for what the function does: somebody has changed one
-// of them, or a change was cut short. What is meant has to be said then.
-func (c *Converger) Agreed(ctx context.Context, s stack.Stack) error {
+// CheckAuth returns [ErrAuthMismatch] if the API's routes and the function do not have the same authentication:
+// somebody changed one of them, or a change was interrupted. The user must then choose.
+func (c *Converger) CheckAuth(ctx context.Context, s stack.Stack) error {
 	api, err := c.find(ctx, s.API())
 	if err != nil || !api.exists {
 		return err
@@ -341,15 +344,14 @@ func (c *Converger) Agreed(ctx context.Context, s stack.Stack) error {
 	if err != nil {
 		return err
 	}
-	others, have := "Items[?AuthorizationType!=`null` && AuthorizationType!='NONE'].RouteKey", "an authorizer"
+	mismatched, has := "Items[?AuthorizationType!=`null` && AuthorizationType!='NONE'].RouteKey", "an authorizer"
 	if s.Auth.Kind == "jwt" {
-		others = "Items[?AuthorizationType!='JWT' && starts_with(RouteKey, 'ANY ')].RouteKey"
-		have = "no authorizer for it"
+		mismatched = "Items[?AuthorizationType!='JWT' && starts_with(RouteKey, 'ANY ')].RouteKey"
+		has = "no JWT authorizer"
 	}
-	if keys := cloud.Texts(others, answer); len(keys) > 0 {
+	if keys := cloud.Texts(mismatched, answer); len(keys) > 0 {
 		return fmt.Errorf("%w: the function's NOTES_AUTH is %s, but the route %s has %s: say with --auth who may use "+
-			"the service",
-			ErrDisagree, s.Auth.Kind, keys[0], have)
+			"the service", ErrAuthMismatch, s.Auth.Kind, keys[0], has)
 	}
 	return nil
 }

@@ -14,13 +14,13 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// Down removes a stack. What is gone already is no failure. It stops at the first thing that is not of this stack. The
-// table stays unless data is true; what stays is reported as kept or left.
+// Down removes a stack, and reports what it does not remove as kept or left. It keeps the table unless data is true.
+// Missing resources are not errors. Down stops at the first resource that does not belong to the stack.
 func (c *Converger) Down(ctx context.Context, s stack.Stack, data bool) error {
 	steps := s.Steps()
 	other, _ := s.OtherRole()
 	steps = append([]stack.Step{other}, steps...)
-	groups, err := c.formerStages(ctx, s)
+	groups, err := c.formerAccessLogs(ctx, s)
 	if err != nil {
 		return fmt.Errorf("access logs of former stages: %w", err)
 	}
@@ -29,42 +29,42 @@ func (c *Converger) Down(ctx context.Context, s stack.Stack, data bool) error {
 	}
 	for i, step := range slices.Backward(steps) {
 		if step.Remove == nil {
-			continue // deleting the API deletes it too
+			continue // it is deleted with the API
 		}
-		is, err := c.find(ctx, step)
+		r, err := c.find(ctx, step)
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.What, err)
 		}
 		if step.Data && !data {
-			if !is.exists {
+			if !r.exists {
 				continue
 			}
-			why, err := c.foreign(ctx, step, is.answer)
+			why, err := c.foreignReason(ctx, step, r.answer)
 			switch {
 			case err != nil:
 				return fmt.Errorf("%s: %w", step.What, err)
 			case why != "":
 				c.Report.Done(step.What, report.Left, why)
 			default:
-				c.Report.Done(step.What, report.Kept, "it stays, with its notes; --delete-data "+s.Name+" removes it")
+				c.Report.Done(step.What, report.Kept, "its notes stay; --delete-data "+s.Name+" removes it")
 			}
 			continue
 		}
-		if !is.exists {
-			if i >= len(steps)-len(s.Steps()) { // of what a stack always has
+		if !r.exists {
+			if i >= len(steps)-len(s.Steps()) { // not one of the optional steps added above
 				c.Report.Done(step.What, report.Missing, "")
 			}
 			continue
 		}
-		if err := c.ours(ctx, step, is.answer); err != nil {
+		if err := c.checkOwner(ctx, step, r.answer); err != nil {
 			return fmt.Errorf("%s: %w", step.What, err)
 		}
 		if step.Ref != "" {
-			c.refs[step.Ref] = is.id
+			c.refs[step.Ref] = r.id
 		}
 		removals := step.Remove
-		for _, twin := range twins(step, is.answer) {
-			removals = append([]any{call.Resolve(step.RemoveDuplicate, with(c.refs, "duplicate", twin))}, removals...)
+		for _, id := range duplicates(step, r.answer) {
+			removals = append([]any{call.Resolve(step.RemoveDuplicate, withRef(c.refs, "duplicate", id))}, removals...)
 		}
 		for _, extra := range step.Extras {
 			list, err := c.Do(ctx, call.Resolve(extra.List, c.refs))
@@ -72,7 +72,7 @@ func (c *Converger) Down(ctx context.Context, s stack.Stack, data bool) error {
 				return fmt.Errorf("%s: %w", step.What, err)
 			}
 			for _, name := range cloud.Texts(extra.At, list) {
-				removals = append([]any{call.Resolve(extra.Remove, with(c.refs, "extra", name))}, removals...)
+				removals = append([]any{call.Resolve(extra.Remove, withRef(c.refs, "extra", name))}, removals...)
 			}
 		}
 		for _, removal := range removals {
@@ -85,25 +85,25 @@ func (c *Converger) Down(ctx context.Context, s stack.Stack, data bool) error {
 	return nil
 }
 
-// formerStages returns the steps of the access log groups that other stages of the stack left. Groups with such names
-// that are not the stack's are reported as left.
-func (c *Converger) formerStages(ctx context.Context, s stack.Stack) (steps []stack.Step, err error) {
+// formerAccessLogs returns the steps of the access log groups of the stack's former stages. It reports as left the
+// groups with such names that do not belong to the stack.
+func (c *Converger) formerAccessLogs(ctx context.Context, s stack.Stack) (steps []stack.Step, err error) {
 	prefix := stack.AccessLogPrefix + s.Name + "-"
 	list, err := c.Do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &prefix})
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range cloud.Texts("logGroups[].logGroupName", list) {
-		of := s
-		if of.Stage = strings.TrimPrefix(name, prefix); of.Stage == strings.TrimPrefix(s.Stage, "$") {
+		former := s
+		if former.Stage = strings.TrimPrefix(name, prefix); former.Stage == strings.TrimPrefix(s.Stage, "$") {
 			continue
 		}
-		step := of.AccessLogs()
-		is, err := c.find(ctx, step)
+		step := former.AccessLogs()
+		r, err := c.find(ctx, step)
 		if err != nil {
 			return nil, err
 		}
-		why, err := c.foreign(ctx, step, is.answer)
+		why, err := c.foreignReason(ctx, step, r.answer)
 		switch {
 		case err != nil:
 			return nil, err
@@ -116,17 +116,17 @@ func (c *Converger) formerStages(ctx context.Context, s stack.Stack) (steps []st
 	return steps, nil
 }
 
-// foreign returns why a step's thing is not known to be of this stack; "" where it is. Unlike ours it does not wait for
-// tags that come late: nothing is done to the thing.
-func (c *Converger) foreign(ctx context.Context, s stack.Step, answer any) (why string, err error) {
+// foreignReason returns why a resource is not known to belong to this stack, or "" if it does. Unlike checkOwner it
+// does not wait for late tags, because the resource is not changed.
+func (c *Converger) foreignReason(ctx context.Context, s stack.Step, answer any) (why string, err error) {
 	tags, err := c.tags(ctx, s, answer)
 	switch {
-	case cloud.Code(err) == "AccessDeniedException": // up --print-policy allows it of this stage's group alone
-		return "these credentials may not read whose it is", nil
+	case cloud.Code(err) == "AccessDeniedException": // up --print-policy allows it only for this stage's group
+		return "these credentials may not read its tags", nil
 	case err != nil:
 		return "", err
-	case !c.own(tags):
-		return "it is not of this stack", nil
+	case !c.isOwner(tags):
+		return "it does not belong to this stack", nil
 	}
 	return "", nil
 }

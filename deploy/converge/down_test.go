@@ -17,23 +17,22 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// TestFormerStages: of the log groups with names like the stack's, those of its former stages go; those of others, and
-// one that may not be read, are reported as left.
-func TestFormerStages(t *testing.T) {
+// TestFormerAccessLogs checks that only the log groups of the stack's former stages are removed, and that others with
+// such names, or with unreadable tags, are reported as left.
+func TestFormerAccessLogs(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		group := func(stage string) string {
-			return `{"logGroupName":"/aws/vendedlogs/apigateway/notes-` + stage +
-				`"}`
+			return `{"logGroupName":"/aws/vendedlogs/apigateway/notes-` + stage + `"}`
 		}
-		asks := string(body)
+		input := string(body)
 		switch {
 		case strings.HasSuffix(r.Header.Get("X-Amz-Target"), "DescribeLogGroups"):
-			_, _ = io.WriteString(w, `{"logGroups":[`+group("dev")+`,`+group("dev-dev")+`,`+group("former")+`,`+group(
-				"theirs")+`]}`)
-		case strings.Contains(asks, "notes-former"):
+			groups := []string{group("dev"), group("dev-dev"), group("former"), group("theirs")}
+			_, _ = io.WriteString(w, `{"logGroups":[`+strings.Join(groups, ",")+`]}`)
+		case strings.Contains(input, "notes-former"):
 			_, _ = io.WriteString(w, `{"tags":{"notes-stack":"notes","notes-region":"us-east-1"}}`)
-		case strings.Contains(asks, "notes-theirs"):
+		case strings.Contains(input, "notes-theirs"):
 			_, _ = io.WriteString(w, `{"tags":{"notes-stack":"other","notes-region":"us-east-1"}}`)
 		default:
 			w.WriteHeader(400)
@@ -46,19 +45,18 @@ func TestFormerStages(t *testing.T) {
 	var out bytes.Buffer
 	r := report.New(&out, &out, false)
 	s := stack.Stack{Name: "notes", Partition: "aws", Region: "us-east-1", Account: "123456789012", Stage: "dev"}
-	steps, err := New(c, "notes", r).formerStages(t.Context(), s)
+	steps, err := New(c, "notes", r).formerAccessLogs(t.Context(), s)
 	if err != nil || len(steps) != 1 || !strings.HasSuffix(steps[0].What, "notes-former") {
 		t.Errorf("%v, %v", steps, err)
 	}
 	if err := r.End(nil); err != nil || strings.Count(out.String(), " left: ") != 2 ||
-		!strings.Contains(out.String(), "notes-dev-dev left: these credentials may not read whose it is") ||
-		!strings.Contains(out.String(), "notes-theirs left: it is not of this stack") {
-		t.Errorf("%v, it says %s", err, &out)
+		!strings.Contains(out.String(), "notes-dev-dev left: these credentials may not read its tags") ||
+		!strings.Contains(out.String(), "notes-theirs left: it does not belong to this stack") {
+		t.Errorf("%v, printed %s", err, &out)
 	}
 }
 
-// TestKept: the JSON of down has one state for each thing that stays: the stack's own table is kept, a foreign one
-// left.
+// TestKept checks that the stack's own table is reported once as kept, and a foreign one as left.
 func TestKept(t *testing.T) {
 	for _, c := range []struct {
 		owner string
@@ -85,31 +83,31 @@ func TestKept(t *testing.T) {
 			}
 		}))
 		t.Cleanup(server.Close)
-		aws := cloud.New(aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL,
+		client := cloud.New(aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL,
 			Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 		var out bytes.Buffer
 		r := report.New(&out, &out, true)
 		s := stack.Stack{Name: "notes", Partition: "aws", Region: "us-east-1", Account: "123456789012", Stage: "dev"}
-		if err := r.End(New(aws, "notes", r).Down(t.Context(), s, false)); err != nil {
+		if err := r.End(New(client, "notes", r).Down(t.Context(), s, false)); err != nil {
 			t.Fatal(err)
 		}
-		var says struct {
+		var printed struct {
 			Steps []struct {
 				What  string
 				State report.State
 			}
 		}
-		if err := json.Unmarshal(out.Bytes(), &says); err != nil {
+		if err := json.Unmarshal(out.Bytes(), &printed); err != nil {
 			t.Fatal(err)
 		}
 		var states []report.State
-		for _, step := range says.Steps {
+		for _, step := range printed.Steps {
 			if step.What == "table notes" {
 				states = append(states, step.State)
 			}
 		}
 		if len(states) != 1 || states[0] != c.want {
-			t.Errorf("the table of %s is %v, it says %s", c.owner, states, &out)
+			t.Errorf("the table of %s is %v, printed %s", c.owner, states, &out)
 		}
 	}
 }

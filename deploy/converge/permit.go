@@ -18,13 +18,13 @@ import (
 	"example.com/portable-notes/deploy/report"
 )
 
-// Permitter gives an API the grants that it needs on functions, and takes back ours that it does not need any more.
+// Permitter makes the grants that an API needs, and removes those made by this program that it no longer needs.
 type Permitter struct {
 	*cloud.Cloud
 	API    gateway.API
 	Stages []string // nil for all
 	Report *report.Report
-	Strict bool // a statement that is not ours, and opens the API, is an error
+	Strict bool // statements that this program did not make are errors
 }
 
 func (p *Permitter) arn(g gateway.Grant) string {
@@ -35,46 +35,49 @@ func (p *Permitter) arn(g gateway.Grant) string {
 	return arn
 }
 
-// Add adds the grants that are missing, and tells how many there are then. A function that is not there has none.
-func (p *Permitter) Add(ctx context.Context, grants []gateway.Grant) (there int, err error) {
-	for _, some := range ByFunction(grants) {
-		document, _, err := facts.Policy(ctx, p.Cloud, some[0].Function, some[0].Qualifier)
+// Add makes the missing grants, and returns how many of the grants exist afterwards. Grants on missing functions do
+// not.
+func (p *Permitter) Add(ctx context.Context, grants []gateway.Grant) (existing int, err error) {
+	for _, group := range ByFunction(grants) {
+		document, _, err := facts.Policy(ctx, p.Cloud, group[0].Function, group[0].Qualifier)
 		if err != nil {
-			return there, err
+			return existing, err
 		}
-		var lacking []gateway.Grant
-		for _, g := range some {
+		var missing []gateway.Grant
+		for _, g := range group {
 			if by := gateway.CoveredBy(document, g, p.arn(g)); by == g.StatementID {
 				p.Report.Done("grant for "+g.For, report.Unchanged, "")
 			} else if by != "" {
-				p.Report.Done("grant for "+g.For, report.Unchanged, "statement "+by+", which is not ours, opens it")
+				p.Report.Done("grant for "+g.For, report.Unchanged, "statement "+by+
+					", made by others, already allows it")
 			} else {
-				lacking = append(lacking, g)
+				missing = append(missing, g)
 				continue
 			}
-			there++
+			existing++
 		}
-		if size := gateway.Size(document, lacking, p.arn); lacking != nil && size > policy.MaxPolicy {
-			return there, fmt.Errorf("the policy of %s would have %d bytes, more than the %d that Lambda takes: "+
-				"use --scope stage or --scope api, or remove statements of others; nothing was written",
-				p.arn(some[0]), size, policy.MaxPolicy)
+		if size := gateway.Size(document, missing, p.arn); missing != nil && size > policy.MaxPolicy {
+			return existing, fmt.Errorf("the policy of %s would have %d bytes, but Lambda allows %d, so nothing was "+
+				"written: use --scope stage or --scope api, or remove other statements",
+				p.arn(group[0]), size, policy.MaxPolicy)
 		}
-		for _, g := range lacking {
-			if err := p.grant(ctx, g); cloud.IsNotFound(err) {
-				p.Report.Done("grant for "+g.For, report.Unhelped, "there is no function "+p.arn(g))
+		for _, g := range missing {
+			if err := p.addGrant(ctx, g); cloud.IsNotFound(err) {
+				p.Report.Done("grant for "+g.For, report.Unhelped, "the function "+p.arn(g)+" does not exist")
 				continue
 			} else if err != nil {
-				return there, err
+				return existing, err
 			}
-			there++
+			existing++
 			p.Report.Done("grant for "+g.For, report.Created, "")
 		}
 	}
-	return there, nil
+	return existing, nil
 }
 
-// grant makes one grant. A conflict also tells that somebody else wrote at the same time, so the policy is read again.
-func (p *Permitter) grant(ctx context.Context, g gateway.Grant) error {
+// addGrant makes one grant. After a conflict it reads the policy again: the statement may exist, or somebody else may
+// have written at the same time.
+func (p *Permitter) addGrant(ctx context.Context, g gateway.Grant) error {
 	return cloud.Retry(ctx, cloud.DefaultWait, func() error {
 		_, err := p.Call(ctx, g.Input())
 		if err == nil {
@@ -94,13 +97,13 @@ func (p *Permitter) grant(ctx context.Context, g gateway.Grant) error {
 		case gateway.CoveredBy(policy.Document{Statement: document.Statement[i : i+1]}, g, p.arn(g)) != "":
 			return nil
 		}
-		return fmt.Errorf("statement %s of %s is ours by its id, but grants something else: remove it with "+
+		return fmt.Errorf("statement %s of %s has the id of a grant, but grants something else: remove it with "+
 			"aws lambda remove-permission --function-name %s --statement-id %s, then run this again",
 			g.StatementID, p.arn(g), g.Function, g.StatementID)
 	})
 }
 
-// ByFunction groups grants by the function and the qualifier in whose policy they are, in the order of the grants.
+// ByFunction groups grants by function and qualifier, which have a policy each. It keeps the order of the grants.
 func ByFunction(grants []gateway.Grant) (groups [][]gateway.Grant) {
 	for _, g := range grants {
 		i := slices.IndexFunc(groups, func(group []gateway.Grant) bool {
@@ -115,8 +118,8 @@ func ByFunction(grants []gateway.Grant) (groups [][]gateway.Grant) {
 	return groups
 }
 
-// Prune removes our statements that no route needs: of this API, and of APIs that are not there any more. What cannot
-// be told for sure is kept.
+// Prune removes the statements of this program that no route needs, because they are for other routes of this API or
+// for APIs that no longer exist. It keeps those that it is not sure about.
 func (p *Permitter) Prune(ctx context.Context, function, qualifier string, needed []gateway.Grant) error {
 	document, _, err := facts.Policy(ctx, p.Cloud, function, qualifier)
 	if err != nil {
@@ -125,17 +128,17 @@ func (p *Permitter) Prune(ctx context.Context, function, qualifier string, neede
 	stale, elsewhere := gateway.Stale(document, p.API, p.Stages, needed)
 	for _, key := range slices.Sorted(maps.Keys(elsewhere)) {
 		region, id, _ := strings.Cut(key, " ")
-		there := p.Cloud
+		client := p.Cloud
 		if region != p.Region() {
-			there = p.In(region)
+			client = p.In(region)
 		}
-		if _, err := there.Do(ctx, &apigatewayv2.GetApiInput{ApiId: &id}); cloud.Code(err) == "NotFoundException" {
+		if _, err := client.Do(ctx, &apigatewayv2.GetApiInput{ApiId: &id}); cloud.Code(err) == "NotFoundException" {
 			stale = append(stale, elsewhere[key]...)
 		}
 	}
 	for _, statement := range stale {
-		if err := p.remove(ctx, function, qualifier, statement.Sid); err != nil {
-			return fmt.Errorf("statement %s, which no route needs, is not removed (run this again): %w",
+		if err := p.removeStatement(ctx, function, qualifier, statement.Sid); err != nil {
+			return fmt.Errorf("statement %s, which no route needs, was not removed: run this again: %w",
 				statement.Sid, err)
 		}
 		p.Report.Done("grant "+statement.Sid, report.Removed, "no route needs it")
@@ -148,19 +151,18 @@ func (p *Permitter) Prune(ctx context.Context, function, qualifier string, neede
 	}
 	if others != nil {
 		if p.Strict {
-			return fmt.Errorf("the policy of function %s has statements that are not ours: %v; --strict makes that "+
-				"an error",
+			return fmt.Errorf("the policy of function %s has statements made by others, which --strict makes an "+
+				"error: %v",
 				function, others)
 		}
-		p.Report.Note("the policy of function %s also has statements that are not ours, and were left alone: %v",
+		p.Report.Note("the policy of function %s also has statements made by others, which were left alone: %v",
 			function, others)
 	}
 	return nil
 }
 
-// remove removes a statement of the policy as it is now. Where somebody else wrote in between, the policy is read
-// again.
-func (p *Permitter) remove(ctx context.Context, function, qualifier, sid string) error {
+// removeStatement removes a statement. It starts again if somebody else changed the policy in between.
+func (p *Permitter) removeStatement(ctx context.Context, function, qualifier, sid string) error {
 	return cloud.Retry(ctx, cloud.DefaultWait, func() error {
 		_, revision, err := facts.Policy(ctx, p.Cloud, function, qualifier)
 		if err != nil {

@@ -20,24 +20,25 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// Options change how a stack is brought up.
+// Options are options of [Converger.Up].
 type Options struct {
-	Check  bool   // the live check also writes where nothing was changed
-	Strict bool   // a statement of the function's policy that is not ours is an error
-	Token  string // that the live check sends; "" for none
+	Check  bool   // the live check writes a note even if nothing was changed
+	Strict bool   // statements in the function's policy that this program did not make are errors
+	Token  string // bearer token of the live check, or ""
 
-	// Settle is the time after its begin at which Up looks once more whether what it found exists: where it made a part
-	// of the stack, the rest may have been removed a moment before, and still have been read.
+	// Settle is the time after the start at which Up checks again that the resources it found exist. If it created some
+	// of the stack's resources, the others may have been removed just before, while AWS still returned them.
 	Settle time.Duration
 }
 
-// errVanished is a part of a stack that seemed to exist, and does not.
+// errVanished means that a resource of the stack was found and then did not exist.
 var errVanished = errors.New("it was removed a moment ago: run this again")
 
-// Up makes a stack what it must be. Where a part vanishes meanwhile, it begins again.
+// Up applies all steps of a stack, makes its grants, removes what does not belong to it, and checks the result. It
+// begins again if a resource vanishes meanwhile.
 func (c *Converger) Up(ctx context.Context, s stack.Stack, o Options) (err error) {
-	for again := range 3 {
-		if again > 0 {
+	for attempt := range 3 {
+		if attempt > 0 {
 			c.Report.Restart()
 		}
 		u := &up{Converger: c, stack: s, options: o, began: time.Now()}
@@ -48,14 +49,15 @@ func (c *Converger) Up(ctx context.Context, s stack.Stack, o Options) (err error
 	}
 	if cloud.IsNotFound(err) || cloud.IsExists(err) || cloud.IsTransient(err) ||
 		cloud.Code(err) == "BadRequestException" {
-		return fmt.Errorf("%w; if something of the stack was removed a moment ago, run this again", err)
+		return fmt.Errorf("%w; if a part of the stack was removed a moment ago, run this again", err)
 	}
 	return err
 }
 
 func (u *up) phases(ctx context.Context) error {
 	for _, phase := range []func(context.Context) error{
-		u.foundation, u.confirm, u.function, u.api, u.grants, u.entrance, u.leftovers, u.deployed, u.confirm, u.live,
+		u.makeFoundation, u.confirm, u.makeFunction, u.makeAPI, u.addGrants, u.makeEntrance, u.removeLeftovers,
+		u.awaitDeployment, u.confirm, u.checkLive,
 	} {
 		if err := phase(ctx); err != nil {
 			return err
@@ -64,27 +66,27 @@ func (u *up) phases(ctx context.Context) error {
 	return nil
 }
 
-// up is a stack on its way to what it must be.
+// up is the state of one attempt of [Converger.Up].
 type up struct {
 	*Converger
 	stack   stack.Stack
 	options Options
 
 	began     time.Time
-	unchanged []stack.Step
+	existing  []stack.Step // whose resources existed before
 	created   int
 	permitter *Permitter
 	needed    []gateway.Grant
-	served    string // the deployment that the stage served before
-	deploys   int    // how many writes had made API Gateway deploy then
+	served    string // id of the deployment that the stage served before the changes
+	deploys   int    // value of Deploys before the changes
 }
 
-// steps brings some things to what they must be.
-func (u *up) steps(ctx context.Context, steps ...stack.Step) error {
+// apply applies steps and reports them.
+func (u *up) apply(ctx context.Context, steps ...stack.Step) error {
 	for _, step := range steps {
 		var state report.State
 		var detail string
-		err := u.found(ctx, step, func() (err error) { state, detail, err = u.Step(ctx, step); return err })
+		err := u.retryNotFound(ctx, step, func() (err error) { state, detail, err = u.Apply(ctx, step); return err })
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.What, err)
 		}
@@ -93,15 +95,15 @@ func (u *up) steps(ctx context.Context, steps ...stack.Step) error {
 		case report.Created:
 			u.created++
 		case report.Unchanged, report.Updated:
-			u.unchanged = append(u.unchanged, step)
+			u.existing = append(u.existing, step)
 		}
 	}
 	return nil
 }
 
-// confirm returns [errVanished] where something seemed to exist, and does not.
+// confirm checks, if something was created, that what was found still exists. It waits for Options.Settle first.
 func (u *up) confirm(ctx context.Context) error {
-	if u.created == 0 || len(u.unchanged) == 0 {
+	if u.created == 0 || len(u.existing) == 0 {
 		return nil
 	}
 	select {
@@ -110,18 +112,18 @@ func (u *up) confirm(ctx context.Context) error {
 		return ctx.Err()
 	}
 	u.Forget()
-	if err := u.exist(ctx); err != nil {
+	if err := u.checkExisting(ctx); err != nil {
 		return err
 	}
-	u.unchanged = nil
+	u.existing = nil
 	return nil
 }
 
-// exist returns [errVanished] where something that was found does not exist any more.
-func (u *up) exist(ctx context.Context) error {
-	for _, step := range u.unchanged {
-		is, err := u.find(ctx, step)
-		if err == nil && !is.exists {
+// checkExisting returns [errVanished] if a resource that was found no longer exists.
+func (u *up) checkExisting(ctx context.Context) error {
+	for _, step := range u.existing {
+		r, err := u.find(ctx, step)
+		if err == nil && !r.exists {
 			err = errVanished
 		}
 		if err != nil {
@@ -131,15 +133,15 @@ func (u *up) exist(ctx context.Context) error {
 	return nil
 }
 
-// found does something again that fails because a thing does not exist: what was just removed may still be read, and
-// what was just made may not.
-func (u *up) found(ctx context.Context, step stack.Step, do func() error) error {
+// retryNotFound retries do while it fails because something does not exist, since a new resource may not be visible
+// yet. It returns [errVanished] if a resource that was found no longer exists.
+func (u *up) retryNotFound(ctx context.Context, step stack.Step, do func() error) error {
 	return cloud.Retry(ctx, cloud.DefaultWait, func() error {
 		err := do()
 		if cloud.IsNotFound(err) {
 			u.Forget()
-			u.Report.ShowWaiting(step.What + ", of which AWS says that something does not exist")
-			if vanished := u.exist(ctx); vanished != nil {
+			u.Report.ShowWaiting(step.What + ": AWS says that something does not exist")
+			if vanished := u.checkExisting(ctx); vanished != nil {
 				return vanished
 			}
 			return cloud.RetryLater(err)
@@ -148,28 +150,28 @@ func (u *up) found(ctx context.Context, step stack.Step, do func() error) error 
 	})
 }
 
-func (u *up) foundation(ctx context.Context) error { return u.steps(ctx, u.stack.Foundation()...) }
+func (u *up) makeFoundation(ctx context.Context) error { return u.apply(ctx, u.stack.Foundation()...) }
 
-func (u *up) function(ctx context.Context) error {
+func (u *up) makeFunction(ctx context.Context) error {
 	step := u.stack.Function()
-	if err := u.found(ctx, step, func() error { return u.rebind(ctx, u.stack) }); err != nil {
+	if err := u.retryNotFound(ctx, step, func() error { return u.rebind(ctx, u.stack) }); err != nil {
 		return fmt.Errorf("%s: %w", step.What, err)
 	}
-	return u.steps(ctx, step)
+	return u.apply(ctx, step)
 }
 
-// api makes the API, and remembers which deployment its stage serves before anything of it changes.
-func (u *up) api(ctx context.Context) (err error) {
-	if err := u.steps(ctx, u.stack.API()); err != nil {
+// makeAPI makes the API, and records which deployment its stage serves before its routes change.
+func (u *up) makeAPI(ctx context.Context) (err error) {
+	if err := u.apply(ctx, u.stack.API()); err != nil {
 		return err
 	}
 	u.deploys = u.Deploys()
-	u.served, _, err = u.deployment(ctx, u.stack)
+	u.served, _, err = u.currentDeployment(ctx, u.stack)
 	return err
 }
 
-// grants lets the API invoke the function before there is a route that needs it.
-func (u *up) grants(ctx context.Context) error {
+// addGrants lets the API invoke the function. It runs before the routes are made, which need the grants.
+func (u *up) addGrants(ctx context.Context) error {
 	s, id := u.stack, u.refs["api"]
 	u.needed = s.Grants(id)
 	u.permitter = &Permitter{
@@ -177,24 +179,27 @@ func (u *up) grants(ctx context.Context) error {
 		Stages: []string{s.Stage}, Report: u.Report, Strict: u.options.Strict,
 	}
 	granted, err := u.permitter.Add(ctx, u.needed)
-	if err == nil && granted < len(u.needed) { // a route without its grant would answer 500
+	if err == nil && granted < len(u.needed) { // a route without a grant would answer 500
 		return fmt.Errorf("function %s: %w", s.Name, errVanished)
 	}
 	return err
 }
 
-func (u *up) entrance(ctx context.Context) error { return u.steps(ctx, u.stack.Entrance()...) }
+func (u *up) makeEntrance(ctx context.Context) error { return u.apply(ctx, u.stack.Entrance()...) }
 
-// leftovers removes routes, twins and grants that the stack does not have.
-func (u *up) leftovers(ctx context.Context) error {
-	if err := u.tidy(ctx, u.stack); err != nil {
+// removeLeftovers removes routes, duplicates and grants that do not belong to the stack.
+func (u *up) removeLeftovers(ctx context.Context) error {
+	if err := u.removeExtraRoutes(ctx, u.stack); err != nil {
+		return err
+	}
+	if err := u.removeDuplicates(ctx); err != nil {
 		return err
 	}
 	return u.permitter.Prune(ctx, u.stack.Name, "", u.needed)
 }
 
-// live tries the API through its URL, and says how to use it.
-func (u *up) live(ctx context.Context) error {
+// checkLive checks the API at its URL, and adds a note on how to use it.
+func (u *up) checkLive(ctx context.Context) error {
 	s := u.stack
 	answer, err := u.Do(ctx, &apigatewayv2.GetApiInput{ApiId: aws.String(u.refs["api"])})
 	if err != nil {
@@ -206,14 +211,14 @@ func (u *up) live(ctx context.Context) error {
 	}
 	if closed, _ := cloud.Search("DisableExecuteApiEndpoint", answer).(bool); closed {
 		u.Report.URL = ""
-		u.Report.Note("The API's default endpoint is closed, so nothing was tried there. --endpoint on opens it.")
+		u.Report.Note("The API's default endpoint is closed, so it was not checked. --endpoint on opens it.")
 		return nil
 	}
 	write := u.Writes() > 0 || u.options.Check
 	if err := probe(ctx, u.Report, u.Report.URL, s.Auth.Kind, u.options.Token, write); err != nil {
 		return err
 	}
-	bearer, who := " -H \"Authorization: Bearer $NOTES_TOKEN\"", map[string]string{ // #nosec G101 -- a place for one
+	bearer, who := " -H \"Authorization: Bearer $NOTES_TOKEN\"", map[string]string{ // #nosec G101 -- a placeholder
 		"token": "Whoever has a token can read or write its owner's notes.",
 		"jwt": "Whoever has a token of " + s.Auth.Issuer + " for " + s.Auth.Audience +
 			" with the scope notes:read or notes:write can read or write notes of its own.",
@@ -226,29 +231,29 @@ func (u *up) live(ctx context.Context) error {
 	return nil
 }
 
-// rebind heals a function whose role was deleted and made again: Lambda still holds on to the former role, and lets go
-// of it only for another one (Lambda developer guide, execution role). Which role it was given, a tag of the function
-// tells.
+// rebind repairs a function whose role was deleted and created again. Lambda keeps referring to the deleted role until
+// the function is given another one (Lambda developer guide, execution role). A tag of the function records the role's
+// id.
 func (c *Converger) rebind(ctx context.Context, s stack.Stack) error {
 	step := s.Function()
 	function, err := c.find(ctx, step)
 	if err != nil || !function.exists {
 		return err
 	}
-	if err := c.ours(ctx, step, function.answer); err != nil {
+	if err := c.checkOwner(ctx, step, function.answer); err != nil {
 		return err
 	}
 	if tagsOf(cloud.Search(step.TagsAt, function.answer))[stack.RoleTag] == c.refs["role_id"] {
 		return nil
 	}
 	other, otherARN := s.OtherRole()
-	if _, _, err := c.Step(ctx, other); err != nil {
+	if _, _, err := c.Apply(ctx, other); err != nil {
 		return err
 	}
-	err = c.swap(ctx, s, otherARN)
+	err = c.swapRole(ctx, s, otherARN)
 	if err == nil || cloud.IsNotFound(err) { // the function may have been removed a moment ago
-		if _, gone := c.Do(ctx, other.Remove[0]); gone != nil && !cloud.IsNotFound(gone) {
-			return gone
+		if _, err := c.Do(ctx, other.Remove[0]); err != nil && !cloud.IsNotFound(err) {
+			return err
 		}
 	}
 	if err != nil {
@@ -258,14 +263,14 @@ func (c *Converger) rebind(ctx context.Context, s stack.Stack) error {
 	if _, err := c.Do(ctx, &lambda.TagResourceInput{Resource: aws.String(s.FunctionARN()), Tags: tag}); err != nil {
 		return err
 	}
-	c.Report.Done(step.What, report.Updated, "its role was deleted and made again")
+	c.Report.Done(step.What, report.Updated, "its role was deleted and created again")
 	return nil
 }
 
-// swap gives the function another role, and then its own again.
-func (c *Converger) swap(ctx context.Context, s stack.Stack, otherARN string) error {
+// swapRole gives the function another role and then its own again.
+func (c *Converger) swapRole(ctx context.Context, s stack.Stack, otherARN string) error {
 	for _, arn := range []string{otherARN, s.RoleARN()} {
-		if err := c.settled(ctx, s.Function()); err != nil {
+		if err := c.awaitSettled(ctx, s.Function()); err != nil {
 			return err
 		}
 		in := &lambda.UpdateFunctionConfigurationInput{FunctionName: &s.Name, Role: &arn}
@@ -273,11 +278,11 @@ func (c *Converger) swap(ctx context.Context, s stack.Stack, otherARN string) er
 			return err
 		}
 	}
-	return c.settled(ctx, s.Function())
+	return c.awaitSettled(ctx, s.Function())
 }
 
-// tidy removes routes that are not the service's, and twins.
-func (c *Converger) tidy(ctx context.Context, s stack.Stack) error {
+// removeExtraRoutes removes routes that are not the service's.
+func (c *Converger) removeExtraRoutes(ctx context.Context, s stack.Stack) error {
 	api := aws.String(c.refs["api"])
 	answer, err := c.Do(ctx, &apigatewayv2.GetRoutesInput{ApiId: api})
 	if err != nil {
@@ -296,20 +301,26 @@ func (c *Converger) tidy(ctx context.Context, s stack.Stack) error {
 			c.Report.Done("route "+*route.RouteKey, report.Removed, "it is not the service's")
 		}
 	}
-	for _, twin := range slices.Sorted(maps.Keys(c.twins)) {
-		removal := c.twins[twin]
+	return nil
+}
+
+// removeDuplicates removes the duplicates that calls with lost answers left behind.
+func (c *Converger) removeDuplicates(ctx context.Context) error {
+	for _, id := range slices.Sorted(maps.Keys(c.duplicates)) {
+		removal := c.duplicates[id]
 		if _, err := c.Do(ctx, removal); err != nil && !cloud.IsNotFound(err) {
 			return err
 		}
-		delete(c.twins, twin)
+		delete(c.duplicates, id)
 		_, operation := call.Operation(removal)
-		c.Report.Done(operation, report.OK, "a lost answer had left one too many")
+		c.Report.Done(operation, report.OK, "a call whose answer was lost had created a duplicate")
 	}
 	return nil
 }
 
-// deployment is the id of the deployment that the stage serves, "" for none, and what API Gateway says of the last one.
-func (c *Converger) deployment(ctx context.Context, s stack.Stack) (id, message string, err error) {
+// currentDeployment returns the id of the deployment that the stage serves, or "", and API Gateway's message about the
+// last deployment.
+func (c *Converger) currentDeployment(ctx context.Context, s stack.Stack) (id, message string, err error) {
 	answer, err := c.Do(ctx, &apigatewayv2.GetStageInput{ApiId: aws.String(c.refs["api"]), StageName: &s.Stage})
 	if err != nil && !cloud.IsNotFound(err) {
 		return "", "", err
@@ -319,19 +330,19 @@ func (c *Converger) deployment(ctx context.Context, s stack.Stack) (id, message 
 	return id, message, nil
 }
 
-// deployed waits until the stage serves what was made: another deployment than before, if something of the API was.
-func (u *up) deployed(ctx context.Context) error {
+// awaitDeployment waits until the stage serves a new deployment, if the API's routes were changed.
+func (u *up) awaitDeployment(ctx context.Context) error {
 	if u.Deploys() == u.deploys {
 		return nil
 	}
 	return cloud.Retry(ctx, cloud.DefaultWait, func() error {
 		u.Forget()
-		id, message, err := u.deployment(ctx, u.stack)
+		id, message, err := u.currentDeployment(ctx, u.stack)
 		if err != nil || id != "" && id != u.served {
 			return err
 		}
 		u.Report.ShowWaiting("the stage's deployment")
-		return cloud.RetryLater(fmt.Errorf("the stage %s still serves its former deployment %q after %v; "+
-			"API Gateway says %q. Run this again", u.stack.Stage, u.served, cloud.DefaultWait, message))
+		return cloud.RetryLater(fmt.Errorf("the stage %s still serves its former deployment %q after %v: API Gateway "+
+			"says %q; run this again", u.stack.Stage, u.served, cloud.DefaultWait, message))
 	})
 }
