@@ -15,15 +15,14 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// TestOnAWS makes a stack on a real account, breaks and heals it, and takes it down. It is asked for by
-// NOTES_TEST_AWS=1 alone, with credentials and a region set; it costs some cents at most, for a table, a function and
-// an API of a minute.
+// TestOnAWS makes a stack in a real account, breaks and fixes it, and removes it. It runs only with NOTES_TEST_AWS=1,
+// and needs credentials and a region. It costs a few cents at most.
 func TestOnAWS(t *testing.T) {
 	if os.Getenv("NOTES_TEST_AWS") != "1" {
-		t.Skip("NOTES_TEST_AWS=1 is not set: this test spends a little money on a real AWS account")
+		t.Skip("NOTES_TEST_AWS=1 is not set: this test costs a little money in a real AWS account")
 	}
 	name := "notes-test-" + uuid.NewString()[:8]
-	run := func(args ...string) string {
+	mustDeploy := func(args ...string) string {
 		t.Helper()
 		out, err := deploy(t, args...)
 		t.Logf("deploy %v:\n%s", args, out)
@@ -32,15 +31,15 @@ func TestOnAWS(t *testing.T) {
 		}
 		return out
 	}
-	defer run("down", "--stack", name, "--delete-data", name)
-	out := run("up", "--stack", name, "--auth", "none")
+	defer mustDeploy("down", "--stack", name, "--delete-data", name)
+	out := mustDeploy("up", "--stack", name, "--auth", "none")
 	address := regexp.MustCompile(`https://([a-z0-9]+)\.execute-api\.[^/]+/dev/notes`).FindStringSubmatch(out)
 	if address == nil {
 		t.Fatal("up prints no URL")
 	}
-	if again := run("up", "--stack", name, "--auth", "none"); strings.Contains(again, "created") ||
+	if again := mustDeploy("up", "--stack", name, "--auth", "none"); strings.Contains(again, "created") ||
 		strings.Contains(again, "updated") {
-		t.Error("up again changes something")
+		t.Error("the second up changes something")
 	}
 	cfg, err := cloud.LoadConfig(t.Context())
 	if err != nil {
@@ -73,6 +72,6 @@ func TestOnAWS(t *testing.T) {
 		}
 	}
 	wait(500)
-	run("permit", "--api", address[1])
+	mustDeploy("permit", "--api", address[1])
 	wait(200)
 }

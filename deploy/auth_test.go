@@ -27,8 +27,8 @@ import (
 	"example.com/portable-notes/deploy/cloud"
 )
 
-// ask asks the stack's API with a token, or without.
-func (w *world) ask(method, token string) (int, string) {
+// request sends a request to the stack's API, with a bearer token unless it is empty.
+func (w *world) request(method, bearer string) (int, string) {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), method, w.URL+"/_aws/execute-api/"+w.api()+"/dev/notes",
 		strings.NewReader(`{"title":"x"}`))
@@ -36,8 +36,8 @@ func (w *world) ask(method, token string) (int, string) {
 		w.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	if token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
+	if bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer)
 	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -51,16 +51,16 @@ func (w *world) ask(method, token string) (int, string) {
 	return answer.StatusCode, string(body)
 }
 
-// is tells that the stack's API answers so.
-func (w *world) is(what, method, token string, want int, says string) {
+// checkAnswer checks the status of an answer of the stack's API, and that its body contains a string.
+func (w *world) checkAnswer(what, method, bearer string, status int, body string) {
 	w.t.Helper()
-	if status, body := w.ask(method, token); status != want || !strings.Contains(body, says) {
-		w.t.Errorf("%s: %d %s, want %d %s", what, status, body, want, says)
+	if s, b := w.request(method, bearer); s != status || !strings.Contains(b, body) {
+		w.t.Errorf("%s: %d %s, want %d %s", what, s, b, status, body)
 	}
 }
 
-// changed tells which calls that change something were made since.
-func (w *world) changed(since int) (calls []string) {
+// writes returns the operations since an index of [sandbox.Sandbox.Calls] that change something.
+func (w *world) writes(since int) (calls []string) {
 	some, _ := w.calls(since)
 	for _, c := range some {
 		if cloud.IsWrite(c.Operation) {
@@ -73,20 +73,20 @@ func (w *world) changed(since int) (calls []string) {
 // makeJWTZip makes the function with JSON Web Tokens once.
 var makeJWTZip sync.Once
 
-// jwtZip is the function with JSON Web Tokens.
+// jwtZip returns a zip of the function with JSON Web Tokens.
 func (w *world) jwtZip() string {
 	w.t.Helper()
 	zip := filepath.Join(filepath.Dir(w.zip), "notes-jwt.zip")
-	makeJWTZip.Do(func() { w.runs("zip", "--jwt", "--arch", runtime.GOARCH, "--out", zip) })
+	makeJWTZip.Do(func() { w.mustRun("zip", "--jwt", "--arch", runtime.GOARCH, "--out", zip) })
 	return zip
 }
 
-var shown = regexp.MustCompile(`NOTES_TOKEN=(notes_\S+)`)
+var tokenLine = regexp.MustCompile(`NOTES_TOKEN=(notes_\S+)`)
 
-// TestNothingIsOpenByAccident: without a choice nothing is made, and what was chosen stays.
+// TestNothingIsOpenByAccident checks that up and plan reject missing or contradictory authentication, and make nothing.
 func TestNothingIsOpenByAccident(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	_, before := w.calls(0)
 	for _, c := range [][2]string{
 		{"", "say who may use the service"}, {"--auth=open", "--auth must be token, jwt or none"}, {"--auth=jwt",
@@ -106,45 +106,46 @@ func TestNothingIsOpenByAccident(t *testing.T) {
 			}
 		}
 	}
-	if made := w.changed(before); made != nil {
-		t.Errorf("mistakes made %v", made)
+	if made := w.writes(before); made != nil {
+		t.Errorf("rejected commands called %v", made)
 	}
 }
 
-// TestToken: a token is made and shown once, only its hash is kept, and it stays what it is until others are given.
+// TestToken checks that a new token is shown once, that only its hash is stored, and that it is valid until replaced.
 func TestToken(t *testing.T) {
-	w := enter(t)
-	out := w.runs("up", "--stack", w.name, "--zip", w.zip, "--auth", "token")
-	match := shown.FindStringSubmatch(out)
-	if match == nil || strings.Count(out, match[1]) != 1 || !strings.Contains(out, "a note was created, read, changed") {
-		t.Fatalf("up says %s", out)
+	w := newWorld(t)
+	out := w.mustRun("up", "--stack", w.name, "--zip", w.zip, "--auth", "token")
+	match := tokenLine.FindStringSubmatch(out)
+	if match == nil || strings.Count(out, match[1]) != 1 ||
+		!strings.Contains(out, "a note was created, read, changed") {
+		t.Fatalf("up prints %s", out)
 	}
 	function, err := w.functions().GetFunctionConfiguration(t.Context(),
 		&lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if said := fmt.Sprint(function.Environment.Variables); strings.Contains(said, match[1]) || !strings.Contains(said,
-		"owner write sha256:") {
-		t.Errorf("the function is told %s", said)
+	if variables := fmt.Sprint(function.Environment.Variables); strings.Contains(variables, match[1]) ||
+		!strings.Contains(variables, "owner write sha256:") {
+		t.Errorf("the function's variables are %s", variables)
 	}
 	_, after := w.calls(0)
-	w.is("a stranger", "GET", "", 401, `"code":"unauthenticated"`)
-	w.is("another token", "GET", match[1]+"x", 401, `"code":"unauthenticated"`)
-	w.is("the token", "GET", match[1], 200, `{"notes":[]}`)
+	w.checkAnswer("no token", "GET", "", 401, `"code":"unauthenticated"`)
+	w.checkAnswer("a wrong token", "GET", match[1]+"x", 401, `"code":"unauthenticated"`)
+	w.checkAnswer("the token", "GET", match[1], 200, `{"notes":[]}`)
 	for _, args := range [][]string{{}, {"--auth", "token"}} {
-		again := w.runs(append([]string{"up", "--stack", w.name, "--zip", w.zip}, args...)...)
+		again := w.mustRun(append([]string{"up", "--stack", w.name, "--zip", w.zip}, args...)...)
 		if strings.Contains(again, "notes_") || !strings.Contains(again, "requests without a token are refused") {
-			t.Errorf("up again says %s", again)
+			t.Errorf("the second up prints %s", again)
 		}
 	}
-	if made := w.changed(after); made != nil {
-		t.Errorf("up again calls %v", made)
+	if made := w.writes(after); made != nil {
+		t.Errorf("the second up calls %v", made)
 	}
 	t.Setenv("NOTES_TOKEN", match[1])
-	if out := w.runs("up", "--stack", w.name, "--zip", w.zip, "--check"); !strings.Contains(out,
+	if out := w.mustRun("up", "--stack", w.name, "--zip", w.zip, "--check"); !strings.Contains(out,
 		"a note was created, read, changed") {
-		t.Errorf("with the token up says %s", out)
+		t.Errorf("up with the token prints %s", out)
 	}
 
 	made, line, err := token.New("anna")
@@ -152,32 +153,32 @@ func TestToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("NOTES_TOKEN", "")
-	w.runs("up", "--stack", w.name, "--zip", w.zip, "--tokens", strings.Replace(line, "write", "read", 1))
-	w.is("the former token", "GET", match[1], 401, "unauthenticated")
-	w.is("the new token", "GET", made, 200, `{"notes":[]}`)
-	w.is("which may only read", "POST", made, 403, `"code":"forbidden"`)
-	w.runs("down", "--stack", w.name, "--delete-data", w.name)
+	w.mustRun("up", "--stack", w.name, "--zip", w.zip, "--tokens", strings.Replace(line, "write", "read", 1))
+	w.checkAnswer("the former token", "GET", match[1], 401, "unauthenticated")
+	w.checkAnswer("the new token", "GET", made, 200, `{"notes":[]}`)
+	w.checkAnswer("the new token, which may only read,", "POST", made, 403, `"code":"forbidden"`)
+	w.mustRun("down", "--stack", w.name, "--delete-data", w.name)
 	cmd := w.command("up", "--stack", w.name, "--zip", w.zip, "--auth", "token", "--json")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
-	again := shown.FindStringSubmatch(stderr.String())
+	again := tokenLine.FindStringSubmatch(stderr.String())
 	if err != nil || !json.Valid(stdout.Bytes()) || strings.Contains(stdout.String(), "notes_") || again == nil {
-		t.Fatalf("as JSON up says %s %s, %v", &stdout, &stderr, err)
+		t.Fatalf("up --json prints %s %s, %v", &stdout, &stderr, err)
 	}
-	w.is("the token", "GET", again[1], 200, `{"notes":[]}`)
+	w.checkAnswer("the token", "GET", again[1], 200, `{"notes":[]}`)
 }
 
-// TestDriftOfAuth: what somebody changed of who may come is not taken for what is meant, and what a person set beside
-// it stays.
+// TestDriftOfAuth checks that up rejects authentication that was changed by hand, and keeps other variables set by
+// hand.
 func TestDriftOfAuth(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	issuer := jwttest.New(t)
 	zip := w.jwtZip()
 	jwt := []string{"up", "--stack", w.name, "--zip", zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience",
 		jwttest.Audience}
-	w.runs(jwt...)
+	w.mustRun(jwt...)
 	set := func(change func(map[string]string)) {
 		t.Helper()
 		function, err := w.functions().GetFunctionConfiguration(t.Context(),
@@ -192,17 +193,17 @@ func TestDriftOfAuth(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	refused := func(what string) {
+	checkRejected := func(what string) {
 		t.Helper()
 		_, before := w.calls(0)
 		if out, err := w.deploy("up", "--stack", w.name, "--zip", zip); err == nil || !strings.Contains(err.Error(),
 			"say with --auth who may use the service") {
 			t.Errorf("%s: %v %s", what, err, out)
 		}
-		if made := w.changed(before); made != nil {
+		if made := w.writes(before); made != nil {
 			t.Errorf("%s: up calls %v", what, made)
 		}
-		w.is(what, "GET", "", 401, `{"message":"Unauthorized"}`)
+		w.checkAnswer(what, "GET", "", 401, `{"message":"Unauthorized"}`)
 	}
 	set(func(v map[string]string) {
 		maps.Copy(v, map[string]string{"NOTES_AUTH": "none", "NOTES_LOG_KEY": "0123456789abcdef-secret",
@@ -210,10 +211,10 @@ func TestDriftOfAuth(t *testing.T) {
 		delete(v, "NOTES_JWT_ISSUER")
 		delete(v, "NOTES_JWT_AUDIENCE")
 	})
-	refused("a function that was opened by hand")
-	out := w.runs(jwt...)
+	checkRejected("a function opened by hand")
+	out := w.mustRun(jwt...)
 	if strings.Contains(out, "secret") || !strings.Contains(out, "Environment.Variables.NOTES_AUTH changed") {
-		t.Errorf("up says %s", out)
+		t.Errorf("up prints %s", out)
 	}
 	function, err := w.functions().GetFunctionConfiguration(t.Context(),
 		&lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
@@ -221,8 +222,8 @@ func TestDriftOfAuth(t *testing.T) {
 		v["NOTES_AUTH"] != "jwt" {
 		t.Errorf("the function's variables are %v, %v", v, err)
 	}
-	w.runs("up", "--stack", w.name, "--zip", zip, "--auth", "none")
-	w.is("opened on purpose", "GET", "", 200, "notes")
+	w.mustRun("up", "--stack", w.name, "--zip", zip, "--auth", "none")
+	w.checkAnswer("opened with --auth none", "GET", "", 200, "notes")
 	api := aws.String(w.api())
 	authorizer, err := w.gateway().CreateAuthorizer(t.Context(), &apigatewayv2.CreateAuthorizerInput{ApiId: api,
 		Name: aws.String("mine"), AuthorizerType: "JWT", IdentitySource: []string{"$request.header.Authorization"},
@@ -240,46 +241,47 @@ func TestDriftOfAuth(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	refused("routes that a person guarded")
+	checkRejected("routes guarded by hand")
 }
 
-// TestJWT: API Gateway judges the tokens of an issuer, and the service judges them again; another choice leaves nothing
-// of it.
+// TestJWT checks that both API Gateway and the service check the tokens of an issuer, and that changing to another kind
+// of authentication removes the authorizer.
 func TestJWT(t *testing.T) {
-	w := enter(t)
+	w := newWorld(t)
 	issuer := jwttest.New(t)
 	zip := w.jwtZip()
 	t.Setenv("NOTES_TOKEN", issuer.Token(t, "deploy", "notes:write"))
 	args := []string{"up", "--stack", w.name, "--zip", zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience",
 		jwttest.Audience}
-	if out := w.runs(args...); !strings.Contains(out, "a note was created, read, changed") || !strings.Contains(out,
+	if out := w.mustRun(args...); !strings.Contains(out, "a note was created, read, changed") || !strings.Contains(out,
 		"authorizer for tokens of "+issuer.URL) {
-		t.Errorf("up says %s", out)
+		t.Errorf("up prints %s", out)
 	}
 	t.Setenv("NOTES_TOKEN", "")
 	_, before := w.calls(0)
-	if out := w.runs("up", "--stack", w.name, "--zip", zip); !strings.Contains(out, "requests without a token are refused") {
-		t.Errorf("up again says %s", out)
+	if out := w.mustRun("up", "--stack", w.name, "--zip", zip); !strings.Contains(out,
+		"requests without a token are refused") {
+		t.Errorf("the second up prints %s", out)
 	}
-	if made := w.changed(before); made != nil {
-		t.Errorf("up again calls %v", made)
+	if made := w.writes(before); made != nil {
+		t.Errorf("the second up calls %v", made)
 	}
-	w.is("a stranger", "GET", "", 401, `{"message":"Unauthorized"}`)
-	w.is("a browser's question", "OPTIONS", "", 204, "")
-	w.is("no scope", "GET", issuer.Token(t, "anna", "openid"), 403, `{"message":"Forbidden"}`)
-	w.is("a reader", "GET", issuer.Token(t, "anna", "notes:read"), 200, `{"notes":[]}`)
-	w.is("a reader", "POST", issuer.Token(t, "anna", "notes:read"), 403, `"code":"forbidden"`)
-	w.is("a writer", "POST", issuer.Token(t, "anna", "notes:write"), 201, `"title":"x"`)
-	w.is("another", "GET", issuer.Token(t, "ben", "notes:write"), 200, `{"notes":[]}`)
+	w.checkAnswer("no token", "GET", "", 401, `{"message":"Unauthorized"}`)
+	w.checkAnswer("a preflight request", "OPTIONS", "", 204, "")
+	w.checkAnswer("no scope", "GET", issuer.Token(t, "anna", "openid"), 403, `{"message":"Forbidden"}`)
+	w.checkAnswer("a reader", "GET", issuer.Token(t, "anna", "notes:read"), 200, `{"notes":[]}`)
+	w.checkAnswer("a reader", "POST", issuer.Token(t, "anna", "notes:read"), 403, `"code":"forbidden"`)
+	w.checkAnswer("a writer", "POST", issuer.Token(t, "anna", "notes:write"), 201, `"title":"x"`)
+	w.checkAnswer("another owner", "GET", issuer.Token(t, "ben", "notes:write"), 200, `{"notes":[]}`)
 	event := `{"version":"2.0","rawPath":"/dev/notes","headers":{"host":"x"},` +
 		`"requestContext":{"http":{"method":"GET","sourceIp":"127.0.0.1"},"stage":"dev",` +
 		`"authorizer":{"jwt":{"claims":{"sub":"anna"}}}}}`
 	if answer, err := w.functions().Invoke(t.Context(), &lambda.InvokeInput{FunctionName: &w.name,
 		Payload: []byte(event)}); err != nil || !strings.Contains(string(answer.Payload), "unauthenticated") {
-		t.Errorf("past API Gateway the function answers %s, %v", answer.Payload, err)
+		t.Errorf("invoked directly, the function answers %s, %v", answer.Payload, err)
 	}
 
-	// What a person loosened is tightened.
+	// Up restores a route that was opened by hand.
 	routes, err := w.gateway().GetRoutes(t.Context(), &apigatewayv2.GetRoutesInput{ApiId: aws.String(w.api())})
 	if err != nil {
 		t.Fatal(err)
@@ -288,71 +290,71 @@ func TestJWT(t *testing.T) {
 		RouteId: routes.Items[0].RouteId, AuthorizationType: "NONE", AuthorizationScopes: []string{}}); err != nil {
 		t.Fatal(err)
 	}
-	if out := w.runs(args...); !strings.Contains(out, "AuthorizationType NONE -> JWT") {
-		t.Errorf("up says %s", out)
+	if out := w.mustRun(args...); !strings.Contains(out, "AuthorizationType NONE -> JWT") {
+		t.Errorf("up prints %s", out)
 	}
 
-	w.runs("up", "--stack", w.name, "--zip", w.zip, "--auth", "none")
-	w.is("a stranger", "GET", "", 200, `{"notes":[]}`)
+	w.mustRun("up", "--stack", w.name, "--zip", w.zip, "--auth", "none")
+	w.checkAnswer("no token", "GET", "", 200, `{"notes":[]}`)
 	authorizers, err := w.gateway().GetAuthorizers(t.Context(),
 		&apigatewayv2.GetAuthorizersInput{ApiId: aws.String(w.api())})
 	if err != nil || len(authorizers.Items) > 0 {
-		t.Errorf("of the authorizer there is left %v, %v", authorizers.Items, err)
+		t.Errorf("remaining authorizers: %v, %v", authorizers.Items, err)
 	}
 	if state := w.state(w.name); strings.Contains(state, "OPTIONS") || strings.Contains(state, "JWT") {
-		t.Errorf("of the other choice there is left\n%s", state)
+		t.Errorf("remains of the former authentication:\n%s", state)
 	}
-	w.runs("down", "--stack", w.name)
+	w.mustRun("down", "--stack", w.name)
 }
 
-// TestIssuerKeys: up refuses an issuer whose tokens API Gateway cannot check, and makes nothing.
+// TestIssuerKeys checks that up rejects an issuer whose tokens API Gateway cannot check, and makes nothing.
 func TestIssuerKeys(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	issuer := jwttest.New(t)
 	issuer.Publish(`{"keys":[]}`)
 	_, before := w.calls(0)
 	out, err := w.deploy("up", "--stack", w.name, "--zip", w.zip, "--auth", "jwt", "--issuer", issuer.URL, "--audience",
 		"notes")
-	if !errors.Is(err, errUsage) || w.changed(before) != nil {
+	if !errors.Is(err, errUsage) || w.writes(before) != nil {
 		t.Errorf("%v, %s", err, out)
 	}
 }
 
-// TestConcurrency: it is reserved, changed and given back; an account that has no room is told, and served.
+// TestConcurrency checks reserving, changing and removing concurrency, and the note for an account without room.
 func TestConcurrency(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	w.up()
 	reserved := func() int32 {
 		t.Helper()
-		is, err := w.functions().GetFunctionConcurrency(t.Context(),
+		concurrency, err := w.functions().GetFunctionConcurrency(t.Context(),
 			&lambda.GetFunctionConcurrencyInput{FunctionName: &w.name})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return aws.ToInt32(is.ReservedConcurrentExecutions)
+		return aws.ToInt32(concurrency.ReservedConcurrentExecutions)
 	}
 	if reserved() != 100 {
-		t.Errorf("reserved are %d", reserved())
+		t.Errorf("the reserved concurrency is %d", reserved())
 	}
 	if out := w.up("--concurrency", "7"); reserved() != 7 || !strings.Contains(out,
 		"ReservedConcurrentExecutions 100 -> 7") {
-		t.Errorf("reserved are %d; up says %s", reserved(), out)
+		t.Errorf("the reserved concurrency is %d; up prints %s", reserved(), out)
 	}
 	if out := w.up("--concurrency", "0"); reserved() != 0 || !strings.Contains(out, "reserved concurrency removed") {
-		t.Errorf("reserved are %d; up says %s", reserved(), out)
+		t.Errorf("the reserved concurrency is %d; up prints %s", reserved(), out)
 	}
 	if out := w.up("--concurrency", "950"); reserved() != 0 || !strings.Contains(out,
 		"the account's quota leaves no room") || !strings.Contains(out, "/dev/notes") {
-		t.Errorf("reserved are %d; up says %s", reserved(), out)
+		t.Errorf("the reserved concurrency is %d; up prints %s", reserved(), out)
 	}
 }
 
-// TestBoundary: the role has the boundary that was told, and keeps it.
+// TestBoundary checks that up sets the role's boundary, and that a later up keeps it.
 func TestBoundary(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	made, err := w.roles().CreatePolicy(t.Context(), &iam.CreatePolicyInput{PolicyName: aws.String(w.name + "-bound"),
 		PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*",` +
 			`"Resource":"*"}]}`)})
@@ -360,7 +362,7 @@ func TestBoundary(t *testing.T) {
 		t.Fatal(err)
 	}
 	bound := *made.Policy.Arn
-	has := func() string {
+	boundary := func() string {
 		role, err := w.roles().GetRole(t.Context(), &iam.GetRoleInput{RoleName: aws.String(w.name + "-us-east-1")})
 		if err != nil {
 			t.Fatal(err)
@@ -371,14 +373,14 @@ func TestBoundary(t *testing.T) {
 		return *role.Role.PermissionsBoundary.PermissionsBoundaryArn
 	}
 	w.up()
-	if got := has(); got != "" {
+	if got := boundary(); got != "" {
 		t.Errorf("without --boundary the role has %s", got)
 	}
-	if out := w.up("--boundary", bound); has() != bound || !strings.Contains(out, "setting boundary") {
-		t.Errorf("the role has %q; up says %s", has(), out)
+	if out := w.up("--boundary", bound); boundary() != bound || !strings.Contains(out, "setting boundary") {
+		t.Errorf("the boundary is %q; up prints %s", boundary(), out)
 	}
-	if out := w.up(); has() != bound || strings.Contains(out, "updated") {
-		t.Errorf("a later up leaves %q, and says %s", has(), out)
+	if out := w.up(); boundary() != bound || strings.Contains(out, "updated") {
+		t.Errorf("after a later up the boundary is %q; it prints %s", boundary(), out)
 	}
-	w.answers("under the boundary", 200, `{"notes":[]}`)
+	w.checkNotes("under the boundary", 200, `{"notes":[]}`)
 }

@@ -21,12 +21,12 @@ func copyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "copy FROM TO",
 		Short: "copy all notes and idempotency keys from one store to another",
-		Long: `Copies notes with their owner, id, version and times, and what is remembered of idempotency keys. FROM
-and TO are bolt:FILE or dynamodb:TABLE, as in NOTES_STORE. Stop the service first, so that nothing is written
-meanwhile. A copy that was cut short is run again. The end is a count and a checksum of both sides.
+		Long: `Copies notes with their owners, ids, versions and times, and the idempotency keys. FROM and TO are
+bolt:FILE or dynamodb:TABLE, as in NOTES_STORE. Stop the service first, so that nothing is written meanwhile. An
+interrupted copy can be run again. At the end it prints a count and a checksum of both stores.
 
-A target that holds notes which FROM does not have, or later versions of them, is refused, unless --merge is given:
-then they stay. Once a target is in service do not copy into it again: what was deleted there would come back.`,
+It refuses a target that has notes that FROM lacks, or later versions of notes. With --merge it keeps them. Do not
+copy into a target that is already in service: notes that were deleted there would come back.`,
 		Example: "  deploy copy bolt:notes.db dynamodb:notes\n  deploy copy dynamodb:notes bolt:backup.db",
 		Args:    exactly("FROM", "TO"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -46,34 +46,35 @@ then they stay. Once a target is in service do not copy into it again: what was 
 			return transfer.Run(cmd.Context(), from, to, merge, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().BoolVar(&merge, "merge", false, "keep notes that only the target has")
+	cmd.Flags().BoolVar(&merge, "merge", false, "keep notes, and later versions of notes, that only the target has")
 	return cmd
 }
 
-// openStore opens a store by its name. A file that must exist is not made.
+// openStore opens the store with a name and returns a function that closes it. With mustExist it does not create a
+// file.
 func openStore(ctx context.Context, name string, mustExist bool) (transfer.Store, func() error, error) {
-	kind, place, _ := strings.Cut(name, ":")
+	kind, location, _ := strings.Cut(name, ":")
 	log := slog.New(slog.DiscardHandler)
 	switch {
-	case kind == "bolt" && place != "":
-		if _, err := os.Stat(place); mustExist && err != nil {
+	case kind == "bolt" && location != "":
+		if _, err := os.Stat(location); mustExist && err != nil {
 			return nil, nil, fmt.Errorf("there is nothing to copy: %w", err)
 		}
-		store, err := bolt.Open(place, log)
+		store, err := bolt.Open(location, log)
 		if err != nil {
 			return nil, nil, err
 		}
 		return store, store.Close, nil
-	case kind == "dynamodb" && place != "":
+	case kind == "dynamodb" && location != "":
 		cfg, err := cloud.LoadConfig(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		store, err := dynamo.Open(ctx, cfg, place, log)
+		store, err := dynamo.Open(ctx, cfg, location, log)
 		if err != nil {
 			return nil, nil, err
 		}
 		return store.Patient(), func() error { return nil }, nil
 	}
-	return nil, nil, fmt.Errorf("%w: a store is bolt:FILE or dynamodb:TABLE, %q is none", errUsage, name)
+	return nil, nil, fmt.Errorf("%w: a store is bolt:FILE or dynamodb:TABLE, not %q", errUsage, name)
 }

@@ -23,8 +23,8 @@ import (
 	"example.com/portable-notes/notes/dynamo/dynamotest"
 )
 
-// inhabited fills a file with notes of two owners, some changed, some deleted, some made with keys.
-func inhabited(t *testing.T, count int) (path string) {
+// newNotesFile makes a file with notes of two owners. Some are changed, some deleted, some made with idempotency keys.
+func newNotesFile(t *testing.T, count int) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "notes.db")
 	store, err := bolt.Open(path, slog.New(slog.DiscardHandler))
@@ -37,8 +37,8 @@ func inhabited(t *testing.T, count int) (path string) {
 		if i%3 == 0 {
 			key = fmt.Sprint("key ", i)
 		}
-		n, _, err := s.Create(t.Context(), owner, notes.Draft{Title: fmt.Sprint("note ", i), Content: "日本\x00\u0085",
-			Tags: []string{"b", "a"}}, key)
+		n, _, err := s.Create(t.Context(), owner, notes.Draft{Title: fmt.Sprint("note ", i),
+			Content: "日本\x00\u0085", Tags: []string{"b", "a"}}, key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,31 +62,31 @@ func inhabited(t *testing.T, count int) (path string) {
 
 var sides = regexp.MustCompile(`from  (notes \d+, idempotency keys \d+, checksum [0-9a-f]{64})\nto    (.*)\n`)
 
-// TestCopy moves notes there and back: both sides are equal, and so are the first file and the last.
+// TestCopy copies notes to a table and back, and checks that all three stores are equal.
 func TestCopy(t *testing.T) {
-	cfg := local(t)
+	cfg := useDynamoDBLocal(t)
 	table := dynamotest.NewTable(t, cfg)
-	first := inhabited(t, 60)
+	first := newNotesFile(t, 60)
 	last := filepath.Join(t.TempDir(), "back.db")
 	out, err := deploy(t, "copy", "bolt:"+first, "dynamodb:"+table)
-	there := sides.FindStringSubmatch(out)
-	if err != nil || there == nil || there[1] != there[2] || !strings.HasPrefix(there[1],
+	match := sides.FindStringSubmatch(out)
+	if err != nil || match == nil || match[1] != match[2] || !strings.HasPrefix(match[1],
 		"notes 50, idempotency keys 20,") || !strings.Contains(out, "50 notes copied\n") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if again, err := deploy(t, "copy", "bolt:"+first, "dynamodb:"+table); err != nil ||
 		sides.FindString(again) != sides.FindString(out) {
-		t.Errorf("again: %v\n%s", err, again)
+		t.Errorf("second copy: %v\n%s", err, again)
 	}
 	back, err := deploy(t, "copy", "dynamodb:"+table, "bolt:"+last)
 	if err != nil || sides.FindString(back) != sides.FindString(out) {
-		t.Fatalf("back: %v\n%s", err, back)
+		t.Fatalf("copy back: %v\n%s", err, back)
 	}
 	if report, err := bolt.Check(last); err != nil || len(report.Findings) > 0 || report.Notes != 50 ||
 		report.Keys != 20 {
 		t.Errorf("the file is %+v, %v", report, err)
 	}
-	// A key that was used is used on the other side too, also that of a deleted note.
+	// Used keys are copied too, even those of deleted notes.
 	store, err := dynamo.Open(t.Context(), cfg, table, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func TestCopy(t *testing.T) {
 			t.Errorf("note %d: %v", i, err)
 		}
 	}
-	// A note that was copied with its key leaves a tombstone when it is deleted.
+	// Deleting a note that was copied with its key leaves a tombstone.
 	n, _, err := s.Create(t.Context(), "owner 1", notes.Draft{Title: "note 3", Content: "日本\x00\u0085",
 		Tags: []string{"b", "a"}}, "key 3")
 	if err != nil {
@@ -117,15 +117,15 @@ func TestCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.Get(t.Context(), "owner 1", n.ID); !errors.Is(err, notes.ErrNotFound) {
-		t.Errorf("a retry brought a deleted note back: %v", err)
+		t.Errorf("a retry created a deleted note again: %v", err)
 	}
 }
 
-// TestCopyIsCutShort: what a copy that was cut short has left is completed by the next.
-func TestCopyIsCutShort(t *testing.T) {
-	cfg := local(t)
+// TestCopyInterrupted checks that a copy completes the interrupted copies before it.
+func TestCopyInterrupted(t *testing.T) {
+	cfg := useDynamoDBLocal(t)
 	table := dynamotest.NewTable(t, cfg)
-	source := inhabited(t, 300)
+	source := newNotesFile(t, 300)
 	from, err := bolt.Open(source, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -137,11 +137,11 @@ func TestCopyIsCutShort(t *testing.T) {
 	for _, after := range []int64{1, 30, 120, 200} {
 		ctx, cancel := context.WithCancel(t.Context())
 		var out bytes.Buffer
-		short := &cutShort{Store: to, cut: cancel}
-		short.left.Store(after)
-		if err := transfer.Run(ctx, from, short, false, &out); err == nil || !strings.Contains(err.Error(),
+		target := &interruptedStore{Store: to, interrupt: cancel}
+		target.left.Store(after)
+		if err := transfer.Run(ctx, from, target, false, &out); err == nil || !strings.Contains(err.Error(),
 			"run it again") {
-			t.Errorf("cut after %d records: %v\n%s", after, err, &out)
+			t.Errorf("interrupted after %d records: %v\n%s", after, err, &out)
 		}
 	}
 	var out bytes.Buffer
@@ -154,26 +154,27 @@ func TestCopyIsCutShort(t *testing.T) {
 	}
 }
 
-// cutShort is a store that takes so many records and then cuts the copy short.
-type cutShort struct {
+// interruptedStore interrupts the copy after a number of records.
+type interruptedStore struct {
 	transfer.Store
-	left atomic.Int64
-	cut  func()
+	left      atomic.Int64
+	interrupt func()
 }
 
-func (c *cutShort) Import(ctx context.Context, r notes.Record) error {
+func (c *interruptedStore) Import(ctx context.Context, r notes.Record) error {
 	if c.left.Add(-1) < 0 {
-		c.cut()
+		c.interrupt()
 	}
 	return c.Store.Import(ctx, r)
 }
 
-// TestCopyRefusesAnInhabitedTarget, unless it is told to keep what is there.
-func TestCopyRefusesAnInhabitedTarget(t *testing.T) {
-	a, b := inhabited(t, 12), inhabited(t, 30)
+// TestCopyIntoNotes checks copying into a store that has other notes or later versions, with --merge and without.
+func TestCopyIntoNotes(t *testing.T) {
+	a, b := newNotesFile(t, 12), newNotesFile(t, 30)
 	out, err := deploy(t, "copy", "bolt:"+a, "bolt:"+b)
-	if err == nil || !strings.Contains(err.Error(), "the target has notes that the source lacks") || !strings.Contains(err.Error(),
-		"--merge") {
+	if err == nil || !strings.Contains(err.Error(), "the target has notes that the source lacks") ||
+		!strings.Contains(err.Error(),
+			"--merge") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if report, err := bolt.Check(b); err != nil || report.Notes != 25 {
@@ -221,7 +222,7 @@ func TestCopyRefusesAnInhabitedTarget(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// Both sides changed: neither may be lost.
+	// If a note was changed in both stores, neither version may be lost.
 	if store, err = bolt.Open(a, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
@@ -236,11 +237,11 @@ func TestCopyRefusesAnInhabitedTarget(t *testing.T) {
 	for _, flag := range []string{"--merge=false", "--merge"} {
 		if _, err := deploy(t, "copy", flag, "bolt:"+a, "bolt:"+later); err == nil || !strings.Contains(err.Error(),
 			"changed in both stores") {
-			t.Errorf("changes on both sides, %s: %v", flag, err)
+			t.Errorf("changes in both stores, %s: %v", flag, err)
 		}
 	}
 	if _, err := deploy(t, "copy", "bolt:"+filepath.Join(t.TempDir(), "typo.db"), "bolt:"+later); err == nil ||
 		!strings.Contains(err.Error(), "nothing to copy") {
-		t.Errorf("a source that is not there: %v", err)
+		t.Errorf("a source that does not exist: %v", err)
 	}
 }

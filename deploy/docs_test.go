@@ -13,12 +13,12 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of the docs")
 
-// TestDocs: the tables of the docs are those of the code.
+// TestDocs compares the tables in the documents with the code.
 func TestDocs(t *testing.T) {
-	var stays, causes strings.Builder
-	stays.WriteString("| | here | on AWS |\n|---|---|---|\n")
+	var differences, causes strings.Builder
+	differences.WriteString("| | here | on AWS |\n|---|---|---|\n")
 	for _, d := range sandbox.Differences {
-		fmt.Fprintf(&stays, "| %s | %s | %s |\n", d.What, d.Here, d.AWS)
+		fmt.Fprintf(&differences, "| %s | %s | %s |\n", d.What, d.Here, d.AWS)
 	}
 	causes.WriteString(
 		"| cause | the client sees | what is wrong | what proves it | what heals it |\n|---|---|---|---|---|\n",
@@ -28,8 +28,8 @@ func TestDocs(t *testing.T) {
 			e.Does.In(doctor.English))
 	}
 	for _, c := range []struct{ name, path, begin, table string }{
-		{"sandbox", "../docs/sandbox.md", "| | here |", stays.String()},
-		{"doctor", "../docs/doctor.md", "| cause |", causes.String()},
+		{name: "sandbox", path: "../docs/sandbox.md", begin: "| | here |", table: differences.String()},
+		{name: "doctor", path: "../docs/doctor.md", begin: "| cause |", table: causes.String()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			compareTable(t, c.path, c.begin, c.table)
@@ -37,7 +37,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// compareTable holds that a table of a document is that of the code, or with -update writes it.
+// compareTable compares a table in a document with the code's, or writes it with -update.
 func compareTable(t *testing.T, path, begins, table string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -58,6 +58,6 @@ func compareTable(t *testing.T, path, begins, table string) {
 			t.Fatal(err)
 		}
 	} else if got := string(text[begin:end]); got != table {
-		t.Errorf("the table is not that of the code: run go test ./deploy -run %s -update", t.Name())
+		t.Errorf("the table differs from the code: run go test ./deploy -run %s -update", t.Name())
 	}
 }

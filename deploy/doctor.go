@@ -21,31 +21,30 @@ import (
 	"example.com/portable-notes/deploy/report"
 )
 
-// doctorFlags are those of the doctor.
+// doctorFlags are the flags of the doctor command.
 type doctorFlags struct {
 	facts.Ask
 	region, facts, save, html, language string
 	json, schema, policy, verbose       bool
 	yes                                 bool
-	fix                                 string // [safeFixes], or a cause
+	fix                                 string // "", [safeFixes] or a cause
 }
 
 func doctorCommand() *cobra.Command {
 	var f doctorFlags
 	cmd := &cobra.Command{
 		Use:   "doctor [URL]",
-		Short: "tell why an HTTP API answers 500, 403, 404, 429 or 503, and what fixes it",
-		Long: `Tells why an HTTP API in front of Lambda does not answer as it should, and prints the commands that fix
-it.
+		Short: "explain why an HTTP API answers 500, 403, 404, 429 or 503, and how to fix it",
+		Long: `Explains why an HTTP API in front of Lambda fails, and prints the commands that fix it.
 
-With a URL it sends GET to it once, and explains what that client saw. After -- it takes a request as a curl command.
-With --api alone it checks every route of every stage, and sends nothing. It changes nothing in AWS. A function is
-invoked at most once, for a request that failed, and only for GET, HEAD and OPTIONS unless --invoke is given; so is a
-Lambda authorizer.
+With a URL it sends one GET request and explains the answer. A curl command after -- can describe any other request.
+With --api alone it sends nothing and checks every route of every stage. It changes nothing in AWS. After a request that
+failed it may invoke a function and a Lambda authorizer, each at most once, and only for GET, HEAD and OPTIONS unless
+--invoke is given.
 
-It exits with 0 where nothing is wrong, 1 where something is, 2 for mistakes in the arguments, and 3 where nothing that
-was seen explains the answer. What --save and --json write holds no values of variables and of the request, and no
-secrets that are recognized; read it before you share it.`,
+It exits with 0 if nothing is wrong, 1 if something is, 2 for mistakes in the arguments, and 3 if nothing it found
+explains the answer. The output of --save and --json contains no values of variables or of the request, and no secrets
+that the doctor recognizes; read it before you share it.`,
 		Example: `  deploy doctor https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/dev/notes
   deploy doctor -- curl -X POST https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/dev/notes -d '{}'
   deploy doctor --api a1b2c3d4e5
@@ -54,35 +53,30 @@ secrets that are recognized; read it before you share it.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.API, "api", "", "id of the HTTP API, where the URL does not tell it or there is none")
-	flags.StringVar(&f.region, "region", "", "its region (default: that of the URL, or of the settings)")
+	flags.StringVar(&f.API, "api", "", "id of the HTTP API, if it is not in the URL")
+	flags.StringVar(&f.region, "region", "", "region of the API (default: from the URL, or from the AWS settings)")
 	flags.StringVar(&f.Stage, "stage", "", "only this stage")
-	flags.StringVar(&f.Route, "route", "", "only this route, as in 'GET /notes/{id}'")
-	flags.StringVar(&f.facts, "facts", "", "judge the facts in this file instead: no AWS, no network")
+	flags.StringVar(&f.Route, "route", "", "only this route, such as 'GET /notes/{id}'")
+	flags.StringVar(&f.facts, "facts", "", "use the facts in this file; calls neither AWS nor the API")
 	flags.StringVar(&f.save, "save", "", "write the facts to this file")
-	flags.StringVar(&f.html, "html", "", "also write the report to this file, as a page for a browser")
-	flags.StringVar(&f.language, "lang", "", "language: en or ja (default: that of LC_ALL or LANG)")
-	flags.BoolVar(&f.json, "json", false, "say everything as JSON")
-	flags.BoolVar(&f.schema, "schema", false, "print the JSON Schema of --json, and do nothing")
+	flags.StringVar(&f.html, "html", "", "also write the report to this file as an HTML page")
+	flags.StringVar(&f.language, "lang", "", "language: en or ja (default: from LC_ALL or LANG)")
+	flags.BoolVar(&f.json, "json", false, "print the report as JSON")
+	flags.BoolVar(&f.schema, "schema", false, "print the JSON Schema of --json and exit")
 	flags.BoolVar(&f.policy, "print-policy", false,
-		"print the rights that this takes, as an IAM policy, and do nothing")
-	flags.StringVar(
-		&f.fix,
-		"fix",
-		"",
-		"also give the missing grants, or with --fix=CAUSE heal just that cause, and look "+
-			"again; asks first",
-	)
+		"print the rights that the doctor needs as an IAM policy and exit")
+	flags.StringVar(&f.fix, "fix", "",
+		"make the missing grants, or with --fix=CAUSE fix that cause, and check again; asks first")
 	flags.Lookup("fix").NoOptDefVal = safeFixes
 	flags.BoolVar(&f.yes, "yes", false, "with --fix: do not ask")
-	flags.BoolVar(&f.Changes, "changes", false, "also tell what was changed in the last day, as CloudTrail has it")
+	flags.BoolVar(&f.Changes, "changes", false, "also list the changes that CloudTrail recorded in the last day")
 	flags.BoolVar(&f.NoSend, "no-send", false, "do not send the request")
 	flags.BoolVar(&f.NoInvoke, "no-invoke", false, "do not invoke the function")
-	flags.BoolVar(&f.Invoke, "invoke", false, "invoke the function also for a method that may change something")
+	flags.BoolVar(&f.Invoke, "invoke", false, "invoke the function even for methods that may change something")
 	flags.DurationVar(&f.Timeout, "timeout", facts.DefaultTimeout, "how long to wait for an answer")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also print each AWS call")
 	cmd.MarkFlagsMutuallyExclusive("invoke", "no-invoke")
-	choices(cmd, "lang", string(doctor.English), string(doctor.Japanese))
+	registerChoices(cmd, "lang", string(doctor.English), string(doctor.Japanese))
 	return cmd
 }
 
@@ -96,16 +90,16 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 		return report.JSON(out, facts.PolicyOf(facts.Rights))
 	}
 	if f.fix != "" && (f.json || f.facts != "") || f.yes && f.fix == "" {
-		return fmt.Errorf("%w: --fix is for a live report for people, without --json and --facts; --yes is for --fix",
-			errUsage)
+		return fmt.Errorf("%w: --fix does not go with --json and --facts, and --yes needs --fix", errUsage)
 	}
 	language, err := chosenLanguage(f.language)
 	if err != nil {
 		return err
 	}
-	for _, path := range []string{f.save, f.html} { // before anything is sent
+	for _, path := range []string{f.save, f.html} { // check them before sending anything
 		if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-			return fmt.Errorf("%w: %s cannot be written: there is no folder %s", errUsage, path, filepath.Dir(path))
+			return fmt.Errorf("%w: %s cannot be written: the directory %s does not exist", errUsage, path,
+				filepath.Dir(path))
 		}
 	}
 	c, err := f.gather(cmd, args)
@@ -124,7 +118,7 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	d := doctor.Judge(c, language)
 	if f.html != "" {
-		if err := writeWhole(f.html, func(w io.Writer) error { return report.HTML(w, d, language) }); err != nil {
+		if err := writeAtomically(f.html, func(w io.Writer) error { return report.HTML(w, d, language) }); err != nil {
 			return err
 		}
 	}
@@ -134,7 +128,7 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 		report.Diagnosis(out, d, language)
 	}
 	if f.fix != "" && (d.Exit() != 0 || f.fix != safeFixes) {
-		if done, err := f.heal(cmd, d); err != nil {
+		if done, err := f.applyFixes(cmd, d); err != nil {
 			return err
 		} else if done {
 			if c, err = f.gather(cmd, args); err != nil {
@@ -151,11 +145,11 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 	return err
 }
 
-// gather reads the facts, from a file or from AWS.
+// gather reads the facts from a file or from AWS.
 func (f *doctorFlags) gather(cmd *cobra.Command, args []string) (c doctor.Case, err error) {
 	if f.facts != "" {
 		if len(args) > 0 || f.API != "" {
-			return c, fmt.Errorf("%w: --facts has the request already; leave the URL and --api out", errUsage)
+			return c, fmt.Errorf("%w: --facts already contains the request: leave out the URL and --api", errUsage)
 		}
 		return readCase(f.facts)
 	}
@@ -168,9 +162,9 @@ func (f *doctorFlags) gather(cmd *cobra.Command, args []string) (c doctor.Case, 
 	case len(args) > 1 && strings.HasPrefix(args[0], "curl"):
 		err = errors.New("put -- before curl: deploy doctor -- curl …")
 	case len(args) > 1:
-		err = fmt.Errorf("it takes one URL, or -- curl …; put the URL in quotes if it holds & or spaces: %q", args)
+		err = fmt.Errorf("give one URL, or -- curl …; quote a URL that contains & or spaces: %q", args)
 	case f.API == "":
-		err = errors.New("say a URL, or --api ID; aws apigatewayv2 get-apis lists the APIs")
+		err = errors.New("give a URL, or --api ID; aws apigatewayv2 get-apis lists the APIs")
 	}
 	if err != nil {
 		return c, fmt.Errorf("%w: %w", errUsage, err)
@@ -192,25 +186,26 @@ func (f *doctorFlags) gather(cmd *cobra.Command, args []string) (c doctor.Case, 
 	return facts.Gather(cmd.Context(), client, f.Ask), nil
 }
 
-// progress returns a function that shows on a terminal what is being done, in one line, and one that removes the line.
-func progress(to io.Writer) (show func(command string), done func()) {
-	file, ok := to.(*os.File)
+// progress returns a function that shows the current command in one line of a terminal, and one that removes the line.
+// If out is not a terminal, show is nil.
+func progress(out io.Writer) (show func(command string), done func()) {
+	file, ok := out.(*os.File)
 	if !ok || !isatty.IsTerminal(file.Fd()) {
 		return nil, func() {}
 	}
-	const most, erase = 78, "\r\x1b[K"
+	const columns, erase = 78, "\r\x1b[K"
 	return func(command string) {
-		fmt.Fprint(to, erase, command[:min(len(command), most)])
-	}, func() { fmt.Fprint(to, erase) }
+		fmt.Fprint(out, erase, command[:min(len(command), columns)])
+	}, func() { fmt.Fprint(out, erase) }
 }
 
-// openCloud reads the settings of AWS. A region that the URL or --region tells need not be set.
+// openCloud loads the AWS settings. They need no region if the URL or --region has one.
 func openCloud(cmd *cobra.Command, a facts.Ask) (*cloud.Cloud, error) {
 	c, _, err := cloud.OpenIn(cmd.Context(), cmp.Or(a.Region, facts.RegionOf(a.URL)))
 	return c, err
 }
 
-// programName is the command by which this program was run.
+// programName returns the command by which this program was run.
 func programName() string {
 	if name := os.Args[0]; strings.Contains(name, string(filepath.Separator)+"go-build") {
 		return "go run ./deploy"
@@ -220,36 +215,36 @@ func programName() string {
 	return "deploy"
 }
 
-// chosenLanguage is the language that was asked for, or that of the environment.
-func chosenLanguage(told string) (doctor.Language, error) {
+// chosenLanguage returns the language of a flag, or if that is empty the environment's.
+func chosenLanguage(flag string) (doctor.Language, error) {
 	switch {
-	case told == "" && strings.HasPrefix(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LANG")), "ja"):
+	case flag == "" && strings.HasPrefix(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LANG")), "ja"):
 		return doctor.Japanese, nil
-	case told == "":
+	case flag == "":
 		return doctor.English, nil
-	case slices.Contains([]doctor.Language{doctor.English, doctor.Japanese}, doctor.Language(told)):
-		return doctor.Language(told), nil
+	case slices.Contains([]doctor.Language{doctor.English, doctor.Japanese}, doctor.Language(flag)):
+		return doctor.Language(flag), nil
 	}
-	return "", fmt.Errorf("%w: --lang must be en or ja, is %q", errUsage, told)
+	return "", fmt.Errorf("%w: --lang must be en or ja, not %q", errUsage, flag)
 }
 
-// maxCase is the most bytes of a file of facts.
+// maxCase is the maximum size of a file of facts in bytes.
 const maxCase = 64 << 20
 
-// readCase reads facts that were saved.
+// readCase reads saved facts.
 func readCase(path string) (c doctor.Case, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return c, fmt.Errorf("%w: the facts cannot be read: %w", errUsage, err)
 	}
 	if info.Size() > maxCase {
-		return c, fmt.Errorf("%w: %s has %d bytes, and is no file of facts", errUsage, path, info.Size())
+		return c, fmt.Errorf("%w: %s is not a file of facts: it has %d bytes", errUsage, path, info.Size())
 	}
-	text, err := os.ReadFile(path) // #nosec G304 -- the user's own
+	content, err := os.ReadFile(path) // #nosec G304 -- the user's own file
 	if err != nil {
 		return c, fmt.Errorf("%w: the facts cannot be read: %w", errUsage, err)
 	}
-	c, err = doctor.ParseCase(text)
+	c, err = doctor.ParseCase(content)
 	if err != nil {
 		return c, fmt.Errorf("%w: %s: %w", errUsage, path, err)
 	}
@@ -257,15 +252,15 @@ func readCase(path string) (c doctor.Case, err error) {
 	return c, nil
 }
 
-// saveCase writes facts for others to judge.
+// saveCase saves facts.
 func saveCase(path string, c doctor.Case) error {
-	return writeWhole(path, func(w io.Writer) error { return report.JSON(w, c) })
+	return writeAtomically(path, func(w io.Writer) error { return report.JSON(w, c) })
 }
 
-// writeWhole writes a file that appears whole or not at all.
-func writeWhole(path string, write func(w io.Writer) error) error {
+// writeAtomically writes a file that appears complete or not at all.
+func writeAtomically(path string, encode func(w io.Writer) error) error {
 	var content bytes.Buffer
-	if err := write(&content); err != nil {
+	if err := encode(&content); err != nil {
 		return err
 	}
 	partial := fmt.Sprintf("%s.%d", path, time.Now().UnixNano())
@@ -274,7 +269,7 @@ func writeWhole(path string, write func(w io.Writer) error) error {
 		err = os.Rename(partial, path)
 	}
 	if err != nil {
-		_ = os.Remove(partial) // what there is of it
+		_ = os.Remove(partial) // it may not exist
 		return fmt.Errorf("%s cannot be written: %w", path, err)
 	}
 	return nil

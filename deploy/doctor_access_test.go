@@ -19,8 +19,8 @@ import (
 	"example.com/portable-notes/deploy/facts"
 )
 
-// authorize lets an authorizer judge who may use GET /items.
-func (p *patient) authorize(
+// addAuthorizer adds an authorizer to GET /items.
+func (p *patient) addAuthorizer(
 	in apigatewayv2.CreateAuthorizerInput,
 	kind apitypes.AuthorizationType,
 	scopes ...string,
@@ -30,12 +30,12 @@ func (p *patient) authorize(
 	a, err := p.gateway().CreateAuthorizer(p.t.Context(), &in)
 	p.must(err)
 	p.authorizer = *a.AuthorizerId
-	p.routeTo(apigatewayv2.UpdateRouteInput{AuthorizationType: kind, AuthorizerId: a.AuthorizerId,
+	p.updateRoute(apigatewayv2.UpdateRouteInput{AuthorizationType: kind, AuthorizerId: a.AuthorizerId,
 		AuthorizationScopes: scopes})
 }
 
-// routeTo changes the route GET /items.
-func (p *patient) routeTo(in apigatewayv2.UpdateRouteInput) {
+// updateRoute changes the route GET /items.
+func (p *patient) updateRoute(in apigatewayv2.UpdateRouteInput) {
 	p.t.Helper()
 	all, err := p.gateway().GetRoutes(p.t.Context(), &apigatewayv2.GetRoutesInput{ApiId: &p.id})
 	p.must(err)
@@ -48,19 +48,19 @@ func (p *patient) routeTo(in apigatewayv2.UpdateRouteInput) {
 	}
 }
 
-// byToken lets the tokens of an issuer in.
-func (p *patient) byToken(issuer string, audience string, scopes ...string) {
+// addJWTAuthorizer makes GET /items require the tokens of an issuer.
+func (p *patient) addJWTAuthorizer(issuer string, audience string, scopes ...string) {
 	p.t.Helper()
-	p.authorize(apigatewayv2.CreateAuthorizerInput{AuthorizerType: apitypes.AuthorizerTypeJwt,
+	p.addAuthorizer(apigatewayv2.CreateAuthorizerInput{AuthorizerType: apitypes.AuthorizerTypeJwt,
 		IdentitySource:   []string{"$request.header.Authorization"},
 		JwtConfiguration: &apitypes.JWTConfiguration{Issuer: &issuer, Audience: []string{audience}}},
 		apitypes.AuthorizationTypeJwt, scopes...)
 }
 
-// byFunction lets a Lambda authorizer judge, which is the patient's own function.
-func (p *patient) byFunction(simple bool) {
+// addLambdaAuthorizer makes the function itself the Lambda authorizer of GET /items.
+func (p *patient) addLambdaAuthorizer(simple bool) {
 	p.t.Helper()
-	p.authorize(apigatewayv2.CreateAuthorizerInput{AuthorizerType: apitypes.AuthorizerTypeRequest,
+	p.addAuthorizer(apigatewayv2.CreateAuthorizerInput{AuthorizerType: apitypes.AuthorizerTypeRequest,
 		IdentitySource:                 []string{"$request.header.Authorization"},
 		AuthorizerPayloadFormatVersion: aws.String("2.0"), EnableSimpleResponses: &simple,
 		AuthorizerUri: aws.String("arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/" +
@@ -68,8 +68,8 @@ func (p *patient) byFunction(simple bool) {
 		apitypes.AuthorizationTypeCustom)
 }
 
-// table makes a table with the patient's name, which the function scans.
-func (p *patient) table() {
+// createTable creates a table with the patient's name, and makes the function scan it.
+func (p *patient) createTable() {
 	p.t.Helper()
 	p.must(func() error {
 		_, err := dynamodb.NewFromConfig(p.cfg).CreateTable(p.t.Context(), &dynamodb.CreateTableInput{
@@ -80,11 +80,11 @@ func (p *patient) table() {
 				AttributeType: dynamodbtypes.ScalarAttributeTypeS}}})
 		return err
 	}())
-	p.python(scanning(p.name))
+	p.setPython(scanCode(p.name))
 }
 
-// scanning is a function that scans a table.
-func scanning(table string) string {
+// scanCode returns the code of a function that scans a table.
+func scanCode(table string) string {
 	return `import boto3
 
 
@@ -94,8 +94,8 @@ def handler(event, context):
 `
 }
 
-// allow gives the role a right.
-func (p *patient) allow(action, resource string) {
+// allowAction allows the role one action.
+func (p *patient) allowAction(action, resource string) {
 	p.t.Helper()
 	_, err := p.roles().PutRolePolicy(p.t.Context(), &iam.PutRolePolicyInput{RoleName: &p.name,
 		PolicyName: aws.String("table"), PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{` +
@@ -103,16 +103,16 @@ func (p *patient) allow(action, resource string) {
 	p.must(err)
 }
 
-// allowing and denying are authorizers that also answer as a function.
+// allowCode and denyCode are authorizers; allowCode also answers requests as a function.
 const (
-	allowing = "def handler(event, context):\n" +
+	allowCode = "def handler(event, context):\n" +
 		"    if event.get(\"type\") == \"REQUEST\":\n        return {\"isAuthorized\": True}\n" +
 		"    return {\"statusCode\": 200}\n"
-	denying = "def handler(event, context):\n    return {\"isAuthorized\": False}\n"
+	denyCode = "def handler(event, context):\n    return {\"isAuthorized\": False}\n"
 )
 
-// stagedAccess are faults of who may use a route, of what a browser may see, and of what a role may do.
-func stagedAccess(t *testing.T) (all []stagedCase) {
+// accessFaults returns faults of authorization, CORS and roles.
+func accessFaults(t *testing.T) (all []stagedCase) {
 	t.Helper()
 	issuer := jwttest.New(t)
 	bearer := func(scope string) func(p *patient) []string {
@@ -127,99 +127,113 @@ func stagedAccess(t *testing.T) (all []stagedCase) {
 	for _, c := range []struct {
 		cause   string
 		often   bool
-		breaks  func(p *patient)
+		inject  func(p *patient)
 		request func(p *patient) []string
 		fixed   func(p *patient)
 		then    func(p *patient) []string
 	}{
-		{"jwt.missing", true, func(p *patient) { p.byToken(issuer.URL, "notes") }, plain, func(*patient) {},
-			bearer("openid")},
-		{"jwt.malformed", false, func(p *patient) { p.byToken(issuer.URL, "notes") },
-			with("-H", "Authorization: Bearer x"), func(*patient) {}, bearer("openid")},
-		{"jwt.identity-source", false, func(p *patient) { p.byToken(issuer.URL, "notes") },
-			with("-H", "X-Token: eyJ0.eyJ1.x"), func(*patient) {}, bearer("openid")},
-		{"jwt.audience", false, func(p *patient) { p.byToken(issuer.URL, "others") }, bearer("openid"), nil, nil},
-		{"jwt.scope", false, func(p *patient) { p.byToken(issuer.URL, "notes", "notes.read") }, bearer("openid"),
-			func(p *patient) { p.routeTo(apigatewayv2.UpdateRouteInput{AuthorizationScopes: []string{}}) },
-			bearer("openid notes.read")},
-		{"authorizer.not-callable", true, func(p *patient) {
-			p.python(allowing)
-			p.byFunction(true)
+		{cause: "jwt.missing", often: true, inject: func(p *patient) { p.addJWTAuthorizer(issuer.URL, "notes") },
+			request: plain, fixed: func(*patient) {}, then: bearer("openid")},
+		{cause: "jwt.malformed", inject: func(p *patient) { p.addJWTAuthorizer(issuer.URL, "notes") },
+			request: with("-H", "Authorization: Bearer x"), fixed: func(*patient) {}, then: bearer("openid")},
+		{cause: "jwt.identity-source", inject: func(p *patient) { p.addJWTAuthorizer(issuer.URL, "notes") },
+			request: with("-H", "X-Token: eyJ0.eyJ1.x"), fixed: func(*patient) {}, then: bearer("openid")},
+		{cause: "jwt.audience", inject: func(p *patient) { p.addJWTAuthorizer(issuer.URL, "others") },
+			request: bearer("openid")},
+		{cause: "jwt.scope", inject: func(p *patient) { p.addJWTAuthorizer(issuer.URL, "notes", "notes.read") },
+			request: bearer("openid"),
+			fixed:   func(p *patient) { p.updateRoute(apigatewayv2.UpdateRouteInput{AuthorizationScopes: []string{}}) },
+			then:    bearer("openid notes.read")},
+		{cause: "authorizer.not-callable", often: true, inject: func(p *patient) {
+			p.setPython(allowCode)
+			p.addLambdaAuthorizer(true)
 			p.regrant("arn:aws:execute-api:us-east-1:123456789012:" + p.id + "/*/GET/items")
 			p.grant("other", "arn:aws:execute-api:us-east-1:123456789012:"+p.id+"/dev/*/items/*")
-		}, with("-H", "Authorization: x"), nil, nil},
-		{"authorizer.identity-missing", false, func(p *patient) { p.python(allowing); p.byFunction(true) }, plain,
-			func(*patient) {}, with("-H", "Authorization: x")},
-		{"authorizer.denies", false, func(p *patient) { p.python(denying); p.byFunction(true) },
-			with("-H", "Authorization: x"), func(p *patient) { p.python(allowing) }, nil},
-		{"authorizer.shape", false, func(p *patient) { p.python(allowing); p.byFunction(false) },
-			with("-H", "Authorization: x"), func(p *patient) {
+		}, request: with("-H", "Authorization: x")},
+		{cause: "authorizer.identity-missing",
+			inject: func(p *patient) { p.setPython(allowCode); p.addLambdaAuthorizer(true) }, request: plain,
+			fixed: func(*patient) {}, then: with("-H", "Authorization: x")},
+		{cause: "authorizer.denies",
+			inject:  func(p *patient) { p.setPython(denyCode); p.addLambdaAuthorizer(true) },
+			request: with("-H", "Authorization: x"), fixed: func(p *patient) { p.setPython(allowCode) }},
+		{cause: "authorizer.shape",
+			inject:  func(p *patient) { p.setPython(allowCode); p.addLambdaAuthorizer(false) },
+			request: with("-H", "Authorization: x"), fixed: func(p *patient) {
 				_, err := p.gateway().UpdateAuthorizer(p.t.Context(), &apigatewayv2.UpdateAuthorizerInput{ApiId: &p.id,
 					AuthorizerId: &p.authorizer, EnableSimpleResponses: aws.Bool(true)})
 				p.must(err)
-			}, nil},
-		{"iam.unsigned", false, func(p *patient) {
-			p.routeTo(apigatewayv2.UpdateRouteInput{AuthorizationType: apitypes.AuthorizationTypeAwsIam})
-		}, plain, func(p *patient) {
-			p.routeTo(apigatewayv2.UpdateRouteInput{AuthorizationType: apitypes.AuthorizationTypeNone})
-		}, nil},
-		{"cors.off", false, func(*patient) {}, with("-H", "Origin: https://app.example"), nil, nil},
-		{"cors.origin", false, func(p *patient) {
+			}},
+		{cause: "iam.unsigned", inject: func(p *patient) {
+			p.updateRoute(apigatewayv2.UpdateRouteInput{AuthorizationType: apitypes.AuthorizationTypeAwsIam})
+		}, request: plain, fixed: func(p *patient) {
+			p.updateRoute(apigatewayv2.UpdateRouteInput{AuthorizationType: apitypes.AuthorizationTypeNone})
+		}},
+		{cause: "cors.off", inject: func(*patient) {}, request: with("-H", "Origin: https://app.example")},
+		{cause: "cors.origin", inject: func(p *patient) {
 			_, err := p.gateway().UpdateApi(p.t.Context(), &apigatewayv2.UpdateApiInput{ApiId: &p.id,
 				CorsConfiguration: &apitypes.Cors{AllowOrigins: []string{"https://other.example"},
 					AllowMethods: []string{"GET"}}})
 			p.must(err)
-		}, with("-H", "Origin: https://app.example"), nil, nil},
-		{"role.action", true, func(p *patient) { p.table() }, plain, nil, nil},
-		{"role.resource", false, func(p *patient) {
-			p.table()
-			p.allow("dynamodb:Scan", "arn:aws:dynamodb:us-east-1:123456789012:table/other")
-		}, plain, nil, nil},
-		{"role.denied", false, func(p *patient) {
-			p.table()
-			p.allow("dynamodb:Scan", "*")
+		}, request: with("-H", "Origin: https://app.example")},
+		{cause: "role.action", often: true, inject: func(p *patient) { p.createTable() }, request: plain},
+		{cause: "role.resource", inject: func(p *patient) {
+			p.createTable()
+			p.allowAction("dynamodb:Scan", "arn:aws:dynamodb:us-east-1:123456789012:table/other")
+		}, request: plain},
+		{cause: "role.denied", inject: func(p *patient) {
+			p.createTable()
+			p.allowAction("dynamodb:Scan", "*")
 			_, err := p.roles().PutRolePolicy(p.t.Context(), &iam.PutRolePolicyInput{RoleName: &p.name,
 				PolicyName: aws.String("deny"), PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{` +
 					`"Effect":"Deny","Action":"dynamodb:*","Resource":"*"}]}`)})
 			p.must(err)
-		}, plain, func(p *patient) {
+		}, request: plain, fixed: func(p *patient) {
 			_, err := p.roles().DeleteRolePolicy(p.t.Context(), &iam.DeleteRolePolicyInput{RoleName: &p.name,
 				PolicyName: aws.String("deny")})
 			p.must(err)
-		}, nil},
-		{"table.missing", false, func(p *patient) {
-			p.allow("dynamodb:Scan", "*")
-			p.python(scanning("nosuch"))
-		}, plain,
-			func(p *patient) { p.python(working) }, nil},
-		{"integration.payload-format", false, func(p *patient) {
-			p.python("def handler(event, context):\n    return {\"statusCode\": 200, \"body\": event[\"rawPath\"]}\n")
+		}},
+		{cause: "table.missing", inject: func(p *patient) {
+			p.allowAction("dynamodb:Scan", "*")
+			p.setPython(scanCode("nosuch"))
+		}, request: plain, fixed: func(p *patient) { p.setPython(workingCode) }},
+		{cause: "integration.payload-format", inject: func(p *patient) {
+			p.setPython("def handler(event, context):\n    return {\"statusCode\": 200, \"body\": " +
+				"event[\"rawPath\"]}\n")
 			_, err := p.gateway().UpdateIntegration(p.t.Context(), &apigatewayv2.UpdateIntegrationInput{ApiId: &p.id,
 				IntegrationId: &p.integration, PayloadFormatVersion: aws.String("1.0")})
 			p.must(err)
-		}, plain, nil, nil},
-		{"integration.role", false, func(p *patient) { // the function's own role, which Lambda alone may assume
-			_, err := p.gateway().UpdateIntegration(p.t.Context(), &apigatewayv2.UpdateIntegrationInput{ApiId: &p.id,
-				IntegrationId: &p.integration, CredentialsArn: &p.role})
-			p.must(err)
-		}, plain, func(p *patient) {
-			_, err := p.gateway().UpdateIntegration(p.t.Context(), &apigatewayv2.UpdateIntegrationInput{ApiId: &p.id,
-				IntegrationId: &p.integration, CredentialsArn: aws.String("")})
-			p.must(err)
-		}, nil},
-		{"code.timeout", false, func(p *patient) { // of a request that may not be invoked: by the log
-			p.python("import time\n\n\ndef handler(event, context):\n    time.sleep(2)\n" +
-				"    return {\"statusCode\": 200}\n")
-			p.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(1)})
-		}, func(p *patient) []string { return []string{"-X", "PUT", p.url("/dev/items/7")} }, nil, nil},
+		}, request: plain},
+		{cause: "integration.role",
+			inject: func(p *patient) { // the function's own role, which only Lambda may assume
+				_, err := p.gateway().UpdateIntegration(p.t.Context(), &apigatewayv2.UpdateIntegrationInput{
+					ApiId:         &p.id,
+					IntegrationId: &p.integration, CredentialsArn: &p.role})
+				p.must(err)
+			}, request: plain, fixed: func(p *patient) {
+				_, err := p.gateway().UpdateIntegration(p.t.Context(), &apigatewayv2.UpdateIntegrationInput{
+					ApiId:         &p.id,
+					IntegrationId: &p.integration, CredentialsArn: aws.String("")})
+				p.must(err)
+			}},
+		{cause: "code.timeout",
+			inject: func(p *patient) { // the doctor does not invoke PUT, so it must read the log
+				p.setPython("import time\n\n\ndef handler(event, context):\n    time.sleep(2)\n" +
+					"    return {\"statusCode\": 200}\n")
+				p.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(1)})
+			}, request: func(p *patient) []string { return []string{"-X", "PUT", p.url("/dev/items/7")} }},
 	} {
-		all = append(all, stagedCase{stagedFault{c.cause, c.often, "", c.breaks, c.fixed}, c.request, c.then})
+		all = append(all, stagedCase{stagedFault: stagedFault{
+			cause: c.cause, usual: c.often, inject: c.inject, repair: c.fixed},
+			request: c.request, healed: c.then})
 	}
 	return all
 }
 
-// TestDoctorRights: with the printed rights nothing is refused. Without one of them nothing wrong is said, and what it
-// would have told is not seen.
+// otherRights is a policy without any right of the doctor.
+const otherRights = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`
+
+// TestDoctorRights checks that the printed rights suffice, and that without one of them the doctor reports no wrong
+// cause and lists what it could not see.
 func TestDoctorRights(t *testing.T) {
 	t.Parallel()
 	some := []string{"lambda:GetPolicy", "iam:GetRole"}
@@ -228,17 +242,17 @@ func TestDoctorRights(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, cause string
-		breaks      func(p *patient)
+		inject      func(p *patient)
 	}{
-		{"healthy", "", func(*patient) {}},
-		{"no grant", "permission.none", func(p *patient) { p.revoke() }},
-		{"a right of the role lacks", "role.action", func(p *patient) { p.table() }},
+		{name: "healthy", inject: func(*patient) {}},
+		{name: "no grant", cause: "permission.none", inject: func(p *patient) { p.revoke() }},
+		{name: "the role lacks a right", cause: "role.action", inject: func(p *patient) { p.createTable() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := newPatient(t)
-			c.breaks(p)
-			p.as(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`)
+			c.inject(p)
+			p.useKeyOf(otherRights)
 			for _, lacks := range append([]string{""}, some...) {
 				rights := slices.DeleteFunc(slices.Clone(facts.Rights), func(r string) bool { return r == lacks })
 				document, err := json.Marshal(facts.PolicyOf(rights))
@@ -247,7 +261,7 @@ func TestDoctorRights(t *testing.T) {
 					UserName: aws.String(p.name + "-operator"), PolicyName: aws.String("doctor"),
 					PolicyDocument: aws.String(string(document))})
 				p.must(err)
-				d, code := p.seen(p.url("/dev/items"))
+				d, code := p.diagnose(p.url("/dev/items"))
 				switch got := faults(d); {
 				case lacks == "" && (got != c.cause || len(d.Unseen) > 0):
 					t.Errorf("found %q, unseen %+v", got, d.Unseen)
@@ -256,14 +270,14 @@ func TestDoctorRights(t *testing.T) {
 				case c.cause != "" && got == "" && code != 3:
 					t.Errorf("without %s: exit %d", lacks, code)
 				case got != c.cause && len(d.Unseen) == 0:
-					t.Errorf("without %s: nothing is unseen", lacks)
+					t.Errorf("without %s: Unseen is empty", lacks)
 				}
 			}
 		})
 	}
 }
 
-// TestDoctorManaged: with the policies that AWS has for people who look, the doctor names no wrong cause.
+// TestDoctorManaged checks that the doctor finds no wrong cause with the rights of AWS's managed policies.
 func TestDoctorManaged(t *testing.T) {
 	if os.Getenv("NOTES_TEST_LONG") == "" {
 		t.Skip("only with NOTES_TEST_LONG=1")
@@ -271,7 +285,7 @@ func TestDoctorManaged(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		policy string
-		sees   bool // all that matters of a grant
+		sees   bool // the policy allows reading all about grants
 	}{{"ReadOnlyAccess", true}, {"SecurityAudit", true}, {"PowerUserAccess", true},
 		{"job-function/ViewOnlyAccess", false},
 		{"job-function/SupportUser", true}} {
@@ -282,14 +296,12 @@ func TestDoctorManaged(t *testing.T) {
 				if broken {
 					p.revoke()
 				}
-				p.as(
-					`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`,
-				)
+				p.useKeyOf(otherRights)
 				_, err := p.roles().AttachUserPolicy(t.Context(), &iam.AttachUserPolicyInput{
 					UserName:  aws.String(p.name + "-operator"),
 					PolicyArn: aws.String("arn:aws:iam::aws:policy/" + c.policy)})
 				p.must(err)
-				d, code := p.seen(p.url("/dev/items"))
+				d, code := p.diagnose(p.url("/dev/items"))
 				switch got := faults(d); {
 				case !broken && (got != "" || code != 0):
 					t.Errorf("found %q, exit %d", got, code)

@@ -14,35 +14,36 @@ import (
 	"example.com/portable-notes/deploy/report"
 )
 
-// safeFixes is the value of --fix without a cause: what is safe, which is grants.
+// safeFixes is the value of --fix without a cause. It selects the fixes that are safe, which are grants.
 const safeFixes = "grants"
 
-// heal applies what heals a diagnosis: the grants that are missing, or what heals the cause that --fix names. It shows
-// the commands first, and asks on a terminal. It reports whether it did something.
-func (f *doctorFlags) heal(cmd *cobra.Command, d doctor.Diagnosis) (done bool, err error) {
-	stages, commands := grantsOf(d, f.fix)
+// applyFixes makes the missing grants, or fixes the cause that --fix names. It first prints the equivalent commands and
+// asks on a terminal. It reports whether it changed something.
+func (f *doctorFlags) applyFixes(cmd *cobra.Command, d doctor.Diagnosis) (done bool, err error) {
+	stages, commands := stagesToGrant(d, f.fix)
 	var calls []any
 	found := false
-	for _, one := range d.Findings {
-		found = found || one.Cause == f.fix
-		if one.Link != "permission" && (f.fix == safeFixes || f.fix == one.Cause) {
-			more, shown := one.Calls(f.fix == safeFixes)
-			calls, commands = append(calls, more...), append(commands, shown...)
+	for _, finding := range d.Findings {
+		found = found || finding.Cause == f.fix
+		if finding.Link != "permission" && (f.fix == safeFixes || f.fix == finding.Cause) {
+			moreCalls, moreCommands := finding.Calls(f.fix == safeFixes)
+			calls, commands = append(calls, moreCalls...), append(commands, moreCommands...)
 		}
 	}
 	out := cmd.OutOrStdout()
 	switch {
 	case commands == nil && f.fix == safeFixes:
-		fmt.Fprintln(out, "--fix: there is nothing that can be healed safely; whether to run the commands is for "+
-			"you to decide.")
+		fmt.Fprintln(out, "--fix: there is nothing that can be fixed safely; decide whether to run the commands "+
+			"yourself.")
 		return false, nil
 	case !found && f.fix != safeFixes:
 		return false, fmt.Errorf("%w: --fix=%s: this cause was not found", errUsage, f.fix)
 	case commands == nil:
-		return false, fmt.Errorf("%w: --fix=%s: this is not applied here; run the commands yourself", errUsage, f.fix)
+		return false, fmt.Errorf("%w: --fix=%s: the doctor does not apply this fix: run the commands yourself",
+			errUsage, f.fix)
 	}
-	fmt.Fprintf(out, "\n--fix does what this does:\n  %s\n", strings.Join(commands, "\n  "))
-	if agreed, err := f.agreed(cmd); !agreed {
+	fmt.Fprintf(out, "\n--fix does the same as:\n  %s\n", strings.Join(commands, "\n  "))
+	if confirmed, err := f.confirm(cmd); !confirmed {
 		return false, err
 	}
 	r := report.New(out, cmd.ErrOrStderr(), false)
@@ -64,19 +65,20 @@ func (f *doctorFlags) heal(cmd *cobra.Command, d doctor.Diagnosis) (done bool, e
 	return true, nil
 }
 
-// grantsOf are the stages that lack grants, for any cause or for one, and the commands that give them.
-func grantsOf(d doctor.Diagnosis, cause string) (stages, commands []string) {
-	for _, one := range d.Findings {
-		if one.Link != "permission" || one.Level != doctor.Fault || cause != safeFixes && cause != one.Cause {
+// stagesToGrant returns the stages that lack grants, for one cause or with [safeFixes] for any, and the commands that
+// make the grants.
+func stagesToGrant(d doctor.Diagnosis, cause string) (stages, commands []string) {
+	for _, f := range d.Findings {
+		if f.Link != "permission" || f.Level != doctor.Fault || cause != safeFixes && cause != f.Cause {
 			continue
 		}
-		for _, fix := range one.Fix {
+		for _, fix := range f.Fix {
 			if fix.Safe && !slices.Contains(commands, fix.Command) {
 				commands = append(commands, fix.Command)
-				break // the others do the same
+				break // the others are alternatives
 			}
 		}
-		for _, r := range one.Routes {
+		for _, r := range f.Routes {
 			if !slices.Contains(stages, r.Stage) {
 				stages = append(stages, r.Stage)
 			}
@@ -88,16 +90,17 @@ func grantsOf(d doctor.Diagnosis, cause string) (stages, commands []string) {
 	return stages, commands
 }
 
-// agreed reports whether somebody agrees to what was shown. It is an error where nobody can be asked.
-func (f *doctorFlags) agreed(cmd *cobra.Command) (bool, error) {
+// confirm asks on the terminal and reports whether the answer is yes. It is an error if there is no terminal.
+func (f *doctorFlags) confirm(cmd *cobra.Command) (bool, error) {
 	if f.yes {
 		return true, nil
 	}
 	in, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !isatty.IsTerminal(in.Fd()) {
-		return false, fmt.Errorf("%w: --fix asks on a terminal, and this is none: add --yes", errUsage)
+		return false, fmt.Errorf("%w: --fix asks for confirmation, and standard input is not a terminal: add --yes",
+			errUsage)
 	}
 	fmt.Fprint(cmd.OutOrStdout(), "Do it? [y/N] ")
-	answer, _ := bufio.NewReader(in).ReadString('\n') // the end of the input is a no
+	answer, _ := bufio.NewReader(in).ReadString('\n') // the end of the input means no
 	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer))), nil
 }

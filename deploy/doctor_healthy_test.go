@@ -21,42 +21,42 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// ofLambda begins the ARN of a function.
-const ofLambda = "arn:aws:lambda:us-east-1:123456789012:function:"
+// lambdaARN is the prefix of a function's ARN.
+const lambdaARN = "arn:aws:lambda:us-east-1:123456789012:function:"
 
-// invoked is a function with a qualifier or not, as most tools write the URI of an integration.
-func invoked(named string) string {
-	return "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/" + ofLambda + named + "/invocations"
+// invokeURI returns the integration URI that most tools write for a function, NAME or NAME:QUALIFIER.
+func invokeURI(named string) string {
+	return "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/" + lambdaARN + named + "/invocations"
 }
 
-// lay makes an API in the place of the patient's, with routes to a function, and no grant.
-func (p *patient) lay(name, uri string, routes ...string) {
+// replaceAPI replaces the patient's API by one with routes to a function, without grants.
+func (p *patient) replaceAPI(name, uri string, routes ...string) {
 	p.t.Helper()
-	p.create(apigatewayv2.CreateApiInput{Name: &name})
-	p.lead(uri, apigatewayv2.CreateIntegrationInput{}, routes...)
+	p.createAPI(apigatewayv2.CreateApiInput{Name: &name})
+	p.addRoutes(uri, apigatewayv2.CreateIntegrationInput{}, routes...)
 }
 
-// create makes an API in the place of the patient's.
-func (p *patient) create(in apigatewayv2.CreateApiInput) {
+// createAPI replaces the patient's API by an empty one.
+func (p *patient) createAPI(in apigatewayv2.CreateApiInput) {
 	p.t.Helper()
-	p.clear()
+	p.removeAPI()
 	in.ProtocolType = apitypes.ProtocolTypeHttp
 	api, err := p.gateway().CreateApi(p.t.Context(), &in)
 	p.must(err)
 	p.id = *api.ApiId
 }
 
-// clear removes the patient's API and the grant for it, and leaves the function.
-func (p *patient) clear() {
+// removeAPI removes the patient's API and its grant, but not the function.
+func (p *patient) removeAPI() {
 	p.t.Helper()
 	_, err := p.gateway().DeleteApi(p.t.Context(), &apigatewayv2.DeleteApiInput{ApiId: &p.id})
 	p.must(err)
 	p.revoke()
-	p.updated()
+	p.awaitUpdate()
 }
 
-// lead makes an integration, with a function of payload format 2.0 unless it is told another, and routes to it.
-func (p *patient) lead(uri string, in apigatewayv2.CreateIntegrationInput, routes ...string) {
+// addRoutes makes an integration and routes to it. By default it is with a Lambda function and has payload format 2.0.
+func (p *patient) addRoutes(uri string, in apigatewayv2.CreateIntegrationInput, routes ...string) {
 	p.t.Helper()
 	in.ApiId, in.IntegrationUri = &p.id, &uri
 	in.IntegrationType = cmp.Or(in.IntegrationType, apitypes.IntegrationTypeAwsProxy)
@@ -71,24 +71,24 @@ func (p *patient) lead(uri string, in apigatewayv2.CreateIntegrationInput, route
 	}
 }
 
-// stage makes a stage that deploys by itself, unless it is given a deployment.
-func (p *patient) stage(name string, in apigatewayv2.CreateStageInput) {
+// addStage makes a stage. It deploys automatically unless in has a deployment.
+func (p *patient) addStage(name string, in apigatewayv2.CreateStageInput) {
 	p.t.Helper()
 	in.ApiId, in.StageName, in.AutoDeploy = &p.id, &name, aws.Bool(in.DeploymentId == nil)
 	_, err := p.gateway().CreateStage(p.t.Context(), &in)
 	p.must(err)
 }
 
-// deployed makes a stage of a deployment that was made before it, as CloudFormation does.
-func (p *patient) deployed(stage string) {
+// addDeployedStage makes a deployment and then a stage that serves it, as CloudFormation does.
+func (p *patient) addDeployedStage(stage string) {
 	p.t.Helper()
 	d, err := p.gateway().CreateDeployment(p.t.Context(), &apigatewayv2.CreateDeploymentInput{ApiId: &p.id})
 	p.must(err)
-	p.stage(stage, apigatewayv2.CreateStageInput{DeploymentId: d.DeploymentId})
+	p.addStage(stage, apigatewayv2.CreateStageInput{DeploymentId: d.DeploymentId})
 }
 
-// let lets the API invoke a function, or an alias of it, by a pattern of what follows the API's id.
-func (p *patient) let(named, sid, pattern string) {
+// allowInvoke lets the API invoke a function, NAME or NAME:ALIAS. The pattern is the source ARN after the API's id.
+func (p *patient) allowInvoke(named, sid, pattern string) {
 	p.t.Helper()
 	name, qualifier, found := strings.Cut(named, ":")
 	in := &lambda.AddPermissionInput{FunctionName: &name, StatementId: &sid,
@@ -101,10 +101,10 @@ func (p *patient) let(named, sid, pattern string) {
 	p.must(err)
 }
 
-// alias makes a version and an alias of it.
-func (p *patient) alias(name string) {
+// addAlias publishes a version and makes an alias for it.
+func (p *patient) addAlias(name string) {
 	p.t.Helper()
-	p.updated()
+	p.awaitUpdate()
 	v, err := p.functions().PublishVersion(p.t.Context(), &lambda.PublishVersionInput{FunctionName: &p.name})
 	p.must(err)
 	_, err = p.functions().CreateAlias(p.t.Context(), &lambda.CreateAliasInput{FunctionName: &p.name, Name: &name,
@@ -112,10 +112,10 @@ func (p *patient) alias(name string) {
 	p.must(err)
 }
 
-// another makes one more function, whose name begins with the patient's.
-func (p *patient) another(after, code string) string {
+// addFunction makes another function, whose name is the patient's with a suffix.
+func (p *patient) addFunction(suffix, code string) string {
 	p.t.Helper()
-	name := p.name + after
+	name := p.name + suffix
 	_, err := p.functions().CreateFunction(p.t.Context(), &lambda.CreateFunctionInput{FunctionName: &name,
 		Role: &p.role, Runtime: lambdatypes.RuntimePython312, Handler: aws.String("app.handler"),
 		Code: &lambdatypes.FunctionCode{ZipFile: p.zipOf(map[string]string{"app.py": code})}})
@@ -123,221 +123,224 @@ func (p *patient) another(after, code string) string {
 	return name
 }
 
-// gets are requests for paths of the API.
-func (p *patient) gets(paths ...string) (all [][]string) {
+// getArgs returns the doctor's arguments for GET requests to paths of the API.
+func (p *patient) getArgs(paths ...string) (all [][]string) {
 	for _, path := range paths {
 		all = append(all, []string{p.url(path)})
 	}
 	return all
 }
 
-// deciding is a Lambda authorizer. decided answers with what it says, and claiming with what a token says, without
-// which they fail.
+// authorizerCode is a Lambda authorizer. contextCode answers with the authorizer's context, and claimsCode with a claim
+// of a token. They fail without it.
 const (
-	deciding = "def handler(event, context):\n" +
+	authorizerCode = "def handler(event, context):\n" +
 		"    return {\"isAuthorized\": True, \"context\": {\"user\": \"anna\"}}\n"
-	authorizing = "def handler(event, context):\n" +
+	authorizerResult = "def handler(event, context):\n" +
 		"    return {\"statusCode\": 200, \"body\": event[\"requestContext\"][\"authorizer\"]"
-	decided, claiming = authorizing + "[\"lambda\"][\"user\"]}\n", authorizing + "[\"jwt\"][\"claims\"][\"sub\"]}\n"
+	contextCode, claimsCode = authorizerResult + "[\"lambda\"][\"user\"]}\n", authorizerResult +
+		"[\"jwt\"][\"claims\"][\"sub\"]}\n"
 )
 
-// healthy are APIs that work, as tools make them. Each is made in the place of a patient's, and returns requests that
-// are answered with 200, as arguments of the doctor.
+// healthy are working APIs, as common tools make them. Each one replaces a patient's API, and returns the doctor's
+// arguments for requests that are answered with 200.
 var healthy = []struct {
 	name  string
-	often bool // also without NOTES_TEST_LONG
-	makes func(p *patient) [][]string
-	also  func(p *patient, whole doctor.Diagnosis) // judges what is said of the whole API; nil: nothing is unseen
+	usual bool // run even without NOTES_TEST_LONG
+	setUp func(p *patient) [][]string
+	// checks the diagnosis of the whole API; if nil, Unseen must be empty
+	check func(p *patient, whole doctor.Diagnosis)
 }{
-	{"up", true, func(p *patient) [][]string {
-		p.world = enter(p.t)
+	{name: "up", usual: true, setUp: func(p *patient) [][]string {
+		p.world = newWorld(p.t)
 		p.up()
 		p.id = p.api()
-		return p.gets("/dev/notes")
-	}, nil},
-	{"aws CLI, quick create", false, func(p *patient) [][]string {
-		p.create(apigatewayv2.CreateApiInput{Name: &p.name, Target: aws.String(ofLambda + p.name)})
-		p.let(p.name, "apigateway-quick", "*/$default")
-		return p.gets("/", "/any/thing")
-	}, nil},
-	{"SAM", true, bySAM, nil},
-	{"CDK", true, func(p *patient) [][]string {
-		p.lay("HttpApi", ofLambda+p.name, "GET /items/{id}", "ANY /files/{proxy+}", "ANY /", "$default")
-		p.stage("$default", apigatewayv2.CreateStageInput{})
+		return p.getArgs("/dev/notes")
+	}},
+	{name: "aws CLI, quick create", setUp: func(p *patient) [][]string {
+		p.createAPI(apigatewayv2.CreateApiInput{Name: &p.name, Target: aws.String(lambdaARN + p.name)})
+		p.allowInvoke(p.name, "apigateway-quick", "*/$default")
+		return p.getArgs("/", "/any/thing")
+	}},
+	{name: "SAM", usual: true, setUp: makeSAM},
+	{name: "CDK", usual: true, setUp: func(p *patient) [][]string {
+		p.replaceAPI("HttpApi", lambdaARN+p.name, "GET /items/{id}", "ANY /files/{proxy+}", "ANY /", "$default")
+		p.addStage("$default", apigatewayv2.CreateStageInput{})
 		_, err := p.gateway().UpdateApi(p.t.Context(), &apigatewayv2.UpdateApiInput{ApiId: &p.id,
 			CorsConfiguration: &apitypes.Cors{AllowOrigins: []string{"*"}, AllowHeaders: []string{"Authorization"},
 				AllowMethods: []string{"GET", "OPTIONS"}}})
 		p.must(err)
-		p.let(p.name, "NotesHttpApiGETitemsidListPermission4B2C1D0E", "*/*/items/{id}")
-		p.let(p.name, "NotesHttpApiANYfilesproxyListPermission0A1B2C3D", "*/*/files/{proxy+}")
-		p.let(p.name, "NotesHttpApiANYListPermission5D6E7F80", "*/*/")
-		p.let(p.name, "NotesHttpApiDefaultRouteListPermission9F8E7D6C", "*/*")
+		p.allowInvoke(p.name, "NotesHttpApiGETitemsidListPermission4B2C1D0E", "*/*/items/{id}")
+		p.allowInvoke(p.name, "NotesHttpApiANYfilesproxyListPermission0A1B2C3D", "*/*/files/{proxy+}")
+		p.allowInvoke(p.name, "NotesHttpApiANYListPermission5D6E7F80", "*/*/")
+		p.allowInvoke(p.name, "NotesHttpApiDefaultRouteListPermission9F8E7D6C", "*/*")
 		page := []string{"--", "curl", "-H", "Origin: https://app.example", p.url("/items/7")}
 		asked := []string{"--", "curl", "-X", "OPTIONS", "-H", "Origin: https://app.example", "-H",
 			"Access-Control-Request-Method: GET", p.url("/items/7")}
-		return append(p.gets("/items/7", "/files/a/b", "/", "/else"), page, asked)
-	}, nil},
-	{"CDK, scopePermissionToRoute false", false, func(p *patient) [][]string {
-		p.lay("HttpApi", ofLambda+p.name, "GET /items/{id}", "POST /items")
-		p.stage("$default", apigatewayv2.CreateStageInput{})
-		p.let(p.name, "NotesHttpApiListIntegrationPermission6A5B4C3D", "*/*/*")
-		return append(p.gets("/items/7"), []string{"--", "curl", "-d", "{}", p.url("/items")})
-	}, nil},
-	{"Serverless Framework", false, byServerless, nil},
-	{"Terraform", true, func(p *patient) [][]string {
-		p.alias("live")
-		p.lay(p.name+"-http", invoked(p.name+":live"), "GET /items", "GET /items/{id}")
+		return append(p.getArgs("/items/7", "/files/a/b", "/", "/else"), page, asked)
+	}},
+	{name: "CDK, scopePermissionToRoute false", setUp: func(p *patient) [][]string {
+		p.replaceAPI("HttpApi", lambdaARN+p.name, "GET /items/{id}", "POST /items")
+		p.addStage("$default", apigatewayv2.CreateStageInput{})
+		p.allowInvoke(p.name, "NotesHttpApiListIntegrationPermission6A5B4C3D", "*/*/*")
+		return append(p.getArgs("/items/7"), []string{"--", "curl", "-d", "{}", p.url("/items")})
+	}},
+	{name: "Serverless Framework", setUp: makeServerless},
+	{name: "Terraform", usual: true, setUp: func(p *patient) [][]string {
+		p.addAlias("live")
+		p.replaceAPI(p.name+"-http", invokeURI(p.name+":live"), "GET /items", "GET /items/{id}")
 		group := "/aws/apigw/" + p.name
 		_, err := cloudwatchlogs.NewFromConfig(p.cfg).CreateLogGroup(p.t.Context(),
 			&cloudwatchlogs.CreateLogGroupInput{LogGroupName: &group})
 		p.must(err)
-		p.stage("prod", apigatewayv2.CreateStageInput{AccessLogSettings: &apitypes.AccessLogSettings{
+		p.addStage("prod", apigatewayv2.CreateStageInput{AccessLogSettings: &apitypes.AccessLogSettings{
 			DestinationArn: aws.String("arn:aws:logs:us-east-1:123456789012:log-group:" + group),
 			Format:         aws.String(`{"requestId":"$context.requestId","status":"$context.status"}`)}})
-		p.let(p.name+":live", "AllowExecutionFromAPIGateway", "*/*")
-		return p.gets("/prod/items", "/prod/items/7")
-	}, nil},
-	{"CloudFormation, payload format 1.0", false, func(p *patient) [][]string {
-		p.python("def handler(event, context):\n    return {\"statusCode\": 200, \"body\": event[\"httpMethod\"]}\n")
-		p.lay(p.name, invoked(p.name))
-		p.lead(invoked(p.name), apigatewayv2.CreateIntegrationInput{IntegrationMethod: aws.String("POST"),
+		p.allowInvoke(p.name+":live", "AllowExecutionFromAPIGateway", "*/*")
+		return p.getArgs("/prod/items", "/prod/items/7")
+	}},
+	{name: "CloudFormation, payload format 1.0", setUp: func(p *patient) [][]string {
+		p.setPython("def handler(event, context):\n    return {\"statusCode\": 200, \"body\": event[\"httpMethod\"]}\n")
+		p.replaceAPI(p.name, invokeURI(p.name))
+		p.addRoutes(invokeURI(p.name), apigatewayv2.CreateIntegrationInput{IntegrationMethod: aws.String("POST"),
 			PayloadFormatVersion: aws.String("1.0"), TimeoutInMillis: aws.Int32(30000)}, "ANY /items")
-		p.deployed("v1")
-		p.let(p.name, p.name+"-ItemsPermission-1ABCDEFGHIJKL", "*/*/items")
-		return p.gets("/v1/items")
-	}, nil},
-	{"OpenAPI import", false, func(p *patient) [][]string {
-		p.imported("  /items/{id}:\n    get:\n" + target(p.name) +
-			"  /items:\n    x-amazon-apigateway-any-method:\n" + target(p.name))
-		p.stage("dev", apigatewayv2.CreateStageInput{})
-		p.let(p.name, "openapi", "*/*")
-		return p.gets("/dev/items", "/dev/items/7")
-	}, nil},
-	{"JWT, whose claims the handler reads", false, func(p *patient) [][]string {
+		p.addDeployedStage("v1")
+		p.allowInvoke(p.name, p.name+"-ItemsPermission-1ABCDEFGHIJKL", "*/*/items")
+		return p.getArgs("/v1/items")
+	}},
+	{name: "OpenAPI import", setUp: func(p *patient) [][]string {
+		p.importAPI("  /items/{id}:\n    get:\n" + openAPIIntegration(p.name) +
+			"  /items:\n    x-amazon-apigateway-any-method:\n" + openAPIIntegration(p.name))
+		p.addStage("dev", apigatewayv2.CreateStageInput{})
+		p.allowInvoke(p.name, "openapi", "*/*")
+		return p.getArgs("/dev/items", "/dev/items/7")
+	}},
+	{name: "JWT, with a handler that reads its claims", setUp: func(p *patient) [][]string {
 		issuer := jwttest.New(p.t)
-		p.python(claiming)
-		p.byToken(issuer.URL, jwttest.Audience)
+		p.setPython(claimsCode)
+		p.addJWTAuthorizer(issuer.URL, jwttest.Audience)
 		token := "Authorization: Bearer " + issuer.Token(p.t, "anna", "openid")
 		return [][]string{{"--", "curl", "-H", token, p.url("/dev/items")}}
-	}, func(p *patient, _ doctor.Diagnosis) {
-		d, code := p.seen(p.url("/dev/items"))
+	}, check: func(p *patient, _ doctor.Diagnosis) {
+		d, code := p.diagnose(p.url("/dev/items"))
 		if faults(d) != "jwt.missing" || d.Verdict.Cause != "jwt.missing" || code != 1 {
-			p.t.Errorf("without a token: exit %d, the cause %q, %+v", code, d.Verdict.Cause, d.Findings)
+			p.t.Errorf("without a token: exit %d, cause %q, %+v", code, d.Verdict.Cause, d.Findings)
 		}
 	}},
-	{"an HTTP server beside a function", false, func(p *patient) [][]string {
-		server := httptest.NewServer(http.FileServer(http.Dir(".."))) // of this project's files
+	{name: "an HTTP server and a function", setUp: func(p *patient) [][]string {
+		server := httptest.NewServer(http.FileServer(http.Dir(".."))) // serves this repository
 		p.t.Cleanup(server.Close)
-		p.lay(p.name, ofLambda+p.name, "GET /items")
-		p.lead(server.URL+"/{proxy}", apigatewayv2.CreateIntegrationInput{IntegrationMethod: aws.String("ANY"),
+		p.replaceAPI(p.name, lambdaARN+p.name, "GET /items")
+		p.addRoutes(server.URL+"/{proxy}", apigatewayv2.CreateIntegrationInput{IntegrationMethod: aws.String("ANY"),
 			IntegrationType: apitypes.IntegrationTypeHttpProxy, PayloadFormatVersion: aws.String("1.0")},
 			"ANY /site/{proxy+}")
-		p.stage("$default", apigatewayv2.CreateStageInput{})
-		p.let(p.name, "items", "*/GET/items")
-		return p.gets("/items", "/site/README.md")
-	}, nil},
-	{"a domain, and no endpoint of its own", false, byDomain, nil},
-	{"a domain, with the API's id", false, func(p *patient) [][]string {
-		return [][]string{{byDomain(p)[0][0], "--api", p.id}}
-	}, nil},
-	{"a stage that lags on purpose", false, func(p *patient) [][]string {
-		p.lay(p.name, ofLambda+p.name, "GET /items")
-		p.deployed("prod")
-		p.lead(ofLambda+p.name, apigatewayv2.CreateIntegrationInput{}, "GET /later")
-		p.let(p.name, "items", "prod/GET/items")
-		return p.gets("/prod/items")
-	}, func(p *patient, d doctor.Diagnosis) {
+		p.addStage("$default", apigatewayv2.CreateStageInput{})
+		p.allowInvoke(p.name, "items", "*/GET/items")
+		return p.getArgs("/items", "/site/README.md")
+	}},
+	{name: "a custom domain, and no default endpoint", setUp: makeDomain},
+	{name: "a custom domain, with --api", setUp: func(p *patient) [][]string {
+		return [][]string{{makeDomain(p)[0][0], "--api", p.id}}
+	}},
+	{name: "a stage that is deployed by hand", setUp: func(p *patient) [][]string {
+		p.replaceAPI(p.name, lambdaARN+p.name, "GET /items")
+		p.addDeployedStage("prod")
+		p.addRoutes(lambdaARN+p.name, apigatewayv2.CreateIntegrationInput{}, "GET /later")
+		p.allowInvoke(p.name, "items", "prod/GET/items")
+		return p.getArgs("/prod/items")
+	}, check: func(p *patient, d doctor.Diagnosis) {
 		if len(d.Findings) != 1 || d.Findings[0].Cause != "stage.stale" {
-			p.t.Errorf("of the whole API: %+v", d.Findings)
+			p.t.Errorf("findings for the whole API: %+v", d.Findings)
 		}
 	}},
-	{"a stage that lags, and what is next has no grant", false, func(p *patient) [][]string {
-		p.lay(p.name, ofLambda+p.name, "GET /items")
-		p.let(p.name, "items", "prod/GET/items")
-		p.deployed("prod")
-		p.another("-next", working)
-		p.integrate("-next")
-		return p.gets("/prod/items")
-	}, nil},
-	{"a function of another account", false, func(p *patient) [][]string {
-		p.lay(p.name, ofLambda+p.name, "GET /items")
-		p.lead("arn:aws:lambda:us-east-1:999999999999:function:theirs", apigatewayv2.CreateIntegrationInput{},
+	{name: "a stage that is deployed by hand, and a new integration without a grant",
+		setUp: func(p *patient) [][]string {
+			p.replaceAPI(p.name, lambdaARN+p.name, "GET /items")
+			p.allowInvoke(p.name, "items", "prod/GET/items")
+			p.addDeployedStage("prod")
+			p.addFunction("-next", workingCode)
+			p.setIntegrationSuffix("-next")
+			return p.getArgs("/prod/items")
+		}},
+	{name: "a function of another account", setUp: func(p *patient) [][]string {
+		p.replaceAPI(p.name, lambdaARN+p.name, "GET /items")
+		p.addRoutes("arn:aws:lambda:us-east-1:999999999999:function:theirs", apigatewayv2.CreateIntegrationInput{},
 			"GET /theirs")
-		p.stage("dev", apigatewayv2.CreateStageInput{})
-		p.let(p.name, "items", "*/*")
-		return p.gets("/dev/items")
-	}, func(p *patient, d doctor.Diagnosis) {
+		p.addStage("dev", apigatewayv2.CreateStageInput{})
+		p.allowInvoke(p.name, "items", "*/*")
+		return p.getArgs("/dev/items")
+	}, check: func(p *patient, d doctor.Diagnosis) {
 		if len(d.Unseen) != 1 || !strings.Contains(fmt.Sprint(d.Unseen), "function:theirs") {
-			p.t.Errorf("unseen are %+v", d.Unseen)
+			p.t.Errorf("unseen: %+v", d.Unseen)
 		}
 	}},
-	{"two stages, and an alias of each", false, func(p *patient) [][]string {
-		p.lay(p.name, invoked(p.name+":${stageVariables.alias}"), "GET /items", "ANY /items/{id}")
+	{name: "two stages with an alias each", setUp: func(p *patient) [][]string {
+		p.replaceAPI(p.name, invokeURI(p.name+":${stageVariables.alias}"), "GET /items", "ANY /items/{id}")
 		for _, stage := range []string{"dev", "prod"} {
-			p.alias(stage)
-			p.stage(stage, apigatewayv2.CreateStageInput{StageVariables: map[string]string{"alias": stage}})
-			p.let(p.name+":"+stage, "items", stage+"/GET/items")
-			p.let(p.name+":"+stage, "item", stage+"/*/items/*")
+			p.addAlias(stage)
+			p.addStage(stage, apigatewayv2.CreateStageInput{StageVariables: map[string]string{"alias": stage}})
+			p.allowInvoke(p.name+":"+stage, "items", stage+"/GET/items")
+			p.allowInvoke(p.name+":"+stage, "item", stage+"/*/items/*")
 		}
-		return p.gets("/dev/items", "/prod/items/7")
-	}, nil},
-	{"a function with a layer, a VPC and a limit", false, byLayer, nil},
+		return p.getArgs("/dev/items", "/prod/items/7")
+	}},
+	{name: "a function with a layer, a VPC and reserved concurrency", setUp: makeLayer},
 }
 
-// target is what leads a route of a definition to a function, as SAM writes it.
-func target(function string) string {
+// openAPIIntegration returns the integration of an OpenAPI path with a function, as SAM writes it.
+func openAPIIntegration(function string) string {
 	return "      x-amazon-apigateway-integration: {httpMethod: POST, type: aws_proxy,\n" +
-		"        payloadFormatVersion: \"2.0\", uri: '" + invoked(function) + "'}\n"
+		"        payloadFormatVersion: \"2.0\", uri: '" + invokeURI(function) + "'}\n"
 }
 
-// imported makes an API of the paths of a definition, and what follows them, in the place of the patient's.
-func (p *patient) imported(paths string) {
+// importAPI replaces the patient's API by an OpenAPI definition with the given paths, and whatever follows them.
+func (p *patient) importAPI(paths string) {
 	p.t.Helper()
-	p.clear()
+	p.removeAPI()
 	made, err := p.gateway().ImportApi(p.t.Context(), &apigatewayv2.ImportApiInput{Body: aws.String(
 		"openapi: 3.0.1\ninfo: {title: " + p.name + ", version: '1.0'}\npaths:\n" + paths)})
 	p.must(err)
 	p.id = *made.ApiId
 }
 
-// bySAM makes what sam deploy makes of functions with events of type HttpApi, and an authorizer of one's own.
-func bySAM(p *patient) [][]string {
-	p.python(decided)
-	rest, judge := p.another("-rest", working), p.another("-judge", deciding)
+// makeSAM makes what sam deploy makes for functions with HttpApi events and a Lambda authorizer.
+func makeSAM(p *patient) [][]string {
+	p.setPython(contextCode)
+	rest, judge := p.addFunction("-rest", workingCode), p.addFunction("-judge", authorizerCode)
 	guarded := "      security: [{Judge: []}]\n"
-	p.imported("  /items:\n    get:\n" + target(p.name) + guarded +
-		"  /items/{id}:\n    x-amazon-apigateway-any-method:\n" + target(rest) +
-		"  $default:\n    x-amazon-apigateway-any-method:\n      isDefaultRoute: true\n" + target(rest) +
+	p.importAPI("  /items:\n    get:\n" + openAPIIntegration(p.name) + guarded +
+		"  /items/{id}:\n    x-amazon-apigateway-any-method:\n" + openAPIIntegration(rest) +
+		"  $default:\n    x-amazon-apigateway-any-method:\n      isDefaultRoute: true\n" + openAPIIntegration(rest) +
 		"components:\n  securitySchemes:\n    Judge:\n      {type: apiKey, name: Unused, in: header,\n" +
 		"       x-amazon-apigateway-authorizer: {type: request, authorizerPayloadFormatVersion: \"2.0\",\n" +
 		"         identitySource: $request.header.Authorization, enableSimpleResponses: true,\n" +
-		"         authorizerUri: '" + invoked(judge) + "'}}\n")
-	p.stage("$default", apigatewayv2.CreateStageInput{Tags: map[string]string{"httpapi:createdBy": "SAM"}})
-	p.let(p.name, "stack-ItemsFunctionItemsPermission-1A2B3C4D5E6F", "*/GET/items")
-	p.let(rest, "stack-RestFunctionItemPermission-2B3C4D5E6F7A", "*/*/items/*")
-	p.let(rest, "stack-RestFunctionDefaultPermission-3C4D5E6F7A8B", "*/*")
-	p.let(judge, "stack-ServerlessHttpApiJudgeAuthorizerPermission-4D5E6F7A8B9C", "authorizers/*")
-	return append(p.gets("/items/7", "/else"), []string{"--", "curl", "-H", "Authorization: x", p.url("/items")})
+		"         authorizerUri: '" + invokeURI(judge) + "'}}\n")
+	p.addStage("$default", apigatewayv2.CreateStageInput{Tags: map[string]string{"httpapi:createdBy": "SAM"}})
+	p.allowInvoke(p.name, "stack-ItemsFunctionItemsPermission-1A2B3C4D5E6F", "*/GET/items")
+	p.allowInvoke(rest, "stack-RestFunctionItemPermission-2B3C4D5E6F7A", "*/*/items/*")
+	p.allowInvoke(rest, "stack-RestFunctionDefaultPermission-3C4D5E6F7A8B", "*/*")
+	p.allowInvoke(judge, "stack-ServerlessHttpApiJudgeAuthorizerPermission-4D5E6F7A8B9C", "authorizers/*")
+	return append(p.getArgs("/items/7", "/else"), []string{"--", "curl", "-H", "Authorization: x", p.url("/items")})
 }
 
-// byServerless makes what serverless deploy makes of functions with events of type httpApi.
-func byServerless(p *patient) [][]string {
+// makeServerless makes what serverless deploy makes for functions with httpApi events.
+func makeServerless(p *patient) [][]string {
 	issuer := jwttest.New(p.t)
-	second := p.another("-mine", claiming)
-	p.lay("dev-"+p.name, ofLambda+second, "GET /items")
-	p.byToken(issuer.URL, jwttest.Audience, "openid")
-	p.lead(ofLambda+p.name, apigatewayv2.CreateIntegrationInput{TimeoutInMillis: aws.Int32(30000)},
+	second := p.addFunction("-mine", claimsCode)
+	p.replaceAPI("dev-"+p.name, lambdaARN+second, "GET /items")
+	p.addJWTAuthorizer(issuer.URL, jwttest.Audience, "openid")
+	p.addRoutes(lambdaARN+p.name, apigatewayv2.CreateIntegrationInput{TimeoutInMillis: aws.Int32(30000)},
 		"GET /items/{id}", "$default")
-	p.stage("$default", apigatewayv2.CreateStageInput{DefaultRouteSettings: &apitypes.RouteSettings{
+	p.addStage("$default", apigatewayv2.CreateStageInput{DefaultRouteSettings: &apitypes.RouteSettings{
 		DetailedMetricsEnabled: aws.Bool(false)}})
-	p.let(p.name, p.name+"-dev-ListLambdaPermissionHttpApi-1A2B3C4D5E6F", "*")
-	p.let(second, p.name+"-dev-MineLambdaPermissionHttpApi-2B3C4D5E6F7A", "*")
+	p.allowInvoke(p.name, p.name+"-dev-ListLambdaPermissionHttpApi-1A2B3C4D5E6F", "*")
+	p.allowInvoke(second, p.name+"-dev-MineLambdaPermissionHttpApi-2B3C4D5E6F7A", "*")
 	token := "Authorization: Bearer " + issuer.Token(p.t, "anna", "openid")
-	return append(p.gets("/items/7", "/else"), []string{"--", "curl", "-H", token, p.url("/items")})
+	return append(p.getArgs("/items/7", "/else"), []string{"--", "curl", "-H", token, p.url("/items")})
 }
 
-// byDomain makes an API that a custom domain alone leads to.
-func byDomain(p *patient) [][]string {
+// makeDomain makes an API that is reachable only at a custom domain.
+func makeDomain(p *patient) [][]string {
 	domain, ctx := p.name+".example.com", p.t.Context()
 	_, err := p.gateway().CreateDomainName(ctx, &apigatewayv2.CreateDomainNameInput{DomainName: &domain,
 		DomainNameConfigurations: []apitypes.DomainNameConfiguration{{EndpointType: apitypes.EndpointTypeRegional,
@@ -352,13 +355,13 @@ func byDomain(p *patient) [][]string {
 	return [][]string{{p.URL + "/_aws/domains/" + domain + "/v1/items"}}
 }
 
-// byLayer gives the function a module of a layer, a VPC, variables and concurrency of its own.
-func byLayer(p *patient) [][]string {
+// makeLayer gives the function a layer with a module, a VPC, variables and reserved concurrency.
+func makeLayer(p *patient) [][]string {
 	zip := p.zipOf(map[string]string{"python/greeting.py": "TEXT = 'hello'\n"})
 	layer, err := p.functions().PublishLayerVersion(p.t.Context(), &lambda.PublishLayerVersionInput{
 		LayerName: &p.name, Content: &lambdatypes.LayerVersionContentInput{ZipFile: zip}})
 	p.must(err)
-	p.updated()
+	p.awaitUpdate()
 	p.configure(lambda.UpdateFunctionConfigurationInput{Layers: []string{*layer.LayerVersionArn},
 		Environment: &lambdatypes.Environment{Variables: map[string]string{"NAME": "anna", "EMPTY": ""}},
 		VpcConfig: &lambdatypes.VpcConfig{SubnetIds: []string{"subnet-0a1b2c3d"},
@@ -366,33 +369,34 @@ func byLayer(p *patient) [][]string {
 	_, err = p.functions().PutFunctionConcurrency(p.t.Context(), &lambda.PutFunctionConcurrencyInput{
 		FunctionName: &p.name, ReservedConcurrentExecutions: aws.Int32(5)})
 	p.must(err)
-	p.python("import os\nimport greeting\n\n\ndef handler(event, context):\n" +
+	p.setPython("import os\nimport greeting\n\n\ndef handler(event, context):\n" +
 		"    return {\"statusCode\": 200, \"body\": greeting.TEXT + os.environ[\"NAME\"]}\n")
-	return p.gets("/dev/items")
+	return p.getArgs("/dev/items")
 }
 
-// TestDoctorHealthyStacks: of what works, however it was made, nothing is said but notes, with a request and without.
+// TestDoctorHealthyStacks checks that the doctor reports nothing but notes for working APIs, with a request and
+// without.
 func TestDoctorHealthyStacks(t *testing.T) {
 	t.Parallel()
 	alarm := func(f doctor.Finding) bool { return f.Level != doctor.Note }
 	for _, s := range healthy {
 		t.Run(s.name, func(t *testing.T) {
-			if !s.often && os.Getenv("NOTES_TEST_LONG") == "" {
-				t.Skip("only with NOTES_TEST_LONG=1: some others are judged in the usual run")
+			if !s.usual && os.Getenv("NOTES_TEST_LONG") == "" {
+				t.Skip("only with NOTES_TEST_LONG=1; the usual run has other cases")
 			}
 			t.Parallel()
 			p := newPatient(t)
-			for _, args := range append(s.makes(p), []string{"--api", p.id}) {
-				d, code := p.seen(args...)
+			for _, args := range append(s.setUp(p), []string{"--api", p.id}) {
+				d, code := p.diagnose(args...)
 				whole := args[0] == "--api"
-				answered := d.Answer != nil && d.Answer.Status >= 200 && d.Answer.Status < 300
-				if code != 0 || !d.Verdict.Healthy || answered == whole || slices.ContainsFunc(d.Findings, alarm) {
+				succeeded := d.Answer != nil && d.Answer.Status >= 200 && d.Answer.Status < 300
+				if code != 0 || !d.Verdict.Healthy || succeeded == whole || slices.ContainsFunc(d.Findings, alarm) {
 					t.Errorf("%v: exit %d, %+v %+v %+v", args, code, d.Verdict, d.Answer, d.Findings)
 				}
-				if s.also == nil && len(d.Unseen) > 0 {
+				if s.check == nil && len(d.Unseen) > 0 {
 					t.Errorf("%v: unseen %+v", args, d.Unseen)
-				} else if s.also != nil && whole {
-					s.also(p, d)
+				} else if s.check != nil && whole {
+					s.check(p, d)
 				}
 			}
 		})

@@ -14,14 +14,14 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// stagedCase is a fault with the requests that show it and show that it is mended.
+// stagedCase is a fault with the request that shows it, and the request that shows that it is fixed.
 type stagedCase struct {
 	stagedFault
-	request func(p *patient) []string // words of curl; nil for the path of the fault
-	then    func(p *patient) []string // the request that works; nil for the same
+	request func(p *patient) []string // arguments of curl; nil for the path of the fault
+	healed  func(p *patient) []string // the request that works afterwards; nil for the same request
 }
 
-// words are the words of curl that make the request of a case.
+// words returns the arguments of curl for the request of a case.
 func (s stagedCase) words(p *patient) []string {
 	if s.request != nil {
 		return s.request(p)
@@ -36,10 +36,10 @@ func (s stagedCase) words(p *patient) []string {
 	return []string{"-X", method, p.url(path)}
 }
 
-// proofRow is what came of a case: a row of the table in docs/proofs.md.
-type proofRow struct{ cause, by, found, also, healed string }
+// proofRow is the result of a case, a row of the table in docs/proofs.md.
+type proofRow struct{ cause, request, found, also, repair string }
 
-// proof gathers what came of the staged cases.
+// proof collects the results of the staged cases.
 type proof struct {
 	mu   sync.Mutex
 	rows []proofRow
@@ -51,26 +51,26 @@ func (r *proof) add(row proofRow) {
 	r.rows = append(r.rows, row)
 }
 
-// table is the proof in Markdown.
+// table returns the results as a Markdown table.
 func (r *proof) table() string {
-	slices.SortFunc(r.rows, func(a, b proofRow) int { // which came in any order
-		return cmp.Or(orderOf(a.cause)-orderOf(b.cause), strings.Compare(fmt.Sprint(a), fmt.Sprint(b)))
+	slices.SortFunc(r.rows, func(a, b proofRow) int { // the cases end in any order
+		return cmp.Or(catalogueIndex(a.cause)-catalogueIndex(b.cause), strings.Compare(fmt.Sprint(a), fmt.Sprint(b)))
 	})
 	var out strings.Builder
 	out.WriteString("| cause | staged by | found | also named | healed by |\n|---|---|---|---|---|\n")
 	for _, row := range r.rows {
-		fmt.Fprintf(&out, "| `%s` | %s | %s | %s | %s |\n", row.cause, row.by, row.found, row.also, row.healed)
+		fmt.Fprintf(&out, "| `%s` | %s | %s | %s | %s |\n", row.cause, row.request, row.found, row.also, row.repair)
 	}
 	return out.String()
 }
 
-// orderOf is the place of a cause in the catalogue.
-func orderOf(cause string) int {
+// catalogueIndex returns the index of a cause in the catalogue.
+func catalogueIndex(cause string) int {
 	return slices.IndexFunc(doctor.Catalogue, func(e doctor.Entry) bool { return e.Cause == cause })
 }
 
-// TestDoctorStaged: of an API that works and is broken, the doctor finds the cause and no other fault, and what it
-// prints heals it. With NOTES_TEST_LONG=1 all cases are staged, and -update writes the table in docs/proofs.md.
+// TestDoctorStaged breaks working APIs, and checks that the doctor finds the cause and no other fault, and that the fix
+// works. With NOTES_TEST_LONG=1 it stages all cases, and with -update it writes the table in docs/proofs.md.
 func TestDoctorStaged(t *testing.T) {
 	t.Parallel()
 	long := os.Getenv("NOTES_TEST_LONG") != ""
@@ -82,14 +82,14 @@ func TestDoctorStaged(t *testing.T) {
 		t.Logf("%d causes staged\n%s", len(all.rows), all.table())
 		compareTable(t, "../docs/proofs.md", "| cause | staged by |", all.table())
 	})
-	cases := append(stagedAccess(t), stagedRest()...)
-	for _, f := range slices.Concat(staged, stagedCode) {
+	cases := append(accessFaults(t), otherFaults()...)
+	for _, f := range slices.Concat(basicFaults, codeFaults) {
 		cases = append(cases, stagedCase{stagedFault: f})
 	}
 	for _, s := range cases {
 		t.Run(s.cause, func(t *testing.T) {
-			if !s.often && !long {
-				t.Skip("only with NOTES_TEST_LONG=1: it is judged from recorded facts in the usual run")
+			if !s.usual && !long {
+				t.Skip("only with NOTES_TEST_LONG=1; the usual run judges it from recorded facts")
 			}
 			t.Parallel()
 			all.add(s.stage(t))
@@ -97,19 +97,20 @@ func TestDoctorStaged(t *testing.T) {
 	}
 }
 
-// stage breaks an API, asks the doctor, mends the API, and asks again.
+// stage breaks an API, runs the doctor, fixes the API, and runs the doctor again.
 func (s stagedCase) stage(t *testing.T) proofRow {
 	t.Helper()
 	p := newPatient(t)
-	s.breaks(p)
-	d, code := p.seen(append([]string{"--", "curl"}, s.words(p)...)...)
-	isFault := doctor.Catalogue[orderOf(s.cause)].Level == doctor.Fault
+	s.inject(p)
+	d, code := p.diagnose(append([]string{"--", "curl"}, s.words(p)...)...)
+	isFault := doctor.Catalogue[catalogueIndex(s.cause)].Level == doctor.Fault
 	named := slices.ContainsFunc(d.Findings, func(f doctor.Finding) bool { return f.Cause == s.cause })
 	if got := faults(d); !named || isFault && (got != s.cause || d.Verdict.Cause != s.cause || code != 1) ||
 		!isFault && got != "" {
-		t.Fatalf("found %q, the cause %q, exit %d; %+v %+v", got, d.Verdict.Cause, code, d.Answer, d.Findings)
+		t.Fatalf("found %q, cause %q, exit %d; %+v %+v", got, d.Verdict.Cause, code, d.Answer, d.Findings)
 	}
-	row := proofRow{cause: s.cause, by: s.by(), found: "as the cause", also: "–", healed: "what it printed"}
+	row := proofRow{cause: s.cause, request: s.describe(), found: "as the cause", also: "–",
+		repair: "what it printed"}
 	var also []string
 	for _, f := range d.Findings {
 		if f.Cause != s.cause {
@@ -121,28 +122,28 @@ func (s stagedCase) stage(t *testing.T) proofRow {
 	if also != nil {
 		row.also = strings.Join(also, ", ")
 	}
-	if s.fixed != nil {
-		row.healed = "the user's own change"
-		s.fixed(p)
+	if s.repair != nil {
+		row.repair = "the user's own change"
+		s.repair(p)
 	} else {
-		p.pasteFix(d, s.cause)
+		p.runFix(d, s.cause)
 	}
 	then := s.words
-	if s.then != nil {
-		then = s.then
+	if s.healed != nil {
+		then = s.healed
 	}
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(100 * time.Millisecond) { // what is cached passes
-		d, code = p.seen(append([]string{"--", "curl"}, then(p)...)...)
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(100 * time.Millisecond) { // until caches expire
+		d, code = p.diagnose(append([]string{"--", "curl"}, then(p)...)...)
 		if code == 0 && d.Verdict.Healthy {
 			return row
 		} else if time.Now().After(end) {
-			t.Fatalf("it is not healed: exit %d, %+v %+v", code, d.Answer, d.Findings)
+			t.Fatalf("after the fix: exit %d, %+v %+v", code, d.Answer, d.Findings)
 		}
 	}
 }
 
-// by is the request with which a case is shown.
-func (s stagedCase) by() string {
+// describe returns the request of a case for the table.
+func (s stagedCase) describe() string {
 	switch {
 	case s.request != nil:
 		return "a request with headers"
@@ -154,16 +155,16 @@ func (s stagedCase) by() string {
 	return s.path
 }
 
-// TestDoctorPairs: of two faults one behind the other, both are found in one run.
+// TestDoctorPairs checks that one run finds two faults, one behind the other.
 func TestDoctorPairs(t *testing.T) {
 	if os.Getenv("NOTES_TEST_LONG") == "" {
-		t.Skip("only with NOTES_TEST_LONG=1: pairs are judged from recorded facts in the usual run")
+		t.Skip("only with NOTES_TEST_LONG=1; the usual run judges pairs from recorded facts")
 	}
 	t.Parallel()
 	var chain []stagedFault
 	for _, cause := range []string{"endpoint.disabled", "stage.throttled", "permission.none", "function.failed",
 		"function.concurrency-zero", "code.handler"} {
-		for _, s := range slices.Concat(stagedCode, staged) {
+		for _, s := range slices.Concat(codeFaults, basicFaults) {
 			if s.cause == cause && !slices.ContainsFunc(chain, func(o stagedFault) bool { return o.cause == cause }) {
 				chain = append(chain, s)
 			}
@@ -174,11 +175,11 @@ func TestDoctorPairs(t *testing.T) {
 			t.Run(first.cause+" and "+second.cause, func(t *testing.T) {
 				t.Parallel()
 				p := newPatient(t)
-				second.breaks(p)
-				first.breaks(p)
-				d, _ := p.seen(p.url("/dev/items"))
+				second.inject(p)
+				first.inject(p)
+				d, _ := p.diagnose(p.url("/dev/items"))
 				if got := faults(d); got != first.cause+" "+second.cause || d.Verdict.Cause != first.cause {
-					t.Errorf("found %q, the cause %q, unseen %+v", got, d.Verdict.Cause, d.Unseen)
+					t.Errorf("found %q, cause %q, unseen %+v", got, d.Verdict.Cause, d.Unseen)
 				}
 			})
 		}

@@ -16,159 +16,156 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 )
 
-// stagedFault is a fault of an API that worked. The doctor must find the cause and no other fault; where fixed is not
-// nil the fault is of the user's own code, and is mended by it, else by what the doctor prints.
+// stagedFault is a fault to inject into a working API. The doctor must find the cause and no other fault.
 type stagedFault struct {
 	cause  string
-	often  bool   // also without NOTES_TEST_LONG
-	path   string // METHOD PATH of the request, or PATH; "" for GET /dev/items
-	breaks func(p *patient)
-	fixed  func(p *patient)
+	usual  bool   // run even without NOTES_TEST_LONG
+	path   string // of the request, METHOD PATH or PATH; "" for GET /dev/items
+	inject func(p *patient)
+	repair func(p *patient) // fixes the fault; nil to run the command that the doctor prints
 }
 
-// staged are faults of the API and of the function.
-var staged = []stagedFault{
-	{"permission.none", true, "", func(p *patient) { p.revoke() }, nil},
-	{"permission.deleted-api", true, "", func(p *patient) {
+// basicFaults are faults of the API and of the function.
+var basicFaults = []stagedFault{
+	{cause: "permission.none", usual: true, inject: func(p *patient) { p.revoke() }},
+	{cause: "permission.deleted-api", usual: true, inject: func(p *patient) {
 		p.regrant("arn:aws:execute-api:us-east-1:123456789012:gone000000/*/*")
-	}, nil},
-	{"permission.stage", true, "", func(p *patient) {
+	}},
+	{cause: "permission.stage", usual: true, inject: func(p *patient) {
 		p.regrant("arn:aws:execute-api:us-east-1:123456789012:" + p.id + "/prod/*")
-	}, nil},
-	{"permission.path", false, "", func(p *patient) {
+	}},
+	{cause: "permission.path", inject: func(p *patient) {
 		p.regrant("arn:aws:execute-api:us-east-1:123456789012:" + p.id + "/*/GET/things")
-	}, nil},
-	{"permission.method", false, "", func(p *patient) {
+	}},
+	{cause: "permission.method", inject: func(p *patient) {
 		p.regrant("arn:aws:execute-api:us-east-1:123456789012:" + p.id + "/*/POST/items")
-	}, nil},
-	{"permission.account", false, "", func(p *patient) {
+	}},
+	{cause: "permission.account", inject: func(p *patient) {
 		p.regrant("arn:aws:execute-api:us-east-1:999999999999:" + p.id + "/*/*")
-	}, nil},
-	{"permission.region", false, "", func(p *patient) {
+	}},
+	{cause: "permission.region", inject: func(p *patient) {
 		p.regrant("arn:aws:execute-api:eu-west-1:123456789012:" + p.id + "/*/*")
-	}, nil},
-	{"permission.no-apigateway", false, "", func(p *patient) {
+	}},
+	{cause: "permission.no-apigateway", inject: func(p *patient) {
 		p.revoke()
 		_, err := p.functions().AddPermission(p.t.Context(), &lambda.AddPermissionInput{FunctionName: &p.name,
 			StatementId: aws.String("s3"), Action: aws.String("lambda:InvokeFunction"),
 			Principal: aws.String("s3.amazonaws.com")})
 		p.must(err)
-	}, nil},
-	{"permission.qualifier", true, "", func(p *patient) {
+	}},
+	{cause: "permission.qualifier", usual: true, inject: func(p *patient) {
 		v, err := p.functions().PublishVersion(p.t.Context(), &lambda.PublishVersionInput{FunctionName: &p.name})
 		p.must(err)
 		_, err = p.functions().CreateAlias(p.t.Context(), &lambda.CreateAliasInput{FunctionName: &p.name,
 			Name: aws.String("live"), FunctionVersion: v.Version})
 		p.must(err)
-		p.integrate(":live")
-	}, nil},
-	{"integration.qualifier-missing", false, "", func(p *patient) { p.integrate(":live") }, func(p *patient) {
-		p.integrate("")
+		p.setIntegrationSuffix(":live")
 	}},
-	{"integration.function-missing", true, "", func(p *patient) { p.integrate("-gone") }, func(p *patient) {
-		p.integrate("")
-	}},
-	{"route.method", true, "POST /dev/items", func(*patient) {}, nil},
-	{"route.missing", false, "/dev/things", func(*patient) {}, func(p *patient) {
+	{cause: "integration.qualifier-missing", inject: func(p *patient) { p.setIntegrationSuffix(":live") },
+		repair: func(p *patient) {
+			p.setIntegrationSuffix("")
+		}},
+	{cause: "integration.function-missing", usual: true,
+		inject: func(p *patient) { p.setIntegrationSuffix("-gone") }, repair: func(p *patient) {
+			p.setIntegrationSuffix("")
+		}},
+	{cause: "route.method", usual: true, path: "POST /dev/items", inject: func(*patient) {}},
+	{cause: "route.missing", path: "/dev/things", inject: func(*patient) {}, repair: func(p *patient) {
 		_, err := p.gateway().CreateRoute(p.t.Context(), &apigatewayv2.CreateRouteInput{ApiId: &p.id,
 			RouteKey: aws.String("GET /things"), Target: aws.String("integrations/" + p.integration)})
 		p.must(err)
 	}},
-	{"route.no-target", false, "/dev/things", func(p *patient) {
+	{cause: "route.no-target", path: "/dev/things", inject: func(p *patient) {
 		_, err := p.gateway().CreateRoute(p.t.Context(), &apigatewayv2.CreateRouteInput{ApiId: &p.id,
 			RouteKey: aws.String("GET /things")})
 		p.must(err)
-	}, nil},
-	{"stage.missing", true, "/prod/items", func(*patient) {}, nil},
-	{"stage.left-out", false, "/items", func(*patient) {}, func(p *patient) {
+	}},
+	{cause: "stage.missing", usual: true, path: "/prod/items", inject: func(*patient) {}},
+	{cause: "stage.left-out", path: "/items", inject: func(*patient) {}, repair: func(p *patient) {
 		_, err := p.gateway().CreateStage(p.t.Context(), &apigatewayv2.CreateStageInput{ApiId: &p.id,
 			StageName: aws.String("$default"), AutoDeploy: aws.Bool(true)})
 		p.must(err)
 	}},
-	{"stage.stale", true, "/dev/things", func(p *patient) {
+	{cause: "stage.stale", usual: true, path: "/dev/things", inject: func(p *patient) {
 		_, err := p.gateway().UpdateStage(p.t.Context(), &apigatewayv2.UpdateStageInput{ApiId: &p.id,
 			StageName: aws.String("dev"), AutoDeploy: aws.Bool(false)})
 		p.must(err)
 		_, err = p.gateway().CreateRoute(p.t.Context(), &apigatewayv2.CreateRouteInput{ApiId: &p.id,
 			RouteKey: aws.String("GET /things"), Target: aws.String("integrations/" + p.integration)})
 		p.must(err)
-	}, nil},
-	{"stage.throttled", true, "", func(p *patient) {
+	}},
+	{cause: "stage.throttled", usual: true, inject: func(p *patient) {
 		_, err := p.gateway().UpdateStage(p.t.Context(), &apigatewayv2.UpdateStageInput{ApiId: &p.id,
 			StageName:            aws.String("dev"),
 			DefaultRouteSettings: &apitypes.RouteSettings{ThrottlingBurstLimit: aws.Int32(5)}})
 		p.must(err)
-	}, nil},
-	{"endpoint.disabled", true, "", func(p *patient) {
+	}},
+	{cause: "endpoint.disabled", usual: true, inject: func(p *patient) {
 		_, err := p.gateway().UpdateApi(p.t.Context(), &apigatewayv2.UpdateApiInput{ApiId: &p.id,
 			DisableExecuteApiEndpoint: aws.Bool(true)})
 		p.must(err)
-	}, nil},
-	{"function.concurrency-zero", true, "", func(p *patient) {
+	}},
+	{cause: "function.concurrency-zero", usual: true, inject: func(p *patient) {
 		_, err := p.functions().PutFunctionConcurrency(p.t.Context(), &lambda.PutFunctionConcurrencyInput{
 			FunctionName: &p.name, ReservedConcurrentExecutions: aws.Int32(0)})
 		p.must(err)
-	}, nil},
-	{"function.failed", false, "", func(p *patient) { p.must(p.Stage(p.name, "failed:EniLimitExceeded")) },
-		func(p *patient) { p.must(p.Stage(p.name, "")) }},
-	{"function.inactive", false, "", func(p *patient) { p.must(p.Stage(p.name, "inactive")) },
-		func(p *patient) { p.must(p.Stage(p.name, "")) }},
-	{"function.kms", false, "", func(p *patient) { p.must(p.Stage(p.name, "kms-denied")) },
-		func(p *patient) { p.must(p.Stage(p.name, "")) }},
-	{"function.throttled", false, "", func(p *patient) { p.must(p.Stage(p.name, "throttled")) },
-		func(p *patient) { p.must(p.Stage(p.name, "")) }},
-	{
-		"code.import",
-		true,
-		"",
-		func(p *patient) { p.python("import nosuch\n") },
-		func(p *patient) { p.python(working) },
-	},
-	{"code.handler", false, "", func(p *patient) {
+	}},
+	{cause: "function.failed", inject: func(p *patient) { p.must(p.Stage(p.name, "failed:EniLimitExceeded")) },
+		repair: func(p *patient) { p.must(p.Stage(p.name, "")) }},
+	{cause: "function.inactive", inject: func(p *patient) { p.must(p.Stage(p.name, "inactive")) },
+		repair: func(p *patient) { p.must(p.Stage(p.name, "")) }},
+	{cause: "function.kms", inject: func(p *patient) { p.must(p.Stage(p.name, "kms-denied")) },
+		repair: func(p *patient) { p.must(p.Stage(p.name, "")) }},
+	{cause: "function.throttled", inject: func(p *patient) { p.must(p.Stage(p.name, "throttled")) },
+		repair: func(p *patient) { p.must(p.Stage(p.name, "")) }},
+	{cause: "code.import", usual: true, inject: func(p *patient) { p.setPython("import nosuch\n") },
+		repair: func(p *patient) { p.setPython(workingCode) }},
+	{cause: "code.handler", inject: func(p *patient) {
 		p.configure(lambda.UpdateFunctionConfigurationInput{Handler: aws.String("app.wrong")})
-	}, func(p *patient) {
+	}, repair: func(p *patient) {
 		p.configure(lambda.UpdateFunctionConfigurationInput{Handler: aws.String("app.handler")})
 	}},
-	{"code.settings", false, "", func(p *patient) {
-		p.python("import os\nTABLE = os.environ['TABLE_NAME']\n" + working)
-	}, func(p *patient) { p.python(working) }},
-	{"code.init", false, "", func(p *patient) { p.python("raise RuntimeError('no')\n") },
-		func(p *patient) { p.python(working) }},
-	{"code.error", false, "", func(p *patient) { p.python("def handler(event, context):\n    return 1 / 0\n") },
-		func(p *patient) { p.python(working) }},
-	{"code.timeout", false, "", func(p *patient) {
-		p.python(
+	{cause: "code.settings", inject: func(p *patient) {
+		p.setPython("import os\nTABLE = os.environ['TABLE_NAME']\n" + workingCode)
+	}, repair: func(p *patient) { p.setPython(workingCode) }},
+	{cause: "code.init", inject: func(p *patient) { p.setPython("raise RuntimeError('no')\n") },
+		repair: func(p *patient) { p.setPython(workingCode) }},
+	{cause: "code.error",
+		inject: func(p *patient) { p.setPython("def handler(event, context):\n    return 1 / 0\n") },
+		repair: func(p *patient) { p.setPython(workingCode) }},
+	{cause: "code.timeout", inject: func(p *patient) {
+		p.setPython(
 			"import time\n\n\ndef handler(event, context):\n    time.sleep(2)\n    return {\"statusCode\": 200}\n",
 		)
 		p.configure(lambda.UpdateFunctionConfigurationInput{Timeout: aws.Int32(1)})
-	}, nil},
-	{"integration.timeout", false, "", func(p *patient) {
-		p.python(
+	}},
+	{cause: "integration.timeout", inject: func(p *patient) {
+		p.setPython(
 			"import time\n\n\ndef handler(event, context):\n    time.sleep(1)\n    return {\"statusCode\": 200}\n",
 		)
 		_, err := p.gateway().UpdateIntegration(p.t.Context(), &apigatewayv2.UpdateIntegrationInput{ApiId: &p.id,
 			IntegrationId: &p.integration, TimeoutInMillis: aws.Int32(200)})
 		p.must(err)
-	}, nil},
-	{"code.memory", false, "", func(p *patient) {
-		p.python("import time\n\n\ndef handler(event, context):\n    x = b'x' * (150 << 20)\n" +
+	}},
+	{cause: "code.memory", inject: func(p *patient) {
+		p.setPython("import time\n\n\ndef handler(event, context):\n    x = b'x' * (150 << 20)\n" +
 			"    time.sleep(1)  # while the memory is in use\n    return {\"statusCode\": 200}\n")
-	}, nil},
-	{"response.status", false, "", func(p *patient) {
-		p.python("def handler(event, context):\n    return {\"statusCode\": \"fine\"}\n")
-	}, func(p *patient) { p.python(working) }},
-	{"response.body", false, "", func(p *patient) {
-		p.python("def handler(event, context):\n    return {\"statusCode\": 200, \"body\": {\"a\": 1}}\n")
-	}, func(p *patient) { p.python(working) }},
-	{"response.headers", false, "", func(p *patient) {
-		p.python("def handler(event, context):\n    return {\"statusCode\": 200, \"headers\": {\"a\": 1}}\n")
-	}, func(p *patient) { p.python(working) }},
-	{"app.answered", false, "", func(p *patient) {
-		p.python("def handler(event, context):\n    return {\"statusCode\": 502, \"body\": \"mine\"}\n")
-	}, func(p *patient) { p.python(working) }},
+	}},
+	{cause: "response.status", inject: func(p *patient) {
+		p.setPython("def handler(event, context):\n    return {\"statusCode\": \"fine\"}\n")
+	}, repair: func(p *patient) { p.setPython(workingCode) }},
+	{cause: "response.body", inject: func(p *patient) {
+		p.setPython("def handler(event, context):\n    return {\"statusCode\": 200, \"body\": {\"a\": 1}}\n")
+	}, repair: func(p *patient) { p.setPython(workingCode) }},
+	{cause: "response.headers", inject: func(p *patient) {
+		p.setPython("def handler(event, context):\n    return {\"statusCode\": 200, \"headers\": {\"a\": 1}}\n")
+	}, repair: func(p *patient) { p.setPython(workingCode) }},
+	{cause: "app.answered", inject: func(p *patient) {
+		p.setPython("def handler(event, context):\n    return {\"statusCode\": 502, \"body\": \"mine\"}\n")
+	}, repair: func(p *patient) { p.setPython(workingCode) }},
 }
 
-// TestDoctorBothFixes: each command of the article's fault heals it alone.
+// TestDoctorBothFixes checks that each of the two commands for a missing grant fixes it by itself.
 func TestDoctorBothFixes(t *testing.T) {
 	t.Parallel()
 	for i := range 2 {
@@ -176,26 +173,26 @@ func TestDoctorBothFixes(t *testing.T) {
 			t.Parallel()
 			p := newPatient(t)
 			p.revoke()
-			d, _ := p.seen(p.url("/dev/items"))
+			d, _ := p.diagnose(p.url("/dev/items"))
 			if len(d.Findings) != 1 || len(d.Findings[0].Fix) != 2 || len(d.Findings[0].Routes) != 2 {
 				t.Fatalf("%+v", d.Findings)
 			}
-			p.paste(d.Findings[0].Fix[i].Command)
+			p.runCommand(d.Findings[0].Fix[i].Command)
 			if got := p.status("GET", "/dev/items"); got != 200 {
-				t.Errorf("it answers %d", got)
+				t.Errorf("the API answers %d", got)
 			}
 		})
 	}
 }
 
-// TestDoctorFacts: what was saved is judged as it was live.
+// TestDoctorFacts checks that saved facts give the same diagnosis, and contain no values of the request.
 func TestDoctorFacts(t *testing.T) {
 	t.Parallel()
 	p := newPatient(t)
 	p.revoke()
 	file := filepath.Join(t.TempDir(), "case.json")
-	live, code := p.seen("--save", file, p.url("/dev/items/anna?token=s3cr3t"))
-	saved, again := p.seen("--facts", file)
+	live, code := p.diagnose("--save", file, p.url("/dev/items/anna?token=s3cr3t"))
+	saved, again := p.diagnose("--facts", file)
 	want, err := json.Marshal(live)
 	p.must(err)
 	got, err := json.Marshal(saved)
@@ -206,17 +203,17 @@ func TestDoctorFacts(t *testing.T) {
 	content, err := os.ReadFile(file)
 	p.must(err)
 	if strings.Contains(string(content), "s3cr3t") || strings.Contains(string(content), "anna") {
-		t.Errorf("the facts have what must not be shared: %s", content)
+		t.Errorf("the facts contain values of the request: %s", content)
 	}
 }
 
-// TestDoctorHealthy: an API that works has no fault, with a request and without.
+// TestDoctorHealthy checks that a working API has no findings, with a request and without.
 func TestDoctorHealthy(t *testing.T) {
 	t.Parallel()
 	p := newPatient(t)
 	for _, args := range [][]string{{p.url("/dev/items")}, {"--api", p.id}, {p.url("/dev/items/7")}} {
 		t.Run(args[0], func(t *testing.T) {
-			d, code := p.seen(args...)
+			d, code := p.diagnose(args...)
 			if code != 0 || len(d.Findings) != 0 || len(d.Unseen) != 0 || !d.Verdict.Healthy {
 				t.Errorf("exit %d, %+v, unseen %+v", code, d.Findings, d.Unseen)
 			}
@@ -227,7 +224,7 @@ func TestDoctorHealthy(t *testing.T) {
 	}
 }
 
-// TestDoctorMistakes: each mistake is told in a sentence, with the right exit code.
+// TestDoctorMistakes checks that mistakes in the arguments give a one-line usage error.
 func TestDoctorMistakes(t *testing.T) {
 	folder := t.TempDir()
 	write := func(name, content string) string {
@@ -242,20 +239,25 @@ func TestDoctorMistakes(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"nothing", nil, "say a URL, or --api ID"},
-		{"no URL", []string{"notes"}, "must begin with https://"},
-		{"two URLs", []string{"https://a.example", "https://b.example"}, "one URL"},
-		{"an unknown language", []string{"--lang", "fr", "--api", "a1"}, "--lang must be en or ja"},
-		{"curl with an unknown flag", []string{"--", "curl", "--frob", "https://a.example"}, "--frob"},
-		{"curl with a file that lacks", []string{"--", "curl", "-d", "@/nosuch", "https://a.example"},
-			"cannot be read"},
-		{"several commands", []string{"--", "curl", "https://a.example", "|", "jq"}, "more than one command"},
-		{"a folder that lacks", []string{"--save", "/nosuch/case.json", "https://a.example"}, "no folder /nosuch"},
-		{"facts and a URL", []string{"--facts", "x", "https://a.example"}, "leave the URL"},
-		{"facts that lack", []string{"--facts", folder + "/nosuch"}, "cannot be read"},
-		{"facts that were cut short", []string{"--facts", write("cut", `{"Version":1,`)}, "cut short"},
-		{"facts of something else", []string{"--facts", write("else", `{"a":1}`)}, "no version"},
-		{"facts of a later version", []string{"--facts", write("later", `{"Version":99}`)}, "newer"},
+		{name: "nothing", want: "give a URL, or --api ID"},
+		{name: "no URL", args: []string{"notes"}, want: "must begin with https://"},
+		{name: "two URLs", args: []string{"https://a.example", "https://b.example"}, want: "give one URL"},
+		{name: "an unknown language", args: []string{"--lang", "fr", "--api", "a1"},
+			want: "--lang must be en or ja"},
+		{name: "curl with an unknown flag", args: []string{"--", "curl", "--frob", "https://a.example"},
+			want: "--frob"},
+		{name: "curl with a missing file", args: []string{"--", "curl", "-d", "@/nosuch", "https://a.example"},
+			want: "cannot be read"},
+		{name: "several commands", args: []string{"--", "curl", "https://a.example", "|", "jq"},
+			want: "more than one command"},
+		{name: "a missing directory", args: []string{"--save", "/nosuch/case.json", "https://a.example"},
+			want: "the directory /nosuch does not exist"},
+		{name: "facts and a URL", args: []string{"--facts", "x", "https://a.example"}, want: "leave out the URL"},
+		{name: "missing facts", args: []string{"--facts", folder + "/nosuch"}, want: "cannot be read"},
+		{name: "truncated facts", args: []string{"--facts", write("cut", `{"Version":1,`)}, want: "cut short"},
+		{name: "facts of something else", args: []string{"--facts", write("else", `{"a":1}`)}, want: "no version"},
+		{name: "facts of a later version", args: []string{"--facts", write("later", `{"Version":99}`)},
+			want: "newer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -268,7 +270,7 @@ func TestDoctorMistakes(t *testing.T) {
 	}
 }
 
-// TestDoctorFix: --fix gives the grants that lack, and nothing else, and looks again.
+// TestDoctorFix checks that --fix makes the missing grants and nothing else, and checks the API again.
 func TestDoctorFix(t *testing.T) {
 	t.Parallel()
 	p := newPatient(t)
@@ -282,28 +284,28 @@ func TestDoctorFix(t *testing.T) {
 		!strings.Contains(out, "grant for dev GET /items") {
 		t.Errorf("%v %s", err, out)
 	}
-	p.code(map[string]string{"app.py": "import nosuch\n"})
+	p.setCode(map[string]string{"app.py": "import nosuch\n"})
 	out, err = p.deploy("doctor", "--fix", "--yes", p.url("/dev/items"))
 	if exit := (errExit{}); !errors.As(err, &exit) || exit.code != 1 ||
-		!strings.Contains(out, "nothing that can be healed") {
-		t.Errorf("of the code: %v %s", err, out)
+		!strings.Contains(out, "nothing that can be fixed") {
+		t.Errorf("a fault of the code: %v %s", err, out)
 	}
 }
 
-// TestDoctorPage: --html writes the page beside the report.
+// TestDoctorPage checks that --html writes the page.
 func TestDoctorPage(t *testing.T) {
 	t.Parallel()
 	p := newPatient(t)
 	p.revoke()
 	page := filepath.Join(t.TempDir(), "report.html")
-	p.seen("--html", page, p.url("/dev/items"))
+	p.diagnose("--html", page, p.url("/dev/items"))
 	text, err := os.ReadFile(page)
 	if err != nil || !strings.Contains(string(text), "permission.none") {
 		t.Errorf("%v %s", err, text)
 	}
 }
 
-// TestDoctorFixCause: --fix=CAUSE does what heals just that cause, where this neither opens access nor costs money.
+// TestDoctorFixCause checks that --fix=CAUSE fixes only that cause, and refuses fixes that are not safe.
 func TestDoctorFixCause(t *testing.T) {
 	t.Parallel()
 	p := newPatient(t)
@@ -314,22 +316,22 @@ func TestDoctorFixCause(t *testing.T) {
 	at := p.url("/dev/items")
 	if _, err := p.deploy("doctor", "--fix=stage.stale", "--yes", at); !errors.Is(err, errUsage) ||
 		!strings.Contains(err.Error(), "this cause was not found") {
-		t.Errorf("of another cause: %v", err)
+		t.Errorf("a cause that was not found: %v", err)
 	}
 	out, err := p.deploy("doctor", "--fix=function.concurrency-zero", "--yes", at)
 	if exit := (errExit{}); !errors.As(err, &exit) || exit.code != 1 || !strings.Contains(out,
-		"--fix does what this does:\n  aws lambda delete-function-concurrency") {
+		"--fix does the same as:\n  aws lambda delete-function-concurrency") {
 		t.Errorf("%v %s", err, out)
 	}
-	if d, _ := p.seen(at); faults(d) != "permission.none" {
+	if d, _ := p.diagnose(at); faults(d) != "permission.none" {
 		t.Errorf("found %q", faults(d))
 	}
 	if out, err := p.deploy("doctor", "--fix=permission.none", "--yes", at); err != nil {
 		t.Errorf("%v %s", err, out)
 	}
-	p.python("raise RuntimeError('no')\n")
+	p.setPython("raise RuntimeError('no')\n")
 	if _, err := p.deploy("doctor", "--fix=code.init", "--yes", at); !errors.Is(err, errUsage) ||
-		!strings.Contains(err.Error(), "is not applied here") {
-		t.Errorf("of the code: %v", err)
+		!strings.Contains(err.Error(), "does not apply this fix") {
+		t.Errorf("a fault of the code: %v", err)
 	}
 }

@@ -15,12 +15,12 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// emulator is AWS's own runtime emulator, at the version that these tests were written for.
+// emulator is AWS's runtime interface emulator.
 const emulator = "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@" +
 	"v0.0.0-20261030222936-bef5c4ba774d"
 
-// bothAnswer invokes the function in the sandbox and in the emulator with each event.
-const bothAnswer = `
+// emulatorStory invokes the function with each event, in the sandbox and in the emulator.
+const emulatorStory = `
 $DEPLOY table notes >/dev/null
 aws iam create-role --role-name notes \
   --assume-role-policy-document '{"Version":"2012-10-17","Statement":{
@@ -45,17 +45,17 @@ kill $emulator
 rm $out $out.event
 `
 
-// TestProofAsTheEmulator: the same bootstrap answers the same events alike in the sandbox and under AWS's own runtime
+// TestProofAsTheEmulator checks that the function answers events in the sandbox as under AWS's runtime interface
 // emulator.
 func TestProofAsTheEmulator(t *testing.T) {
 	t.Parallel()
 	tools := t.TempDir()
 	install := exec.Command("go", "install", emulator)
 	install.Env = append(os.Environ(), "GOBIN="+tools)
-	if said, err := install.CombinedOutput(); err != nil {
-		storetest.Lacks(t, "AWS's runtime emulator", fmt.Errorf("%w: %s", err, said))
+	if output, err := install.CombinedOutput(); err != nil {
+		storetest.Lacks(t, "AWS's runtime emulator", fmt.Errorf("%w: %s", err, output))
 	}
-	zip := functionZip(t)
+	zip := zipFunction(t)
 	events := []string{
 		`{"version":"2.0","rawPath":"/notes","headers":{},"requestContext":{"stage":"$default","requestId":"r1",` +
 			`"http":{"method":"GET","sourceIp":"192.0.2.1"}}}`,
@@ -77,30 +77,30 @@ func TestProofAsTheEmulator(t *testing.T) {
 	address := listener.Addr().String()
 	_ = listener.Close()
 	folder := t.TempDir()
-	if said, err := exec.Command("python3", "-m", "zipfile", "-e", zip, folder).CombinedOutput(); err != nil {
-		t.Fatal(err, string(said))
+	if output, err := exec.Command("python3", "-m", "zipfile", "-e", zip, folder).CombinedOutput(); err != nil {
+		t.Fatal(err, string(output))
 	}
 	if err := errors.Join(os.Chmod(filepath.Join(folder, "bootstrap"), 0o755), os.WriteFile(filepath.Join(folder,
 		"events"), []byte(strings.Join(events, "\n")+"\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	out, said, err := typed(t, bothAnswer, "DEPLOY="+built(t), "ZIP="+zip, "ADDRESS="+address,
+	out, log, err := runInSandbox(t, emulatorStory, "DEPLOY="+buildProgram(t), "ZIP="+zip, "ADDRESS="+address,
 		"EMULATOR="+filepath.Join(tools, "aws-lambda-rie"), "BOOTSTRAP="+filepath.Join(folder, "bootstrap"),
 		"EVENTS="+filepath.Join(folder, "events"),
 		"ARCH="+map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH])
 	if err != nil {
-		t.Fatalf("%v; %s; %s", err, out, said)
+		t.Fatalf("%v; %s; %s", err, out, log)
 	}
 	lines := strings.Split(strings.TrimSpace(regexp.MustCompile(
 		`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`).ReplaceAllString(out, "ID")), "\n")
 	if len(lines) != 2*len(events) {
-		t.Fatalf("%d lines: %s", len(lines), out)
+		t.Fatalf("printed %d lines: %s", len(lines), out)
 	}
 	for i := 0; i < len(lines); i += 2 {
-		mine, _ := strings.CutPrefix(lines[i], "sandbox ")
-		theirs, _ := strings.CutPrefix(lines[i+1], "emulator ")
-		if mine != theirs || !strings.Contains(mine, "statusCode") {
-			t.Errorf("%s\nthe sandbox:  %s\nthe emulator: %s", events[i/2], mine, theirs)
+		got, _ := strings.CutPrefix(lines[i], "sandbox ")
+		want, _ := strings.CutPrefix(lines[i+1], "emulator ")
+		if got != want || !strings.Contains(got, "statusCode") {
+			t.Errorf("%s\nthe sandbox:  %s\nthe emulator: %s", events[i/2], got, want)
 		}
 	}
 }

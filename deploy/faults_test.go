@@ -18,18 +18,18 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// fault is what happens to the calls of a program.
+// fault is a proxy that makes one call of the program fail.
 type fault struct {
 	proxy *httptest.Server
 	mode  atomic.Value // string
-	at    atomic.Int64 // number of the call that it happens to
+	at    atomic.Int64 // number of the call that fails
 	n     atomic.Int64
 
-	victim atomic.Pointer[os.Process] // the program, where it is one of its own
+	victim atomic.Pointer[os.Process] // the program, if it runs in a process of its own
 }
 
-// runs runs the program, as one of its own where it is to be killed.
-func (f *fault) runs(w *world, mode string, args ...string) error {
+// run runs the program, in a process of its own if it is to be killed.
+func (f *fault) run(w *world, mode string, args ...string) error {
 	w.t.Helper()
 	if mode != "killed" {
 		_, err := w.deploy(args...)
@@ -43,7 +43,7 @@ func (f *fault) runs(w *world, mode string, args ...string) error {
 	return cmd.Wait()
 }
 
-// The ways in which a call goes wrong.
+// modes are the ways in which a call fails: it is refused, throttled, its answer is lost, or the program is killed.
 var modes = []string{"error", "throttle", "lost", "killed"}
 
 func newFault(t *testing.T, endpoint string) *fault {
@@ -54,7 +54,7 @@ func newFault(t *testing.T, endpoint string) *fault {
 	f := &fault{}
 	f.mode.Store("")
 	forward := httputil.NewSingleHostReverseProxy(target)
-	forward.ErrorLog = log.New(io.Discard, "", 0) // what is cut off is cut off on purpose
+	forward.ErrorLog = log.New(io.Discard, "", 0) // connections are aborted on purpose
 	f.proxy = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, at := f.n.Add(1), f.at.Load()
 		mode := f.mode.Load().(string)
@@ -75,9 +75,9 @@ func newFault(t *testing.T, endpoint string) *fault {
 		case mode == "lost" && n == at:
 			forward.ServeHTTP(httptest.NewRecorder(), r)
 			panic(http.ErrAbortHandler)
-		case mode == "killed" && n == at: // it takes place, and then there is no program any more
+		case mode == "killed" && n == at: // the call takes effect before the program dies
 			forward.ServeHTTP(httptest.NewRecorder(), r)
-			_ = f.victim.Load().Kill() // fails only where it has ended
+			_ = f.victim.Load().Kill() // fails only if it has ended
 			panic(http.ErrAbortHandler)
 		default:
 			forward.ServeHTTP(w, r)
@@ -93,23 +93,23 @@ func (f *fault) arm(mode string, at int) {
 	f.n.Store(0)
 }
 
-// TestProofKilledAnywhere: whatever goes wrong at whichever call of up and down, running it again ends as if nothing
-// had.
+// TestProofKilledAnywhere checks that after a failure at any call of up or down, running it again has the same result
+// as without the failure.
 func TestProofKilledAnywhere(t *testing.T) {
 	t.Parallel()
-	w := enter(t).alone(sandbox.Options{Settling: 20 * time.Millisecond, PageSize: 2})
+	w := newWorld(t).withOwnSandbox(sandbox.Options{Settling: 20 * time.Millisecond, PageSize: 2})
 	w.up()
 	made := w.state(w.name)
-	w.runs("down", "--stack", w.name, "--delete-data", w.name)
+	w.mustRun("down", "--stack", w.name, "--delete-data", w.name)
 	gone := w.state(w.name)
 	f := newFault(t, w.URL)
-	w.at(f.proxy.URL, "us-east-1")
-	cases, finished, half := 0, 0, 0
+	w.connect(f.proxy.URL, "us-east-1")
+	cases, finished, incomplete := 0, 0, 0
 	for i, mode := range modes {
 		for _, verb := range []string{"up", "down"} {
 			begin, stride := 1, storetest.Amount(4*len(modes), 1)
 			if stride > 1 {
-				begin = 1 + 4*i // every fourth call meets one of the modes; in a long run each call meets each
+				begin = 1 + 4*i // each mode fails other calls; in a long run each mode fails every call
 			}
 			for at := begin; ; at += stride {
 				name := fmt.Sprintf("%s-%s%s%d", w.name, mode[:1], verb[:1], at)
@@ -119,40 +119,40 @@ func TestProofKilledAnywhere(t *testing.T) {
 					args, want = append(args, "--zip", w.zip, "--auth", "none"), made
 				} else {
 					f.arm("", 0)
-					w.runs("up", "--stack", name, "--zip", w.zip, "--auth", "none")
+					w.mustRun("up", "--stack", name, "--zip", w.zip, "--auth", "none")
 					args = append(args, "--delete-data", name)
 				}
 				f.arm(mode, at)
-				err := f.runs(w, mode, args...)
+				err := f.run(w, mode, args...)
 				reached := f.n.Load() >= int64(at)
 				f.arm("", 0)
 				if !reached {
-					w.runs("down", "--stack", name, "--delete-data", name)
+					w.mustRun("down", "--stack", name, "--delete-data", name)
 					break
 				}
 				cases++
 				if mode == "error" && (err == nil || !strings.Contains(err.Error(), "--print-policy")) {
-					t.Errorf("%s without the rights for call %d says %v", verb, at, err)
+					t.Errorf("%s without the rights for call %d: %v", verb, at, err)
 				}
 				if err == nil {
 					finished++
 				} else if w.state(name) != want {
-					half++
+					incomplete++
 				}
-				w.runs(args...)
+				w.mustRun(args...)
 				if got := w.state(name); got != want {
 					t.Errorf("%s with call %d %s (%v), run again, ends as\n%s\nwant\n%s", verb, at, mode, err, got,
 						want)
 				}
 				if verb == "up" {
-					w.runs("down", "--stack", name, "--delete-data", name)
+					w.mustRun("down", "--stack", name, "--delete-data", name)
 				}
 			}
 		}
 	}
-	if half == 0 {
-		t.Error("the control, not running it again, leaves nothing half-made")
+	if incomplete == 0 {
+		t.Error("no failure left an incomplete stack, so the test proves nothing")
 	}
 	storetest.Proved(t, fmt.Sprintf("%d faults", cases), fmt.Sprintf("0 wrong ends, %d went on by themselves",
-		finished), fmt.Sprintf("not run again: %d half-made", half))
+		finished), fmt.Sprintf("not run again: %d half-made", incomplete))
 }

@@ -5,14 +5,14 @@ import (
 	"strconv"
 )
 
-// optional is a flag whose value is nil until it is given.
+// optional is a flag whose value is nil unless it is given.
 type optional[T any] struct {
 	value **T
 	parse func(string) (T, error)
 }
 
-func (o optional[T]) Set(given string) error {
-	value, err := o.parse(given)
+func (o optional[T]) Set(s string) error {
+	value, err := o.parse(s)
 	if err == nil {
 		*o.value = &value
 	}
@@ -31,10 +31,10 @@ func (o optional[T]) Type() string {
 	return fmt.Sprintf("%T", value)
 }
 
-// number and text read the value of an optional flag.
-func number(given string) (int32, error) {
-	value, err := strconv.ParseInt(given, 10, 32)
-	return int32(value), err // #nosec G115 -- it is read as one of 32 bits
+// parseInt32 and parseString parse the values of optional flags.
+func parseInt32(s string) (int32, error) {
+	value, err := strconv.ParseInt(s, 10, 32)
+	return int32(value), err // #nosec G115 -- ParseInt limits it to 32 bits
 }
 
-func text(given string) (string, error) { return given, nil }
+func parseString(s string) (string, error) { return s, nil }

@@ -22,27 +22,27 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// TestTwoRegions: two stacks of one name in two regions do not touch each other.
+// TestTwoRegions checks that stacks of the same name in two regions do not affect each other.
 func TestTwoRegions(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	w.up()
 	made := w.state(w.name)
-	w.at(w.URL, "eu-west-1")
+	w.connect(w.URL, "eu-west-1")
 	w.up()
-	w.answers("the other region", 200, `{"notes":[]}`)
-	w.runs("down", "--stack", w.name, "--delete-data", w.name)
-	w.at(w.URL, "us-east-1")
+	w.checkNotes("the other region", 200, `{"notes":[]}`)
+	w.mustRun("down", "--stack", w.name, "--delete-data", w.name)
+	w.connect(w.URL, "us-east-1")
 	if got := w.state(w.name); got != made {
-		t.Errorf("the first one is now\n%s\nit was\n%s", got, made)
+		t.Errorf("the first stack is now\n%s\nit was\n%s", got, made)
 	}
-	w.answers("the first region", 200, `{"notes":[]}`)
+	w.checkNotes("the first region", 200, `{"notes":[]}`)
 }
 
-// TestTwoAtOnce: two programs at once make one right stack.
+// TestTwoAtOnce checks that two concurrent programs make one correct stack.
 func TestTwoAtOnce(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	w.up()
 	made := w.state(w.name)
 	for round := range 3 {
@@ -50,7 +50,7 @@ func TestTwoAtOnce(t *testing.T) {
 		var both sync.WaitGroup
 		for range 2 {
 			both.Go(func() {
-				for attempt := range 3 { // one may meet what the other is just changing, and is run again
+				for attempt := range 3 { // one may fail on what the other is changing
 					out, err := w.deploy("up", "--stack", name, "--zip", w.zip, "--auth", "none")
 					if err == nil {
 						break
@@ -62,17 +62,18 @@ func TestTwoAtOnce(t *testing.T) {
 			})
 		}
 		both.Wait()
-		w.runs("up", "--stack", name, "--zip", w.zip, "--auth", "none")
+		w.mustRun("up", "--stack", name, "--zip", w.zip, "--auth", "none")
 		if got := w.state(name); got != made {
-			t.Errorf("two at once make\n%s\none makes\n%s", got, made)
+			t.Errorf("two programs make\n%s\none makes\n%s", got, made)
 		}
 	}
 }
 
-// TestForeign: what has a name of ours and is not ours is not touched, by no program and no script.
+// TestForeign checks that neither the program nor the script changes a function that has the stack's name but not its
+// tags.
 func TestForeign(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	ctx := t.Context()
 	zip, err := os.ReadFile(w.zip)
 	if err != nil {
@@ -94,10 +95,11 @@ func TestForeign(t *testing.T) {
 		!strings.Contains(err.Error(), "does not belong to this stack") {
 		t.Errorf("up: %v, %s", err, out)
 	}
-	script := w.runs("plan", "--stack", w.name, "--auth", "none")
+	script := w.mustRun("plan", "--stack", w.name, "--auth", "none")
 	for _, c := range []struct{ name, script, want string }{
-		{"the script", script, "does not belong to the stack"},
-		{"of another account", strings.ReplaceAll(script, sandbox.Account, "999999999999"), "not of account"},
+		{name: "the script", script: script, want: "does not belong to the stack"},
+		{name: "the script for another account",
+			script: strings.ReplaceAll(script, sandbox.Account, "999999999999"), want: "not of account"},
 	} {
 		cmd := exec.Command("sh")
 		cmd.Stdin, cmd.Dir, cmd.Env = strings.NewReader(c.script), filepath.Dir(w.zip), w.environ()
@@ -116,38 +118,38 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// TestForeignAPI: an API of the stack's name that is not the stack's is left alone, and the stack has its own.
+// TestForeignAPI checks that an API with the stack's name but without its tags is not used, changed or removed.
 func TestForeignAPI(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	ctx := t.Context()
 	foreign, err := w.gateway().CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: &w.name, ProtocolType: "HTTP"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.up()
-	w.runs("down", "--stack", w.name)
+	w.mustRun("down", "--stack", w.name)
 	if _, err := w.gateway().GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: foreign.ApiId}); err != nil {
-		t.Errorf("down removes it: %v", err)
+		t.Errorf("down removed it: %v", err)
 	}
 	if routes, err := w.gateway().GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: foreign.ApiId}); err != nil ||
 		len(routes.Items) > 0 {
-		t.Errorf("up gives it routes: %v, %v", routes, err)
+		t.Errorf("up gave it routes: %v, %v", routes, err)
 	}
 }
 
-// TestLeftBehind: what an accident left behind is found again: a renamed API, a second integration in use, a stage
-// without routes, log groups of other stages.
+// TestLeftBehind checks that up repairs a renamed API, a duplicate integration in use, and missing routes, and that
+// down removes the log groups of former stages.
 func TestLeftBehind(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	w.up()
 	ctx, api, made := t.Context(), w.api(), w.state(w.name)
-	is, err := w.gateway().GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &api})
+	oldest, err := w.gateway().GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: &api})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for time.Now().Unix() <= is.CreatedDate.Unix() { // of two APIs of one second nobody can tell which is older
+	for time.Now().Unix() <= oldest.CreatedDate.Unix() { // up keeps the older API, and times have seconds
 		time.Sleep(10 * time.Millisecond)
 	}
 	if _, err := w.gateway().UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api,
@@ -159,7 +161,7 @@ func TestLeftBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	arn := "arn:aws:lambda:us-east-1:" + sandbox.Account + ":function:" + w.name
-	twin, err := w.gateway().CreateIntegration(ctx, &apigatewayv2.CreateIntegrationInput{ApiId: &api,
+	duplicate, err := w.gateway().CreateIntegration(ctx, &apigatewayv2.CreateIntegrationInput{ApiId: &api,
 		IntegrationType: "AWS_PROXY", IntegrationUri: &arn, PayloadFormatVersion: aws.String("2.0")})
 	if err != nil {
 		t.Fatal(err)
@@ -169,12 +171,12 @@ func TestLeftBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := w.gateway().UpdateRoute(ctx, &apigatewayv2.UpdateRouteInput{ApiId: &api,
-		RouteId: routes.Items[0].RouteId, Target: aws.String("integrations/" + *twin.IntegrationId)}); err != nil {
+		RouteId: routes.Items[0].RouteId, Target: aws.String("integrations/" + *duplicate.IntegrationId)}); err != nil {
 		t.Fatal(err)
 	}
 	w.up()
 	if got := w.state(w.name); got != made {
-		t.Errorf("up makes of it\n%s\nit was\n%s", got, made)
+		t.Errorf("after up\n%s\nwant\n%s", got, made)
 	}
 	if routes, err = w.gateway().GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api}); err != nil {
 		t.Fatal(err)
@@ -187,14 +189,14 @@ func TestLeftBehind(t *testing.T) {
 	}
 	w.up()
 	if got := w.state(w.name); got != made {
-		t.Errorf("up after the routes were removed makes\n%s\nit was\n%s", got, made)
+		t.Errorf("after up without routes\n%s\nwant\n%s", got, made)
 	}
 	w.up("--stage", "prod")
-	w.runs("down", "--stack", w.name)
+	w.mustRun("down", "--stack", w.name)
 	c := cloud.New(w.cfg)
 	groups, err := c.Do(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String(
 		stack.AccessLogPrefix + w.name)})
 	if left := cloud.Texts("logGroups[].logGroupName", groups); err != nil || len(left) > 0 {
-		t.Errorf("down leaves %v, %v", left, err)
+		t.Errorf("log groups after down: %v, %v", left, err)
 	}
 }

@@ -17,38 +17,38 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// lagging is AWS whose reads of one service are answered as they would have been a while before.
+// lagging is a proxy that delays the effect of writes on reads of one service.
 type lagging struct {
 	forward http.Handler
 	by      time.Duration
 
 	mu    sync.Mutex
-	reads map[string]*lateRead
-	stale int // reads that were answered otherwise than they would be now
+	reads map[string]*delayedRead
+	stale int // number of reads whose answer was out of date
 }
 
-// lateRead is a read, and what it was answered just before each write.
-type lateRead struct {
+// delayedRead is a read with its answers just before each write.
+type delayedRead struct {
 	request *http.Request
 	body    []byte
-	before  []answered
+	before  []recordedAnswer
 }
 
-type answered struct {
+type recordedAnswer struct {
 	at time.Time
 	*httptest.ResponseRecorder
 }
 
-func (l *lagging) send(r *http.Request, body []byte) answered {
+func (l *lagging) forwardRequest(r *http.Request, body []byte) recordedAnswer {
 	again := r.Clone(context.Background())
 	again.Body = io.NopCloser(bytes.NewReader(body))
-	a := answered{time.Now(), httptest.NewRecorder()}
+	a := recordedAnswer{time.Now(), httptest.NewRecorder()}
 	l.forward.ServeHTTP(a, again)
 	return a
 }
 
 func (l *lagging) serve(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body) // what there is of it
+	body, _ := io.ReadAll(r.Body) // as much as there is
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
 		operation = form.Get("Action")
@@ -57,18 +57,18 @@ func (l *lagging) serve(w http.ResponseWriter, r *http.Request) {
 	defer l.mu.Unlock()
 	if r.Method != http.MethodGet && (operation == "" || cloud.IsWrite(operation)) {
 		for _, read := range l.reads {
-			read.before = append(read.before, l.send(read.request, read.body))
+			read.before = append(read.before, l.forwardRequest(read.request, read.body))
 		}
-		l.copy(w, l.send(r, body))
+		l.writeAnswer(w, l.forwardRequest(r, body))
 		return
 	}
 	key := r.Method + r.URL.String() + operation + string(body)
 	if l.reads[key] == nil {
-		l.reads[key] = &lateRead{request: r.Clone(context.Background()), body: body}
+		l.reads[key] = &delayedRead{request: r.Clone(context.Background()), body: body}
 	}
-	now := l.send(r, body)
+	now := l.forwardRequest(r, body)
 	for _, before := range l.reads[key].before {
-		// nothing was written between the moment that is asked for and this answer
+		// This answer is the state at the time now - by, because the next write came after it.
 		if before.at.After(now.at.Add(-l.by)) {
 			if before.Code != now.Code || before.Body.String() != now.Body.String() {
 				l.stale++
@@ -77,25 +77,25 @@ func (l *lagging) serve(w http.ResponseWriter, r *http.Request) {
 			break
 		}
 	}
-	l.copy(w, now)
+	l.writeAnswer(w, now)
 }
 
-func (l *lagging) copy(w http.ResponseWriter, a answered) {
+func (l *lagging) writeAnswer(w http.ResponseWriter, a recordedAnswer) {
 	for name, values := range a.Header() {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(a.Code)
-	_, _ = w.Write(a.Body.Bytes()) // fails only where the program is gone
+	_, _ = w.Write(a.Body.Bytes()) // fails only if the program has ended
 }
 
-// lag returns an endpoint in front of another one whose reads of a service lag.
-func lag(t *testing.T, endpoint, service string, by time.Duration) (*lagging, string) {
+// newLagging returns a lagging proxy for a service behind an endpoint, and the proxy's endpoint.
+func newLagging(t *testing.T, endpoint, service string, by time.Duration) (*lagging, string) {
 	t.Helper()
 	target, err := url.Parse(endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lagging{forward: httputil.NewSingleHostReverseProxy(target), by: by, reads: map[string]*lateRead{}}
+	l := &lagging{forward: httputil.NewSingleHostReverseProxy(target), by: by, reads: map[string]*delayedRead{}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.Header.Get("Authorization"), "/"+service+"/aws4_request") {
 			l.serve(w, r)
@@ -107,8 +107,8 @@ func lag(t *testing.T, endpoint, service string, by time.Duration) (*lagging, st
 	return l, server.URL
 }
 
-// TestLaggingReads: what was just removed may seem to exist, and what was just made may not. down and up again go on,
-// or say that they are to be run again.
+// TestLaggingReads checks up and down when removed resources are still visible for a while, and new ones not yet: they
+// succeed, or ask to be run again.
 func TestLaggingReads(t *testing.T) {
 	by := time.Duration(storetest.Amount(500, 2000)) * time.Millisecond
 	settle = by + by/4
@@ -116,10 +116,10 @@ func TestLaggingReads(t *testing.T) {
 	for _, service := range []string{"iam", "dynamodb", "logs", "lambda", "apigateway"} {
 		t.Run(service, func(t *testing.T) {
 			t.Parallel()
-			w := enter(t)
-			l, endpoint := lag(t, w.URL, service, by)
-			w.at(endpoint, "us-east-1")
-			goes := func(args ...string) {
+			w := newWorld(t)
+			l, endpoint := newLagging(t, w.URL, service, by)
+			w.connect(endpoint, "us-east-1")
+			untilDone := func(args ...string) {
 				t.Helper()
 				for try := 1; ; try++ {
 					out, err := w.deploy(args...)
@@ -133,24 +133,24 @@ func TestLaggingReads(t *testing.T) {
 			}
 			up := []string{"up", "--stack", w.name, "--zip", w.zip, "--auth", "none"}
 			down := []string{"down", "--stack", w.name, "--delete-data", w.name}
-			goes(up...)
+			untilDone(up...)
 			for range storetest.Amount(1, 3) {
-				goes(down...)
-				goes(up...)
+				untilDone(down...)
+				untilDone(up...)
 			}
-			w.at(w.URL, "us-east-1")
+			w.connect(w.URL, "us-east-1")
 			made := w.state(w.name)
-			if out := w.runs(up...); strings.Contains(out, "created") || strings.Contains(out, "updated") {
-				t.Errorf("after down and up there was lacking\n%s", out)
+			if out := w.mustRun(up...); strings.Contains(out, "created") || strings.Contains(out, "updated") {
+				t.Errorf("the last up changed something:\n%s", out)
 			}
 			if got := w.state(w.name); got != made {
-				t.Errorf("up makes\n%s\nof\n%s", got, made)
+				t.Errorf("after the last up\n%s\nwant\n%s", got, made)
 			}
-			w.answers("after all", 200, `{"notes":[]}`)
+			w.checkNotes("after all", 200, `{"notes":[]}`)
 			if l.stale == 0 {
-				t.Error("no read lags")
+				t.Error("no read was out of date")
 			}
-			w.runs(down...)
+			w.mustRun(down...)
 		})
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// storyIn is the story with a function in another language: it is deployed by hand, answers the blank 500, is healed,
-// and uses its table. Then it lacks a right, a route, time and its handler.
-const storyIn = `
+// languageStory deploys a function in another language by hand, sees the blank 500, fixes it, and uses a table. Then
+// the function lacks a right, a route, time and its handler in turn.
+const languageStory = `
 aws() { command aws --output text "$@"; }
 deny=$(mktemp)
 aws dynamodb create-table --table-name items --billing-mode PAY_PER_REQUEST \
@@ -61,12 +61,12 @@ done
 rm $deny
 `
 
-// TestProofLanguages: the functions of the tutorials, in Python with boto3, run in the sandbox as they are.
+// TestProofLanguages runs a tutorial's function, in Python with boto3, in the sandbox.
 func TestProofLanguages(t *testing.T) {
 	t.Parallel()
 	storetest.NotWithRace(t)
-	var packed bytes.Buffer
-	w := zip.NewWriter(&packed)
+	var archive bytes.Buffer
+	w := zip.NewWriter(&archive)
 	file, err := w.Create("lambda_function.py")
 	if err == nil {
 		_, err = io.WriteString(file, `import decimal
@@ -94,14 +94,15 @@ def sleeper(event, context):
 	}
 	path := filepath.Join(t.TempDir(), "function.zip")
 	if err == nil {
-		err = os.WriteFile(path, packed.Bytes(), 0o600)
+		err = os.WriteFile(path, archive.Bytes(), 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, said, err := typed(t, storyIn, "ZIP="+path, "RUNTIME=python3.12", "HANDLER=lambda_function.lambda_handler")
+	out, log, err := runInSandbox(t, languageStory, "ZIP="+path, "RUNTIME=python3.12",
+		"HANDLER=lambda_function.lambda_handler")
 	if err != nil {
-		t.Fatalf("%v; %s; %s", err, out, said)
+		t.Fatalf("%v; %s; %s", err, out, log)
 	}
 	const internal = `{"message":"Internal Server Error"} 500`
 	for _, want := range []string{
@@ -113,7 +114,7 @@ def sleeper(event, context):
 		"[ERROR] Runtime.ImportModuleError: Unable to import module 'wrong': No module named 'wrong'",
 	} {
 		if !strings.Contains(out, want) {
-			t.Errorf("%q is not in %s; said %s", want, out, said)
+			t.Errorf("the output lacks %q: %s; log %s", want, out, log)
 		}
 	}
 }

@@ -1,7 +1,7 @@
-// Command deploy is the operator's program: it puts the service on AWS, lets any HTTP API invoke its functions, and
-// moves notes from one store to another. The service itself has none of the rights that this takes.
+// Command deploy is the operator's program. It deploys the service to AWS, finds and fixes faults of any HTTP API, and
+// copies notes between stores. The service itself has none of the rights that these tasks need.
 //
-// Mistakes in the arguments exit with 2, other failures with 1.
+// It exits with 2 for mistakes in the arguments and with 1 for other failures.
 package main
 
 import (
@@ -18,10 +18,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// errExit is the end of a command that deploy ran, which has said what there was to say.
+// errExit ends the program with a code and without a message, because everything has been printed.
 type errExit struct{ code int }
 
-func (e errExit) Error() string { return fmt.Sprintf("the command ended with %d", e.code) }
+func (e errExit) Error() string { return fmt.Sprintf("exit status %d", e.code) }
 
 // errUsage is a mistake in the arguments.
 var errUsage = errors.New("this cannot be run")
@@ -46,7 +46,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root := &cobra.Command{
 		Use:           "deploy",
-		Short:         "puts the notes service on AWS, heals HTTP APIs, and moves notes",
+		Short:         "deploys the notes service to AWS, fixes HTTP APIs, and copies notes",
 		Version:       buildVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -59,11 +59,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"diagnose", "Diagnose and heal any HTTP API:", []*cobra.Command{doctorCommand(), permitCommand(),
-			explainCommand()}},
-		{"aws", "The service on AWS:", []*cobra.Command{upCommand(), planCommand(), downCommand(), zipCommand()}},
-		{"notes", "Its notes:", []*cobra.Command{tableCommand(), copyCommand()}},
-		{"rehearse", "Rehearse without an account:", []*cobra.Command{sandboxCommand()}},
+		{id: "diagnose", title: "Diagnose and fix any HTTP API:",
+			commands: []*cobra.Command{doctorCommand(), permitCommand(),
+				explainCommand()}},
+		{id: "aws", title: "The service on AWS:",
+			commands: []*cobra.Command{upCommand(), planCommand(), downCommand(), zipCommand()}},
+		{id: "notes", title: "Its notes:", commands: []*cobra.Command{tableCommand(), copyCommand()}},
+		{id: "rehearse", title: "Rehearse without an account:", commands: []*cobra.Command{sandboxCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
 		for _, command := range group.commands {
@@ -80,15 +82,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.Args = cobra.ArbitraryArgs
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("interrupted; run it again, it goes on from what is there: %w", err)
+		return fmt.Errorf("interrupted: run it again to continue: %w", err)
 	}
 	return err
 }
 
-// version and commit are set by the linker where the Go tool cannot tell them, as in a container's build.
+// version and commit are set by the linker if the Go tool does not know them, as in a container build.
 var version, commit string
 
-// buildVersion returns what the linker was told of this build, or the Go tool recorded.
+// buildVersion returns the version set by the linker, or else the one that the Go tool recorded.
 func buildVersion() string {
 	if version != "" {
 		return strings.TrimSpace(version + " " + commit)
@@ -100,15 +102,15 @@ func buildVersion() string {
 	return info.Main.Version
 }
 
-// choices completes a flag with the values that it may have.
-func choices(cmd *cobra.Command, flag string, values ...string) {
+// registerChoices makes shell completion offer the values of a flag.
+func registerChoices(cmd *cobra.Command, flag string, values ...string) {
 	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	if err != nil {
-		panic(err) // of a flag that the command lacks
+		panic(err) // the command lacks the flag
 	}
 }
 
-// exactly takes so many arguments, which it names.
+// exactly requires exactly the named arguments.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != len(names) {

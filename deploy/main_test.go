@@ -19,10 +19,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	settle = 0 // the sandbox's reads do not lag
+	settle = 0 // reads of the sandbox do not lag
 	code := dynamotest.Main(m)
-	if aSandbox.s != nil {
-		aSandbox.s.Close()
+	if shared.s != nil {
+		shared.s.Close()
 	}
 	if program.folder != "" {
 		_ = os.RemoveAll(program.folder)
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// deploy runs the program against DynamoDB Local.
+// deploy runs the program and returns its output.
 func deploy(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
@@ -38,8 +38,8 @@ func deploy(t *testing.T, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// local points the SDK's settings to DynamoDB Local.
-func local(t *testing.T) aws.Config {
+// useDynamoDBLocal points the environment's AWS settings to DynamoDB Local.
+func useDynamoDBLocal(t *testing.T) aws.Config {
 	t.Helper()
 	cfg := dynamotest.Config(t)
 	for _, entry := range dynamotest.Environment(cfg) {
@@ -66,10 +66,10 @@ func TestUsage(t *testing.T) {
 	}
 	for _, c := range []struct {
 		args []string
-		says []string
+		want []string
 	}{
 		{[]string{"--version"}, []string{"deploy version "}},
-		{[]string{"-h"}, []string{"Diagnose and heal any HTTP API:", "The service on AWS:", "Its notes:",
+		{[]string{"-h"}, []string{"Diagnose and fix any HTTP API:", "The service on AWS:", "Its notes:",
 			"Rehearse without an account:", "completion"}},
 		{[]string{"__complete", "up", "--auth", ""}, []string{"token\njwt\nnone\n"}},
 		{[]string{"__complete", "zip", "--arch", "a"}, []string{"arm64\namd64\n"}},
@@ -78,11 +78,11 @@ func TestUsage(t *testing.T) {
 		{[]string{"plan", "--api", "a1"}, []string{"--api goes with --permit-only"}},
 		{[]string{"plan", "--permit-only", "--function", "f"}, []string{"--function goes with --api"}},
 		{[]string{"down", "--memory", "512"}, []string{"unknown flag: --memory"}},
-		{[]string{"explain", "foo", "--api", "a1"}, []string{"is not the pattern of an ARN"}},
+		{[]string{"explain", "foo", "--api", "a1"}, []string{"is not an ARN pattern"}},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			out, err := deploy(t, c.args...)
-			for _, text := range c.says {
+			for _, text := range c.want {
 				if !strings.Contains(out+fmt.Sprint(err), text) {
 					t.Errorf("%q is not in %s, %v", text, out, err)
 				}
@@ -97,10 +97,9 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestBadInput: each mistake is one clear sentence that says what to do, and nothing half-made that a second run does
-// not heal.
+// TestBadInput checks the message for each mistake and failure of up.
 func TestBadInput(t *testing.T) {
-	w := enter(t)
+	w := newWorld(t)
 	folder := t.TempDir()
 	write := func(name string, content []byte) string {
 		path := filepath.Join(folder, name)
@@ -111,7 +110,7 @@ func TestBadInput(t *testing.T) {
 	}
 	other := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
 	foreign := filepath.Join(folder, "foreign.zip")
-	w.runs("zip", "--arch", other, "--out", foreign)
+	w.mustRun("zip", "--arch", other, "--out", foreign)
 	ctx := t.Context()
 	if _, err := w.roles().CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String(w.name + "-us-east-1"),
 		AssumeRolePolicyDocument: aws.String(
@@ -122,33 +121,33 @@ func TestBadInput(t *testing.T) {
 	for what, c := range map[string]struct {
 		args []string
 		env  string
-		says string
+		want string
 	}{
-		"a bad name":        {[]string{"--stack", "a b"}, "", "the stack's name must be 3 to 40 letters"},
-		"a bad stage":       {[]string{"--stage", "a b"}, "", "the stage must be"},
-		"a bad processor":   {[]string{"--arch", "mips"}, "", "arm64 or x86_64"},
-		"a bad memory size": {[]string{"--memory", "100"}, "", "128 to 10240 MB"},
-		"a bad retention":   {[]string{"--retention", "8"}, "", "not 8"},
-		"a bad base path":   {[]string{"--base-path", "api"}, "", "each after a slash"},
-		"no such zip":       {[]string{"--zip", "/no/such/file"}, "", "--zip"},
-		"no zip":            {[]string{"--zip", write("x.zip", []byte("x"))}, "", "not a zip file"},
-		"no bootstrap":      {[]string{"--zip", write("y.zip", packed(t, "main"))}, "", "no file bootstrap"},
-		"another processor": {[]string{"--zip", foreign}, "", "its bootstrap is for"},
-		"a foreign role":    {nil, "", "does not belong to this stack"},
-		"a misspelt region": {nil, "AWS_REGION=eu-centrl-1 AWS_ENDPOINT_URL=http://dynamodb.eu-centrl-1.invalid",
-			"is the region (AWS_REGION) spelt right"},
-		"half here": {nil, "AWS_ENDPOINT_URL_IAM=https://iam.example.com", "which would split the stack"},
-		"one service here": {nil, "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:1 AWS_ENDPOINT_URL=",
-			"the endpoints of [dynamodb] are on this machine"},
-		"no region":    {nil, "AWS_REGION= AWS_DEFAULT_REGION=", "no AWS region is set"},
-		"nobody there": {nil, "AWS_ENDPOINT_URL=http://127.0.0.1:1", "connection refused"},
-		"no credentials": {nil, "AWS_ACCESS_KEY_ID= AWS_SECRET_ACCESS_KEY= AWS_EC2_METADATA_DISABLED=true " +
-			"HOME=/nowhere", "no AWS credentials"},
-		"expired":            {nil, "FAULT=ExpiredTokenException", "the credentials have expired"},
-		"unknown":            {nil, "FAULT=UnrecognizedClientException", "does not know these credentials"},
-		"may not":            {nil, "FAULT=AccessDeniedException", "--print-policy"},
-		"no Go tool":         {[]string{"--zip", ""}, "PATH=/nowhere", "the Go tool was not found"},
-		"an unknown command": {[]string{"--nothing"}, "", "unknown flag"},
+		"a bad name":        {args: []string{"--stack", "a b"}, want: "the stack's name must be 3 to 40 letters"},
+		"a bad stage":       {args: []string{"--stage", "a b"}, want: "the stage must be"},
+		"a bad processor":   {args: []string{"--arch", "mips"}, want: "arm64 or x86_64"},
+		"a bad memory size": {args: []string{"--memory", "100"}, want: "128 to 10240 MB"},
+		"a bad retention":   {args: []string{"--retention", "8"}, want: "not 8"},
+		"a bad base path":   {args: []string{"--base-path", "api"}, want: "each after a slash"},
+		"no such zip":       {args: []string{"--zip", "/no/such/file"}, want: "--zip"},
+		"no zip":            {args: []string{"--zip", write("x.zip", []byte("x"))}, want: "not a zip file"},
+		"no bootstrap":      {args: []string{"--zip", write("y.zip", zipNamed(t, "main"))}, want: "no file bootstrap"},
+		"another processor": {args: []string{"--zip", foreign}, want: "its bootstrap is for"},
+		"a foreign role":    {want: "does not belong to this stack"},
+		"a misspelt region": {env: "AWS_REGION=eu-centrl-1 AWS_ENDPOINT_URL=http://dynamodb.eu-centrl-1.invalid",
+			want: "is the region (AWS_REGION) spelt right"},
+		"half here": {env: "AWS_ENDPOINT_URL_IAM=https://iam.example.com", want: "which would split the stack"},
+		"one service here": {env: "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:1 AWS_ENDPOINT_URL=",
+			want: "the endpoints of [dynamodb] are on this machine"},
+		"no region":    {env: "AWS_REGION= AWS_DEFAULT_REGION=", want: "no AWS region is set"},
+		"nobody there": {env: "AWS_ENDPOINT_URL=http://127.0.0.1:1", want: "connection refused"},
+		"no credentials": {env: "AWS_ACCESS_KEY_ID= AWS_SECRET_ACCESS_KEY= AWS_EC2_METADATA_DISABLED=true " +
+			"HOME=/nowhere", want: "no AWS credentials"},
+		"expired":            {env: "FAULT=ExpiredTokenException", want: "the credentials have expired"},
+		"unknown":            {env: "FAULT=UnrecognizedClientException", want: "does not know these credentials"},
+		"may not":            {env: "FAULT=AccessDeniedException", want: "--print-policy"},
+		"no Go tool":         {args: []string{"--zip", ""}, env: "PATH=/nowhere", want: "the Go tool was not found"},
+		"an unknown command": {args: []string{"--nothing"}, want: "unknown flag"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -168,7 +167,7 @@ func TestBadInput(t *testing.T) {
 			}
 			out, err := cmd.CombinedOutput()
 			last := strings.TrimSpace(string(out))
-			if err == nil || !strings.Contains(last, c.says) || strings.Contains(last, "panic") {
+			if err == nil || !strings.Contains(last, c.want) || strings.Contains(last, "panic") {
 				t.Errorf("%v: %s", err, out)
 			}
 		})

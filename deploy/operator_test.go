@@ -18,11 +18,11 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// maxManaged is the most characters of a managed policy, white space not counted (IAM quotas).
+// maxManaged is the maximum size of a managed policy in characters, without white space (IAM quotas).
 const maxManaged = 6144
 
-// as lets a new user of a policy run the program.
-func (w *world) as(document string) {
+// useKeyOf makes the program use the key of a new user that has only the given policy.
+func (w *world) useKeyOf(document string) {
 	w.t.Helper()
 	ctx, user := w.t.Context(), w.name+"-operator"
 	policy, err := w.roles().CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &user, PolicyDocument: &document})
@@ -40,31 +40,31 @@ func (w *world) as(document string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.told.Credentials = credentials.NewStaticCredentialsProvider(
+	w.programCfg.Credentials = credentials.NewStaticCredentialsProvider(
 		*key.AccessKey.AccessKeyId, *key.AccessKey.SecretAccessKey, "")
 }
 
-// cannotTouch holds that the credentials of w can neither change nor remove an API that has not the stack's tag.
-func (w *world) cannotTouch(api string) {
+// checkCannotTouch checks that the program's key can neither change, remove nor create APIs without the stack's tag.
+func (w *world) checkCannotTouch(api string) {
 	w.t.Helper()
 	cfg := w.cfg.Copy()
-	cfg.Credentials = w.told.Credentials
+	cfg.Credentials = w.programCfg.Credentials
 	client := apigatewayv2.NewFromConfig(cfg)
-	_, changes := client.UpdateApi(w.t.Context(), &apigatewayv2.UpdateApiInput{ApiId: &api, Name: aws.String("ours")})
-	_, removes := client.DeleteApi(w.t.Context(), &apigatewayv2.DeleteApiInput{ApiId: &api})
-	_, untagged := client.CreateApi(w.t.Context(), &apigatewayv2.CreateApiInput{
+	_, changeErr := client.UpdateApi(w.t.Context(), &apigatewayv2.UpdateApiInput{ApiId: &api, Name: aws.String("ours")})
+	_, removeErr := client.DeleteApi(w.t.Context(), &apigatewayv2.DeleteApiInput{ApiId: &api})
+	_, createErr := client.CreateApi(w.t.Context(), &apigatewayv2.CreateApiInput{
 		Name: aws.String("ours"), ProtocolType: apitypes.ProtocolTypeHttp})
-	for _, err := range []error{changes, removes, untagged} {
+	for _, err := range []error{changeErr, removeErr, createErr} {
 		if cloud.Code(err) != "AccessDeniedException" {
-			w.t.Errorf("an API without the stack's tag is changed, removed or made: %v", err)
+			w.t.Errorf("a call on an API without the stack's tag: %v, want AccessDeniedException", err)
 		}
 	}
 }
 
-// everything is a policy that allows all.
+// everything is a policy that allows all actions.
 const everything = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
 
-// drift changes a role and the function by hand.
+// drift changes the stack's role and function by hand.
 func (w *world) drift() {
 	w.t.Helper()
 	ctx, role := w.t.Context(), w.name+"-us-east-1"
@@ -91,8 +91,8 @@ func (w *world) drift() {
 	}
 }
 
-// TestUnderThePrintedPolicy: up, up again, drift, permit and down work under the rights that up prints, with each
-// resource judged, and nothing is asked for that they do not allow.
+// TestUnderThePrintedPolicy checks that up, permit and down work with the rights that up prints, and that none of their
+// calls is refused.
 func TestUnderThePrintedPolicy(t *testing.T) {
 	t.Parallel()
 	issuer := jwttest.New(t)
@@ -106,7 +106,7 @@ func TestUnderThePrintedPolicy(t *testing.T) {
 		{"under a boundary", []string{"--auth", "none", "--boundary", "BOUNDARY"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := enter(t)
+			w := newWorld(t)
 			ctx := t.Context()
 			bound, err := w.roles().CreatePolicy(ctx, &iam.CreatePolicyInput{
 				PolicyName: aws.String(w.name + "-bound"), PolicyDocument: aws.String(everything)})
@@ -124,13 +124,13 @@ func TestUnderThePrintedPolicy(t *testing.T) {
 			}
 			identity = append([]string{"--stack", w.name}, identity...)
 			settings = append([]string{"up", "--stack", w.name, "--zip", w.jwtZip()}, c.up...)
-			beside := stack.AccessLogPrefix + w.name + "-dev-dev" // of a stack whose name begins as this one's
+			beside := stack.AccessLogPrefix + w.name + "-dev-dev" // may belong to a stack NAME-dev
 			logs := cloudwatchlogs.NewFromConfig(w.cfg)
 			if _, err := logs.CreateLogGroup(ctx,
 				&cloudwatchlogs.CreateLogGroupInput{LogGroupName: &beside}); err != nil {
 				t.Fatal(err)
 			}
-			out := w.runs(append(settings, "--print-policy")...)
+			out := w.mustRun(append(settings, "--print-policy")...)
 			document := json.RawMessage(out[strings.Index(out, "{"):])
 			short, err := json.Marshal(document)
 			if err != nil || len(short) > maxManaged {
@@ -142,42 +142,42 @@ func TestUnderThePrintedPolicy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.as(string(document))
-			w.cannotTouch(*foreign.ApiId)
+			w.useKeyOf(string(document))
+			w.checkCannotTouch(*foreign.ApiId)
 			begin := len(w.Calls())
 
-			w.runs(settings...)
+			w.mustRun(settings...)
 			made := w.state(w.name)
-			again := w.runs(append([]string{"up"}, append(identity, "--print-policy")...)...)
+			again := w.mustRun(append([]string{"up"}, append(identity, "--print-policy")...)...)
 			if !strings.HasSuffix(again, string(document)) {
-				t.Errorf("without its settings up prints %s", again)
+				t.Errorf("for the existing stack, up prints the policy %s", again)
 			}
-			if out := w.runs(append([]string{"up", "--zip", w.jwtZip()}, identity...)...); strings.Contains(out,
+			if out := w.mustRun(append([]string{"up", "--zip", w.jwtZip()}, identity...)...); strings.Contains(out,
 				"updated") {
-				t.Errorf("up again says %s", out)
+				t.Errorf("the second up prints %s", out)
 			}
 			w.drift()
-			w.runs(append([]string{"up", "--zip", w.jwtZip()}, identity...)...)
-			w.runs("permit", "--api", w.api())
+			w.mustRun(append([]string{"up", "--zip", w.jwtZip()}, identity...)...)
+			w.mustRun("permit", "--api", w.api())
 			if got := w.state(w.name); got != made {
-				t.Errorf("up makes\n%s\nof\n%s", got, made)
+				t.Errorf("after up\n%s\nwant\n%s", got, made)
 			}
-			out = w.runs(append([]string{"down", "--delete-data", w.name}, identity...)...)
+			out = w.mustRun(append([]string{"down", "--delete-data", w.name}, identity...)...)
 			if !strings.Contains(out, beside+" left: these credentials may not read its tags") {
-				t.Errorf("down says %s", out)
+				t.Errorf("down prints %s", out)
 			}
-			judged := 0
+			evaluated := 0
 			for _, call := range w.Calls()[begin:] {
 				if !strings.HasSuffix(call.Caller, w.name+"-operator") {
 					continue
 				}
-				judged++
+				evaluated++
 				if call.Refusal != "" && call.Operation != "ListTagsForResource" {
 					t.Errorf("%s", call.Refusal)
 				}
 			}
-			if judged < 60 {
-				t.Errorf("%d calls are judged", judged)
+			if evaluated < 60 {
+				t.Errorf("only %d calls were evaluated", evaluated)
 			}
 		})
 	}

@@ -22,24 +22,24 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// patient is an API with a function in Python, as people write it, which works.
+// patient is a working API with a function in Python, for tests to break.
 type patient struct {
 	*world
 	id, integration, role, authorizer string
 }
 
-// working is a function that answers every request.
-const working = `import json
+// workingCode is a function that answers every request.
+const workingCode = `import json
 
 
 def handler(event, context):
     return {"statusCode": 200, "body": json.dumps("Hello from Lambda!")}
 `
 
-// patient makes an API that works.
+// newPatient makes a working API.
 func newPatient(t *testing.T) *patient {
 	t.Helper()
-	p := &patient{world: enter(t)}
+	p := &patient{world: newWorld(t)}
 	ctx := t.Context()
 	role, err := p.roles().
 		CreateRole(ctx, &iam.CreateRoleInput{RoleName: &p.name, AssumeRolePolicyDocument: aws.String(
@@ -52,7 +52,7 @@ func newPatient(t *testing.T) *patient {
 	p.must(err)
 	f, err := p.functions().CreateFunction(ctx, &lambda.CreateFunctionInput{FunctionName: &p.name, Role: &p.role,
 		Runtime: lambdatypes.RuntimePython312, Handler: aws.String("app.handler"), Timeout: aws.Int32(10),
-		Code: &lambdatypes.FunctionCode{ZipFile: p.zipOf(map[string]string{"app.py": working})}})
+		Code: &lambdatypes.FunctionCode{ZipFile: p.zipOf(map[string]string{"app.py": workingCode})}})
 	p.must(err)
 	api, err := p.gateway().CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: &p.name,
 		ProtocolType: apitypes.ProtocolTypeHttp})
@@ -97,7 +97,7 @@ func (p *patient) zipOf(files map[string]string) []byte {
 	return packed.Bytes()
 }
 
-// grant adds a statement to the function's policy, and removes it.
+// grant adds a statement to the function's policy.
 func (p *patient) grant(sid, source string) {
 	p.t.Helper()
 	_, err := p.functions().AddPermission(p.t.Context(), &lambda.AddPermissionInput{FunctionName: &p.name,
@@ -107,6 +107,7 @@ func (p *patient) grant(sid, source string) {
 	p.must(err)
 }
 
+// revoke removes the statement of newPatient from the function's policy.
 func (p *patient) revoke() {
 	p.t.Helper()
 	_, err := p.functions().RemovePermission(p.t.Context(), &lambda.RemovePermissionInput{FunctionName: &p.name,
@@ -114,52 +115,52 @@ func (p *patient) revoke() {
 	p.must(err)
 }
 
-// regrant replaces the statement by one with another source ARN.
+// regrant replaces the statement of newPatient by one with another source ARN.
 func (p *patient) regrant(source string) { p.t.Helper(); p.revoke(); p.grant("api", source) }
 
-// configure changes the function, and waits until it is changed.
+// configure changes the function's configuration and waits for the update.
 func (p *patient) configure(in lambda.UpdateFunctionConfigurationInput) {
 	p.t.Helper()
 	in.FunctionName = &p.name
 	_, err := p.functions().UpdateFunctionConfiguration(p.t.Context(), &in)
 	p.must(err)
-	p.updated()
+	p.awaitUpdate()
 }
 
-func (p *patient) code(files map[string]string) {
+func (p *patient) setCode(files map[string]string) {
 	p.t.Helper()
 	_, err := p.functions().UpdateFunctionCode(p.t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: &p.name,
 		ZipFile: p.zipOf(files)})
 	p.must(err)
-	p.updated()
+	p.awaitUpdate()
 }
 
-// python sets the code of the handler.
-func (p *patient) python(code string) { p.t.Helper(); p.code(map[string]string{"app.py": code}) }
+// setPython sets the code of the handler.
+func (p *patient) setPython(code string) { p.t.Helper(); p.setCode(map[string]string{"app.py": code}) }
 
-func (p *patient) updated() {
+func (p *patient) awaitUpdate() {
 	p.t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) { // nobody tells when
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		f, err := p.functions().GetFunctionConfiguration(p.t.Context(),
 			&lambda.GetFunctionConfigurationInput{FunctionName: &p.name})
 		p.must(err)
 		if f.LastUpdateStatus != lambdatypes.LastUpdateStatusInProgress && f.State != lambdatypes.StatePending {
 			return
 		} else if time.Now().After(end) {
-			p.t.Fatal("the function is not updated")
+			p.t.Fatal("the update of the function does not end")
 		}
 	}
 }
 
-// url is that of a path under the API.
+// url returns the URL of a path of the API.
 func (p *patient) url(path string) string { return p.URL + "/_aws/execute-api/" + p.id + path }
 
-// seen runs the doctor with --json, and returns what it says and its exit code.
-func (p *patient) seen(args ...string) (d doctor.Diagnosis, code int) {
+// diagnose runs the doctor with --json, and returns its diagnosis and exit code.
+func (p *patient) diagnose(args ...string) (d doctor.Diagnosis, code int) {
 	p.t.Helper()
 	cmd := p.command(append([]string{"doctor", "--json"}, args...)...)
-	var out, said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &said
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -167,13 +168,13 @@ func (p *patient) seen(args ...string) (d doctor.Diagnosis, code int) {
 	} else {
 		p.must(err)
 	}
-	if err := json.Unmarshal(out.Bytes(), &d); err != nil {
-		p.t.Fatalf("%v: %s%s", err, out.String(), said.String())
+	if err := json.Unmarshal(stdout.Bytes(), &d); err != nil {
+		p.t.Fatalf("%v: %s%s", err, &stdout, &stderr)
 	}
 	return d, code
 }
 
-// status is what the API answers.
+// status returns the status that the API answers.
 func (p *patient) status(method, path string) int {
 	p.t.Helper()
 	r, err := http.NewRequestWithContext(p.t.Context(), method, p.url(path), nil)
@@ -184,7 +185,7 @@ func (p *patient) status(method, path string) int {
 	return a.StatusCode
 }
 
-// faults are the causes of the faults.
+// faults returns the causes of the findings that are faults, separated by spaces.
 func faults(d doctor.Diagnosis) string {
 	var all []string
 	for _, f := range d.Findings {
@@ -195,17 +196,17 @@ func faults(d doctor.Diagnosis) string {
 	return strings.Join(all, " ")
 }
 
-// integrate points the integration to the function with something after its name.
-func (p *patient) integrate(after string) {
+// setIntegrationSuffix points the integration to the function's name followed by a suffix.
+func (p *patient) setIntegrationSuffix(suffix string) {
 	p.t.Helper()
 	_, err := p.gateway().UpdateIntegration(p.t.Context(), &apigatewayv2.UpdateIntegrationInput{ApiId: &p.id,
 		IntegrationId: &p.integration, IntegrationUri: aws.String("arn:aws:lambda:us-east-1:123456789012:function:" +
-			p.name + after)})
+			p.name + suffix)})
 	p.must(err)
 }
 
-// paste runs a command that the doctor printed as it stands, in a shell.
-func (p *patient) paste(command string) {
+// runCommand runs a command that the doctor printed, in a shell.
+func (p *patient) runCommand(command string) {
 	p.t.Helper()
 	cmd := exec.Command("sh", "-c", command)
 	cmd.Env, cmd.Dir = p.environ(), p.t.TempDir()
@@ -214,15 +215,15 @@ func (p *patient) paste(command string) {
 	}
 }
 
-// pasteFix runs the first command that the doctor printed for a cause.
-func (p *patient) pasteFix(d doctor.Diagnosis, cause string) {
+// runFix runs the first command that the doctor printed for a cause.
+func (p *patient) runFix(d doctor.Diagnosis, cause string) {
 	p.t.Helper()
 	for _, f := range d.Findings {
 		if f.Cause == cause && len(f.Fix) > 0 {
-			p.paste(f.Fix[0].Command)
-			p.updated()
+			p.runCommand(f.Fix[0].Command)
+			p.awaitUpdate()
 			return
 		}
 	}
-	p.t.Fatal("no fix is printed")
+	p.t.Fatalf("the diagnosis has no fix for %s", cause)
 }

@@ -15,7 +15,7 @@ import (
 	"example.com/portable-notes/deploy/sandbox"
 )
 
-// anotherAPI makes an API of all kinds of routes, as others would, and returns its id and that of its authorizer.
+// anotherAPI makes an API with all kinds of routes, and returns its id and its authorizer's.
 func (w *world) anotherAPI() (api, authorizer *string) {
 	w.t.Helper()
 	ctx, gateway := w.t.Context(), w.gateway()
@@ -81,11 +81,11 @@ func (w *world) anotherAPI() (api, authorizer *string) {
 	return api, a.AuthorizerId
 }
 
-// TestPermit: it heals an API that others made, opens what its routes need and nothing else, and leaves what is not
-// ours alone; what it cannot help it lists.
+// TestPermit checks that permit fixes an API made by others, grants only what its routes need, keeps the statements of
+// others, and lists the routes that no grant can make work.
 func TestPermit(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	w.up()
 	ctx := t.Context()
 	api, authorizer := w.anotherAPI()
@@ -97,7 +97,7 @@ func TestPermit(t *testing.T) {
 		_ = a.Body.Close()
 		return a.StatusCode
 	}
-	// Statements of SAM, CDK, Serverless, Terraform and the console, for another API.
+	// Statements as SAM, CDK, Serverless, Terraform and the console make them, for another API.
 	for i, pattern := range []string{"*/GET/notes", "*/*/notes/{id}", "*", "*/*", "*/$default"} {
 		if _, err := w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name,
 			StatementId: aws.String(fmt.Sprint("other", i)), Action: aws.String("lambda:InvokeFunction"),
@@ -118,10 +118,10 @@ func TestPermit(t *testing.T) {
 	if got := ask("/dev/notes"); got != 500 {
 		t.Errorf("before permit: %d", got)
 	}
-	out := w.runs("permit", "--api", *api, "--function", w.name)
+	out := w.mustRun("permit", "--api", *api, "--function", w.name)
 	for path, want := range map[string]int{"/dev/notes": 200, "/dev/notes/x": 404, "/dev/alias": 404,
 		"/$default/notes": 200, "/$default/stage": 404, "/$default/elsewhere": 404, "/dev/elsewhere": 404} {
-		if got := ask(path); got != want { // 404 is the service's own
+		if got := ask(path); got != want { // 404 comes from the service
 			t.Errorf("after permit %s answers %d, want %d", path, got, want)
 		}
 	}
@@ -129,11 +129,11 @@ func TestPermit(t *testing.T) {
 		`its function is of account "999999999999"`, "GET /http", "which is not a Lambda function",
 		"it invokes another function, " + w.name + "-unset"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("permit does not say %q: %s", want, out)
+			t.Errorf("permit does not print %q: %s", want, out)
 		}
 	}
-	// What it wrote opens nothing that the API does not have, and what was there is there.
-	facts := map[string]bool{}
+	// The new statements allow nothing more than the routes, and the existing statements are unchanged.
+	granted := map[string]bool{}
 	document, err := policy.Parse([]byte(statements()))
 	if err != nil {
 		t.Fatal(err)
@@ -141,40 +141,41 @@ func TestPermit(t *testing.T) {
 	for _, s := range document.Statement {
 		if source := s.Condition["ArnLike"]["AWS:SourceArn"]; strings.HasPrefix(s.Sid, "notes-") &&
 			strings.Contains(source[0], *api) {
-			facts[source[0][strings.Index(source[0], *api)+len(*api)+1:]] = true
+			granted[source[0][strings.Index(source[0], *api)+len(*api)+1:]] = true
 		}
 	}
 	want := map[string]bool{"dev/GET/notes": true, "dev/*/notes/*": true, "dev/$default": true,
 		"$default/GET/notes": true, "$default/*/notes/*": true, "$default/$default": true, "$default/GET/stage": true,
 		"authorizers/" + *authorizer: true}
-	if fmt.Sprint(facts) != fmt.Sprint(want) {
-		t.Errorf("permit wrote %v, want %v", facts, want)
+	if fmt.Sprint(granted) != fmt.Sprint(want) {
+		t.Errorf("permit granted %v, want %v", granted, want)
 	}
 	if !strings.HasPrefix(statements(), strings.TrimSuffix(before, "]}")) {
-		t.Error("permit changed what was there")
+		t.Error("permit changed existing statements")
 	}
 }
 
-// TestPermitAgain: what others opened is not opened again, what no route needs goes, and mistakes are told.
+// TestPermitAgain checks that permit skips what others allow, removes statements that no route needs, and rejects bad
+// arguments.
 func TestPermitAgain(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	w.up()
 	ctx, gateway := t.Context(), w.gateway()
 	api, _ := w.anotherAPI()
-	w.runs("permit", "--api", *api, "--function", w.name)
-	// With a statement that opens everything nothing is missing.
+	w.mustRun("permit", "--api", *api, "--function", w.name)
+	// A statement that allows everything makes grants unnecessary.
 	if _, err := w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name,
 		StatementId: aws.String("wide"), Action: aws.String("lambda:InvokeFunction"),
 		Principal: aws.String("apigateway.amazonaws.com"),
 		SourceArn: aws.String("arn:aws:execute-api:us-east-1:" + sandbox.Account + ":" + *api + "/*")}); err != nil {
 		t.Fatal(err)
 	}
-	if out := w.runs("permit", "--api", *api, "--stage", "dev", "--scope", "stage"); !strings.Contains(out,
+	if out := w.mustRun("permit", "--api", *api, "--stage", "dev", "--scope", "stage"); !strings.Contains(out,
 		"statement wide, made by others, already allows it") {
-		t.Errorf("permit with a wide statement says %s", out)
+		t.Errorf("permit with a wide statement prints %s", out)
 	}
-	// Without a route its grant goes.
+	// The grant of a deleted route is removed.
 	all, err := cloud.New(w.cfg).Do(ctx, &apigatewayv2.GetRoutesInput{ApiId: api})
 	if err != nil {
 		t.Fatal(err)
@@ -183,8 +184,8 @@ func TestPermitAgain(t *testing.T) {
 	if _, err := gateway.DeleteRoute(ctx, &apigatewayv2.DeleteRouteInput{ApiId: api, RouteId: &id}); err != nil {
 		t.Fatal(err)
 	}
-	if out := w.runs("permit", "--api", *api); !strings.Contains(out, "no route needs it") {
-		t.Errorf("permit without a route says %s", out)
+	if out := w.mustRun("permit", "--api", *api); !strings.Contains(out, "no route needs it") {
+		t.Errorf("permit without a route prints %s", out)
 	}
 	for _, args := range [][]string{{"permit"}, {"permit", "--api", "nosuch"}, {"permit", "--api", *api, "--stage",
 		"nosuch"}, {"permit", "--api", *api, "--function", "nosuch"}, {"permit", "--api", *api, "--scope", "x"},
@@ -193,35 +194,35 @@ func TestPermitAgain(t *testing.T) {
 			t.Errorf("%v: %s", args, out)
 		}
 	}
-	if out := w.runs("explain", "arn:aws:execute-api:us-east-1:"+sandbox.Account+":"+*api+"/dev/GET/notes", "--api",
+	if out := w.mustRun("explain", "arn:aws:execute-api:us-east-1:"+sandbox.Account+":"+*api+"/dev/GET/notes", "--api",
 		*api); strings.Count(out, " allowed") != 1 {
-		t.Errorf("explain says %s", out)
+		t.Errorf("explain prints %s", out)
 	}
 }
 
-// TestScopes: narrowing a wide grant of ours leaves no moment without one.
+// TestScopes checks that the API works after a wide grant is replaced by narrow ones.
 func TestScopes(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	w.up()
 	api := w.api()
-	w.runs("permit", "--api", api, "--scope", "stage")
-	w.answers("with one statement for the stage", 200, `{"notes":[]}`)
-	w.runs("permit", "--api", api)
-	w.answers("narrowed by permit", 200, `{"notes":[]}`)
-	w.runs("permit", "--api", api, "--scope", "api")
+	w.mustRun("permit", "--api", api, "--scope", "stage")
+	w.checkNotes("with one statement for the stage", 200, `{"notes":[]}`)
+	w.mustRun("permit", "--api", api)
+	w.checkNotes("narrowed by permit", 200, `{"notes":[]}`)
+	w.mustRun("permit", "--api", api, "--scope", "api")
 	w.up()
-	w.answers("narrowed by up", 200, `{"notes":[]}`)
+	w.checkNotes("narrowed by up", 200, `{"notes":[]}`)
 	if got := w.state(w.name); !strings.HasSuffix(got,
 		"API0/dev/*/notes arn:aws:execute-api:us-east-1:"+sandbox.Account+":API0/dev/*/notes/*]") {
 		t.Errorf("the grants are %s", got[strings.LastIndex(got, "\n"):])
 	}
 }
 
-// TestFullPolicy: where a policy has no room permit says so before it writes anything, and a wider scope fits.
+// TestFullPolicy checks that permit writes nothing if the policy has no room, and that a wider scope then fits.
 func TestFullPolicy(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	w.up()
 	ctx, api := t.Context(), w.api()
 	integrations, err := w.gateway().GetIntegrations(ctx, &apigatewayv2.GetIntegrationsInput{ApiId: &api})
@@ -243,16 +244,16 @@ func TestFullPolicy(t *testing.T) {
 			break // it is full
 		}
 	}
-	text := func() string {
+	policyText := func() string {
 		p, err := w.functions().GetPolicy(ctx, &lambda.GetPolicyInput{FunctionName: &w.name})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return *p.Policy
 	}
-	before := text()
+	before := policyText()
 	if out, err := w.deploy("permit", "--api", api); err == nil || !strings.Contains(err.Error(),
-		"use --scope stage or --scope api") || text() != before {
+		"use --scope stage or --scope api") || policyText() != before {
 		t.Errorf("permit with a full policy: %v, %s", err, out)
 	}
 	for i := range 2 {
@@ -261,7 +262,7 @@ func TestFullPolicy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out := w.runs("permit", "--api", api, "--scope", "api"); strings.Count(out, "created") != 1 {
-		t.Errorf("permit --scope api says %s", out)
+	if out := w.mustRun("permit", "--api", api, "--scope", "api"); strings.Count(out, "created") != 1 {
+		t.Errorf("permit --scope api prints %s", out)
 	}
 }

@@ -18,23 +18,24 @@ func planCommand() *cobra.Command {
 	var api apiFlags
 	cmd := &cobra.Command{
 		Use:   "plan",
-		Short: "print what up would make, as a shell script of aws commands",
-		Long: `Prints what up makes as a shell script that needs the aws CLI and nothing else, and makes nothing. The
-script can be run again; it wants the function's zip as notes.zip where it runs (deploy zip). Of AWS plan asks only
-whose the credentials are. What it is not told stays as it is where the script runs, but for the processor and who may
-use the service: these it must be told. Variables of the function that the service does not know are removed. A token
-that it makes is shown on stderr, once; the script has only its hash, and leaves a function that has tokens those that
-it has.`,
+		Short: "print what up would do as a shell script of aws commands",
+		Long: `Prints a shell script that does what up does, and changes nothing. The script needs only the aws CLI,
+and the function's zip as notes.zip in the current directory; deploy zip makes it. The script can be run again.
+Without --api, the only AWS call of plan reads the account of the credentials.
+
+The script leaves settings that are not given unchanged, except the architecture and --auth, which must always be
+given. It removes variables of the function that the service does not know. A new token is shown once, on stderr. The
+script contains only its hash, and does not replace the tokens that a function already has.`,
 		Example: "  deploy plan --auth none > up.sh\n  deploy plan --permit-only\n  deploy plan --permit-only --api " +
 			"a1b2c3d4e5",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case api.api != "" && !permitOnly:
-				return fmt.Errorf("%w: --api goes with --permit-only: of another API only the grants can be printed",
+				return fmt.Errorf("%w: --api goes with --permit-only: for another API only the grants can be printed",
 					errUsage)
 			case api.api != "" && f.json:
-				return fmt.Errorf("%w: --json is for the whole script: leave it out with --api", errUsage)
+				return fmt.Errorf("%w: --json does not go with --api", errUsage)
 			case api.api == "" && api.function != "":
 				return fmt.Errorf("%w: --function goes with --api", errUsage)
 			case api.api != "":
@@ -45,7 +46,7 @@ it has.`,
 				return err
 			}
 			if !permitOnly {
-				made, err := f.choose(cmd.Flags(), stack.Auth{})
+				made, err := f.chooseAuth(cmd.Flags(), stack.Auth{})
 				if err == nil && f.Auth.Kind == "jwt" {
 					err = checkIssuer(cmd.Context(), f.Auth.Issuer, false, r)
 				}
@@ -68,14 +69,15 @@ it has.`,
 	f.addIdentity(cmd.Flags())
 	f.addSettings(cmd)
 	cmd.Flags().BoolVar(&permitOnly, "permit-only", false,
-		"only the grants: the command without which the API answers 500 (those of OPTIONS routes with --auth jwt)")
-	cmd.Flags().StringVar(&api.api, "api", "", "with --permit-only: of this HTTP API, however it was deployed")
-	cmd.Flags().StringVar(&api.function, "function", "", "with --api: only this function, by its name")
-	cmd.Flags().BoolVar(&f.json, "json", false, "print the script as a text in JSON")
+		"only the grants, without which the API answers 500 (with --auth jwt also those of the OPTIONS routes)")
+	cmd.Flags().StringVar(&api.api, "api", "", "with --permit-only: the grants of this HTTP API, whatever tool "+
+		"deployed it")
+	cmd.Flags().StringVar(&api.function, "function", "", "with --api: only this function")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print the script as a JSON string")
 	return cmd
 }
 
-// planGrants prints the commands that give an API the grants that it needs.
+// planGrants prints the commands that make the grants that an API needs.
 func planGrants(cmd *cobra.Command, f apiFlags) error {
 	_, has, err := openAPI(cmd, f, report.New(io.Discard, io.Discard, false))
 	if err != nil {
@@ -86,7 +88,7 @@ func planGrants(cmd *cobra.Command, f apiFlags) error {
 		fmt.Fprintf(cmd.OutOrStdout(), "# %s: %s\n", u.Route, u.Why)
 	}
 	if len(grants) == 0 {
-		return fmt.Errorf("no route of API %s is one that a grant can help", f.api)
+		return fmt.Errorf("a grant cannot make any route of API %s work", f.api)
 	}
 	for _, g := range grants {
 		fmt.Fprintf(cmd.OutOrStdout(), "# %s\n%s\n", g.For, stack.GrantCommand(g))

@@ -18,11 +18,11 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// TestProofPlanScript: the script that plan prints makes a stack that up finds complete, also when it is run again; and
-// it finds one that up made complete.
+// TestProofPlanScript checks that the script of plan makes a complete stack, that running it again changes nothing, and
+// that the script of plan --permit-only restores the grants.
 func TestProofPlanScript(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	if _, err := exec.LookPath("aws"); err != nil {
 		storetest.Lacks(t, "the aws CLI", err)
 	}
@@ -30,11 +30,11 @@ func TestProofPlanScript(t *testing.T) {
 	if err := os.Symlink(w.jwtZip(), filepath.Join(folder, "notes.zip")); err != nil {
 		t.Fatal(err)
 	}
-	issuer := jwttest.New(t) // the choice that takes most
-	choice := []string{"--auth", "jwt", "--issuer", issuer.URL, "--audience", jwttest.Audience}
+	issuer := jwttest.New(t) // --auth jwt needs the most resources
+	auth := []string{"--auth", "jwt", "--issuer", issuer.URL, "--audience", jwttest.Audience}
 	plan := func(more ...string) string {
 		t.Helper()
-		script := w.runs(append([]string{"plan", "--stack", w.name}, more...)...)
+		script := w.mustRun(append([]string{"plan", "--stack", w.name}, more...)...)
 		cmd := exec.Command("sh")
 		cmd.Stdin, cmd.Dir, cmd.Env = strings.NewReader(script), folder, w.environ()
 		out, err := cmd.CombinedOutput()
@@ -44,40 +44,40 @@ func TestProofPlanScript(t *testing.T) {
 		return string(out)
 	}
 	_, before := w.calls(0)
-	w.runs(append([]string{"plan", "--stack", w.name}, choice...)...)
-	if made := w.changed(before); made != nil {
+	w.mustRun(append([]string{"plan", "--stack", w.name}, auth...)...)
+	if made := w.writes(before); made != nil {
 		t.Errorf("plan calls %v", made)
 	}
-	if out := plan(choice...); !strings.HasSuffix(out, "/dev/notes\n") {
+	if out := plan(auth...); !strings.HasSuffix(out, "/dev/notes\n") {
 		t.Errorf("the script prints %s", out)
 	}
 	token := issuer.Token(t, "anna", "notes:write")
-	w.is("after the script", "GET", token, 200, `{"notes":[]}`)
-	w.is("after the script a stranger", "GET", "", 401, "Unauthorized")
+	w.checkAnswer("after the script", "GET", token, 200, `{"notes":[]}`)
+	w.checkAnswer("no token after the script", "GET", "", 401, "Unauthorized")
 	made := w.state(w.name)
-	if out := w.runs("up", "--stack", w.name, "--zip", w.jwtZip()); strings.Contains(out, "created") ||
+	if out := w.mustRun("up", "--stack", w.name, "--zip", w.jwtZip()); strings.Contains(out, "created") ||
 		strings.Contains(out, "updated") || strings.Contains(out, "removed") {
-		t.Errorf("up after the script says %s", out)
+		t.Errorf("up after the script prints %s", out)
 	}
 	if got := w.state(w.name); got != made {
-		t.Errorf("up makes of it\n%s\nit was\n%s", got, made)
+		t.Errorf("after up\n%s\nwant\n%s", got, made)
 	}
 	change := &lambda.UpdateFunctionConfigurationInput{FunctionName: &w.name, MemorySize: aws.Int32(512),
 		Environment: &lambdatypes.Environment{Variables: map[string]string{
 			"NOTES_LOG_KEY": `a "secret" of ${HOME} and '`}}}
-	is, err := w.functions().GetFunctionConfiguration(t.Context(),
+	function, err := w.functions().GetFunctionConfiguration(t.Context(),
 		&lambda.GetFunctionConfigurationInput{FunctionName: &w.name})
 	if err != nil {
 		t.Fatal(err)
 	}
-	maps.Copy(change.Environment.Variables, is.Environment.Variables)
+	maps.Copy(change.Environment.Variables, function.Environment.Variables)
 	if _, err := w.functions().UpdateFunctionConfiguration(t.Context(), change); err != nil {
 		t.Fatal(err)
 	}
 	made = w.state(w.name)
-	plan(choice...)
+	plan(auth...)
 	if got := w.state(w.name); got != made {
-		t.Errorf("the script, run again, makes\n%s\nit made\n%s", got, made)
+		t.Errorf("after the second run\n%s\nwant\n%s", got, made)
 	}
 	for _, g := range (stack.Stack{Name: w.name, Partition: "aws", Region: "us-east-1", Account: sandbox.Account,
 		Stage: "dev", Auth: stack.Auth{Kind: "jwt"}}).Grants(w.api()) {
@@ -86,10 +86,10 @@ func TestProofPlanScript(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.is("without its grants", "GET", token, 500, blank)
+	w.checkAnswer("without its grants", "GET", token, 500, blank)
 	plan("--permit-only", "--auth", "jwt")
-	w.is("after plan --permit-only", "GET", token, 200, `{"notes":[]}`)
+	w.checkAnswer("after plan --permit-only", "GET", token, 200, `{"notes":[]}`)
 	if got := w.state(w.name); got != made {
-		t.Errorf("plan --permit-only makes\n%s\nit was\n%s", got, made)
+		t.Errorf("after plan --permit-only\n%s\nwant\n%s", got, made)
 	}
 }

@@ -21,8 +21,8 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// use makes, reads, changes, lists and removes a note, and returns the statuses.
-func (w *world) use() (statuses string) {
+// useNotes creates, reads, changes, lists and deletes a note, and returns the statuses.
+func (w *world) useNotes() (statuses string) {
 	w.t.Helper()
 	base := w.URL + "/_aws/execute-api/" + w.api() + "/dev/notes"
 	id := ""
@@ -47,17 +47,18 @@ func (w *world) use() (statuses string) {
 	return statuses
 }
 
-// TestLeastPrivilege: the service makes the calls that its role allows and no others, and misses each of them.
+// TestLeastPrivilege checks that the service calls exactly the actions that its role allows, and fails without any of
+// them.
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	w.up()
 	ctx, role, session := t.Context(), w.name+"-us-east-1", ":assumed-role/"+w.name+"-us-east-1/"
 	const good = "201 200 200 200 204 "
-	if got := w.use(); got != good {
+	if got := w.useNotes(); got != good {
 		t.Fatalf("the service answers %s", got)
 	}
-	recorded := func() (actions []string) {
+	called := func() (actions []string) {
 		for _, c := range w.Calls() {
 			if strings.Contains(c.Caller, session) && !slices.Contains(actions, c.Action()) {
 				actions = append(actions, c.Action())
@@ -70,11 +71,11 @@ func TestLeastPrivilege(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := url.PathUnescape(*got.PolicyDocument)
+	escaped, err := url.PathUnescape(*got.PolicyDocument)
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := policy.Parse([]byte(text))
+	document, err := policy.Parse([]byte(escaped))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,54 +84,55 @@ func TestLeastPrivilege(t *testing.T) {
 		allowed = append(allowed, s.Action...)
 	}
 	slices.Sort(allowed)
-	for end := time.Now().Add(10 * time.Second); fmt.Sprint(recorded()) != fmt.Sprint(allowed); time.Sleep(
-		20 * time.Millisecond) { // log lines come a little later
+	for end := time.Now().Add(10 * time.Second); fmt.Sprint(called()) != fmt.Sprint(allowed); time.Sleep(
+		20 * time.Millisecond) { // the log is written a little later
 		if time.Now().After(end) {
-			t.Fatalf("the service calls %v, its role allows %v", recorded(), allowed)
+			t.Fatalf("the service calls %v, its role allows %v", called(), allowed)
 		}
 	}
 	for _, action := range allowed {
-		less := strings.Replace(strings.Replace(text, `"`+action+`",`, "", 1), `,"`+action+`"`, "", 1)
-		if less == text {
-			t.Fatalf("%s is not in %s", action, text)
+		less := strings.Replace(strings.Replace(escaped, `"`+action+`",`, "", 1), `,"`+action+`"`, "", 1)
+		if less == escaped {
+			t.Fatalf("%s is not in %s", action, escaped)
 		}
 		if _, err := w.roles().PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &role,
 			PolicyName: aws.String("notes"), PolicyDocument: &less}); err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasPrefix(action, "logs:") { // a new process has a new stream
+		if strings.HasPrefix(action, "logs:") { // a new process makes a new log stream
 			if _, err := w.functions().UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
 				FunctionName: &w.name, Description: &action}); err != nil {
 				t.Fatal(err)
 			}
-			w.use()
+			w.useNotes()
 			for end := time.Now().Add(10 * time.Second); !slices.ContainsFunc(w.Calls(), func(c sandbox.Call) bool {
 				return strings.Contains(c.Caller, session) && c.Action() == action && c.Refusal != ""
-			}); time.Sleep(20 * time.Millisecond) { // log lines come a little later
+			}); time.Sleep(20 * time.Millisecond) { // the log is written a little later
 				if time.Now().After(end) {
-					t.Fatalf("nobody misses %s", action)
+					t.Fatalf("without %s no call is refused", action)
 				}
 			}
-		} else if got := w.use(); got == good {
-			t.Errorf("the service does not miss %s", action)
+		} else if got := w.useNotes(); got == good {
+			t.Errorf("the service works without %s", action)
 		}
 	}
 }
 
-// TestOperatorRights: the policy that is printed for the operator covers what up, down and permit call, and no more.
+// TestOperatorRights checks that the table of rights has every call of up, down and permit, and that the printed policy
+// has no wide rights.
 func TestOperatorRights(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	_, before := w.calls(0)
 	w.up()
-	w.runs("permit", "--api", w.api())
+	w.mustRun("permit", "--api", w.api())
 	if _, err := w.roles().AttachRolePolicy(t.Context(), &iam.AttachRolePolicyInput{RoleName: aws.String(w.name +
 		"-us-east-1"), PolicyArn: aws.String("arn:aws:iam::aws:policy/ReadOnlyAccess")}); err != nil {
 		t.Fatal(err)
 	}
-	w.runs("down", "--stack", w.name, "--delete-data", w.name)
+	w.mustRun("down", "--stack", w.name, "--delete-data", w.name)
 	var document policy.Document
-	out := w.runs("up", "--stack", w.name, "--print-policy")
+	out := w.mustRun("up", "--stack", w.name, "--print-policy")
 	if err := json.Unmarshal([]byte(out[strings.Index(out, "{"):]), &document); err != nil {
 		t.Fatal(err, out)
 	}
@@ -138,7 +140,7 @@ func TestOperatorRights(t *testing.T) {
 	for _, c := range some {
 		if name := c.Service + ":" + c.Operation; !slices.Contains(stack.Operations(), name) &&
 			c.Operation != "AttachRolePolicy" {
-			t.Errorf("%s is not in the table of rights", name)
+			t.Errorf("the table of rights lacks %s", name)
 		}
 	}
 	for _, s := range document.Statement {

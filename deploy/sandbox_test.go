@@ -21,22 +21,23 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// program is this program, built once.
+// program is the program under test, built once by buildProgram.
 var program struct {
 	sync.Once
 	folder string
 	err    error
 }
 
-func built(t testing.TB) string {
+// buildProgram builds the program once, and returns its path.
+func buildProgram(t testing.TB) string {
 	t.Helper()
 	storetest.NotWithRace(t)
 	program.Do(func() {
 		if program.folder, program.err = os.MkdirTemp("", "notes-deploy-"); program.err == nil {
-			var said []byte
-			if said, program.err = exec.Command("go", "build", "-o", filepath.Join(program.folder, "deploy"),
-				".").CombinedOutput(); program.err != nil {
-				program.err = fmt.Errorf("%w: %s", program.err, said)
+			path := filepath.Join(program.folder, "deploy")
+			output, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
+			if err != nil {
+				program.err = fmt.Errorf("%w: %s", err, output)
 			}
 		}
 	})
@@ -46,18 +47,19 @@ func built(t testing.TB) string {
 	return filepath.Join(program.folder, "deploy")
 }
 
-// functionZip is a zip of the function for this machine.
-func functionZip(t testing.TB) string {
+// zipFunction makes a zip of the function for this machine, and returns its path.
+func zipFunction(t testing.TB) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "notes.zip")
-	if said, err := exec.Command(built(t), "zip", "--arch", runtime.GOARCH, "--out", out).CombinedOutput(); err != nil {
-		t.Fatal(err, string(said))
+	zip := exec.Command(buildProgram(t), "zip", "--arch", runtime.GOARCH, "--out", out)
+	if output, err := zip.CombinedOutput(); err != nil {
+		t.Fatal(err, string(output))
 	}
 	return out
 }
 
-// typed runs a shell script in a sandbox of its own and returns what it wrote, and what the sandbox said.
-func typed(t *testing.T, script string, environ ...string) (stdout, stderr string, err error) {
+// runInSandbox runs a shell script in a new sandbox, and returns the script's output and the sandbox's log.
+func runInSandbox(t *testing.T, script string, environ ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	for _, tool := range []string{"moto_server", "aws", "curl"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -66,17 +68,17 @@ func typed(t *testing.T, script string, environ ...string) (stdout, stderr strin
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, built(t), "sandbox", "--", "sh", "-eu")
-	var out, said bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Dir = strings.NewReader(script), &out, &said, ".."
+	cmd := exec.CommandContext(ctx, buildProgram(t), "sandbox", "--", "sh", "-eu")
+	var out, log bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Dir = strings.NewReader(script), &out, &log, ".."
 	cmd.Env = append(os.Environ(), environ...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	err = cmd.Run()
-	return out.String(), said.String(), err
+	return out.String(), log.String(), err
 }
 
-// TestProofReadmeStory: the README's commands show the blank 500 and its cure.
+// TestProofReadmeStory runs the commands of docs/blank-500.md, which show the blank 500 and its fix.
 func TestProofReadmeStory(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("../docs/blank-500.md")
@@ -94,22 +96,23 @@ func TestProofReadmeStory(t *testing.T) {
 	}
 	first, story, _ := strings.Cut(block, "go run ./deploy sandbox -- sh")
 	_, story, _ = strings.Cut(story, "\n")
-	here := strings.NewReplacer("go run ./deploy", built(t), "notes.zip", filepath.Join(t.TempDir(), "notes.zip"))
-	out, said, err := typed(t, here.Replace(first+story))
+	here := strings.NewReplacer("go run ./deploy", buildProgram(t), "notes.zip",
+		filepath.Join(t.TempDir(), "notes.zip"))
+	out, log, err := runInSandbox(t, here.Replace(first+story))
 	if err != nil || !strings.Contains(out, `{"message":"Internal Server Error"}`) || !strings.HasSuffix(out,
 		"{\"notes\":[]}\n") {
-		t.Errorf("%v; %s; %s", err, out, said)
+		t.Errorf("%v; %s; %s", err, out, log)
 	}
-	if !strings.Contains(said, "the policy of arn:aws:lambda:us-east-1:"+sandbox.Account+":function:notes is empty") {
-		t.Errorf("the sandbox does not say why: %s", said)
+	if !strings.Contains(log, "the policy of arn:aws:lambda:us-east-1:"+sandbox.Account+":function:notes is empty") {
+		t.Errorf("the sandbox does not log the reason: %s", log)
 	}
 }
 
-// TestProofReadmeOnAWS: the chapter's commands make the service, print it, and remove it; and they heal an API that
-// others made, which gives the blank 500.
+// TestProofReadmeOnAWS runs the commands of docs/aws.md and of the README's chapter about 500, on a stack and on a
+// broken API made by others.
 func TestProofReadmeOnAWS(t *testing.T) {
 	t.Parallel()
-	of := func(path, title string) string {
+	chapterOf := func(path, title string) string {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +121,7 @@ func TestProofReadmeOnAWS(t *testing.T) {
 		chapter, _, _ := strings.Cut(rest, "\n## ")
 		return chapter
 	}
-	chapter, healing := of("../docs/aws.md", "On AWS"), of("../README.md", "It answers 500")
+	chapter, healing := chapterOf("../docs/aws.md", "On AWS"), chapterOf("../README.md", "It answers 500")
 	if n := strings.Count(chapter, "\n"); n > 30 {
 		t.Errorf("the chapter has %d lines", n)
 	}
@@ -145,8 +148,9 @@ go run ./deploy down` + down + `
 curl -s -w ' gone %{http_code}\n' $url
 `
 	folder := t.TempDir()
-	// up builds the function in the project's folder.
-	here := strings.NewReplacer("go run ./deploy up", "(cd $PROJECT; "+built(t)+" up", "go run ./deploy", built(t))
+	// up builds the function, so it must run in the module's directory.
+	here := strings.NewReplacer("go run ./deploy up", "(cd $PROJECT; "+buildProgram(t)+" up", "go run ./deploy",
+		buildProgram(t))
 	script = regexp.MustCompile(`(?m)^go run \./deploy up.*$`).ReplaceAllStringFunc(script, func(line string) string {
 		command, _, _ := strings.Cut(line, "#")
 		return here.Replace(command) + ") | tee -a up.out"
@@ -155,9 +159,9 @@ curl -s -w ' gone %{http_code}\n' $url
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, said, err := typed(t, "cd "+folder+"\n"+here.Replace(script), "PROJECT="+project)
+	out, log, err := runInSandbox(t, "cd "+folder+"\n"+here.Replace(script), "PROJECT="+project)
 	if err != nil {
-		t.Fatalf("%v; %s; %s", err, out, said)
+		t.Fatalf("%v; %s; %s", err, out, log)
 	}
 	for _, want := range []string{
 		"live check ", " a stranger 401", `{"notes":[]}` + "\n after up 200",
@@ -167,13 +171,14 @@ curl -s -w ' gone %{http_code}\n' $url
 		`{"message":"Not Found"} gone 404`,
 	} {
 		if !strings.Contains(out, want) {
-			t.Errorf("%q is not in %s; said %s", want, out, said)
+			t.Errorf("the output lacks %q: %s; log %s", want, out, log)
 		}
 	}
 }
 
-// article is the story as it is typed, and then each line of its table of errors.
-const article = `
+// articleStory has the commands of the article for which this program was written, and of each line of its table of
+// errors.
+const articleStory = `
 aws() { command aws --output text "$@"; }
 deny=$(mktemp)
 trust='{"Version":"2012-10-17","Statement":[{
@@ -243,21 +248,20 @@ messages /aws/lambda/notes
 rm $deny
 `
 
-// TestProofArticle: the story that this program exists for, word for word, with the aws CLI alone; and then each line
-// of its table of errors.
+// TestProofArticle runs the commands of the article with the aws CLI, and checks each error message.
 func TestProofArticle(t *testing.T) {
 	t.Parallel()
-	zip := functionZip(t)
+	zip := zipFunction(t)
 	slow := filepath.Join(t.TempDir(), "slow.zip")
-	if err := os.WriteFile(slow, zipped(t,
+	if err := os.WriteFile(slow, zipBootstrap(t,
 		"#!/bin/sh\ncurl -s -o /dev/null http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next\nexec "+
 			"sleep 60\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	arch := map[string]string{"amd64": "x86_64", "arm64": "arm64"}[runtime.GOARCH]
-	out, said, err := typed(t, article, "DEPLOY="+built(t), "ZIP="+zip, "SLOW="+slow, "ARCH="+arch)
+	out, log, err := runInSandbox(t, articleStory, "DEPLOY="+buildProgram(t), "ZIP="+zip, "SLOW="+slow, "ARCH="+arch)
 	if err != nil {
-		t.Fatalf("%v; %s; %s", err, out, said)
+		t.Fatalf("%v; %s; %s", err, out, log)
 	}
 	const internal = `{"message":"Internal Server Error"} 500`
 	for _, want := range []string{
@@ -275,35 +279,36 @@ func TestProofArticle(t *testing.T) {
 		"Error: Runtime exited with error: exit status 1", "Task timed out after 1.00 seconds",
 	} {
 		if !strings.Contains(out, want) {
-			t.Errorf("%q is not in what was printed", want)
+			t.Errorf("the output lacks %q", want)
 		}
 	}
 	if !regexp.MustCompile(`denied: \{.*"code":"unavailable".*\n 503`).MatchString(out) {
 		t.Error("without its rights the service does not answer 503")
 	}
 	if t.Failed() {
-		t.Logf("printed: %s; said: %s", out, said)
+		t.Logf("output: %s; log: %s", out, log)
 	}
 }
 
-// zipped is a zip with a bootstrap.
-func zipped(t testing.TB, program string) []byte {
+// zipBootstrap returns a zip with a program as its bootstrap.
+func zipBootstrap(t testing.TB, content string) []byte {
 	t.Helper()
-	packed, err := pack.Zip([]byte(program))
+	archive, err := pack.Zip([]byte(content))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return packed
+	return archive
 }
 
-// TestSandboxCommand: it ends as its command does, prints what to export, and says what is wrong.
+// TestSandboxCommand checks the exit code, the printed environment and the error messages of deploy sandbox.
 func TestSandboxCommand(t *testing.T) {
-	if out, said, err := typed(t, "echo $AWS_ENDPOINT_URL $AWS_REGION; exit 7", "AWS_REGION=eu-west-1"); fmt.Sprint(
+	if out, log, err := runInSandbox(t, "echo $AWS_ENDPOINT_URL $AWS_REGION; exit 7",
+		"AWS_REGION=eu-west-1"); fmt.Sprint(
 		err) != "exit status 7" || !regexp.MustCompile(`^http://127\.0\.0\.1:[0-9]+ eu-west-1\n$`).MatchString(out) ||
-		said != "" {
-		t.Errorf("%v; %q; %q", err, out, said)
+		log != "" {
+		t.Errorf("%v; %q; %q", err, out, log)
 	}
-	cmd := exec.Command(built(t), "sandbox", "--port", "0")
+	cmd := exec.Command(buildProgram(t), "sandbox", "--port", "0")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -313,17 +318,17 @@ func TestSandboxCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	var lines [400]byte
-	n, _ := io.ReadAtLeast(out, lines[:], 100) // both lines are written at once
+	n, _ := io.ReadAtLeast(out, lines[:], 100) // both lines come in one write
 	printed := regexp.MustCompile(`^export AWS_ENDPOINT_URL=(http://127\.0\.0\.1:[0-9]+)\nexport ` +
 		`AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=sandbox ` +
 		`AWS_SECRET_ACCESS_KEY=sandbox\n$`).FindSubmatch(lines[:n])
 	if printed == nil {
-		t.Fatalf("it prints %q", lines[:n])
+		t.Fatalf("printed %q", lines[:n])
 	}
 	port := string(printed[1][strings.LastIndex(string(printed[1]), ":")+1:])
-	if said, err := exec.Command(built(t), "sandbox", "--port", port).CombinedOutput(); err == nil ||
-		!strings.Contains(string(said), "--port 0 takes a free port") {
-		t.Errorf("a second one on the port: %v, %s", err, said)
+	if output, err := exec.Command(buildProgram(t), "sandbox", "--port", port).CombinedOutput(); err == nil ||
+		!strings.Contains(string(output), "--port 0 takes a free port") {
+		t.Errorf("a second sandbox on the port: %v, %s", err, output)
 	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
@@ -340,22 +345,22 @@ func TestSandboxCommand(t *testing.T) {
 		"command cannot be run":   {"sandbox", "--", "/no/such/command"},
 		"this cannot be run: inv": {"sandbox", "--port", "x"},
 	} {
-		cmd := exec.Command(built(t), args...)
+		cmd := exec.Command(buildProgram(t), args...)
 		if want == "pip install" {
 			cmd.Env = []string{"PATH=/nowhere"}
 		}
-		said, err := cmd.CombinedOutput()
-		if err == nil || !strings.Contains(string(said), want) {
-			t.Errorf("%v: %v, %s", args, err, said)
+		output, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(output), want) {
+			t.Errorf("%v: %v, %s", args, err, output)
 		}
 	}
 }
 
-// TestKilledSandbox: also a sandbox that is killed leaves no process and no folder.
+// TestKilledSandbox checks that a killed sandbox leaves no process and no directory behind.
 func TestKilledSandbox(t *testing.T) {
-	zip := functionZip(t)
+	zip := zipFunction(t)
 	temp := t.TempDir()
-	cmd := exec.Command(built(t), "sandbox", "--", "sh", "-c", `
+	cmd := exec.Command(buildProgram(t), "sandbox", "--", "sh", "-c", `
 aws iam create-role --role-name x \
   --assume-role-policy-document '{"Version":"2012-10-17","Statement":[{
     "Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}' >&2
@@ -371,12 +376,12 @@ kill -9 $PPID`)
 			storetest.Lacks(t, tool, err)
 		}
 	}
-	if said, err := cmd.CombinedOutput(); fmt.Sprint(err) != "signal: killed" {
-		t.Fatalf("%v, %s", err, said)
+	if output, err := cmd.CombinedOutput(); fmt.Sprint(err) != "signal: killed" {
+		t.Fatalf("%v, %s", err, output)
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) { // nobody tells when they end
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		left, _ := filepath.Glob(filepath.Join(temp, "portable-notes-sandbox-*"))
-		running, _ := exec.Command("pgrep", "-f", temp).Output() // fails for none
+		running, _ := exec.Command("pgrep", "-f", temp).Output() // fails if there is none
 		if len(left) == 0 && len(running) == 0 {
 			return
 		}

@@ -15,10 +15,10 @@ func tableCommand() *cobra.Command {
 	var asJSON, verbose bool
 	cmd := &cobra.Command{
 		Use:   "table NAME",
-		Short: "create the DynamoDB table of the notes, or compare the one that is there",
-		Long: `Creates the table if it is missing: on-demand, with time to live, point-in-time recovery and deletion
-protection. Of a table that is there it switches on what is off of these two: time to live and recovery. Whatever else
-differs it names, and changes nothing; no data is ever touched.`,
+		Short: "create the DynamoDB table for the notes, or check an existing one",
+		Long: `Creates the table if it does not exist: on-demand, with time to live, point-in-time recovery and
+deletion protection. On an existing table it switches these three on. If the keys or the billing mode differ, it lists
+the differences and changes nothing. It never changes data.`,
 		Example: "  deploy table notes\n  AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 deploy table notes",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -28,7 +28,7 @@ differs it names, and changes nothing; no data is ever touched.`,
 				return r.End(err)
 			}
 			c := converge.New(cloud.New(cfg), "", r)
-			tell(c.Cloud, cmd, verbose)
+			logWrites(c.Cloud, cmd, verbose)
 			table := stack.Table(args[0])
 			state, detail, err := c.Apply(cmd.Context(), table)
 			if err != nil {

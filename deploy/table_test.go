@@ -17,7 +17,7 @@ import (
 )
 
 func TestTable(t *testing.T) {
-	client := dynamodb.NewFromConfig(local(t))
+	client := dynamodb.NewFromConfig(useDynamoDBLocal(t))
 	name := "notes-" + uuid.NewString()
 	out, err := deploy(t, "table", name)
 	if err != nil || !regexp.MustCompile(`^table `+name+` +created(  [0-9.]+ s)?\n$`).MatchString(out) {
@@ -25,20 +25,20 @@ func TestTable(t *testing.T) {
 	}
 	out, err = deploy(t, "table", name)
 	if err != nil || !strings.Contains(out, "unchanged") {
-		t.Errorf("again: %v\n%s", err, out)
+		t.Errorf("second run: %v\n%s", err, out)
 	}
 	if _, err := dynamo.Open(t.Context(), dynamotest.Config(t), name, slog.New(slog.DiscardHandler)); err != nil {
 		t.Errorf("the service does not open it: %v", err)
 	}
-	// A run that was killed after the table was created is completed.
+	// A table whose settings are missing is completed.
 	half := "notes-" + uuid.NewString()
 	if _, err := client.CreateTable(t.Context(), dynamo.Table(half)); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := deploy(t, "table", half); err != nil || !strings.Contains(out, "updated: time to live switched on") {
-		t.Errorf("a half-made table: %v\n%s", err, out)
+		t.Errorf("an incomplete table: %v\n%s", err, out)
 	}
-	// Of one that is not as it must be, every difference is named and nothing is changed.
+	// For a table with other keys, every difference is listed and nothing is changed.
 	foreign := "notes-" + uuid.NewString()
 	input := &dynamodb.CreateTableInput{
 		TableName: &foreign, BillingMode: types.BillingModeProvisioned,
@@ -55,11 +55,11 @@ func TestTable(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "nothing was changed") {
 		t.Errorf("a foreign table: %v", err)
 	}
-	for _, says := range []string{`KeySchema [{"AttributeName":"id","KeyType":"HASH"}] -> [{"AttributeName":"pk",` +
+	for _, want := range []string{`KeySchema [{"AttributeName":"id","KeyType":"HASH"}] -> [{"AttributeName":"pk",` +
 		`"KeyType":"HASH"},{"AttributeName":"sk","KeyType":"RANGE"}]`, `AttributeDefinitions [] -> [`,
 		"BillingMode PROVISIONED -> PAY_PER_REQUEST"} {
-		if !strings.Contains(fmt.Sprint(err), says) {
-			t.Errorf("does not say %q:\n%s", says, out)
+		if !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("the error lacks %q:\n%v", want, err)
 		}
 	}
 	if ttl, err := client.DescribeTimeToLive(t.Context(),

@@ -24,68 +24,71 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// stackFlags are those of the commands about a stack.
+// stackFlags are the flags of the commands about a stack.
 type stackFlags struct {
 	stack.Stack
 	zip           string
 	check, strict bool
 	json, verbose bool
-	token         string // that the live check sends
+	token         string // bearer token of the live check
 }
 
-// addIdentity adds what tells which stack a command is about.
+// addIdentity adds the flags that identify a stack.
 func (f *stackFlags) addIdentity(flags *pflag.FlagSet) {
 	flags.StringVar(&f.Name, "stack", "notes-dev", "name of the stack, its table, function and API")
 	flags.StringVar(&f.Stage, "stage", "dev", "stage of the API")
 }
 
-// addSettings adds the settings of a stack. What a later command is not told stays as it is.
+// addSettings adds the flags for the settings of a stack. Settings that are not given stay unchanged.
 func (f *stackFlags) addSettings(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.Architecture, "arch", "",
-		"processor of the function: arm64 or x86_64 (a new function: arm64; in the sandbox this machine's)")
-	flags.Var(optional[int32]{&f.Memory, number}, "memory", "memory of the function, MB (a new function: 256)")
-	flags.Var(optional[string]{&f.BasePath, text}, "base-path", "base path of a custom domain, such as /api")
-	flags.Var(optional[int32]{&f.Retention, number}, "retention", "days for which logs are kept (new log groups: 14)")
-	flags.Var(optional[int32]{&f.Concurrency, number}, "concurrency", fmt.Sprintf(
-		"reserved concurrency, which is also the function's maximum; 0 reserves none (a new function: %d)",
+		"architecture of the function: arm64 or x86_64 (default for a new one: arm64; in the sandbox this machine's)")
+	flags.Var(optional[int32]{&f.Memory, parseInt32}, "memory",
+		"memory of the function in MB (default for a new one: 256)")
+	flags.Var(optional[string]{&f.BasePath, parseString}, "base-path", "base path of a custom domain, such as /api")
+	flags.Var(optional[int32]{&f.Retention, parseInt32}, "retention",
+		"retention of logs in days (default for new log groups: 14)")
+	flags.Var(optional[int32]{&f.Concurrency, parseInt32}, "concurrency", fmt.Sprintf(
+		"reserved concurrency, which is also the function's maximum; 0 reserves none (default for a new one: %d)",
 		stack.Burst))
 	flags.StringVar(&f.Auth.Kind, "auth", "",
-		"who may use the service: token, jwt or none (of a new stack it must be said)")
+		"who may use the service: token, jwt or none (required for a new stack)")
 	flags.StringVar(&f.Auth.Tokens, "tokens", "",
-		"with --auth token: OWNER read|write sha256:HEX [EXPIRES], with commas between them "+
-			"(a new stack: one is made and shown)")
+		"with --auth token: OWNER read|write sha256:HEX [EXPIRES], separated by commas "+
+			"(default for a new stack: a new token, which is shown)")
 	flags.StringVar(&f.Auth.Issuer, "issuer", "", "with --auth jwt: the https URL of the OpenID Connect issuer")
-	flags.StringVar(&f.Auth.Audience, "audience", "", "with --auth jwt: whom the issuer's tokens must be for")
+	flags.StringVar(&f.Auth.Audience, "audience", "",
+		"with --auth jwt: the audience that the issuer's tokens must have")
 	flags.StringVar(&f.Boundary, "boundary", "",
-		"ARN of a managed policy that is the permissions boundary of the function's role")
-	flags.StringVar(&f.Endpoint, "endpoint", "", "on opens the API's default endpoint, which somebody has closed")
-	choices(cmd, "arch", "arm64", "x86_64")
-	choices(cmd, "auth", "token", "jwt", "none")
-	choices(cmd, "endpoint", "on")
+		"ARN of a managed policy to set as the permissions boundary of the function's role")
+	flags.StringVar(&f.Endpoint, "endpoint", "", "on opens the API's default endpoint if it was closed")
+	registerChoices(cmd, "arch", "arm64", "x86_64")
+	registerChoices(cmd, "auth", "token", "jwt", "none")
+	registerChoices(cmd, "endpoint", "on")
 }
 
-// decide completes what is said with what is there, refuses what is not clear, and says what will change. made is a
-// token that it made, or "".
-func (f *stackFlags) decide(cmd *cobra.Command, c *converge.Converger) (made string, err error) {
+// complete fills in settings that were not given from the existing function, reports what will change, and returns an
+// error if it is unclear who may use the service. If it made a token, it returns the token.
+func (f *stackFlags) complete(cmd *cobra.Command, c *converge.Converger) (made string, err error) {
 	ctx := cmd.Context()
 	exists, err := c.Exists(ctx, f.Function())
 	if err != nil {
 		return "", err
 	}
-	is, err := facts.Function(ctx, c.Cloud, f.Name)
+	function, err := facts.Function(ctx, c.Cloud, f.Name)
 	if err != nil {
 		return "", err
 	}
-	said, before := f.Auth.Kind != "", stack.AuthOf(is.Environment)
-	f.Kept = stack.KeptOf(is.Environment)
-	if is.Architecture != "" && !cmd.Flags().Changed("arch") {
-		f.Architecture = is.Architecture
+	isAuthGiven, before := f.Auth.Kind != "", stack.AuthOf(function.Environment)
+	f.Kept = stack.KeptOf(function.Environment)
+	if function.Architecture != "" && !cmd.Flags().Changed("arch") {
+		f.Architecture = function.Architecture
 	}
-	if made, err = f.choose(cmd.Flags(), before); err != nil {
+	if made, err = f.chooseAuth(cmd.Flags(), before); err != nil {
 		return "", err
 	}
-	if !said {
+	if !isAuthGiven {
 		err = c.CheckAuth(ctx, f.Stack)
 		if errors.Is(err, converge.ErrAuthMismatch) {
 			err = fmt.Errorf("%w: %w", errUsage, err)
@@ -95,24 +98,25 @@ func (f *stackFlags) decide(cmd *cobra.Command, c *converge.Converger) (made str
 		err = checkIssuer(ctx, f.Auth.Issuer, f.Auth.Issuer == before.Issuer, c.Report)
 	}
 	if err == nil && exists {
-		err = f.changes(ctx, c, is)
+		err = f.reportChanges(ctx, c, function)
 	}
 	return made, err
 }
 
-// choose completes what is said of who may use the service with what is so already.
-func (f *stackFlags) choose(flags *pflag.FlagSet, is stack.Auth) (made string, err error) {
+// chooseAuth completes the authentication from the existing one. If it made a token, it returns the token.
+func (f *stackFlags) chooseAuth(flags *pflag.FlagSet, existing stack.Auth) (made string, err error) {
 	for _, name := range []string{"auth", "tokens", "issuer", "audience", "boundary"} {
-		if flag := flags.Lookup(name); flag.Changed && flag.Value.String() == "" { // perhaps a variable that is not set
+		if flag := flags.Lookup(name); flag.Changed && flag.Value.String() == "" { // perhaps an unset shell variable
 			return "", fmt.Errorf("%w: --%s is empty", errUsage, name)
 		}
 	}
 	if f.Auth.Kind == "" {
-		f.Auth.Kind = is.Kind
+		f.Auth.Kind = existing.Kind
 	}
-	if f.Auth.Kind == is.Kind {
-		f.Auth.Tokens = cmp.Or(f.Auth.Tokens, is.Tokens)
-		f.Auth.Issuer, f.Auth.Audience = cmp.Or(f.Auth.Issuer, is.Issuer), cmp.Or(f.Auth.Audience, is.Audience)
+	if f.Auth.Kind == existing.Kind {
+		f.Auth.Tokens = cmp.Or(f.Auth.Tokens, existing.Tokens)
+		f.Auth.Issuer = cmp.Or(f.Auth.Issuer, existing.Issuer)
+		f.Auth.Audience = cmp.Or(f.Auth.Audience, existing.Audience)
 	}
 	if f.Auth.Kind == "token" && f.Auth.Tokens == "" {
 		if made, f.Auth.Tokens, err = token.New("owner"); err != nil {
@@ -127,26 +131,26 @@ func (f *stackFlags) choose(flags *pflag.FlagSet, is stack.Auth) (made string, e
 	return made, nil
 }
 
-// changes says which settings of a function that exists will change.
-func (f *stackFlags) changes(ctx context.Context, c *converge.Converger, is facts.Deployed) error {
-	changing := func(setting string, from, to any) {
+// reportChanges reports which settings of an existing stack will change.
+func (f *stackFlags) reportChanges(ctx context.Context, c *converge.Converger, function facts.Deployed) error {
+	reportChange := func(setting string, from, to any) {
 		if from != to {
 			c.Report.Done("setting "+setting, report.Changing, fmt.Sprintf("from %v to %v", from, to))
 		}
 	}
-	changing("arch", is.Architecture, f.Architecture)
+	reportChange("arch", function.Architecture, f.Architecture)
 	if f.Memory != nil {
-		changing("memory", is.Memory, *f.Memory)
+		reportChange("memory", function.Memory, *f.Memory)
 	}
 	if f.BasePath != nil {
-		changing("base-path", cmp.Or(is.Environment[stack.BasePathVariable], "/"), cmp.Or(*f.BasePath, "/"))
+		reportChange("base-path", cmp.Or(function.Environment[stack.BasePathVariable], "/"), cmp.Or(*f.BasePath, "/"))
 	}
 	if f.Boundary != "" {
 		arn, err := facts.Boundary(ctx, c.Cloud, f.RoleName())
 		if err != nil {
 			return err
 		}
-		changing("boundary", cmp.Or(arn, "none"), f.Boundary)
+		reportChange("boundary", cmp.Or(arn, "none"), f.Boundary)
 	}
 	if f.Retention != nil {
 		for _, group := range []string{f.LogGroup(), f.AccessLogGroup()} {
@@ -154,7 +158,7 @@ func (f *stackFlags) changes(ctx context.Context, c *converge.Converger, is fact
 			if err != nil {
 				return err
 			}
-			changing("retention of "+group, told(days, "for ever"), fmt.Sprint(*f.Retention))
+			reportChange("retention of "+group, orDefault(days, "for ever"), fmt.Sprint(*f.Retention))
 		}
 	}
 	if f.Concurrency != nil {
@@ -166,39 +170,38 @@ func (f *stackFlags) changes(ctx context.Context, c *converge.Converger, is fact
 		if *to == 0 {
 			to = nil
 		}
-		changing("concurrency", told(reserved, "none"), told(to, "none"))
+		reportChange("concurrency", orDefault(reserved, "none"), orDefault(to, "none"))
 	}
-	before := stack.AuthOf(is.Environment)
-	changing("auth", cmp.Or(before.Kind, "none"), f.Auth.Kind)
+	before := stack.AuthOf(function.Environment)
+	reportChange("auth", cmp.Or(before.Kind, "none"), f.Auth.Kind)
 	switch {
 	case before.Kind == f.Auth.Kind:
-		changing("issuer", before.Issuer, f.Auth.Issuer)
-		changing("audience", before.Audience, f.Auth.Audience)
+		reportChange("issuer", before.Issuer, f.Auth.Issuer)
+		reportChange("audience", before.Audience, f.Auth.Audience)
 		if before.Tokens != f.Auth.Tokens {
-			c.Report.Done("setting tokens", report.Changing, "those that are left out are forgotten")
+			c.Report.Done("setting tokens", report.Changing, "tokens that are not in the new list are revoked")
 		}
 	case before.Kind == "token":
-		c.Report.Done("setting tokens", report.Changing, "they are forgotten; the notes of their owners stay in the "+
-			"table, "+
-			"where nobody sees them but through tokens of the same names")
+		c.Report.Done("setting tokens", report.Changing, "they are revoked; their owners' notes stay in the table, "+
+			"where only tokens with the same owner names can read them")
 	}
 	return nil
 }
 
-// told is a number as a text, and another text where there is none.
-func told(number *int32, none string) string {
-	if number == nil {
+// orDefault formats a number, or returns none if there is no number.
+func orDefault(n *int32, none string) string {
+	if n == nil {
 		return none
 	}
-	return fmt.Sprint(*number)
+	return fmt.Sprint(*n)
 }
 
-// open checks what is chosen and begins to call AWS.
+// open checks the flags, loads the AWS settings, and returns a Converger for the stack.
 func (f *stackFlags) open(cmd *cobra.Command, r *report.Report) (*converge.Converger, error) {
-	chosen := f.Stack // before AWS's settings are read, which may lack a region, so that every mistake is told
+	chosen := f.Stack // checked before the AWS settings, so that errors in those do not hide mistakes in the flags
 	chosen.Architecture = cmp.Or(chosen.Architecture, "arm64")
 	mistakes := chosen.Check()
-	if chosen.Auth.Kind != "" { // else the kind is what is there
+	if chosen.Auth.Kind != "" { // otherwise the kind is that of the existing function
 		mistakes = errors.Join(mistakes, chosen.Auth.Check())
 	}
 	if mistakes != nil {
@@ -217,7 +220,7 @@ func (f *stackFlags) open(cmd *cobra.Command, r *report.Report) (*converge.Conve
 	if f.Account, f.Partition, err = c.Identity(cmd.Context()); err != nil {
 		return nil, err
 	}
-	tell(c, cmd, f.verbose)
+	logWrites(c, cmd, f.verbose)
 	return converge.New(c, f.Name, r), nil
 }
 
@@ -234,8 +237,8 @@ func (f *stackFlags) build(ctx context.Context) (err error) {
 	return pack.Check(f.Zip, arch)
 }
 
-// settle is the time after which up trusts that what it read exists. AWS tells of no time; within some seconds what was
-// removed is not read any more.
+// settle is the value of [converge.Options].Settle. AWS documents no limit, but stops returning removed resources
+// within a few seconds.
 var settle = 3 * time.Second
 
 func upCommand() *cobra.Command {
@@ -243,17 +246,15 @@ func upCommand() *cobra.Command {
 	var printPolicy bool
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "put the service on AWS, or bring what is there to what it must be",
-		Long: `Puts the service on AWS: a DynamoDB table, an execution role with the rights that it needs and no
-others, log groups, the function, an HTTP API, and the grants that let the API invoke the function. It reads what is
-there and changes only what differs: run again it changes nothing, and after it was cut short it goes on. There is no
-file of state; what belongs to a stack is known by its name and its tags. A setting that a later up is not told stays
-as it is.
+		Short: "deploy the service to AWS, or update it",
+		Long: `Deploys the service to AWS: a DynamoDB table, an execution role with the least rights, log groups, the
+function, an HTTP API, and the grants that let the API invoke the function. It reads what exists and changes only what
+differs. So it changes nothing when it is run again, and continues after an interruption. There is no state file: the
+resources of a stack are identified by their names and tags. Settings that are not given stay unchanged.
 
-Who may use a new service must be said: --auth token makes a token and shows it, once; only its hash is kept, in the
-function's environment. --auth jwt takes the tokens of an OpenID Connect issuer, which API Gateway judges first and
-the service again. --auth none lets in anyone who knows the URL. The live check sends the token in NOTES_TOKEN, if
-there is one.`,
+A new stack needs --auth. With token it makes a token and shows it once; only the token's hash is stored, in the
+function's environment. With jwt it accepts the tokens of an OpenID Connect issuer, which API Gateway and then the
+service check. With none anyone who knows the URL has access. The live check sends the token in NOTES_TOKEN, if set.`,
 		Example: "  deploy up --auth token\n  deploy up --stack notes-prod --stage prod --auth jwt " +
 			"--issuer https://example.eu.auth0.com/ --audience notes",
 		Args: exactly(),
@@ -264,22 +265,22 @@ there is one.`,
 				return r.End(err)
 			}
 			if printPolicy {
-				// A boundary that cannot be read is not known.
-				if there, err := facts.Boundary(cmd.Context(), c.Cloud, f.RoleName()); err == nil {
-					f.Boundary = cmp.Or(f.Boundary, there)
+				// If the boundary cannot be read, print the policy for a role without one.
+				if existing, err := facts.Boundary(cmd.Context(), c.Cloud, f.RoleName()); err == nil {
+					f.Boundary = cmp.Or(f.Boundary, existing)
 				}
 				return printOperatorPolicy(cmd, f.Stack)
 			}
-			made, err := f.decide(cmd, c)
+			made, err := f.complete(cmd, c)
 			if err != nil {
 				return r.End(err)
 			}
 			if made != "" {
-				to := cmd.OutOrStdout()
-				if f.json { // which comes at the end
-					to = cmd.ErrOrStderr()
+				out := cmd.OutOrStdout()
+				if f.json { // keep standard output pure JSON
+					out = cmd.ErrOrStderr()
 				}
-				showToken(to, made)
+				showToken(out, made)
 			}
 			if err := f.build(cmd.Context()); err != nil {
 				return r.End(err)
@@ -291,30 +292,27 @@ there is one.`,
 	}
 	f.addIdentity(cmd.Flags())
 	f.addSettings(cmd)
-	cmd.Flags().StringVar(&f.zip, "zip", "", "zip of the function (default: it is built)")
+	cmd.Flags().StringVar(&f.zip, "zip", "", "zip of the function (default: build it)")
 	cmd.Flags().BoolVar(&f.check, "check", false,
-		"also try the API with a note that is made and removed, where nothing was changed")
-	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail if the function's policy has statements that are not ours")
+		"check the API by creating and deleting a note even if nothing was changed")
+	cmd.Flags().BoolVar(&f.strict, "strict", false, "fail if the function's policy has statements that up did not make")
 	cmd.Flags().BoolVar(&printPolicy, "print-policy", false,
-		"print the rights that this takes, as an IAM policy, and do nothing")
+		"print the rights that up, down and permit need as an IAM policy and exit")
 	outputFlags(cmd, &f.json, &f.verbose)
 	return cmd
 }
 
-// checkIssuer refuses an issuer of which API Gateway would take no token. One that does not answer may do so later, and
-// one that is in use already may answer otherwise for a while.
+// checkIssuer returns an error if API Gateway would accept no token of an issuer. It only notes that an issuer does not
+// answer, or that one already in use fails, because that may pass.
 func checkIssuer(ctx context.Context, issuer string, used bool, r *report.Report) error {
 	serves, err := facts.ServesAuthorizer(ctx, issuer)
 	switch {
 	case errors.Is(err, jwt.ErrUnreachable) || err != nil && used:
-		r.Note("The issuer could not be asked for its keys, so it is not known whether API Gateway takes its tokens: "+
-			"%v",
-			err)
+		r.Note("The issuer's keys could not be read, so it is unknown whether API Gateway accepts its tokens: %v", err)
 		return nil
 	case err == nil && !serves:
-		err = errors.New("API Gateway takes tokens that are signed with RSA keys that have a kid, and the issuer " +
-			"publishes " +
-			"none: have it sign with RS256, or use --auth token")
+		err = errors.New("API Gateway needs tokens signed with an RSA key that has a kid, but the issuer has no such " +
+			"key: have it sign with RS256, or use --auth token")
 	}
 	if err != nil {
 		return fmt.Errorf("%w: --issuer %s: %w", errUsage, issuer, err)
@@ -322,23 +320,24 @@ func checkIssuer(ctx context.Context, issuer string, used bool, r *report.Report
 	return nil
 }
 
-// printOperatorPolicy prints what whoever runs this needs to be allowed.
+// printOperatorPolicy prints the policy of the operator on standard output, and its limits on standard error.
 func printOperatorPolicy(cmd *cobra.Command, s stack.Stack) error {
 	e := json.NewEncoder(cmd.OutOrStdout())
 	e.SetIndent("", "  ")
-	fmt.Fprintln(cmd.ErrOrStderr(), `This covers each call that up, down and permit make, as AWS's reference says. No
-test without an account proves what AWS asks for behind the calls: the log delivery of the access log, the service's
-role of the first API, and tags. APIs and stages can be changed and removed only where they have the stack's tag.
-Routes, integrations and authorizers have no tags, so those of every HTTP API of the region are reached; whoever may
-tag an API as it is made may tag others; and the log deliveries are the account's. These cannot be narrowed.`)
+	fmt.Fprintln(cmd.ErrOrStderr(), `This policy allows every call of up, down and permit, according to AWS's reference.
+It was not tested on AWS for what AWS does behind these calls: the log delivery of the access log, the service-linked
+role of an account's first API, and tags. It allows changing and removing only APIs and stages with the stack's tag.
+Three rights cannot be narrowed further. Routes, integrations and authorizers have no tags, so it allows changing those
+of every HTTP API in the region. It allows tagging every API, because a new one is tagged when it is created. It allows
+changing all log deliveries of the account.`)
 	if s.Boundary == "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), `Whoever may write a role's policy and pass the role may do what a policy can
-say. With --boundary ARN the role has a permissions boundary, and this policy is for a role that has it.`)
+		fmt.Fprintln(cmd.ErrOrStderr(), `Whoever may write a role's policy and pass the role can gain any right. With
+--boundary ARN the role has a permissions boundary, and this policy covers only a role with that boundary.`)
 	}
 	return e.Encode(s.OperatorPolicy())
 }
 
-// showToken shows a token that was made: before anything else can fail, because nobody can show it again.
-func showToken(to io.Writer, token string) {
-	fmt.Fprintf(to, "NOTES_TOKEN=%s\nThat is the token; it is shown only now.\n\n", token)
+// showToken prints a new token. Call it before anything else can fail, because only the token's hash is stored.
+func showToken(out io.Writer, secret string) {
+	fmt.Fprintf(out, "NOTES_TOKEN=%s\nThat is the token; it is shown only now.\n\n", secret)
 }

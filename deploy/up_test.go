@@ -20,19 +20,19 @@ import (
 	"example.com/portable-notes/deploy/stack"
 )
 
-// TestUpBreakHeal: the stack answers; without its grants it gives the blank 500 while the function works; permit heals
-// it; an API that was made again is healed by up, which also removes what no route needs any more.
+// TestUpBreakHeal checks that a stack works, that without its grants it answers the blank 500 while the function works,
+// that permit fixes it, and that up makes a deleted API again and removes the grants of the old one.
 func TestUpBreakHeal(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	out := w.up()
 	for _, want := range []string{"table " + w.name, "created", "live check", "curl -s " + w.URL,
 		"Anyone who knows this URL can read and write the notes."} {
 		if !strings.Contains(out, want) {
-			t.Errorf("%q is not in %s", want, out)
+			t.Errorf("up does not print %q: %s", want, out)
 		}
 	}
-	w.answers("after up", 200, `{"notes":[]}`)
+	w.checkNotes("after up", 200, `{"notes":[]}`)
 	made := w.state(w.name)
 
 	api, ctx := w.api(), t.Context()
@@ -43,41 +43,42 @@ func TestUpBreakHeal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.answers("without its grants", 500, blank)
+	w.checkNotes("without its grants", 500, blank)
 	if direct, err := w.functions().Invoke(ctx, &lambda.InvokeInput{FunctionName: &w.name,
 		Payload: []byte(`{"version":"2.0","rawPath":"/notes",` +
 			`"requestContext":{"http":{"method":"GET"}}}`)}); err != nil || direct.FunctionError != nil ||
 		!strings.Contains(string(direct.Payload), `"statusCode":200`) {
 		t.Errorf("invoked directly: %v, %v", direct, err)
 	}
-	if out := w.runs("permit", "--api", api); strings.Count(out, "created") != 2 {
-		t.Errorf("permit says %s", out)
+	if out := w.mustRun("permit", "--api", api); strings.Count(out, "created") != 2 {
+		t.Errorf("permit prints %s", out)
 	}
-	w.answers("after permit", 200, `{"notes":[]}`)
+	w.checkNotes("after permit", 200, `{"notes":[]}`)
 	if got := w.state(w.name); got != made {
-		t.Errorf("permit makes\n%s\nup makes\n%s", got, made)
+		t.Errorf("after permit\n%s\nwant\n%s", got, made)
 	}
-	if out := w.runs("permit", "--api", api); strings.Contains(out, "created") || strings.Count(out, "unchanged") != 2 {
-		t.Errorf("permit again says %s", out)
+	if out := w.mustRun("permit", "--api", api); strings.Contains(out, "created") ||
+		strings.Count(out, "unchanged") != 2 {
+		t.Errorf("the second permit prints %s", out)
 	}
 	if _, err := w.gateway().DeleteApi(ctx, &apigatewayv2.DeleteApiInput{ApiId: &api}); err != nil {
 		t.Fatal(err)
 	}
 	if out := w.up(); strings.Count(out, "removed: no route needs it") != 2 {
-		t.Errorf("up after the API was made again says %s", out)
+		t.Errorf("up after the API was deleted prints %s", out)
 	}
-	w.answers("after the API was made again", 200, `{"notes":[]}`)
+	w.checkNotes("after the API was made again", 200, `{"notes":[]}`)
 	if got := w.state(w.name); got != made {
-		t.Errorf("up heals to\n%s\nit was\n%s", got, made)
+		t.Errorf("after up\n%s\nwant\n%s", got, made)
 	}
 }
 
-// TestUpAgain: with nothing to do, up writes nothing; from nothing it takes at most 60 calls.
+// TestUpAgain checks that a first up makes at most 64 calls, and that a second one changes nothing.
 func TestUpAgain(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
-	w.at(w.URL, "eu-north-1") // where no other test has APIs, of which lists would have more pages
-	defer w.runs("down", "--stack", w.name, "--delete-data", w.name)
+	w := newWorld(t)
+	w.connect(w.URL, "eu-north-1") // no other test has APIs there, which would add pages to lists
+	defer w.mustRun("down", "--stack", w.name, "--delete-data", w.name)
 	_, before := w.calls(0)
 	w.up()
 	made, now := w.calls(before)
@@ -86,34 +87,34 @@ func TestUpAgain(t *testing.T) {
 	}
 	begin := time.Now()
 	out := w.up()
-	t.Logf("%d calls from nothing; %v with nothing to do", len(made), time.Since(begin))
+	t.Logf("the first up makes %d calls; the second takes %v", len(made), time.Since(begin))
 	again, _ := w.calls(now)
 	for _, c := range again {
 		if cloud.IsWrite(c.Operation) {
-			t.Errorf("with nothing to do up calls %s:%s", c.Service, c.Operation)
+			t.Errorf("the second up calls %s:%s", c.Service, c.Operation)
 		}
 	}
 	if strings.Contains(out, "created") || strings.Contains(out, "updated") {
-		t.Errorf("with nothing to do up says %s", out)
+		t.Errorf("the second up prints %s", out)
 	}
 }
 
-// TestSettingsStay: what a later up is not told stays as it is, and what it changes is said before.
+// TestSettingsStay checks that up keeps settings that are not given, and reports changes before it makes them.
 func TestSettingsStay(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	w.up("--memory", "512", "--retention", "30", "--base-path", "/api", "--concurrency", "7")
-	stays := func(t *testing.T) {
+	checkUnchanged := func(t *testing.T) {
 		t.Helper()
 		made, settings := w.state(w.name), w.settings()
 		if out := w.up(); strings.Contains(out, "updated") || strings.Contains(out, "changing") {
-			t.Errorf("up says %s", out)
+			t.Errorf("up prints %s", out)
 		}
 		if got := w.state(w.name); got != made || w.settings() != settings {
 			t.Errorf("up changes\n%s%s\nto\n%s%s", made, settings, got, w.settings())
 		}
 	}
-	t.Run("told once", stays)
+	t.Run("given once", checkUnchanged)
 	group, access := "/aws/lambda/"+w.name, stack.AccessLogPrefix+w.name+"-dev"
 	logs, ctx := cloudwatchlogs.NewFromConfig(w.cfg), t.Context()
 	must := func(_ any, err error) {
@@ -125,60 +126,60 @@ func TestSettingsStay(t *testing.T) {
 	must(logs.DeleteRetentionPolicy(ctx, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: &group}))
 	must(logs.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{
 		LogGroupName: &access, RetentionInDays: aws.Int32(90)}))
-	w.answers("before", 200, `{"notes":[]}`) // which the function logs
-	t.Run("logs for ever", stays)
+	w.checkNotes("before", 200, `{"notes":[]}`) // makes the function write to its log
+	t.Run("logs kept for ever", checkUnchanged)
 	must(w.functions().PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{
 		FunctionName: &w.name, ReservedConcurrentExecutions: aws.Int32(3)}))
-	t.Run("another concurrency", stays)
+	t.Run("another concurrency", checkUnchanged)
 	must(w.functions().DeleteFunctionConcurrency(ctx, &lambda.DeleteFunctionConcurrencyInput{FunctionName: &w.name}))
-	t.Run("no concurrency", stays)
-	t.Run("what is told is said first", func(t *testing.T) {
+	t.Run("no concurrency", checkUnchanged)
+	t.Run("changes are reported first", func(t *testing.T) {
 		out := w.up("--memory", "256", "--concurrency", "0")
-		said, done := strings.Index(out, "changing: from 512 to 256"), strings.Index(out,
-			"updated: MemorySize 512 -> 256")
-		if said < 0 || done < said || strings.Contains(out, "setting concurrency") || strings.Contains(out,
-			"retention") {
-			t.Errorf("up says %s", out)
+		announced := strings.Index(out, "changing: from 512 to 256")
+		done := strings.Index(out, "updated: MemorySize 512 -> 256")
+		if announced < 0 || done < announced || strings.Contains(out, "setting concurrency") ||
+			strings.Contains(out, "retention") {
+			t.Errorf("up prints %s", out)
 		}
 	})
-	t.Run("a stopped function", func(t *testing.T) {
+	t.Run("a function with concurrency 0", func(t *testing.T) {
 		must(w.functions().PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{
 			FunctionName: &w.name, ReservedConcurrentExecutions: aws.Int32(0)}))
-		api := w.api() // closed, so that up does not wait for its answer
+		api := w.api() // close it, so that up does not wait for its answer
 		must(w.gateway().UpdateApi(ctx, &apigatewayv2.UpdateApiInput{ApiId: &api,
 			DisableExecuteApiEndpoint: aws.Bool(true)}))
-		stays(t)
+		checkUnchanged(t)
 	})
 }
 
-// TestClosedEndpoint: a default endpoint that somebody closed stays closed, unless it is to be opened.
+// TestClosedEndpoint checks that a closed default endpoint stays closed without --endpoint on.
 func TestClosedEndpoint(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	w.up()
 	api := w.api()
 	if _, err := w.gateway().UpdateApi(t.Context(), &apigatewayv2.UpdateApiInput{ApiId: &api,
 		DisableExecuteApiEndpoint: aws.Bool(true)}); err != nil {
 		t.Fatal(err)
 	}
-	w.answers("closed", 404, `{"message":"Not Found"}`)
+	w.checkNotes("closed", 404, `{"message":"Not Found"}`)
 	if out := w.up(); !strings.Contains(out, "default endpoint is closed") || strings.Contains(out, "live check") ||
 		strings.Contains(out, "updated") {
-		t.Errorf("up says %s", out)
+		t.Errorf("up prints %s", out)
 	}
-	w.answers("after up", 404, `{"message":"Not Found"}`)
+	w.checkNotes("after up", 404, `{"message":"Not Found"}`)
 	if out := w.up("--endpoint", "on"); !strings.Contains(out, "updated: DisableExecuteApiEndpoint true -> false") ||
 		!strings.Contains(out, "live check") {
-		t.Errorf("up --endpoint on says %s", out)
+		t.Errorf("up --endpoint on prints %s", out)
 	}
-	w.answers("opened", 200, `{"notes":[]}`)
+	w.checkNotes("opened", 200, `{"notes":[]}`)
 }
 
-// TestDrift: what a person changed by hand is shown and put right; what is not ours on the function's policy is only
-// said.
+// TestDrift checks that up reports and reverts changes made by hand, and only notes statements of others in the
+// function's policy.
 func TestDrift(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	w.up()
 	made, ctx := w.state(w.name), t.Context()
 	role, api := w.name+"-us-east-1", w.api()
@@ -190,7 +191,7 @@ func TestDrift(t *testing.T) {
 	}
 	routes, err := w.gateway().GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api})
 	must(nil, err)
-	settle := func() {
+	awaitUpdate := func() {
 		for {
 			if c, err := w.functions().GetFunctionConfiguration(ctx,
 				&lambda.GetFunctionConfigurationInput{FunctionName: &w.name}); err != nil {
@@ -202,12 +203,12 @@ func TestDrift(t *testing.T) {
 	}
 	for what, c := range map[string]struct {
 		change func()
-		says   string
+		want   string
 	}{
-		"a variable": {func() {
+		"a setting": {func() {
 			must(w.functions().UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
 				FunctionName: &w.name, Environment: nil, Timeout: aws.Int32(3)}))
-			settle()
+			awaitUpdate()
 		}, "updated: Timeout 3 -> 10"},
 		"a route removed": {func() {
 			must(w.gateway().DeleteRoute(ctx, &apigatewayv2.DeleteRouteInput{ApiId: &api,
@@ -222,7 +223,7 @@ func TestDrift(t *testing.T) {
 				PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*",` +
 					`"Resource":"*"}]}`)}))
 		}, "updated: PolicyDocument"},
-		"a second policy": {func() {
+		"an attached policy": {func() {
 			must(w.roles().AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &role,
 				PolicyArn: aws.String("arn:aws:iam::aws:policy/AdministratorAccess")}))
 		}, "updated: arn:aws:iam::aws:policy/AdministratorAccess removed"},
@@ -232,21 +233,21 @@ func TestDrift(t *testing.T) {
 		}, "updated: AutoDeploy false -> true"},
 	} {
 		c.change()
-		if w.state(w.name) == made && what != "a second policy" && what != "a variable" {
-			t.Errorf("%s: nothing has changed", what)
+		if w.state(w.name) == made && what != "an attached policy" && what != "a setting" {
+			t.Errorf("%s: the state has not changed", what)
 		}
-		if out := w.up(); !strings.Contains(out, c.says) {
-			t.Errorf("%s: up does not say %q: %s", what, c.says, out)
+		if out := w.up(); !strings.Contains(out, c.want) {
+			t.Errorf("%s: up does not print %q: %s", what, c.want, out)
 		}
 		if got := w.state(w.name); got != made {
-			t.Errorf("%s is put right to\n%s\nit was\n%s", what, got, made)
+			t.Errorf("%s: after up\n%s\nwant\n%s", what, got, made)
 		}
 	}
 	must(w.functions().AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &w.name,
 		StatementId: aws.String("somebody"), Action: aws.String("lambda:InvokeFunction"),
 		Principal: aws.String("s3.amazonaws.com")}))
 	if out := w.up(); !strings.Contains(out, "made by others, which were left alone: [somebody]") {
-		t.Errorf("up says %s", out)
+		t.Errorf("up prints %s", out)
 	}
 	if out, err := w.deploy("up", "--stack", w.name, "--zip", w.zip, "--auth", "none", "--strict"); err == nil ||
 		!strings.Contains(err.Error(), "somebody") {
@@ -254,10 +255,10 @@ func TestDrift(t *testing.T) {
 	}
 }
 
-// TestRoleMadeAgain: a function whose role was deleted and made again cannot start, and up heals it.
+// TestRoleMadeAgain checks that up repairs a function whose role was deleted and created again.
 func TestRoleMadeAgain(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	w.up()
 	made, ctx, role := w.state(w.name), t.Context(), w.name+"-us-east-1"
 	for _, err := range []error{
@@ -276,30 +277,30 @@ func TestRoleMadeAgain(t *testing.T) {
 		}
 	}
 	if out := w.up(); !strings.Contains(out, "its role was deleted and created again") {
-		t.Errorf("up says %s", out)
+		t.Errorf("up prints %s", out)
 	}
-	w.answers("after up", 200, `{"notes":[]}`)
+	w.checkNotes("after up", 200, `{"notes":[]}`)
 	if got := w.state(w.name); got != made {
-		t.Errorf("up heals to\n%s\nit was\n%s", got, made)
+		t.Errorf("after up\n%s\nwant\n%s", got, made)
 	}
 }
 
-// TestSlowAWS: roles that cannot be assumed yet, functions that are pending and updates in progress are awaited.
+// TestSlowAWS checks that up waits for new roles, pending functions and updates in progress.
 func TestSlowAWS(t *testing.T) {
 	t.Parallel()
-	w := enter(t).alone(sandbox.Options{RoleDelay: 2 * time.Second, Settling: 700 * time.Millisecond})
+	w := newWorld(t).withOwnSandbox(sandbox.Options{RoleDelay: 2 * time.Second, Settling: 700 * time.Millisecond})
 	w.up()
-	w.answers("after up", 200, `{"notes":[]}`)
+	w.checkNotes("after up", 200, `{"notes":[]}`)
 	if out := w.up("--memory", "512"); !strings.Contains(out, "updated: MemorySize 256 -> 512") {
-		t.Errorf("up --memory says %s", out)
+		t.Errorf("up --memory prints %s", out)
 	}
-	w.answers("after a change", 200, `{"notes":[]}`)
+	w.checkNotes("after a change", 200, `{"notes":[]}`)
 }
 
-// TestInterrupted: ^C ends at once with one sentence, and a second run goes on.
+// TestInterrupted checks that ^C ends up at once with a message, and that a second run completes the stack.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
-	w := enter(t)
+	w := newWorld(t)
 	f := newFault(t, w.URL)
 	hang := make(chan struct{})
 	reached := make(chan struct{}, 1)
@@ -315,7 +316,7 @@ func TestInterrupted(t *testing.T) {
 	}))
 	defer slow.Close()
 	defer close(hang)
-	w.at(slow.URL, "us-east-1")
+	w.connect(slow.URL, "us-east-1")
 	cmd := w.command("up", "--stack", w.name, "--zip", w.zip, "--auth", "none")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -323,7 +324,7 @@ func TestInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-reached
-	w.at(w.URL, "us-east-1")
+	w.connect(w.URL, "us-east-1")
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -331,5 +332,5 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("%v: %s", err, out.String())
 	}
 	w.up()
-	w.answers("after a second run", 200, `{"notes":[]}`)
+	w.checkNotes("after a second run", 200, `{"notes":[]}`)
 }

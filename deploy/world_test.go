@@ -35,52 +35,53 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// aSandbox is one that the tests share, and a zip of the function.
-var aSandbox struct {
+// shared has the sandbox that tests share, and a zip of the function.
+var shared struct {
 	sync.Once
 	s   *sandbox.Sandbox
 	zip string
 	err error
 }
 
-// world is the shared sandbox as one test uses it: its stacks have names of their own.
+// world is the sandbox as seen by one test, which has its own stack name.
 type world struct {
 	*sandbox.Sandbox
-	t    *testing.T
-	name string
-	zip  string
-	cfg  aws.Config // of the test
-	told aws.Config // of the program, which has a key of its own
+	t          *testing.T
+	name       string
+	zip        string
+	cfg        aws.Config // of the test itself
+	programCfg aws.Config // of the program; its access key identifies its calls
 }
 
-func enter(t *testing.T) *world {
+// newWorld returns a world in the shared sandbox, in us-east-1.
+func newWorld(t *testing.T) *world {
 	t.Helper()
 	storetest.NotWithRace(t)
-	aSandbox.Do(func() {
-		folder := filepath.Dir(built(t))
-		aSandbox.zip = filepath.Join(folder, "notes.zip")
-		var said []byte
-		if said, aSandbox.err = exec.Command(built(t), "zip", "--arch", runtime.GOARCH, "--out",
-			aSandbox.zip).CombinedOutput(); aSandbox.err == nil {
-			aSandbox.s, aSandbox.err = sandbox.Start(context.Background(),
-				sandbox.Options{Settling: 20 * time.Millisecond, PageSize: 2})
-		} else {
-			aSandbox.err = fmt.Errorf("%w: %s", aSandbox.err, said)
+	shared.Do(func() {
+		folder := filepath.Dir(buildProgram(t))
+		shared.zip = filepath.Join(folder, "notes.zip")
+		output, err := exec.Command(buildProgram(t), "zip", "--arch", runtime.GOARCH, "--out",
+			shared.zip).CombinedOutput()
+		if err != nil {
+			shared.err = fmt.Errorf("%w: %s", err, output)
+			return
 		}
+		options := sandbox.Options{Settling: 20 * time.Millisecond, PageSize: 2}
+		shared.s, shared.err = sandbox.Start(context.Background(), options)
 	})
-	if errors.Is(aSandbox.err, sandbox.ErrNoMoto) {
-		storetest.Lacks(t, "moto", aSandbox.err)
+	if errors.Is(shared.err, sandbox.ErrNoMoto) {
+		storetest.Lacks(t, "moto", shared.err)
 	}
-	if aSandbox.err != nil {
-		t.Fatal(aSandbox.err)
+	if shared.err != nil {
+		t.Fatal(shared.err)
 	}
-	w := &world{Sandbox: aSandbox.s, t: t, name: "t" + uuid.NewString()[:8], zip: aSandbox.zip}
-	w.at(w.URL, "us-east-1")
+	w := &world{Sandbox: shared.s, t: t, name: "t" + uuid.NewString()[:8], zip: shared.zip}
+	w.connect(w.URL, "us-east-1")
 	return w
 }
 
-// alone goes to a sandbox of the test's own.
-func (w *world) alone(o sandbox.Options) *world {
+// withOwnSandbox moves w to a new sandbox.
+func (w *world) withOwnSandbox(o sandbox.Options) *world {
 	w.t.Helper()
 	s, err := sandbox.Start(w.t.Context(), o)
 	if err != nil {
@@ -88,47 +89,47 @@ func (w *world) alone(o sandbox.Options) *world {
 	}
 	w.t.Cleanup(s.Close)
 	w.Sandbox = s
-	w.at(s.URL, "us-east-1")
+	w.connect(s.URL, "us-east-1")
 	return w
 }
 
-// at points the program to an endpoint and a region, and the test to the region.
-func (w *world) at(endpoint, region string) {
+// connect points the program to an endpoint and a region, and the test's own calls to the region.
+func (w *world) connect(endpoint, region string) {
 	w.cfg = aws.Config{Region: region, BaseEndpoint: &w.URL,
 		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}
-	w.told = aws.Config{Region: region, BaseEndpoint: &endpoint,
+	w.programCfg = aws.Config{Region: region, BaseEndpoint: &endpoint,
 		Credentials: credentials.NewStaticCredentialsProvider(w.name, "b", "")}
 }
 
-// environ is the environment for a program of its own, with more entries.
+// environ returns the environment for running the program in a process of its own, with more entries.
 func (w *world) environ(more ...string) []string {
-	keys, err := w.told.Credentials.Retrieve(context.Background())
+	keys, err := w.programCfg.Credentials.Retrieve(context.Background())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return slices.Concat(os.Environ(), []string{
-		"AWS_ENDPOINT_URL=" + *w.told.BaseEndpoint, "AWS_REGION=" + w.told.Region, "AWS_DEFAULT_REGION=" +
-			w.told.Region,
+		"AWS_ENDPOINT_URL=" + *w.programCfg.BaseEndpoint, "AWS_REGION=" + w.programCfg.Region, "AWS_DEFAULT_REGION=" +
+			w.programCfg.Region,
 		"AWS_ACCESS_KEY_ID=" + keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY=b"}, more)
 }
 
-// command is the program, to be run as one of its own.
+// command returns a command that runs the program in a process of its own.
 func (w *world) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(built(w.t), args...)
+	cmd := exec.Command(buildProgram(w.t), args...)
 	cmd.Env = w.environ()
 	return cmd
 }
 
-// deploy runs the program.
+// deploy runs the program in this process, and returns its output.
 func (w *world) deploy(args ...string) (string, error) {
 	w.t.Helper()
 	var out bytes.Buffer
-	err := run(cloud.WithConfig(w.t.Context(), w.told), args, &out, &out)
+	err := run(cloud.WithConfig(w.t.Context(), w.programCfg), args, &out, &out)
 	return out.String(), err
 }
 
-// runs runs the program, and ends the test if it fails.
-func (w *world) runs(args ...string) string {
+// mustRun is like deploy, but ends the test if the program fails.
+func (w *world) mustRun(args ...string) string {
 	w.t.Helper()
 	out, err := w.deploy(args...)
 	if err != nil {
@@ -137,17 +138,17 @@ func (w *world) runs(args ...string) string {
 	return out
 }
 
-// up makes the test's stack.
+// up runs deploy up for the test's stack.
 func (w *world) up(more ...string) string {
 	w.t.Helper()
-	return w.runs(append([]string{"up", "--stack", w.name, "--zip", w.zip, "--auth", "none"}, more...)...)
+	return w.mustRun(append([]string{"up", "--stack", w.name, "--zip", w.zip, "--auth", "none"}, more...)...)
 }
 
 func (w *world) gateway() *apigatewayv2.Client { return apigatewayv2.NewFromConfig(w.cfg) }
 func (w *world) functions() *lambda.Client     { return lambda.NewFromConfig(w.cfg) }
 func (w *world) roles() *iam.Client            { return iam.NewFromConfig(w.cfg) }
 
-// api is the id of the stack's API.
+// api returns the id of the stack's API.
 func (w *world) api() string {
 	w.t.Helper()
 	c := cloud.New(w.cfg)
@@ -162,8 +163,8 @@ func (w *world) api() string {
 	return ids[0]
 }
 
-// get asks the stack's API for its notes.
-func (w *world) get() (int, string) {
+// getNotes requests the notes from the stack's API, and returns the status and the body.
+func (w *world) getNotes() (int, string) {
 	w.t.Helper()
 	a, err := http.Get(w.URL + "/_aws/execute-api/" + w.api() + "/dev/notes")
 	if err != nil {
@@ -177,14 +178,15 @@ func (w *world) get() (int, string) {
 	return a.StatusCode, strings.TrimSpace(string(body))
 }
 
-func (w *world) answers(what string, status int, body string) {
+// checkNotes checks the answer of getNotes.
+func (w *world) checkNotes(what string, status int, body string) {
 	w.t.Helper()
-	if s, b := w.get(); s != status || b != body {
+	if s, b := w.getNotes(); s != status || b != body {
 		w.t.Errorf("%s: %d %s, want %d %s", what, s, b, status, body)
 	}
 }
 
-// calls are the program's calls that were made since a number of calls, and how many there are now.
+// calls returns the program's calls from an index of [sandbox.Sandbox.Calls] on, and the next index.
 func (w *world) calls(since int) (some []sandbox.Call, now int) {
 	all := w.Calls()
 	for _, c := range all[since:] {
@@ -195,7 +197,7 @@ func (w *world) calls(since int) (some []sandbox.Call, now int) {
 	return some, len(all)
 }
 
-// settings are those of the stack's function and log groups that state does not tell.
+// settings describes the settings of the function and the log groups that state leaves out.
 func (w *world) settings() string {
 	w.t.Helper()
 	c, ctx := cloud.New(w.cfg), w.t.Context()
@@ -206,10 +208,10 @@ func (w *world) settings() string {
 		w.t.Fatal(err)
 	}
 	return fmt.Sprintf("concurrency %s, retention %s and %s",
-		told(reserved, "none"), told(own, "for ever"), told(access, "for ever"))
+		orDefault(reserved, "none"), orDefault(own, "for ever"), orDefault(access, "for ever"))
 }
 
-// state is what is there of a stack, without what differs from one making to the next.
+// state describes the resources of a stack, with stable names in place of ids that differ each time.
 func (w *world) state(name string) string {
 	w.t.Helper()
 	c := cloud.New(w.cfg)
@@ -220,7 +222,7 @@ func (w *world) state(name string) string {
 	show := func(input any, expression string) any {
 		answer, err := c.Do(ctx, input)
 		if cloud.IsNotFound(err) {
-			all = append(all, "not there: "+call.Command(input))
+			all = append(all, "not found: "+call.Command(input))
 			return nil
 		} else if err != nil {
 			w.t.Fatal(err)
@@ -242,7 +244,7 @@ func (w *world) state(name string) string {
 	show(&iam.GetRoleInput{RoleName: role}, "Role.[RoleName, AssumeRolePolicyDocument, Tags]")
 	ids := map[string]string{}
 	if id, ok := show(&iam.GetRoleInput{RoleName: role}, "Role.RoleId").(string); ok {
-		ids[id] = "ROLE" // which the function's tag must say too
+		ids[id] = "ROLE" // the function's tag must have the same id
 	}
 	show(&iam.GetRoleInput{RoleName: aws.String(s.RoleName() + "-other")}, "Role.RoleName")
 	show(&iam.ListRolePoliciesInput{RoleName: role}, "PolicyNames")
@@ -291,10 +293,12 @@ func (w *world) state(name string) string {
 	return strings.ReplaceAll(text, name, "STACK")
 }
 
+// blank is the body of the blank 500.
 const blank = `{"message":"Internal Server Error"}`
 
-func packed(t *testing.T, name string) []byte {
+// zipNamed returns a zip whose one file is named name followed by x's.
+func zipNamed(t *testing.T, name string) []byte {
 	t.Helper()
-	return bytes.ReplaceAll(zipped(t, "x"), []byte("bootstrap"), []byte(name+strings.Repeat("x",
+	return bytes.ReplaceAll(zipBootstrap(t, "x"), []byte("bootstrap"), []byte(name+strings.Repeat("x",
 		len("bootstrap")-len(name))))
 }

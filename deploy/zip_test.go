@@ -13,14 +13,14 @@ import (
 	"example.com/portable-notes/deploy/pack"
 )
 
-// TestZip: the file is what provided.al2023 wants, within bounds that a package which makes text/template reachable
-// would break, and the same from two folders.
+// TestZip checks that the zip is right for provided.al2023, and its size. The limits are exceeded if a package makes
+// text/template reachable.
 func TestZip(t *testing.T) {
 	t.Parallel()
 	for arch, machine := range map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64} {
 		out := filepath.Join(t.TempDir(), "notes.zip")
-		if said, err := deploy(t, "zip", "--arch", arch, "--out", out); err != nil {
-			t.Fatal(err, said)
+		if output, err := deploy(t, "zip", "--arch", arch, "--out", out); err != nil {
+			t.Fatal(err, output)
 		}
 		packed, err := os.ReadFile(out)
 		if err != nil {
@@ -37,21 +37,21 @@ func TestZip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		program, err := io.ReadAll(file)
+		content, err := io.ReadAll(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		binary, err := elf.NewFile(bytes.NewReader(program))
+		binary, err := elf.NewFile(bytes.NewReader(content))
 		if err != nil || binary.Machine != machine {
 			t.Errorf("%s: %v, %v", arch, binary, err)
 		}
 		if section := binary.Section(".interp"); section != nil {
 			t.Errorf("%s: bootstrap is linked dynamically", arch)
 		}
-		if len(program) > 10e6 || len(packed) > 4e6 {
-			t.Errorf("%s: bootstrap has %d bytes, the zip %d; at most 10 MB and 4 MB", arch, len(program), len(packed))
+		if len(content) > 10e6 || len(packed) > 4e6 {
+			t.Errorf("%s: bootstrap has %d bytes, the zip %d; at most 10 MB and 4 MB", arch, len(content), len(packed))
 		}
-		t.Logf("%s: bootstrap %d bytes, zip %d", arch, len(program), len(packed))
+		t.Logf("%s: bootstrap %d bytes, zip %d", arch, len(content), len(packed))
 	}
 }
 
@@ -76,15 +76,15 @@ func TestZipIsReproducible(t *testing.T) {
 	t.Setenv("GOAMD64", "v3")
 	t.Setenv("GOFLAGS", "-tags=other")
 	if !bytes.Equal(first, build()) {
-		t.Error("two folders, and other settings of the Go tool, give two zips")
+		t.Error("another directory, or other settings of the Go tool, give another zip")
 	}
 	t.Chdir(t.TempDir())
 	if _, err := pack.Build(t.Context(), "amd64", false); err == nil {
-		t.Error("a folder without the source gives a zip")
+		t.Error("Build succeeds without the source")
 	}
 	t.Setenv("PATH", "")
 	if _, err := exec.LookPath("go"); err == nil {
-		t.Fatal("go is still there")
+		t.Fatal("go is still in PATH")
 	}
 	if _, err := pack.Build(t.Context(), "amd64", false); err == nil || !bytes.Contains([]byte(err.Error()),
 		[]byte("install Go")) {
