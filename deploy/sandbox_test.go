@@ -85,7 +85,7 @@ func TestProofReadmeStory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(readme), "\n## A blank 500, and its cure, with no AWS account\n")
+	_, rest, _ := strings.Cut(string(readme), "\n## A blank 500 and its fix, without an AWS account\n")
 	_, rest, _ = strings.Cut(rest, "```sh\n")
 	block, _, found := strings.Cut(rest, "```")
 	if !found {
