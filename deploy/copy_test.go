@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -243,5 +245,97 @@ func TestCopyIntoNotes(t *testing.T) {
 	if _, err := deploy(t, "copy", "bolt:"+filepath.Join(t.TempDir(), "typo.db"), "bolt:"+later); err == nil ||
 		!strings.Contains(err.Error(), "nothing to copy") {
 		t.Errorf("a source that does not exist: %v", err)
+	}
+}
+
+// TestCopySalvage checks that a damaged file is copied as far as it can be read, and that the loss is listed.
+func TestCopySalvage(t *testing.T) {
+	source := newNotesFile(t, 60)
+	file, err := os.ReadFile(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.LastIndex(file, []byte("note 59"))
+	for i := at; i >= 0; i = bytes.LastIndex(file[:i], []byte("note 59")) {
+		file[i] ^= 1
+	}
+	damaged := filepath.Join(t.TempDir(), "damaged.db")
+	if err := os.WriteFile(damaged, file, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	target := filepath.Join(t.TempDir(), "target.db")
+	if out, err := deploy(t, "copy", "bolt:"+damaged, "bolt:"+target); err == nil ||
+		!strings.Contains(err.Error(), "deploy copy --salvage") || strings.Contains(err.Error(), "run it again") {
+		t.Errorf("without --salvage: %v\n%s", err, out)
+	}
+	out, err := deploy(t, "copy", "--salvage", "bolt:"+damaged, "bolt:"+target)
+	if err == nil || !strings.Contains(err.Error(), "not everything can be read") ||
+		!strings.Contains(out, "49 notes copied\n") || !strings.Contains(out, `of owner "owner 1"`) ||
+		!strings.Contains(out, "lost: 1 of 50 notes in all") {
+		t.Errorf("with --salvage: %v\n%s", err, out)
+	}
+	if report, err := bolt.Check(target); err != nil || len(report.Findings) > 0 || report.Notes != 49 {
+		t.Errorf("the target is %+v, %v", report, err)
+	}
+	if after, err := os.ReadFile(damaged); err != nil || !bytes.Equal(after, file) {
+		t.Errorf("the source was changed, or %v", err)
+	}
+	for _, c := range []struct {
+		name, flag, from, want string
+	}{
+		{"an unknown extent", "--salvage=most", "bolt:" + damaged, "--salvage is used or all"},
+		{"a table", "--salvage", "dynamodb:notes", "--salvage reads a file"},
+		{"a file that does not exist", "--salvage", "bolt:" + damaged + ".none", "no such file"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := deploy(t, "copy", c.flag, c.from, "bolt:"+target); err == nil ||
+				!strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+// TestCopyOwner checks that the notes of one owner can be given to another.
+func TestCopyOwner(t *testing.T) {
+	source := newNotesFile(t, 60)
+	target := filepath.Join(t.TempDir(), "target.db")
+	if out, err := deploy(t, "copy", "--owner", "owner 0=anna", "bolt:"+source, "bolt:"+target); err == nil ||
+		!strings.Contains(err.Error(), "--owner is OLD=NEW") {
+		t.Errorf("an owner with a space: %v\n%s", err, out)
+	}
+	local := filepath.Join(t.TempDir(), "local.db")
+	store, err := bolt.Open(local, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := notes.NewService(store, time.Now, rand.Reader)
+	for _, owner := range []string{"local", "anna", "ben"} {
+		if _, _, err := s.Create(t.Context(), owner, notes.Draft{Title: "of " + owner}, "key"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second copy finds everything in place
+		out, err := deploy(t, "copy", "--owner", "local=anna", "bolt:"+local, "bolt:"+target)
+		if err != nil || !strings.Contains(out, "from  notes 3, idempotency keys 2,") {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	if store, err = bolt.Open(target, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	var titles []string
+	for n, err := range store.Newest(t.Context(), "anna", uuid.Max, 10) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		titles = append(titles, n.Title)
+	}
+	if !slices.Equal(titles, []string{"of anna", "of local"}) {
+		t.Errorf("anna has %q", titles)
 	}
 }

@@ -45,13 +45,14 @@ var ownerName = regexp.MustCompile(`^[^\s,]+$`)
 // maxOwner is the longest name of an owner, in bytes (notes.Store).
 const maxOwner = 512
 
-func isOwner(name string) bool {
+// IsOwner reports whether name can be the owner of a token: 1 to 512 bytes of UTF-8 without white space and commas.
+func IsOwner(name string) bool {
 	return len(name) <= maxOwner && ownerName.MatchString(name) && utf8.ValidString(name)
 }
 
 // New returns a new token that may read and write, and the line that configures it.
 func New(name string) (token, line string, err error) {
-	if !isOwner(name) {
+	if !IsOwner(name) {
 		return "", "", fmt.Errorf("an owner must be 1 to 512 bytes without spaces and commas, not %q", name)
 	}
 	secret := make([]byte, 32)
@@ -121,7 +122,7 @@ func parseToken(text string) (e entry, err error) {
 	}
 	e.caller = app.Caller{Owner: fields[0], Scope: map[string]app.Scope{
 		"read": app.Read, "write": app.Write}[fields[1]]}
-	if !isOwner(fields[0]) {
+	if !IsOwner(fields[0]) {
 		return e, errors.New("its owner must be 1 to 512 bytes of UTF-8")
 	}
 	if e.caller.Scope == app.NoScope {

@@ -17,20 +17,27 @@ import (
 	"example.com/portable-notes/notes"
 )
 
+// Source is a store that notes can be copied from.
+type Source interface {
+	Get(ctx context.Context, owner string, id notes.ID) (notes.Note, error)
+	Export(context.Context) iter.Seq2[notes.Record, error]
+}
+
 // Store is a store that notes can be copied from and to.
 type Store interface {
-	notes.Store
-	Export(context.Context) iter.Seq2[notes.Record, error]
+	Source
 	Import(context.Context, notes.Record) error
 }
 
 // mover copies from one store to another.
 type mover struct {
-	from, to Store
-	merge    bool
-	out      io.Writer
-	newer    map[place]bool // notes with a later version in the target; they are not copied
-	cutoff   time.Time      // keys that expire earlier are not compared, because a store may delete them meanwhile
+	from   Source
+	to     Store
+	merge  bool
+	out    io.Writer
+	notes  int64          // in the source; known after its idempotency keys were copied
+	newer  map[place]bool // notes with a later version in the target; they are not copied
+	cutoff time.Time      // keys that expire earlier are not compared, because a store may delete them meanwhile
 }
 
 // maxWriters is the number of concurrent writes.
@@ -38,7 +45,7 @@ const maxWriters = 32
 
 // Run copies all records from one store to another, compares the two, and writes its progress to out. It returns an
 // error if the target has notes, or later versions of notes, that the source lacks; with merge it keeps them.
-func Run(ctx context.Context, from, to Store, merge bool, out io.Writer) error {
+func Run(ctx context.Context, from Source, to Store, merge bool, out io.Writer) error {
 	m := &mover{from: from, to: to, merge: merge, out: out, cutoff: time.Now().Add(time.Hour)}
 	if err := m.checkTarget(ctx); err != nil {
 		return err
@@ -46,7 +53,10 @@ func Run(ctx context.Context, from, to Store, merge bool, out io.Writer) error {
 	// Keys come first: a store may need a note's key before the note.
 	for _, isNote := range []bool{false, true} {
 		if err := m.copy(ctx, isNote); err != nil {
-			return fmt.Errorf("the copy was interrupted: run it again: %w", err)
+			if errors.Is(err, notes.ErrUnavailable) {
+				return fmt.Errorf("the copy was interrupted: run it again: %w", err)
+			}
+			return fmt.Errorf("the copy is incomplete: %w", err)
 		}
 	}
 	copied := map[place]bool{}
@@ -118,12 +128,15 @@ func (m *mover) copy(ctx context.Context, isNote bool) error {
 		what = "notes"
 	}
 	var done atomic.Int64
-	defer m.progress(what, &done)()
+	defer m.progress(what, m.notes, &done)()
 	writers, ctx := errgroup.WithContext(ctx)
 	writers.SetLimit(maxWriters)
 	for r, err := range m.from.Export(ctx) {
 		if err != nil {
 			return errors.Join(err, writers.Wait())
+		}
+		if !isNote && r.Note != nil {
+			m.notes++
 		}
 		if (r.Note != nil) != isNote || m.newer[placeOf(r)] {
 			continue
@@ -139,8 +152,10 @@ func (m *mover) copy(ctx context.Context, isNote bool) error {
 	return writers.Wait()
 }
 
-// progress prints every second how many records were copied, until stop is called.
-func (m *mover) progress(what string, done *atomic.Int64) (stop func()) {
+// progress prints every second how many records were copied, and how long the rest takes at the same pace, until stop is
+// called. A total of 0 is not known.
+func (m *mover) progress(what string, total int64, done *atomic.Int64) (stop func()) {
+	begin := time.Now()
 	end := make(chan struct{})
 	var wait sync.WaitGroup
 	wait.Go(func() {
@@ -149,7 +164,13 @@ func (m *mover) progress(what string, done *atomic.Int64) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				fmt.Fprintf(m.out, "%d %s copied so far\n", done.Load(), what)
+				n := done.Load()
+				if n == 0 || total == 0 {
+					fmt.Fprintf(m.out, "%d %s copied so far\n", n, what)
+					continue
+				}
+				left := time.Duration(float64(time.Since(begin)) / float64(n) * float64(max(0, total-n)))
+				fmt.Fprintf(m.out, "%d of %d %s copied, about %s left\n", n, total, what, left.Round(time.Second))
 			case <-end:
 				fmt.Fprintf(m.out, "%d %s copied\n", done.Load(), what)
 				return
@@ -170,7 +191,7 @@ func (t tally) String() string {
 }
 
 // tally sums up the records of a store that include selects.
-func (m *mover) tally(ctx context.Context, store Store, include func(place) bool) (t tally, err error) {
+func (m *mover) tally(ctx context.Context, store Source, include func(place) bool) (t tally, err error) {
 	for r, err := range store.Export(ctx) {
 		if err != nil {
 			return t, err

@@ -24,7 +24,7 @@ func Check(path string) (Report, error) {
 	case errors.Is(err, errInUse):
 		err = errors.New("another process has the file open: stop that one first, or check a copy")
 	case errors.Is(err, errBroken):
-		err = fmt.Errorf("%w; restore a copy", err)
+		err = fmt.Errorf("%w; restore a copy, or copy what can be read with deploy copy --salvage", err)
 	}
 	if err != nil {
 		return Report{}, fmt.Errorf("notes file %s: %w", path, err)

@@ -173,7 +173,8 @@ func explain(path string, err error) error {
 	case errors.Is(err, errForeign):
 		err = fmt.Errorf("%w; name another file (NOTES_STORE=bolt:FILE), this one was not changed", err)
 	case errors.Is(err, errBroken):
-		err = fmt.Errorf("%w; run -check on it to list all damage, then restore a copy (it was not changed)", err)
+		err = fmt.Errorf("%w; run -check on it to list all damage, then restore a copy, or copy what can be read "+
+			"with deploy copy --salvage (it was not changed)", err)
 	}
 	return fmt.Errorf("notes file %s: %w", path, err)
 }

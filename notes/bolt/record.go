@@ -30,7 +30,7 @@ func expiryKey(expires time.Time, key []byte) []byte {
 // values under the wrong key.
 
 var errDamaged = errors.New("the record is damaged: its checksum does not match; run -check on the file and restore " +
-	"a copy")
+	"a copy, or copy the other records with deploy copy --salvage")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
