@@ -23,7 +23,7 @@ import (
 
 // doctorFlags are the flags of the doctor command.
 type doctorFlags struct {
-	facts.Ask
+	facts.Inquiry
 	region, facts, save, html, language string
 	json, schema, policy, verbose       bool
 	yes                                 bool
@@ -176,14 +176,14 @@ func (f *doctorFlags) gather(cmd *cobra.Command, args []string) (c doctor.Case, 
 	if err := f.Check(); err != nil {
 		return c, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	client, err := openCloud(cmd, f.Ask)
+	client, err := openCloud(cmd, f.Inquiry)
 	if errors.Is(err, cloud.ErrNoCredentials) {
-		return facts.GatherUnsigned(cmd.Context(), f.Ask), nil
+		return facts.GatherUnsigned(cmd.Context(), f.Inquiry), nil
 	}
 	if err != nil {
 		return c, err
 	}
-	return facts.Gather(cmd.Context(), client, f.Ask), nil
+	return facts.Gather(cmd.Context(), client, f.Inquiry), nil
 }
 
 // progress returns a function that shows the current command in one line of a terminal, and one that removes the line.
@@ -200,7 +200,7 @@ func progress(out io.Writer) (show func(command string), done func()) {
 }
 
 // openCloud loads the AWS settings. They need no region if the URL or --region has one.
-func openCloud(cmd *cobra.Command, a facts.Ask) (*cloud.Cloud, error) {
+func openCloud(cmd *cobra.Command, a facts.Inquiry) (*cloud.Cloud, error) {
 	c, _, err := cloud.OpenIn(cmd.Context(), cmp.Or(a.Region, facts.RegionOf(a.URL)))
 	return c, err
 }

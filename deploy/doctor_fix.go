@@ -53,7 +53,7 @@ func (f *doctorFlags) applyFixes(cmd *cobra.Command, d doctor.Diagnosis) (done b
 			return false, err
 		}
 	}
-	client, err := openCloud(cmd, f.Ask)
+	client, err := openCloud(cmd, f.Inquiry)
 	if err != nil {
 		return false, err
 	}

@@ -14,13 +14,13 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// jwtOf is a token of some claims, signed by nobody.
+// jwtOf returns a token with some claims and an invalid signature.
 func jwtOf(claims string) string {
 	encode := base64.RawURLEncoding.EncodeToString
 	return encode([]byte(`{"alg":"RS256","kid":"k1"}`)) + "." + encode([]byte(claims)) + ".c2ln"
 }
 
-// TestToken: of a token is kept what its authorizer judges, and nothing of the person.
+// TestToken: the facts keep the parts of a token that its authorizer judges, and nothing about the person.
 func TestToken(t *testing.T) {
 	source := []string{"$request.header.Authorization"}
 	for _, c := range []struct {
@@ -33,27 +33,28 @@ func TestToken(t *testing.T) {
 			`"scope":"x y","scp":["z"],"sub":"anna","client_id":"c"}`)},
 			doctor.Token{Present: true, Algorithm: "RS256", KeyID: "k1", Issuer: "i", Audience: []string{"a"},
 				ClientID: "c", Expires: 7, NotBefore: 5, Issued: 6, Scopes: []string{"x", "y", "z"}}},
-		{"an audience of many", source, [2]string{"Authorization", jwtOf(`{"aud":["a","b"]}`)},
+		{"several audiences", source, [2]string{"Authorization", jwtOf(`{"aud":["a","b"]}`)},
 			doctor.Token{Present: true, Algorithm: "RS256", KeyID: "k1", Audience: []string{"a", "b"}}},
 		{"none", source, [2]string{"X", "y"}, doctor.Token{}},
-		{"elsewhere", source, [2]string{"X-Token", jwtOf(`{}`)}, doctor.Token{Elsewhere: "$request.header.X-Token"}},
+		{"in another header", source, [2]string{"X-Token", jwtOf(`{}`)}, doctor.Token{
+			Elsewhere: "$request.header.X-Token"}},
 		{"in the query", []string{"$request.querystring.token"}, [2]string{"X", "y"},
-			doctor.Token{Present: true, Malformed: "it has not three parts with dots between them"}},
+			doctor.Token{Present: true, Malformed: "it does not have three parts separated by dots"}},
 		{"broken", source, [2]string{"Authorization", "a.b.c"},
 			doctor.Token{Present: true, Malformed: "its header cannot be read"}},
 		{"an unknown source", []string{"$context.x"}, [2]string{"X", "y"}, doctor.Token{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			g := &gatherer{ask: Ask{URL: &url.URL{RawQuery: "token=x"}, Headers: http.Header{}}}
-			g.ask.Headers.Set(c.header[0], c.header[1])
-			if got := *g.token(c.sources); !reflect.DeepEqual(got, c.want) {
+			g := &gatherer{inquiry: Inquiry{URL: &url.URL{RawQuery: "token=x"}, Headers: http.Header{}}}
+			g.inquiry.Headers.Set(c.header[0], c.header[1])
+			if got := *g.readToken(c.sources); !reflect.DeepEqual(got, c.want) {
 				t.Errorf("%+v, want %+v", got, c.want)
 			}
 		})
 	}
 }
 
-// TestKeys: the issuer that an authorizer names is asked for its keys after a token was refused.
+// TestKeys: after a token was refused, the keys of the authorizer's issuer are fetched.
 func TestKeys(t *testing.T) {
 	issuer := jwttest.New(t)
 	answers := account()
@@ -62,14 +63,14 @@ func TestKeys(t *testing.T) {
 	for _, c := range []struct {
 		name, issuer string
 		keys         int
-	}{{"an issuer", issuer.URL, 1}, {"nobody", "http://127.0.0.1:1", 0}} {
+	}{{"an issuer", issuer.URL, 1}, {"an unreachable issuer", "http://127.0.0.1:1", 0}} {
 		t.Run(c.name, func(t *testing.T) {
 			answers["/authorizers"] = fmt.Sprintf(
 				`{"items":[{"authorizerId":"j1","authorizerType":"JWT","identitySource":`+
 					`["$request.header.Authorization"],"jwtConfiguration":{"issuer":%q,"audience":["notes"]}}]}`,
 				c.issuer,
 			)
-			got := Gather(t.Context(), served(t, answers), Ask{Method: "GET",
+			got := Gather(t.Context(), served(t, answers), Inquiry{Method: "GET",
 				URL:     apiAt(t, 401, `{"message":"Unauthorized"}`),
 				Headers: http.Header{"Authorization": {"Bearer " + issuer.Token(t, "anna", "openid")}}})
 			if got.Token == nil || got.Token.Issuer != issuer.URL || len(got.Keys.Or()) != c.keys ||
@@ -80,7 +81,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestDecision: what a Lambda authorizer answers is read as API Gateway reads it.
+// TestDecision: a Lambda authorizer's response is read as API Gateway reads it.
 func TestDecision(t *testing.T) {
 	policy := `{"principalId":"u","policyDocument":{"Statement":[{"Effect":"Allow","Action":"execute-api:Invoke",` +
 		`"Resource":"arn:aws:execute-api:us-east-1:1:a1/dev/*"}]}}`
@@ -89,27 +90,28 @@ func TestDecision(t *testing.T) {
 		simple                bool
 		want                  string
 	}{
-		{"allows simply", `{"isAuthorized":true}`, "2.0", true, "allows"},
-		{"denies simply", `{"isAuthorized":false}`, "2.0", true, "denies"},
-		{"a policy for a simple one", policy, "2.0", true, "it has a policyDocument, and simple responses are enabled"},
-		{"nothing for a simple one", `{}`, "2.0", true, "it has no isAuthorized"},
+		{"a simple allow", `{"isAuthorized":true}`, "2.0", true, "allows"},
+		{"a simple deny", `{"isAuthorized":false}`, "2.0", true, "denies"},
+		{"a policy instead of a simple response", policy, "2.0", true,
+			"it has a policyDocument, but simple responses are enabled"},
+		{"an empty simple response", `{}`, "2.0", true, "it has no isAuthorized"},
 		{"a policy", policy, "1.0", true, "allows"},
 		{"a policy that denies", strings.Replace(policy, "Allow", "Deny", 1), "2.0", false, "denies"},
 		{"a policy of another stage", strings.Replace(policy, "dev", "prod", 1), "1.0", true, "others"},
 		{"a policy of another action", strings.Replace(policy, "execute-api:Invoke", "execute-api:*x", 1), "1.0", true,
 			"others"},
-		{"text for true", `{"isAuthorized":"true"}`, "2.0", true, "isAuthorized is text, not true or false"},
-		{"a policy that is none", `{"principalId":"u","policyDocument":{"Statement":1}}`, "1.0", true,
+		{"a string for true", `{"isAuthorized":"true"}`, "2.0", true, "isAuthorized is text, not true or false"},
+		{"an invalid policy", `{"principalId":"u","policyDocument":{"Statement":1}}`, "1.0", true,
 			"its policyDocument cannot be read"},
-		{"a simple one for a policy", `{"isAuthorized":true}`, "2.0", false,
-			"it has isAuthorized, and simple responses are not enabled"},
-		{"nothing for a policy", `{}`, "2.0", false, "it has no policyDocument"},
-		{"nobody", `{"policyDocument":{}}`, "2.0", false, "it has no principalId"},
-		{"text", `"x"`, "2.0", false, "it is no object of JSON"},
+		{"a simple response instead of a policy", `{"isAuthorized":true}`, "2.0", false,
+			"it has isAuthorized, but simple responses are not enabled"},
+		{"an empty policy response", `{}`, "2.0", false, "it has no policyDocument"},
+		{"no principal", `{"policyDocument":{}}`, "2.0", false, "it has no principalId"},
+		{"a string", `"x"`, "2.0", false, "it is not a JSON object"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			answer := map[string]any{"Payload": base64.StdEncoding.EncodeToString([]byte(c.payload))}
-			if got := decision(answer, doctor.Authorizer{PayloadFormat: c.format, Simple: c.simple},
+			if got := readDecision(answer, doctor.Authorizer{PayloadFormat: c.format, Simple: c.simple},
 				[]string{"arn:aws:execute-api:us-east-1:1:a1/dev/GET/notes"}); got.Says+got.Wrong != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
@@ -117,8 +119,9 @@ func TestDecision(t *testing.T) {
 	}
 }
 
-// TestAuthorizerIsAsked: a Lambda authorizer is invoked once, with what the request has, where it may explain.
-func TestAuthorizerIsAsked(t *testing.T) {
+// TestInvokeAuthorizer: a Lambda authorizer is invoked once, with the data of the request, if that may explain the
+// response.
+func TestInvokeAuthorizer(t *testing.T) {
 	answers := account()
 	answers["/routes"] = `{"items":[{"routeKey":"GET /notes/{id}","target":"integrations/i1","authorizerId":"l1",` +
 		`"authorizationType":"CUSTOM"}]}`
@@ -131,7 +134,7 @@ func TestAuthorizerIsAsked(t *testing.T) {
 		want         string
 	}{
 		{"2.0", "2.0", "Authorization", 403, "denies"}, {"1.0", "1.0", "Authorization", 403,
-			"it has isAuthorized, and simple responses are not enabled"},
+			"it has isAuthorized, but simple responses are not enabled"},
 		{"without its identity source", "2.0", "X", 403, ""}, {"after 404", "2.0", "Authorization", 404, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -140,7 +143,7 @@ func TestAuthorizerIsAsked(t *testing.T) {
 				c.format + `","authorizerUri":"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/` +
 				`arn:aws:lambda:us-east-1:123456789012:function:auth/invocations"}]}`
 			body := map[int]string{403: `{"message":"Forbidden"}`, 404: `{"message":"Not Found"}`}[c.status]
-			got := Gather(t.Context(), served(t, answers), Ask{Method: "GET", URL: apiAt(t, c.status, body),
+			got := Gather(t.Context(), served(t, answers), Inquiry{Method: "GET", URL: apiAt(t, c.status, body),
 				Headers: http.Header{c.header: {"s3cr3t"}}})
 			if d := got.AuthorizerInvocation.Or().Shape.Decision; d.Says+d.Wrong != c.want {
 				t.Errorf("%+v", got.AuthorizerInvocation)
@@ -149,8 +152,8 @@ func TestAuthorizerIsAsked(t *testing.T) {
 	}
 }
 
-// TestRights: after an error that tells of a right, the role is read with all that says what it may do; and the log
-// where the function was not invoked.
+// TestRights: after an error that names a missing permission, the role is read with all its policies. If the function
+// was not invoked, its log is read.
 func TestRights(t *testing.T) {
 	answers := account()
 	answers["/functions/notes"] = `{"Configuration":{"FunctionName":"notes",` +
@@ -173,13 +176,13 @@ func TestRights(t *testing.T) {
 	refused := "AccessDeniedException: not authorized to perform: dynamodb:Scan"
 	answers["FilterLogEvents"] = `{"events":[{"timestamp":4102444800000,"message":"` + refused +
 		`"},{"message":"fine"}]}`
-	ask := func(answers map[string]string) doctor.Case {
-		return Gather(t.Context(), served(t, answers), Ask{Method: "POST",
+	gather := func(answers map[string]string) doctor.Case {
+		return Gather(t.Context(), served(t, answers), Inquiry{Method: "POST",
 			URL: apiAt(t, 500, `{"message":"Internal Server Error"}`)})
 	}
 	answers["/routes"] = strings.Replace(answers["/routes"], "GET /", "ANY /", 1)
 	answers["/policy"] = strings.Replace(answers["/policy"], ":b2/*", ":a1/*", 1)
-	got := ask(answers)
+	got := gather(answers)
 	role := got.Role.Or()
 	if role.Name != "r" || len(role.Identity) != 2 || role.Boundary == nil || len(role.Trust.Statement) != 1 {
 		t.Errorf("the role is %+v", got.Role)
@@ -187,23 +190,23 @@ func TestRights(t *testing.T) {
 	if lines := got.Lines.Or(); len(lines) != 1 || lines[0] != refused {
 		t.Errorf("the lines are %q", got.Lines.Or())
 	}
-	for _, lacks := range []string{"ListRolePolicies", "ListAttachedRolePolicies", "GetRolePolicy",
+	for _, missing := range []string{"ListRolePolicies", "ListAttachedRolePolicies", "GetRolePolicy",
 		"GetPolicy", "GetPolicyVersion"} {
-		t.Run("without "+lacks, func(t *testing.T) {
+		t.Run("without "+missing, func(t *testing.T) {
 			less := map[string]string{}
 			for name, answer := range answers {
-				if name != lacks {
+				if name != missing {
 					less[name] = answer
 				}
 			}
-			if got := ask(less); got.Role.Seen() || got.Role.Error == nil {
+			if got := gather(less); got.Role.Seen() || got.Role.Error == nil {
 				t.Errorf("the role is %+v", got.Role)
 			}
 		})
 	}
 }
 
-// TestDomain: the mapping of a custom domain tells the API, the stage and the path.
+// TestDomain: the mapping of a custom domain determines the API, the stage and the path.
 func TestDomain(t *testing.T) {
 	answers := account()
 	answers["/domainnames/api.example.com"] = `{"domainName":"api.example.com"}`
@@ -215,7 +218,7 @@ func TestDomain(t *testing.T) {
 	} {
 		t.Run(c.path, func(t *testing.T) {
 			u.Path = domainPath + "api.example.com" + c.path
-			got := Gather(t.Context(), served(t, answers), Ask{Method: "GET", URL: u})
+			got := Gather(t.Context(), served(t, answers), Inquiry{Method: "GET", URL: u})
 			if got.Asked.API != c.api || got.Asked.Stage != c.stage || got.Asked.Domain != "api.example.com" {
 				t.Errorf("%+v %+v", got.Asked, got.Domain)
 			}
@@ -226,12 +229,12 @@ func TestDomain(t *testing.T) {
 	}
 	delete(answers, "/apimappings")
 	u.Path = domainPath + "api.example.com/v1"
-	if got := Gather(t.Context(), served(t, answers), Ask{Method: "GET", URL: u}); got.Domain.Error == nil {
+	if got := Gather(t.Context(), served(t, answers), Inquiry{Method: "GET", URL: u}); got.Domain.Error == nil {
 		t.Errorf("without mappings: %+v", got.Domain)
 	}
 }
 
-// TestHistory: the requests of the last hour are counted, and the minute is told from which on all failed.
+// TestHistory: the requests of the last hour are counted, and the minute since which all fail is found.
 func TestHistory(t *testing.T) {
 	const minute = 1790000000 / 60 * 60
 	series := func(id string, values ...float64) string {
@@ -254,16 +257,17 @@ func TestHistory(t *testing.T) {
 		{"none", "", doctor.History{}},
 		{"all failed", series("all", 2, 1) + "," + series("failed", 2, 1), doctor.History{Requests: 3, Failures: 3,
 			Since: at(0)}},
-		{"since a minute", series("all", 2, 1) + "," + series("failed", 1, 1), doctor.History{Requests: 3, Failures: 2,
+		{"failing since a minute", series("all", 2, 1) + "," + series("failed", 1, 1), doctor.History{
+			Requests: 3, Failures: 2,
 			Since: at(1)}},
-		{"again well", series("all", 2, 1) + "," + series("failed", 2, 0), doctor.History{Requests: 3, Failures: 2}},
-		{"a time as text", `{"Id":"all","Timestamps":["2026-11-27T09:41:00Z"],"Values":[1]}`,
+		{"recovered", series("all", 2, 1) + "," + series("failed", 2, 0), doctor.History{Requests: 3, Failures: 2}},
+		{"a time as a string", `{"Id":"all","Timestamps":["2026-11-27T09:41:00Z"],"Values":[1]}`,
 			doctor.History{Requests: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			answers := account()
 			answers["GetMetricData"] = `{"MetricDataResults":[` + c.answer + `]}`
-			got := Gather(t.Context(), served(t, answers), Ask{Method: "GET",
+			got := Gather(t.Context(), served(t, answers), Inquiry{Method: "GET",
 				URL: apiAt(t, 500, `{"message":"Internal Server Error"}`)})
 			if !reflect.DeepEqual(got.History.Or(), c.want) {
 				t.Errorf("%+v, want %+v", got.History, c.want)
@@ -271,7 +275,7 @@ func TestHistory(t *testing.T) {
 		})
 	}
 	t.Run("unseen", func(t *testing.T) {
-		got := Gather(t.Context(), served(t, account()), Ask{Method: "GET", URL: apiAt(t, 404,
+		got := Gather(t.Context(), served(t, account()), Inquiry{Method: "GET", URL: apiAt(t, 404,
 			`{"message":"Not Found"}`)})
 		if got.History.Seen() || got.History.Error == nil {
 			t.Errorf("%+v", got.History)
@@ -279,12 +283,12 @@ func TestHistory(t *testing.T) {
 	})
 }
 
-// TestCallers: the role by which an integration invokes its function is read.
+// TestCallers: the role with which an integration invokes its function is read.
 func TestCallers(t *testing.T) {
 	answers := account()
 	answers["/integrations"] = strings.Replace(answers["/integrations"], `"integrationId":"i1"`,
 		`"integrationId":"i1","credentialsArn":"arn:aws:iam::123456789012:role/caller"`, 1)
-	got := Gather(t.Context(), served(t, answers), Ask{API: "a1"})
+	got := Gather(t.Context(), served(t, answers), Inquiry{API: "a1"})
 	if len(got.Callers) != 1 || !got.Callers[0].Fact.Missing() {
 		t.Errorf("%+v", got.Callers)
 	}

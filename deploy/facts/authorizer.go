@@ -18,25 +18,27 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// authorize reads what tells why an authorizer lets a request through, or not.
-func (g *gatherer) authorize(d doctor.Diagnosis) {
-	route, ok := find(g.c.Routes.Or(), func(r doctor.Route) bool { return r.Key == d.Target.Route })
-	a, known := find(g.c.Authorizers.Or(), func(a doctor.Authorizer) bool { return a.ID == route.Authorizer })
+// readAuthorization reads the facts that may explain the decision of an authorizer: the request's token and the
+// issuer's keys, or what the Lambda authorizer returns.
+func (g *gatherer) readAuthorization(d doctor.Diagnosis) {
+	route, ok := findIn(g.c.Routes.Or(), func(r doctor.Route) bool { return r.Key == d.Target.Route })
+	a, known := findIn(g.c.Authorizers.Or(), func(a doctor.Authorizer) bool { return a.ID == route.Authorizer })
 	if !ok || !known || d.Answer == nil || d.Answer.From != doctor.FromGateway {
 		return
 	}
 	switch {
 	case a.Type == "JWT" && a.JWT != nil:
-		g.c.Token = g.token(a.IdentitySources)
+		g.c.Token = g.readToken(a.IdentitySources)
 		if t := g.c.Token; t.Present && t.Malformed == "" && (d.Answer.Status == 401 || d.Answer.Status == 403) {
-			g.c.Keys = g.keys(a.JWT.Issuer)
+			g.c.Keys = g.readKeys(a.JWT.Issuer)
 		}
 	case (d.Answer.Status == 500 || d.Answer.Status == 403) && g.mayInvoke():
-		g.askAuthorizer(d, a)
+		g.invokeAuthorizer(d, a)
 	}
 }
 
-func find[T any](all []T, fits func(T) bool) (one T, ok bool) {
+// findIn returns the first element for which fits reports true.
+func findIn[T any](all []T, fits func(T) bool) (one T, ok bool) {
 	if i := slices.IndexFunc(all, fits); i >= 0 {
 		return all[i], true
 	}
@@ -45,39 +47,39 @@ func find[T any](all []T, fits func(T) bool) (one T, ok bool) {
 
 // mayInvoke reports whether a function may be invoked for the request.
 func (g *gatherer) mayInvoke() bool {
-	return !g.ask.NoInvoke && (doctor.Safe(g.ask.Method) || g.ask.Invoke)
+	return !g.inquiry.NoInvoke && (doctor.Safe(g.inquiry.Method) || g.inquiry.Invoke)
 }
 
-// source is what a request has at an identity source, such as $request.header.Authorization.
-func (g *gatherer) source(expression string) string {
+// identitySource returns the request's value for an identity source, such as $request.header.Authorization.
+func (g *gatherer) identitySource(expression string) string {
 	_, rest, _ := strings.Cut(expression, "$request.")
 	kind, name, _ := strings.Cut(rest, ".")
 	switch kind {
 	case "header":
-		return g.ask.Headers.Get(name)
+		return g.inquiry.Headers.Get(name)
 	case "querystring":
-		return g.ask.URL.Query().Get(name)
+		return g.inquiry.URL.Query().Get(name)
 	}
 	return ""
 }
 
-// token reads the token of the request, without its signature.
-func (g *gatherer) token(sources []string) *doctor.Token {
+// readToken decodes the token of the request, without its signature.
+func (g *gatherer) readToken(sources []string) *doctor.Token {
 	var given string
 	for _, s := range sources {
 		if given == "" {
-			given = g.source(s)
+			given = g.identitySource(s)
 		}
 	}
 	t := &doctor.Token{Present: given != ""}
 	if !t.Present {
-		for _, name := range slices.Sorted(headerNamesOf(g.ask.Headers)) {
-			if strings.Contains(g.ask.Headers.Get(name), "eyJ") {
+		for _, name := range slices.Sorted(headerKeys(g.inquiry.Headers)) {
+			if strings.Contains(g.inquiry.Headers.Get(name), "eyJ") {
 				t.Elsewhere = "$request.header." + name
 			}
 		}
-		for _, name := range sortedKeys(g.ask.URL.Query()) {
-			if t.Elsewhere == "" && strings.HasPrefix(g.ask.URL.Query().Get(name), "eyJ") {
+		for _, name := range sortedKeys(g.inquiry.URL.Query()) {
+			if t.Elsewhere == "" && strings.HasPrefix(g.inquiry.URL.Query().Get(name), "eyJ") {
 				t.Elsewhere = "$request.querystring." + name
 			}
 		}
@@ -85,7 +87,7 @@ func (g *gatherer) token(sources []string) *doctor.Token {
 	}
 	parts := strings.Split(strings.TrimPrefix(strings.TrimPrefix(given, "Bearer "), "bearer "), ".")
 	if len(parts) != 3 {
-		t.Malformed = "it has not three parts with dots between them"
+		t.Malformed = "it does not have three parts separated by dots"
 		return t
 	}
 	var header struct{ Alg, Kid string }
@@ -104,13 +106,13 @@ func (g *gatherer) token(sources []string) *doctor.Token {
 		}
 	}
 	t.Algorithm, t.KeyID, t.Issuer, t.ClientID = header.Alg, header.Kid, claims.Iss, claims.ClientID
-	t.Audience, t.Scopes = texts(claims.Aud), append(texts(claims.Scope), texts(claims.Scp)...)
+	t.Audience, t.Scopes = claimWords(claims.Aud), append(claimWords(claims.Scope), claimWords(claims.Scp)...)
 	t.Expires, t.NotBefore, t.Issued = int64(claims.Exp), int64(claims.Nbf), int64(claims.Iat)
 	return t
 }
 
-// headerNamesOf are the names of headers.
-func headerNamesOf(header http.Header) func(yield func(string) bool) {
+// headerKeys returns an iterator over the names of headers.
+func headerKeys(header http.Header) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		for name := range header {
 			if !yield(name) {
@@ -120,8 +122,8 @@ func headerNamesOf(header http.Header) func(yield func(string) bool) {
 	}
 }
 
-// texts are the words of a claim: a text with spaces between them, or a list.
-func texts(claim any) (all []string) {
+// claimWords returns the words of a claim, which is a list or a string of words separated by spaces.
+func claimWords(claim any) (all []string) {
 	switch v := claim.(type) {
 	case string:
 		return strings.Fields(v)
@@ -135,12 +137,12 @@ func texts(claim any) (all []string) {
 	return all
 }
 
-// keys asks the issuer that an authorizer names for its keys.
-func (g *gatherer) keys(issuer string) doctor.Fact[[]doctor.Key] {
+// readKeys fetches the keys of the issuer that an authorizer names.
+func (g *gatherer) readKeys(issuer string) doctor.Fact[[]doctor.Key] {
 	f := doctor.Fact[[]doctor.Key]{Call: "issuer", Of: issuer}
 	published, err := jwt.Published(g.ctx, issuer)
 	if err != nil {
-		f.Error = &doctor.Failure{Kind: doctor.Unreachable, Message: cut(mask(err.Error()))}
+		f.Error = &doctor.Failure{Kind: doctor.Unreachable, Message: truncate(mask(err.Error()))}
 		return f
 	}
 	keys := []doctor.Key{}
@@ -151,27 +153,27 @@ func (g *gatherer) keys(issuer string) doctor.Fact[[]doctor.Key] {
 	return f
 }
 
-// askAuthorizer invokes the route's Lambda authorizer once, with what the request has.
-func (g *gatherer) askAuthorizer(d doctor.Diagnosis, a doctor.Authorizer) {
-	stage, _ := find(g.c.Stages.Or(), func(s doctor.Stage) bool { return s.Name == d.Target.Stage })
+// invokeAuthorizer invokes the route's Lambda authorizer once, with the data of the request.
+func (g *gatherer) invokeAuthorizer(d doctor.Diagnosis, a doctor.Authorizer) {
+	stage, _ := findIn(g.c.Stages.Or(), func(s doctor.Stage) bool { return s.Name == d.Target.Stage })
 	t, err := gateway.ParseURI(a.URI, stage.Variables)
 	var given []string
 	for _, s := range a.IdentitySources {
-		if value := g.source(s); value != "" || !strings.HasPrefix(s, "$request.") {
+		if value := g.identitySource(s); value != "" || !strings.HasPrefix(s, "$request.") {
 			given = append(given, value)
 		}
 	}
 	if err != nil || len(given) != len(a.IdentitySources) {
 		return
 	}
-	event := g.event(d.Target, a.PayloadFormat != "1.0")
+	event := g.buildEvent(d.Target, a.PayloadFormat != "1.0")
 	delete(event, "body")
 	delete(event, "isBase64Encoded")
 	event["type"] = "REQUEST"
 	api := gateway.API{Partition: g.c.Caller.Or().Partition, Region: g.c.Asked.Region,
 		Account: g.c.Caller.Or().Account, ID: g.c.Asked.API}
 	_, path := doctor.SplitStage(g.c.Stages.Or(), g.c.Asked)
-	arns := api.Presented(d.Target.Stage, d.Target.Route, g.ask.Method, path)
+	arns := api.Presented(d.Target.Stage, d.Target.Route, g.inquiry.Method, path)
 	arn := arns[len(arns)-1]
 	if a.PayloadFormat != "1.0" {
 		event["routeArn"], event["identitySource"] = arn, given
@@ -181,39 +183,39 @@ func (g *gatherer) askAuthorizer(d doctor.Diagnosis, a doctor.Authorizer) {
 	}
 	payload, err := json.Marshal(event)
 	if err != nil {
-		panic(err) // of texts
+		panic(err) // an event of strings always encodes
 	}
 	began := time.Now()
-	g.c.AuthorizerInvocation = fact(
+	g.c.AuthorizerInvocation = readFact(
 		g,
 		&lambda.InvokeInput{FunctionName: &t.Function, Qualifier: optional(t.Qualifier),
 			Payload: payload, LogType: types.LogTypeTail},
-		nameOf(t.Function, t.Qualifier),
+		qualifiedName(t.Function, t.Qualifier),
 		func(answer any) (doctor.Invocation, error) {
-			i, err := invocation(answer)
-			i.Shape = doctor.Shape{Decision: decision(answer, a, arns)}
+			i, err := parseInvocation(answer)
+			i.Shape = doctor.Shape{Decision: readDecision(answer, a, arns)}
 			return i, err
 		},
 	)
 	if i := g.c.AuthorizerInvocation.Value; i != nil {
-		i.Function, i.Millis = nameOf(t.Function, t.Qualifier), int(time.Since(began).Milliseconds())
+		i.Function, i.Millis = qualifiedName(t.Function, t.Qualifier), int(time.Since(began).Milliseconds())
 	}
 }
 
-// decision reads what a Lambda authorizer answered of a request, which has one of some ARNs ("Control access to HTTP
-// APIs with AWS Lambda authorizers").
-func decision(answer any, a doctor.Authorizer, arns []string) doctor.Decision {
+// readDecision reads the decision in a Lambda authorizer's response to a request. The request's ARN is one of arns
+// ("Control access to HTTP APIs with AWS Lambda authorizers").
+func readDecision(answer any, a doctor.Authorizer, arns []string) doctor.Decision {
 	var out struct{ Payload []byte }
 	var says map[string]json.RawMessage
 	wrong := func(why string) doctor.Decision { return doctor.Decision{Wrong: why} }
 	if cloud.Decode(answer, &out) != nil || json.Unmarshal(out.Payload, &says) != nil {
-		return wrong("it is no object of JSON")
+		return wrong("it is not a JSON object")
 	}
 	raw, document := says["isAuthorized"], says["policyDocument"]
 	var authorized bool
 	switch simple := a.Simple && a.PayloadFormat != "1.0"; {
 	case simple && raw == nil && document != nil:
-		return wrong("it has a policyDocument, and simple responses are enabled")
+		return wrong("it has a policyDocument, but simple responses are enabled")
 	case simple && raw == nil:
 		return wrong("it has no isAuthorized")
 	case simple && json.Unmarshal(raw, &authorized) != nil:
@@ -223,17 +225,17 @@ func decision(answer any, a doctor.Authorizer, arns []string) doctor.Decision {
 	case simple:
 		return doctor.Decision{Says: doctor.Denies}
 	case document == nil && raw != nil:
-		return wrong("it has isAuthorized, and simple responses are not enabled")
+		return wrong("it has isAuthorized, but simple responses are not enabled")
 	case document == nil:
 		return wrong("it has no policyDocument")
 	case says["principalId"] == nil:
 		return wrong("it has no principalId")
 	}
-	return byPolicy(document, arns)
+	return decideByPolicy(document, arns)
 }
 
-// byPolicy is what the policy of an authorizer says of a request.
-func byPolicy(document json.RawMessage, arns []string) doctor.Decision {
+// decideByPolicy returns what the policy of an authorizer decides about a request.
+func decideByPolicy(document json.RawMessage, arns []string) doctor.Decision {
 	d, err := policy.Parse(document)
 	if err != nil {
 		return doctor.Decision{Wrong: "its policyDocument cannot be read"}

@@ -9,30 +9,29 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// Changes are looked for so far back, and so many are told.
 const (
-	changesWithin = 24 * time.Hour
-	maxChanges    = 20
+	changesWithin = 24 * time.Hour // how far back changes are read
+	maxChanges    = 20             // the newest changes are kept
 )
 
-// changes reads from CloudTrail what was changed of the API and its functions ("LookupEvents", CloudTrail API
-// reference). Events are some minutes late.
-func (g *gatherer) changes() {
+// readChanges reads the changes of the API and its functions from CloudTrail ("LookupEvents", CloudTrail API
+// reference). Events arrive some minutes late.
+func (g *gatherer) readChanges() {
 	f := doctor.Fact[[]doctor.Change]{Call: "cloudtrail:LookupEvents", Of: g.c.Asked.API, Value: &[]doctor.Change{}}
 	names := []string{g.c.Asked.API}
 	for _, one := range g.c.Functions {
 		names = append(names, one.Target.Function)
 	}
 	for _, source := range []string{"apigateway.amazonaws.com", "lambda.amazonaws.com"} {
-		g.note("aws cloudtrail lookup-events --lookup-attributes AttributeKey=EventSource,AttributeValue=" + source)
+		g.logCall("aws cloudtrail lookup-events --lookup-attributes AttributeKey=EventSource,AttributeValue=" + source)
 		answer, err := g.cloud.Target(g.ctx, "cloudtrail", "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101."+
 			"LookupEvents", map[string]any{"StartTime": g.c.At.Add(-changesWithin).Unix(), "MaxResults": 50,
 			"LookupAttributes": []any{map[string]string{"AttributeKey": "EventSource", "AttributeValue": source}}})
 		if err != nil {
-			f.Value, f.Error = nil, failure(err)
+			f.Value, f.Error = nil, failureOf(err)
 			break
 		}
-		*f.Value = append(*f.Value, changesOf(answer, names)...)
+		*f.Value = append(*f.Value, filterChanges(answer, names)...)
 	}
 	if f.Value != nil {
 		slices.SortStableFunc(*f.Value, func(a, b doctor.Change) int { return b.At.Compare(a.At) })
@@ -41,8 +40,8 @@ func (g *gatherer) changes() {
 	g.c.Changes = f
 }
 
-// changesOf are the events that changed one of some things.
-func changesOf(answer any, names []string) (all []doctor.Change) {
+// filterChanges returns the events that changed something with one of some names.
+func filterChanges(answer any, names []string) (all []doctor.Change) {
 	events, _ := cloud.Search("Events", answer).([]any)
 	for _, e := range events {
 		text := func(field string) string { t, _ := cloud.Search(field, e).(string); return t }
@@ -50,12 +49,12 @@ func changesOf(answer any, names []string) (all []doctor.Change) {
 		of := slices.IndexFunc(names, func(n string) bool {
 			return n != "" && (strings.Contains(whole, `"`+n+`"`) || strings.Contains(whole, ":function:"+n+`"`))
 		})
-		at, err := timeOf(cloud.Search("EventTime", e))
+		at, err := parseTime(cloud.Search("EventTime", e))
 		if err != nil || of < 0 || text("ReadOnly") == "true" {
 			continue
 		}
 		all = append(all, doctor.Change{At: time.Unix(at, 0).UTC(), Event: text("EventName"), Of: names[of],
-			By: secrets[emails].ReplaceAllString(text("Username"), masked)})
+			By: secretPatterns[emailPattern].ReplaceAllString(text("Username"), masked)})
 	}
 	return all
 }

@@ -9,7 +9,7 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// TestChanges: of what CloudTrail tells, the changes of the API and its functions are kept, the newest first.
+// TestChanges: of the events in CloudTrail, the changes of the API and its functions are kept, newest first.
 func TestChanges(t *testing.T) {
 	answers := account()
 	answers["LookupEvents"] = `{"Events":[
@@ -25,30 +25,28 @@ func TestChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Gather(t.Context(), served(t, answers), Ask{Method: "GET", URL: u, NoSend: true, Changes: true})
+	c := Gather(t.Context(), served(t, answers), Inquiry{Method: "GET", URL: u, NoSend: true, Changes: true})
 	at := func(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 	stage := doctor.Change{At: at(1796028120), Event: "UpdateStage", Of: "a1", By: "ben"}
 	code := doctor.Change{At: at(1796028000), Event: "UpdateFunctionCode", Of: "notes", By: masked}
-	if want := []doctor.Change{stage, stage, code, code}; !reflect.DeepEqual(
-		c.Changes.Or(),
-		want,
-	) { // of both services
+	want := []doctor.Change{stage, stage, code, code} // both services return the same events
+	if !reflect.DeepEqual(c.Changes.Or(), want) {
 		t.Errorf("%+v", c.Changes)
 	}
 	delete(answers, "LookupEvents")
-	if c := Gather(t.Context(), served(t, answers), Ask{Method: "GET", URL: u, NoSend: true, Changes: true}); c.Changes.
-		Error == nil {
+	c = Gather(t.Context(), served(t, answers), Inquiry{Method: "GET", URL: u, NoSend: true, Changes: true})
+	if c.Changes.Error == nil {
 		t.Errorf("%+v", c.Changes)
 	}
 }
 
-// TestProgress: each call is told as it is made.
+// TestProgress: each call is reported as it is made.
 func TestProgress(t *testing.T) {
-	var told []string
-	c := Gather(t.Context(), served(t, account()), Ask{API: "a1", Progress: func(command string) {
-		told = append(told, command)
+	var reported []string
+	c := Gather(t.Context(), served(t, account()), Inquiry{API: "a1", Progress: func(command string) {
+		reported = append(reported, command)
 	}})
-	if len(told) != len(c.Traced) || len(told) == 0 {
-		t.Errorf("told %d of %d", len(told), len(c.Traced))
+	if len(reported) != len(c.Traced) || len(reported) == 0 {
+		t.Errorf("%d of %d calls are reported", len(reported), len(c.Traced))
 	}
 }

@@ -22,16 +22,16 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// What is read of zips: at most so many bytes of each, in blocks, and of a file that much.
+// The limits of reading zips.
 const (
-	maxZip   = 2 << 20
-	zipBlock = 64 << 10
-	maxFile  = 512 << 10
-	zipWait  = 8 * time.Second
+	maxZip   = 2 << 20         // bytes fetched of one zip
+	zipBlock = 64 << 10        // bytes fetched at a time
+	maxFile  = 512 << 10       // bytes read of one file
+	zipWait  = 8 * time.Second // for the zip and the layers of a function
 )
 
-// code reads what the zip of a function has, and where it lacks the program, what its layers have.
-func (g *gatherer) code(f *doctor.Function) {
+// readCode reads the zip of a function. If the zip lacks the program, it reads the layers.
+func (g *gatherer) readCode(f *doctor.Function) {
 	c := f.Configuration.Value
 	g.mu.Lock()
 	location := g.locations[f.Configuration.Of]
@@ -42,36 +42,36 @@ func (g *gatherer) code(f *doctor.Function) {
 	f.Code = doctor.Fact[doctor.Code]{Call: "lambda:GetFunction", Of: f.Configuration.Of}
 	ctx, cancel := context.WithTimeout(g.ctx, zipWait)
 	defer cancel()
-	wanted, name := programOf(c.Runtime, c.Handler)
+	wanted, name := programFiles(c.Runtime, c.Handler)
 	if slices.ContainsFunc(c.Variables, func(v doctor.Variable) bool {
 		return v.Name == "PYTHONPATH" || v.Name == "NODE_PATH"
 	}) {
-		wanted = nil // it may lie anywhere
+		wanted = nil // these variables may put the file anywhere
 	}
 	code := doctor.Code{}
 	files, err := openZip(ctx, location)
 	if err == nil {
-		code = doctor.Code{Files: topOf(files), Alike: alike(files, wanted)}
+		code = doctor.Code{Files: topNames(files), Alike: similarNames(files, wanted)}
 		if wanted != nil {
 			code.Wanted = wanted[0]
 		}
-		code.Program, err = program(files, wanted, name)
+		code.Program, err = findProgram(files, wanted, name)
 	}
-	for _, layer := range slices.Backward(c.Layers) { // a later one is over an earlier one
+	for _, layer := range slices.Backward(c.Layers) { // later layers overwrite earlier ones
 		if err != nil || code.Program != nil || wanted == nil {
 			break
 		}
-		code.Program, err = g.layer(ctx, layer, inLayer(c.Runtime, wanted), name)
+		code.Program, err = g.findInLayer(ctx, layer, layerPaths(c.Runtime, wanted), name)
 	}
 	if err != nil {
-		f.Code.Error = failure(err)
+		f.Code.Error = failureOf(err)
 		return
 	}
 	f.Code.Value = &code
 }
 
-// layer looks for a program in a layer.
-func (g *gatherer) layer(ctx context.Context, arn string, wanted []string, name string) (*doctor.Program, error) {
+// findInLayer looks for a program in a layer.
+func (g *gatherer) findInLayer(ctx context.Context, arn string, wanted []string, name string) (*doctor.Program, error) {
 	at := strings.LastIndex(arn, ":")
 	version, err := strconv.ParseInt(arn[at+1:], 10, 64)
 	if err != nil {
@@ -81,33 +81,33 @@ func (g *gatherer) layer(ctx context.Context, arn string, wanted []string, name 
 	if parts := strings.Split(layer, ":"); len(parts) == 7 && parts[4] == g.c.Caller.Or().Account {
 		layer = parts[6]
 	}
-	location := fact(g, &lambda.GetLayerVersionInput{LayerName: &layer, VersionNumber: &version}, arn,
+	location := readFact(g, &lambda.GetLayerVersionInput{LayerName: &layer, VersionNumber: &version}, arn,
 		func(answer any) (string, error) {
 			text, _ := cloud.Search("Content.Location", answer).(string)
 			return text, nil
 		})
 	if location.Error != nil {
-		return nil, fmt.Errorf("%s: %w", arn, unread{location.Error})
+		return nil, fmt.Errorf("%s: %w", arn, readError{location.Error})
 	}
 	files, err := openZip(ctx, location.Or())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", arn, err)
 	}
-	p, err := program(files, wanted, name)
+	p, err := findProgram(files, wanted, name)
 	if p != nil {
 		p.Layer = arn
 	}
 	return p, err
 }
 
-// unread is the failure of a call within another fact.
-type unread struct{ *doctor.Failure }
+// readError makes an error of the failure of a call.
+type readError struct{ *doctor.Failure }
 
-func (u unread) Error() string { return strings.TrimSpace(u.Code + " " + u.Message) }
+func (u readError) Error() string { return strings.TrimSpace(u.Code + " " + u.Message) }
 
-// programOf tells which files may be what a runtime starts or loads, by the handler, and the function in it. It returns
-// none for a runtime whose handler names no file ("Lambda programming model").
-func programOf(runtime, handler string) (files []string, function string) {
+// programFiles returns the files that a runtime may start or load for a handler, and the name of the function in them.
+// It returns no files if the runtime's handler does not name a file ("Lambda programming model").
+func programFiles(runtime, handler string) (files []string, function string) {
 	at := strings.LastIndex(handler, ".")
 	module, name := handler, ""
 	if at >= 0 {
@@ -123,7 +123,7 @@ func programOf(runtime, handler string) (files []string, function string) {
 		return []string{module + ".py", module + "/__init__.py", module + ".pyc", module + ".so",
 			module + ".cpython"}, name
 	case strings.HasPrefix(runtime, "nodejs"):
-		// The module ends at the first dot after the last slash; the rest may be a path in what it exports.
+		// The module ends at the first dot after the last slash; the rest may be a path into its exports.
 		folder, base := path.Split(handler)
 		base, name, _ = strings.Cut(base, ".")
 		name = name[strings.LastIndex(name, ".")+1:]
@@ -131,14 +131,15 @@ func programOf(runtime, handler string) (files []string, function string) {
 		return []string{module + ".js", module + ".mjs", module + ".cjs", module, module + "/index.js",
 			module + "/package.json"}, name
 	case strings.HasPrefix(runtime, "ruby"):
-		module, _, _ = strings.Cut(handler, ".") // source.Class.method, where the class may have colons
+		module, _, _ = strings.Cut(handler, ".") // source.Class.method; the class may contain colons
 		return []string{module + ".rb"}, name
 	}
 	return nil, ""
 }
 
-// inLayer are the paths in a layer at which a runtime looks for files of the code ("Packaging your layer content").
-func inLayer(runtime string, wanted []string) (all []string) {
+// layerPaths returns the paths in a layer at which a runtime looks for files of the code ("Packaging your layer
+// content").
+func layerPaths(runtime string, wanted []string) (all []string) {
 	for _, file := range wanted {
 		switch {
 		case strings.HasPrefix(file, "/opt/"):
@@ -156,8 +157,8 @@ func inLayer(runtime string, wanted []string) (all []string) {
 	return all
 }
 
-// topOf are the names at the top of a zip.
-func topOf(files *zip.Reader) (all []string) {
+// topNames returns the names at the top of a zip.
+func topNames(files *zip.Reader) (all []string) {
 	const most = 12
 	for _, f := range files.File {
 		name, _, folder := strings.Cut(strings.TrimPrefix(f.Name, "./"), "/")
@@ -172,15 +173,15 @@ func topOf(files *zip.Reader) (all []string) {
 	return all
 }
 
-// alike are files of a zip that have the name of one that is wanted, in another folder or in other letters.
-func alike(files *zip.Reader, wanted []string) (all []string) {
+// similarNames returns files of a zip that have the name of a wanted one, but are in another folder or differ in case.
+func similarNames(files *zip.Reader, wanted []string) (all []string) {
 	const most = 3
 	for _, f := range files.File {
 		name := strings.TrimPrefix(f.Name, "./")
 		vendored := strings.Contains(name, "node_modules/") || strings.Contains(name, "site-packages/")
 		for _, one := range wanted {
 			if one != wanted[0] && (strings.HasSuffix(one, "/index.js") || strings.HasSuffix(one, "/package.json")) {
-				continue // of a package
+				continue // every package has these
 			}
 			if strings.EqualFold(path.Base(name), path.Base(one)) && path.Base(one) != "__init__.py" && !vendored &&
 				name != one && len(all) < most && !slices.Contains(all, name) {
@@ -191,8 +192,8 @@ func alike(files *zip.Reader, wanted []string) (all []string) {
 	return all
 }
 
-// program looks at the first of some files that a zip has; nil for none.
-func program(files *zip.Reader, wanted []string, function string) (*doctor.Program, error) {
+// findProgram describes the first of some files that a zip contains. It returns nil if it contains none.
+func findProgram(files *zip.Reader, wanted []string, function string) (*doctor.Program, error) {
 	for _, name := range wanted {
 		i := slices.IndexFunc(files.File, func(f *zip.File) bool {
 			at := strings.TrimPrefix(f.Name, "./")
@@ -204,29 +205,30 @@ func program(files *zip.Reader, wanted []string, function string) (*doctor.Progr
 			continue
 		}
 		f := files.File[i]
-		content, err := begin(f)
+		content, err := readBeginning(f)
 		if err != nil {
 			return nil, err
 		}
 		p := &doctor.Program{Name: name, Executable: f.Mode()&0o111 != 0, Function: function}
 		switch whole := uint64(len(content)) == f.UncompressedSize64; {
 		case bytes.HasPrefix(content, []byte(elf.ELFMAG)):
-			header(p, content)
+			readELF(p, content)
 		case bytes.HasPrefix(content, []byte("#!")):
 			line, _, _ := bytes.Cut(content[2:min(len(content), 256)], []byte("\n"))
 			p.Interpreter = strings.TrimLeft(string(line), " ")
-		case whole && utf8Text(content):
-			source(p, files, string(content))
+		case whole && isTextual(content):
+			readSource(p, files, string(content))
 		}
 		return p, nil
 	}
 	return nil, nil
 }
 
-func utf8Text(content []byte) bool { return !bytes.ContainsRune(content, 0) }
+// isTextual reports whether a file contains no NUL bytes.
+func isTextual(content []byte) bool { return !bytes.ContainsRune(content, 0) }
 
-// begin reads the beginning of a file.
-func begin(f *zip.File) ([]byte, error) {
+// readBeginning reads the first maxFile bytes of a file.
+func readBeginning(f *zip.File) ([]byte, error) {
 	in, err := f.Open()
 	if err != nil {
 		return nil, err
@@ -235,17 +237,17 @@ func begin(f *zip.File) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(in, maxFile))
 }
 
-// glibc is a version of the GNU C library that a program asks for. Linkers put these names at its beginning.
+// glibc matches a version of the GNU C library that a program needs. Linkers put these names near the beginning.
 var glibc = regexp.MustCompile(`GLIBC_2\.([0-9]+)`)
 
-// header reads the beginning of an ELF file.
-func header(p *doctor.Program, content []byte) {
+// readELF reads the architecture, the loader and the needed GNU C library from the beginning of an ELF file.
+func readELF(p *doctor.Program, content []byte) {
 	if len(content) < 64 {
 		return
 	}
-	order := map[byte]func([]byte) uint64{1: little, 2: big}[content[elf.EI_DATA]]
+	order := map[byte]func([]byte) uint64{1: littleEndian, 2: bigEndian}[content[elf.EI_DATA]]
 	if order == nil {
-		order = little
+		order = littleEndian
 	}
 	machine := elf.Machine(order(content[18:20])) // #nosec G115 -- two bytes
 	p.Architecture = map[elf.Machine]string{elf.EM_X86_64: "x86_64", elf.EM_AARCH64: "arm64"}[machine]
@@ -277,14 +279,14 @@ func header(p *doctor.Program, content []byte) {
 	}
 }
 
-func little(b []byte) (n uint64) {
+func littleEndian(b []byte) (n uint64) {
 	for i := range b {
 		n |= uint64(b[i]) << (8 * i)
 	}
 	return n
 }
 
-func big(b []byte) (n uint64) {
+func bigEndian(b []byte) (n uint64) {
 	for _, one := range b {
 		n = n<<8 | uint64(one)
 	}
@@ -292,21 +294,21 @@ func big(b []byte) (n uint64) {
 }
 
 var (
-	// dynamic is how code may define names that it does not spell.
-	dynamic = regexp.MustCompile(
+	// dynamicNames matches code that may define names without spelling them out.
+	dynamicNames = regexp.MustCompile(
 		`import \*|\.\.\.|exports\[|globals\(|setattr|exec\(|export \*|__exportStar|Object\.assign\((module\.)?` +
 			`exports|module\.exports\s*=\s*(require|await|[A-Za-z_$][\w$.]*\s*;?\s*$)|define_method`,
 	)
-	imports  = regexp.MustCompile(`(?m)^\s*(import\s+[\w{*'"]|export\s+(const|async|function|default|let|\{))`)
-	requires = regexp.MustCompile(
+	importLine  = regexp.MustCompile(`(?m)^\s*(import\s+[\w{*'"]|export\s+(const|async|function|default|let|\{))`)
+	requireLine = regexp.MustCompile(
 		`(?m)^\s*(const|let|var)\s+[\w${},\s]+=\s*require\(|^\s*(module\.)?exports\b[\w.]*\s*=`,
 	)
-	creates  = regexp.MustCompile(`createRequire|import\s+\w+\s+from\s+['"]node:module`)
-	isModule = regexp.MustCompile(`"type"\s*:\s*"module"`)
+	createsRequire = regexp.MustCompile(`createRequire|import\s+\w+\s+from\s+['"]node:module`)
+	isModule       = regexp.MustCompile(`"type"\s*:\s*"module"`)
 )
 
-// source looks at the source of a handler: whether it names the function, and whether its modules are of one kind.
-func source(p *doctor.Program, files *zip.Reader, text string) {
+// readSource analyzes the source of a handler: whether it mentions the function, and whether it mixes module types.
+func readSource(p *doctor.Program, files *zip.Reader, text string) {
 	for _, word := range doctor.Words {
 		if strings.Contains(text, word) {
 			p.Mentions = append(p.Mentions, word)
@@ -316,16 +318,16 @@ func source(p *doctor.Program, files *zip.Reader, text string) {
 		return
 	}
 	name := regexp.QuoteMeta(p.Function)
-	p.Lacks = !regexp.MustCompile(`(^|[^\w$])`+name+`($|[^\w$])`).MatchString(text) && !dynamic.MatchString(text)
+	p.Lacks = !regexp.MustCompile(`(^|[^\w$])`+name+`($|[^\w$])`).MatchString(text) && !dynamicNames.MatchString(text)
 	extension := path.Ext(p.Name)
 	if extension != ".js" && extension != ".mjs" && extension != ".cjs" {
 		return
 	}
-	module := extension == ".mjs" || extension == ".js" && ofModule(files, p.Name)
+	module := extension == ".mjs" || extension == ".js" && isInModule(files, p.Name)
 	switch {
-	case !module && imports.MatchString(text) && !requires.MatchString(text):
+	case !module && importLine.MatchString(text) && !requireLine.MatchString(text):
 		p.Mixed = "import"
-	case module && requires.MatchString(text) && !imports.MatchString(text) && !creates.MatchString(text):
+	case module && requireLine.MatchString(text) && !importLine.MatchString(text) && !createsRequire.MatchString(text):
 		p.Mixed = "require"
 	}
 	p.Callback = regexp.MustCompile(`exports\.` + name +
@@ -333,12 +335,12 @@ func source(p *doctor.Program, files *zip.Reader, text string) {
 		MatchString(text)
 }
 
-// ofModule reports whether the package.json that a file belongs to makes it an ES module.
-func ofModule(files *zip.Reader, name string) bool {
+// isInModule reports whether the nearest package.json above a file makes it an ES module.
+func isInModule(files *zip.Reader, name string) bool {
 	for folder := path.Dir(name); ; folder = path.Dir(folder) {
 		for _, f := range files.File {
 			if path.Clean(f.Name) == path.Join(folder, "package.json") {
-				content, err := begin(f)
+				content, err := readBeginning(f)
 				return err == nil && isModule.Match(content)
 			}
 		}
@@ -348,7 +350,7 @@ func ofModule(files *zip.Reader, name string) bool {
 	}
 }
 
-// openZip opens a zip at a URL, of which it reads the parts that are asked for.
+// openZip opens the zip at a URL. It fetches only the parts that are read.
 func openZip(ctx context.Context, location string) (*zip.Reader, error) {
 	r := &remote{ctx: ctx, url: location, blocks: map[int64][]byte{}}
 	if err := r.measure(); err != nil {
@@ -357,7 +359,7 @@ func openZip(ctx context.Context, location string) (*zip.Reader, error) {
 	return zip.NewReader(r, r.size)
 }
 
-// remote is a file at a URL that is read by ranges (RFC 9110, section 14).
+// remote reads a file at a URL by ranges (RFC 9110, section 14).
 type remote struct {
 	ctx    context.Context
 	url    string
@@ -366,7 +368,7 @@ type remote struct {
 	blocks map[int64][]byte
 }
 
-// measure reads the last block, and with it the size.
+// measure reads the last block, and learns the size from the answer.
 func (r *remote) measure() error {
 	content, size, err := r.get(fmt.Sprintf("bytes=-%d", zipBlock))
 	if err != nil {
@@ -380,35 +382,36 @@ func (r *remote) measure() error {
 	return nil
 }
 
-// errCode is why a zip is not read. The URL is not told: it is presigned.
-var errCode = errors.New("the zip could not be fetched")
+// errZip reports that a zip could not be fetched. It leaves out the URL, which is presigned.
+var errZip = errors.New("the zip could not be fetched")
 
+// get fetches a range, and returns it with the size of the whole file.
 func (r *remote) get(ranges string) (content []byte, size int64, err error) {
 	request, err := http.NewRequestWithContext(r.ctx, http.MethodGet, r.url, nil)
 	if err != nil {
-		return nil, 0, errCode
+		return nil, 0, errZip
 	}
 	request.Header.Set("Range", ranges)
-	answer, err := http.DefaultClient.Do(request) // #nosec G704 -- where Lambda says
+	answer, err := http.DefaultClient.Do(request) // #nosec G704 -- Lambda returned the URL
 	if err != nil {
-		return nil, 0, errCode
+		return nil, 0, errZip
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode/100 != 2 {
-		return nil, 0, fmt.Errorf("%w: %s", errCode, answer.Status)
+		return nil, 0, fmt.Errorf("%w: %s", errZip, answer.Status)
 	}
 	content, err = io.ReadAll(io.LimitReader(answer.Body, maxZip))
 	r.read += int64(len(content))
 	size = int64(len(content))
 	if _, total, ok := strings.Cut(answer.Header.Get("Content-Range"), "/"); ok {
 		if size, err = strconv.ParseInt(total, 10, 64); err != nil {
-			return nil, 0, errCode
+			return nil, 0, errZip
 		}
 	}
 	return content, size, err
 }
 
-// ReadAt reads blocks that were not read yet.
+// ReadAt implements [io.ReaderAt]. It fetches the blocks that were not read yet.
 func (r *remote) ReadAt(p []byte, off int64) (n int, err error) {
 	for n < len(p) {
 		at := off + int64(n)
@@ -418,7 +421,7 @@ func (r *remote) ReadAt(p []byte, off int64) (n int, err error) {
 		block := r.blocks[at/zipBlock]
 		if block == nil {
 			if r.read > maxZip {
-				return n, fmt.Errorf("%w: it takes more than %d bytes of it", errCode, maxZip)
+				return n, fmt.Errorf("%w: its directory and program take more than %d bytes", errZip, maxZip)
 			}
 			from := at / zipBlock * zipBlock
 			if block, _, err = r.get(fmt.Sprintf("bytes=%d-%d", from, from+zipBlock-1)); err != nil {

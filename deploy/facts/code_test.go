@@ -16,12 +16,13 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// zipped is a file of a zip.
+// zipped is a file in a zip.
 type zipped struct {
 	name, content string
 	mode          uint32 // 0 for 0644
 }
 
+// zipOf returns a zip of some files.
 func zipOf(t *testing.T, files []zipped) []byte {
 	t.Helper()
 	var packed bytes.Buffer
@@ -45,7 +46,7 @@ func zipOf(t *testing.T, files []zipped) []byte {
 	return packed.Bytes()
 }
 
-// elfOf is an ELF file that asks for a loader and a version of the GNU C library.
+// elfOf returns an ELF file that needs a loader and a version of the GNU C library.
 func elfOf(machine elf.Machine, loader, needs string) string {
 	var b bytes.Buffer
 	header := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: 1, Phoff: 64, Ehsize: 64,
@@ -64,7 +65,7 @@ func elfOf(machine elf.Machine, loader, needs string) string {
 	return b.String()
 }
 
-// TestCode: of a zip the facts are what tells whether a runtime finds its program, and not what the files say.
+// TestCode: the facts about a zip show whether a runtime finds its program, but not the content of the files.
 func TestCode(t *testing.T) {
 	const python, node, custom = "python3.12", "nodejs22.x", "provided.al2023"
 	for _, c := range []struct {
@@ -75,7 +76,7 @@ func TestCode(t *testing.T) {
 	}{
 		{"a handler in Python", python, "app.handler", []zipped{{"app.py", "def handler(e, c): pass", 0}},
 			&doctor.Program{Name: "app.py", Function: "handler"}, nil},
-		{"a function of another name", python, "app.handler", []zipped{{"app.py", "def main(e, c): pass", 0}},
+		{"a function with another name", python, "app.handler", []zipped{{"app.py", "def main(e, c): pass", 0}},
 			&doctor.Program{Name: "app.py", Function: "handler", Lacks: true}, nil},
 		{"a function that another module may define", python, "app.handler",
 			[]zipped{{"app.py", "from other import *", 0}}, &doctor.Program{Name: "app.py", Function: "handler"}, nil},
@@ -83,7 +84,7 @@ func TestCode(t *testing.T) {
 			&doctor.Program{Name: "src/app/__init__.py", Function: "handler"}, nil},
 		{"a folder around the files", python, "app.handler", []zipped{{"build/app.py", "handler = 1", 0}}, nil,
 			[]string{"build/app.py"}},
-		{"a name in other letters", python, "App.handler", []zipped{{"app.py", "handler = 1", 0}}, nil,
+		{"a name that differs in case", python, "App.handler", []zipped{{"app.py", "handler = 1", 0}}, nil,
 			[]string{"app.py"}},
 		{"CommonJS", node, "index.handler", []zipped{{"index.js", "exports.handler = async () => 1", 0}},
 			&doctor.Program{Name: "index.js", Function: "handler"}, nil},
@@ -99,27 +100,28 @@ func TestCode(t *testing.T) {
 		{"a callback", node, "index.handler",
 			[]zipped{{"index.js", "exports.handler = (event, context, callback) => callback()", 0}},
 			&doctor.Program{Name: "index.js", Function: "handler", Callback: true}, nil},
-		{"what a bundle exports", node, "index.handler", []zipped{{"index.js", "module.exports = require('./x')", 0}},
+		{"the exports of a bundle", node, "index.handler", []zipped{{"index.js", "module.exports = require('./x')", 0}},
 			&doctor.Program{Name: "index.js", Function: "handler"}, nil},
 		{"a static program", custom, "bootstrap", []zipped{{"bootstrap", elfOf(elf.EM_X86_64, "", ""), 1}},
 			&doctor.Program{Name: "bootstrap", Executable: true, Architecture: "x86_64"}, nil},
-		{"a program for another processor", custom, "main", []zipped{{"bootstrap", elfOf(elf.EM_AARCH64, "", ""), 1}},
+		{"a program for another architecture", custom, "main", []zipped{
+			{"bootstrap", elfOf(elf.EM_AARCH64, "", ""), 1}},
 			&doctor.Program{Name: "bootstrap", Executable: true, Architecture: "arm64"}, nil},
 		{"a dynamic program", custom, "main", []zipped{{"bootstrap", elfOf(elf.EM_X86_64,
 			"/lib64/ld-linux-x86-64.so.2", "GLIBC_2.2.5\x00GLIBC_2.38\x00GLIBC_2.4"), 0}},
 			&doctor.Program{Name: "bootstrap", Architecture: "x86_64", Loader: "/lib64/ld-linux-x86-64.so.2",
 				GLIBC: 38}, nil},
-		{"a script with the line ends of Windows", custom, "x", []zipped{{"./bootstrap", "#!/bin/sh\r\necho\r\n", 1}},
+		{"a script with Windows line endings", custom, "x", []zipped{{"./bootstrap", "#!/bin/sh\r\necho\r\n", 1}},
 			&doctor.Program{Name: "bootstrap", Executable: true, Interpreter: "/bin/sh\r"}, nil},
-		{"a program of another name", custom, "main", []zipped{{"main", "x", 1}}, nil, nil},
+		{"a program with another name", custom, "main", []zipped{{"main", "x", 1}}, nil, nil},
 		{"Ruby", "ruby3.3", "app.Shop::Notes.handler", []zipped{{"app.rb", "", 0}},
 			&doctor.Program{Name: "app.rb", Function: "handler", Lacks: true}, nil},
-		{"exports that are copied", node, "index.handler",
+		{"copied exports", node, "index.handler",
 			[]zipped{{"index.js", "module.exports = { ...require('./lib') }", 0}},
 			&doctor.Program{Name: "index.js", Function: "handler"}, nil},
 		{"a compiled module", python, "app.handler", []zipped{{"app.cpython-312-x86_64-linux-gnu.so", "\x00", 0}},
 			&doctor.Program{Name: "app.cpython", Function: "handler"}, nil},
-		{"what a handler says of its event", node, "index.handler",
+		{"event fields that a handler mentions", node, "index.handler",
 			[]zipped{{"index.js", "exports.handler = async (e) => e.requestContext.http", 0}},
 			&doctor.Program{Name: "index.js", Function: "handler", Mentions: []string{"http"}}, nil},
 	} {
@@ -132,13 +134,13 @@ func TestCode(t *testing.T) {
 				t.Errorf("the program is %+v, want %+v", got, c.program)
 			}
 			if got := f.Code.Value.Alike; !reflect.DeepEqual(got, c.alike) {
-				t.Errorf("alike are %q, want %q", got, c.alike)
+				t.Errorf("the similar files are %q, want %q", got, c.alike)
 			}
 		})
 	}
 }
 
-// readCode reads the code of a function whose zip is served.
+// readCode reads the code of a function whose zip is packed. If packed is nil, fetching the zip fails.
 func readCode(t *testing.T, packed []byte, runtime, handler string) *doctor.Function {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -152,15 +154,15 @@ func readCode(t *testing.T, packed []byte, runtime, handler string) *doctor.Func
 	f := &doctor.Function{}
 	f.Configuration.Of, f.Configuration.Value = "notes", &doctor.Configuration{Runtime: runtime, Handler: handler}
 	g := &gatherer{ctx: t.Context(), locations: map[string]string{"notes": server.URL + "/?secret"}}
-	g.code(f)
+	g.readCode(f)
 	return f
 }
 
-// TestCodeOfManyBytes: of a large zip only parts are read, and what cannot be read is unseen, without its URL.
-func TestCodeOfManyBytes(t *testing.T) {
+// TestLargeCode: only parts of a large zip are read. A zip that cannot be read is unseen, and its URL is not kept.
+func TestLargeCode(t *testing.T) {
 	noise := make([]byte, 8<<20)
 	for i := range noise {
-		noise[i] = byte(i * i * 7919 >> 8) // does not pack well
+		noise[i] = byte(i * i * 7919 >> 8) // does not compress well
 	}
 	t.Run("parts", func(t *testing.T) {
 		f := readCode(t, zipOf(t, []zipped{{"data", string(noise), 0}, {"app.py", "handler = 1", 0},

@@ -21,7 +21,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// curl are the flags of curl that are understood, and those that make no difference to the request.
+// curl holds the flags of curl that are understood. Flags that do not affect the request are parsed and ignored.
 type curl struct {
 	*pflag.FlagSet
 	method, user, cookie, agent, referrer, target *string
@@ -64,11 +64,11 @@ func newCurl() *curl {
 	return c
 }
 
-// Curl reads a request that is written as a curl command, without the word curl.
-func (a *Ask) Curl(words []string) error {
-	between := func(word string) bool { return slices.Contains([]string{"|", "&&", ";", "||", ">"}, word) }
-	if i := slices.IndexFunc(words, between); i >= 0 {
-		return fmt.Errorf("this is more than one command: leave out what begins with %q", words[i])
+// Curl sets the request to that of a curl command, given without the word curl.
+func (q *Inquiry) Curl(words []string) error {
+	isOperator := func(word string) bool { return slices.Contains([]string{"|", "&&", ";", "||", ">"}, word) }
+	if i := slices.IndexFunc(words, isOperator); i >= 0 {
+		return fmt.Errorf("this is more than one command: leave out everything from %q on", words[i])
 	}
 	c := newCurl()
 	if err := c.Parse(words); err != nil {
@@ -79,86 +79,86 @@ func (a *Ask) Curl(words []string) error {
 		urls = append(urls, *c.target)
 	}
 	if len(urls) != 1 {
-		return fmt.Errorf("a curl command must have one URL, and has %q; put the URL in quotes", urls)
+		return fmt.Errorf("a curl command must have exactly one URL, but this one has %q; put the URL in quotes", urls)
 	}
 	var err error
-	if a.URL, a.Changed, err = ParseURL(urls[0]); err != nil {
+	if q.URL, q.Changed, err = ParseURL(urls[0]); err != nil {
 		return err
 	}
-	a.Headers, a.Follow, a.Insecure = http.Header{}, *c.follow, *c.insecure
-	if err := c.readHeaders(a); err != nil {
+	q.Headers, q.Follow, q.Insecure = http.Header{}, *c.follow, *c.insecure
+	if err := c.readHeaders(q); err != nil {
 		return err
 	}
-	if err := c.readBody(a); err != nil {
+	if err := c.readBody(q); err != nil {
 		return err
 	}
-	if err := c.readConnection(a); err != nil {
+	if err := c.readConnection(q); err != nil {
 		return err
 	}
 	switch {
 	case *c.method != "":
-		a.Method = strings.ToUpper(*c.method)
+		q.Method = strings.ToUpper(*c.method)
 	case *c.head:
-		a.Method = http.MethodHead
+		q.Method = http.MethodHead
 	case *c.upload != "":
-		a.Method = http.MethodPut
-	case a.Body != nil:
-		a.Method = http.MethodPost
+		q.Method = http.MethodPut
+	case q.Body != nil:
+		q.Method = http.MethodPost
 	default:
-		a.Method = http.MethodGet
+		q.Method = http.MethodGet
 	}
 	return nil
 }
 
-func (c *curl) readHeaders(a *Ask) error {
+func (c *curl) readHeaders(q *Inquiry) error {
 	for _, line := range *c.headers {
 		name, value, ok := strings.Cut(line, ":")
 		if !ok || strings.TrimSpace(name) == "" {
 			return fmt.Errorf("the header %q has no colon: -H 'Name: value'", line)
 		}
-		a.Headers.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		q.Headers.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
-	a.Headers.Del("Accept-Encoding") // so that the answer can be read
+	q.Headers.Del("Accept-Encoding") // so that the response is not compressed
 	for name, value := range map[string]string{"User-Agent": *c.agent, "Referer": *c.referrer, "Cookie": *c.cookie} {
 		if value != "" {
-			a.Headers.Set(name, value)
+			q.Headers.Set(name, value)
 		}
 	}
 	if *c.bearer != "" {
-		a.Headers.Set("Authorization", "Bearer "+*c.bearer)
+		q.Headers.Set("Authorization", "Bearer "+*c.bearer)
 	}
 	if *c.user != "" && *c.sign == "" {
-		a.Headers.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(*c.user)))
+		q.Headers.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(*c.user)))
 	}
 	return nil
 }
 
-// readBody reads what is to be sent: the data, joined as curl does.
-func (c *curl) readBody(a *Ask) error {
+// readBody sets the body from the data flags, joined as curl joins them.
+func (c *curl) readBody(q *Inquiry) error {
 	if len(*c.form) > 0 {
-		return c.readForm(a)
+		return c.readForm(q)
 	}
 	if *c.upload != "" {
 		content, err := os.ReadFile(*c.upload)
 		if err != nil {
-			return fmt.Errorf("the file of the request's data cannot be read: %w", err)
+			return fmt.Errorf("the file with the request's data cannot be read: %w", err)
 		}
-		a.Body = content
+		q.Body = content
 		return nil
 	}
 	var parts []string
 	kind := "application/x-www-form-urlencoded"
 	for _, of := range []struct {
 		all    []string
-		reads  bool // @FILE
-		breaks bool // line breaks stay
+		reads  bool // @FILE stands for the content of a file
+		breaks bool // line breaks are kept
 	}{{*c.data, true, false}, {*c.raw, false, true}, {*c.binary, true, true}, {*c.json, true, true}} {
 		for _, one := range of.all {
 			text := one
 			if name, ok := strings.CutPrefix(one, "@"); ok && of.reads {
-				content, err := os.ReadFile(name) // #nosec G304 -- that the user names
+				content, err := os.ReadFile(name) // #nosec G304 -- the user names the file
 				if err != nil {
-					return fmt.Errorf("the file of the request's data cannot be read: %w", err)
+					return fmt.Errorf("the file with the request's data cannot be read: %w", err)
 				}
 				text = string(content)
 			}
@@ -186,18 +186,18 @@ func (c *curl) readBody(a *Ask) error {
 	}
 	joined := strings.Join(parts, "&")
 	if *c.get {
-		a.URL.RawQuery = strings.TrimPrefix(a.URL.RawQuery+"&"+joined, "&")
+		q.URL.RawQuery = strings.TrimPrefix(q.URL.RawQuery+"&"+joined, "&")
 		return nil
 	}
-	a.Body = []byte(joined)
-	if a.Headers.Get("Content-Type") == "" {
-		a.Headers.Set("Content-Type", kind)
+	q.Body = []byte(joined)
+	if q.Headers.Get("Content-Type") == "" {
+		q.Headers.Set("Content-Type", kind)
 	}
 	return nil
 }
 
-// readForm reads a form, whose fields may be files (RFC 7578).
-func (c *curl) readForm(a *Ask) error {
+// readForm sets the body to a form, whose fields may be files (RFC 7578).
+func (c *curl) readForm(q *Inquiry) error {
 	var body bytes.Buffer
 	w := multipart.NewWriter(&body)
 	for _, field := range *c.form {
@@ -212,7 +212,7 @@ func (c *curl) readForm(a *Ask) error {
 		}
 		if file := strings.TrimLeft(value, "@<"); err == nil && file != value {
 			var content []byte
-			content, err = os.ReadFile(file) // #nosec G304 -- that the user names
+			content, err = os.ReadFile(file) // #nosec G304 -- the user names the file
 			value = string(content)
 		}
 		if err == nil {
@@ -225,26 +225,27 @@ func (c *curl) readForm(a *Ask) error {
 	if err := w.Close(); err != nil {
 		return err
 	}
-	a.Body = body.Bytes()
-	a.Headers.Set("Content-Type", w.FormDataContentType())
+	q.Body = body.Bytes()
+	q.Headers.Set("Content-Type", w.FormDataContentType())
 	return nil
 }
 
-// readConnection reads how the request is signed, and how the connection is made.
-func (c *curl) readConnection(a *Ask) error {
+// readConnection sets how the request is signed and how the client connects.
+func (c *curl) readConnection(q *Inquiry) error {
 	if *c.sign != "" {
-		parts := strings.Split(*c.sign, ":") // aws:amz:REGION:SERVICE, of which curl guesses the last two
+		// aws:amz:REGION:SERVICE; curl derives a missing REGION or SERVICE from the host
+		parts := strings.Split(*c.sign, ":")
 		key, secret, ok := strings.Cut(*c.user, ":")
 		if !ok {
-			return errors.New("--aws-sigv4 signs with the key and the secret of --user KEY:SECRET, which is missing")
+			return errors.New("--aws-sigv4 needs the key and secret to sign with: add --user KEY:SECRET")
 		}
-		_, region, _ := locate(a.URL)
-		a.Signer = &Signer{Key: key, Secret: secret, Region: region, Service: "execute-api"}
+		_, region, _ := locate(q.URL)
+		q.Signer = &Signer{Key: key, Secret: secret, Region: region, Service: "execute-api"}
 		if len(parts) > 2 && parts[2] != "" {
-			a.Signer.Region = parts[2]
+			q.Signer.Region = parts[2]
 		}
 		if len(parts) > 3 && parts[3] != "" {
-			a.Signer.Service = parts[3]
+			q.Signer.Service = parts[3]
 		}
 	}
 	for _, one := range *c.resolve {
@@ -253,16 +254,16 @@ func (c *curl) readConnection(a *Ask) error {
 		if !ok || !more || address == "" {
 			return fmt.Errorf("--resolve %q must be HOST:PORT:ADDRESS", one)
 		}
-		if a.Resolve == nil {
-			a.Resolve = map[string]string{}
+		if q.Resolve == nil {
+			q.Resolve = map[string]string{}
 		}
-		a.Resolve[net.JoinHostPort(host, port)] = net.JoinHostPort(strings.Trim(address, "[]"), port)
+		q.Resolve[net.JoinHostPort(host, port)] = net.JoinHostPort(strings.Trim(address, "[]"), port)
 	}
 	if *c.authority != "" {
 		text, err := os.ReadFile(*c.authority)
-		a.Authorities = x509.NewCertPool()
-		if err == nil && !a.Authorities.AppendCertsFromPEM(text) {
-			err = errors.New("it has no certificate in PEM")
+		q.Authorities = x509.NewCertPool()
+		if err == nil && !q.Authorities.AppendCertsFromPEM(text) {
+			err = errors.New("it contains no PEM certificate")
 		}
 		if err != nil {
 			return fmt.Errorf("--cacert %s cannot be read: %w", *c.authority, err)
@@ -275,11 +276,11 @@ func (c *curl) readConnection(a *Ask) error {
 	if err != nil {
 		return fmt.Errorf("--cert %s and its --key must be PEM files without a password: %w", *c.cert, err)
 	}
-	a.Certificate = &pair
+	q.Certificate = &pair
 	return nil
 }
 
-// RegionOf is the region that a URL tells; "" for none.
+// RegionOf returns the region that a URL names, "" if it names none.
 func RegionOf(u *url.URL) string {
 	if u == nil {
 		return ""

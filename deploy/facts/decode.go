@@ -10,7 +10,8 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-func identity(answer any) (i doctor.Identity, err error) {
+// parseIdentity reads the answer of GetCallerIdentity.
+func parseIdentity(answer any) (i doctor.Identity, err error) {
 	err = cloud.Decode(cloud.Search("{ARN: Arn, Account: Account}", answer), &i)
 	if parts := strings.Split(i.ARN, ":"); len(parts) > 1 {
 		i.Partition = parts[1]
@@ -18,13 +19,14 @@ func identity(answer any) (i doctor.Identity, err error) {
 	return i, err
 }
 
-func aliases(answer any) (all []doctor.Alias, err error) {
+// parseAliases reads the answer of ListAliases.
+func parseAliases(answer any) (all []doctor.Alias, err error) {
 	err = cloud.Decode(cloud.Search("Aliases[].{Name: Name, Version: FunctionVersion}", answer), &all)
 	return all, err
 }
 
-// configuration reads GetFunction, without the values of the environment.
-func configuration(answer any) (c doctor.Configuration, err error) {
+// parseConfiguration reads the answer of GetFunction, without the values of environment variables.
+func parseConfiguration(answer any) (c doctor.Configuration, err error) {
 	var more struct {
 		Name          string `json:"FunctionName"`
 		Layers        []struct{ Arn string }
@@ -37,7 +39,7 @@ func configuration(answer any) (c doctor.Configuration, err error) {
 	}
 	err = errors.Join(cloud.Decode(cloud.Search("Configuration", answer), &struct {
 		*doctor.Configuration
-		Layers any // which have another form
+		Layers any // hides Configuration.Layers, which has another type
 	}{Configuration: &c}), cloud.Decode(cloud.Search("Configuration", answer), &more),
 		cloud.Decode(cloud.Search("Concurrency.ReservedConcurrentExecutions", answer), &c.Concurrency))
 	c.Name, c.Architectures, c.Package, c.KMSKey = more.Name, more.Architectures, more.PackageType, more.KMSKeyArn
@@ -56,8 +58,8 @@ func configuration(answer any) (c doctor.Configuration, err error) {
 	return c, err
 }
 
-// isLocal reports whether a value is a URL that only a developer's machine knows: of itself, or of a name without dots,
-// as containers have.
+// isLocal reports whether a value is a URL that only works on a developer's machine: its host is the machine itself, or
+// a name without dots, such as that of a container.
 func isLocal(value string) bool {
 	u, err := url.Parse(value)
 	if err != nil || u.Host == "" {

@@ -10,8 +10,8 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// exported is an HTTP API as ExportApi gives it ("Working with OpenAPI definitions for HTTP APIs").
-type exported struct {
+// apiExport is an HTTP API as ExportApi returns it ("Working with OpenAPI definitions for HTTP APIs").
+type apiExport struct {
 	Paths      map[string]map[string]json.RawMessage
 	CORS       json.RawMessage `json:"x-amazon-apigateway-cors"`
 	Components struct {
@@ -20,17 +20,17 @@ type exported struct {
 	}
 }
 
-// exportedRoute is a route in it.
-type exportedRoute struct {
+// routeExport is a route in an [apiExport].
+type routeExport struct {
 	Target   map[string]json.RawMessage `json:"x-amazon-apigateway-integration"`
 	Auth     json.RawMessage            `json:"x-amazon-apigateway-auth"`
 	Security []map[string][]string      `json:"security"`
 }
 
-// definition reads an export: of each route what it leads to and who may use it.
-func definition(answer any) (d doctor.Definition, err error) {
+// parseDefinition reads the answer of ExportApi.
+func parseDefinition(answer any) (d doctor.Definition, err error) {
 	var encoded []byte
-	var all exported
+	var all apiExport
 	if err = cloud.Decode(cloud.Search("Body", answer), &encoded); err != nil {
 		return d, err
 	}
@@ -47,11 +47,11 @@ func definition(answer any) (d doctor.Definition, err error) {
 			if path == "/$default" {
 				key = "$default"
 			}
-			var route exportedRoute
+			var route routeExport
 			if err := json.Unmarshal(text, &route); err != nil {
 				return d, err
 			}
-			lead := all.lead(route)
+			lead := all.leadOf(route)
 			d.Leads[key], d.Routes[key] = lead, digest(lead)
 		}
 	}
@@ -61,27 +61,28 @@ func definition(answer any) (d doctor.Definition, err error) {
 	return d, nil
 }
 
-// lead is what a route leads to. Its integration may be one that several routes refer to.
-func (all exported) lead(route exportedRoute) (l doctor.Lead) {
+// leadOf returns the integration of a route and a digest of who may use it. Several routes may refer to one
+// integration.
+func (all apiExport) leadOf(route routeExport) (l doctor.Lead) {
 	target := route.Target
 	var reference string
 	if json.Unmarshal(target["$ref"], &reference) == nil {
 		target = all.Components.Targets[reference[strings.LastIndex(reference, "/")+1:]]
 	}
 	if len(target) > 0 {
-		read := func(name string, into any) { _ = json.Unmarshal(target[name], into) } // else it stays empty
+		decode := func(name string, into any) { _ = json.Unmarshal(target[name], into) } // a missing field stays empty
 		i := &doctor.Integration{}
-		read("type", &i.Type)
-		read("uri", &i.URI)
-		read("httpMethod", &i.Method)
-		read("credentials", &i.Credentials)
-		read("payloadFormatVersion", &i.PayloadFormat)
-		read("timeoutInMillis", &i.TimeoutMillis)
-		read("connectionType", &i.Connection)
-		read("requestParameters", &i.Parameters)
+		decode("type", &i.Type)
+		decode("uri", &i.URI)
+		decode("httpMethod", &i.Method)
+		decode("credentials", &i.Credentials)
+		decode("payloadFormatVersion", &i.PayloadFormat)
+		decode("timeoutInMillis", &i.TimeoutMillis)
+		decode("connectionType", &i.Connection)
+		decode("requestParameters", &i.Parameters)
 		var subtype string
-		if read("subtype", &subtype); subtype == "" {
-			read("integrationSubtype", &subtype)
+		if decode("subtype", &subtype); subtype == "" {
+			decode("integrationSubtype", &subtype)
 		}
 		i.Type, i.Subtype = strings.ToUpper(i.Type), subtype
 		l.Integration = i
@@ -98,9 +99,9 @@ func (all exported) lead(route exportedRoute) (l doctor.Lead) {
 	return l
 }
 
-// digest is a short name for a value: the same for the same.
+// digest returns a short hash of a value. It is the same for equal values.
 func digest(value any) string {
-	text, _ := json.Marshal(value) // of values that JSON was read into
+	text, _ := json.Marshal(value) // the value was decoded from JSON, so it encodes
 	var same any
 	_ = json.Unmarshal(text, &same)
 	canonical, _ := json.Marshal(same)

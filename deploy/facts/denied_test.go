@@ -14,13 +14,13 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// TestDenied: what may not be read is looked for where it may, and what a list does not have is missing.
+// TestDenied: what may not be read directly is read from a list. What the list lacks is missing.
 func TestDenied(t *testing.T) {
 	const list = `{"Functions":[{"FunctionName":"notes","MemorySize":256}]}`
 	for _, c := range []struct {
 		name    string
 		answers map[string]string
-		kind    string // of the failure; "" where it is read
+		kind    string // of the failure; "" if it is read
 		call    string
 	}{
 		{"by GetFunctionConfiguration", map[string]string{"/functions/notes": refuses,
@@ -35,7 +35,7 @@ func TestDenied(t *testing.T) {
 		t.Run("a function "+c.name, func(t *testing.T) {
 			g := &gatherer{ctx: t.Context(), cloud: served(t, c.answers), slots: map[string]chan struct{}{},
 				locations: map[string]string{}}
-			f := g.configurationOf("notes", "")
+			f := g.readConfiguration("notes", "")
 			if f.Call != c.call || (c.kind == "") != f.Seen() || f.Error != nil && f.Error.Kind != c.kind ||
 				f.Seen() && f.Value.Memory != 256 {
 				t.Errorf("%+v", f)
@@ -50,7 +50,7 @@ func TestDenied(t *testing.T) {
 		t.Run("an API "+c.name, func(t *testing.T) {
 			g := &gatherer{ctx: t.Context(), slots: map[string]chan struct{}{},
 				cloud: served(t, map[string]string{"/apis/a1": refuses, "/apis": c.list})}
-			f := g.api("a1")
+			f := g.readAPI("a1")
 			if (c.kind == "") != f.Seen() || f.Error != nil && f.Error.Kind != c.kind {
 				t.Errorf("%+v", f)
 			}
@@ -58,14 +58,14 @@ func TestDenied(t *testing.T) {
 	}
 }
 
-// TestDomainIsRead: a custom domain is read, also from the list, with the stage that it leads the path to.
-func TestDomainIsRead(t *testing.T) {
+// TestReadDomain: a custom domain is read, if need be from the list, with the stage that it maps the path to.
+func TestReadDomain(t *testing.T) {
 	const one = `{"domainName":"api.example","domainNameConfigurations":[{"apiGatewayDomainName":"d-1.example",` +
 		`"domainNameStatus":"AVAILABLE"}],"mutualTlsAuthentication":{"truststoreUri":"s3://a/b"}}`
 	for _, c := range []struct {
 		name    string
 		answers map[string]string
-		api     string // that was asked for
+		api     string // in the inquiry
 		want    doctor.Asked
 	}{
 		{"by its name", map[string]string{"/domainnames/api.example": one}, "",
@@ -82,8 +82,8 @@ func TestDomainIsRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			g := &gatherer{ctx: t.Context(), cloud: served(t, c.answers), slots: map[string]chan struct{}{},
-				ask: Ask{URL: u}, c: doctor.Case{Asked: doctor.Asked{API: c.api, Local: true}}}
-			g.domain()
+				inquiry: Inquiry{URL: u}, c: doctor.Case{Asked: doctor.Asked{API: c.api, Local: true}}}
+			g.readDomain()
 			d := g.c.Domain.Or()
 			if a := g.c.Asked; a.API != c.want.API || a.Stage != c.want.Stage || a.Path != c.want.Path ||
 				a.Instead != c.want.Instead || d.Target != "d-1.example" || d.TrustStore != "s3://a/b" {
@@ -95,15 +95,15 @@ func TestDomainIsRead(t *testing.T) {
 		{"127.0.0.1", "127.0.0.1", doctor.ToTarget}, {"127.0.0.1", "127.0.0.2", doctor.Elsewhere},
 		{"127.0.0.1", "", ""},
 	} {
-		t.Run("a record, "+c.want, func(t *testing.T) {
-			if got := leads(t.Context(), c.name, c.target); got != c.want {
+		t.Run("a record "+c.want, func(t *testing.T) {
+			if got := resolveDomain(t.Context(), c.name, c.target); got != c.want {
 				t.Errorf("%q", got)
 			}
 		})
 	}
 }
 
-// TestLayers: a program that the zip lacks is looked for in the layers, the last one first.
+// TestLayers: a program that the zip lacks is searched for in the layers, the last one first.
 func TestLayers(t *testing.T) {
 	zips := map[string][]byte{"/zip": zipOf(t, []zipped{{"main", "", 1}}),
 		"/layer": zipOf(t, []zipped{{"bootstrap", "#!/bin/sh\n", 1}})}
@@ -115,7 +115,7 @@ func TestLayers(t *testing.T) {
 	for _, c := range []struct {
 		name, answer string
 		layers       []string
-		layer        string // that has it
+		layer        string // that contains the program
 		fails        bool
 	}{
 		{"none", "", nil, "", false},
@@ -130,7 +130,7 @@ func TestLayers(t *testing.T) {
 			g := &gatherer{ctx: t.Context(), slots: map[string]chan struct{}{},
 				cloud:     served(t, map[string]string{"/versions/3": c.answer}),
 				locations: map[string]string{"notes": server.URL + "/zip"}}
-			g.code(f)
+			g.readCode(f)
 			if p := f.Code.Or().Program; (f.Code.Error != nil) != c.fails || (p != nil) != (c.layer != "") ||
 				p != nil && p.Layer != c.layer {
 				t.Errorf("%+v %+v", f.Code, p)
@@ -147,19 +147,19 @@ func TestLayers(t *testing.T) {
 		{"provided.al2", []string{"app.py"}},
 	} {
 		t.Run(c.runtime, func(t *testing.T) {
-			if got := inLayer(c.runtime, []string{"app.py"}); !reflect.DeepEqual(got, c.want) {
+			if got := layerPaths(c.runtime, []string{"app.py"}); !reflect.DeepEqual(got, c.want) {
 				t.Errorf("%q", got)
 			}
 		})
 	}
 }
 
-// TestDefinition: of an export each route has what it leads to, also where several refer to one integration, and who
-// may use it.
+// TestDefinition: an export yields for each route its integration, even one that several routes share, and who may use
+// it.
 func TestDefinition(t *testing.T) {
 	read := func(text string) doctor.Definition {
 		body := base64.StdEncoding.EncodeToString([]byte(text))
-		d, err := definition(map[string]any{"Body": body})
+		d, err := parseDefinition(map[string]any{"Body": body})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,12 +183,12 @@ func TestDefinition(t *testing.T) {
 	if again := read(shared); !reflect.DeepEqual(again, d) {
 		t.Error("the same export differs from itself")
 	}
-	if _, err := definition(map[string]any{"Body": "bm9uZQ=="}); err == nil {
-		t.Error("what is no JSON is read")
+	if _, err := parseDefinition(map[string]any{"Body": "bm9uZQ=="}); err == nil {
+		t.Error("invalid JSON is accepted")
 	}
 }
 
-// TestCheck: what contradicts itself is told.
+// TestCheck: an inquiry that contradicts itself is an error.
 func TestCheck(t *testing.T) {
 	u, err := url.Parse("https://a1.execute-api.eu-west-1.amazonaws.com/dev")
 	if err != nil {
@@ -196,12 +196,13 @@ func TestCheck(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name  string
-		ask   Ask
+		ask   Inquiry
 		fails bool
 	}{
-		{"nothing", Ask{}, false}, {"a URL", Ask{URL: u, API: "a1", Region: "eu-west-1"}, false},
-		{"another API", Ask{URL: u, API: "b2"}, true}, {"another region", Ask{URL: u, Region: "us-east-1"}, true},
-		{"a negative time", Ask{Timeout: -1}, true},
+		{"nothing", Inquiry{}, false}, {"a URL", Inquiry{URL: u, API: "a1", Region: "eu-west-1"}, false},
+		{"another API", Inquiry{URL: u, API: "b2"}, true},
+		{"another region", Inquiry{URL: u, Region: "us-east-1"}, true},
+		{"a negative timeout", Inquiry{Timeout: -1}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := c.ask.Check(); (err != nil) != c.fails {

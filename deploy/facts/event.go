@@ -14,44 +14,45 @@ import (
 	"example.com/portable-notes/deploy/gateway"
 )
 
-// sender is the address that an event of the doctor's own says the request came from (RFC 5737).
-const sender = "192.0.2.1"
+// eventSourceIP is the client address in the doctor's own events (RFC 5737).
+const eventSourceIP = "192.0.2.1"
 
-// event is what the route would send for the request ("Create AWS Lambda proxy integrations for HTTP APIs"). It lacks
-// what a Lambda authorizer adds.
-func (g *gatherer) event(t doctor.Target, v2 bool) map[string]any {
-	u, asked := g.ask.URL, g.c.Asked
-	path, values := g.pathOf(t)
+// buildEvent returns the event that the route would send for the request ("Create AWS Lambda proxy integrations for
+// HTTP APIs"). It lacks what a Lambda authorizer adds.
+func (g *gatherer) buildEvent(t doctor.Target, v2 bool) map[string]any {
+	u, asked := g.inquiry.URL, g.c.Asked
+	path, values := g.eventPath(t)
 	now := time.Now().UTC()
 	const id = "doctor"
-	encoded := len(g.ask.Body) > 0 && !isText(g.ask.Headers.Get("Content-Type"))
+	encoded := len(g.inquiry.Body) > 0 && !isText(g.inquiry.Headers.Get("Content-Type"))
 	var body any
-	if len(g.ask.Body) > 0 {
-		body = string(g.ask.Body)
+	if len(g.inquiry.Body) > 0 {
+		body = string(g.inquiry.Body)
 	}
 	if encoded {
-		body = base64.StdEncoding.EncodeToString(g.ask.Body)
+		body = base64.StdEncoding.EncodeToString(g.inquiry.Body)
 	}
-	context := map[string]any{"accountId": g.c.Caller.Or().Account, "apiId": t.API, "domainName": u.Host,
+	requestContext := map[string]any{"accountId": g.c.Caller.Or().Account, "apiId": t.API, "domainName": u.Host,
 		"domainPrefix": strings.Split(u.Host, ".")[0], "requestId": id, "stage": t.Stage}
-	if claims := g.claims(t); claims != nil {
-		context["authorizer"] = map[string]any{"jwt": map[string]any{"claims": claims, "scopes": nil}}
+	if claims := g.tokenClaims(t); claims != nil {
+		requestContext["authorizer"] = map[string]any{"jwt": map[string]any{"claims": claims, "scopes": nil}}
 		if !v2 {
-			context["authorizer"] = map[string]any{"claims": claims, "scopes": nil}
+			requestContext["authorizer"] = map[string]any{"claims": claims, "scopes": nil}
 		}
 	}
 	if v2 {
-		maps.Copy(context, map[string]any{"routeKey": t.Route, "time": now.Format("02/Jan/2006:15:04:05 -0700"),
+		maps.Copy(requestContext, map[string]any{"routeKey": t.Route, "time": now.Format("02/Jan/2006:15:04:05 -0700"),
 			"timeEpoch": now.UnixMilli(), "http": map[string]string{"method": asked.Method, "path": path,
-				"protocol": "HTTP/1.1", "sourceIp": sender, "userAgent": g.agent()}})
+				"protocol": "HTTP/1.1", "sourceIp": eventSourceIP, "userAgent": g.userAgent()}})
 		event := map[string]any{"version": "2.0", "routeKey": t.Route, "rawPath": path, "rawQueryString": u.RawQuery,
-			"headers": joined(g.headers(false)), "isBase64Encoded": encoded, "requestContext": context}
-		if cookie := g.ask.Headers.Get("Cookie"); cookie != "" {
+			"headers": joinValues(g.eventHeaders(false)), "isBase64Encoded": encoded,
+			"requestContext": requestContext}
+		if cookie := g.inquiry.Headers.Get("Cookie"); cookie != "" {
 			event["cookies"] = strings.Split(cookie, "; ")
 		}
-		for name, value := range map[string]map[string]string{"queryStringParameters": joined(u.Query()),
-			"pathParameters": values, "stageVariables": g.variables(t.Stage)} {
-			if len(value) > 0 { // an empty one is left out, as API Gateway does
+		for name, value := range map[string]map[string]string{"queryStringParameters": joinValues(u.Query()),
+			"pathParameters": values, "stageVariables": g.stageVariables(t.Stage)} {
+			if len(value) > 0 { // API Gateway leaves out empty ones
 				event[name] = value
 			}
 		}
@@ -61,25 +62,27 @@ func (g *gatherer) event(t doctor.Target, v2 bool) map[string]any {
 		return event
 	}
 	resource := t.Route[strings.Index(t.Route, " ")+1:]
-	maps.Copy(context, map[string]any{"httpMethod": asked.Method, "path": path, "protocol": "HTTP/1.1",
+	maps.Copy(requestContext, map[string]any{"httpMethod": asked.Method, "path": path, "protocol": "HTTP/1.1",
 		"requestTime": now.Format("02/Jan/2006:15:04:05 -0700"), "requestTimeEpoch": now.UnixMilli(),
 		"extendedRequestId": id, "resourcePath": resource, "resourceId": nil,
-		"identity": map[string]any{"sourceIp": sender, "userAgent": g.agent()}})
-	headers := g.headers(true)
+		"identity": map[string]any{"sourceIp": eventSourceIP, "userAgent": g.userAgent()}})
+	headers := g.eventHeaders(true)
 	return map[string]any{"version": "1.0", "resource": resource, "path": path, "httpMethod": asked.Method,
-		"headers": last(headers), "multiValueHeaders": map[string][]string(headers),
-		"queryStringParameters":           orNull(last(u.Query())),
-		"multiValueQueryStringParameters": orNull(map[string][]string(u.Query())), "pathParameters": orNull(values),
-		"stageVariables": orNull(g.variables(t.Stage)), "body": body, "isBase64Encoded": encoded,
-		"requestContext": context}
+		"headers": lastValues(headers), "multiValueHeaders": map[string][]string(headers),
+		"queryStringParameters":           nullIfEmpty(lastValues(u.Query())),
+		"multiValueQueryStringParameters": nullIfEmpty(map[string][]string(u.Query())),
+		"pathParameters":                  nullIfEmpty(values),
+		"stageVariables":                  nullIfEmpty(g.stageVariables(t.Stage)), "body": body,
+		"isBase64Encoded": encoded,
+		"requestContext":  requestContext}
 }
 
-// pathOf is the path of the request as an event has it, and the values of the variables of its route.
-func (g *gatherer) pathOf(t doctor.Target) (path string, values map[string]string) {
+// eventPath returns the path of the request as in an event, and the values of the path variables of its route.
+func (g *gatherer) eventPath(t doctor.Target) (path string, values map[string]string) {
 	asked := g.c.Asked
-	_, _, full := locate(g.ask.URL)
+	_, _, full := locate(g.inquiry.URL)
 	if asked.Domain != "" {
-		_, full = domainOf(g.ask.URL)
+		_, full = splitDomain(g.inquiry.URL)
 		_, full, _ = g.c.Domain.Or().Map(full)
 	}
 	path = full
@@ -94,47 +97,49 @@ func (g *gatherer) pathOf(t doctor.Target) (path string, values map[string]strin
 	return path, values
 }
 
-func (g *gatherer) agent() string {
-	if agent := g.ask.Headers.Get("User-Agent"); agent != "" {
+// userAgent returns the User-Agent of the request, or the doctor's own.
+func (g *gatherer) userAgent() string {
+	if agent := g.inquiry.Headers.Get("User-Agent"); agent != "" {
 		return agent
 	}
 	return "deploy doctor"
 }
 
-// headers are those of the request with those that API Gateway adds. Format 1.0 has their names in their usual letters,
-// format 2.0 in small ones and without cookies.
-func (g *gatherer) headers(usual bool) http.Header {
-	all := http.Header{"Host": {g.ask.URL.Host}, "User-Agent": {g.agent()}, "Accept": {"*/*"},
-		"Content-Length": {fmt.Sprint(len(g.ask.Body))}, "X-Forwarded-For": {sender}, "X-Forwarded-Port": {"443"},
+// eventHeaders returns the headers of the request with those that API Gateway adds. Format 1.0 has canonical names;
+// format 2.0 has lower-case names and no cookies.
+func (g *gatherer) eventHeaders(canonical bool) http.Header {
+	all := http.Header{"Host": {g.inquiry.URL.Host}, "User-Agent": {g.userAgent()}, "Accept": {"*/*"},
+		"Content-Length": {fmt.Sprint(len(g.inquiry.Body))}, "X-Forwarded-For": {eventSourceIP},
+		"X-Forwarded-Port":  {"443"},
 		"X-Forwarded-Proto": {"https"}, "X-Amzn-Trace-Id": {"Root=1-00000000-000000000000000000000000"}}
-	maps.Copy(all, g.ask.Headers)
-	if usual {
+	maps.Copy(all, g.inquiry.Headers)
+	if canonical {
 		return all
 	}
-	small := http.Header{}
+	lower := http.Header{}
 	for name, values := range all {
 		if name != "Cookie" {
-			small[strings.ToLower(name)] = values
+			lower[strings.ToLower(name)] = values
 		}
 	}
-	return small
+	return lower
 }
 
-// variables are the variables of a stage.
-func (g *gatherer) variables(stage string) map[string]string {
-	s, _ := find(g.c.Stages.Or(), func(s doctor.Stage) bool { return s.Name == stage })
+// stageVariables returns the variables of a stage.
+func (g *gatherer) stageVariables(stage string) map[string]string {
+	s, _ := findIn(g.c.Stages.Or(), func(s doctor.Stage) bool { return s.Name == stage })
 	return s.Variables
 }
 
-// claims are those of the request's token, as text, where the route has a JWT authorizer; nil for none.
-func (g *gatherer) claims(t doctor.Target) map[string]string {
-	route, _ := find(g.c.Routes.Or(), func(r doctor.Route) bool { return r.Key == t.Route })
-	a, ok := find(g.c.Authorizers.Or(), func(a doctor.Authorizer) bool { return a.ID == route.Authorizer })
+// tokenClaims returns the claims of the request's token as strings, nil if the route has no JWT authorizer.
+func (g *gatherer) tokenClaims(t doctor.Target) map[string]string {
+	route, _ := findIn(g.c.Routes.Or(), func(r doctor.Route) bool { return r.Key == t.Route })
+	a, ok := findIn(g.c.Authorizers.Or(), func(a doctor.Authorizer) bool { return a.ID == route.Authorizer })
 	if !ok || a.Type != "JWT" {
 		return nil
 	}
 	for _, source := range a.IdentitySources {
-		given := g.source(source)
+		given := g.identitySource(source)
 		parts := strings.Split(given[strings.LastIndex(given, " ")+1:], ".")
 		var claims map[string]any
 		if len(parts) != 3 {
@@ -155,8 +160,8 @@ func (g *gatherer) claims(t doctor.Target) map[string]string {
 	return nil
 }
 
-// joined are values with commas between those of a name.
-func joined(all map[string][]string) map[string]string {
+// joinValues returns the values of each name, joined with commas.
+func joinValues(all map[string][]string) map[string]string {
 	out := map[string]string{}
 	for name, values := range all {
 		out[name] = strings.Join(values, ",")
@@ -164,8 +169,8 @@ func joined(all map[string][]string) map[string]string {
 	return out
 }
 
-// last are the last values of each name.
-func last(all map[string][]string) map[string]string {
+// lastValues returns the last value of each name.
+func lastValues(all map[string][]string) map[string]string {
 	out := map[string]string{}
 	for name, values := range all {
 		if len(values) > 0 {
@@ -175,15 +180,15 @@ func last(all map[string][]string) map[string]string {
 	return out
 }
 
-// orNull is a map, or nothing for an empty one.
-func orNull[V any](all map[string]V) any {
+// nullIfEmpty returns a map, or nil if it is empty.
+func nullIfEmpty[V any](all map[string]V) any {
 	if len(all) == 0 {
 		return nil
 	}
 	return all
 }
 
-// isText reports whether API Gateway passes a body of some type on as it is, and not as base64.
+// isText reports whether API Gateway passes on a body of a content type as it is, rather than as base64.
 func isText(contentType string) bool {
 	kind, _, _ := strings.Cut(strings.ToLower(contentType), ";")
 	return strings.HasPrefix(kind, "text/") || slices.Contains([]string{"application/json", "application/xml",

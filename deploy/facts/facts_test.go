@@ -21,8 +21,8 @@ import (
 // refuses is the answer to a call that is denied.
 const refuses = "denied"
 
-// served returns a cloud that answers each call by the end of its path, or its target; a call that has no answer is of
-// what does not exist.
+// served returns a cloud that answers a call whose path, target or action ends in a key of answers. Other calls answer
+// that the resource does not exist.
 func served(t *testing.T, answers map[string]string) *cloud.Cloud {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -55,7 +55,7 @@ func served(t *testing.T, answers map[string]string) *cloud.Cloud {
 		Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 }
 
-// TestSettings: each setting is read as it is, and of what does not exist there is none.
+// TestSettings: each setting is read, and is zero if the resource does not exist.
 func TestSettings(t *testing.T) {
 	whole := map[string]string{
 		"/functions/notes": `{"Configuration":{"MemorySize":512,"Architectures":["arm64"],` +
@@ -80,34 +80,35 @@ func TestSettings(t *testing.T) {
 		concurrency, retention *int32
 		boundary               string
 	}{
-		{"of all that there may be", whole, Deployed{map[string]string{"NOTES_AUTH": "none"}, 512, "arm64"},
+		{"every setting", whole, Deployed{
+			Environment: map[string]string{"NOTES_AUTH": "none"}, Memory: 512, Architecture: "arm64"},
 			aws.Int32(7), aws.Int32(30), "arn:x"},
-		{"of as little as there may be", bare, Deployed{nil, 128, "x86_64"}, nil, nil, ""},
-		{"of what does not exist", nil, Deployed{}, nil, nil, ""},
-		{"of a function that is stopped", stopped, Deployed{}, aws.Int32(0), nil, ""},
+		{"no optional setting", bare, Deployed{Memory: 128, Architecture: "x86_64"}, nil, nil, ""},
+		{"no function", nil, Deployed{}, nil, nil, ""},
+		{"a stopped function", stopped, Deployed{}, aws.Int32(0), nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cloud, ctx := served(t, c.answers), t.Context()
-			if got, err := Function(ctx, cloud, "notes"); err != nil || !reflect.DeepEqual(got, c.function) {
+			client, ctx := served(t, c.answers), t.Context()
+			if got, err := Function(ctx, client, "notes"); err != nil || !reflect.DeepEqual(got, c.function) {
 				t.Errorf("the function: %+v, %v", got, err)
 			}
-			if got, err := Concurrency(ctx, cloud, "notes"); err != nil || !reflect.DeepEqual(got, c.concurrency) {
+			if got, err := Concurrency(ctx, client, "notes"); err != nil || !reflect.DeepEqual(got, c.concurrency) {
 				t.Errorf("the concurrency: %v, %v", got, err)
 			}
-			if got, err := Retention(ctx, cloud, "/aws/lambda/notes"); err != nil || !reflect.DeepEqual(got,
+			if got, err := Retention(ctx, client, "/aws/lambda/notes"); err != nil || !reflect.DeepEqual(got,
 				c.retention) {
 				t.Errorf("the retention: %v, %v", got, err)
 			}
-			if got, err := Boundary(ctx, cloud, "notes-role"); err != nil || got != c.boundary {
+			if got, err := Boundary(ctx, client, "notes-role"); err != nil || got != c.boundary {
 				t.Errorf("the boundary: %q, %v", got, err)
 			}
 		})
 	}
 }
 
-// TestUnread: a read that fails is an error, and nothing is taken for what was not read.
+// TestUnread: a failed read is an error, not an empty result.
 func TestUnread(t *testing.T) {
-	t.Run("no JSON", func(t *testing.T) {
+	t.Run("invalid JSON", func(t *testing.T) {
 		broken := map[string]string{"/functions/notes": `{`, "/routes": `{`, "/policy": `{`}
 		c := served(t, broken)
 		if got, err := Function(t.Context(), c, "notes"); err == nil {
@@ -136,7 +137,7 @@ func TestAPI(t *testing.T) {
 	}
 	if _, err := API(t.Context(), served(t, nil), api); err == nil || !strings.Contains(err.Error(),
 		"there is no HTTP API a1 in us-east-1") {
-		t.Errorf("of an API that does not exist: %v", err)
+		t.Errorf("no API: %v", err)
 	}
 }
 
@@ -150,7 +151,7 @@ func TestPolicy(t *testing.T) {
 		{"a policy", "live", `{"Policy":"{\"Statement\":[{\"Sid\":\"a\",\"Effect\":\"Allow\",\"Action\":\"*\",` +
 			`\"Principal\":\"*\"}]}","RevisionId":"r"}`, 1, "r", false},
 		{"no policy", "", "", 0, "", false},
-		{"what is no policy", "", `{"Policy":"x"}`, 0, "", true},
+		{"an invalid policy", "", `{"Policy":"x"}`, 0, "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			answers := map[string]string{}

@@ -14,30 +14,30 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// function reads a function: its configuration, and the policies that may let API Gateway in.
-func (g *gatherer) function(f *doctor.Function) {
+// readFunction reads a function's configuration and aliases, and the policies that may let API Gateway invoke it.
+func (g *gatherer) readFunction(f *doctor.Function) {
 	t := f.Target
 	if caller := g.c.Caller.Or(); caller.Account != "" && t.Account != caller.Account ||
 		t.Region != g.c.Asked.Region {
 		return
 	}
-	together(
+	runAll(
 		func() {
-			f.Configuration = g.configurationOf(t.Function, t.Qualifier)
+			f.Configuration = g.readConfiguration(t.Function, t.Qualifier)
 		},
 		func() {
-			if t.Qualifier != "$LATEST" { // which can have no policy
-				f.Policy = g.policy(t.Function, t.Qualifier)
+			if t.Qualifier != "$LATEST" { // $LATEST cannot have a policy
+				f.Policy = g.readPolicy(t.Function, t.Qualifier)
 			}
 		},
 		func() {
-			f.Aliases = fact(g, &lambda.ListAliasesInput{FunctionName: &t.Function}, t.Function, aliases)
+			f.Aliases = readFact(g, &lambda.ListAliasesInput{FunctionName: &t.Function}, t.Function, parseAliases)
 		},
 	)
 	if f.Configuration.Missing() && t.Qualifier != "" {
-		f.Bare = fact(g, &lambda.GetFunctionInput{FunctionName: &t.Function}, t.Function, configuration)
+		f.Bare = readFact(g, &lambda.GetFunctionInput{FunctionName: &t.Function}, t.Function, parseConfiguration)
 	}
-	if g.granted(f.Policy.Or()) || !f.Configuration.Seen() {
+	if g.mayBeGranted(f.Policy.Or()) || !f.Configuration.Seen() {
 		return
 	}
 	others := []string{""}
@@ -46,42 +46,42 @@ func (g *gatherer) function(f *doctor.Function) {
 	}
 	for _, other := range others[:min(len(others), 4)] {
 		if other != t.Qualifier {
-			f.Elsewhere = append(f.Elsewhere, doctor.Named[policy.Document]{Name: nameOf(t.Function, other),
-				Fact: g.policy(t.Function, other)})
+			f.Elsewhere = append(f.Elsewhere, doctor.Named[policy.Document]{Name: qualifiedName(t.Function, other),
+				Fact: g.readPolicy(t.Function, other)})
 		}
 	}
 }
 
-// configurationOf reads the configuration of a function, a version or an alias. Auditors may mostly not GetFunction,
-// which tells where the code is: what they may is asked then.
-func (g *gatherer) configurationOf(function, qualifier string) doctor.Fact[doctor.Configuration] {
-	of := nameOf(function, qualifier)
+// readConfiguration reads the configuration of a function, a version or an alias. Audit policies usually deny
+// GetFunction, whose answer contains the location of the code; then it uses the calls that they allow.
+func (g *gatherer) readConfiguration(function, qualifier string) doctor.Fact[doctor.Configuration] {
+	of := qualifiedName(function, qualifier)
 	denied := func(f doctor.Fact[doctor.Configuration]) bool { return f.Error != nil && f.Error.Kind == doctor.Denied }
-	read := func(answer any) (doctor.Configuration, error) { return g.configuration(of, answer) }
+	read := func(answer any) (doctor.Configuration, error) { return g.decodeConfiguration(of, answer) }
 	bare := func(answer any) (doctor.Configuration, error) {
 		return read(map[string]any{"Configuration": answer})
 	}
-	f := fact(g, &lambda.GetFunctionInput{FunctionName: &function, Qualifier: optional(qualifier)}, of, read)
+	f := readFact(g, &lambda.GetFunctionInput{FunctionName: &function, Qualifier: optional(qualifier)}, of, read)
 	if !denied(f) {
 		return f
 	}
-	if less := fact(g, &lambda.GetFunctionConfigurationInput{FunctionName: &function,
+	if less := readFact(g, &lambda.GetFunctionConfigurationInput{FunctionName: &function,
 		Qualifier: optional(qualifier)}, of, bare); !denied(less) {
 		return less
 	}
 	if qualifier != "" {
 		return f
 	}
-	listed := fact(g, &lambda.ListFunctionsInput{}, of, func(answer any) (c doctor.Configuration, err error) {
+	listed := readFact(g, &lambda.ListFunctionsInput{}, of, func(answer any) (c doctor.Configuration, err error) {
 		all, _ := cloud.Search("Functions", answer).([]any)
 		for _, one := range all {
 			if cloud.Search("FunctionName", one) == function {
 				return bare(one)
 			}
 		}
-		return c, errNotListed
+		return c, errNotInList
 	})
-	if listed.Error != nil && listed.Error.Message == errNotListed.Error() {
+	if listed.Error != nil && listed.Error.Message == errNotInList.Error() {
 		listed.Error.Kind = doctor.Missing
 	}
 	if listed.Seen() || listed.Missing() {
@@ -90,25 +90,26 @@ func (g *gatherer) configurationOf(function, qualifier string) doctor.Fact[docto
 	return f
 }
 
-// errNotListed is what a list of all says of what is missing in it.
-var errNotListed = errors.New("it is not in the list")
+// errNotInList reports that a list of all resources lacks the one in question.
+var errNotInList = errors.New("it is not in the list")
 
-// granted reports whether a policy has a statement that may be for this API.
-func (g *gatherer) granted(d policy.Document) bool {
+// mayBeGranted reports whether a policy mentions this API.
+func (g *gatherer) mayBeGranted(d policy.Document) bool {
 	text, err := json.Marshal(d)
 	return err == nil && strings.Contains(string(text), ":"+g.c.Asked.API+"/")
 }
 
-func (g *gatherer) policy(function, qualifier string) doctor.Fact[policy.Document] {
-	return fact(g, &lambda.GetPolicyInput{FunctionName: &function, Qualifier: optional(qualifier)},
-		nameOf(function, qualifier), func(answer any) (policy.Document, error) {
+// readPolicy reads the policy of a function, a version or an alias.
+func (g *gatherer) readPolicy(function, qualifier string) doctor.Fact[policy.Document] {
+	return readFact(g, &lambda.GetPolicyInput{FunctionName: &function, Qualifier: optional(qualifier)},
+		qualifiedName(function, qualifier), func(answer any) (policy.Document, error) {
 			text, _ := cloud.Search("Policy", answer).(string)
 			return policy.Parse([]byte(text))
 		})
 }
 
-// otherAPIs asks whether the APIs that statements name still exist.
-func (g *gatherer) otherAPIs() {
+// readOtherAPIs looks up whether the other APIs that policies name still exist.
+func (g *gatherer) readOtherAPIs() {
 	c := &g.c
 	for _, f := range c.Functions {
 		for _, s := range f.Policy.Or().Statement {
@@ -118,7 +119,7 @@ func (g *gatherer) otherAPIs() {
 						continue
 					}
 					for _, arn := range s.Condition[operator][key] {
-						g.otherAPI(arn)
+						g.addOtherAPI(arn)
 					}
 				}
 			}
@@ -129,18 +130,19 @@ func (g *gatherer) otherAPIs() {
 	for i := range c.OtherAPIs {
 		one := &c.OtherAPIs[i]
 		_, id, _ := strings.Cut(one.Name, " ")
-		todo = append(todo, func() { one.Fact = g.lookUp(id) })
+		todo = append(todo, func() { one.Fact = g.readAnyAPI(id) })
 	}
 	if c.API.Missing() {
-		todo = append(todo, func() { c.REST = g.rest(c.Asked.API) })
+		todo = append(todo, func() { c.REST = g.readREST(c.Asked.API) })
 	}
-	together(todo...)
+	runAll(todo...)
 }
 
 // maxOther is the most other APIs that are looked up.
 const maxOther = 3
 
-func (g *gatherer) otherAPI(arn string) {
+// addOtherAPI adds the API of a source ARN to those to look up, if it is in this account and region.
+func (g *gatherer) addOtherAPI(arn string) {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) != 6 || parts[2] != "execute-api" || parts[3] != g.c.Asked.Region ||
 		parts[4] != g.c.Caller.Or().Account {
@@ -155,11 +157,11 @@ func (g *gatherer) otherAPI(arn string) {
 	g.c.OtherAPIs = append(g.c.OtherAPIs, doctor.Named[doctor.API]{Name: name})
 }
 
-// lookUp asks for an API of any kind.
-func (g *gatherer) lookUp(id string) doctor.Fact[doctor.API] {
-	f := ask[doctor.API](g, &apigatewayv2.GetApiInput{ApiId: &id}, id, "")
+// readAnyAPI reads an HTTP, WebSocket or REST API.
+func (g *gatherer) readAnyAPI(id string) doctor.Fact[doctor.API] {
+	f := readPath[doctor.API](g, &apigatewayv2.GetApiInput{ApiId: &id}, id, "")
 	if rest := (doctor.Fact[doctor.RESTAPI]{}); f.Missing() {
-		if rest = g.rest(id); !rest.Missing() { // it is one, or that is not known
+		if rest = g.readREST(id); !rest.Missing() { // it is a REST API, or that could not be read
 			f.Error = rest.Error
 			if rest.Seen() {
 				f.Value, f.Error = &doctor.API{ID: id, Name: rest.Value.Name, Protocol: "REST"}, nil

@@ -21,28 +21,28 @@ import (
 	"example.com/portable-notes/deploy/gateway"
 )
 
-// gatherer reads the facts of one case. What it reads it reads concurrently.
+// gatherer reads the facts of one case, concurrently.
 type gatherer struct {
-	ctx   context.Context
-	ask   Ask
-	cloud *cloud.Cloud
-	c     doctor.Case
-	sent  time.Time // when the request was
+	ctx     context.Context
+	inquiry Inquiry
+	cloud   *cloud.Cloud
+	c       doctor.Case
+	sent    time.Time // when the request was sent
 
-	mu        sync.Mutex
-	secrets   []string                 // values of variables that look secret, which functions may say
-	locations map[string]string        // of zips, by function; presigned URLs, which must not be told
-	slots     map[string]chan struct{} // by service
+	mu        sync.Mutex               // guards the fields below, and c.Traced
+	secrets   []string                 // secret values of environment variables, which functions may print
+	locations map[string]string        // presigned URLs of zips, by function; they must not be shared
+	slots     map[string]chan struct{} // limit concurrent calls, by service
 }
 
-// inFlight is the most calls of one service at a time. API Gateway allows ten a second of its control plane for the
+// inFlight is the most concurrent calls of one service. API Gateway allows ten control plane calls per second for the
 // whole account ("Quotas for HTTP APIs").
 const inFlight = 5
 
-// Gather reads the facts about a request, which it sends, or about an API. It changes nothing. A function is invoked at
-// most once, and only as ask allows. What cannot be read is a fact without a value. When ctx ends, Gather returns what
-// is known so far.
-func Gather(ctx context.Context, c *cloud.Cloud, ask Ask) doctor.Case {
+// Gather sends the request of an inquiry and reads the facts about it, or reads the facts about a whole API. It changes
+// nothing in AWS. It invokes a function at most once, and only as the inquiry allows. What cannot be read is a fact
+// without a value. When ctx ends, Gather returns what is known so far.
+func Gather(ctx context.Context, c *cloud.Cloud, ask Inquiry) doctor.Case {
 	g := newGatherer(ctx, ask)
 	asked := &g.c.Asked
 	asked.Configured, asked.Local = c.Region(), c.IsLocal()
@@ -53,40 +53,40 @@ func Gather(ctx context.Context, c *cloud.Cloud, ask Ask) doctor.Case {
 	}
 	g.cloud = c
 	began := time.Now()
-	g.domain()
-	g.first()
-	g.deployed()
-	g.second()
-	g.third()
+	g.readDomain()
+	g.readAPIAndSend()
+	g.readDefinitions()
+	g.readFunctions()
+	g.explainAnswer()
 	if ask.Changes {
-		g.changes()
+		g.readChanges()
 	}
-	g.reduce()
+	g.redact()
 	g.c.Calls = g.cloud.Calls()
 	g.c.Seconds = time.Since(began).Round(time.Millisecond).Seconds()
 	return g.c
 }
 
-func newGatherer(ctx context.Context, ask Ask) *gatherer {
-	return &gatherer{ctx: ctx, ask: ask, slots: map[string]chan struct{}{}, locations: map[string]string{},
+func newGatherer(ctx context.Context, ask Inquiry) *gatherer {
+	return &gatherer{ctx: ctx, inquiry: ask, slots: map[string]chan struct{}{}, locations: map[string]string{},
 		c: doctor.Case{Version: doctor.CaseVersion, At: time.Now().UTC().Truncate(time.Second), Program: ask.Program,
-			Asked: ask.asked()}}
+			Asked: ask.shareable()}}
 }
 
-// GatherUnsigned is as Gather where there are no credentials: it sends the request, and reads nothing.
-func GatherUnsigned(ctx context.Context, ask Ask) doctor.Case {
+// GatherUnsigned is Gather without credentials: it sends the request and reads nothing from AWS.
+func GatherUnsigned(ctx context.Context, ask Inquiry) doctor.Case {
 	g := newGatherer(ctx, ask)
 	g.c.Caller = doctor.Fact[doctor.Identity]{Call: "sts:GetCallerIdentity",
 		Error: &doctor.Failure{Kind: doctor.Other, Code: doctor.NoCredentials}}
-	if g.ask.URL != nil && !g.ask.NoSend {
+	if g.inquiry.URL != nil && !g.inquiry.NoSend {
 		g.send()
 	}
-	g.reduce()
+	g.redact()
 	return g.c
 }
 
-// together does some things at the same time, and returns when all are done.
-func together(all ...func()) {
+// runAll runs functions concurrently, and returns when all have returned.
+func runAll(all ...func()) {
 	var wait sync.WaitGroup
 	for _, do := range all {
 		wait.Go(do)
@@ -94,22 +94,22 @@ func together(all ...func()) {
 	wait.Wait()
 }
 
-// first reads what needs nothing else, and sends the request.
-func (g *gatherer) first() {
-	c, id, page := &g.c, &g.c.Asked.API, aws.String("100") // the fewest calls; API Gateway allows few a second
+// readAPIAndSend reads what depends on no other fact, and sends the request.
+func (g *gatherer) readAPIAndSend() {
+	c, id, page := &g.c, &g.c.Asked.API, aws.String("100") // the maximum, to need few calls
 	todo := []func(){
-		func() { c.Caller = fact(g, &sts.GetCallerIdentityInput{}, "", identity) },
+		func() { c.Caller = readFact(g, &sts.GetCallerIdentityInput{}, "", parseIdentity) },
 		func() {
-			if g.ask.URL != nil && !g.ask.NoSend {
+			if g.inquiry.URL != nil && !g.inquiry.NoSend {
 				g.send()
 			}
 		},
 	}
 	if *id != "" {
 		todo = append(todo,
-			func() { c.API = g.api(*id) },
+			func() { c.API = g.readAPI(*id) },
 			func() {
-				c.Stages = ask[[]doctor.Stage](
+				c.Stages = readPath[[]doctor.Stage](
 					g,
 					&apigatewayv2.GetStagesInput{ApiId: id, MaxResults: page},
 					*id,
@@ -117,7 +117,7 @@ func (g *gatherer) first() {
 				)
 			},
 			func() {
-				c.Routes = ask[[]doctor.Route](
+				c.Routes = readPath[[]doctor.Route](
 					g,
 					&apigatewayv2.GetRoutesInput{ApiId: id, MaxResults: page},
 					*id,
@@ -125,7 +125,7 @@ func (g *gatherer) first() {
 				)
 			},
 			func() {
-				c.Integrations = ask[[]doctor.Integration](
+				c.Integrations = readPath[[]doctor.Integration](
 					g,
 					&apigatewayv2.GetIntegrationsInput{ApiId: id, MaxResults: page},
 					*id,
@@ -133,7 +133,7 @@ func (g *gatherer) first() {
 				)
 			},
 			func() {
-				c.Authorizers = ask[[]doctor.Authorizer](
+				c.Authorizers = readPath[[]doctor.Authorizer](
 					g,
 					&apigatewayv2.GetAuthorizersInput{ApiId: id, MaxResults: page},
 					*id,
@@ -141,30 +141,30 @@ func (g *gatherer) first() {
 				)
 			})
 	}
-	together(todo...)
+	runAll(todo...)
 }
 
-// api reads an API. Auditors may mostly list all, and not read one.
-func (g *gatherer) api(id string) doctor.Fact[doctor.API] {
-	f := ask[doctor.API](g, &apigatewayv2.GetApiInput{ApiId: &id}, id, "")
+// readAPI reads an API. If that is denied it looks in the list of all APIs, which audit policies usually allow.
+func (g *gatherer) readAPI(id string) doctor.Fact[doctor.API] {
+	f := readPath[doctor.API](g, &apigatewayv2.GetApiInput{ApiId: &id}, id, "")
 	if f.Error == nil || f.Error.Kind != doctor.Denied {
 		return f
 	}
-	all := ask[[]doctor.API](g, &apigatewayv2.GetApisInput{}, id, "Items")
+	all := readPath[[]doctor.API](g, &apigatewayv2.GetApisInput{}, id, "Items")
 	if !all.Seen() {
 		return f
 	}
 	f = doctor.Fact[doctor.API]{Call: all.Call, Of: id}
-	if one, ok := find(*all.Value, func(a doctor.API) bool { return a.ID == id }); ok {
+	if one, ok := findIn(*all.Value, func(a doctor.API) bool { return a.ID == id }); ok {
 		f.Value = &one
 	} else {
-		f.Error = &doctor.Failure{Kind: doctor.Missing, Message: errNotListed.Error()}
+		f.Error = &doctor.Failure{Kind: doctor.Missing, Message: errNotInList.Error()}
 	}
 	return f
 }
 
-// deployed reads what stages serve that may not serve the latest definition, and this.
-func (g *gatherer) deployed() {
+// readDefinitions reads the latest definition of the API, and the deployed one of each stage that may serve another.
+func (g *gatherer) readDefinitions() {
 	c, id := &g.c, &g.c.Asked.API
 	var todo []func()
 	for _, s := range c.Stages.Or() {
@@ -173,9 +173,10 @@ func (g *gatherer) deployed() {
 		}
 	}
 	export := func(stage *string, of string) doctor.Fact[doctor.Definition] {
-		f := fact(g, &apigatewayv2.ExportApiInput{ApiId: id, StageName: stage, Specification: aws.String("OAS30"),
-			OutputType: aws.String("JSON")}, of, definition)
-		if f.Error != nil && strings.Contains(f.Error.Message, "no routes exist") { // which it refuses to export
+		f := readFact(g, &apigatewayv2.ExportApiInput{ApiId: id, StageName: stage, Specification: aws.String("OAS30"),
+			OutputType: aws.String("JSON")}, of, parseDefinition)
+		// AWS refuses to export an API without routes
+		if f.Error != nil && strings.Contains(f.Error.Message, "no routes exist") {
 			f.Value, f.Error = &doctor.Definition{Routes: map[string]string{}}, nil
 		}
 		return f
@@ -187,21 +188,21 @@ func (g *gatherer) deployed() {
 	if c.Deployed != nil {
 		todo = append(todo, func() { c.Latest = export(nil, *id) })
 	}
-	together(todo...)
+	runAll(todo...)
 }
 
-// second reads what the API leads to: its functions, and the roles that its integrations name.
-func (g *gatherer) second() {
+// readFunctions reads the functions of the API, and the roles that its integrations name.
+func (g *gatherer) readFunctions() {
 	c := &g.c
 	var todo []func()
-	for _, t := range g.targets() {
+	for _, t := range g.targetFunctions() {
 		c.Functions = append(c.Functions, doctor.Function{Target: t})
 	}
 	for i := range c.Functions {
 		f := &c.Functions[i]
 		todo = append(todo, func() {
-			if g.function(f); g.ask.URL == nil { // no invocation will tell
-				together(func() { g.code(f) }, func() { g.trust(f) })
+			if g.readFunction(f); g.inquiry.URL == nil { // no invocation will follow
+				runAll(func() { g.readCode(f) }, func() { g.readTrust(f) })
 			}
 		})
 	}
@@ -216,55 +217,57 @@ func (g *gatherer) second() {
 	}
 	for i := range c.Callers {
 		one := &c.Callers[i]
-		todo = append(todo, func() { one.Fact = g.role(one.Name) })
+		todo = append(todo, func() { one.Fact = g.readRole(one.Name) })
 	}
-	together(todo...)
-	g.otherAPIs()
+	runAll(todo...)
+	g.readOtherAPIs()
 }
 
-// third looks at what the request met: its authorizer, its function, and the function's log and role.
-func (g *gatherer) third() {
+// explainAnswer reads what may explain the response: the authorizer, the function, and the function's log and role.
+func (g *gatherer) explainAnswer() {
 	d := doctor.Judge(g.c, doctor.English)
-	g.history(d)
-	g.authorize(d)
-	if g.hasOwnLog(d) { // which may tell without an invocation
-		g.logs(doctor.Judge(g.c, doctor.English))
+	g.readHistory(d)
+	g.readAuthorization(d)
+	if g.hasOwnLog(d) { // the log may explain the error without an invocation
+		g.readLogs(doctor.Judge(g.c, doctor.English))
 	}
 	found := doctor.Judge(g.c, doctor.English).Findings
-	stopped := slices.ContainsFunc(found, func(f doctor.Finding) bool {
+	explained := slices.ContainsFunc(found, func(f doctor.Finding) bool {
 		return f.Explains && f.Level == doctor.Fault && (f.Link == "authorizer" || g.c.Joined && f.Link == "code")
 	})
 	if a := d.Answer; a != nil && a.From == doctor.FromGateway && a.Status >= 400 && d.Target.Function != "" {
-		together(
+		runAll(
 			func() {
-				if a.Status >= 500 && g.mayInvoke() && !stopped {
+				if a.Status >= 500 && g.mayInvoke() && !explained {
 					g.invoke(d.Target)
 				}
 			},
 			func() {
-				if f := g.target(d); f != nil {
-					together(func() { g.code(f) }, func() { g.trust(f) })
+				if f := g.targetFunction(d); f != nil {
+					runAll(func() { g.readCode(f) }, func() { g.readTrust(f) })
 				}
 			},
 		)
 	}
 	d = doctor.Judge(g.c, doctor.English)
-	route, _ := find(g.c.Routes.Or(), func(r doctor.Route) bool { return r.Key == d.Target.Route })
-	lacks := g.c.Invocation.Or().Failed && doctor.Authorized(route) // an error that the event may have made
-	if g.c.Invocation.Call == "" || lacks || d.Answer != nil && d.Answer.From == doctor.FromApp {
-		g.logs(d)
+	route, _ := findIn(g.c.Routes.Or(), func(r doctor.Route) bool { return r.Key == d.Target.Route })
+	// Our event lacks what an authorizer adds, which may have caused the error.
+	synthetic := g.c.Invocation.Or().Failed && doctor.Authorized(route)
+	if g.c.Invocation.Call == "" || synthetic || d.Answer != nil && d.Answer.From == doctor.FromApp {
+		g.readLogs(d)
 	}
-	g.rights(doctor.Judge(g.c, doctor.English))
+	g.readRights(doctor.Judge(g.c, doctor.English))
 }
 
-// hasOwnLog reports whether the access log tells which lines of the function's log are those of the request.
+// hasOwnLog reports whether the access log contains the id by which the request's lines in the function's log are
+// found.
 func (g *gatherer) hasOwnLog(d doctor.Diagnosis) bool {
-	stage, ok := find(g.c.Stages.Or(), func(s doctor.Stage) bool { return s.Name == d.Target.Stage })
+	stage, ok := findIn(g.c.Stages.Or(), func(s doctor.Stage) bool { return s.Name == d.Target.Stage })
 	return ok && stage.AccessLog != nil && strings.Contains(stage.AccessLog.Format, "$context.integration.requestId")
 }
 
-// target is the function that a diagnosis is about; nil for none.
-func (g *gatherer) target(d doctor.Diagnosis) *doctor.Function {
+// targetFunction returns the function that a diagnosis is about, nil if there is none.
+func (g *gatherer) targetFunction(d doctor.Diagnosis) *doctor.Function {
 	for i := range g.c.Functions {
 		if t := g.c.Functions[i].Target; t.Function == d.Target.Function && t.Qualifier == d.Target.Qualifier {
 			return &g.c.Functions[i]
@@ -273,10 +276,10 @@ func (g *gatherer) target(d doctor.Diagnosis) *doctor.Function {
 	return nil
 }
 
-// targets are the functions that the API is integrated with or authorized by, each with its qualifier.
-func (g *gatherer) targets() (all []gateway.Target) {
+// targetFunctions returns the functions of the API's integrations and authorizers, each with its qualifier.
+func (g *gatherer) targetFunctions() (all []gateway.Target) {
 	for _, s := range g.c.Stages.Or() {
-		for _, i := range g.integrations(s.Name) {
+		for _, i := range g.stageIntegrations(s.Name) {
 			if !strings.EqualFold(i.Type, "AWS_PROXY") || i.Subtype != "" {
 				continue
 			}
@@ -296,8 +299,8 @@ func (g *gatherer) targets() (all []gateway.Target) {
 	return all
 }
 
-// integrations are those that the API has, and those that a stage still serves.
-func (g *gatherer) integrations(stage string) []doctor.Integration {
+// stageIntegrations returns the integrations of the API, and those that a stage still serves.
+func (g *gatherer) stageIntegrations(stage string) []doctor.Integration {
 	all := slices.Clone(g.c.Integrations.Or())
 	for _, d := range g.c.Deployed {
 		if d.Name != stage {
@@ -312,22 +315,23 @@ func (g *gatherer) integrations(stage string) []doctor.Integration {
 	return all
 }
 
-// ask reads what an expression finds in the answer of a call.
-func ask[T any](g *gatherer, input any, of, expression string) doctor.Fact[T] {
-	return fact(g, input, of, func(answer any) (value T, err error) {
+// readPath calls AWS and returns what a JMESPath expression selects from the answer, as a fact.
+func readPath[T any](g *gatherer, input any, of, expression string) doctor.Fact[T] {
+	return readFact(g, input, of, func(answer any) (value T, err error) {
 		err = cloud.Decode(cloud.Search(expression, answer), &value)
 		if v := reflect.ValueOf(&value).Elem(); v.Kind() == reflect.Slice && v.IsNil() {
-			v.Set(reflect.MakeSlice(v.Type(), 0, 0)) // a list of nothing is known, also once it was saved
+			v.Set(reflect.MakeSlice(v.Type(), 0, 0)) // a saved case must keep an empty list apart from an unknown one
 		}
 		return value, err
 	})
 }
 
-// fact reads what decode makes of the answer of a call.
-func fact[T any](g *gatherer, input any, of string, decode func(answer any) (T, error)) (f doctor.Fact[T]) {
+// readFact calls AWS and returns what decode makes of the answer, as a fact. The resource that the call is about is
+// named by of.
+func readFact[T any](g *gatherer, input any, of string, decode func(answer any) (T, error)) (f doctor.Fact[T]) {
 	service, operation := call.Operation(input)
 	f.Call, f.Of = actionService(service)+":"+operation, of
-	answer, err := g.do(service, input)
+	answer, err := g.callAWS(service, input)
 	if err == nil {
 		var value T
 		if value, err = decode(answer); err == nil {
@@ -335,23 +339,23 @@ func fact[T any](g *gatherer, input any, of string, decode func(answer any) (T, 
 			return f
 		}
 	}
-	f.Error = failure(err)
+	f.Error = failureOf(err)
 	return f
 }
 
-// actionService is the service as IAM's actions name it.
+// actionService returns the name of a service in IAM actions.
 func actionService(service string) string {
 	return strings.TrimPrefix(strings.TrimSuffix(service, "v2"), "cloudwatch")
 }
 
-// do makes a call, when its service has room for one more.
-func (g *gatherer) do(service string, input any) (any, error) {
-	shown := input
-	if in, ok := input.(*lambda.InvokeInput); ok { // without the event, which may hold anything
-		shown = &lambda.InvokeInput{FunctionName: in.FunctionName, Qualifier: in.Qualifier, LogType: in.LogType}
+// callAWS makes a call. It waits while inFlight calls of the service are running.
+func (g *gatherer) callAWS(service string, input any) (any, error) {
+	logged := input
+	if in, ok := input.(*lambda.InvokeInput); ok { // without the event, which may contain secrets
+		logged = &lambda.InvokeInput{FunctionName: in.FunctionName, Qualifier: in.Qualifier, LogType: in.LogType}
 	}
 	if !g.cloud.Knows(input) {
-		g.note(call.Command(shown))
+		g.logCall(call.Command(logged))
 	}
 	g.mu.Lock()
 	slot := g.slots[service]
@@ -365,8 +369,8 @@ func (g *gatherer) do(service string, input any) (any, error) {
 	return g.cloud.Call(g.ctx, input)
 }
 
-// failure tells why a call failed, in a form that can be shared.
-func failure(err error) *doctor.Failure {
+// failureOf describes why a call failed, in a form that may be shared.
+func failureOf(err error) *doctor.Failure {
 	f := &doctor.Failure{Kind: doctor.Other, Code: cloud.Code(err), Message: mask(cloud.Message(err))}
 	var network net.Error
 	switch {
@@ -380,12 +384,13 @@ func failure(err error) *doctor.Failure {
 	case f.Code == "" && errors.As(err, &network):
 		f.Kind = doctor.Unreachable
 		for inner := error(network); inner != nil; inner = errors.Unwrap(inner) {
-			f.Message = inner.Error() // the innermost tells without the URL what is wrong
+			f.Message = inner.Error() // the innermost error does not contain the URL
 		}
 	}
 	return f
 }
 
+// optional returns a pointer to text, nil for "".
 func optional(text string) *string {
 	if text == "" {
 		return nil
@@ -393,7 +398,8 @@ func optional(text string) *string {
 	return &text
 }
 
-func nameOf(function, qualifier string) string {
+// qualifiedName returns NAME or NAME:QUALIFIER.
+func qualifiedName(function, qualifier string) string {
 	if qualifier != "" {
 		return function + ":" + qualifier
 	}

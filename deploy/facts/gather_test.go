@@ -15,7 +15,7 @@ import (
 	"example.com/portable-notes/deploy/gateway"
 )
 
-// account is what the services answer about an API of two stages, one of which deploys by hand.
+// account returns the answers of AWS about an API with two stages, one of which is deployed manually.
 func account() map[string]string {
 	const arn = `arn:aws:lambda:us-east-1:123456789012:function:notes`
 	const export = `{"paths":{"/notes":{"get":{"x":1}},"/any":{"x-amazon-apigateway-any-method":{}},` +
@@ -46,7 +46,7 @@ func account() map[string]string {
 	}
 }
 
-// apiAt serves an API's answers to clients, and returns its URL.
+// apiAt serves an API that always responds the same, and returns the URL of a request to it.
 func apiAt(t *testing.T, status int, body string) *url.URL {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -63,10 +63,10 @@ func apiAt(t *testing.T, status int, body string) *url.URL {
 	return u
 }
 
-// TestGather: the facts are those that the services tell, each with the call that told it.
+// TestGather: the facts are those that AWS answers, each with the call that returned it.
 func TestGather(t *testing.T) {
 	u := apiAt(t, 500, `{ "message": "Internal Server Error" }`)
-	c := Gather(t.Context(), served(t, account()), Ask{Method: "GET", URL: u, Program: "deploy",
+	c := Gather(t.Context(), served(t, account()), Inquiry{Method: "GET", URL: u, Program: "deploy",
 		Headers: http.Header{"Authorization": {"Bearer s3cr3t"}}})
 	if a := c.Answer.Or(); a.Status != 500 || a.Body != `{"message":"Internal Server Error"}` ||
 		a.RequestID != "Abc=" {
@@ -115,11 +115,11 @@ func TestGather(t *testing.T) {
 	}
 }
 
-// TestEmptyLists: a list of nothing is known, also once the case was saved and read.
+// TestEmptyLists: an empty list is known to be empty, even after the case was saved and parsed.
 func TestEmptyLists(t *testing.T) {
 	answers := account()
 	answers["/stages"], answers["/routes"] = `{}`, `{"items":[]}`
-	text, err := json.Marshal(Gather(t.Context(), served(t, answers), Ask{API: "a1"}))
+	text, err := json.Marshal(Gather(t.Context(), served(t, answers), Inquiry{API: "a1"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,22 +129,23 @@ func TestEmptyLists(t *testing.T) {
 	}
 }
 
-// TestInvocation: the function is invoked once, after an answer of API Gateway's own that failed, as is allowed.
+// TestInvocation: the function is invoked once, after an error of API Gateway itself, if the inquiry allows it.
 func TestInvocation(t *testing.T) {
 	granted := account()
 	for _, c := range []struct {
 		name   string
 		status int
 		body   string
-		ask    Ask
+		ask    Inquiry
 		want   bool
 	}{
-		{"GET", 500, `{"message":"Internal Server Error"}`, Ask{Method: "GET"}, true},
-		{"POST", 500, `{"message":"Internal Server Error"}`, Ask{Method: "POST"}, false},
-		{"POST with leave", 500, `{"message":"Internal Server Error"}`, Ask{Method: "POST", Invoke: true}, true},
-		{"GET without leave", 500, `{"message":"Internal Server Error"}`, Ask{Method: "GET", NoInvoke: true}, false},
-		{"an answer of the app", 500, `{"error":"x"}`, Ask{Method: "GET"}, false},
-		{"a good answer", 200, `{}`, Ask{Method: "GET"}, false},
+		{"GET", 500, `{"message":"Internal Server Error"}`, Inquiry{Method: "GET"}, true},
+		{"POST", 500, `{"message":"Internal Server Error"}`, Inquiry{Method: "POST"}, false},
+		{"POST with --invoke", 500, `{"message":"Internal Server Error"}`, Inquiry{Method: "POST", Invoke: true}, true},
+		{"GET with --no-invoke", 500, `{"message":"Internal Server Error"}`, Inquiry{Method: "GET", NoInvoke: true},
+			false},
+		{"an error of the app", 500, `{"error":"x"}`, Inquiry{Method: "GET"}, false},
+		{"a success", 200, `{}`, Inquiry{Method: "GET"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.ask.URL = apiAt(t, c.status, c.body)
@@ -157,10 +158,10 @@ func TestInvocation(t *testing.T) {
 	}
 }
 
-// TestNoSecrets: nothing that must not be shared is in the facts.
+// TestNoSecrets: the facts contain nothing that must not be shared.
 func TestNoSecrets(t *testing.T) {
 	u := apiAt(t, 500, `{"message":"Internal Server Error"}`)
-	c := Gather(t.Context(), served(t, account()), Ask{Method: "GET", URL: u, Body: []byte("s3cr3t"),
+	c := Gather(t.Context(), served(t, account()), Inquiry{Method: "GET", URL: u, Body: []byte("s3cr3t"),
 		Headers: http.Header{"Authorization": {"Bearer s3cr3t"}, "Cookie": {"s3cr3t"}}})
 	text, err := json.Marshal(c)
 	if err != nil {
@@ -176,7 +177,7 @@ func TestNoSecrets(t *testing.T) {
 	}
 }
 
-// TestScrub: what the function says of the request's own values is not kept.
+// TestScrub: the request's own values are removed from what the function returns.
 func TestScrub(t *testing.T) {
 	answers := account()
 	answers["/invocations"] = `{"errorType":"ValueError","errorMessage":"/dev/notes/ALICE q=QUERY c=COOKIE k=APIKEY ` +
@@ -187,7 +188,7 @@ func TestScrub(t *testing.T) {
 			`"requestParameters":{"overwrite:header.x-api-key":"SECRET","overwrite:path":"/x"}`, 1)
 	u := apiAt(t, 500, `{"message":"Internal Server Error"}`)
 	u.Path, u.RawQuery = strings.Replace(u.Path, "s3cr3t", "ALICE", 1), "q=QUERY"
-	got := Gather(t.Context(), served(t, answers), Ask{Method: "GET", URL: u, Body: []byte(`{"a":"BODYVALUE"}`),
+	got := Gather(t.Context(), served(t, answers), Inquiry{Method: "GET", URL: u, Body: []byte(`{"a":"BODYVALUE"}`),
 		Headers: http.Header{"Cookie": {"a=COOKIE"}, "X-Api-Key": {"APIKEY"}}})
 	text, err := json.Marshal(got)
 	if err != nil {
@@ -203,32 +204,33 @@ func TestScrub(t *testing.T) {
 	}
 }
 
-// TestEvent: the event is the one that API Gateway would send: what is empty is left out in 2.0, and null in 1.0.
+// TestEvent: the event is the one that API Gateway would send. Empty fields are left out in 2.0 and null in 1.0.
 func TestEvent(t *testing.T) {
 	u, err := url.Parse("https://a1.execute-api.us-east-1.amazonaws.com/dev/notes/7?a=1&a=2")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gatherer{ask: Ask{Method: "GET", URL: u, Headers: http.Header{"Cookie": {"a=b; c=d"}}}}
+	g := &gatherer{inquiry: Inquiry{Method: "GET", URL: u, Headers: http.Header{"Cookie": {"a=b; c=d"}}}}
 	g.c.Asked = doctor.Asked{Method: "GET"}
 	g.c.Stages.Value = &[]doctor.Stage{{Name: "dev"}}
 	target := doctor.Target{Stage: "dev", Route: "GET /notes/{id}", API: "a1"}
-	two := g.event(target, true)
+	two := g.buildEvent(target, true)
 	if _, has := two["body"]; has || fmt.Sprint(two["cookies"]) != "[a=b c=d]" || two["rawPath"] != "/dev/notes/7" ||
 		fmt.Sprint(two["pathParameters"], two["queryStringParameters"]) != "map[id:7] map[a:1,2]" {
 		t.Errorf("2.0: %v", two)
 	}
-	one := g.event(target, false)
+	one := g.buildEvent(target, false)
 	if body, has := one["body"]; !has || body != nil || one["httpMethod"] != "GET" || one["path"] != "/dev/notes/7" {
 		t.Errorf("1.0: %v", one)
 	}
-	g.ask.Body, g.ask.Headers = []byte("a=b"), http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
-	if two = g.event(target, true); two["body"] != "YT1i" || two["isBase64Encoded"] != true {
+	g.inquiry.Body, g.inquiry.Headers = []byte("a=b"), http.Header{
+		"Content-Type": {"application/x-www-form-urlencoded"}}
+	if two = g.buildEvent(target, true); two["body"] != "YT1i" || two["isBase64Encoded"] != true {
 		t.Errorf("a form: %v", two)
 	}
 }
 
-// TestShape: what API Gateway refuses of a function's answer is told, and nothing of what it says.
+// TestShape: the shape shows what API Gateway rejects in a function's response, but not its content.
 func TestShape(t *testing.T) {
 	for _, c := range []struct {
 		payload string
@@ -257,14 +259,14 @@ func TestShape(t *testing.T) {
 	} {
 		t.Run(c.payload, func(t *testing.T) {
 			c.want.Length = len(c.payload)
-			if got := shape([]byte(c.payload)); !reflect.DeepEqual(got, c.want) {
+			if got := shapeOf([]byte(c.payload)); !reflect.DeepEqual(got, c.want) {
 				t.Errorf("%+v, want %+v", got, c.want)
 			}
 		})
 	}
 }
 
-// TestError: of an error of a function its kind is kept, the last frame of its own, and the lines that tell of it.
+// TestError: of a function's error, the type, the function's own frame and the error lines of the log are kept.
 func TestError(t *testing.T) {
 	for _, c := range []struct{ name, trace, want string }{
 		{"Python", `["File \"/var/task/app.py\", line 1","File \"/var/task/lib.py\", line 9",` +
@@ -293,7 +295,7 @@ func TestError(t *testing.T) {
 	}
 }
 
-// TestReducedPath: the values of a path are not kept, and words that are nearly those of routes are.
+// TestReducedPath: values in a path are removed, but segments that resemble those of routes are kept.
 func TestReducedPath(t *testing.T) {
 	for _, c := range []struct{ path, want string }{
 		{"/dev/notes/anna", "/dev/notes/{id}"}, {"/dev/ntoes", "/dev/ntoes"}, {"/dev/people/anna", "/dev/{…}/{…}"},

@@ -8,12 +8,12 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// window is how far back the history of a stage is read.
+// window is the period over which requests are counted.
 const window = time.Hour
 
-// history reads how many requests of a stage there were in the last hour, and how many of them failed ("Working with
-// metrics for HTTP APIs", API Gateway developer guide). Metrics are a minute or two late.
-func (g *gatherer) history(d doctor.Diagnosis) {
+// readHistory reads how many requests a stage received in the last hour, and how many of them failed ("Working with
+// metrics for HTTP APIs", API Gateway developer guide). Metrics arrive a minute or two late.
+func (g *gatherer) readHistory(d doctor.Diagnosis) {
 	if d.Answer == nil || d.Answer.Status < 400 || d.Target.Stage == "" {
 		return
 	}
@@ -34,25 +34,25 @@ func (g *gatherer) history(d doctor.Diagnosis) {
 			"Stat": "Sum", "Metric": map[string]any{"Namespace": "AWS/Lambda", "MetricName": "Throttles",
 				"Dimensions": []any{map[string]string{"Name": "FunctionName", "Value": d.Target.Function}}}}})
 	}
-	g.note("aws cloudwatch get-metric-data (requests of the last hour)")
+	g.logCall("aws cloudwatch get-metric-data (requests of the last hour)")
 	f := doctor.Fact[doctor.History]{Call: "cloudwatch:GetMetricData", Of: d.Target.Stage}
 	now := time.Now()
 	answer, err := g.cloud.Target(g.ctx, "monitoring", "GraniteServiceVersion20100801.GetMetricData", map[string]any{
 		"MetricDataQueries": queries, "StartTime": now.Add(-window).Unix(), "EndTime": now.Unix()})
 	var h doctor.History
 	if err == nil {
-		h, err = countOf(answer)
+		h, err = countRequests(answer)
 	}
 	if err != nil {
-		f.Error = failure(err)
+		f.Error = failureOf(err)
 	} else {
 		f.Value = &h
 	}
 	g.c.History = f
 }
 
-// countOf counts what GetMetricData answered, minute by minute.
-func countOf(answer any) (h doctor.History, err error) {
+// countRequests adds up the minutes in an answer of GetMetricData.
+func countRequests(answer any) (h doctor.History, err error) {
 	var out struct {
 		MetricDataResults []struct {
 			ID         string `json:"Id"`
@@ -66,7 +66,7 @@ func countOf(answer any) (h doctor.History, err error) {
 	all, failed := map[int64]float64{}, map[int64]float64{}
 	for _, r := range out.MetricDataResults {
 		for i := range min(len(r.Timestamps), len(r.Values)) {
-			at, err := timeOf(r.Timestamps[i])
+			at, err := parseTime(r.Timestamps[i])
 			if err != nil {
 				return h, err
 			}
@@ -84,7 +84,7 @@ func countOf(answer any) (h doctor.History, err error) {
 		h.Requests, h.Failures = h.Requests+int(all[at]), h.Failures+int(failed[at])
 		switch {
 		case failed[at] < all[at]:
-			h.Since = nil // some request was answered well
+			h.Since = nil // some request succeeded
 		case h.Since == nil && failed[at] > 0:
 			since := time.Unix(at, 0).UTC()
 			h.Since = &since
@@ -93,8 +93,9 @@ func countOf(answer any) (h doctor.History, err error) {
 	return h, nil
 }
 
-// timeOf reads a time as JSON of AWS has it: seconds since 1970, or as RFC 3339 has it.
-func timeOf(value any) (int64, error) {
+// parseTime reads a time in AWS JSON, which is a number of seconds since 1970 or an RFC 3339 string, and returns the
+// seconds.
+func parseTime(value any) (int64, error) {
 	switch v := value.(type) {
 	case float64:
 		return int64(v), nil
@@ -102,5 +103,5 @@ func timeOf(value any) (int64, error) {
 		at, err := time.Parse(time.RFC3339, v)
 		return at.Unix(), err
 	}
-	return 0, fmt.Errorf("%v is no time", value)
+	return 0, fmt.Errorf("%v is not a time", value)
 }

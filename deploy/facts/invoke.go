@@ -14,27 +14,27 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// invoke invokes the function of the request's route, once, with an event as the route would send it.
+// invoke invokes the function of the request's route once, with the event that the route would send.
 func (g *gatherer) invoke(target doctor.Target) {
-	payload, err := json.Marshal(g.event(target, g.v2(target)))
+	payload, err := json.Marshal(g.buildEvent(target, g.usesFormat2(target)))
 	if err != nil {
-		panic(err) // of texts
+		panic(err) // an event of strings always encodes
 	}
 	began := time.Now()
-	g.c.Invocation = fact(
+	g.c.Invocation = readFact(
 		g,
 		&lambda.InvokeInput{FunctionName: &target.Function, Qualifier: optional(target.Qualifier),
 			Payload: payload, LogType: types.LogTypeTail},
-		nameOf(target.Function, target.Qualifier),
-		invocation,
+		qualifiedName(target.Function, target.Qualifier),
+		parseInvocation,
 	)
 	if i := g.c.Invocation.Value; i != nil {
-		i.Function, i.Millis = nameOf(target.Function, target.Qualifier), int(time.Since(began).Milliseconds())
+		i.Function, i.Millis = qualifiedName(target.Function, target.Qualifier), int(time.Since(began).Milliseconds())
 	}
 }
 
-// v2 reports whether the integration of a route has payload format 2.0.
-func (g *gatherer) v2(target doctor.Target) bool {
+// usesFormat2 reports whether the integration of a route uses payload format 2.0.
+func (g *gatherer) usesFormat2(target doctor.Target) bool {
 	for _, r := range g.c.Routes.Or() {
 		for _, i := range g.c.Integrations.Or() {
 			if r.Key == target.Route && r.Target == "integrations/"+i.ID {
@@ -45,8 +45,8 @@ func (g *gatherer) v2(target doctor.Target) bool {
 	return true
 }
 
-// invocation reads what Invoke answered, without what must not be shared.
-func invocation(answer any) (i doctor.Invocation, err error) {
+// parseInvocation reads the answer of Invoke, without what must not be shared.
+func parseInvocation(answer any) (i doctor.Invocation, err error) {
 	var out struct {
 		FunctionError, LogResult, ExecutedVersion string
 		Payload                                   []byte
@@ -55,10 +55,10 @@ func invocation(answer any) (i doctor.Invocation, err error) {
 		return i, err
 	}
 	i.Failed, i.Version = out.FunctionError != "", out.ExecutedVersion
-	tail, _ := base64.StdEncoding.DecodeString(out.LogResult) // what there is of it
+	tail, _ := base64.StdEncoding.DecodeString(out.LogResult) // keep what decodes
 	i.Log, i.Report, i.RequestID = logLines(string(tail))
 	if !i.Failed {
-		i.Shape = shape(out.Payload)
+		i.Shape = shapeOf(out.Payload)
 		i.Log = nil
 		return i, nil
 	}
@@ -67,17 +67,18 @@ func invocation(answer any) (i doctor.Invocation, err error) {
 		StackTrace              any
 		Trace                   any
 	}
-	_ = json.Unmarshal(out.Payload, &e) // a function may fail with anything
-	i.Type, i.Message = e.ErrorType, cutAt(mask(e.ErrorMessage), maxLine)
+	_ = json.Unmarshal(out.Payload, &e) // a function may fail with any JSON
+	i.Type, i.Message = e.ErrorType, truncateTo(mask(e.ErrorMessage), maxLine)
 	for _, frames := range []any{e.StackTrace, e.Trace} {
 		if frame := ownFrame(frames); frame != "" {
-			i.Trace = cut(mask(frame))
+			i.Trace = truncate(mask(frame))
 		}
 	}
 	return i, nil
 }
 
-// ownFrame is the last frame of a trace that is the function's own: Python writes the last call last, Node first.
+// ownFrame returns the frame of a stack trace that is nearest to the error and in the function's own code. Python lists
+// the innermost call last, Node.js first.
 func ownFrame(frames any) (frame string) {
 	all, _ := frames.([]any)
 	for _, one := range all {
@@ -92,11 +93,11 @@ func ownFrame(frames any) (frame string) {
 	return frame
 }
 
-// shape is how a function's answer looks to API Gateway ("Lambda function response for format 2.0").
-func shape(payload []byte) (s doctor.Shape) {
+// shapeOf describes how API Gateway sees a function's response ("Lambda function response for format 2.0").
+func shapeOf(payload []byte) (s doctor.Shape) {
 	s.Length, s.JSON = len(payload), json.Valid(payload)
 	var value any
-	_ = json.Unmarshal(payload, &value) // else it is no JSON, which is said
+	_ = json.Unmarshal(payload, &value) // invalid JSON has kind null
 	switch value.(type) {
 	case map[string]any:
 		s.Kind = "object"
@@ -141,12 +142,12 @@ func shape(payload []byte) (s doctor.Shape) {
 		}
 	}
 	if s.Status >= 400 {
-		s.Body = shown(s.Status, []byte(text))
+		s.Body = errorExcerpt(s.Status, []byte(text))
 	}
 	return s
 }
 
-// kindOf is what some JSON is, in a word.
+// kindOf names the type of a JSON value.
 func kindOf(raw json.RawMessage) string {
 	switch strings.TrimSpace(string(raw))[0] {
 	case '{':

@@ -15,25 +15,25 @@ import (
 
 func sortedTimes(m map[int64]float64) []int64 { return slices.Sorted(maps.Keys(m)) }
 
-// note remembers a call, for people who want to see them.
-func (g *gatherer) note(command string) {
+// logCall records an AWS call and reports it as progress.
+func (g *gatherer) logCall(command string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.c.Traced = append(g.c.Traced, command)
-	if g.ask.Progress != nil {
-		g.ask.Progress(command)
+	if g.inquiry.Progress != nil {
+		g.inquiry.Progress(command)
 	}
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// rest asks for a REST API.
-func (g *gatherer) rest(id string) (f doctor.Fact[doctor.RESTAPI]) {
+// readREST reads a REST API.
+func (g *gatherer) readREST(id string) (f doctor.Fact[doctor.RESTAPI]) {
 	f.Call, f.Of = "apigateway:GetRestApi", id
-	g.note("aws apigateway get-rest-api --rest-api-id " + id)
+	g.logCall("aws apigateway get-rest-api --rest-api-id " + id)
 	answer, err := g.cloud.Get(g.ctx, "apigateway", "/restapis/"+url.PathEscape(id))
 	if err != nil {
-		f.Error = failure(err)
+		f.Error = failureOf(err)
 		return f
 	}
 	f.Value = &doctor.RESTAPI{ID: id}
@@ -43,12 +43,12 @@ func (g *gatherer) rest(id string) (f doctor.Fact[doctor.RESTAPI]) {
 
 var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
 
-// reduce takes out of the case what must not be shared: values of stage variables that name no function, values of the
-// path and of the query.
-func (g *gatherer) reduce() {
+// redact removes from the case what must not be shared: stage variables that no integration or authorizer uses, and the
+// values in the path and the query.
+func (g *gatherer) redact() {
 	c := &g.c
 	used := map[string]bool{}
-	for _, i := range g.everyIntegration() {
+	for _, i := range g.allIntegrations() {
 		for _, m := range stageVariable.FindAllStringSubmatch(i.URI+i.Credentials, -1) {
 			used[m[1]] = true
 		}
@@ -67,11 +67,11 @@ func (g *gatherer) reduce() {
 			}
 		}
 	}
-	if u := g.ask.URL; u != nil {
+	if u := g.inquiry.URL; u != nil {
 		_, _, path := locate(u)
 		prefix := strings.TrimSuffix(u.EscapedPath(), path)
 		if c.Asked.Domain != "" {
-			_, path = domainOf(u)
+			_, path = splitDomain(u)
 			m, _, _ := c.Domain.Or().Map(path)
 			prefix = strings.TrimSuffix(strings.TrimSuffix(u.EscapedPath(), path)+"/"+m.Key, "/")
 		}
@@ -83,8 +83,8 @@ func (g *gatherer) reduce() {
 	}
 }
 
-// everyIntegration are the integrations of the API, and those of definitions.
-func (g *gatherer) everyIntegration() (all []*doctor.Integration) {
+// allIntegrations returns the integrations of the API and those of its deployed definitions.
+func (g *gatherer) allIntegrations() (all []*doctor.Integration) {
 	for n := range g.c.Integrations.Or() {
 		all = append(all, &(*g.c.Integrations.Value)[n])
 	}
@@ -98,13 +98,14 @@ func (g *gatherer) everyIntegration() (all []*doctor.Integration) {
 	return all
 }
 
-// plain are headers whose values tell nothing of a person.
-var plain = []string{"Accept", "Accept-Encoding", "Accept-Language", "Content-Type", "Host", "Origin", "Referer",
+// harmlessHeaders are headers whose values reveal nothing about a person.
+var harmlessHeaders = []string{"Accept", "Accept-Encoding", "Accept-Language", "Content-Type", "Host", "Origin",
+	"Referer",
 	"User-Agent"}
 
-// values are what the request says of its own: values of path variables, of the query, of headers and of its body.
-func (g *gatherer) values() (all []string) {
-	u := g.ask.URL
+// requestValues returns the values in the request, longest first: of path variables, the query, headers and the body.
+func (g *gatherer) requestValues() (all []string) {
+	u := g.inquiry.URL
 	if u == nil {
 		return nil
 	}
@@ -117,8 +118,8 @@ func (g *gatherer) values() (all []string) {
 	for _, values := range u.Query() {
 		all = append(all, values...)
 	}
-	for name, values := range g.ask.Headers {
-		if !slices.Contains(plain, name) {
+	for name, values := range g.inquiry.Headers {
+		if !slices.Contains(harmlessHeaders, name) {
 			for _, value := range values {
 				all = append(append(all, value), strings.FieldsFunc(value, func(c rune) bool {
 					return strings.ContainsRune(" ;=,", c)
@@ -126,19 +127,20 @@ func (g *gatherer) values() (all []string) {
 			}
 		}
 	}
-	all = append(append(all, string(g.ask.Body)), strings.FieldsFunc(string(g.ask.Body), func(c rune) bool {
+	all = append(append(all, string(g.inquiry.Body)), strings.FieldsFunc(string(g.inquiry.Body), func(c rune) bool {
 		return strings.ContainsRune("{}[]\":,&= \n\t", c)
 	})...)
 	all = slices.DeleteFunc(all, func(v string) bool { return len(v) < 4 })
-	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // the longest first
+	// longest first, so that no value is masked in part
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
 	return all
 }
 
-// secretName is the name of a variable that looks secret.
+// secretName matches the name of an environment variable that looks secret.
 var secretName = regexp.MustCompile(`(?i)pass|pw|secret|token|key|cred|auth|dsn|database_url`)
 
-// isSecret reports whether the value of a variable must not be told: its name says so, or it is an address with a key
-// in it, a connection string or a long key. Names, such as that of a table, are not.
+// isSecret reports whether the value of an environment variable must not be shared: its name looks secret, or it is a
+// URL with a key, a connection string or a long key. Plain names, such as that of a table, are not secret.
 func isSecret(name, value string) bool {
 	digits := strings.Count(strings.Map(func(c rune) rune {
 		if c >= '0' && c <= '9' {
@@ -155,8 +157,8 @@ func isSecret(name, value string) bool {
 	return len(value) >= 8 && strings.ContainsAny(value, "/=@?&; ") || len(value) >= 20 && digits >= 4
 }
 
-// configuration reads what GetFunction tells of a function, and remembers what must not be told.
-func (g *gatherer) configuration(of string, answer any) (doctor.Configuration, error) {
+// decodeConfiguration parses the answer of GetFunction, and remembers the location of the code and the secret values.
+func (g *gatherer) decodeConfiguration(of string, answer any) (doctor.Configuration, error) {
 	variables, _ := cloud.Search("Configuration.Environment.Variables", answer).(map[string]any)
 	g.mu.Lock()
 	g.locations[of], _ = cloud.Search("Code.Location", answer).(string)
@@ -166,14 +168,14 @@ func (g *gatherer) configuration(of string, answer any) (doctor.Configuration, e
 		}
 	}
 	g.mu.Unlock()
-	return configuration(answer)
+	return parseConfiguration(answer)
 }
 
-// scrub takes the request's own values out of what the function and the app said, and secrets out of integrations.
+// scrub removes the request's own values from what the function and the app returned, and secrets from integrations.
 func (g *gatherer) scrub() {
 	c := &g.c
 	c.Asked.Path = g.reducedPath()
-	values := append(g.values(), g.secrets...)
+	values := append(g.requestValues(), g.secrets...)
 	clean := func(texts ...*string) {
 		for _, text := range texts {
 			for _, value := range values {
@@ -196,9 +198,9 @@ func (g *gatherer) scrub() {
 		clean(&(*c.Lines.Value)[n])
 	}
 	if id := c.Caller.Value; id != nil {
-		id.ARN = secrets[emails].ReplaceAllString(id.ARN, masked)
+		id.ARN = secretPatterns[emailPattern].ReplaceAllString(id.ARN, masked)
 	}
-	for _, i := range g.everyIntegration() {
+	for _, i := range g.allIntegrations() {
 		for name := range i.Parameters {
 			if name != "overwrite:path" {
 				i.Parameters[name] = masked
@@ -211,11 +213,11 @@ func (g *gatherer) scrub() {
 	}
 }
 
-// stageName is what the name of a stage mostly looks like, and the value of a path mostly does not.
+// stageName matches what most stage names, but few values in paths, look like.
 var stageName = regexp.MustCompile(`^[A-Za-z_-]{1,20}[0-9]{0,2}$`)
 
-// reducedPath is the path of the request with the names of path variables in place of their values. Where no route is
-// selected, a part that is nearly a literal part of a route, or a stage, is kept, and others are told as {…}.
+// reducedPath returns the path of the request with the names of path variables in place of their values. If no route is
+// selected, it keeps segments that resemble a stage or a literal segment of a route, and replaces others with {…}.
 func (g *gatherer) reducedPath() string {
 	c := &g.c
 	asked := c.Asked
@@ -251,19 +253,19 @@ func (g *gatherer) reducedPath() string {
 		}
 		if !slices.ContainsFunc(
 			known,
-			func(k string) bool { return near(strings.ToLower(part), strings.ToLower(k)) },
+			func(k string) bool { return isNear(strings.ToLower(part), strings.ToLower(k)) },
 		) {
 			parts[i] = "{…}"
 		}
 	}
 	if stage != "" && path == "/" {
-		return c.Asked.Path // the stage alone
+		return c.Asked.Path // the path is just the stage
 	}
 	return prefix + strings.Join(parts, "/")
 }
 
-// near reports whether two texts differ by at most two letters, and by less than half of the shorter one.
-func near(a, b string) bool {
+// isNear reports whether two texts differ by at most two letters, and by less than half of the shorter one.
+func isNear(a, b string) bool {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -2,7 +2,8 @@ package facts
 
 import "example.com/portable-notes/deploy/policy"
 
-// Rights are the actions of IAM that gathering may take. Without one, what it would tell is not seen, and said so.
+// Rights are the IAM actions that gathering uses. If one is missing, the facts that need it are unseen, and the report
+// says so.
 var Rights = []string{
 	"apigateway:GET", "cloudtrail:LookupEvents", "cloudwatch:GetMetricData",
 	"dynamodb:DescribeTable",
@@ -13,7 +14,7 @@ var Rights = []string{
 	"logs:FilterLogEvents",
 }
 
-// PolicyOf is a policy of some rights. They are on all resources, because which an API leads to is not known before.
+// PolicyOf returns a policy that allows actions on all resources. The resources behind an API are not known beforehand.
 func PolicyOf(rights []string) policy.Document {
 	return policy.Document{Version: "2012-10-17", Statement: policy.Statements{{Sid: "Doctor", Effect: "Allow",
 		Action: rights, Resource: policy.Strings{"*"}}}}

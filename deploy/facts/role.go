@@ -10,11 +10,11 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// role reads a role with all that says what it may do, by its ARN.
-func (g *gatherer) role(arn string) (f doctor.Fact[doctor.Role]) {
+// readRole reads a role by its ARN, with every policy that determines what it may do.
+func (g *gatherer) readRole(arn string) (f doctor.Fact[doctor.Role]) {
 	name := arn[strings.LastIndex(arn, "/")+1:]
 	r := doctor.Role{Name: name}
-	got := fact(g, &iam.GetRoleInput{RoleName: &name}, name, func(answer any) (boundary string, err error) {
+	got := readFact(g, &iam.GetRoleInput{RoleName: &name}, name, func(answer any) (boundary string, err error) {
 		r.Created, _ = cloud.Search("Role.CreateDate", answer).(string)
 		text, _ := cloud.Search("Role.AssumeRolePolicyDocument", answer).(string)
 		if r.Trust, err = policy.ParseEscaped(text); err == nil {
@@ -26,10 +26,10 @@ func (g *gatherer) role(arn string) (f doctor.Fact[doctor.Role]) {
 	if got.Error != nil {
 		return f
 	}
-	inline := fact(g, &iam.ListRolePoliciesInput{RoleName: &name}, name, func(answer any) ([]string, error) {
+	inline := readFact(g, &iam.ListRolePoliciesInput{RoleName: &name}, name, func(answer any) ([]string, error) {
 		return cloud.Texts("PolicyNames[]", answer), nil
 	})
-	attached := fact(
+	attached := readFact(
 		g,
 		&iam.ListAttachedRolePoliciesInput{RoleName: &name},
 		name,
@@ -39,11 +39,11 @@ func (g *gatherer) role(arn string) (f doctor.Fact[doctor.Role]) {
 	)
 	documents := []doctor.Fact[policy.Document]{}
 	for _, one := range inline.Or() {
-		documents = append(documents, fact(g, &iam.GetRolePolicyInput{RoleName: &name, PolicyName: &one},
-			name+" "+one, document("PolicyDocument")))
+		documents = append(documents, readFact(g, &iam.GetRolePolicyInput{RoleName: &name, PolicyName: &one},
+			name+" "+one, parsePolicyAt("PolicyDocument")))
 	}
 	for _, one := range attached.Or() {
-		documents = append(documents, g.managed(one))
+		documents = append(documents, g.readManagedPolicy(one))
 	}
 	for _, failed := range []*doctor.Failure{inline.Error, attached.Error} {
 		if failed != nil {
@@ -59,7 +59,7 @@ func (g *gatherer) role(arn string) (f doctor.Fact[doctor.Role]) {
 		r.Identity = append(r.Identity, *d.Value)
 	}
 	if boundary := got.Or(); boundary != "" {
-		d := g.managed(boundary)
+		d := g.readManagedPolicy(boundary)
 		if r.Boundary = d.Value; d.Error != nil {
 			f.Call, f.Of, f.Error = d.Call, d.Of, d.Error
 			return f
@@ -69,19 +69,20 @@ func (g *gatherer) role(arn string) (f doctor.Fact[doctor.Role]) {
 	return f
 }
 
-// trust reads who may assume the role of a function.
-func (g *gatherer) trust(f *doctor.Function) {
+// readTrust reads who may assume the role of a function.
+func (g *gatherer) readTrust(f *doctor.Function) {
 	c := f.Configuration.Value
 	if c == nil || c.Role == "" {
 		return
 	}
 	name := c.Role[strings.LastIndex(c.Role, "/")+1:]
-	f.Trust = fact(g, &iam.GetRoleInput{RoleName: &name}, name, document("Role.AssumeRolePolicyDocument"))
+	f.Trust = readFact(g, &iam.GetRoleInput{RoleName: &name}, name, parsePolicyAt("Role.AssumeRolePolicyDocument"))
 }
 
-// simulate asks IAM's simulator whether a role may do something. It knows also what the organization denies.
+// simulate asks IAM's policy simulator whether a role may do something. The simulator includes the organization's
+// policies.
 func (g *gatherer) simulate(role, action, resource string) doctor.Fact[doctor.Simulation] {
-	return fact(g, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: &role, ActionNames: []string{action},
+	return readFact(g, &iam.SimulatePrincipalPolicyInput{PolicySourceArn: &role, ActionNames: []string{action},
 		ResourceArns: []string{resource}}, action, func(answer any) (s doctor.Simulation, err error) {
 		err = cloud.Decode(cloud.Search(`EvaluationResults[0].{Decision: EvalDecision,
 			Boundary: PermissionsBoundaryDecisionDetail.AllowedByPermissionsBoundary,
@@ -90,21 +91,21 @@ func (g *gatherer) simulate(role, action, resource string) doctor.Fact[doctor.Si
 	})
 }
 
-// managed reads the default version of a managed policy.
-func (g *gatherer) managed(arn string) doctor.Fact[policy.Document] {
-	version := fact(g, &iam.GetPolicyInput{PolicyArn: &arn}, arn, func(answer any) (string, error) {
+// readManagedPolicy reads the default version of a managed policy.
+func (g *gatherer) readManagedPolicy(arn string) doctor.Fact[policy.Document] {
+	version := readFact(g, &iam.GetPolicyInput{PolicyArn: &arn}, arn, func(answer any) (string, error) {
 		id, _ := cloud.Search("Policy.DefaultVersionId", answer).(string)
 		return id, nil
 	})
 	if version.Error != nil {
 		return doctor.Fact[policy.Document]{Call: version.Call, Of: arn, Error: version.Error}
 	}
-	return fact(g, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: version.Value}, arn,
-		document("PolicyVersion.Document"))
+	return readFact(g, &iam.GetPolicyVersionInput{PolicyArn: &arn, VersionId: version.Value}, arn,
+		parsePolicyAt("PolicyVersion.Document"))
 }
 
-// document reads a policy as IAM gives it.
-func document(at string) func(answer any) (policy.Document, error) {
+// parsePolicyAt returns a decoder for the policy at a JMESPath expression. IAM returns policies percent-encoded.
+func parsePolicyAt(at string) func(answer any) (policy.Document, error) {
 	return func(answer any) (policy.Document, error) {
 		text, _ := cloud.Search(at, answer).(string)
 		return policy.ParseEscaped(text)

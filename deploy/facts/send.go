@@ -23,41 +23,41 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// maxAnswer is the most bytes of an answer that are read: what an HTTP API may answer ("Quotas for HTTP APIs").
+// maxAnswer is the most bytes read of a response, and the largest response of an HTTP API ("Quotas for HTTP APIs").
 const maxAnswer = 10 << 20
 
-// headerNames are the headers of an answer that are kept: who answered, and what a browser is told.
+// headerNames are the response headers that are kept, besides those of CORS: they show who answered.
 var headerNames = []string{"apigw-requestid", "x-amzn-requestid", "x-amz-apigw-id", "x-amz-cf-id", "cf-ray", "server",
 	"via", "content-type", "content-length", "www-authenticate", "x-amzn-errortype", "x-cache"}
 
-// send sends the request once, without a retry and without following a redirect unless it is to.
+// send sends the request once. It does not retry, and follows redirects only if the inquiry says so.
 func (g *gatherer) send() {
-	a := &g.ask
+	q := &g.inquiry
 	c := &g.c
-	c.Sent = "1 " + a.Method
-	c.Answer.Call, c.Answer.Of = "request", a.Method+" "+a.URL.Host
-	limit := a.Timeout
+	c.Sent = "1 " + q.Method
+	c.Answer.Call, c.Answer.Of = "request", q.Method+" "+q.URL.Host
+	limit := q.Timeout
 	if limit == 0 {
 		limit = DefaultTimeout
 	}
 	ctx, cancel := context.WithTimeout(g.ctx, limit)
 	defer cancel()
-	client := a.client()
-	if !a.Follow {
+	client := q.client()
+	if !q.Follow {
 		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	}
-	r, err := http.NewRequestWithContext(ctx, a.Method, a.URL.String(), bytes.NewReader(a.Body))
+	r, err := http.NewRequestWithContext(ctx, q.Method, q.URL.String(), bytes.NewReader(q.Body))
 	if err != nil {
 		c.Answer.Value = &doctor.Answer{Failure: mask(err.Error()), Phase: "request"}
 		return
 	}
-	for name, values := range a.Headers {
+	for name, values := range q.Headers {
 		r.Header[name] = values
 	}
-	if host := a.Headers.Get("Host"); host != "" {
+	if host := q.Headers.Get("Host"); host != "" {
 		r.Host = host
 	}
-	if err := a.sign(r); err != nil {
+	if err := q.sign(r); err != nil {
 		c.Answer.Value = &doctor.Answer{Failure: mask(err.Error()), Phase: "request"}
 		return
 	}
@@ -71,51 +71,56 @@ func (g *gatherer) send() {
 	}
 	began := time.Now()
 	g.sent = began
-	answer, err := client.Do(r) // #nosec G704 -- where the user says
+	answer, err := client.Do(r) // #nosec G704 -- the user names the URL
 	if err != nil {
-		c.Answer.Value = noAnswer(err, limit)
+		c.Answer.Value = unanswered(err, limit)
 		return
 	}
 	defer func() { _ = answer.Body.Close() }()
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // what there is of it
-	c.Answer.Value = &doctor.Answer{Status: answer.StatusCode, Headers: kept(answer.Header), Length: len(body),
-		Body: shown(answer.StatusCode, body), Millis: int(time.Since(began).Milliseconds()),
-		RequestID: answer.Header.Get(
-			"Apigw-Requestid",
-		), Private: private, Refusal: refusalOf(answer.StatusCode, body)}
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // keep what arrived before an error
+	c.Answer.Value = &doctor.Answer{
+		Status:    answer.StatusCode,
+		Headers:   keptHeaders(answer.Header),
+		Length:    len(body),
+		Body:      errorExcerpt(answer.StatusCode, body),
+		Millis:    int(time.Since(began).Milliseconds()),
+		RequestID: answer.Header.Get("Apigw-Requestid"),
+		Private:   private,
+		Refusal:   refusalOf(answer.StatusCode, body),
+	}
 }
 
-// client is an HTTP client that connects as the request says.
-func (a *Ask) client() *http.Client {
-	settings := &tls.Config{InsecureSkipVerify: a.Insecure, // #nosec G402 -- as curl -k, where the user says
-		RootCAs: a.Authorities}
-	if a.Certificate != nil {
-		settings.Certificates = []tls.Certificate{*a.Certificate}
+// client returns an HTTP client that connects as the inquiry says.
+func (q *Inquiry) client() *http.Client {
+	settings := &tls.Config{InsecureSkipVerify: q.Insecure, // #nosec G402 -- the user passed -k
+		RootCAs: q.Authorities}
+	if q.Certificate != nil {
+		settings.Certificates = []tls.Certificate{*q.Certificate}
 	}
 	var dialer net.Dialer
 	return &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true,
 		TLSClientConfig: settings,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, cmp.Or(a.Resolve[address], address))
+			return dialer.DialContext(ctx, network, cmp.Or(q.Resolve[address], address))
 		}}}
 }
 
-// sign signs a request, where it is to be.
-func (a *Ask) sign(r *http.Request) error {
-	if a.Signer == nil {
+// sign signs a request if the inquiry has a signer.
+func (q *Inquiry) sign(r *http.Request) error {
+	if q.Signer == nil {
 		return nil
 	}
-	sum := sha256.Sum256(a.Body)
-	keys := aws.Credentials{AccessKeyID: a.Signer.Key, SecretAccessKey: a.Signer.Secret}
-	return v4.NewSigner().SignHTTP(r.Context(), keys, r, hex.EncodeToString(sum[:]), a.Signer.Service,
-		a.Signer.Region, time.Now())
+	sum := sha256.Sum256(q.Body)
+	keys := aws.Credentials{AccessKeyID: q.Signer.Key, SecretAccessKey: q.Signer.Secret}
+	return v4.NewSigner().SignHTTP(r.Context(), keys, r, hex.EncodeToString(sum[:]), q.Signer.Service,
+		q.Signer.Region, time.Now())
 }
 
-// DefaultTimeout is how long an answer is awaited: API Gateway's own 503 comes after 30 s.
+// DefaultTimeout is how long to wait for a response. API Gateway answers 503 after 30 s.
 const DefaultTimeout = 35 * time.Second
 
-// noAnswer tells why there is no answer, and how far the request came.
-func noAnswer(err error, limit time.Duration) *doctor.Answer {
+// unanswered describes a request without a response: why there is none, and the phase in which the request failed.
+func unanswered(err error, limit time.Duration) *doctor.Answer {
 	a := &doctor.Answer{Phase: "connect"}
 	var name *net.DNSError
 	var certificate *tls.CertificateVerificationError
@@ -125,19 +130,20 @@ func noAnswer(err error, limit time.Duration) *doctor.Answer {
 	case errors.As(err, &certificate):
 		a.Phase, a.Failure = "tls", certificate.Err.Error()
 	case errors.Is(err, http.ErrSchemeMismatch):
-		a.Phase, a.Failure = "tls", "it does not speak TLS"
+		a.Phase, a.Failure = "tls", "the server does not speak TLS"
 	case errors.Is(err, context.DeadlineExceeded):
 		a.Phase, a.Failure = "timeout", "no answer within "+limit.String()
 	default:
 		for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
-			err = inner // the outer ones tell the URL
+			err = inner // the outer errors contain the URL
 		}
 		a.Failure = err.Error()
 	}
 	return a
 }
 
-func kept(header http.Header) map[string]string {
+// keptHeaders returns the response headers to keep, by their names in lower case.
+func keptHeaders(header http.Header) map[string]string {
 	out := map[string]string{}
 	for _, name := range headerNames {
 		if value := header.Get(name); value != "" {
@@ -152,11 +158,11 @@ func kept(header http.Header) map[string]string {
 	return out
 }
 
-// maxShown is the most bytes of an error that are kept.
+// maxShown is the most bytes kept of an error.
 const maxShown = 300
 
-// shown is what may be shown of a body: one of API Gateway's own, or an error of an app.
-func shown(status int, body []byte) string {
+// errorExcerpt returns the masked beginning of the body of an error response, "" for a success.
+func errorExcerpt(status int, body []byte) string {
 	if status < 400 {
 		return ""
 	}
@@ -165,34 +171,36 @@ func shown(status int, body []byte) string {
 	if json.Compact(&compact, body) == nil {
 		text = compact.String()
 	}
-	return cut(mask(text))
+	return truncate(mask(text))
 }
 
-// refusalOf is what AWS says in the error of an app, where somebody may not do something.
+// refusalOf returns AWS's access-denied sentence from the body of an app's error, "" if it has none.
 func refusalOf(status int, body []byte) string {
 	if status < 500 {
 		return ""
 	}
-	return cutAt(mask(doctor.Refusal(string(body))), maxLine)
+	return truncateTo(mask(doctor.Refusal(string(body))), maxLine)
 }
 
-// maxLine is the most bytes of an error or a line of a log that are kept. AWS's refusals have up to 600.
+// maxLine is the most bytes kept of an error message or a log line. AWS's access-denied sentences have up to 600.
 const maxLine = 1000
 
-func cut(text string) string { return cutAt(text, maxShown) }
+// truncate shortens a text to maxShown bytes.
+func truncate(text string) string { return truncateTo(text, maxShown) }
 
-func cutAt(text string, most int) string {
+// truncateTo shortens a text to at most most bytes.
+func truncateTo(text string, most int) string {
 	if text = strings.TrimSpace(text); len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
 }
 
-// emails is the index of the addresses of people in secrets.
-const emails = 3
+// emailPattern is the index in secretPatterns of the pattern for email addresses.
+const emailPattern = 3
 
-// secrets are what a text may hold that must not be shared: tokens, keys, addresses of people, signatures.
-var secrets = []*regexp.Regexp{
+// secretPatterns match what must not be shared: tokens, keys, email addresses, signatures.
+var secretPatterns = []*regexp.Regexp{
 	regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?`),
 	regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{8,}`),
 	regexp.MustCompile(`\b(AKIA|ASIA)[A-Z0-9]{12,}\b`),
@@ -205,20 +213,20 @@ var secrets = []*regexp.Regexp{
 	regexp.MustCompile(`\b[A-Za-z0-9+_-]{40,}={0,2}`),
 }
 
-// arns are what stays as it is in a text: ARNs, whose parts may be as long as keys.
-var arns = regexp.MustCompile(`arn:aws[a-z-]*:[^\s"']+`)
+// arnPattern matches ARNs. They are never masked, although their parts may be as long as keys.
+var arnPattern = regexp.MustCompile(`arn:aws[a-z-]*:[^\s"']+`)
 
-// mask takes out of a text what must not be shared.
+// mask replaces what must not be shared in a text.
 func mask(text string) string {
 	var out strings.Builder
 	hide := func(part string) {
-		for _, secret := range secrets {
+		for _, secret := range secretPatterns {
 			part = secret.ReplaceAllString(part, masked)
 		}
 		out.WriteString(part)
 	}
 	end := 0
-	for _, at := range arns.FindAllStringIndex(text, -1) {
+	for _, at := range arnPattern.FindAllStringIndex(text, -1) {
 		hide(text[end:at[0]])
 		out.WriteString(text[at[0]:at[1]])
 		end = at[1]
@@ -227,5 +235,5 @@ func mask(text string) string {
 	return out.String()
 }
 
-// masked stands for what was taken out of a text.
+// masked replaces each secret in a text.
 const masked = "[masked]"

@@ -20,7 +20,7 @@ import (
 	"example.com/portable-notes/deploy/doctor"
 )
 
-// TestUnreachable: where nothing answers, the facts tell why.
+// TestUnreachable: if there is no response, the facts show why.
 func TestUnreachable(t *testing.T) {
 	closed := httptest.NewServer(nil)
 	closed.Close()
@@ -32,7 +32,7 @@ func TestUnreachable(t *testing.T) {
 	t.Cleanup(untrusted.Close)
 	for _, c := range []struct{ name, url, phase string }{
 		{"nobody listens", closed.URL, "connect"}, {"no such host", "http://nosuch.invalid", "name"},
-		{"a certificate that nobody knows", untrusted.URL, "tls"}, {"slow", slow.URL, "timeout"},
+		{"an untrusted certificate", untrusted.URL, "tls"}, {"slow", slow.URL, "timeout"},
 		{"no TLS", strings.Replace(slow.URL, "http:", "https:", 1), "tls"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestUnreachable(t *testing.T) {
 			if c.name == "slow" {
 				limit = 50 * time.Millisecond
 			}
-			got := Gather(t.Context(), served(t, nil), Ask{Method: "GET", URL: u, Timeout: limit}).Answer.Or()
+			got := Gather(t.Context(), served(t, nil), Inquiry{Method: "GET", URL: u, Timeout: limit}).Answer.Or()
 			if got.Phase != c.phase || got.Failure == "" || strings.Contains(got.Failure, "secret") {
 				t.Errorf("%+v", got)
 			}
@@ -52,16 +52,16 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// TestUnsigned: without credentials the request is sent, and nothing is read.
+// TestUnsigned: without credentials the request is sent, and nothing is read from AWS.
 func TestUnsigned(t *testing.T) {
-	c := GatherUnsigned(t.Context(), Ask{Method: "GET", URL: apiAt(t, 500, `{"message":"Internal Server Error"}`)})
+	c := GatherUnsigned(t.Context(), Inquiry{Method: "GET", URL: apiAt(t, 500, `{"message":"Internal Server Error"}`)})
 	if c.Answer.Or().Status != 500 || c.Caller.Error.Code != doctor.NoCredentials || c.Calls != 0 ||
 		strings.Contains(c.Asked.URL, "s3cr3t") {
 		t.Errorf("%+v", c)
 	}
 }
 
-// TestConnection: a request goes out as curl would send it, signed and encrypted as its flags say.
+// TestConnection: a request is sent as curl would send it, signed and encrypted as its flags say.
 func TestConnection(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -98,12 +98,12 @@ func TestConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := "https://example.com:" + port // which the certificate is for
+	at := "https://example.com:" + port // the name in the certificate
 	resolve := []string{"--resolve", "example.com:" + port + ":127.0.0.1", at}
 	for _, c := range []struct {
 		name  string
 		words []string
-		want  string // in the answer, or in the error
+		want  string // in the response or the error
 	}{
 		{"any certificate", []string{"-k", server.URL}, "host 127.0.0.1"},
 		{"an authority, at another address", append([]string{"--cacert", authority}, resolve...), "host example.com"},
@@ -113,14 +113,14 @@ func TestConnection(t *testing.T) {
 			"/eu-west-1/lambda/aws4_request"},
 		{"a form", []string{"-k", "-F", "a=b", "-F", "c=@" + authority, server.URL}, "filename=\\\"ca.pem"},
 		{"a signature without a key", []string{"--aws-sigv4", "aws:amz", server.URL}, "--user KEY:SECRET"},
-		{"a form's field without a value", []string{"-F", "a", server.URL}, "-F name=value"},
-		{"a form's file that lacks", []string{"-F", "a=@/nosuch", server.URL}, "nosuch"},
+		{"a form field without a value", []string{"-F", "a", server.URL}, "-F name=value"},
+		{"a missing form file", []string{"-F", "a=@/nosuch", server.URL}, "nosuch"},
 		{"an address without a port", []string{"--resolve", "a:b", server.URL}, "HOST:PORT:ADDRESS"},
-		{"an authority that is none", []string{"--cacert", write("no.pem"), server.URL}, "no certificate"},
+		{"an invalid authority", []string{"--cacert", write("no.pem"), server.URL}, "no PEM certificate"},
 		{"a certificate without its key", []string{"--cert", authority, server.URL}, "without a password"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var a Ask
+			var a Inquiry
 			if err := a.Curl(c.words); err != nil {
 				if !strings.Contains(err.Error(), c.want) {
 					t.Errorf("%v, want %s", err, c.want)

@@ -32,7 +32,7 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
-// TestCurl: a request that is pasted as a curl command is the one that curl would send.
+// TestCurl: a pasted curl command becomes the request that curl would send.
 func TestCurl(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "data")
 	if err := os.WriteFile(file, []byte("line\nline"), 0o600); err != nil {
@@ -52,14 +52,14 @@ func TestCurl(t *testing.T) {
 		{"JSON", []string{"--json", `{"a":1}`, "https://x.example/a"}, "POST", `{"a":1}`,
 			"Content-Type application/json", ""},
 		{"a file", []string{"-d", "@" + file, "https://x.example/a"}, "POST", "lineline", "", ""},
-		{"a file as it is", []string{"--data-binary", "@" + file, "https://x.example/a"}, "POST", "line\nline", "", ""},
+		{"a binary file", []string{"--data-binary", "@" + file, "https://x.example/a"}, "POST", "line\nline", "", ""},
 		{"encoded", []string{"--data-urlencode", "q=a b", "https://x.example/a"}, "POST", "q=a+b", "", ""},
 		{"head", []string{"-I", "https://x.example/a"}, "HEAD", "", "", ""},
 		{"headers", []string{"https://x.example/a", "-H", "X-A: b:c", "-u", "a:b"}, "GET", "", "X-A b:c", ""},
 		{"user", []string{"https://x.example/a", "-u", "a:b"}, "GET", "", "Authorization Basic YTpi", ""},
 		{"query", []string{"-G", "-d", "a=1", "https://x.example/a"}, "GET", "", "", ""},
 		{"a URL by name", []string{"--url", "https://x.example/a"}, "GET", "", "", ""},
-		{"a file that lacks", []string{"-d", "@/nosuch", "https://x.example/a"}, "", "", "", "cannot be read"},
+		{"a missing file", []string{"-d", "@/nosuch", "https://x.example/a"}, "", "", "", "cannot be read"},
 		{"an unknown flag", []string{"--frobnicate", "https://x.example/a"}, "", "", "", "--frobnicate"},
 		{"a pipe", []string{"https://x.example/a", "|", "jq", "."}, "", "", "", "more than one command"},
 		{"no URL", []string{"-X", "GET"}, "", "", "", "one URL"},
@@ -67,7 +67,7 @@ func TestCurl(t *testing.T) {
 		{"a header without a colon", []string{"-H", "X", "https://x.example/a"}, "", "", "", "colon"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var a Ask
+			var a Inquiry
 			err := a.Curl(c.words)
 			if c.fails != "" {
 				if err == nil || !strings.Contains(err.Error(), c.fails) {
