@@ -280,7 +280,7 @@ func TestDoctorFix(t *testing.T) {
 		t.Errorf("without a terminal: %v %s", err, out)
 	}
 	out, err := p.deploy("doctor", "--fix", "--yes", p.url("/dev/items"))
-	if err != nil || !strings.Contains(out, "[permission.none]") || !strings.Contains(out, ": nothing wrong.") ||
+	if err != nil || !strings.Contains(out, "[permission.none]") || !strings.Contains(out, ": nothing is wrong.") ||
 		!strings.Contains(out, "grant for dev GET /items") {
 		t.Errorf("%v %s", err, out)
 	}

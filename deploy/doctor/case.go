@@ -1,6 +1,7 @@
-// Package doctor judges why an HTTP API of API Gateway in front of Lambda does not answer as it should, and what fixes
-// it. It judges facts that others have gathered: purely, in the order of the chain from the client to the table, with
-// the evidence of each finding. It calls nothing and knows no clock, so the same facts always give the same findings.
+// Package doctor finds out why an HTTP API of API Gateway in front of Lambda does not respond as it should, and what
+// fixes it. It judges facts that were gathered elsewhere, in the order of the chain from the client to the table, and
+// gives the evidence of each finding. It makes no calls and reads no clock: the same facts always give the same
+// findings.
 package doctor
 
 import (
@@ -14,121 +15,122 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// CaseVersion is the version of the JSON of a [Case]. It grows where a field changes its meaning.
+// CaseVersion is the version of the JSON of a [Case]. It increases when a field changes its meaning.
 const CaseVersion = 1
 
-// Case is all that was seen of an HTTP API and of one request to it. It is JSON, so that what one person has seen
-// another can judge. It holds nothing that must not be shared: no values of variables, tokens, cookies or bodies.
+// Case is everything that was read about an HTTP API and one request to it. It can be saved as JSON and judged
+// elsewhere. It contains nothing that must not be shared: no values of variables, tokens, cookies or bodies.
 type Case struct {
 	Version int
 	At      time.Time // when the facts were gathered
-	Program string    `json:"-"` // the command by which this program was run, as in "go run ./deploy"
+	Program string    `json:"-"` // the command that runs this program, such as "go run ./deploy"
 	Asked   Asked
-	Sent    string         `json:",omitempty"` // "1 GET"; "" where no request was sent
-	Answer  Fact[Answer]   // what the client saw
+	Sent    string         `json:",omitempty"` // such as "1 GET"; "" if no request was sent
+	Answer  Fact[Answer]   // the response that the client received
 	Caller  Fact[Identity] // sts:GetCallerIdentity
 
-	Domain       Fact[Domain] // custom domain that the request went to; asked for where the URL tells no API
+	Domain       Fact[Domain] // custom domain of the request; read if the URL names no API
 	API          Fact[API]
-	REST         Fact[RESTAPI] // asked for only where there is no HTTP API of the id
+	REST         Fact[RESTAPI] // read only if no HTTP API has the id
 	Stages       Fact[[]Stage]
 	Routes       Fact[[]Route]
 	Integrations Fact[[]Integration]
 	Authorizers  Fact[[]Authorizer]
-	Latest       Fact[Definition]    // the API as it would be deployed now; read where a stage may serve another one
+	Latest       Fact[Definition]    // the current definition; read if a stage may serve another one
 	Deployed     []Named[Definition] `json:",omitempty"` // by stage
 
 	Functions            []Function       `json:",omitempty"`
-	Callers              []Named[Role]    `json:",omitempty"` // roles by which integrations invoke functions, by ARN
-	OtherAPIs            []Named[API]     `json:",omitempty"` // that policies name, by "REGION ID"
-	Invocation           Fact[Invocation] // of the function of the request's route, after an answer that failed
+	Callers              []Named[Role]    `json:",omitempty"` // roles with which integrations invoke functions, by ARN
+	OtherAPIs            []Named[API]     `json:",omitempty"` // other APIs that policies name, by "REGION ID"
+	Invocation           Fact[Invocation] // of the function of the request's route, after an error
 	AuthorizerInvocation Fact[Invocation] // of the Lambda authorizer of the request's route
-	Token                *Token           `json:",omitempty"` // that the request has; nil where its route takes none
-	Keys                 Fact[[]Key]      // of the issuer that the route's authorizer names
-	Role                 Fact[Role]       // of the function of the request's route, where a right may lack
-	Simulation           Fact[Simulation] // of the right that an error of the function names
-	Table                Fact[Table]      // that an error of the function names
-	Lines                Fact[[]string]   // of the function's log since the request, that tell of errors; masked
-	Joined               bool             `json:",omitempty"` // the lines are of this very request, as an id tells
-	Access               Fact[AccessLine] // of the stage's access log, about this very request
+	Token                *Token           `json:",omitempty"` // of the request; nil if its route has no JWT authorizer
+	Keys                 Fact[[]Key]      // of the issuer of the route's authorizer
+	Role                 Fact[Role]       // of the function of the request's route; read if a permission may be missing
+	Simulation           Fact[Simulation] // of the action that an error of the function names
+	Table                Fact[Table]      // named in an error of the function
+	Lines                Fact[[]string]   // error lines of the function's log since the request; masked
+	Joined               bool             `json:",omitempty"` // an id shows that the lines belong to this request
+	Access               Fact[AccessLine] // line of the stage's access log about this request
 
-	Changes Fact[[]Change] // of the API and its functions in the last day; read on request
-	History Fact[History]  // of the stage, after an answer that failed
+	Changes Fact[[]Change] // of the API and its functions in the last day; read only with --changes
+	History Fact[History]  // of the stage, after an error
 
-	Calls   int      // of AWS
-	Seconds float64  // that gathering took
-	Traced  []string `json:"-"` // each call as it was made, for people who want to see them
+	Calls   int      // calls to AWS
+	Seconds float64  // time that gathering took
+	Traced  []string `json:"-"` // each call as a command, in order
 }
 
-// ParseCase reads a case that was saved. It is an error if it is none, or is of a later version.
+// ParseCase decodes a saved case. It fails if the text is not a case, or has a later version.
 func ParseCase(text []byte) (c Case, err error) {
-	text = bytes.TrimPrefix(text, []byte("\ufeff")) // of an editor
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // an editor may add a byte order mark
 	if err := json.Unmarshal(text, &c); err != nil {
-		return c, fmt.Errorf("this is no file of facts, or it was cut short: %w", err)
+		return c, fmt.Errorf("this is not a file of facts, or it was cut short: %w", err)
 	}
 	switch {
 	case c.Version == 0:
-		return c, errors.New("this is no file of facts: it has no version")
+		return c, errors.New("this is not a file of facts: it has no version")
 	case c.Version > CaseVersion:
-		return c, fmt.Errorf("the facts are of version %d, and this program knows %d: use a newer one", c.Version,
-			CaseVersion)
+		return c, fmt.Errorf("the facts have version %d, but this program knows only %d: use a newer program",
+			c.Version, CaseVersion)
 	}
 	return c, nil
 }
 
-// Asked is what the doctor was asked to explain.
+// Asked is the question: a request or an API to explain.
 type Asked struct {
-	Method    string   `json:",omitempty"` // "" where there is no request
-	URL       string   `json:",omitempty"` // without user, query and the values of path variables
-	Host      string   `json:",omitempty"`
-	Path      string   `json:",omitempty"` // with the stage; of its variables the names alone
-	Removed   string   `json:",omitempty"` // characters that were taken away from the URL as it was pasted
-	Added     string   `json:",omitempty"` // what was put before it
-	Instead   string   `json:",omitempty"` // the API that was asked for, where the domain leads to another one
-	Headers   []string `json:",omitempty"` // the names of the request's headers, in small letters
-	Signed    string   `json:",omitempty"` // REGION/SERVICE that the request's signature is for; "" for none
-	Encoded   string   `json:",omitempty"` // Content-Type of a body that functions receive as base64; - for none
+	Method  string   `json:",omitempty"` // "" if there is no request
+	URL     string   `json:",omitempty"` // without user, query and values of path variables
+	Host    string   `json:",omitempty"`
+	Path    string   `json:",omitempty"` // with the stage; path variables by their names
+	Removed string   `json:",omitempty"` // characters removed from the pasted URL
+	Added   string   `json:",omitempty"` // text added in front of the pasted URL
+	Instead string   `json:",omitempty"` // the API of the question, if the domain is mapped to another one
+	Headers []string `json:",omitempty"` // names of the request's headers, in lower case
+	Signed  string   `json:",omitempty"` // REGION/SERVICE of the request's signature; "" for none
+	// Content-Type of a body that functions receive as base64, "-" if it has none; "" for other bodies
+	Encoded   string   `json:",omitempty"`
 	Length    int      `json:",omitempty"` // bytes of the body
-	OtherHost string   `json:",omitempty"` // that the header Host names instead of the URL's
-	Origin    string   `json:",omitempty"` // of a request from a page: its scheme, host and port
-	Preflight string   `json:",omitempty"` // the method that a preflight asks for
-	Wanted    []string `json:",omitempty"` // headers that a preflight asks for, in small letters
+	OtherHost string   `json:",omitempty"` // the Host header, if it differs from the URL
+	Origin    string   `json:",omitempty"` // the Origin header
+	Preflight string   `json:",omitempty"` // the method that a preflight requests
+	Wanted    []string `json:",omitempty"` // headers that a preflight requests, in lower case
 
 	API        string // id
 	Region     string
-	Configured string `json:",omitempty"` // region of the settings, which commands use unless told another
-	Local      bool   `json:",omitempty"` // the endpoint is on this machine: a sandbox
+	Configured string `json:",omitempty"` // default region, which commands use unless they name another
+	Local      bool   `json:",omitempty"` // AWS is a sandbox on this machine
 	Domain     string `json:",omitempty"` // custom domain
-	Stage      string `json:",omitempty"` // that was asked for; "" for the URL's, or all
-	Route      string `json:",omitempty"` // key of the one route that was asked for; "" for the request's, or all
+	Stage      string `json:",omitempty"` // the stage to judge; "" for that of the URL, or all
+	Route      string `json:",omitempty"` // key of the route to judge; "" for that of the request, or all
 
-	HasCertificate   bool `json:",omitempty"` // the client shows one of its own
+	HasCertificate   bool `json:",omitempty"` // the client presents a certificate
 	NoSend, NoInvoke bool `json:",omitempty"`
-	Interrupted      bool `json:",omitempty"` // the facts are those that were known by then
+	Interrupted      bool `json:",omitempty"` // gathering was interrupted
 }
 
 // Failure kinds.
 const (
-	Missing     = "missing"     // AWS says that there is no such thing
+	Missing     = "missing"     // AWS answers that it does not exist
 	Denied      = "denied"      // the caller may not read it
 	Unreachable = "unreachable" // no answer
 	Other       = "other"       // any other refusal
 )
 
-// NoCredentials is the code of the failure to tell who asks, where nobody does.
+// NoCredentials is the code of the failure to identify the caller without credentials.
 const NoCredentials = "NoCredentials"
 
-// Failure is why something was not seen.
+// Failure is why something could not be read.
 type Failure struct {
 	Kind    string
-	Code    string // of AWS; "" where no service answered
+	Code    string // AWS error code; "" if no service answered
 	Message string
 }
 
-// Fact is one thing that was read: its value, or why it was not seen, and the call that told it.
+// Fact is one thing that was read: its value, or why it could not be read, and the call that returned it.
 type Fact[T any] struct {
-	Call  string   `json:",omitempty"` // such as lambda:GetPolicy; "" where nobody asked
-	Of    string   `json:",omitempty"` // what it was asked about
+	Call  string   `json:",omitempty"` // such as lambda:GetPolicy; "" if no call was made
+	Of    string   `json:",omitempty"` // the resource that the call was about
 	Value *T       `json:",omitempty"`
 	Error *Failure `json:",omitempty"`
 }
@@ -136,13 +138,13 @@ type Fact[T any] struct {
 // Seen reports whether the value is known.
 func (f Fact[T]) Seen() bool { return f.Value != nil }
 
-// Missing reports whether AWS said that there is no such thing.
+// Missing reports whether AWS answered that the resource does not exist.
 func (f Fact[T]) Missing() bool { return f.Error != nil && f.Error.Kind == Missing }
 
-// Unseen reports whether somebody asked and was not told.
+// Unseen reports whether the call failed, so that nothing is known.
 func (f Fact[T]) Unseen() bool { return f.Error != nil && f.Error.Kind != Missing }
 
-// Or returns the value, or the zero value where it is not known.
+// Or returns the value, or the zero value if it is not known.
 func (f Fact[T]) Or() (value T) {
 	if f.Value != nil {
 		value = *f.Value
@@ -150,13 +152,14 @@ func (f Fact[T]) Or() (value T) {
 	return value
 }
 
-// Named is a fact about one of several things.
+// Named is a fact about one of several named resources.
 type Named[T any] struct {
 	Name string
 	Fact Fact[T]
 }
 
-func named[T any](all []Named[T], name string) Fact[T] {
+// factNamed returns the fact with a name, or the zero fact if there is none.
+func factNamed[T any](all []Named[T], name string) Fact[T] {
 	for _, one := range all {
 		if one.Name == name {
 			return one.Fact
@@ -165,24 +168,24 @@ func named[T any](all []Named[T], name string) Fact[T] {
 	return Fact[T]{}
 }
 
-// Identity is who asks.
+// Identity is the caller of AWS.
 type Identity struct{ ARN, Account, Partition string }
 
-// Answer is what the client saw of one request.
+// Answer is the response to the request, or why there is none.
 type Answer struct {
 	Status    int
-	Headers   map[string]string // those of headerNames, by their names in small letters
-	Body      string            // the gateway's own, or the error of an app: at most 300 bytes; else ""
+	Headers   map[string]string // those of facts.headerNames and of CORS, by their names in lower case
+	Body      string            // of an error, at most 300 bytes; "" for a success
 	Length    int               // bytes of the body
-	Millis    int               // from the first byte of the request to the last of the answer
-	RequestID string            // API Gateway's
-	Refusal   string            `json:",omitempty"` // AWS's sentence in the body that somebody may not do something
-	Private   bool              `json:",omitempty"` // it came from an address of a private network
-	Failure   string            // why there is no answer; "" where there is one
-	Phase     string            // of a failure: name, connect, tls, timeout
+	Millis    int               // from the start of the request to the end of the response
+	RequestID string            // of API Gateway
+	Refusal   string            `json:",omitempty"` // AWS's access-denied sentence in the body
+	Private   bool              `json:",omitempty"` // it came from a private network address
+	Failure   string            // why there is no response; "" if there is one
+	Phase     string            // where the request failed: name, connect, tls, timeout or request
 }
 
-// API is an HTTP API as GetApi tells it.
+// API is an HTTP API as GetApi returns it.
 type API struct {
 	ID       string `json:"ApiId"`
 	Name     string
@@ -202,11 +205,11 @@ type CORS struct {
 	MaxAge      *int32   // seconds
 }
 
-// RESTAPI is a REST API as GetRestApi tells it.
+// RESTAPI is a REST API as GetRestApi returns it.
 type RESTAPI struct{ ID, Name string }
 
-// Stage is a stage as GetStages tells it. Of its variables, only those that an integration or an authorizer uses have
-// their value, which names a function, a version or a role.
+// Stage is a stage as GetStages returns it. Only variables that an integration or an authorizer uses keep their value,
+// which names a function, a version or a role.
 type Stage struct {
 	Name       string `json:"StageName"`
 	AutoDeploy bool
@@ -218,19 +221,19 @@ type Stage struct {
 	AccessLog  *AccessLog          `json:"AccessLogSettings"`
 }
 
-// Throttle is the most requests a second, and at once.
+// Throttle is the maximum rate of requests per second, and the maximum burst.
 type Throttle struct {
 	Rate  *float64 `json:"ThrottlingRateLimit"`
 	Burst *int     `json:"ThrottlingBurstLimit"`
 }
 
-// AccessLog is where a stage logs, and what.
+// AccessLog is the destination and format of a stage's access log.
 type AccessLog struct {
 	Destination string `json:"DestinationArn"`
 	Format      string
 }
 
-// Route is a route as GetRoutes tells it.
+// Route is a route as GetRoutes returns it.
 type Route struct {
 	ID            string   `json:"RouteId"`
 	Key           string   `json:"RouteKey"`
@@ -240,7 +243,7 @@ type Route struct {
 	Scopes        []string `json:"AuthorizationScopes"`
 }
 
-// Integration is an integration as GetIntegrations tells it.
+// Integration is an integration as GetIntegrations returns it.
 type Integration struct {
 	ID            string            `json:"IntegrationId"`
 	Type          string            `json:"IntegrationType"`
@@ -254,7 +257,7 @@ type Integration struct {
 	Parameters    map[string]string `json:"RequestParameters"`
 }
 
-// AccessLine is what the line of an access log says of a request, as far as the log's format has it; "" for nothing.
+// AccessLine is the line of an access log about a request. Fields that the log's format lacks are "".
 type AccessLine struct {
 	Integration string // $context.integrationErrorMessage
 	Authorizer  string // $context.authorizer.error
@@ -263,7 +266,7 @@ type AccessLine struct {
 	Status      string // $context.integration.integrationStatus, Lambda's
 }
 
-// Authorizer is an authorizer as GetAuthorizers tells it.
+// Authorizer is an authorizer as GetAuthorizers returns it.
 type Authorizer struct {
 	ID              string `json:"AuthorizerId"`
 	Name            string
@@ -280,33 +283,32 @@ type Authorizer struct {
 	} `json:"JwtConfiguration"`
 }
 
-// Definition is what an export of an API holds, in a form that can be compared: for each route, what it is integrated
-// with and who may use it.
+// Definition is an exported API in a form that can be compared: the integration of each route, and who may use it.
 type Definition struct {
 	Routes map[string]string // digests of leads, by route key
 	Leads  map[string]Lead   `json:",omitempty"` // by route key
 	CORS   string            // a digest; "" for none
 }
 
-// Lead is what a route leads to, and who may use it.
+// Lead is the integration of a route, and who may use it.
 type Lead struct {
-	Integration *Integration // nil for none; its ID is not known
-	Access      string       // a digest of the authorization; "" where everybody may use it
+	Integration *Integration // nil for none; its ID is unknown
+	Access      string       // digest of the authorization; "" if everyone may use the route
 }
 
-// Function is a function as an integration or authorizer names it.
+// Function is a function that an integration or authorizer names.
 type Function struct {
 	Target        gateway.Target
 	Configuration Fact[Configuration]
-	Bare          Fact[Configuration]      // where the qualifier is missing: of the function without it
-	Policy        Fact[policy.Document]    // of just this function, version or alias
-	Elsewhere     []Named[policy.Document] `json:",omitempty"` // of its other versions and aliases, by qualifier
+	Bare          Fact[Configuration]      // of the unqualified function; read if the qualifier does not exist
+	Policy        Fact[policy.Document]    // of exactly this function, version or alias
+	Elsewhere     []Named[policy.Document] `json:",omitempty"` // of other versions and aliases, by NAME:QUALIFIER
 	Aliases       Fact[[]Alias]
-	Trust         Fact[policy.Document] // of its role; read as Code is
-	Code          Fact[Code]            // read where an answer failed, and where no request was sent
+	Trust         Fact[policy.Document] // of its role; read when Code is
+	Code          Fact[Code]            // read after an error, and if no request was sent
 }
 
-// Configuration is a function as GetFunction tells it. Of its environment it has what can be shared.
+// Configuration is a function as GetFunction returns it, with only those parts of its environment that may be shared.
 type Configuration struct {
 	Name, Version, Runtime, Handler, Role string
 	State, StateReasonCode, StateReason   string
@@ -330,33 +332,33 @@ type Configuration struct {
 type Variable struct {
 	Name     string
 	Empty    bool `json:",omitempty"`
-	Loopback bool `json:",omitempty"` // it names this machine, as an endpoint of a developer's does
+	Loopback bool `json:",omitempty"` // the value is a URL that works only on a developer's machine
 }
 
 // Alias is an alias of a function.
 type Alias struct{ Name, Version string }
 
-// Change is one change of an API or a function, as CloudTrail tells it.
+// Change is a change of an API or a function, as CloudTrail records it.
 type Change struct {
 	At    time.Time
 	Event string // such as UpdateFunctionConfiguration
 	Of    string // the API's id or the function's name
-	By    string // user or session
+	By    string // the user or session
 }
 
-// History is what became of the requests to a stage in the last hour.
+// History counts the requests to a stage in the last hour.
 type History struct {
 	Requests  int
-	Failures  int        // of the kind of the answer: 4xx or 5xx
-	Since     *time.Time // from when on all failed; nil where the last did not
+	Failures  int        // of the same class as the response: 4xx or 5xx
+	Since     *time.Time // since when all have failed; nil if the last did not
 	Throttles int        // of the request's function
 }
 
-// Token is a JSON Web Token, without its signature and what it says of a person (RFC 7519).
+// Token is a JSON Web Token (RFC 7519), without its signature and without claims about a person.
 type Token struct {
-	Present   bool   // at the identity source of the authorizer
-	Elsewhere string // where there is one instead; "" for nowhere
-	Malformed string // what is wrong with it; "" for nothing
+	Present   bool   // at the authorizer's identity source
+	Elsewhere string // where a token is instead; "" for nowhere
+	Malformed string // why it cannot be read; "" if it can
 	Algorithm string // alg
 	KeyID     string // kid
 	Issuer    string
@@ -365,69 +367,69 @@ type Token struct {
 	Expires   int64 // seconds since 1970; 0 for none
 	NotBefore int64
 	Issued    int64
-	Scopes    []string // of scope and scp
+	Scopes    []string // from scope and scp
 }
 
 // Key is a key that an issuer publishes.
 type Key struct{ ID, Type string }
 
-// Simulation is what IAM's simulator says of a right of the function's role.
+// Simulation is what IAM's policy simulator answers about an action of the function's role.
 type Simulation struct {
 	Decision      string // allowed, explicitDeny or implicitDeny
-	Boundary      *bool  // whether the permissions boundary allows it; nil for no boundary
-	Organizations *bool  // whether policies of the organization allow it; nil where there are none
+	Boundary      *bool  // the permissions boundary allows it; nil if there is none
+	Organizations *bool  // the organization's policies allow it; nil if there are none
 }
 
-// Table is a table of DynamoDB as DescribeTable tells it.
+// Table is a DynamoDB table as DescribeTable returns it.
 type Table struct {
 	Name   string `json:"TableName"`
 	Status string `json:"TableStatus"`
 }
 
-// Role is a role with all that says what it may do.
+// Role is a role with every policy that determines what it may do.
 type Role struct {
 	Name    string
-	Created string // when
+	Created string // time, in RFC 3339
 	policy.Role
 }
 
-// Invocation is what came of invoking the function directly, with an event as the route would send.
+// Invocation is the result of invoking a function directly, with the event that the route would send.
 type Invocation struct {
 	Function  string // with its qualifier
 	RequestID string
-	Version   string // that ran
-	Failed    bool   // the function's own error
+	Version   string // version that ran
+	Failed    bool   // the function returned an error
 	Type      string // of the error
 	Message   string
-	Trace     string   // the last of its own frames
-	Shape     Shape    // of what it returned
-	Log       []string // the lines that tell of the error, masked
+	Trace     string   // the innermost frame in the function's own code
+	Shape     Shape    // of the response
+	Log       []string // error lines, masked
 	Report    string   // Lambda's REPORT line
 	Millis    int
 }
 
-// Decision is what a Lambda authorizer says.
+// Decision is what a Lambda authorizer decides about a request.
 type Decision struct {
-	Says   string   // [Allows], [Denies] or [Others]; "" where it is no decision
-	Wrong  string   // why it is none
-	Allows []string // resources that its policy allows, where these are others than the request's
+	Says   string   // [Allows], [Denies] or [Others]; "" if the response is invalid
+	Wrong  string   // why the response is invalid
+	Allows []string // what its policy allows instead, for [Others]
 }
 
-// What a Lambda authorizer says of a request.
+// The decisions of a Lambda authorizer.
 const (
 	Allows = "allows"
 	Denies = "denies"
-	Others = "others" // it allows other routes, and says nothing of this one
+	Others = "others" // it allows other routes, but does not mention this one
 )
 
-// Shape is how a function's answer looks, without what it says.
+// Shape is the form of a function's response, without its content.
 type Shape struct {
 	JSON       bool
 	Kind       string // object, text, number, list, null or boolean
-	StatusCode string // its JSON, where there is one
-	Status     int    // 0 where it is none
-	Wrong      string // the first field that API Gateway refuses; "" for none
+	StatusCode string // its JSON; "" if there is none
+	Status     int    // 0 if it is not a valid status
+	Wrong      string // a field that API Gateway rejects, and why; "" for none
 	Length     int    // bytes
-	Body       string // of an error of the app: at most 300 bytes
+	Body       string // of an error response, at most 300 bytes
 	Decision   Decision
 }

@@ -7,29 +7,34 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-const account = "123456789012"
+const testAccount = "123456789012"
 
-func seen[T any](call, of string, value T) Fact[T] { return Fact[T]{Call: call, Of: of, Value: &value} }
-
-func lost[T any](call, of, kind, code, message string) Fact[T] {
-	return Fact[T]{Call: call, Of: of, Error: &Failure{kind, code, message}}
+// knownFact returns a fact with a value.
+func knownFact[T any](call, of string, value T) Fact[T] {
+	return Fact[T]{Call: call, Of: of, Value: &value}
 }
 
-// statement is one of a function's policy, as AddPermission writes it.
-func statement(sid, source string) policy.Statement {
+// failedFact returns a fact that could not be read.
+func failedFact[T any](call, of, kind, code, message string) Fact[T] {
+	return Fact[T]{Call: call, Of: of, Error: &Failure{Kind: kind, Code: code, Message: message}}
+}
+
+// apiStatement returns a statement of a function's policy, as AddPermission writes it.
+func apiStatement(sid, source string) policy.Statement {
 	return policy.Statement{
 		Sid: sid, Effect: "Allow", Action: policy.Strings{gateway.Invoke},
 		Principal: &policy.Principal{Names: map[string]policy.Strings{"Service": {gateway.Principal}}},
-		Resource:  policy.Strings{"arn:aws:lambda:us-east-1:" + account + ":function:notes"},
+		Resource:  policy.Strings{"arn:aws:lambda:us-east-1:" + testAccount + ":function:notes"},
 		Condition: policy.Conditions{"ArnLike": {"AWS:SourceArn": {source}}},
 	}
 }
 
+// granting returns the policy of the function.
 func granting(statements ...policy.Statement) Fact[policy.Document] {
-	return seen("lambda:GetPolicy", "notes", policy.Document{Version: "2012-10-17", Statement: statements})
+	return knownFact("lambda:GetPolicy", "notes", policy.Document{Version: "2012-10-17", Statement: statements})
 }
 
-// healthy is a case of an API that works: two routes of one stage, on one function.
+// healthy returns the case of a working API: two routes of one stage, on one function.
 func healthy() *Case {
 	return &Case{
 		Version: CaseVersion, At: time.Date(2026, 11, 27, 9, 41, 7, 0, time.UTC), Program: "deploy", Sent: "1 GET",
@@ -42,49 +47,50 @@ func healthy() *Case {
 			Region:     "us-east-1",
 			Configured: "us-east-1",
 		},
-		Answer: seen("request", "GET", Answer{Status: 200, RequestID: "Abc=", Millis: 34,
+		Answer: knownFact("request", "GET", Answer{Status: 200, RequestID: "Abc=", Millis: 34,
 			Headers: map[string]string{"apigw-requestid": "Abc="}}),
-		Caller: seen("sts:GetCallerIdentity", "", Identity{"arn:aws:iam::" + account + ":user/anna", account, "aws"}),
-		API:    seen("apigateway:GetApi", "a1", API{ID: "a1", Name: "notes", Protocol: "HTTP"}),
-		Stages: seen("apigateway:GetStages", "a1", []Stage{{Name: "dev", AutoDeploy: true, Deployment: "d1",
+		Caller: knownFact("sts:GetCallerIdentity", "", Identity{
+			ARN: "arn:aws:iam::" + testAccount + ":user/anna", Account: testAccount, Partition: "aws"}),
+		API: knownFact("apigateway:GetApi", "a1", API{ID: "a1", Name: "notes", Protocol: "HTTP"}),
+		Stages: knownFact("apigateway:GetStages", "a1", []Stage{{Name: "dev", AutoDeploy: true, Deployment: "d1",
 			AccessLog: &AccessLog{
 				Destination: "arn:log",
 				Format: "$context.integrationErrorMessage $context.routeKey " +
 					"$context.authorizer.error $context.integration.requestId $context.integration.integrationStatus",
 			}}}),
-		Routes: seen("apigateway:GetRoutes", "a1", []Route{
+		Routes: knownFact("apigateway:GetRoutes", "a1", []Route{
 			{ID: "r1", Key: "GET /notes", Target: "integrations/i1"},
 			{ID: "r2", Key: "ANY /notes/{id}", Target: "integrations/i1"}}),
-		Integrations: seen(
+		Integrations: knownFact(
 			"apigateway:GetIntegrations",
 			"a1",
 			[]Integration{{ID: "i1", Type: "AWS_PROXY", Method: "POST",
-				URI: "arn:aws:lambda:us-east-1:" + account + ":function:notes", PayloadFormat: "2.0"}},
+				URI: "arn:aws:lambda:us-east-1:" + testAccount + ":function:notes", PayloadFormat: "2.0"}},
 		),
-		Authorizers: seen("apigateway:GetAuthorizers", "a1", []Authorizer{}),
+		Authorizers: knownFact("apigateway:GetAuthorizers", "a1", []Authorizer{}),
 		Functions: []Function{{
-			Target: gateway.Target{Region: "us-east-1", Account: account, Function: "notes"},
-			Configuration: seen("lambda:GetFunction", "notes", Configuration{Name: "notes", Runtime: "python3.12",
+			Target: gateway.Target{Region: "us-east-1", Account: testAccount, Function: "notes"},
+			Configuration: knownFact("lambda:GetFunction", "notes", Configuration{Name: "notes", Runtime: "python3.12",
 				Handler: "app.handler", State: "Active", Update: "Successful", Modified: "2026-11-27T09:10:00.000+0000",
 				Timeout: 3, Memory: 128, LogGroup: "/aws/lambda/notes", Architectures: []string{"x86_64"},
 				Variables: []Variable{{Name: "TABLE"}}}),
-			Policy:  granting(statement("api", "arn:aws:execute-api:us-east-1:"+account+":a1/*/*")),
-			Aliases: seen("lambda:ListAliases", "notes", []Alias{}),
+			Policy:  granting(apiStatement("api", "arn:aws:execute-api:us-east-1:"+testAccount+":a1/*/*")),
+			Aliases: knownFact("lambda:ListAliases", "notes", []Alias{}),
 		}},
 		Calls: 9, Seconds: 0.5,
 	}
 }
 
-// answers sets the answer to one of API Gateway's own.
-func (c *Case) answers(status int, message string) {
+// gatewayAnswers sets the response to one of API Gateway's own.
+func (c *Case) gatewayAnswers(status int, message string) {
 	c.Answer.Value.Status, c.Answer.Value.Body = status, `{"message":"`+message+`"}`
 }
 
-// blank sets the answer to the blank 500.
-func blank(c *Case) { c.answers(500, "Internal Server Error") }
+// blank500 sets the response to API Gateway's 500.
+func blank500(c *Case) { c.gatewayAnswers(500, "Internal Server Error") }
 
-// asks sets the request.
-func (c *Case) asks(method, path string) {
+// setRequest sets the request.
+func (c *Case) setRequest(method, path string) {
 	c.Asked.Method, c.Asked.Path = method, path
 	c.Asked.URL = "https://" + c.Asked.Host + path
 }
@@ -95,22 +101,22 @@ func (c *Case) stage() *Stage             { return &(*c.Stages.Value)[0] }
 
 // policy sets the policy of the function, after a blank 500.
 func (c *Case) policy(statements ...policy.Statement) {
-	blank(c)
+	blank500(c)
 	c.function().Policy = granting(statements...)
 }
 
-// to sets the qualifier of the integration and the function.
-func (c *Case) to(qualifier string) {
+// setQualifier sets the qualifier of the integration and the function.
+func (c *Case) setQualifier(qualifier string) {
 	c.integration().URI += ":" + qualifier
 	c.function().Target.Qualifier = qualifier
-	c.function().Policy = lost[policy.Document]("lambda:GetPolicy", "notes:"+qualifier, Missing,
+	c.function().Policy = failedFact[policy.Document]("lambda:GetPolicy", "notes:"+qualifier, Missing,
 		"ResourceNotFoundException", "")
 }
 
-// fails sets what came of invoking the function.
-func (c *Case) fails(kind, message string, log ...string) {
-	blank(c)
-	c.Invocation = seen(
+// functionFails sets the result of the invocation to an error.
+func (c *Case) functionFails(kind, message string, log ...string) {
+	blank500(c)
+	c.Invocation = knownFact(
 		"lambda:Invoke",
 		"notes",
 		Invocation{Function: "notes", RequestID: "x", Failed: true, Type: kind,
@@ -118,11 +124,13 @@ func (c *Case) fails(kind, message string, log ...string) {
 	)
 }
 
-// returns sets the shape of what the function returned.
-func (c *Case) returns(s Shape) {
-	blank(c)
-	c.Invocation = seen("lambda:Invoke", "notes", Invocation{Function: "notes", RequestID: "x", Shape: s})
+// functionReturns sets the shape of what the function returned.
+func (c *Case) functionReturns(s Shape) {
+	blank500(c)
+	c.Invocation = knownFact("lambda:Invoke", "notes", Invocation{Function: "notes", RequestID: "x", Shape: s})
 }
 
-// arn is a source ARN of the API.
-func arn(rest string) string { return "arn:aws:execute-api:us-east-1:" + account + ":" + rest }
+// sourceARN returns a source ARN for the API.
+func sourceARN(rest string) string {
+	return "arn:aws:execute-api:us-east-1:" + testAccount + ":" + rest
+}

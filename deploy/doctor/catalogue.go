@@ -2,18 +2,18 @@ package doctor
 
 import "slices"
 
-// Entry is what the catalogue says of a cause.
+// Entry is the description of a cause.
 type Entry struct {
 	Cause  string // a stable name
 	Link   Link
-	Level  Level  // unless the facts make it less
-	Sees   string // what the client sees; "" where that is not one answer
-	Says   text   // what is wrong
-	Does   text   // what heals it, where no command does
-	Source string // where the fact behind it is documented
+	Level  Level  // unless the facts lower it
+	Sees   string // the response that the client receives; "" if it varies
+	Says   phrase // what is wrong
+	Does   phrase // how to fix it
+	Source string // the documentation behind it
 }
 
-// entryOf is the entry of a cause. A cause without one is a mistake of this package.
+// entryOf returns the entry of a cause. It panics if the catalogue has none.
 func entryOf(cause string) Entry {
 	i := slices.IndexFunc(Catalogue, func(e Entry) bool { return e.Cause == cause })
 	if i < 0 {
@@ -22,7 +22,7 @@ func entryOf(cause string) Entry {
 	return Catalogue[i]
 }
 
-// The answers of API Gateway's own.
+// API Gateway's own responses.
 const (
 	sees500 = `500 {"message":"Internal Server Error"}`
 	sees401 = `401 {"message":"Unauthorized"}`
@@ -30,10 +30,11 @@ const (
 	sees404 = `404 {"message":"Not Found"}`
 	sees503 = `503 {"message":"Service Unavailable"}`
 	sees429 = `429 {"message":"Too Many Requests"}`
+
+	seesApp500 = sees500 + ", or one from the app"
 )
 
-// Where the facts are documented. The titles are of pages of the API Gateway developer guide and the Lambda developer
-// guide.
+// The titles of documentation pages.
 const (
 	ofRouting     = "API Gateway developer guide, Create routes for HTTP APIs"
 	ofStages      = "API Gateway developer guide, Stages for HTTP APIs"
@@ -59,335 +60,641 @@ const (
 	ofLogging     = "API Gateway developer guide, Configure logging for HTTP APIs"
 )
 
-// Catalogue has all causes, in the order of the chain.
+// Catalogue lists all causes, in the order of the chain.
 var Catalogue = slices.Concat(onTheWay, atTheAuthorizer, toTheFunction, inTheFunction)
 
 // onTheWay are the causes from the client to the route.
 var onTheWay = []Entry{
-	{"caller.credentials", "client", Fault, "",
-		text{"AWS does not accept these credentials", "AWS がこの認証情報を受け付けません"},
-		text{
+	{
+		Cause: "caller.credentials", Link: LinkClient, Level: Fault,
+		Says: phrase{"AWS does not accept these credentials", "AWS がこの認証情報を受け付けません"},
+		Does: phrase{
 			"Get new credentials: aws sso login, or aws configure.",
 			"認証情報を取り直してください: aws sso login または aws configure。",
 		},
-		"STS API reference, GetCallerIdentity"},
-	{"caller.other-account", "client", Fault, "",
-		text{"API {api} answers, but is not in account {account} and region {region}: it belongs to another account",
-			"API {api} は応答しますが、アカウント {account} のリージョン {region} にはありません。別のアカウントの API です"},
-		text{"Run this with credentials of the account that has the API.", "API を持つアカウントの認証情報で実行してください。"},
-		"API Gateway V2 API reference, GetApi"},
-	{"caller.rights", "client", Note, "",
-		text{"these credentials may not read all: {rights} is missing", "この認証情報では読み取れないものがあります: {rights}"},
-		text{"Add the rights that --print-policy prints.", "--print-policy の権限を追加してください。"},
-		"IAM user guide, Troubleshoot access denied error messages"},
-
-	{"endpoint.url", "endpoint", Fault, sees404,
-		text{"the URL is not one that API Gateway serves: the stage appears twice, or it begins with http",
-			"この URL は API Gateway が受け付ける形ではありません。ステージ名が二重か、http で始まっています"},
-		text{"Use https://API-ID.execute-api.REGION.amazonaws.com/STAGE/path, with the stage once.",
-			"https://API-ID.execute-api.REGION.amazonaws.com/STAGE/path の形で、ステージ名は一度だけ書いてください。"}, ofStages},
-	{"endpoint.unreachable", "endpoint", Fault, "no answer",
-		text{"{host} does not answer: {why}", "{host} から応答がありません: {why}"},
-		text{"Check the name, the network, and whether a VPC endpoint with private DNS captures execute-api.",
-			"名前とネットワーク、プライベート DNS 付き VPC エンドポイントの有無を確認してください。"},
-		"re:Post, api-gateway-vpc-connections"},
-	{"endpoint.not-ours", "endpoint", Note, "",
-		text{
-			"{host} is not the endpoint of an HTTP API that these credentials can look up: with --api and " +
-				"--region the doctor looks at an API behind it",
-			"{host} はこの認証情報で調べられる HTTP API のエンドポイントではありません。--api と " +
-				"--region を指定してください",
+		Source: "STS API reference, GetCallerIdentity",
+	},
+	{
+		Cause: "caller.other-account", Link: LinkClient, Level: Fault,
+		Says: phrase{
+			"API {api} answers, but it is not in account {account}, region {region}: it belongs to another account",
+			"API {api} は応答しますが、アカウント {account} のリージョン {region} にはありません。別のアカウントの API です",
 		},
-		text{"deploy doctor --api ID --region REGION", "deploy doctor --api ID --region REGION"}, ofStages},
-	{"endpoint.unknown-api", "endpoint", Fault, "no such host, 403 or 404",
-		text{"there is no API {api} in account {account}, region {region}",
-			"アカウント {account} のリージョン {region} に API {api} はありません"},
-		text{"Check the id in the URL, the region and the account.", "URL の ID、リージョン、アカウントを確認してください。"},
-		"API Gateway V2 API reference, GetApi"},
-	{"endpoint.rest-api", "endpoint", Note, "",
-		text{"{api} \"{name}\" is a REST API, whose rules differ: this doctor judges HTTP APIs",
-			"{api}「{name}」は REST API です。この診断は HTTP API だけを対象にします"},
-		text{"AWS's runbook AWSSupport-TroubleshootAPIGatewayHttpErrors looks at REST APIs.",
-			"REST API には AWSSupport-TroubleshootAPIGatewayHttpErrors ランブックがあります。"},
-		"API Gateway developer guide, Choose between REST APIs and HTTP APIs"},
-	{"endpoint.websocket-api", "endpoint", Note, "",
-		text{
-			"{api} is a WebSocket API: this doctor judges HTTP APIs",
+		Does: phrase{
+			"Run the doctor with credentials of the account that owns the API.",
+			"API を持つアカウントの認証情報で実行してください。",
+		},
+		Source: "API Gateway V2 API reference, GetApi",
+	},
+	{
+		Cause: "caller.rights", Link: LinkClient, Level: Note,
+		Says:   phrase{"these credentials lack permissions to read: {rights}", "この認証情報では読み取れないものがあります: {rights}"},
+		Does:   phrase{"Grant the permissions that --print-policy prints.", "--print-policy の権限を追加してください。"},
+		Source: "IAM user guide, Troubleshoot access denied error messages",
+	},
+
+	{
+		Cause: "endpoint.url", Link: LinkEndpoint, Level: Fault, Sees: sees404,
+		Says: phrase{
+			"API Gateway does not serve this URL: the stage appears twice, or the URL begins with http://",
+			"この URL は API Gateway が受け付ける形ではありません。ステージ名が二重か、http で始まっています",
+		},
+		Does: phrase{
+			"Use https://API-ID.execute-api.REGION.amazonaws.com/STAGE/path, with the stage only once.",
+			"https://API-ID.execute-api.REGION.amazonaws.com/STAGE/path の形で、ステージ名は一度だけ書いてください。",
+		},
+		Source: ofStages,
+	},
+	{
+		Cause: "endpoint.unreachable", Link: LinkEndpoint, Level: Fault, Sees: "no answer",
+		Says: phrase{"{host} does not answer: {why}", "{host} から応答がありません: {why}"},
+		Does: phrase{
+			"Check the host name, the network, and whether a VPC endpoint with private DNS intercepts execute-api.",
+			"名前とネットワーク、プライベート DNS 付き VPC エンドポイントの有無を確認してください。",
+		},
+		Source: "re:Post, api-gateway-vpc-connections",
+	},
+	{
+		Cause: "endpoint.not-ours", Link: LinkEndpoint, Level: Note,
+		Says: phrase{
+			"{host} is not an HTTP API endpoint that these credentials can look up; to check an API behind it, " +
+				"pass --api and --region",
+			"{host} はこの認証情報で調べられる HTTP API のエンドポイントではありません。--api と --region を指定してください",
+		},
+		Does:   phrase{"deploy doctor --api ID --region REGION", "deploy doctor --api ID --region REGION"},
+		Source: ofStages,
+	},
+	{
+		Cause: "endpoint.unknown-api", Link: LinkEndpoint, Level: Fault, Sees: "no such host, 403 or 404",
+		Says: phrase{
+			"there is no API {api} in account {account}, region {region}",
+			"アカウント {account} のリージョン {region} に API {api} はありません",
+		},
+		Does:   phrase{"Check the API id in the URL, the region and the account.", "URL の ID、リージョン、アカウントを確認してください。"},
+		Source: "API Gateway V2 API reference, GetApi",
+	},
+	{
+		Cause: "endpoint.rest-api", Link: LinkEndpoint, Level: Note,
+		Says: phrase{
+			"{api} \"{name}\" is a REST API; this doctor checks only HTTP APIs",
+			"{api}「{name}」は REST API です。この診断は HTTP API だけを対象にします",
+		},
+		Does: phrase{
+			"For REST APIs, run the AWS runbook AWSSupport-TroubleshootAPIGatewayHttpErrors.",
+			"REST API には AWSSupport-TroubleshootAPIGatewayHttpErrors ランブックがあります。",
+		},
+		Source: "API Gateway developer guide, Choose between REST APIs and HTTP APIs",
+	},
+	{
+		Cause: "endpoint.websocket-api", Link: LinkEndpoint, Level: Note,
+		Says: phrase{
+			"{api} is a WebSocket API; this doctor checks only HTTP APIs",
 			"{api} は WebSocket API です。この診断は HTTP API だけを対象にします",
 		},
-		text{"Connect to it with a WebSocket client.", "WebSocket クライアントで接続してください。"},
-		"API Gateway V2 API reference, GetApi"},
-	{"endpoint.domain-unmapped", "endpoint", Fault, sees403,
-		text{"the custom domain {domain} is mapped to no API", "カスタムドメイン {domain} に API マッピングがありません"},
-		text{"Map it: aws apigatewayv2 create-api-mapping.", "aws apigatewayv2 create-api-mapping で対応付けてください。"},
-		ofDomain},
-	{"endpoint.domain-key", "endpoint", Fault, sees403,
-		text{"no mapping of the custom domain {domain} has the beginning of the path: {keys}",
-			"カスタムドメイン {domain} のマッピングにパスの先頭が一致しません: {keys}"},
-		text{"Begin the path with the key of a mapping, or add a mapping.", "パスをマッピングキーで始めるか、マッピングを追加してください。"},
-		ofDomain},
-	{"endpoint.domain-stage", "endpoint", Fault, sees403,
-		text{"the custom domain {domain} is mapped to the stage {stage} of API {api}, which does not exist",
-			"カスタムドメイン {domain} の対応先、API {api} のステージ {stage} は存在しません"},
-		text{"Map it to a stage that exists: aws apigatewayv2 update-api-mapping.",
-			"aws apigatewayv2 update-api-mapping で存在するステージに対応付けてください。"}, ofDomain},
-	{"endpoint.domain-routing", "endpoint", Fault, sees403,
-		text{"the custom domain {domain} goes by routing rules alone, so its API mappings do nothing: {keys}",
-			"カスタムドメイン {domain} はルーティングルールだけを使うため、API マッピングは無効です: {keys}"},
-		text{"Add a routing rule for the path, or let mappings act after the rules.",
-			"ルーティングルールを追加するか、マッピングも使うようにしてください。"},
-		"API Gateway developer guide, Send traffic to your APIs through your custom domain name"},
-	{"endpoint.domain-dns", "endpoint", Fault, "no such host, or another server's answer",
-		text{"the DNS record of {domain} does not lead to {target}", "{domain} の DNS レコードが {target} を指していません"},
-		text{"Point the record (CNAME or alias) to the target, unless a CDN is meant to be there.",
-			"レコード（CNAME またはエイリアス）をこのターゲットに向けてください（CDN を挟む場合を除く）。"}, ofDomain},
-	{"endpoint.domain-certificate", "endpoint", Fault, "a TLS error",
-		text{"the certificate of the custom domain {domain} is not accepted: {why}",
-			"カスタムドメイン {domain} の証明書が受け付けられません: {why}"},
-		text{"Set a valid certificate for this name: aws apigatewayv2 update-domain-name.",
-			"この名前の有効な証明書を設定してください: aws apigatewayv2 update-domain-name。"}, ofDomain},
-	{"endpoint.domain-mtls", "endpoint", Fault, sees403 + " or a TLS error",
-		text{"the custom domain {domain} takes only clients with a certificate that it trusts (mutual TLS)",
-			"カスタムドメイン {domain} は信頼するクライアント証明書を要求します（相互 TLS）"},
-		text{"Send the request with --cert and --key, as in deploy doctor -- curl --cert client.pem …",
-			"--cert と --key を付けてください: deploy doctor -- curl --cert client.pem …"},
-		"API Gateway developer guide, Mutual TLS authentication for HTTP APIs"},
-	{"endpoint.host-header", "endpoint", Fault, sees403,
-		text{"the request names the host {other} instead of {host}, for which there is no API",
-			"リクエストの Host が {host} ではなく {other} のため、API が見つかりません"},
-		text{
-			"Let the CDN or proxy send the API's own host name as Host.",
+		Does:   phrase{"Connect to it with a WebSocket client.", "WebSocket クライアントで接続してください。"},
+		Source: "API Gateway V2 API reference, GetApi",
+	},
+	{
+		Cause: "endpoint.domain-unmapped", Link: LinkEndpoint, Level: Fault, Sees: sees403,
+		Says: phrase{"no API is mapped to the custom domain {domain}", "カスタムドメイン {domain} に API マッピングがありません"},
+		Does: phrase{
+			"Map an API to it: aws apigatewayv2 create-api-mapping.",
+			"aws apigatewayv2 create-api-mapping で対応付けてください。",
+		},
+		Source: ofDomain,
+	},
+	{
+		Cause: "endpoint.domain-key", Link: LinkEndpoint, Level: Fault, Sees: sees403,
+		Says: phrase{
+			"no API mapping of the custom domain {domain} matches the start of the path: {keys}",
+			"カスタムドメイン {domain} のマッピングにパスの先頭が一致しません: {keys}",
+		},
+		Does:   phrase{"Start the path with a mapping key, or add a mapping.", "パスをマッピングキーで始めるか、マッピングを追加してください。"},
+		Source: ofDomain,
+	},
+	{
+		Cause: "endpoint.domain-stage", Link: LinkEndpoint, Level: Fault, Sees: sees403,
+		Says: phrase{
+			"the custom domain {domain} is mapped to the stage {stage} of API {api}, which does not exist",
+			"カスタムドメイン {domain} の対応先、API {api} のステージ {stage} は存在しません",
+		},
+		Does: phrase{
+			"Map it to an existing stage: aws apigatewayv2 update-api-mapping.",
+			"aws apigatewayv2 update-api-mapping で存在するステージに対応付けてください。",
+		},
+		Source: ofDomain,
+	},
+	{
+		Cause: "endpoint.domain-routing", Link: LinkEndpoint, Level: Fault, Sees: sees403,
+		Says: phrase{
+			"the custom domain {domain} uses only routing rules, so its API mappings have no effect: {keys}",
+			"カスタムドメイン {domain} はルーティングルールだけを使うため、API マッピングは無効です: {keys}",
+		},
+		Does: phrase{
+			"Add a routing rule for the path, or set the routing mode so that mappings apply after the rules.",
+			"ルーティングルールを追加するか、マッピングも使うようにしてください。",
+		},
+		Source: "API Gateway developer guide, Send traffic to your APIs through your custom domain name",
+	},
+	{
+		Cause: "endpoint.domain-dns", Link: LinkEndpoint, Level: Fault,
+		Sees: "no such host, or another server's response",
+		Says: phrase{
+			"the DNS record of {domain} does not point to {target}",
+			"{domain} の DNS レコードが {target} を指していません",
+		},
+		Does: phrase{
+			"Point the record (CNAME or alias) to the target, unless a CDN is meant to be in between.",
+			"レコード（CNAME またはエイリアス）をこのターゲットに向けてください（CDN を挟む場合を除く）。",
+		},
+		Source: ofDomain,
+	},
+	{
+		Cause: "endpoint.domain-certificate", Link: LinkEndpoint, Level: Fault, Sees: "a TLS error",
+		Says: phrase{
+			"the certificate of the custom domain {domain} is not accepted: {why}",
+			"カスタムドメイン {domain} の証明書が受け付けられません: {why}",
+		},
+		Does: phrase{
+			"Set a valid certificate for this name: aws apigatewayv2 update-domain-name.",
+			"この名前の有効な証明書を設定してください: aws apigatewayv2 update-domain-name。",
+		},
+		Source: ofDomain,
+	},
+	{
+		Cause: "endpoint.domain-mtls", Link: LinkEndpoint, Level: Fault, Sees: sees403 + " or a TLS error",
+		Says: phrase{
+			"the custom domain {domain} accepts only clients with a certificate that it trusts (mutual TLS)",
+			"カスタムドメイン {domain} は信頼するクライアント証明書を要求します（相互 TLS）",
+		},
+		Does: phrase{
+			"Send the request with --cert and --key: deploy doctor -- curl --cert client.pem …",
+			"--cert と --key を付けてください: deploy doctor -- curl --cert client.pem …",
+		},
+		Source: "API Gateway developer guide, Mutual TLS authentication for HTTP APIs",
+	},
+	{
+		Cause: "endpoint.host-header", Link: LinkEndpoint, Level: Fault, Sees: sees403,
+		Says: phrase{
+			"the request's Host header is {other} instead of {host}, and no API has that name",
+			"リクエストの Host が {host} ではなく {other} のため、API が見つかりません",
+		},
+		Does: phrase{
+			"Let the CDN or proxy send the API's own host name in the Host header.",
 			"CDN やプロキシから API 自身のホスト名を Host として送ってください。",
 		},
-		"API Gateway developer guide, HTTP APIs; CloudFront developer guide, Managed origin request policies"},
-	{"endpoint.disabled", "endpoint", Fault, sees404,
-		text{"the default endpoint of the API is disabled", "API のデフォルトエンドポイントが無効です"},
-		text{"Use the custom domain, or enable the endpoint and deploy.", "カスタムドメインを使うか、エンドポイントを有効にしてデプロイしてください。"},
-		ofEndpoint},
+		Source: "API Gateway developer guide, HTTP APIs; CloudFront developer guide, Managed origin request policies",
+	},
+	{
+		Cause: "endpoint.disabled", Link: LinkEndpoint, Level: Fault, Sees: sees404,
+		Says: phrase{"the default endpoint of the API is disabled", "API のデフォルトエンドポイントが無効です"},
+		Does: phrase{
+			"Use the custom domain, or enable the default endpoint and deploy.",
+			"カスタムドメインを使うか、エンドポイントを有効にしてデプロイしてください。",
+		},
+		Source: ofEndpoint,
+	},
 
-	{"stage.missing", "stage", Fault, sees404,
-		text{"the API has no stage \"{stage}\" and none named $default; it has {stages}",
-			"API にステージ「{stage}」も $default もありません。あるのは {stages} です"},
-		text{"Use an existing stage, or create this one.", "存在するステージを使うか、このステージを作成してください。"}, ofStages},
-	{"stage.left-out", "stage", Fault, sees404,
-		text{"the URL names no stage; with it the path is {path}", "URL にステージがありません。正しいパスは {path} です"},
-		text{"Put the stage before the path, or create a stage named $default.",
-			"パスの前にステージを付けるか、$default ステージを作成してください。"}, ofStages},
-	{"stage.shadows-path", "stage", Fault, sees404,
-		text{"the stage {stage} takes the requests that were meant for the route {route} of the stage $default",
-			"ステージ {stage} が、$default ステージのルート {route} へのリクエストを受け取っています"},
-		text{"Rename the stage, or the first part of the path.", "ステージ名またはパスの先頭を変更してください。"}, ofStages},
-	{"stage.not-deployed", "stage", Fault, sees404,
-		text{"nothing was ever deployed to the stage {stage}", "ステージ {stage} には一度もデプロイされていません"},
-		text{
-			"Create a deployment, or let the stage deploy automatically.",
+	{
+		Cause: "stage.missing", Link: LinkStage, Level: Fault, Sees: sees404,
+		Says: phrase{
+			"the API has neither a stage \"{stage}\" nor a stage $default; its stages are: {stages}",
+			"API にステージ「{stage}」も $default もありません。あるのは {stages} です",
+		},
+		Does:   phrase{"Use an existing stage, or create this one.", "存在するステージを使うか、このステージを作成してください。"},
+		Source: ofStages,
+	},
+	{
+		Cause: "stage.left-out", Link: LinkStage, Level: Fault, Sees: sees404,
+		Says: phrase{
+			"the URL does not name a stage; with the stage, the path is {path}",
+			"URL にステージがありません。正しいパスは {path} です",
+		},
+		Does: phrase{
+			"Put the stage before the path, or create a stage named $default.",
+			"パスの前にステージを付けるか、$default ステージを作成してください。",
+		},
+		Source: ofStages,
+	},
+	{
+		Cause: "stage.shadows-path", Link: LinkStage, Level: Fault, Sees: sees404,
+		Says: phrase{
+			"stage {stage} receives the requests meant for route {route} of stage $default",
+			"ステージ {stage} が、$default ステージのルート {route} へのリクエストを受け取っています",
+		},
+		Does:   phrase{"Rename the stage, or the first segment of the path.", "ステージ名またはパスの先頭を変更してください。"},
+		Source: ofStages,
+	},
+	{
+		Cause: "stage.not-deployed", Link: LinkStage, Level: Fault, Sees: sees404,
+		Says: phrase{"nothing was ever deployed to stage {stage}", "ステージ {stage} には一度もデプロイされていません"},
+		Does: phrase{
+			"Create a deployment, or turn on automatic deployment for the stage.",
 			"デプロイを作成するか、自動デプロイを有効にしてください。",
-		}, ofStages},
-	{"stage.stale", "stage", Fault, "the former answer, or " + sees404,
-		text{"the stage {stage} does not serve the latest definition: {routes}",
-			"ステージ {stage} は最新の定義を配信していません: {routes}"},
-		text{"Create a deployment.", "デプロイを作成してください。"}, ofStages},
-	{"stage.deploy-failed", "stage", Warning, "the former answer, or " + sees404,
-		text{"the last deployment to the stage {stage} failed: {why}", "ステージ {stage} への最後のデプロイが失敗しました: {why}"},
-		text{"Fix what the message names, then deploy again.", "メッセージの問題を直して再デプロイしてください。"}, ofStages},
-	{"stage.throttled", "stage", Fault, sees429,
-		text{"the limit of {stage} lets {rate} requests a second through, and {burst} at once",
-			"{stage} の上限は毎秒 {rate} 件、同時 {burst} 件までしか通しません"},
-		text{"Set both the rate and the burst; the one that is not set is 0.",
-			"レートとバーストの両方を設定してください。設定しない方は 0 になります。"}, ofThrottling},
+		},
+		Source: ofStages,
+	},
+	{
+		Cause: "stage.stale", Link: LinkStage, Level: Fault, Sees: "the previous response, or " + sees404,
+		Says: phrase{
+			"stage {stage} does not serve the latest definition: {routes}",
+			"ステージ {stage} は最新の定義を配信していません: {routes}",
+		},
+		Does:   phrase{"Create a deployment.", "デプロイを作成してください。"},
+		Source: ofStages,
+	},
+	{
+		Cause: "stage.deploy-failed", Link: LinkStage, Level: Warning, Sees: "the previous response, or " + sees404,
+		Says:   phrase{"the last deployment to stage {stage} failed: {why}", "ステージ {stage} への最後のデプロイが失敗しました: {why}"},
+		Does:   phrase{"Fix what the message names, then deploy again.", "メッセージの問題を直して再デプロイしてください。"},
+		Source: ofStages,
+	},
+	{
+		Cause: "stage.throttled", Link: LinkStage, Level: Fault, Sees: sees429,
+		Says: phrase{
+			"the limit of {stage} is {rate} requests per second, with a burst of {burst}",
+			"{stage} の上限は毎秒 {rate} 件、同時 {burst} 件までしか通しません",
+		},
+		Does: phrase{
+			"Set both the rate and the burst: a limit that is not set counts as 0.",
+			"レートとバーストの両方を設定してください。設定しない方は 0 になります。",
+		},
+		Source: ofThrottling,
+	},
 
-	{"route.missing", "route", Fault, sees404,
-		text{"the stage {stage} has no route for {request}", "ステージ {stage} に {request} のルートがありません"},
-		text{"Create the route, or ask for an existing path.", "ルートを作成するか、存在するパスを指定してください。"}, ofRouting},
-	{"route.method", "route", Fault, sees404,
-		text{"no route takes {request}: {near} has the path with another method",
-			"{request} のルートがありません。{near} は同じパスの別メソッドです"},
-		text{"Create a route for the method; an HTTP API answers 404, never 405.",
-			"このメソッドのルートを作成してください。HTTP API は 405 ではなく 404 を返します。"}, ofRouting},
-	{"route.greedy-parent", "route", Fault, sees404,
-		text{"no route takes {request}: {near} matches what is below it, not the path itself",
-			"{request} のルートがありません。{near} はその配下だけに一致します"},
-		text{"Create a route for the path itself.", "そのパス自身のルートを作成してください。"}, ofRouting},
-	{"route.trailing-slash", "route", Fault, sees404,
-		text{"no route takes {request}: {near} has the path without the slash at its end",
-			"{request} のルートがありません。{near} は末尾のスラッシュがないパスです"},
-		text{"Ask without the slash at the end.", "末尾のスラッシュを外してください。"}, ofRouting},
-	{"route.case", "route", Fault, sees404,
-		text{"no route takes {request}: {near} differs in capital letters",
-			"{request} のルートがありません。{near} とは大文字小文字が違います"},
-		text{"Paths are compared with case: ask as the route is written.", "パスは大文字小文字を区別します。ルートの表記に合わせてください。"},
-		ofRouting},
-	{"route.no-target", "route", Fault, sees404,
-		text{"the route {route} has no integration", "ルート {route} に統合がありません"},
-		text{"Attach an integration to the route.", "ルートに統合を設定してください。"}, ofRouting},
-	{"route.integration-gone", "route", Fault, sees500,
-		text{"the route {route} names {target}, which does not exist", "ルート {route} の {target} は存在しません"},
-		text{"Attach an integration that exists to the route.", "存在する統合をルートに設定してください。"}, ofRouting},
+	{
+		Cause: "route.missing", Link: LinkRoute, Level: Fault, Sees: sees404,
+		Says:   phrase{"stage {stage} has no route for {request}", "ステージ {stage} に {request} のルートがありません"},
+		Does:   phrase{"Create the route, or request an existing path.", "ルートを作成するか、存在するパスを指定してください。"},
+		Source: ofRouting,
+	},
+	{
+		Cause: "route.method", Link: LinkRoute, Level: Fault, Sees: sees404,
+		Says: phrase{
+			"no route matches {request}: {near} has the same path with another method",
+			"{request} のルートがありません。{near} は同じパスの別メソッドです",
+		},
+		Does: phrase{
+			"Create a route for this method. An HTTP API answers 404, never 405.",
+			"このメソッドのルートを作成してください。HTTP API は 405 ではなく 404 を返します。",
+		},
+		Source: ofRouting,
+	},
+	{
+		Cause: "route.greedy-parent", Link: LinkRoute, Level: Fault, Sees: sees404,
+		Says: phrase{
+			"no route matches {request}: {near} matches only paths below it, not the path itself",
+			"{request} のルートがありません。{near} はその配下だけに一致します",
+		},
+		Does:   phrase{"Create a route for the path itself.", "そのパス自身のルートを作成してください。"},
+		Source: ofRouting,
+	},
+	{
+		Cause: "route.trailing-slash", Link: LinkRoute, Level: Fault, Sees: sees404,
+		Says: phrase{
+			"no route matches {request}: {near} has the path without the slash at the end",
+			"{request} のルートがありません。{near} は末尾のスラッシュがないパスです",
+		},
+		Does:   phrase{"Remove the slash at the end of the path.", "末尾のスラッシュを外してください。"},
+		Source: ofRouting,
+	},
+	{
+		Cause: "route.case", Link: LinkRoute, Level: Fault, Sees: sees404,
+		Says: phrase{
+			"no route matches {request}: {near} differs only in upper and lower case",
+			"{request} のルートがありません。{near} とは大文字小文字が違います",
+		},
+		Does: phrase{
+			"Paths are case-sensitive: write the path as the route has it.",
+			"パスは大文字小文字を区別します。ルートの表記に合わせてください。",
+		},
+		Source: ofRouting,
+	},
+	{
+		Cause: "route.no-target", Link: LinkRoute, Level: Fault, Sees: sees404,
+		Says:   phrase{"route {route} has no integration", "ルート {route} に統合がありません"},
+		Does:   phrase{"Attach an integration to the route.", "ルートに統合を設定してください。"},
+		Source: ofRouting,
+	},
+	{
+		Cause: "route.integration-gone", Link: LinkRoute, Level: Fault, Sees: sees500,
+		Says:   phrase{"route {route} points to {target}, which does not exist", "ルート {route} の {target} は存在しません"},
+		Does:   phrase{"Attach an existing integration to the route.", "存在する統合をルートに設定してください。"},
+		Source: ofRouting,
+	},
 }
 
 // toTheFunction are the causes between a route and its function.
 var toTheFunction = []Entry{
-	{"integration.function-missing", "integration", Fault, sees500,
-		text{"the integration names the function {function}, which does not exist in {region}",
-			"統合が指す関数 {function} は {region} に存在しません"},
-		text{"Point the integration to a function that exists, or create the function.",
-			"存在する関数を統合に指定するか、関数を作成してください。"}, ofIntegration},
-	{"integration.qualifier-missing", "integration", Fault, sees500,
-		text{
-			"the integration names {function}:{qualifier}, no version or alias of the function (aliases: {aliases})",
+	{
+		Cause: "integration.function-missing", Link: LinkIntegration, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"the integration points to function {function}, which does not exist in {region}",
+			"統合が指す関数 {function} は {region} に存在しません",
+		},
+		Does: phrase{
+			"Point the integration to an existing function, or create the function.",
+			"存在する関数を統合に指定するか、関数を作成してください。",
+		},
+		Source: ofIntegration,
+	},
+	{
+		Cause: "integration.qualifier-missing", Link: LinkIntegration, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"the integration points to {function}:{qualifier}, but the function has no such version or alias " +
+				"(aliases: {aliases})",
 			"統合が指す {function}:{qualifier} というバージョンまたはエイリアスはありません（エイリアス: {aliases}）",
 		},
-		text{"Create the alias, or point the integration to one that exists.", "エイリアスを作成するか、存在するものを統合に指定してください。"},
-		ofIntegration},
-	{"integration.stage-variable", "integration", Fault, sees500,
-		text{"the integration uses the stage variable {variable}, which the stage {stage} does not set",
-			"統合が使うステージ変数 {variable} が、ステージ {stage} に設定されていません"},
-		text{"Set the variable on the stage.", "ステージに変数を設定してください。"},
-		"API Gateway developer guide, Use stage variables for HTTP APIs"},
-	{"integration.uri", "integration", Fault, sees500,
-		text{"the integration's URI names no Lambda function: {uri}", "統合の URI が Lambda 関数を指していません: {uri}"},
-		text{"Use the ARN of the function as the integration's URI.", "統合の URI に関数の ARN を指定してください。"}, ofIntegration},
-	{"integration.method", "integration", Fault, sees500,
-		text{"the integration invokes the function with {method}; Lambda accepts only POST",
-			"統合が {method} で関数を呼び出しています。Lambda は POST だけを受け付けます"},
-		text{"Set the integration's method to POST.", "統合メソッドを POST にしてください。"}, ofIntegration},
-	{"integration.elsewhere", "integration", Fault, sees500,
-		text{"the function is in {region}, another region than the API's", "関数は API と別のリージョン {region} にあります"},
-		text{"Create the function in the API's region.", "関数を API と同じリージョンに作成してください。"}, ofIntegration},
-	{"integration.other", "integration", Note, "",
-		text{"the integration {integration} is {kind}, which this doctor does not judge",
-			"統合 {integration} は {kind} です。この診断の対象外です"},
-		text{"Look at the server behind it.", "その先のサーバーを確認してください。"}, ofIntegration},
-	{"integration.payload-format", "integration", Fault, sees500,
-		text{"the function reads an event of payload format {format}, and the integration sends another",
-			"関数はペイロード形式 {format} のイベントを読みますが、統合は別の形式を送っています"},
-		text{"Set the integration's payload format, or read the event as it is sent.",
-			"統合のペイロード形式を合わせるか、送られる形式で読んでください。"}, ofIntegration},
-	{"integration.role", "integration", Fault, sees500,
-		text{"API Gateway may not invoke the function {function} by the role {role}: {lacks} is missing",
-			"API Gateway はロール {role} で関数 {function} を呼び出せません: {lacks} がありません"},
-		text{"Let apigateway.amazonaws.com assume the role, and the role invoke the function; or remove the role.",
-			"ロールの信頼に apigateway.amazonaws.com を、権限に関数の呼び出しを追加するか、ロール指定を外してください。"},
-		ofIntegration},
-	{"integration.caller-role", "integration", Fault, sees500,
-		text{
-			"the integration invokes the function with the caller's own identity, which must be signed and allowed to",
+		Does: phrase{
+			"Create the alias, or point the integration to an existing one.",
+			"エイリアスを作成するか、存在するものを統合に指定してください。",
+		},
+		Source: ofIntegration,
+	},
+	{
+		Cause: "integration.stage-variable", Link: LinkIntegration, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"the integration uses the stage variable {variable}, which stage {stage} does not set",
+			"統合が使うステージ変数 {variable} が、ステージ {stage} に設定されていません",
+		},
+		Does:   phrase{"Set the variable on the stage.", "ステージに変数を設定してください。"},
+		Source: "API Gateway developer guide, Use stage variables for HTTP APIs",
+	},
+	{
+		Cause: "integration.uri", Link: LinkIntegration, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"the integration's URI does not name a Lambda function: {uri}",
+			"統合の URI が Lambda 関数を指していません: {uri}",
+		},
+		Does:   phrase{"Set the integration's URI to the ARN of the function.", "統合の URI に関数の ARN を指定してください。"},
+		Source: ofIntegration,
+	},
+	{
+		Cause: "integration.method", Link: LinkIntegration, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"the integration invokes the function with {method}; Lambda accepts only POST",
+			"統合が {method} で関数を呼び出しています。Lambda は POST だけを受け付けます",
+		},
+		Does:   phrase{"Set the integration's method to POST.", "統合メソッドを POST にしてください。"},
+		Source: ofIntegration,
+	},
+	{
+		Cause: "integration.elsewhere", Link: LinkIntegration, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"the function is in {region}, but the API is in another region",
+			"関数は API と別のリージョン {region} にあります",
+		},
+		Does:   phrase{"Create the function in the API's region.", "関数を API と同じリージョンに作成してください。"},
+		Source: ofIntegration,
+	},
+	{
+		Cause: "integration.other", Link: LinkIntegration, Level: Note,
+		Says: phrase{
+			"integration {integration} is of type {kind}, which this doctor does not check",
+			"統合 {integration} は {kind} です。この診断の対象外です",
+		},
+		Does:   phrase{"Check the server behind it.", "その先のサーバーを確認してください。"},
+		Source: ofIntegration,
+	},
+	{
+		Cause: "integration.payload-format", Link: LinkIntegration, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"the function expects payload format {format}, but the integration sends another",
+			"関数はペイロード形式 {format} のイベントを読みますが、統合は別の形式を送っています",
+		},
+		Does: phrase{
+			"Change the integration's payload format, or read the event in the format that is sent.",
+			"統合のペイロード形式を合わせるか、送られる形式で読んでください。",
+		},
+		Source: ofIntegration,
+	},
+	{
+		Cause: "integration.role", Link: LinkIntegration, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function} with the role {role}: {lacks} is missing",
+			"API Gateway はロール {role} で関数 {function} を呼び出せません: {lacks} がありません",
+		},
+		Does: phrase{
+			"Let apigateway.amazonaws.com assume the role and the role invoke the function, or remove the role.",
+			"ロールの信頼に apigateway.amazonaws.com を、権限に関数の呼び出しを追加するか、ロール指定を外してください。",
+		},
+		Source: ofIntegration,
+	},
+	{
+		Cause: "integration.caller-role", Link: LinkIntegration, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"the integration invokes the function as the caller, who must sign the request and be allowed to invoke it",
 			"統合は呼び出し元自身の権限で関数を呼び出します。署名と権限が必要です",
 		},
-		text{"Let the callers lambda:InvokeFunction, or remove the credentials from the integration.",
-			"呼び出し元に lambda:InvokeFunction を許可するか、統合の認証情報を外してください。"}, ofIntegration},
-	{"integration.path", "integration", Fault, "a 404 of the app's own",
-		text{"the integration puts {to} in place of the path, which the app does not know",
-			"統合がパスを {to} に置き換えており、アプリが認識できません"},
-		text{
-			"Remove the mapping overwrite:path, or map to a path of the app.",
+		Does: phrase{
+			"Allow the callers lambda:InvokeFunction, or remove the credentials from the integration.",
+			"呼び出し元に lambda:InvokeFunction を許可するか、統合の認証情報を外してください。",
+		},
+		Source: ofIntegration,
+	},
+	{
+		Cause: "integration.path", Link: LinkIntegration, Level: Fault, Sees: "a 404 from the app",
+		Says: phrase{
+			"the integration replaces the path with {to}, which the app does not know",
+			"統合がパスを {to} に置き換えており、アプリが認識できません",
+		},
+		Does: phrase{
+			"Remove the parameter mapping overwrite:path, or map to a path that the app knows.",
 			"overwrite:path を外すか、アプリのパスに合わせてください。",
 		},
-		"API Gateway developer guide, Transform API requests and responses for HTTP APIs"},
-	{"integration.timeout", "integration", Fault, sees503,
-		text{"the function did not answer within the integration's {millis} ms; it may go on running",
-			"関数が統合の制限 {millis} ミリ秒以内に応答しませんでした。まだ実行中の可能性があります"},
-		text{"Make the function faster, or answer at once and work later; API Gateway waits 30 s at most.",
-			"関数を速くするか、先に応答して後で処理してください。API Gateway は最長 30 秒しか待ちません。"}, ofQuotas},
+		Source: "API Gateway developer guide, Transform API requests and responses for HTTP APIs",
+	},
+	{
+		Cause: "integration.timeout", Link: LinkIntegration, Level: Fault, Sees: sees503,
+		Says: phrase{
+			"the function did not answer within the integration's timeout of {millis} ms; it may still be running",
+			"関数が統合の制限 {millis} ミリ秒以内に応答しませんでした。まだ実行中の可能性があります",
+		},
+		Does: phrase{
+			"Make the function faster, or answer at once and work later. API Gateway waits at most 30 s.",
+			"関数を速くするか、先に応答して後で処理してください。API Gateway は最長 30 秒しか待ちません。",
+		},
+		Source: ofQuotas,
+	},
 
-	{"permission.none", "permission", Fault, sees500,
-		text{"API Gateway may not invoke the function {function}: it has no resource-based policy",
-			"API Gateway は関数 {function} を呼び出せません。リソースベースのポリシーがありません"},
-		text{"Let API Gateway invoke the function.", "API Gateway に呼び出しを許可してください。"}, ofTrouble},
-	{"permission.no-apigateway", "permission", Fault, sees500,
-		text{"API Gateway may not invoke the function {function}: its policy is for others",
-			"API Gateway は関数 {function} を呼び出せません。ポリシーは別の相手向けです"},
-		text{"Let API Gateway invoke the function.", "API Gateway に呼び出しを許可してください。"}, ofTrouble},
-	{"permission.account", "permission", Fault, sees500,
-		text{"API Gateway may not invoke the function {function}: the statement {sid} names another account, or none",
-			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} のアカウントが違うか空です"},
-		text{"Write the account of the API into the source ARN.", "ソース ARN に API のアカウントを書いてください。"}, ofARN},
-	{"permission.region", "permission", Fault, sees500,
-		text{
-			"API Gateway may not invoke the function {function}: the statement {sid} names another region or partition",
+	{
+		Cause: "permission.none", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function}: it has no resource-based policy",
+			"API Gateway は関数 {function} を呼び出せません。リソースベースのポリシーがありません",
+		},
+		Does:   phrase{"Allow API Gateway to invoke the function.", "API Gateway に呼び出しを許可してください。"},
+		Source: ofTrouble,
+	},
+	{
+		Cause: "permission.no-apigateway", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function}: its policy allows only others",
+			"API Gateway は関数 {function} を呼び出せません。ポリシーは別の相手向けです",
+		},
+		Does:   phrase{"Allow API Gateway to invoke the function.", "API Gateway に呼び出しを許可してください。"},
+		Source: ofTrouble,
+	},
+	{
+		Cause: "permission.account", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function}: statement {sid} names another account, or none",
+			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} のアカウントが違うか空です",
+		},
+		Does:   phrase{"Put the API's account into the source ARN.", "ソース ARN に API のアカウントを書いてください。"},
+		Source: ofARN,
+	},
+	{
+		Cause: "permission.region", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function}: statement {sid} names another region or partition",
 			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} のリージョンまたはパーティションが違います",
 		},
-		text{"Write the region of the API into the source ARN.", "ソース ARN に API のリージョンを書いてください。"}, ofARN},
-	{"permission.other-api", "permission", Fault, sees500,
-		text{"API Gateway may not invoke the function {function}: the statement {sid} is for another API",
-			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} は別の API 用です"},
-		text{"Write the id of this API into the source ARN.", "ソース ARN にこの API の ID を書いてください。"}, ofARN},
-	{"permission.deleted-api", "permission", Fault, sees500,
-		text{
-			"API Gateway may not invoke the function {function}: the statement {sid} is for an API that does " +
-				"not exist any more",
+		Does:   phrase{"Put the API's region into the source ARN.", "ソース ARN に API のリージョンを書いてください。"},
+		Source: ofARN,
+	},
+	{
+		Cause: "permission.other-api", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function}: statement {sid} is for another API",
+			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} は別の API 用です",
+		},
+		Does:   phrase{"Put this API's id into the source ARN.", "ソース ARN にこの API の ID を書いてください。"},
+		Source: ofARN,
+	},
+	{
+		Cause: "permission.deleted-api", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function}: statement {sid} is for an API that no longer exists",
 			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} の API は削除済みです",
 		},
-		text{"An API that is made again has another id: grant it anew.", "作り直した API は ID が変わります。許可し直してください。"}, ofARN},
-	{"permission.stage", "permission", Fault, sees500,
-		text{
-			"API Gateway may not invoke the function {function}: the statement {sid} is for another stage than {stage}",
+		Does: phrase{
+			"An API that is created again gets a new id: grant permission again.",
+			"作り直した API は ID が変わります。許可し直してください。",
+		},
+		Source: ofARN,
+	},
+	{
+		Cause: "permission.stage", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function}: statement {sid} is for a stage other than {stage}",
 			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} はステージ {stage} 用ではありません",
 		},
-		text{"Grant the stage.", "このステージを許可してください。"}, ofARN},
-	{"permission.method", "permission", Fault, sees500,
-		text{
-			"API Gateway may not invoke the function {function} for {route}: the statement {sid} is for another method",
+		Does:   phrase{"Grant permission for this stage.", "このステージを許可してください。"},
+		Source: ofARN,
+	},
+	{
+		Cause: "permission.method", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function} for {route}: statement {sid} is for another method",
 			"API Gateway は {route} で関数 {function} を呼び出せません。ステートメント {sid} のメソッドが違います",
 		},
-		text{"Write the method of the request, or * for ANY.", "リクエストのメソッドを書き、ANY には * を使ってください。"}, ofARN},
-	{"permission.path", "permission", Fault, sees500,
-		text{
-			"API Gateway may not invoke the function {function} for {route}: the statement {sid} is for another path",
+		Does: phrase{
+			"Put the request's method into the source ARN, or * for an ANY route.",
+			"リクエストのメソッドを書き、ANY には * を使ってください。",
+		},
+		Source: ofARN,
+	},
+	{
+		Cause: "permission.path", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function} for {route}: statement {sid} is for another path",
 			"API Gateway は {route} で関数 {function} を呼び出せません。ステートメント {sid} のパスが違います",
 		},
-		text{"Grant the route.", "このルートを許可してください。"}, ofARN},
-	{"permission.default-route", "permission", Fault, sees500,
-		text{
-			"API Gateway may not invoke the function {function} for {route}: the statement {sid} has a wrong " +
-				"number of parts for it; the ARN of $default ends STAGE/$default",
-			"API Gateway は {route} で関数 {function} を呼び出せません。ステートメント {sid} の区切りの数が合いません。" +
-				"$default の ARN は STAGE/$default です",
+		Does:   phrase{"Grant permission for this route.", "このルートを許可してください。"},
+		Source: ofARN,
+	},
+	{
+		Cause: "permission.default-route", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function} for {route}: statement {sid} has the wrong number " +
+				"of segments; the ARN of $default ends in STAGE/$default",
+			"API Gateway は {route} で関数 {function} を呼び出せません。ステートメント {sid} の区切りの数が合いません。$default の ARN は " +
+				"STAGE/$default です",
 		},
-		text{"Grant STAGE/$default, without a method.", "メソッドなしの STAGE/$default を許可してください。"}, ofTrouble},
-	{"permission.mangled-arn", "permission", Fault, sees500,
-		text{"API Gateway may not invoke the function {function}: the source ARN of the statement {sid} is broken",
-			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} のソース ARN が壊れています"},
-		text{"In a shell, put the ARN in single quotes: $default in double quotes becomes nothing.",
-			"シェルでは ARN を単一引用符で囲んでください。二重引用符では $default が消えます。"}, ofARN},
-	{"permission.qualifier", "permission", Fault, sees500,
-		text{
-			"API Gateway may not invoke {function}: the grant is on {elsewhere}, and each version and alias has a " +
-				"policy of its own",
+		Does:   phrase{"Grant STAGE/$default, without a method.", "メソッドなしの STAGE/$default を許可してください。"},
+		Source: ofTrouble,
+	},
+	{
+		Cause: "permission.mangled-arn", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function}: the source ARN of statement {sid} is malformed",
+			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} のソース ARN が壊れています",
+		},
+		Does: phrase{
+			"In a shell, put the ARN in single quotes: in double quotes, $default expands to nothing.",
+			"シェルでは ARN を単一引用符で囲んでください。二重引用符では $default が消えます。",
+		},
+		Source: ofARN,
+	},
+	{
+		Cause: "permission.qualifier", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke {function}: the permission is on {elsewhere}, but each version and " +
+				"alias has its own policy",
 			"API Gateway は {function} を呼び出せません。許可は {elsewhere} にあり、ポリシーはバージョンとエイリアスごとに別です",
 		},
-		text{
-			"Grant just the version or alias that the integration names.",
+		Does: phrase{
+			"Grant permission on exactly the version or alias that the integration names.",
 			"統合が指すバージョンまたはエイリアスに許可を付けてください。",
-		}, ofPolicy},
-	{"permission.principal", "permission", Fault, sees500,
-		text{"API Gateway may not invoke the function {function}: the statement {sid} is for {value}",
-			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} の相手は {value} です"},
-		text{
-			"The principal must be apigateway.amazonaws.com.",
-			"プリンシパルは apigateway.amazonaws.com にしてください。",
-		}, ofPermission},
-	{"permission.action", "permission", Fault, sees500,
-		text{"API Gateway may not invoke the function {function}: the statement {sid} allows {value}",
-			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} が許すのは {value} です"},
-		text{"The action must be lambda:InvokeFunction.", "アクションは lambda:InvokeFunction にしてください。"}, ofPermission},
-	{"permission.condition", "permission", Fault, sees500,
-		text{
-			"API Gateway may not invoke the function {function}: the statement {sid} has a condition that is not met",
+		},
+		Source: ofPolicy,
+	},
+	{
+		Cause: "permission.principal", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function}: the principal of statement {sid} is {value}",
+			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} の相手は {value} です",
+		},
+		Does:   phrase{"The principal must be apigateway.amazonaws.com.", "プリンシパルは apigateway.amazonaws.com にしてください。"},
+		Source: ofPermission,
+	},
+	{
+		Cause: "permission.action", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function}: statement {sid} allows only {value}",
+			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} が許すのは {value} です",
+		},
+		Does:   phrase{"The action must be lambda:InvokeFunction.", "アクションは lambda:InvokeFunction にしてください。"},
+		Source: ofPermission,
+	},
+	{
+		Cause: "permission.condition", Link: LinkPermission, Level: Fault, Sees: sees500,
+		Says: phrase{
+			"API Gateway may not invoke function {function}: a condition of statement {sid} is not met",
 			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} の条件を満たしません",
 		},
-		text{"Grant API Gateway by source ARN and account alone.", "ソース ARN とアカウントだけを条件にしてください。"}, ofPermission},
-	{"permission.too-wide", "permission", Warning, "",
-		text{"the statement {sid} of {function} lets every API of every account invoke it",
-			"{function} のステートメント {sid} は、あらゆるアカウントの API に呼び出しを許しています"},
-		text{"Replace it by one with a source ARN.", "ソース ARN 付きのステートメントに置き換えてください。"}, ofPermission},
-	{"permission.full", "permission", Warning, "",
-		text{"the policy of {function} has {size} of at most 20,480 bytes: there is no room for another statement",
-			"{function} のポリシーは上限 20,480 バイトのうち {size} バイトで、追加の余地がありません"},
-		text{"Remove statements of APIs that are gone, or grant wider: deploy permit --scope stage.",
-			"削除済み API の文を消すか、deploy permit --scope stage で広く許可してください。"}, "Lambda quotas"},
-	{"permission.left-over", "permission", Warning, "",
-		text{"the statement {sid} of {function} is for API {api}, which does not exist any more",
-			"{function} のステートメント {sid} の API {api} は削除済みです"},
-		text{"Remove it, if no other region or account has that API.", "他のリージョンやアカウントで使っていなければ削除してください。"}, ofPolicy},
+		Does:   phrase{"Use only the source ARN and the account as conditions.", "ソース ARN とアカウントだけを条件にしてください。"},
+		Source: ofPermission,
+	},
+	{
+		Cause: "permission.too-wide", Link: LinkPermission, Level: Warning,
+		Says: phrase{
+			"statement {sid} of {function} lets every API of every account invoke it",
+			"{function} のステートメント {sid} は、あらゆるアカウントの API に呼び出しを許しています",
+		},
+		Does:   phrase{"Replace it with a statement that has a source ARN.", "ソース ARN 付きのステートメントに置き換えてください。"},
+		Source: ofPermission,
+	},
+	{
+		Cause: "permission.full", Link: LinkPermission, Level: Warning,
+		Says: phrase{
+			"the policy of {function} has {size} of at most 20,480 bytes, with no room for another statement",
+			"{function} のポリシーは上限 20,480 バイトのうち {size} バイトで、追加の余地がありません",
+		},
+		Does: phrase{
+			"Remove statements for deleted APIs, or grant the whole stage: deploy permit --scope stage.",
+			"削除済み API の文を消すか、deploy permit --scope stage で広く許可してください。",
+		},
+		Source: "Lambda quotas",
+	},
+	{
+		Cause: "permission.left-over", Link: LinkPermission, Level: Warning,
+		Says: phrase{
+			"statement {sid} of {function} is for API {api}, which no longer exists",
+			"{function} のステートメント {sid} の API {api} は削除済みです",
+		},
+		Does:   phrase{"Remove it, unless another region or account has that API.", "他のリージョンやアカウントで使っていなければ削除してください。"},
+		Source: ofPolicy,
+	},
 }

@@ -12,56 +12,57 @@ import (
 	"example.com/portable-notes/deploy/gateway"
 )
 
-// checks are all checks, in the order of the chain.
+// checks lists all checks, in the order of the chain.
 var checks = []check{
-	{"caller", "client", checkCaller},
-	{"endpoint", "endpoint", checkEndpoint},
-	{"domain", "endpoint", checkDomain},
-	{"stage", "stage", checkStage},
-	{"deployment", "stage", checkDeployment},
-	{"route", "route", checkRoute},
-	{"target", "route", checkTargets},
-	{"throttle", "stage", checkThrottle},
-	{"cors", "cors", checkCORS},
-	{"authorizer", "authorizer", checkAuthorizers},
-	{"integration", "integration", checkIntegrations},
-	{"permission", "permission", checkPermissions},
-	{"function", "function", checkFunctions},
-	{"invocation", "function", checkInvocation},
-	{"lines", "code", checkLines},
-	{"code", "code", checkCode},
-	{"response", "response", checkResponse},
-	{"role", "role", checkRole},
-	{"table", "table", checkTable},
-	{"logs-right", "role", checkRoleLogs},
-	{"throttles", "function", checkThrottles},
-	{"app", "app", checkApp},
-	{"access", "logs", checkAccess},
-	{"logs", "logs", checkLogs},
-	{"changes", "logs", checkChanges},
-	{"rights", "client", checkRights},
+	{id: "caller", link: LinkClient, judge: checkCaller},
+	{id: "endpoint", link: LinkEndpoint, judge: checkEndpoint},
+	{id: "domain", link: LinkEndpoint, judge: checkDomain},
+	{id: "stage", link: LinkStage, judge: checkStage},
+	{id: "deployment", link: LinkStage, judge: checkDeployment},
+	{id: "route", link: LinkRoute, judge: checkRoute},
+	{id: "target", link: LinkRoute, judge: checkTargets},
+	{id: "throttle", link: LinkStage, judge: checkThrottle},
+	{id: "cors", link: LinkCORS, judge: checkCORS},
+	{id: "authorizer", link: LinkAuthorizer, judge: checkAuthorizers},
+	{id: "integration", link: LinkIntegration, judge: checkIntegrations},
+	{id: "permission", link: LinkPermission, judge: checkPermissions},
+	{id: "function", link: LinkFunction, judge: checkFunctions},
+	{id: "invocation", link: LinkFunction, judge: checkInvocation},
+	{id: "lines", link: LinkCode, judge: checkLines},
+	{id: "code", link: LinkCode, judge: checkCode},
+	{id: "response", link: LinkResponse, judge: checkResponse},
+	{id: "role", link: LinkRole, judge: checkRole},
+	{id: "table", link: LinkTable, judge: checkTable},
+	{id: "logs-right", link: LinkRole, judge: checkRoleLogs},
+	{id: "throttles", link: LinkFunction, judge: checkThrottles},
+	{id: "app", link: LinkApp, judge: checkApp},
+	{id: "access", link: LinkLogs, judge: checkAccess},
+	{id: "logs", link: LinkLogs, judge: checkLogs},
+	{id: "changes", link: LinkLogs, judge: checkChanges},
+	{id: "rights", link: LinkClient, judge: checkRights},
 }
 
+// checkCaller judges the credentials.
 func checkCaller(v *view, r *result) {
 	f := v.Caller
 	switch {
 	case f.Seen():
 		r.pass("pass.caller", values{"arn": f.Value.ARN, "region": v.Asked.Region})
 	case f.Error != nil && f.Error.Kind != Unreachable:
-		one := found{
+		one := draft{
 			cause:    "caller.credentials",
-			evidence: []Evidence{{f.Call, "", f.Error.Code, f.Error.Message, ""}},
+			evidence: []Evidence{{Call: f.Call, Field: f.Error.Code, Value: f.Error.Message}},
 		}
 		if f.Error.Code == NoCredentials {
 			one.variant = "caller.credentials.none"
 		}
-		r.find(one)
+		r.addFinding(one)
 	case f.Error != nil:
-		hideFact(r, f, "would.caller")
+		reportUnseen(r, f, "would.caller")
 	}
 }
 
-// checkRights tells which rights to read are missing.
+// checkRights lists the permissions that the caller lacks.
 func checkRights(_ *view, r *result) {
 	var rights []string
 	for _, u := range r.unseen {
@@ -72,8 +73,9 @@ func checkRights(_ *view, r *result) {
 	if len(rights) == 0 {
 		return
 	}
-	r.find(found{cause: "caller.rights", values: values{"rights": names(rights, func(s string) string { return s })},
-		evidence: []Evidence{}, fix: []Fix{r.ours(true, "fix.rights", "doctor", "--print-policy")}})
+	r.addFinding(draft{cause: "caller.rights", values: values{
+		"rights": joinNames(rights, func(s string) string { return s })},
+		evidence: []Evidence{}, fix: []Fix{r.programFix(true, "fix.rights", "doctor", "--print-policy")}})
 }
 
 func errorText(f *Failure) string {
@@ -83,13 +85,13 @@ func errorText(f *Failure) string {
 	return strings.TrimSpace(f.Code + " " + f.Message)
 }
 
-func (r *result) deployStage(stage string) Fix {
-	return r.aws(false, "fix.deploy", values{"stage": stage},
+func (r *result) deployFix(stage string) Fix {
+	return r.awsFix(false, "fix.deploy", values{"stage": stage},
 		&apigatewayv2.CreateDeploymentInput{ApiId: &r.Asked.API, StageName: &stage})
 }
 
-// names are the names of things, as a list in a sentence.
-func names[T any](all []T, name func(T) string) string {
+// joinNames lists the names of things in a sentence, at most eight, sorted. It returns "–" for none.
+func joinNames[T any](all []T, name func(T) string) string {
 	var some []string
 	for _, one := range all {
 		some = append(some, name(one))
@@ -105,17 +107,18 @@ func names[T any](all []T, name func(T) string) string {
 }
 
 func checkStage(v *view, r *result) {
-	if hideFact(r, v.Stages, "would.stages") || !v.Stages.Seen() {
+	if reportUnseen(r, v.Stages, "would.stages") || !v.Stages.Seen() {
 		return
 	}
 	stages := *v.Stages.Value
-	all := names(stages, func(s Stage) string { return s.Name })
-	evidence := []Evidence{{v.Stages.Call, v.Asked.API, "StageName", all, ""}}
+	all := joinNames(stages, func(s Stage) string { return s.Name })
+	evidence := []Evidence{{Call: v.Stages.Call, Of: v.Asked.API, Field: "StageName", Value: all}}
 	if v.Asked.Stage != "" && v.Asked.Domain == "" && !slices.ContainsFunc(stages, func(s Stage) bool {
 		return s.Name == v.Asked.Stage
 	}) {
-		r.find(found{cause: "stage.missing", explains: true, values: values{"stage": v.Asked.Stage, "stages": all},
-			evidence: evidence, fix: r.createStage(v.Asked.Stage)})
+		r.addFinding(draft{cause: "stage.missing", explains: true, values: values{
+			"stage": v.Asked.Stage, "stages": all},
+			evidence: evidence, fix: r.createStageFix(v.Asked.Stage)})
 		return
 	}
 	if v.stage != nil || v.Asked.Method == "" || v.Asked.Domain != "" {
@@ -126,48 +129,50 @@ func checkStage(v *view, r *result) {
 	}
 	first, _, _ := strings.Cut(strings.TrimPrefix(v.path, "/"), "/")
 	if len(stages) == 0 || first == "" {
-		r.withoutStage(stages, evidence)
+		r.addNoStage(stages, evidence)
 		return
 	}
-	for _, s := range stages { // would the path be right under a stage?
-		if i, _ := gateway.Select(v.keys(s.Name), v.Asked.Method, v.path); i >= 0 {
-			r.find(found{cause: "stage.left-out", explains: v.failed(404, 403), values: values{"stage": s.Name,
-				"path": "/" + s.Name + v.path}, evidence: evidence})
+	for _, s := range stages { // does a stage have a route for the path?
+		if i, _ := gateway.Select(v.routeKeys(s.Name), v.Asked.Method, v.path); i >= 0 {
+			r.addFinding(draft{cause: "stage.left-out", explains: v.gatewayFailed(404, 403), values: values{
+				"stage": s.Name,
+				"path":  "/" + s.Name + v.path}, evidence: evidence})
 			return
 		}
 	}
-	f := found{cause: "stage.missing", explains: v.failed(404, 403), values: values{"stage": first, "stages": all},
-		evidence: evidence, fix: r.createStage(first)}
+	f := draft{cause: "stage.missing", explains: v.gatewayFailed(404, 403), values: values{
+		"stage": first, "stages": all},
+		evidence: evidence, fix: r.createStageFix(first)}
 	if i := slices.IndexFunc(stages, func(s Stage) bool { return strings.EqualFold(s.Name, first) }); i >= 0 {
 		f.variant, f.fix, f.values["near"] = "stage.missing.case", nil, stages[i].Name
 	}
-	r.find(f)
+	r.addFinding(f)
 }
 
-// withoutStage tells of a path that cannot name a stage, or of an API that has none.
-func (r *result) withoutStage(stages []Stage, evidence []Evidence) {
-	f := found{cause: "stage.missing", explains: r.failed(404, 403), evidence: evidence,
-		values: values{"stage": "$default", "stages": "–"}, fix: r.createStage("$default")}
+// addNoStage adds the finding for a path that cannot name a stage, or an API without stages.
+func (r *result) addNoStage(stages []Stage, evidence []Evidence) {
+	f := draft{cause: "stage.missing", explains: r.gatewayFailed(404, 403), evidence: evidence,
+		values: values{"stage": "$default", "stages": "–"}, fix: r.createStageFix("$default")}
 	if len(stages) > 0 {
 		f.cause, f.fix = "stage.left-out", nil
 		f.values["path"] = "/" + stages[0].Name + "/"
 	}
-	r.find(f)
+	r.addFinding(f)
 }
 
-func (r *result) createStage(name string) []Fix {
+func (r *result) createStageFix(name string) []Fix {
 	if strings.Contains(name, "{") {
-		return nil // a name that was not kept
+		return nil // the name was removed from the facts
 	}
 	if name == "" {
 		name = "$default"
 	}
-	return []Fix{r.aws(false, "fix.create-stage", values{"stage": name}, &apigatewayv2.CreateStageInput{
+	return []Fix{r.awsFix(false, "fix.create-stage", values{"stage": name}, &apigatewayv2.CreateStageInput{
 		ApiId: &r.Asked.API, StageName: &name, AutoDeploy: aws.Bool(true)})}
 }
 
-// keys are the keys of the routes of a stage.
-func (v *view) keys(stage string) (all []string) {
+// routeKeys returns the keys of the routes of a stage.
+func (v *view) routeKeys(stage string) (all []string) {
 	for _, p := range v.pairs {
 		if p.stage.Name == stage {
 			all = append(all, p.route.Key)
@@ -176,16 +181,18 @@ func (v *view) keys(stage string) (all []string) {
 	return all
 }
 
-// checkShadow tells of a stage whose name is also the first part of a path of the stage $default.
+// checkShadow finds a stage that hides a path of the stage $default, because it has the name of its first segment.
 func checkShadow(v *view, r *result, stages []Stage) {
 	if v.stage.Name == "$default" ||
 		!slices.ContainsFunc(stages, func(s Stage) bool { return s.Name == "$default" }) {
 		return
 	}
-	keys := v.keys("$default")
+	keys := v.routeKeys("$default")
 	if i, _ := gateway.Select(keys, v.Asked.Method, v.Asked.Path); i >= 0 && keys[i] != "$default" {
-		r.find(found{cause: "stage.shadows-path", explains: v.failed(404), values: values{"stage": v.stage.Name,
-			"route": keys[i]}, evidence: []Evidence{{v.Stages.Call, v.Asked.API, "StageName", v.stage.Name, ""}}})
+		r.addFinding(draft{cause: "stage.shadows-path", explains: v.gatewayFailed(404), values: values{
+			"stage": v.stage.Name,
+			"route": keys[i]}, evidence: []Evidence{
+			{Call: v.Stages.Call, Of: v.Asked.API, Field: "StageName", Value: v.stage.Name}}})
 	}
 }
 
@@ -195,44 +202,46 @@ func checkDeployment(v *view, r *result) {
 		if v.Asked.Stage != "" && s.Name != v.Asked.Stage || v.stage != nil && s.Name != v.stage.Name {
 			continue
 		}
-		r.deployment(s)
+		r.judgeDeployment(s)
 	}
 }
 
-// deployment judges whether a stage serves the latest definition of the API.
-func (r *result) deployment(s *Stage) {
+// judgeDeployment judges whether a stage serves the latest definition of the API.
+func (r *result) judgeDeployment(s *Stage) {
 	v := r.view
 	mine := v.stage == s
-	deployed := named(v.Deployed, s.Name)
+	deployed := factNamed(v.Deployed, s.Name)
 	of := values{"stage": s.Name, "api": v.Asked.API, "name": v.API.Or().Name}
 	failed := strings.Contains(strings.ToLower(s.Failed), "fail") || strings.Contains(s.Failed, "Unable to deploy")
 	switch {
 	case failed:
 		level := Warning
-		if mine && v.selected == nil && v.failed(404) {
+		if mine && v.selected == nil && v.gatewayFailed(404) {
 			level = Fault
 		}
 		of["why"] = s.Failed
-		r.find(found{cause: "stage.deploy-failed", level: level, explains: level == Fault, values: of,
-			evidence: []Evidence{{v.Stages.Call, v.Asked.API, "LastDeploymentStatusMessage", s.Failed, ""}}})
+		r.addFinding(draft{cause: "stage.deploy-failed", level: level, explains: level == Fault, values: of,
+			evidence: []Evidence{{Call: v.Stages.Call, Of: v.Asked.API, Field: "LastDeploymentStatusMessage",
+				Value: s.Failed}}})
 	case s.Deployment == "" && len(v.Routes.Or()) > 0:
-		r.find(found{cause: "stage.not-deployed", explains: mine && v.failed(404), values: of, pairs: v.pairsOf(s),
-			evidence: []Evidence{{v.Stages.Call, v.Asked.API, "DeploymentId", "", ""}},
-			fix:      []Fix{r.deployStage(s.Name), r.autoDeploy(s.Name)}})
-	case hideFact(r, deployed, "would.deployed"):
+		r.addFinding(draft{cause: "stage.not-deployed", explains: mine && v.gatewayFailed(404), values: of,
+			pairs:    v.stagePairs(s),
+			evidence: []Evidence{{Call: v.Stages.Call, Of: v.Asked.API, Field: "DeploymentId"}},
+			fix:      []Fix{r.deployFix(s.Name), r.autoDeployFix(s.Name)}})
+	case reportUnseen(r, deployed, "would.deployed"):
 	case deployed.Seen() && v.Latest.Seen():
 		differs := differences(*deployed.Value, *v.Latest.Value)
 		if len(differs) == 0 {
 			break
 		}
-		f := found{cause: "stage.stale", level: Note, fix: []Fix{r.deployStage(s.Name)}, evidence: []Evidence{{
-			deployed.Call, s.Name, "routes", strings.Join(differs, ", "), ""}}}
+		f := draft{cause: "stage.stale", level: Note, fix: []Fix{r.deployFix(s.Name)}, evidence: []Evidence{{
+			Call: deployed.Call, Of: s.Name, Field: "routes", Value: strings.Join(differs, ", ")}}}
 		of["routes"] = strings.Join(differs, ", ")
 		f.values = of
-		if a := v.answer(); mine && a != nil && a.Status >= 400 && r.staleMatters(deployed.Value) {
+		if a := v.clientAnswer(); mine && a != nil && a.Status >= 400 && r.staleMatters(deployed.Value) {
 			f.level, f.explains = Fault, true
 		}
-		r.find(f)
+		r.addFinding(f)
 		return
 	}
 	if mine || v.Asked.Method == "" && !failed && s.Deployment != "" {
@@ -242,12 +251,12 @@ func (r *result) deployment(s *Stage) {
 	}
 }
 
-func (r *result) autoDeploy(stage string) Fix {
-	return r.aws(false, "fix.auto-deploy", values{"stage": stage},
+func (r *result) autoDeployFix(stage string) Fix {
+	return r.awsFix(false, "fix.auto-deploy", values{"stage": stage},
 		&apigatewayv2.UpdateStageInput{ApiId: &r.Asked.API, StageName: &stage, AutoDeploy: aws.Bool(true)})
 }
 
-func (v *view) pairsOf(s *Stage) (some []*pair) {
+func (v *view) stagePairs(s *Stage) (some []*pair) {
 	for _, p := range v.pairs {
 		if p.stage == s {
 			some = append(some, p)
@@ -256,8 +265,8 @@ func (v *view) pairsOf(s *Stage) (some []*pair) {
 	return some
 }
 
-// differences are the routes by which two definitions differ, with a sign: + of what is not deployed, - of what is
-// still deployed, ~ of what is deployed otherwise.
+// differences lists the routes in which two definitions differ: + for those not yet deployed, - for those deployed but
+// deleted, ~ for those deployed differently.
 func differences(deployed, latest Definition) (all []string) {
 	for _, key := range sortedKeys(latest.Routes) {
 		if was, there := deployed.Routes[key]; !there {
@@ -277,7 +286,7 @@ func differences(deployed, latest Definition) (all []string) {
 	return all
 }
 
-// staleMatters reports whether the request would be answered otherwise if the latest definition were deployed.
+// staleMatters reports whether the request would be routed differently if the latest definition were deployed.
 func (r *result) staleMatters(deployed *Definition) bool {
 	was, now := sortedKeys(deployed.Routes), sortedKeys(r.Latest.Value.Routes)
 	i, _ := gateway.Select(was, r.Asked.Method, r.path)
@@ -290,10 +299,10 @@ func (r *result) staleMatters(deployed *Definition) bool {
 }
 
 func checkTargets(v *view, r *result) {
-	if hideFact(r, v.Integrations, "would.integrations") || !v.Integrations.Seen() {
+	if reportUnseen(r, v.Integrations, "would.integrations") || !v.Integrations.Seen() {
 		return
 	}
-	r.each(v.requestFirst(), func(p *pair) *found {
+	r.eachPair(v.requestFirst(), func(p *pair) *draft {
 		if p.integration != nil {
 			return nil
 		}
@@ -301,15 +310,12 @@ func checkTargets(v *view, r *result) {
 		if p.route.Target != "" {
 			cause = "route.integration-gone"
 		}
-		f := &found{cause: cause, values: values{"route": p.route.Key, "target": p.route.Target},
-			explains: v.explains(
-				p,
-				404,
-				500,
-			), evidence: []Evidence{{v.Routes.Call, v.Asked.API, p.route.Key + " Target",
-				p.route.Target, "integrations/…"}}}
+		f := &draft{cause: cause, values: values{"route": p.route.Key, "target": p.route.Target},
+			explains: v.explainsAnswer(p, 404, 500),
+			evidence: []Evidence{{Call: v.Routes.Call, Of: v.Asked.API, Field: p.route.Key + " Target",
+				Value: p.route.Target, Expected: "integrations/…"}}}
 		if all := v.Integrations.Or(); len(all) == 1 {
-			f.fix = []Fix{r.aws(false, fix, nil, &apigatewayv2.UpdateRouteInput{ApiId: &v.Asked.API,
+			f.fix = []Fix{r.awsFix(false, fix, nil, &apigatewayv2.UpdateRouteInput{ApiId: &v.Asked.API,
 				RouteId: &p.route.ID, Target: aws.String("integrations/" + all[0].ID)})}
 		}
 		return f
@@ -318,15 +324,15 @@ func checkTargets(v *view, r *result) {
 
 func checkThrottle(v *view, r *result) {
 	defer func() {
-		if v.failed(429) && v.selected != nil && !r.explained("stage") {
-			r.find(
-				found{cause: "stage.throttled", variant: "stage.throttled.account", certainty: Likely, explains: true,
+		if v.gatewayFailed(429) && v.selected != nil && !r.isExplained(LinkStage) {
+			r.addFinding(
+				draft{cause: "stage.throttled", variant: "stage.throttled.account", certainty: Likely, explains: true,
 					pairs: []*pair{v.selected}, values: values{"region": v.Asked.Region},
-					evidence: []Evidence{{v.Stages.Call, v.Asked.API, "DefaultRouteSettings", "", ""}}},
+					evidence: []Evidence{{Call: v.Stages.Call, Of: v.Asked.API, Field: "DefaultRouteSettings"}}},
 			)
 		}
 	}()
-	r.each(v.requestFirst(), func(p *pair) *found {
+	r.eachPair(v.requestFirst(), func(p *pair) *draft {
 		limit, of := p.stage.Default, "DefaultRouteSettings"
 		where := p.stage.Name
 		if own, there := p.stage.Routes[p.route.Key]; there {
@@ -342,15 +348,15 @@ func checkThrottle(v *view, r *result) {
 		if limit.Burst != nil {
 			burst = *limit.Burst
 		}
-		f := &found{
+		f := &draft{
 			cause:    "stage.throttled",
-			explains: v.explains(p, 429),
+			explains: v.explainsAnswer(p, 429),
 			values: values{"stage": where, "rate": rate,
 				"burst": burst},
-			evidence: []Evidence{{v.Stages.Call, v.Asked.API, of,
-				fmt.Sprintf("rate %g/s, burst %d", rate, burst), ""}},
+			evidence: []Evidence{{Call: v.Stages.Call, Of: v.Asked.API, Field: of,
+				Value: fmt.Sprintf("rate %g/s, burst %d", rate, burst)}},
 		}
-		if rate > 0 && burst > 0 { // one set alone leaves the other at 0
+		if rate > 0 && burst > 0 { // if only one is set, the other is 0
 			if !f.explains {
 				return nil
 			}
@@ -368,7 +374,7 @@ func checkThrottle(v *view, r *result) {
 		if of != "DefaultRouteSettings" {
 			in.DefaultRouteSettings, in.RouteSettings = nil, map[string]types.RouteSettings{p.route.Key: *settings}
 		}
-		f.fix = []Fix{r.aws(false, "fix.throttle", nil, in)}
+		f.fix = []Fix{r.awsFix(false, "fix.throttle", nil, in)}
 		return f
 	})
 }

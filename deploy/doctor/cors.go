@@ -9,9 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 )
 
-// checkCORS judges a request of a page, or a preflight ("Configuring CORS for an HTTP API").
+// checkCORS judges a cross-origin request or a preflight ("Configuring CORS for an HTTP API").
 func checkCORS(v *view, r *result) {
-	a := v.answer()
+	a := v.clientAnswer()
 	if v.Asked.Origin == "" || a == nil || a.Status == 0 || !v.API.Seen() {
 		return
 	}
@@ -19,34 +19,37 @@ func checkCORS(v *view, r *result) {
 	allowed := headers["access-control-allow-origin"]
 	config := v.API.Value.CORS
 	preflight := v.Asked.Preflight != ""
-	f := found{
+	f := draft{
 		values:   values{"origin": v.Asked.Origin, "method": v.Asked.Preflight, "headers": "", "allowed": allowed},
 		explains: true,
-		evidence: []Evidence{{v.API.Call, v.Asked.API, "CorsConfiguration", describe(config), ""}},
+		evidence: []Evidence{{Call: v.API.Call, Of: v.Asked.API, Field: "CorsConfiguration",
+			Value: describeCORS(config)}},
 	}
 	if v.selected != nil {
 		f.pairs = []*pair{v.selected}
 		f.values["route"] = v.selected.route.Key
 	}
 	switch {
-	case preflight && v.selected != nil && v.failed(401, 403) && v.selected.route.Authorization != "NONE":
+	case preflight && v.selected != nil && v.gatewayFailed(401, 403) && v.selected.route.Authorization != "NONE":
 		f.cause = "cors.preflight-authorized"
-		f.evidence = []Evidence{{v.Routes.Call, v.Asked.API, v.selected.route.Key + " AuthorizationType",
-			v.selected.route.Authorization, "NONE"}}
+		f.evidence = []Evidence{{Call: v.Routes.Call, Of: v.Asked.API, Field: v.selected.route.Key +
+			" AuthorizationType",
+			Value: v.selected.route.Authorization, Expected: "NONE"}}
 		if target := v.selected.route.Target; target != "" {
-			f.fix = []Fix{r.aws(false, "fix.options", nil, &apigatewayv2.CreateRouteInput{ApiId: &v.Asked.API,
+			f.fix = []Fix{r.awsFix(false, "fix.options", nil, &apigatewayv2.CreateRouteInput{ApiId: &v.Asked.API,
 				RouteKey: aws.String(v.optionsRoute()), Target: &target})}
 		}
 	case strings.Contains(allowed, ","):
 		f.cause = "cors.twice"
-		f.evidence = []Evidence{{"request", "answer", "access-control-allow-origin", allowed, v.Asked.Origin}}
+		f.evidence = []Evidence{{Call: "request", Of: "answer", Field: "access-control-allow-origin", Value: allowed,
+			Expected: v.Asked.Origin}}
 	case allowed == "*" && slices.Contains(v.Asked.Headers, "cookie"):
 		f.cause = "cors.credentials"
 	case allowed == "*" || allowed == v.Asked.Origin:
 		if !preflight {
 			return
 		}
-		if lacks := r.preflight(headers); lacks != "" {
+		if lacks := r.preflightCause(headers); lacks != "" {
 			f.cause = lacks
 			f.values["headers"] = strings.Join(r.Asked.Wanted, ", ")
 			if config != nil {
@@ -57,8 +60,8 @@ func checkCORS(v *view, r *result) {
 		r.pass("pass.cors", f.values)
 		return
 	case config == nil:
-		if v.failed(401, 403, 404, 429, 500, 503) && !preflight {
-			return // what API Gateway itself refuses has no headers of the app, and another cause
+		if v.gatewayFailed(401, 403, 404, 429, 500, 503) && !preflight {
+			return // an error of API Gateway lacks the app's headers; it has another cause
 		}
 		f.cause = "cors.off"
 		f.fix = []Fix{r.corsFix(&CORS{})}
@@ -70,21 +73,21 @@ func checkCORS(v *view, r *result) {
 		}
 		f.fix = []Fix{r.corsFix(config)}
 	}
-	r.find(f)
+	r.addFinding(f)
 }
 
-// optionsRoute is the key of a route that takes the preflights of the request's route before that does: a greedy one is
-// selected after others.
+// optionsRoute returns the key of a route that takes the preflights of the request's route. It has the same path,
+// because a greedy route is selected only after more specific ones.
 func (v *view) optionsRoute() string {
 	_, template, found := strings.Cut(v.selected.route.Key, " ")
-	if !found || v.routes() {
+	if !found || v.takesAllPaths() {
 		return "OPTIONS /{proxy+}"
 	}
 	return "OPTIONS " + template
 }
 
-// preflight tells which of what a preflight asks for its answer does not allow; "" where it allows all.
-func (r *result) preflight(headers map[string]string) string {
+// preflightCause returns the cause if a preflight response does not allow what the preflight requests, else "".
+func (r *result) preflightCause(headers map[string]string) string {
 	has := func(list, one string) bool {
 		return slices.ContainsFunc(strings.Split(list, ","), func(item string) bool {
 			item = strings.TrimSpace(item)
@@ -103,14 +106,15 @@ func (r *result) preflight(headers map[string]string) string {
 	return ""
 }
 
-func describe(c *CORS) string {
+// describeCORS lists the origins, methods and headers that a configuration allows.
+func describeCORS(c *CORS) string {
 	if c == nil {
 		return ""
 	}
 	return strings.Join(c.Origins, ", ") + "; " + strings.Join(c.Methods, ", ") + "; " + strings.Join(c.Headers, ", ")
 }
 
-// corsFix allows the origin, the method and the headers of the request besides those that are allowed.
+// corsFix adds the origin, method and headers of the request to those that are allowed.
 func (r *result) corsFix(c *CORS) Fix {
 	with := func(all []string, more ...string) []string {
 		all = slices.Clone(all)
@@ -131,5 +135,5 @@ func (r *result) corsFix(c *CORS) Fix {
 	if c.Credentials {
 		cors.AllowCredentials = &c.Credentials
 	}
-	return r.aws(false, "fix.cors", nil, &apigatewayv2.UpdateApiInput{ApiId: &r.Asked.API, CorsConfiguration: cors})
+	return r.awsFix(false, "fix.cors", nil, &apigatewayv2.UpdateApiInput{ApiId: &r.Asked.API, CorsConfiguration: cors})
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/pb33f/jsonschema/v6"
 )
 
-// told are the causes of a diagnosis, as situations have them.
-func told(d Diagnosis) string {
+// causesOf lists the causes in a diagnosis, in the notation of situations.
+func causesOf(d Diagnosis) string {
 	var all []string
 	for _, f := range d.Findings {
 		text := f.Cause
@@ -31,7 +31,7 @@ func told(d Diagnosis) string {
 	return strings.Join(all, " ")
 }
 
-// TestCauses: each cause is found in the facts that show it, and no other one.
+// TestCauses: each situation leads to exactly the expected findings.
 func TestCauses(t *testing.T) {
 	schema := compiled(t)
 	for _, s := range allSituations {
@@ -39,7 +39,7 @@ func TestCauses(t *testing.T) {
 			c := healthy()
 			s.set(c)
 			d := Judge(*c, English)
-			if got := told(d); got != s.found {
+			if got := causesOf(d); got != s.found {
 				t.Errorf("found %q, want %q", got, s.found)
 			}
 			text, err := json.Marshal(d)
@@ -51,21 +51,22 @@ func TestCauses(t *testing.T) {
 				err = schema.Validate(value)
 			}
 			if err != nil {
-				t.Errorf("its JSON is not what the schema says: %v", err)
+				t.Errorf("the JSON does not match the schema: %v", err)
 			}
 			ja := Judge(*c, Japanese)
-			if told(ja) != told(d) || len(ja.Lines) != len(d.Lines) || ja.Verdict.Cause != d.Verdict.Cause {
-				t.Error("another language has other findings")
+			if causesOf(ja) != causesOf(d) || len(ja.Lines) != len(d.Lines) || ja.Verdict.Cause != d.Verdict.Cause {
+				t.Error("the findings depend on the language")
 			}
 			for _, f := range d.Findings {
 				if strings.Contains(f.Summary, "<nil>") || f.Summary == "" {
-					t.Errorf("%s says %q", f.Cause, f.Summary)
+					t.Errorf("the summary of %s is %q", f.Cause, f.Summary)
 				}
 			}
 		})
 	}
 }
 
+// compiled returns the compiled JSON schema of a diagnosis.
 func compiled(t testing.TB) *jsonschema.Schema {
 	t.Helper()
 	value, err := jsonschema.UnmarshalJSON(strings.NewReader(Schema))
@@ -97,13 +98,14 @@ func TestEveryCause(t *testing.T) {
 				t.Error("no situation shows it")
 			}
 			if e.Says.en == "" || e.Says.ja == "" || e.Does.en == "" || e.Does.ja == "" {
-				t.Error("a text lacks in one of the languages")
+				t.Error("a text is missing in one of the languages")
 			}
 			if placeholders(e.Says.en) != placeholders(e.Says.ja) {
-				t.Errorf("the languages have other values: %s, %s", placeholders(e.Says.en), placeholders(e.Says.ja))
+				t.Errorf("the languages have different placeholders: %s, %s", placeholders(e.Says.en),
+					placeholders(e.Says.ja))
 			}
 			if e.Proof() == "" {
-				t.Error("it is not told what proves it")
+				t.Error("nothing proves it")
 			}
 			if !slices.Contains(links, e.Link) {
 				t.Errorf("there is no link %s", e.Link)
@@ -114,7 +116,7 @@ func TestEveryCause(t *testing.T) {
 	maps.Copy(words, variants)
 	for key, text := range words {
 		if text.en == "" || text.ja == "" || placeholders(text.en) != placeholders(text.ja) {
-			t.Errorf("%s has another text in the other language", key)
+			t.Errorf("%s differs between the languages", key)
 		}
 	}
 }
@@ -125,7 +127,7 @@ func placeholders(text string) string {
 	return fmt.Sprint(slices.Compact(all))
 }
 
-// TestSame: the same facts give the same bytes, also after they were saved and read.
+// TestSame: the same facts always give the same JSON, even after they were saved and parsed.
 func TestSame(t *testing.T) {
 	times := 20
 	if os.Getenv("NOTES_TEST_LONG") != "" {
@@ -148,7 +150,7 @@ func TestSame(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			read.Program = c.Program // which is of whoever judges
+			read.Program = c.Program // the JSON does not contain it
 			for range times {
 				got, err := json.Marshal(Judge(read, English))
 				if err != nil || string(got) != string(want) {
@@ -159,7 +161,7 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// TestExit: the exit code is 0 where nothing is wrong, 1 with a fault, and 3 where nothing explains the answer.
+// TestExit: the exit code is 0 if nothing is wrong, 1 if something is, and 3 if nothing explains the response.
 func TestExit(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -168,20 +170,20 @@ func TestExit(t *testing.T) {
 	}{
 		{"healthy", func(*Case) {}, 0},
 		{"a warning", func(c *Case) { c.function().Configuration.Value.Update = "Failed" }, 0},
-		{"a fault", func(c *Case) { blank(c); c.integration().Method = "GET" }, 1},
+		{"a fault", func(c *Case) { blank500(c); c.integration().Method = "GET" }, 1},
 		{"a fault of another route", func(c *Case) { (*c.Routes.Value)[1].Target = "" }, 1},
 		{"a 404 of the app", func(c *Case) { c.Answer.Value.Status = 404 }, 1},
-		{"nothing explains it", blank, 3},
+		{"an unexplained response", blank500, 3},
 		{"an API that could not be read", func(c *Case) {
 			*c = Case{Asked: Asked{API: "a1"}}
-			c.API = lost[API]("apigateway:GetApi", "a1", Denied, "AccessDeniedException", "")
+			c.API = failedFact[API]("apigateway:GetApi", "a1", Denied, "AccessDeniedException", "")
 		}, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			one := healthy()
 			c.set(one)
 			if d := Judge(*one, English); d.Exit() != c.want {
-				t.Errorf("%d for %s, %+v", d.Exit(), told(d), d.Verdict)
+				t.Errorf("%d for %s, %+v", d.Exit(), causesOf(d), d.Verdict)
 			}
 		})
 	}

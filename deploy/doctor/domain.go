@@ -12,30 +12,30 @@ import (
 type Domain struct {
 	Name        string
 	Mappings    []Mapping
-	Target      string // that its DNS record must lead to
-	Leads       string // where the record leads: [ToTarget], [Elsewhere] or [Nowhere]; "" where this is not known
+	Target      string // host that its DNS record must point to
+	Leads       string // where the record points: [ToTarget], [Elsewhere] or [Nowhere]; "" if unknown
 	Routing     string // mode: API_MAPPING_ONLY, ROUTING_RULE_ONLY or ROUTING_RULE_THEN_API_MAPPING
 	Status      string // such as AVAILABLE
 	Certificate string // ARN
-	TrustStore  string // of clients' certificates; "" where clients need none
+	TrustStore  string // for client certificates; "" if clients need none
 }
 
-// Where the DNS record of a domain leads.
+// Where the DNS record of a domain points.
 const (
 	ToTarget  = "target"
 	Elsewhere = "elsewhere"
 	Nowhere   = "nowhere"
 )
 
-// Mapping maps the beginning of a path of a domain to a stage of an API.
+// Mapping maps paths of a domain to a stage of an API.
 type Mapping struct {
 	API   string `json:"ApiId"`
 	Stage string
-	Key   string `json:"ApiMappingKey"` // the beginning of the path; "" for all paths
+	Key   string `json:"ApiMappingKey"` // the path prefix; "" for all paths
 }
 
-// Map selects the mapping of a path: that with the longest key which the path begins with ("Map API stages to a custom
-// domain name for HTTP APIs"). It returns the path without the key.
+// Map returns the mapping with the longest key that prefixes a path ("Map API stages to a custom domain name for HTTP
+// APIs"), and the path without the key.
 func (d Domain) Map(path string) (m Mapping, rest string, ok bool) {
 	for _, one := range d.Mappings {
 		after, begins := strings.CutPrefix(path, "/"+one.Key)
@@ -52,15 +52,16 @@ func (d Domain) Map(path string) (m Mapping, rest string, ok bool) {
 	return m, rest, ok
 }
 
-// checkDomain judges the mapping of a custom domain.
+// checkDomain judges a custom domain and its mappings.
 func checkDomain(v *view, r *result) {
 	d := v.Domain
-	if hideFact(r, d, "would.domain") || !d.Seen() {
+	if reportUnseen(r, d, "would.domain") || !d.Seen() {
 		return
 	}
-	keys := names(d.Value.Mappings, func(m Mapping) string { return "/" + m.Key + " → " + m.API + "/" + m.Stage })
-	f := found{values: values{"domain": d.Value.Name, "keys": keys, "stage": v.Asked.Stage, "api": v.Asked.API},
-		explains: v.failed(403, 404), evidence: []Evidence{{d.Call, d.Of, "ApiMappings", keys, ""}}}
+	keys := joinNames(d.Value.Mappings, func(m Mapping) string { return "/" + m.Key + " → " + m.API + "/" + m.Stage })
+	f := draft{values: values{"domain": d.Value.Name, "keys": keys, "stage": v.Asked.Stage, "api": v.Asked.API},
+		explains: v.gatewayFailed(403, 404), evidence: []Evidence{
+			{Call: d.Call, Of: d.Of, Field: "ApiMappings", Value: keys}}}
 	switch {
 	case len(d.Value.Mappings) == 0:
 		f.cause = "endpoint.domain-unmapped"
@@ -70,54 +71,58 @@ func checkDomain(v *view, r *result) {
 		return s.Name == v.Asked.Stage
 	}):
 		f.cause = "endpoint.domain-stage"
-	case d.Value.Routing == "ROUTING_RULE_ONLY" && v.failed(403, 404):
+	case d.Value.Routing == "ROUTING_RULE_ONLY" && v.gatewayFailed(403, 404):
 		f.cause, f.certainty = "endpoint.domain-routing", Likely
-		f.evidence = []Evidence{{d.Call, d.Of, "RoutingMode", d.Value.Routing, "ROUTING_RULE_THEN_API_MAPPING"}}
-		f.fix = []Fix{r.aws(false, "fix.routing", nil, &apigatewayv2.UpdateDomainNameInput{DomainName: &d.Value.Name,
+		f.evidence = []Evidence{{Call: d.Call, Of: d.Of, Field: "RoutingMode", Value: d.Value.Routing,
+			Expected: "ROUTING_RULE_THEN_API_MAPPING"}}
+		f.fix = []Fix{r.awsFix(false, "fix.routing", nil, &apigatewayv2.UpdateDomainNameInput{DomainName: &d.Value.Name,
 			RoutingMode: types.RoutingModeRoutingRuleThenApiMapping})}
-	case r.leadsElsewhere(&f), r.certificates(&f):
+	case r.judgeDNS(&f), r.judgeCertificates(&f):
 	default:
 		r.pass("pass.domain", f.values)
 		return
 	}
-	r.find(f)
+	r.addFinding(f)
 }
 
-// leadsElsewhere reports whether the answer, or its lack, is due to the domain's DNS record, and tells of it.
-func (r *result) leadsElsewhere(f *found) bool {
-	d, a := r.Domain.Value, r.answer()
+// judgeDNS reports whether the domain's DNS record explains the response, or the lack of one, and completes the
+// finding.
+func (r *result) judgeDNS(f *draft) bool {
+	d, a := r.Domain.Value, r.clientAnswer()
 	f.values["target"] = d.Target
 	switch {
 	case d.Leads == Nowhere && a != nil && a.Status == 0:
 		f.variant = "endpoint.domain-dns.missing"
 	case d.Leads == Elsewhere && a != nil && (a.Status == 0 || a.From == FromNobody || a.From == FromCDN):
-		f.certainty = Likely // what is there may pass requests on
+		f.certainty = Likely // the other host may forward requests
 	default:
 		return false
 	}
 	f.cause, f.explains = "endpoint.domain-dns", a.Status == 0 || a.Status >= 400
-	f.evidence = []Evidence{{"DNS", d.Name, "", d.Leads, d.Target}}
+	f.evidence = []Evidence{{Call: "DNS", Of: d.Name, Value: d.Leads, Expected: d.Target}}
 	return true
 }
 
-// certificates reports whether a certificate is the reason for the answer, or its lack, and tells of it: the domain's,
-// or the client's own that the domain asks for.
-func (r *result) certificates(f *found) bool {
+// judgeCertificates reports whether a certificate explains the response, or the lack of one, and completes the finding.
+// It may be the domain's certificate, or the client certificate that the domain requires.
+func (r *result) judgeCertificates(f *draft) bool {
 	d, a := r.Domain.Value, r.Answer.Or()
-	refused := a.Phase == "tls" || r.failed(403) && a.RequestID == ""
+	refused := a.Phase == "tls" || r.gatewayFailed(403) && a.RequestID == ""
 	switch {
 	case d.TrustStore != "" && refused:
 		f.cause, f.explains = "endpoint.domain-mtls", true
-		f.evidence = []Evidence{{r.Domain.Call, d.Name, "MutualTlsAuthentication.TruststoreUri", d.TrustStore, ""}}
-		if !r.Asked.HasCertificate { // whoever has one may be served
+		f.evidence = []Evidence{{Call: r.Domain.Call, Of: d.Name, Field: "MutualTlsAuthentication.TruststoreUri",
+			Value: d.TrustStore}}
+		if !r.Asked.HasCertificate { // a client with a certificate may be accepted
 			f.level, f.certainty = Note, Proved
-			r.hide("request", d.Name, &Failure{Kind: Other, Message: r.say("why.no-certificate", nil)}, "would.mtls")
+			r.addUnseen("request", d.Name, &Failure{Kind: Other, Message: r.say("why.no-certificate", nil)},
+				"would.mtls")
 		}
 	case a.Phase == "tls":
 		f.cause, f.explains = "endpoint.domain-certificate", true
 		f.values["why"] = a.Failure
-		f.evidence = []Evidence{{r.Answer.Call, d.Name, a.Phase, a.Failure, ""},
-			{r.Domain.Call, d.Name, "CertificateArn", d.Certificate + " " + d.Status, ""}}
+		f.evidence = []Evidence{{Call: r.Answer.Call, Of: d.Name, Field: a.Phase, Value: a.Failure},
+			{Call: r.Domain.Call, Of: d.Name, Field: "CertificateArn", Value: d.Certificate + " " + d.Status}}
 	default:
 		return false
 	}

@@ -8,7 +8,7 @@ import (
 	"example.com/portable-notes/deploy/gateway"
 )
 
-// FuzzJudge: whatever the facts are, they are judged without a panic, and an answer that failed is never healthy.
+// FuzzJudge: no facts cause a panic, and an error is never healthy.
 func FuzzJudge(f *testing.F) {
 	for _, s := range allSituations {
 		c := healthy()
@@ -23,32 +23,33 @@ func FuzzJudge(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := ParseCase(text)
 		if err != nil {
-			t.Skip("it is no case")
+			t.Skip("it is not a case")
 		}
 		d := Judge(c, English)
 		if d.Answer != nil && (d.Answer.Status == 0 || d.Answer.Status >= 400) && d.Verdict.Healthy {
 			t.Errorf("%d is healthy", d.Answer.Status)
 		}
 		if d.Exit() == 0 && d.Faults() > 0 {
-			t.Errorf("%d faults, and it exits with 0", d.Faults())
+			t.Errorf("%d faults, but the exit code is 0", d.Faults())
 		}
 	})
 }
 
-// large is an API of 300 routes, 3 stages and 20 functions, of which nothing is granted.
+// large returns an API of 300 routes, 3 stages and 20 functions, without any permission.
 func large() Case {
 	c := healthy()
-	blank(c)
+	blank500(c)
 	functions, one := []Function{}, c.Functions[0]
 	*c.Routes.Value, *c.Integrations.Value, *c.Stages.Value = nil, nil, nil
 	for i := range 20 {
 		name := fmt.Sprint("notes", i)
 		f := one
-		f.Target = gateway.Target{Region: "us-east-1", Account: account, Function: name}
-		f.Policy = granting(statement("other", arn("b2/*/*")), statement("path", arn("a1/*/GET/nothing")))
+		f.Target = gateway.Target{Region: "us-east-1", Account: testAccount, Function: name}
+		f.Policy = granting(apiStatement("other", sourceARN("b2/*/*")),
+			apiStatement("path", sourceARN("a1/*/GET/nothing")))
 		functions = append(functions, f)
 		*c.Integrations.Value = append(*c.Integrations.Value, Integration{ID: name, Type: "AWS_PROXY",
-			URI: "arn:aws:lambda:us-east-1:" + account + ":function:" + name, PayloadFormat: "2.0"})
+			URI: "arn:aws:lambda:us-east-1:" + testAccount + ":function:" + name, PayloadFormat: "2.0"})
 	}
 	for i := range 300 {
 		*c.Routes.Value = append(
@@ -61,7 +62,7 @@ func large() Case {
 		*c.Stages.Value = append(*c.Stages.Value, Stage{Name: name, AutoDeploy: true, Deployment: "d"})
 	}
 	c.Functions = functions
-	c.asks("GET", "/dev/notes7/{id}")
+	c.setRequest("GET", "/dev/notes7/{id}")
 	return *c
 }
 
@@ -71,7 +72,7 @@ func BenchmarkJudge(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if d := Judge(c, English); d.Verdict.Cause == Unknown {
-			b.Fatal(told(d))
+			b.Fatal(causesOf(d))
 		}
 	}
 }

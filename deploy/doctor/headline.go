@@ -8,10 +8,11 @@ import (
 	"example.com/portable-notes/deploy/call"
 )
 
-// reach is the index of the first link that lies in the function.
-var reach = slices.Index(links, "code")
+// firstInFunction is the index of the first link inside the function.
+var firstInFunction = slices.Index(links, LinkCode)
 
-// headline answers what people ask first: who answered, whether the request reached the function, and where the log is.
+// headline answers what people ask first: who sent the response, whether the request reached the function, and where
+// the logs are.
 func (r *result) headline(d *Diagnosis) (lines []string) {
 	a := d.Answer
 	of := values{}
@@ -29,24 +30,24 @@ func (r *result) headline(d *Diagnosis) (lines []string) {
 		lines = append(lines, r.say("head.none", values{"host": r.Asked.Host}))
 	default:
 		of["status"], of["body"], of["millis"] = a.Status, a.Body, a.Millis
-		line := strings.Join(strings.Fields(r.say("head."+r.giver(a.From), of)), " ")
-		lines = append(lines, line+r.reached(d))
+		line := strings.Join(strings.Fields(r.say("head."+r.answererKey(a.From), of)), " ")
+		lines = append(lines, line+r.reachedText(d))
 	}
 	if a != nil && a.Status >= 400 {
 		lines = append(lines, r.logLine(d))
 	}
 	if d.Verdict.Cause == Unknown {
-		lines = append(lines, r.say("head.unknown", values{"summary": d.Verdict.Summary})+r.next(d))
+		lines = append(lines, r.say("head.unknown", values{"summary": d.Verdict.Summary})+r.nextStep(d))
 	}
 	return append(lines, r.remarks()...)
 }
 
-// next is what to do where nothing explains the answer.
-func (r *result) next(d *Diagnosis) string {
+// nextStep suggests what to do if nothing explains the response.
+func (r *result) nextStep(d *Diagnosis) string {
 	switch p := r.selected; {
-	case d.Answer == nil || d.Answer.Status < 500 || p == nil || !p.invokes():
+	case d.Answer == nil || d.Answer.Status < 500 || p == nil || !p.invokesLambda():
 		return ""
-	case r.Invocation.Call == "" && !r.Asked.NoInvoke && !Safe(r.Asked.Method):
+	case r.Invocation.Call == "" && !r.Asked.NoInvoke && !IsSafe(r.Asked.Method):
 		return " " + r.say("head.next.invoke", nil)
 	case d.Logs.Function != "":
 		return " " + r.say("head.next.log", values{"command": "aws logs tail " + call.Quote(d.Logs.Function) +
@@ -55,7 +56,7 @@ func (r *result) next(d *Diagnosis) string {
 	return ""
 }
 
-// remarks tell where the facts are not those that were asked for.
+// remarks point out where the facts differ from what the user asked about.
 func (r *result) remarks() (lines []string) {
 	of := values{"removed": r.Asked.Removed, "added": r.Asked.Added, "instead": r.Asked.Instead, "api": r.Asked.API}
 	for _, remark := range []struct {
@@ -70,34 +71,34 @@ func (r *result) remarks() (lines []string) {
 	return lines
 }
 
-// reaching are causes before the function that do not keep a request from it.
-var reaching = []string{"integration.timeout", "integration.payload-format", "integration.path", "stage.stale",
+// reachingCauses lists causes before the function that do not keep a request from reaching it.
+var reachingCauses = []string{"integration.timeout", "integration.payload-format", "integration.path", "stage.stale",
 	"stage.deploy-failed"}
 
-// reached tells in words whether the request reached the function, where that is proved.
-func (r *result) reached(d *Diagnosis) string {
+// reachedText says whether the request reached the function, if that is certain.
+func (r *result) reachedText(d *Diagnosis) string {
 	switch {
 	case d.Verdict.Healthy:
 		return r.say("head.fine", nil)
-	case d.Answer.From == FromApp && r.selected != nil && !r.selected.invokes():
+	case d.Answer.From == FromApp && r.selected != nil && !r.selected.invokesLambda():
 		return r.say("head.stop", nil)
 	case d.Answer.From == FromApp:
 		return r.say("head.app-reached", nil)
 	case d.Answer.From != FromGateway:
 		return r.say("head.stop", nil)
-	case r.stopped():
+	case r.gatewayStopped():
 		return r.say("head.not-reached", nil)
 	}
 	for _, f := range d.Findings {
-		if f.Explains && f.Certainty == Proved && f.Level == Fault && slices.Index(links, f.Link) < reach &&
-			!slices.Contains(reaching, f.Cause) {
+		if f.Explains && f.Certainty == Proved && f.Level == Fault && slices.Index(links, f.Link) < firstInFunction &&
+			!slices.Contains(reachingCauses, f.Cause) {
 			return r.say("head.not-reached", nil)
 		}
 	}
 	return r.say("head.stop", nil)
 }
 
-// logLine tells where the log is.
+// logLine says where the logs are, and how many requests failed.
 func (r *result) logLine(d *Diagnosis) string {
 	var parts []string
 	if d.Logs.Access != "" {
@@ -124,20 +125,20 @@ func (r *result) logLine(d *Diagnosis) string {
 	return line
 }
 
-// history is what became of the requests to the stage; nil where it was not read.
-func (v *view) history() *Past {
+// pastRequests returns the history of requests to the stage, nil if it was not read.
+func (v *view) pastRequests() *RequestHistory {
 	h := v.History.Value
 	if h == nil {
 		return nil
 	}
-	p := &Past{Requests: h.Requests, Failures: h.Failures, Throttles: h.Throttles}
+	p := &RequestHistory{Requests: h.Requests, Failures: h.Failures, Throttles: h.Throttles}
 	if h.Since != nil {
 		p.Since = h.Since.Format("15:04 UTC")
 	}
 	return p
 }
 
-// closing is the last line: how much was looked at.
+// closing returns the last line: how much was checked, sent and invoked.
 func (r *result) closing(d *Diagnosis) string {
 	count := func(key string, n int) string {
 		if n == 1 {
@@ -162,15 +163,15 @@ func (r *result) closing(d *Diagnosis) string {
 	return strings.Join(append(done, at), " · ")
 }
 
-// giver is the word for who gave an answer, in the keys of texts.
-func (r *result) giver(f From) string {
+// answererKey returns the part of a text key that stands for who sent a response.
+func (r *result) answererKey(f From) string {
 	if f == FromNobody || f == FromFunction || f == FromAuthorizer {
 		return "other"
 	}
 	return string(f)
 }
 
-// Label is a word of the report's layout.
+// Label returns a word of the report's layout.
 func Label(key string, l Language, count int) string {
 	return texts["label."+key].in(l, values{"count": count})
 }

@@ -19,60 +19,64 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 const maxIntegration = 30_000
 
 func checkIntegrations(v *view, r *result) {
-	r.each(v.requestFirst(), func(p *pair) *found { return r.integration(p) })
+	r.eachPair(v.requestFirst(), func(p *pair) *draft { return r.judgeIntegration(p) })
 }
 
-// integration judges what a route is integrated with; nil where it is a function that exists, or is not known.
-func (r *result) integration(p *pair) *found {
+// judgeIntegration judges the integration of a pair. It returns nil if nothing is wrong, or not enough is known.
+func (r *result) judgeIntegration(p *pair) *draft {
 	v := r.view
 	if p.integration == nil {
 		return nil
 	}
 	i := p.integration
-	if p.invokes() && p.function != nil && p.function.Configuration.Seen() && p.wrong == nil &&
+	if p.invokesLambda() && p.function != nil && p.function.Configuration.Seen() && p.uriErr == nil &&
 		(i.Method == "" || i.Method == "POST") && p.target.Region == v.Asked.Region &&
 		(v.api.Account == "" || p.target.Account == v.api.Account) && !r.timedOut(p) {
-		return nil // as most are
+		return nil // the usual case
 	}
-	uri := Evidence{v.Integrations.Call, i.ID, "IntegrationUri", i.URI, ""}
-	f := &found{explains: v.explains(p, 500), values: values{"integration": i.ID, "uri": i.URI, "stage": p.stage.Name,
+	uri := Evidence{Call: v.Integrations.Call, Of: i.ID, Field: "IntegrationUri", Value: i.URI}
+	f := &draft{explains: v.explainsAnswer(p, 500), values: values{
+		"integration": i.ID, "uri": i.URI, "stage": p.stage.Name,
 		"function": p.target.Function, "qualifier": p.target.Qualifier, "account": p.target.Account,
 		"region": p.target.Region, "method": i.Method}, evidence: []Evidence{uri}}
-	if !p.invokes() && v.selected != nil && p != v.selected {
-		return nil // another route
+	if !p.invokesLambda() && v.selected != nil && p != v.selected {
+		return nil // the request selects another route
 	}
-	if !p.invokes() {
+	if !p.invokesLambda() {
 		f.cause, f.values["kind"] = "integration.other", strings.TrimSpace(i.Type+" "+i.Subtype)
-		f.explains = false // what is behind it is not seen
-		f.evidence = []Evidence{{v.Integrations.Call, i.ID, "IntegrationType", i.Type, "AWS_PROXY"}}
+		f.explains = false // the doctor does not check the server behind it
+		f.evidence = []Evidence{{Call: v.Integrations.Call, Of: i.ID, Field: "IntegrationType", Value: i.Type,
+			Expected: "AWS_PROXY"}}
 		return f
 	}
 	switch {
-	case p.wrong != nil && p.unset() != "":
-		name := p.unset()
+	case p.uriErr != nil && p.unsetVariable() != "":
+		name := p.unsetVariable()
 		f.cause, f.values["variable"] = "integration.stage-variable", name
-		f.evidence = append(f.evidence, Evidence{v.Stages.Call, p.stage.Name, "StageVariables " + name, "", "…"})
-		f.fix = r.setVariable(p.stage, name)
-	case p.wrong != nil:
+		f.evidence = append(f.evidence, Evidence{Call: v.Stages.Call, Of: p.stage.Name, Field: "StageVariables " +
+			name, Expected: "…"})
+		f.fix = r.setVariableFix(p.stage, name)
+	case p.uriErr != nil:
 		f.cause = "integration.uri"
-	case i.Method != "" && i.Method != "POST" && v.answered(p):
+	case i.Method != "" && i.Method != "POST" && v.routeAnswered(p):
 		return nil // it answers
 	case i.Method != "" && i.Method != "POST":
 		f.cause = "integration.method"
-		f.evidence = []Evidence{{v.Integrations.Call, i.ID, "IntegrationMethod", i.Method, "POST"}}
-		f.fix = []Fix{r.aws(true, "fix.method", nil, &apigatewayv2.UpdateIntegrationInput{ApiId: &v.Asked.API,
+		f.evidence = []Evidence{{Call: v.Integrations.Call, Of: i.ID, Field: "IntegrationMethod", Value: i.Method,
+			Expected: "POST"}}
+		f.fix = []Fix{r.awsFix(true, "fix.method", nil, &apigatewayv2.UpdateIntegrationInput{ApiId: &v.Asked.API,
 			IntegrationId: &i.ID, IntegrationMethod: aws.String("POST")})}
-	case p.target.Region != v.Asked.Region && p.target.Region != "" && v.answered(p):
+	case p.target.Region != v.Asked.Region && p.target.Region != "" && v.routeAnswered(p):
 		return nil // it answers
 	case p.target.Region != v.Asked.Region && p.target.Region != "":
 		f.cause, f.certainty = "integration.elsewhere", Likely
 	case v.api.Account != "" && p.target.Account != v.api.Account:
-		r.otherAccount(p)
+		r.addOtherAccount(p)
 		return nil
-	case p.function != nil && p.function.Configuration.Missing() && p.stale && r.explained("stage"):
-		return nil // it would be gone with a deployment
+	case p.function != nil && p.function.Configuration.Missing() && p.stale && r.isExplained(LinkStage):
+		return nil // a deployment would replace it
 	case p.function != nil && p.function.Configuration.Missing():
-		r.missingFunction(p, f)
+		r.describeMissing(p, f)
 	case p.stage == v.stage && r.timedOut(p):
 		limit := i.TimeoutMillis
 		if limit == 0 {
@@ -80,9 +84,10 @@ func (r *result) integration(p *pair) *found {
 		}
 		f.cause, f.explains = "integration.timeout", true
 		f.values["millis"], f.values["took"] = limit, v.Answer.Value.Millis
-		f.evidence = []Evidence{{v.Integrations.Call, i.ID, "TimeoutInMillis", fmt.Sprint(limit), ""}}
+		f.evidence = []Evidence{{Call: v.Integrations.Call, Of: i.ID, Field: "TimeoutInMillis",
+			Value: fmt.Sprint(limit)}}
 		if limit < maxIntegration {
-			f.fix = []Fix{r.aws(false, "fix.timeout", nil, &apigatewayv2.UpdateIntegrationInput{ApiId: &v.Asked.API,
+			f.fix = []Fix{r.awsFix(false, "fix.timeout", nil, &apigatewayv2.UpdateIntegrationInput{ApiId: &v.Asked.API,
 				IntegrationId: &i.ID, TimeoutInMillis: aws.Int32(maxIntegration)})}
 		}
 	default:
@@ -91,11 +96,11 @@ func (r *result) integration(p *pair) *found {
 	return f
 }
 
-// setVariable sets a variable of a stage as another stage has it, if one has.
-func (r *result) setVariable(stage *Stage, name string) []Fix {
+// setVariableFix sets a stage variable to the value that another stage has, if one has.
+func (r *result) setVariableFix(stage *Stage, name string) []Fix {
 	for _, other := range r.Stages.Or() {
 		if value := other.Variables[name]; value != "" {
-			return []Fix{r.aws(false, "fix.stage-variable", values{"variable": name, "stage": other.Name},
+			return []Fix{r.awsFix(false, "fix.stage-variable", values{"variable": name, "stage": other.Name},
 				&apigatewayv2.UpdateStageInput{ApiId: &r.Asked.API, StageName: &stage.Name,
 					StageVariables: map[string]string{name: value}})}
 		}
@@ -103,17 +108,17 @@ func (r *result) setVariable(stage *Stage, name string) []Fix {
 	return nil
 }
 
-// answered reports whether what a route is integrated with answered the request.
-func (v *view) answered(p *pair) bool {
-	a, s := v.answer(), v.selected
+// routeAnswered reports whether the integration of a pair answered the request.
+func (v *view) routeAnswered(p *pair) bool {
+	a, s := v.clientAnswer(), v.selected
 	return a != nil && a.From == FromApp && s != nil && s.integration != nil && p.integration.ID == s.integration.ID
 }
 
-// stageVariable is a variable of the stage in a URI.
+// stageVariable matches a stage variable in a URI.
 var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
 
-// unset is the first variable in the URI of the integration that the stage does not set; "" for none.
-func (p *pair) unset() string {
+// unsetVariable returns the first variable in the integration's URI that the stage does not set, "" for none.
+func (p *pair) unsetVariable() string {
 	for _, m := range stageVariable.FindAllStringSubmatch(p.integration.URI, -1) {
 		if p.stage.Variables[m[1]] == "" {
 			return m[1]
@@ -122,38 +127,40 @@ func (p *pair) unset() string {
 	return ""
 }
 
-// missingFunction tells of an integration that names a function, a version or an alias that does not exist.
-func (r *result) missingFunction(p *pair, f *found) {
+// describeMissing completes the finding of an integration whose function, version or alias does not exist.
+func (r *result) describeMissing(p *pair, f *draft) {
 	c := p.function.Configuration
 	f.cause = "integration.function-missing"
-	f.evidence = append(f.evidence, Evidence{c.Call, c.Of, "", c.Error.Code, ""})
+	f.evidence = append(f.evidence, Evidence{Call: c.Call, Of: c.Of, Value: c.Error.Code})
 	if p.target.Qualifier == "" || !p.function.Bare.Seen() {
 		return
 	}
 	f.cause = "integration.qualifier-missing"
-	hideFact(r, p.function.Aliases, "would.aliases")
-	aliases := names(p.function.Aliases.Or(), func(a Alias) string { return a.Name })
+	reportUnseen(r, p.function.Aliases, "would.aliases")
+	aliases := joinNames(p.function.Aliases.Or(), func(a Alias) string { return a.Name })
 	f.values["aliases"] = aliases
-	f.evidence = append(f.evidence, Evidence{p.function.Aliases.Call, p.target.Function, "Name", aliases,
-		p.target.Qualifier})
+	f.evidence = append(f.evidence, Evidence{Call: p.function.Aliases.Call, Of: p.target.Function, Field: "Name",
+		Value:    aliases,
+		Expected: p.target.Qualifier})
 	if strings.Trim(p.target.Qualifier, "0123456789") != "" {
-		f.fix = []Fix{r.aws(false, "fix.create-alias", nil, &lambda.CreateAliasInput{FunctionName: &p.target.Function,
-			Name: &p.target.Qualifier, FunctionVersion: aws.String("$LATEST")})}
+		f.fix = []Fix{r.awsFix(false, "fix.create-alias", nil, &lambda.CreateAliasInput{
+			FunctionName: &p.target.Function,
+			Name:         &p.target.Qualifier, FunctionVersion: aws.String("$LATEST")})}
 	}
 }
 
-// otherAccount tells of a function of another account, whose owner alone can see whether API Gateway may invoke it.
-func (r *result) otherAccount(p *pair) {
-	r.hide("lambda:GetPolicy", r.functionARN(p), &Failure{Kind: Other, Message: r.say("why.other-account",
+// addOtherAccount records that the policy of a function of another account cannot be read. Only its owner can read it.
+func (r *result) addOtherAccount(p *pair) {
+	r.addUnseen("lambda:GetPolicy", r.functionARN(p), &Failure{Kind: Other, Message: r.say("why.other-account",
 		values{"account": p.target.Account})}, "would.permission")
 }
 
-// timedOut reports whether the answer is that of API Gateway where the integration of the request did not answer in
-// time.
+// timedOut reports whether API Gateway answered that the integration of the request took too long.
 func (r *result) timedOut(p *pair) bool {
 	limit := p.integration.TimeoutMillis
 	if limit == 0 {
 		limit = maxIntegration
 	}
-	return p == r.selected && r.failed(503) && r.Answer.Value.Millis >= limit && r.Answer.Value.Millis < limit+5000
+	return p == r.selected && r.gatewayFailed(503) && r.Answer.Value.Millis >= limit && r.Answer.Value.Millis < limit+
+		5000
 }

@@ -14,19 +14,20 @@ const (
 	Japanese Language = "ja"
 )
 
-// text is a sentence in each language. {name} stands for a value.
-type text struct{ en, ja string }
+// phrase is a sentence in each language, with placeholders such as {name} for values.
+type phrase struct{ en, ja string }
 
-// In returns the text in a language, with {name} where a report has a value.
-func (t text) In(l Language) string { return t.in(l, nil) }
+// In returns the text in a language, with its placeholders.
+func (t phrase) In(l Language) string { return t.in(l, nil) }
 
-// values are what a text is about.
+// values are the values of placeholders.
 type values map[string]any
 
 var placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
 
-// in returns the text in a language, with its values. A name without a value stays as it is, as in the key of a route.
-func (t text) in(l Language, of values) string {
+// in returns the text in a language, with values for its placeholders. A name in braces without a value is kept: it may
+// belong to a route key.
+func (t phrase) in(l Language, of values) string {
 	words := t.en
 	if l == Japanese {
 		words = t.ja

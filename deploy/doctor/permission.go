@@ -14,43 +14,43 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// functionARN is the ARN of what a route invokes, with its qualifier.
-func (r *result) functionARN(p *pair) string { return r.arnOf(p, p.named()) }
+// functionARN returns the ARN of the function of a pair, with its qualifier.
+func (r *result) functionARN(p *pair) string { return r.arnOf(p, p.qualifiedName()) }
 
-// arnOf is the ARN of the function of a route under another qualifier: of NAME or NAME:QUALIFIER.
+// arnOf returns the ARN of the function of a pair under another name: NAME or NAME:QUALIFIER.
 func (r *result) arnOf(p *pair, named string) string {
 	return "arn:" + r.api.Partition + ":lambda:" + p.target.Region + ":" + p.target.Account + ":function:" + named
 }
 
-// named is a function with its qualifier, as people write it.
-func (p *pair) named() string {
+// qualifiedName returns NAME or NAME:QUALIFIER of the function of a pair.
+func (p *pair) qualifiedName() string {
 	if p.target.Qualifier != "" {
 		return p.target.Function + ":" + p.target.Qualifier
 	}
 	return p.target.Function
 }
 
-// undecided reports whether a condition key may have a value that is not known here. API Gateway presents the source
-// ARN and the account, and calls neither as a principal of an organization nor through a function URL.
+// undecided reports whether the value of a condition key is unknown here. API Gateway presents the source ARN and the
+// account; it is not a principal of an organization, and does not use a function URL.
 func undecided(key string) bool {
 	return !slices.Contains([]string{"aws:sourcearn", "aws:sourceaccount", "lambda:invokedviafunctionurl",
 		"lambda:functionurlauthtype", "aws:principalorgid", "aws:principalaccount", "aws:principalarn"},
 		strings.ToLower(key))
 }
 
-// verdictOn is what a policy says of a route.
-type verdictOn struct {
-	allowed bool     // under one of the readings of what API Gateway presents
-	unclear bool     // a statement could not be judged, and it may decide
-	refused []string // methods of ANY for which no reading is allowed; nil where all are alike
+// policyVerdict is what a policy says about a pair.
+type policyVerdict struct {
+	allowed bool     // with one of the source ARNs that API Gateway may present
+	unclear bool     // a statement that may decide could not be judged
+	refused []string // methods that are not allowed; "" stands for the route's own
 }
 
 // anyMethods are the methods that ANY stands for.
 var anyMethods = []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 
-// methodsOf are the methods of a route that a policy may tell apart: that of the route; of ANY that of the request, or
-// those that a source ARN names, and one more for all others.
-func (r *result) methodsOf(d policy.Document, p *pair) (all []string) {
+// distinctMethods returns the methods of a pair that a policy may treat differently. For ANY these are the method of
+// the request, or those that source ARNs name and one that stands for all others.
+func (r *result) distinctMethods(d policy.Document, p *pair) (all []string) {
 	method, _, found := strings.Cut(p.route.Key, " ")
 	switch {
 	case !found || method != "ANY":
@@ -76,12 +76,12 @@ func (r *result) methodsOf(d policy.Document, p *pair) (all []string) {
 	return all
 }
 
-// judge judges whether a policy lets API Gateway invoke a function for a route: by each reading of what it presents
-// (see gateway.API.Presented), for each method that makes a difference.
-func (r *result) judge(d policy.Document, p *pair, resource string) (v verdictOn) {
+// judgePolicy judges whether a policy lets API Gateway invoke a function for a pair: for each possible source ARN (see
+// gateway.API.Presented) and each method that makes a difference.
+func (r *result) judgePolicy(d policy.Document, p *pair, resource string) (v policyVerdict) {
 	request := policy.Request{Principal: policy.Caller{Service: gateway.Principal}, Action: gateway.Invoke,
 		Resource: resource, Undecided: undecided}
-	for _, method := range r.methodsOf(d, p) {
+	for _, method := range r.distinctMethods(d, p) {
 		key := p.route.Key
 		if method != "" {
 			key = method + strings.TrimPrefix(p.route.Key, "ANY")
@@ -108,18 +108,18 @@ func (r *result) judge(d policy.Document, p *pair, resource string) (v verdictOn
 
 func checkPermissions(v *view, r *result) {
 	passed := 0
-	r.each(v.requestFirst(), func(p *pair) *found {
+	r.eachPair(v.requestFirst(), func(p *pair) *draft {
 		switch {
-		case p.function == nil || p.wrong != nil,
+		case p.function == nil || p.uriErr != nil,
 			!p.function.Configuration.Seen() && !p.function.Configuration.Unseen(),
 			p.target.Account != v.api.Account && v.api.Account != "":
 			return nil
 		case p.integration.Credentials != "":
-			return r.byRole(p)
-		case hideFact(r, p.function.Policy, "would.permission"):
+			return r.judgeRole(p)
+		case reportUnseen(r, p.function.Policy, "would.permission"):
 			return nil
 		}
-		f := r.permission(p)
+		f := r.judgePermission(p)
 		if f == nil {
 			passed++
 		}
@@ -128,27 +128,28 @@ func checkPermissions(v *view, r *result) {
 	if passed > 0 {
 		r.pass("pass.permission", values{"count": passed})
 	}
-	r.warnings()
+	r.addWarnings()
 }
 
-// callerRole stands for the identity of whoever calls the API ("CreateIntegration", API Gateway V2 API reference).
-const callerRole = "arn:aws:iam::*:user/*"
+// callerCredentials stands for the identity of the API's caller ("CreateIntegration", API Gateway V2 API reference).
+const callerCredentials = "arn:aws:iam::*:user/*"
 
-// byRole judges whether API Gateway may invoke the function of a route with the role that the integration names; nil
-// where it may, or that is not known. The function's policy does not decide then.
-func (r *result) byRole(p *pair) *found {
+// judgeRole judges whether API Gateway may invoke the function of a pair with the integration's role. It returns nil if
+// so, or if that is not known. The function's policy does not matter then.
+func (r *result) judgeRole(p *pair) *draft {
 	arn := p.integration.Credentials
-	f := &found{cause: "integration.role", explains: r.explains(p, 500), values: values{"role": arn,
-		"function": p.named(), "lacks": "sts:AssumeRole"}}
-	role := named(r.Callers, arn)
-	at := func(field, value, expected string) *found {
-		f.evidence = []Evidence{{r.Integrations.Call, p.integration.ID, "CredentialsArn", arn, ""},
-			{role.Call, role.Of, field, value, expected}}
+	f := &draft{cause: "integration.role", explains: r.explainsAnswer(p, 500), values: values{"role": arn,
+		"function": p.qualifiedName(), "lacks": "sts:AssumeRole"}}
+	role := factNamed(r.Callers, arn)
+	at := func(field, value, expected string) *draft {
+		f.evidence = []Evidence{{Call: r.Integrations.Call, Of: p.integration.ID, Field: "CredentialsArn", Value: arn},
+			{Call: role.Call, Of: role.Of, Field: field, Value: value, Expected: expected}}
 		return f
 	}
 	switch {
-	case arn == callerRole:
-		if f.cause, f.certainty, f.explains = "integration.caller-role", Likely, r.explains(p, 500, 403); f.explains {
+	case arn == callerCredentials:
+		if f.cause, f.certainty, f.explains = "integration.caller-role", Likely, r.explainsAnswer(p, 500,
+			403); f.explains {
 			return at("", "", gateway.Invoke)
 		}
 		r.skip("skip.credentials", f.values)
@@ -156,7 +157,7 @@ func (r *result) byRole(p *pair) *found {
 	case role.Missing():
 		f.variant = "integration.role.missing"
 		return at("", role.Error.Code, "")
-	case hideFact(r, role, "would.permission") || !role.Seen():
+	case reportUnseen(r, role, "would.permission") || !role.Seen():
 		return nil
 	case !role.Value.Assume(gateway.Principal, r.api.Account).Allowed:
 		return at("AssumeRolePolicyDocument", principals(role.Value.Trust), gateway.Principal)
@@ -170,96 +171,100 @@ func (r *result) byRole(p *pair) *found {
 	text, err := json.Marshal(policy.Document{Version: "2012-10-17", Statement: policy.Statements{{Effect: "Allow",
 		Action: policy.Strings{gateway.Invoke}, Resource: policy.Strings{r.functionARN(p)}}}})
 	if err != nil {
-		panic(err) // of texts
+		panic(err) // a policy of strings always encodes
 	}
-	f.fix = []Fix{r.aws(false, "fix.role", values{"action": gateway.Invoke}, &iam.PutRolePolicyInput{
+	f.fix = []Fix{r.awsFix(false, "fix.role", values{"action": gateway.Invoke}, &iam.PutRolePolicyInput{
 		RoleName: &role.Value.Name, PolicyName: aws.String("invoke-" + p.target.Function),
 		PolicyDocument: aws.String(string(text))})}
 	return at("Action", "", gateway.Invoke+" "+r.functionARN(p))
 }
 
-// permission judges whether API Gateway may invoke the function of a route; nil where it may.
-func (r *result) permission(p *pair) *found {
+// judgePermission judges whether API Gateway may invoke the function of a pair. It returns nil if so.
+func (r *result) judgePermission(p *pair) *draft {
 	fact := p.function.Policy
-	f := &found{
-		explains: r.explains(p, 500),
-		values: values{"function": p.named(), "stage": p.stage.Name, "route": p.route.Key,
+	f := &draft{
+		explains: r.explainsAnswer(p, 500),
+		values: values{"function": p.qualifiedName(), "stage": p.stage.Name, "route": p.route.Key,
 			"qualifier": p.target.Qualifier},
 	}
 	if p.target.Qualifier == "$LATEST" {
-		f.cause, f.same = "permission.qualifier", p.named()
+		f.cause, f.mergeKey = "permission.qualifier", p.qualifiedName()
 		f.values["elsewhere"] = p.target.Function
-		f.evidence = []Evidence{{r.Integrations.Call, p.integration.ID, "IntegrationUri", p.integration.URI, ""}}
+		f.evidence = []Evidence{{Call: r.Integrations.Call, Of: p.integration.ID, Field: "IntegrationUri",
+			Value: p.integration.URI}}
 		bare := strings.Replace(p.integration.URI, ":$LATEST", "", 1)
-		f.fix = []Fix{r.aws(false, "fix.uri", nil, &apigatewayv2.UpdateIntegrationInput{ApiId: &r.Asked.API,
-			IntegrationId: &p.integration.ID, IntegrationUri: aws.String(bare)}), r.permit(p)}
+		f.fix = []Fix{r.awsFix(false, "fix.uri", nil, &apigatewayv2.UpdateIntegrationInput{ApiId: &r.Asked.API,
+			IntegrationId: &p.integration.ID, IntegrationUri: aws.String(bare)}), r.permitFix(p)}
 		return f
 	}
-	said := r.judge(fact.Or(), p, r.functionARN(p))
+	said := r.judgePolicy(fact.Or(), p, r.functionARN(p))
 	if said.allowed {
 		return nil
 	}
-	f.heals = func(first bool) []Fix {
+	f.makeFixes = func(first bool) []Fix {
 		if !first {
-			return []Fix{r.permit(p)}
+			return []Fix{r.permitFix(p)}
 		}
-		return []Fix{r.permit(p), r.addPermission(p)}
+		return []Fix{r.permitFix(p), r.addPermissionFix(p)}
 	}
 	needed := r.api.Pattern(p.stage.Name, p.route.Key)
 	if said.unclear {
 		f.certainty = Likely
 	}
 	document := fact.Or()
-	f.same = p.named()
+	f.mergeKey = p.qualifiedName()
 	for _, other := range p.function.Elsewhere {
-		if other.Fact.Seen() && r.judge(*other.Fact.Value, p, r.arnOf(p, other.Name)).allowed {
+		if other.Fact.Seen() && r.judgePolicy(*other.Fact.Value, p, r.arnOf(p, other.Name)).allowed {
 			f.cause, f.values["elsewhere"] = "permission.qualifier", other.Name
 			f.evidence = []Evidence{
-				{other.Fact.Call, other.Fact.Of, "AWS:SourceArn", sourceIn(*other.Fact.Value), needed},
-				{fact.Call, fact.Of, "", errorText(fact.Error), needed},
+				{Call: other.Fact.Call, Of: other.Fact.Of, Field: "AWS:SourceArn",
+					Value: firstSource(*other.Fact.Value), Expected: needed},
+				{Call: fact.Call, Of: fact.Of, Value: errorText(fact.Error), Expected: needed},
 			}
 			return f
 		}
 	}
 	for _, other := range p.function.Elsewhere {
-		if hideFact(r, other.Fact, "would.elsewhere") {
-			f.certainty = Likely // the grant may be there
+		if reportUnseen(r, other.Fact, "would.elsewhere") {
+			f.certainty = Likely // the permission may be there
 		}
 	}
 	if len(document.Statement) == 0 {
 		f.cause = "permission.none"
-		f.evidence = []Evidence{{fact.Call, fact.Of, "", errorText(fact.Error), needed}}
+		f.evidence = []Evidence{{Call: fact.Call, Of: fact.Of, Value: errorText(fact.Error), Expected: needed}}
 		return f
 	}
 	miss := closestStatement(document, r, p)
 	f.cause = miss.cause
-	f.same += " " + miss.sid
+	f.mergeKey += " " + miss.sid
 	f.values["sid"], f.values["value"], f.values["expected"] = miss.sid, miss.value, miss.expected
 	f.evidence = []Evidence{
-		{fact.Call, fact.Of, strings.TrimSpace(miss.sid + " " + miss.field), miss.value, miss.expected},
+		{Call: fact.Call, Of: fact.Of, Field: strings.TrimSpace(miss.sid + " " + miss.field), Value: miss.value,
+			Expected: miss.expected},
 	}
 	if miss.unclear {
 		f.certainty = Likely
 	}
 	if miss.cause == "permission.method" && strings.HasPrefix(p.route.Key, "ANY ") {
 		if f.values["methods"] = strings.Join(said.refused, ", "); miss.literalANY {
-			f.certainty = Likely // AWS's guide shows such a pattern, and it was seen not to work
+			f.certainty = Likely // the AWS guide shows such a pattern, but it does not work
 		}
 	}
 	if miss.cause == "permission.other-api" {
-		if gone := named(r.OtherAPIs, miss.region+" "+miss.api); gone.Missing() {
+		if gone := factNamed(r.OtherAPIs, miss.region+" "+miss.api); gone.Missing() {
 			f.cause = "permission.deleted-api"
 		}
 	}
 	return f
 }
 
-// permit is the fix for all routes at once, and addPermission the one for a route.
-func (r *result) permit(p *pair) Fix {
-	return r.ours(true, "fix.permit", "permit", "--api", r.Asked.API, "--stage", p.stage.Name)
+// permitFix grants all routes of the stage at once.
+func (r *result) permitFix(p *pair) Fix {
+	return r.programFix(true, "fix.permit", "permit", "--api", r.Asked.API, "--stage", p.stage.Name)
 }
 
-func (r *result) addPermission(p *pair) Fix {
+// addPermissionFix grants a single route.
+func (r *result) addPermissionFix(p *pair) Fix {
 	grant := gateway.NewGrant(
 		r.api,
 		p.target.Function,
@@ -267,11 +272,11 @@ func (r *result) addPermission(p *pair) Fix {
 		"",
 		r.api.Pattern(p.stage.Name, p.route.Key),
 	)
-	return r.aws(true, "fix.add-permission", values{"route": p.route.Key}, grant.Input())
+	return r.awsFix(true, "fix.add-permission", values{"route": p.route.Key}, grant.Input())
 }
 
-// warnings tell of statements that let in more than they should, or nothing any more.
-func (r *result) warnings() {
+// addWarnings adds findings for statements that allow too much, or whose API no longer exists.
+func (r *result) addWarnings() {
 	done := map[string]bool{}
 	for i := range r.Functions {
 		f := &r.Functions[i]
@@ -280,19 +285,20 @@ func (r *result) warnings() {
 		}
 		done[f.Policy.Of] = true
 		if size := gateway.Size(*f.Policy.Value, nil, nil); size > policy.MaxPolicy-500 {
-			r.find(found{cause: "permission.full", values: values{"function": f.Policy.Of, "size": size},
+			r.addFinding(draft{cause: "permission.full", values: values{"function": f.Policy.Of, "size": size},
 				evidence: []Evidence{
-					{f.Policy.Call, f.Policy.Of, "bytes", fmt.Sprint(size), fmt.Sprint(policy.MaxPolicy)},
+					{Call: f.Policy.Call, Of: f.Policy.Of, Field: "bytes", Value: fmt.Sprint(size),
+						Expected: fmt.Sprint(policy.MaxPolicy)},
 				}})
 		}
 		for _, s := range f.Policy.Value.Statement {
 			_, arn := sourceOf(s)
 			parts := strings.SplitN(arn, ":", 6)
-			at := []Evidence{{f.Policy.Call, f.Policy.Of, s.Sid + " AWS:SourceArn", arn, ""}}
+			at := []Evidence{{Call: f.Policy.Call, Of: f.Policy.Of, Field: s.Sid + " AWS:SourceArn", Value: arn}}
 			forUs := strings.Contains(principalOf(s), gateway.Principal) || principalOf(s) == "*"
 			if s.Effect == "Allow" && forUs && arn == "" && len(s.Condition) == 0 {
-				r.find(
-					found{
+				r.addFinding(
+					draft{
 						cause:    "permission.too-wide",
 						values:   values{"sid": s.Sid, "function": f.Policy.Of},
 						evidence: at,
@@ -303,9 +309,9 @@ func (r *result) warnings() {
 				continue
 			}
 			id, _, _ := strings.Cut(parts[5], "/")
-			if other := named(r.OtherAPIs, parts[3]+" "+id); other.Missing() && !r.tells(s.Sid) {
-				r.find(
-					found{
+			if other := factNamed(r.OtherAPIs, parts[3]+" "+id); other.Missing() && !r.mentionsStatement(s.Sid) {
+				r.addFinding(
+					draft{
 						cause:    "permission.left-over",
 						values:   values{"sid": s.Sid, "function": f.Policy.Of, "api": id},
 						evidence: at,
@@ -316,8 +322,8 @@ func (r *result) warnings() {
 	}
 }
 
-// tells reports whether a finding is about a statement already.
-func (r *result) tells(sid string) bool {
+// mentionsStatement reports whether a finding is already about a statement.
+func (r *result) mentionsStatement(sid string) bool {
 	return slices.ContainsFunc(r.findings, func(f Finding) bool {
 		return slices.ContainsFunc(f.Evidence, func(e Evidence) bool { return strings.HasPrefix(e.Field, sid+" ") })
 	})

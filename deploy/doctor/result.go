@@ -8,14 +8,14 @@ import (
 	"example.com/portable-notes/deploy/call"
 )
 
-// check looks at one part of the chain.
+// check judges one part of the chain.
 type check struct {
 	id    string
 	link  Link
 	judge func(v *view, r *result)
 }
 
-// result gathers what the checks find.
+// result collects the findings of the checks.
 type result struct {
 	*view
 	language Language
@@ -24,27 +24,27 @@ type result struct {
 	lines    []Line
 	unseen   []Unseen
 	hidden   map[Link]bool
-	// unreachable is set once a line tells that AWS does not answer.
+	// unreachable is set once a line says that AWS does not answer.
 	unreachable bool
 }
 
-// found is a finding before it is put into words. Level and certainty are those of the catalogue where they are "".
-type found struct {
+// draft is a finding before its texts are filled in. An empty level or certainty is that of the catalogue.
+type draft struct {
 	cause     string
-	variant   string // key of the texts that say and heal it more precisely than the catalogue; "" for the catalogue's
+	variant   string // key in variants of more specific texts; "" for those of the catalogue
 	level     Level
 	certainty Certainty
 	explains  bool
 	pairs     []*pair
-	same      string // findings of one cause for which this is the same are one; "" for the values and the evidence
-	values    values // for the words
+	mergeKey  string // findings of one cause with the same key are merged; "" to compare values and evidence
+	values    values // for the placeholders in the texts
 	evidence  []Evidence
 	fix       []Fix
-	heals     func(first bool) []Fix // makes the fixes; for a pair after the first, those that are about more than it
+	makeFixes func(first bool) []Fix // makes the fixes; for later merged pairs, only those for several routes
 }
 
-// find adds a finding.
-func (r *result) find(f found) {
+// addFinding adds a finding.
+func (r *result) addFinding(f draft) {
 	e := entryOf(f.cause)
 	one := Finding{
 		Cause: f.cause, Level: f.level, Certainty: f.certainty, Explains: f.explains, Link: e.Link,
@@ -61,8 +61,8 @@ func (r *result) find(f found) {
 		one.Certainty = Proved
 	}
 	for _, p := range f.pairs {
-		if !slices.Contains(one.Routes, p.name()) {
-			one.Routes = append(one.Routes, p.name())
+		if !slices.Contains(one.Routes, p.stageRoute()) {
+			one.Routes = append(one.Routes, p.stageRoute())
 		}
 	}
 	if one.Evidence == nil {
@@ -72,45 +72,46 @@ func (r *result) find(f found) {
 		one.Fix = []Fix{}
 	}
 	r.findings = append(r.findings, one)
-	r.lines = append(r.lines, Line{r.check.id, string(one.Level), one.Summary, len(r.findings) - 1})
+	r.lines = append(r.lines, Line{Check: r.check.id, State: string(one.Level), Text: one.Summary,
+		Finding: len(r.findings) - 1})
 }
 
-// each asks about all pairs, and adds what is found once for the pairs that suffer from the same. Of the fixes of the
-// others it keeps the first, which is about more than one route.
-func (r *result) each(pairs []*pair, ask func(p *pair) *found) {
-	var all []*found
+// eachPair judges pairs, and merges the findings that have the same cause and mergeKey into one. Of the fixes for later
+// pairs, it keeps the first.
+func (r *result) eachPair(pairs []*pair, ask func(p *pair) *draft) {
+	var all []*draft
 	var keys []string
 	for _, p := range pairs {
 		f := ask(p)
 		if f == nil {
 			continue
 		}
-		if f.same == "" {
-			f.same = fmt.Sprint(f.values, f.evidence)
+		if f.mergeKey == "" {
+			f.mergeKey = fmt.Sprint(f.values, f.evidence)
 		}
-		key := fmt.Sprint(f.cause, f.level, f.certainty, f.same)
+		key := fmt.Sprint(f.cause, f.level, f.certainty, f.mergeKey)
 		if i := slices.Index(keys, key); i >= 0 {
 			all[i].pairs = append(all[i].pairs, p)
 			all[i].explains = all[i].explains || f.explains
-			if f.heals != nil {
-				f.fix = f.heals(false)
+			if f.makeFixes != nil {
+				f.fix = f.makeFixes(false)
 			}
 			if len(f.fix) > 0 && !slices.Contains(all[i].fix, f.fix[0]) {
 				all[i].fix = append(all[i].fix, f.fix[0])
 			}
 			continue
 		}
-		if f.pairs = []*pair{p}; f.heals != nil {
-			f.fix = f.heals(true)
+		if f.pairs = []*pair{p}; f.makeFixes != nil {
+			f.fix = f.makeFixes(true)
 		}
 		all, keys = append(all, f), append(keys, key)
 	}
 	for _, f := range all {
-		r.find(*f)
+		r.addFinding(*f)
 	}
 }
 
-// requestFirst is the pairs with that of the request before the others.
+// requestFirst returns the pairs, starting with the one that the request selected.
 func (v *view) requestFirst() []*pair {
 	all := slices.Clone(v.pairs)
 	if i := slices.Index(all, v.selected); i > 0 {
@@ -119,35 +120,35 @@ func (v *view) requestFirst() []*pair {
 	return all
 }
 
-// has reports whether a cause was found.
-func (r *result) has(cause string) bool {
+// hasFinding reports whether a cause was found.
+func (r *result) hasFinding(cause string) bool {
 	return slices.ContainsFunc(r.findings, func(f Finding) bool { return f.Cause == cause })
 }
 
-// explained reports whether a finding about one of some links explains the answer already.
-func (r *result) explained(links ...Link) bool {
+// isExplained reports whether a finding at one of some links already explains the response.
+func (r *result) isExplained(at ...Link) bool {
 	return slices.ContainsFunc(
 		r.findings,
-		func(f Finding) bool { return f.Explains && slices.Contains(links, f.Link) },
+		func(f Finding) bool { return f.Explains && slices.Contains(at, f.Link) },
 	)
 }
 
-// pass adds a line for what is in order.
-func (r *result) pass(text string, of values) { r.line("ok", text, of) }
+// pass adds a line about something in order.
+func (r *result) pass(text string, of values) { r.addLine(StateOK, text, of) }
 
-// skip adds a line for what was not looked at.
-func (r *result) skip(text string, of values) { r.line("skipped", text, of) }
+// skip adds a line about something that was not checked.
+func (r *result) skip(text string, of values) { r.addLine(StateSkipped, text, of) }
 
-func (r *result) line(state, text string, of values) {
-	r.lines = append(r.lines, Line{r.check.id, state, r.say(text, of), -1})
+func (r *result) addLine(state, text string, of values) {
+	r.lines = append(r.lines, Line{Check: r.check.id, State: state, Text: r.say(text, of), Finding: -1})
 }
 
-// hide adds what could not be read.
-func (r *result) hide(call, of string, f *Failure, would string) {
-	u := Unseen{Call: strings.TrimSpace(call + " " + of), Why: strings.TrimSpace(f.Code + " " + f.Message),
+// addUnseen records something that could not be read.
+func (r *result) addUnseen(action, of string, f *Failure, would string) {
+	u := Unseen{Call: strings.TrimSpace(action + " " + of), Why: strings.TrimSpace(f.Code + " " + f.Message),
 		WouldTell: r.say(would, nil)}
 	if f.Kind == Denied {
-		u.Right = rightOf(call)
+		u.Right = iamAction(action)
 	}
 	if strings.Contains(f.Message, "service control policy") {
 		u.Why += "; " + r.say("why.scp", nil)
@@ -161,37 +162,36 @@ func (r *result) hide(call, of string, f *Failure, would string) {
 	}
 	r.hidden[r.check.link] = true
 	if f.Kind == Unreachable && r.unreachable {
-		return // one line of it is enough
+		return // one such line is enough
 	}
 	if r.unreachable = r.unreachable || f.Kind == Unreachable; f.Kind == Unreachable {
-		r.lines = append(r.lines, Line{r.check.id, "unseen", r.say("unreachable", values{"call": u.Call, "why": u.Why,
-			"region": r.Asked.Region}), -1})
+		r.addLine(StateUnseen, "unreachable", values{"call": u.Call, "why": u.Why, "region": r.Asked.Region})
 		return
 	}
-	r.lines = append(r.lines, Line{r.check.id, "unseen", r.say("unseen", values{"call": u.Call, "why": u.Why,
-		"would": u.WouldTell}), -1})
+	r.addLine(StateUnseen, "unseen", values{"call": u.Call, "why": u.Why, "would": u.WouldTell})
 }
 
-// rightOf is the action of IAM for a call: the same, but for API Gateway, whose actions are methods of HTTP.
-func rightOf(call string) string {
-	if strings.HasPrefix(call, "apigateway:") {
+// iamAction returns the IAM action for a call. It has the name of the call, except that the actions of API Gateway are
+// HTTP methods.
+func iamAction(action string) string {
+	if strings.HasPrefix(action, "apigateway:") {
 		return "apigateway:GET"
 	}
-	if call == "lambda:Invoke" {
+	if action == "lambda:Invoke" {
 		return "lambda:InvokeFunction"
 	}
-	return call
+	return action
 }
 
-// hideFact adds a fact that could not be read, if it could not.
-func hideFact[T any](r *result, f Fact[T], would string) bool {
+// reportUnseen reports whether a fact could not be read. If so, it records that.
+func reportUnseen[T any](r *result, f Fact[T], would string) bool {
 	if f.Unseen() {
-		r.hide(f.Call, f.Of, f.Error, would)
+		r.addUnseen(f.Call, f.Of, f.Error, would)
 	}
 	return f.Unseen()
 }
 
-// say puts a text into words.
+// say returns the text of a key in the language of the report.
 func (r *result) say(key string, of values) string {
 	t, ok := texts[key]
 	if !ok {
@@ -203,17 +203,17 @@ func (r *result) say(key string, of values) string {
 	return t.in(r.language, of)
 }
 
-// aws is a fix by a call of AWS, as a command of the aws CLI.
-func (r *result) aws(safe bool, does string, of values, input any) Fix {
+// awsFix returns a fix by a call to AWS, as an AWS CLI command.
+func (r *result) awsFix(safe bool, does string, of values, input any) Fix {
 	command := call.Command(input)
 	if r.Asked.Region != r.Asked.Configured && r.Asked.Region != "" {
 		command += " --region " + call.Quote(r.Asked.Region)
 	}
-	return Fix{command, r.say(does, of), safe, input}
+	return Fix{Command: command, Does: r.say(does, of), Safe: safe, call: input}
 }
 
-// ours is a fix by this program.
-func (r *result) ours(safe bool, does string, arguments ...string) Fix {
+// programFix returns a fix by a command of this program.
+func (r *result) programFix(safe bool, does string, arguments ...string) Fix {
 	words := []string{r.Program}
 	for _, a := range arguments {
 		words = append(words, call.Quote(a))
@@ -225,13 +225,13 @@ func (r *result) ours(safe bool, does string, arguments ...string) Fix {
 	return Fix{Command: command, Does: r.say(does, nil), Safe: safe}
 }
 
-// explains reports whether a finding about some pair is a reason for an answer with one of some statuses.
-func (v *view) explains(p *pair, statuses ...int) bool {
-	return p != nil && p == v.selected && v.failed(statuses...)
+// explainsAnswer reports whether API Gateway answered a request for the pair with one of some statuses.
+func (v *view) explainsAnswer(p *pair, statuses ...int) bool {
+	return p != nil && p == v.selected && v.gatewayFailed(statuses...)
 }
 
-// invoked is what was invoked.
-func (r *result) invoked() string {
+// invokedFunctions lists the functions that were invoked.
+func (r *result) invokedFunctions() string {
 	var all []string
 	for _, f := range []Fact[Invocation]{r.AuthorizerInvocation, r.Invocation} {
 		switch {

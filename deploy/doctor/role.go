@@ -14,36 +14,36 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// refusal is AWS's own sentence where somebody may not do something ("Troubleshoot access denied error messages", IAM
-// user guide).
-var refusal = regexp.MustCompile(`(?:User: (\S+) )?(?:is )?not authorized to perform: ([A-Za-z0-9-]+:[A-Za-z*]+)` +
+// refusalSentence matches AWS's access-denied sentence ("Troubleshoot access denied error messages", IAM user guide).
+var refusalSentence = regexp.MustCompile(`(?:User: (\S+) )?(?:is )?not authorized to perform: ` +
+	`([A-Za-z0-9-]+:[A-Za-z*]+)` +
 	`(?: on resource: (\S+))?(?: because no ([a-z -]+?) allows| with an explicit deny in an? ([a-z -]+))?`)
 
-// Refusal returns AWS's sentence in a text that tells that somebody may not do something; "" for none.
-func Refusal(text string) string { return refusal.FindString(text) }
+// Refusal returns AWS's access-denied sentence in a text, "" if it has none.
+func Refusal(text string) string { return refusalSentence.FindString(text) }
 
-// deniedRight is such a sentence, read.
+// deniedRight is a parsed access-denied sentence.
 type deniedRight struct {
-	who, action, resource string // "" where the sentence does not tell
-	kind                  string // of the policy that does not allow
-	denier                string // of the policy that denies
-	cut                   bool   // the text ends before the sentence does
+	who, action, resource string // "" if the sentence does not say
+	kind                  string // type of the policy that does not allow
+	denier                string // type of the policy that denies
+	truncated             bool   // the text was cut within the sentence
 }
 
-// RightOf returns the action and the resource that a text tells to be refused, where it tells both whole.
-func RightOf(text string) (action, resource string, ok bool) {
+// DeniedAction returns the action and resource that a text says are denied. It reports false unless both are complete.
+func DeniedAction(text string) (action, resource string, ok bool) {
 	d, ok := readRefusal(text)
-	return d.action, d.resource, ok && d.whole()
+	return d.action, d.resource, ok && d.isComplete()
 }
 
-// whole reports whether the resource is known whole.
-func (d deniedRight) whole() bool {
-	return strings.HasPrefix(d.resource, "arn:") && !strings.ContainsAny(d.resource, "*[…\"") && !d.cut
+// isComplete reports whether the resource is a complete ARN.
+func (d deniedRight) isComplete() bool {
+	return strings.HasPrefix(d.resource, "arn:") && !strings.ContainsAny(d.resource, "*[…\"") && !d.truncated
 }
 
-// readRefusal reads the sentence in a text.
+// readRefusal parses the access-denied sentence in a text.
 func readRefusal(text string) (d deniedRight, ok bool) {
-	at := refusal.FindStringSubmatchIndex(text)
+	at := refusalSentence.FindStringSubmatchIndex(text)
 	if at == nil {
 		return d, false
 	}
@@ -55,87 +55,90 @@ func readRefusal(text string) (d deniedRight, ok bool) {
 	}
 	d = deniedRight{who: group(1), action: group(2), resource: strings.Trim(group(3), `.,"'`), kind: group(4),
 		denier: strings.TrimSpace(group(5))}
-	d.cut = strings.HasPrefix(text[at[1]:], "…") || strings.HasSuffix(d.resource, "…")
+	d.truncated = strings.HasPrefix(text[at[1]:], "…") || strings.HasSuffix(d.resource, "…")
 	return d, true
 }
 
-// unnamed is what AWS says where it does not tell what is refused, and of which operation, as boto3 has it.
-var unnamed = regexp.MustCompile(
+// unnamedRefusal matches an access-denied error that does not name the action, and the operation in it if it comes from
+// boto3.
+var unnamedRefusal = regexp.MustCompile(
 	`\((AccessDenied|AccessDeniedException|UnauthorizedOperation)\) when calling the (\w+)` +
 		` operation|^(?:\S+: )?(AccessDenied|AccessDeniedException|Access Denied)(?:: Access Denied)?()$`,
 )
 
-// said are the texts in which the function tells of its errors, and the facts that they are of.
-func (v *view) said() (all []Evidence) {
+// errorTexts returns the texts in which the function reports errors, as evidence.
+func (v *view) errorTexts() (all []Evidence) {
 	if i := v.Invocation; i.Seen() && i.Value.Failed {
-		all = append(all, Evidence{i.Call, i.Of, i.Value.Type, i.Value.Message, ""})
+		all = append(all, Evidence{Call: i.Call, Of: i.Of, Field: i.Value.Type, Value: i.Value.Message})
 		for _, line := range i.Value.Log {
-			if !v.otherError() { // else what it tells of was handled
-				all = append(all, Evidence{i.Call, i.Of, "LogResult", line, ""})
+			if !v.isUnrelatedError() { // the function handled what such a line reports
+				all = append(all, Evidence{Call: i.Call, Of: i.Of, Field: "LogResult", Value: line})
 			}
 		}
 	}
 	for _, line := range v.Lines.Or() {
-		all = append(all, Evidence{v.Lines.Call, v.Lines.Of, "message", line, ""})
+		all = append(all, Evidence{Call: v.Lines.Call, Of: v.Lines.Of, Field: "message", Value: line})
 	}
-	if a := v.answer(); a != nil && a.From == FromApp && a.Status >= 500 {
+	if a := v.clientAnswer(); a != nil && a.From == FromApp && a.Status >= 500 {
 		text := a.Body
 		if v.Answer.Value.Refusal != "" {
 			text = v.Answer.Value.Refusal
 		}
-		all = append(all, Evidence{v.Answer.Call, "answer", fmt.Sprint(a.Status), text, ""})
+		all = append(all, Evidence{Call: v.Answer.Call, Of: "answer", Field: fmt.Sprint(a.Status), Value: text})
 	}
 	return all
 }
 
-// otherError reports whether the error of the invocation tells of neither a right nor a table.
-func (v *view) otherError() bool {
+// isUnrelatedError reports whether the error of the invocation is about neither a permission nor a table.
+func (v *view) isUnrelatedError() bool {
 	e := v.Invocation.Or()
-	return e.Message != "" && !refusal.MatchString(e.Message) && !unnamed.MatchString(e.Message) &&
+	return e.Message != "" && !refusalSentence.MatchString(e.Message) && !unnamedRefusal.MatchString(e.Message) &&
 		tableCause(e.Message) == "" && !strings.HasPrefix(e.Type, "Runtime.ExitError")
 }
 
-// ofLines is how sure it is that what the function said is about the request: lines of a log that no id joins to the
-// request are joined to it by their time alone.
-func (v *view) ofLines() Certainty {
+// textCertainty returns how certain it is that errorTexts are about the request. Without an id, log lines are related
+// to it only by their time.
+func (v *view) textCertainty() Certainty {
 	if v.Invocation.Value == nil && !v.Joined {
 		return Likely
 	}
 	return Proved
 }
 
-// fails reports whether the client saw an error of the server's, by API Gateway or by the app.
-func (v *view) fails() bool {
-	a := v.answer()
+// serverFailed reports whether the client received a 5xx response from API Gateway or the app.
+func (v *view) serverFailed() bool {
+	a := v.clientAnswer()
 	return a != nil && a.Status >= 500 && (a.From == FromGateway || a.From == FromApp)
 }
 
-// checkRole judges what the function's own errors tell of a right that its role lacks.
+// checkRole judges what the function's errors show about a permission that its role lacks.
 func checkRole(v *view, r *result) {
 	p := v.selected
 	if p == nil {
 		return
 	}
-	hideFact(r, v.Simulation, "would.role")
-	for _, e := range v.said() {
-		f := found{cause: "role.action", certainty: v.ofLines(), pairs: r.alike(p), explains: v.fails(),
-			evidence: []Evidence{e}, values: values{"function": p.named(), "resource": "–", "role": r.roleName(p)}}
+	reportUnseen(r, v.Simulation, "would.role")
+	for _, e := range v.errorTexts() {
+		f := draft{cause: "role.action", certainty: v.textCertainty(), pairs: r.sharingFunction(p),
+			explains: v.serverFailed(),
+			evidence: []Evidence{e}, values: values{
+				"function": p.qualifiedName(), "resource": "–", "role": r.roleName(p)}}
 		if d, ok := readRefusal(e.Value); ok && !r.judgeRefusal(&f, d) {
 			continue
-		} else if m := unnamed.FindStringSubmatch(e.Value); !ok && m == nil {
+		} else if m := unnamedRefusal.FindStringSubmatch(e.Value); !ok && m == nil {
 			continue
 		} else if !ok {
 			f.variant, f.certainty, f.values["action"] = "role.unnamed", Likely, cmp.Or(m[2], "AWS")
 		}
-		r.find(f)
+		r.addFinding(f)
 		return
 	}
 	if v.Role.Error != nil {
-		hideFact(r, v.Role, "would.role")
+		reportUnseen(r, v.Role, "would.role")
 	}
 }
 
-// roleName is the name of the role of the function of a route; "–" where it is not known.
+// roleName returns the name of the role of a pair's function, "–" if it is not known.
 func (r *result) roleName(p *pair) string {
 	c := p.configuration()
 	if c == nil || c.Role == "" {
@@ -144,16 +147,17 @@ func (r *result) roleName(p *pair) string {
 	return c.Role[strings.LastIndex(c.Role, "/")+1:]
 }
 
-// judgeRefusal tells whose right is missing, and why. It reports false for a sentence that cannot be about the request:
-// the role has the right now, and nothing joins the sentence to the request.
-func (r *result) judgeRefusal(f *found, d deniedRight) bool {
+// judgeRefusal determines who lacks the permission, and why. It reports false for a sentence that cannot be about the
+// request: the role has the permission now, and no id relates the sentence to the request.
+func (r *result) judgeRefusal(f *draft, d deniedRight) bool {
 	f.values["action"], f.values["resource"], f.values["by"], f.values["who"] = d.action, d.resource, d.denier, d.who
 	own, account := r.roleName(r.selected), r.selected.target.Account
 	switch {
 	case d.who != "" && own != "–" && !strings.HasSuffix(d.who, "…") &&
 		!strings.Contains(d.who, ":"+account+":assumed-role/"+own+"/"):
 		f.variant = "role.other"
-		f.evidence = append(f.evidence, Evidence{"lambda:GetFunction", r.selected.named(), "Role", own, ""})
+		f.evidence = append(f.evidence, Evidence{Call: "lambda:GetFunction", Of: r.selected.qualifiedName(),
+			Field: "Role", Value: own})
 	case strings.HasPrefix(d.denier, "identity-based"):
 		f.cause, f.variant = "role.denied", "role.denied.own"
 	case d.denier != "":
@@ -161,15 +165,16 @@ func (r *result) judgeRefusal(f *found, d deniedRight) bool {
 	case slices.Contains([]string{"permissions boundary", "service control policy", "session policy",
 		"resource-based policy", "resource control policy", "VPC endpoint policy"}, d.kind):
 		f.cause, f.values["by"] = "role.denied", d.kind
-	case r.simulated(f):
+	case r.judgeSimulation(f):
 	case r.Role.Seen():
-		return r.lacks(f, d)
+		return r.judgeRolePolicies(f, d)
 	}
 	return true
 }
 
-// simulated reports whether IAM's simulator tells that another policy than the role's own refuses, and says which.
-func (r *result) simulated(f *found) bool {
+// judgeSimulation reports whether IAM's policy simulator says that a policy other than the role's own denies the
+// action, and completes the finding.
+func (r *result) judgeSimulation(f *draft) bool {
 	s := r.Simulation.Or()
 	refuses := func(allows *bool) bool { return allows != nil && !*allows }
 	switch {
@@ -185,23 +190,24 @@ func (r *result) simulated(f *found) bool {
 	f.cause = "role.denied"
 	f.evidence = append(
 		f.evidence,
-		Evidence{r.Simulation.Call, r.Simulation.Of, "EvalDecision", s.Decision, "allowed"},
+		Evidence{Call: r.Simulation.Call, Of: r.Simulation.Of, Field: "EvalDecision", Value: s.Decision,
+			Expected: "allowed"},
 	)
 	return true
 }
 
-// lacks judges whether the role lacks an action, or has it on other resources, and adds the fix. It reports false for
-// what the role has.
-func (r *result) lacks(f *found, d deniedRight) bool {
+// judgeRolePolicies determines whether the role lacks an action or allows it on other resources, and adds the fix. It
+// reports false if the role allows the action.
+func (r *result) judgeRolePolicies(f *draft, d deniedRight) bool {
 	role := r.Role.Value
-	whole := d.whole()
+	whole := d.isComplete()
 	may := func(resource string) bool {
 		decision, _ := role.Judge(policy.Request{Action: d.action, Resource: resource, Undecided: undecided})
 		return decision.Allowed
 	}
 	switch own := r.inOwnRegion(d.resource); {
 	case whole && may(d.resource) && f.certainty == Likely:
-		return false // what was said before it was allowed
+		return false // the error is from before it was allowed
 	case whole && may(d.resource):
 		f.cause, f.certainty, f.values["by"] = "role.denied", Likely, "–"
 		f.variant = "role.denied.unseen"
@@ -215,34 +221,34 @@ func (r *result) lacks(f *found, d deniedRight) bool {
 			grants := slices.ContainsFunc(s.Action, func(a string) bool {
 				return policy.Like(strings.ToLower(a), strings.ToLower(d.action))
 			})
-			everything := slices.Contains(s.Resource, "*") // so something else denies it
+			everything := slices.Contains(s.Resource, "*") // then another policy denies it
 			if s.Effect == "Allow" && grants && !everything {
 				f.cause = "role.resource"
-				f.evidence = append(f.evidence, Evidence{r.Role.Call, role.Name, s.Sid + " Resource",
-					strings.Join(s.Resource, ", "), d.resource})
+				f.evidence = append(f.evidence, Evidence{Call: r.Role.Call, Of: role.Name, Field: s.Sid + " Resource",
+					Value: strings.Join(s.Resource, ", "), Expected: d.resource})
 			}
 		}
 	}
 	if whole {
-		f.fix = []Fix{r.allow(role.Name, d.action, d.resource)}
+		f.fix = []Fix{r.allowFix(role.Name, d.action, d.resource)}
 	}
 	return true
 }
 
-// allow gives a role an action on just one resource.
-func (r *result) allow(role, action, resource string) Fix {
+// allowFix allows a role an action on a single resource.
+func (r *result) allowFix(role, action, resource string) Fix {
 	document := policy.Document{Version: "2012-10-17", Statement: policy.Statements{{Effect: "Allow",
 		Action: policy.Strings{action}, Resource: policy.Strings{resource}}}}
 	text, err := json.Marshal(document)
 	if err != nil {
-		panic(err) // of texts
+		panic(err) // a policy of strings always encodes
 	}
 	name := strings.NewReplacer(":", "-", "*", "all").Replace(action)
-	return r.aws(false, "fix.role", values{"action": action}, &iam.PutRolePolicyInput{RoleName: &role,
+	return r.awsFix(false, "fix.role", values{"action": action}, &iam.PutRolePolicyInput{RoleName: &role,
 		PolicyName: aws.String("allow-" + name), PolicyDocument: aws.String(string(text))})
 }
 
-// inOwnRegion is the ARN of a table with the region of the request's function in it.
+// inOwnRegion returns the ARN of a table with the region of the request's function.
 func (r *result) inOwnRegion(resource string) string {
 	parts := strings.SplitN(resource, ":", 6)
 	if len(parts) == 6 && parts[2] == "dynamodb" && r.selected.target.Region != "" {

@@ -8,19 +8,21 @@ import (
 	"example.com/portable-notes/deploy/gateway"
 )
 
+// checkRoute judges whether the request selects a route.
 func checkRoute(v *view, r *result) {
-	if hideFact(r, v.Routes, "would.routes") || !v.Routes.Seen() {
+	if reportUnseen(r, v.Routes, "would.routes") || !v.Routes.Seen() {
 		return
 	}
 	if v.Asked.Method == "" && len(v.pairs) == 0 && len(v.Stages.Or()) > 0 &&
-		!r.has("stage.missing") { // nothing that could be asked for
+		!r.hasFinding("stage.missing") { // no route to judge
 		name := v.Asked.Route
 		if name == "" {
 			name = "*"
 		}
-		r.find(found{cause: "route.missing", values: values{"request": name, "stage": v.Asked.Stage},
-			evidence: []Evidence{{v.Routes.Call, v.Asked.API, "RouteKey", names(*v.Routes.Value,
-				func(one Route) string { return one.Key }), name}}})
+		r.addFinding(draft{cause: "route.missing", values: values{"request": name, "stage": v.Asked.Stage},
+			evidence: []Evidence{{Call: v.Routes.Call, Of: v.Asked.API, Field: "RouteKey",
+				Value: joinNames(*v.Routes.Value,
+					func(one Route) string { return one.Key }), Expected: name}}})
 	}
 	if v.Asked.Method == "" || v.stage == nil {
 		return
@@ -29,19 +31,20 @@ func checkRoute(v *view, r *result) {
 		r.pass("pass.route", values{"request": v.Asked.Method + " " + v.path, "route": v.selected.route.Key})
 		return
 	}
-	a := v.answer()
+	a := v.clientAnswer()
 	if v.Asked.Preflight != "" && v.Asked.Origin != "" || a != nil && a.Status > 0 && a.Status < 400 {
-		return // a preflight needs no route, and what is answered well has one
+		return // a preflight needs no route, and a success had one
 	}
-	if r.explained("stage", "endpoint") {
-		return // it would be found if that were mended
+	if r.isExplained(LinkStage, LinkEndpoint) {
+		return // the route may match once that is fixed
 	}
-	keys := v.keys(v.stage.Name)
-	f := found{
-		explains: v.failed(404),
+	keys := v.routeKeys(v.stage.Name)
+	f := draft{
+		explains: v.gatewayFailed(404),
 		values:   values{"request": v.Asked.Method + " " + v.path, "stage": v.stage.Name},
-		evidence: []Evidence{{v.Routes.Call, v.Asked.API, "RouteKey", names(keys, func(k string) string { return k }),
-			v.Asked.Method + " " + v.path}},
+		evidence: []Evidence{{Call: v.Routes.Call, Of: v.Asked.API, Field: "RouteKey",
+			Value:    joinNames(keys, func(k string) string { return k }),
+			Expected: v.Asked.Method + " " + v.path}},
 	}
 	var near string
 	if f.cause, near = nearest(keys, v.stage.Name, v.Asked.Method, v.path); near != "" {
@@ -51,12 +54,12 @@ func checkRoute(v *view, r *result) {
 		f.variant = "endpoint.url.domain"
 	}
 	if f.cause == "route.missing" || f.cause == "route.method" || f.cause == "route.greedy-parent" {
-		f.fix = r.createRoute(near)
+		f.fix = r.createRouteFix(near)
 	}
-	r.find(f)
+	r.addFinding(f)
 }
 
-// nearest tells why no route matches a request, and the route that nearly does.
+// nearest returns why no route matches a request, and the key of the closest route.
 func nearest(keys []string, stage, method, path string) (cause, near string) {
 	selects := func(method, path string) string {
 		for _, key := range keys {
@@ -100,7 +103,7 @@ func nearest(keys []string, stage, method, path string) (cause, near string) {
 	return "route.missing", closest(keys, method+" "+path)
 }
 
-// closest is the key that differs least from a request, by the parts of its path that are the same.
+// closest returns the key that shares the most path segments with a request.
 func closest(keys []string, request string) (best string) {
 	most := 0
 	given := strings.FieldsFunc(request, func(c rune) bool { return c == '/' || c == ' ' })
@@ -118,8 +121,8 @@ func closest(keys []string, request string) (best string) {
 	return best
 }
 
-// createRoute is a fix that makes the route of the request, with the integration of the nearest route, or of all.
-func (r *result) createRoute(near string) []Fix {
+// createRouteFix creates the route of the request, with the integration of the nearest route, or the only integration.
+func (r *result) createRouteFix(near string) []Fix {
 	targets := map[string]bool{}
 	target := ""
 	for _, route := range r.Routes.Or() {
@@ -136,6 +139,6 @@ func (r *result) createRoute(near string) []Fix {
 			key = r.Asked.Method + " " + template
 		}
 	}
-	return []Fix{r.aws(false, "fix.create-route", nil, &apigatewayv2.CreateRouteInput{ApiId: &r.Asked.API,
+	return []Fix{r.awsFix(false, "fix.create-route", nil, &apigatewayv2.CreateRouteInput{ApiId: &r.Asked.API,
 		RouteKey: &key, Target: &target})}
 }

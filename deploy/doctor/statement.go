@@ -9,8 +9,8 @@ import (
 	"example.com/portable-notes/deploy/policy"
 )
 
-// sourceIn is the source ARN of the first statement of a policy that has one.
-func sourceIn(d policy.Document) string {
+// firstSource returns the source ARN of the first statement that has one, "*" if none has.
+func firstSource(d policy.Document) string {
 	for _, s := range d.Statement {
 		if _, value := sourceOf(s); value != "" {
 			return value
@@ -19,30 +19,30 @@ func sourceIn(d policy.Document) string {
 	return "*"
 }
 
-// sourceOf is the operator and the first value of a statement's condition on the source ARN; "" for none.
+// sourceOf returns the operator and first value of a statement's condition on the source ARN, "" for none.
 func sourceOf(s policy.Statement) (operator, value string) {
 	for one, keys := range s.Condition {
-		for key, values := range keys {
-			if strings.EqualFold(key, "AWS:SourceArn") && len(values) > 0 && (operator == "" || one < operator) {
-				operator, value = one, values[0]
+		for key, arns := range keys {
+			if strings.EqualFold(key, "AWS:SourceArn") && len(arns) > 0 && (operator == "" || one < operator) {
+				operator, value = one, arns[0]
 			}
 		}
 	}
 	return operator, value
 }
 
-// miss is why a statement does not let API Gateway in.
-type miss struct {
+// mismatch is why a statement does not allow API Gateway to invoke the function.
+type mismatch struct {
 	cause, sid, field, value, expected string
-	rank                               int // how much of the statement is right
+	rank                               int // higher if more of the statement matches
 	unclear                            bool
 	literalANY                         bool
-	region, api                        string // that the source ARN names
+	region, api                        string // in the source ARN
 }
 
-// closestStatement is the statement of which most is right, and what of it is not.
-func closestStatement(d policy.Document, r *result, p *pair) miss {
-	best := miss{
+// closestStatement returns the mismatch of the statement that comes closest to allowing the pair.
+func closestStatement(d policy.Document, r *result, p *pair) mismatch {
+	best := mismatch{
 		cause:    "permission.no-apigateway",
 		field:    "Principal",
 		value:    principals(d),
@@ -52,13 +52,14 @@ func closestStatement(d policy.Document, r *result, p *pair) miss {
 		if s.Effect != "Allow" {
 			continue
 		}
-		if m := missOf(s, r, p); m.rank > best.rank {
+		if m := mismatchOf(s, r, p); m.rank > best.rank {
 			best = m
 		}
 	}
 	return best
 }
 
+// principals lists the principals of a policy.
 func principals(d policy.Document) string {
 	var all []string
 	for _, s := range d.Statement {
@@ -69,6 +70,7 @@ func principals(d policy.Document) string {
 	return strings.Join(all, ", ")
 }
 
+// principalOf lists the principals of a statement.
 func principalOf(s policy.Statement) string {
 	if s.Principal == nil || s.Principal.Everybody {
 		return "*"
@@ -80,17 +82,17 @@ func principalOf(s policy.Statement) string {
 	return strings.Join(all, ", ")
 }
 
-// missOf tells what of a statement is wrong. What is wrong first, from principal to path, is told.
-func missOf(s policy.Statement, r *result, p *pair) miss {
+// mismatchOf returns the first mismatch of a statement, in the order from principal to path.
+func mismatchOf(s policy.Statement, r *result, p *pair) mismatch {
 	_, arn := sourceOf(s)
 	possible := r.api.Possible(p.stage.Name, exampleKey(p, r))
-	m := miss{sid: s.Sid}
+	m := mismatch{sid: s.Sid}
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) == 6 {
 		m.region = parts[3]
 		m.api, _, _ = strings.Cut(parts[5], "/")
 	}
-	wrong := func(cause, field, value, expected string, rank int) miss {
+	wrong := func(cause, field, value, expected string, rank int) mismatch {
 		m.cause, m.field, m.value, m.expected, m.rank = cause, field, value, expected, rank
 		return m
 	}
@@ -106,14 +108,14 @@ func missOf(s policy.Statement, r *result, p *pair) miss {
 		if len(parts) == 6 && parts[2] == "execute-api" || strings.Contains(principalOf(s), "apigateway") {
 			return wrong("permission.principal", "Principal", principalOf(s), gateway.Principal, 1)
 		}
-		return miss{}
+		return mismatch{}
 	case strings.HasSuffix(reason.Field, "Action"):
 		return wrong("permission.action", "Action", strings.Join(s.Action, ", "), gateway.Invoke, 2)
 	case strings.HasSuffix(reason.Field, "Resource"):
 		return wrong("permission.qualifier", "Resource", strings.Join(s.Resource, ", "), r.functionARN(p), 3)
 	}
 	if arn != "" {
-		if m := wrongSource(m, arn, possible, r, p); m.cause != "" {
+		if m := compareSource(m, arn, possible, r, p); m.cause != "" {
 			return m
 		}
 	}
@@ -136,7 +138,7 @@ func missOf(s policy.Statement, r *result, p *pair) miss {
 	return wrong("permission.condition", reason.Field, reason.Want, reason.Got, 4)
 }
 
-// exampleKey is the key of a route with a method in place of ANY.
+// exampleKey returns the key of a pair's route, with a method in place of ANY.
 func exampleKey(p *pair, r *result) string {
 	if rest, ok := strings.CutPrefix(p.route.Key, "ANY "); ok {
 		if p == r.selected {
@@ -147,17 +149,18 @@ func exampleKey(p *pair, r *result) string {
 	return p.route.Key
 }
 
-// apiID begins what follows the account in a source ARN: the id of an API, or a pattern. A name is none.
+// apiID matches the start of what follows the account in a source ARN: the id of an API, or a pattern. It does not
+// match names.
 var apiID = regexp.MustCompile(`^[a-z0-9*?]+(/|$)`)
 
-// wrongSource tells which part of the pattern of a source ARN does not let a route in; a cause of "" where all do.
-func wrongSource(m miss, pattern string, possible []string, r *result, p *pair) miss {
+// compareSource returns the first mismatch of a source ARN pattern. Its cause is "" if the pattern matches.
+func compareSource(m mismatch, pattern string, possible []string, r *result, p *pair) mismatch {
 	needed := possible[0]
 	if slices.ContainsFunc(possible, func(arn string) bool { return policy.ARNLike(pattern, arn) }) {
 		return m
 	}
 	m.field, m.value, m.expected = "AWS:SourceArn", pattern, r.api.Pattern(p.stage.Name, p.route.Key)
-	wrong := func(cause string, rank int) miss {
+	wrong := func(cause string, rank int) mismatch {
 		m.cause, m.rank = cause, rank
 		return m
 	}
@@ -180,7 +183,7 @@ func wrongSource(m miss, pattern string, possible []string, r *result, p *pair) 
 	if !policy.Like(has[0], needs[0]) {
 		return wrong("permission.other-api", 7)
 	}
-	if len(has) == 3 && has[2] == "" { // $default in double quotes, which a shell takes away
+	if len(has) == 3 && has[2] == "" { // a shell removes $default in double quotes
 		return wrong("permission.mangled-arn", 8)
 	}
 	if p.route.Key == "$default" && len(has) > 2 || strings.HasSuffix(pattern, "/$default") && len(has) == 4 {
@@ -195,7 +198,7 @@ func wrongSource(m miss, pattern string, possible []string, r *result, p *pair) 
 			right += 3
 		case i < len(has) && (policy.Like(has[i], needs[i]) ||
 			last && policy.Like(has[i], strings.Join(needs[i:], "/"))):
-			if right++; has[i] != "*" { // it says more
+			if right++; has[i] != "*" { // it is more specific
 				right++
 			}
 		case first == 0:

@@ -4,9 +4,9 @@ import (
 	"regexp"
 )
 
-// tableErrors are what DynamoDB says, and the cause ("Error handling with DynamoDB").
+// tableErrors maps error messages of DynamoDB to causes ("Error handling with DynamoDB").
 var tableErrors = []struct {
-	says  *regexp.Regexp
+	text  *regexp.Regexp
 	cause string
 }{
 	{regexp.MustCompile(`KMS key access denied|InaccessibleEncryption`), "table.kms"},
@@ -31,7 +31,7 @@ var tableErrors = []struct {
 	{regexp.MustCompile(`Could not connect to the endpoint URL: "http://` + localHosts), "table.local-endpoint"},
 }
 
-// Hosts that only a developer's machine knows, and operations of DynamoDB.
+// Patterns of hosts that only a developer's machine has, and of DynamoDB operations.
 const (
 	localHosts      = `(127\.|localhost|\[::1\]|host\.docker\.internal|[a-z-]+:)`
 	tableOperations = `(Batch)?GetItem|(Batch)?(Put|Write)Item|(Update|Delete)Item|Query|Scan|` +
@@ -39,81 +39,79 @@ const (
 		`DescribeTable|dynamodb|DynamoDB`
 )
 
-// calledOperation is the operation in an error of boto3.
+// calledOperation matches the operation in an error of boto3.
 var calledOperation = regexp.MustCompile(`when calling the (\w+) operation`)
 
-// mayBeOfTable reports whether a text that looks like one of DynamoDB's may be: it names no operation of another
-// service.
-func mayBeOfTable(text string) bool {
+// mayBeDynamoDB reports whether an error may be one of DynamoDB: it does not name an operation of another service.
+func mayBeDynamoDB(text string) bool {
 	m := calledOperation.FindStringSubmatch(text)
 	return m == nil || regexp.MustCompile("^("+tableOperations+")$").MatchString(m[1])
 }
 
-// tableCause is the cause that an error of DynamoDB tells; "" where a text is none.
+// tableCause returns the cause that an error of DynamoDB shows, "" for another error.
 func tableCause(text string) string {
 	for _, kind := range tableErrors {
-		if kind.says.MatchString(text) && mayBeOfTable(text) {
+		if kind.text.MatchString(text) && mayBeDynamoDB(text) {
 			return kind.cause
 		}
 	}
 	return ""
 }
 
-// checkTable judges what the function's own errors tell of its table.
+// checkTable judges what the function's errors show about its table.
 func checkTable(v *view, r *result) {
 	p := v.selected
-	if p == nil || r.explained("role") {
+	if p == nil || r.isExplained(LinkRole) {
 		return
 	}
-	for _, e := range v.said() {
+	for _, e := range v.errorTexts() {
 		cause := tableCause(e.Value)
-		if cause == "" && refusesHere.MatchString(e.Value) && p.loopback() != "–" {
+		if cause == "" && localRefusal.MatchString(e.Value) && p.localVariables() != "–" {
 			cause = "table.local-endpoint"
 		}
 		if cause == "" {
 			continue
 		}
-		f := found{
+		f := draft{
 			cause:     cause,
-			certainty: v.ofLines(),
-			pairs:     r.alike(p),
-			explains:  v.fails(),
+			certainty: v.textCertainty(),
+			pairs:     r.sharingFunction(p),
+			explains:  v.serverFailed(),
 			evidence:  []Evidence{e},
-			values:    values{"function": p.named(), "message": e.Value, "variables": p.loopback()},
+			values:    values{"function": p.qualifiedName(), "message": e.Value, "variables": p.localVariables()},
 		}
-		r.described(&f)
-		r.find(f)
+		r.checkDescription(&f)
+		r.addFinding(f)
 		return
 	}
 }
 
-// telemetry are variables of agents that run beside a function.
-var telemetry = regexp.MustCompile(`OTEL|OTLP|DD_|DATADOG|STATSD|XRAY|COLLECTOR`)
+// telemetryVariable matches variables of agents that run beside a function.
+var telemetryVariable = regexp.MustCompile(`OTEL|OTLP|DD_|DATADOG|STATSD|XRAY|COLLECTOR`)
 
-// refusesHere is what runtimes say where nobody listens at an address of a developer's machine.
-var refusesHere = regexp.MustCompile(`(ECONNREFUSED|ENOTFOUND|dial tcp|lookup|[Cc]onnection refused).{0,60}` +
+// localRefusal matches the error of a runtime when nothing listens at an address that only a developer's machine has.
+var localRefusal = regexp.MustCompile(`(ECONNREFUSED|ENOTFOUND|dial tcp|lookup|[Cc]onnection refused).{0,60}` +
 	`(127\.0\.0\.1|\[?::1\]?|localhost|host\.docker\.internal)`)
 
-// loopback are the names of the variables that name a developer's own machine; "–" for none.
-//
-// Those of telemetry are left out: what they name listens beside the function, in a layer.
-func (p *pair) loopback() string {
+// localVariables names the variables whose value is a URL on a developer's machine, "–" for none. Variables of
+// telemetry agents are left out, because such an agent listens beside the function, in a layer.
+func (p *pair) localVariables() string {
 	c := p.configuration()
 	var local []Variable
 	if c != nil {
 		for _, one := range c.Variables {
-			if one.Loopback && !telemetry.MatchString(one.Name) {
+			if one.Loopback && !telemetryVariable.MatchString(one.Name) {
 				local = append(local, one)
 			}
 		}
 	}
-	return names(local, func(v Variable) string { return v.Name })
+	return joinNames(local, func(v Variable) string { return v.Name })
 }
 
-// described tells of a table that is said to be missing, where its name is known and it exists.
-func (r *result) described(f *found) {
+// checkDescription refines the finding of a missing table by what DescribeTable answers for its name.
+func (r *result) checkDescription(f *draft) {
 	t := r.Table
-	if f.cause != "table.missing" || hideFact(r, t, "would.table") || !t.Seen() {
+	if f.cause != "table.missing" || reportUnseen(r, t, "would.table") || !t.Seen() {
 		return
 	}
 	f.values["table"], f.values["status"], f.values["region"] = t.Value.Name, t.Value.Status, r.Asked.Region
@@ -121,5 +119,6 @@ func (r *result) described(f *found) {
 	if t.Value.Status != "ACTIVE" {
 		f.cause = "table.not-active"
 	}
-	f.evidence = append(f.evidence, Evidence{t.Call, t.Of, "TableStatus", t.Value.Status, "ACTIVE"})
+	f.evidence = append(f.evidence, Evidence{Call: t.Call, Of: t.Of, Field: "TableStatus", Value: t.Value.Status,
+		Expected: "ACTIVE"})
 }

@@ -9,43 +9,43 @@ import (
 	"example.com/portable-notes/deploy/gateway"
 )
 
-// pair is a route of a stage, with what it leads to.
+// pair is a route of a stage, with its integration and function.
 type pair struct {
 	stage       *Stage
 	route       *Route
-	integration *Integration // nil where the route has none, or it is gone
+	integration *Integration // nil if the route has none, or it was deleted
 	target      gateway.Target
-	wrong       error     // why the integration's URI names no function; nil where it does
-	function    *Function // nil where there is none to look at
-	stale       bool      // the stage serves something else for the route than the API has now
+	uriErr      error     // why the integration's URI does not name a function; nil if it does
+	function    *Function // nil if it was not read
+	stale       bool      // the stage serves another version of the route than the API has now
 }
 
-func (p *pair) name() StageRoute { return StageRoute{p.stage.Name, p.route.Key} }
+func (p *pair) stageRoute() StageRoute { return StageRoute{p.stage.Name, p.route.Key} }
 
-// invokes reports whether the route is integrated with a Lambda function.
-func (p *pair) invokes() bool {
+// invokesLambda reports whether the route is integrated with a Lambda function.
+func (p *pair) invokesLambda() bool {
 	return p.integration != nil && strings.EqualFold(p.integration.Type, "AWS_PROXY") && p.integration.Subtype == ""
 }
 
-// view is a case as the checks look at it.
+// view is a case, prepared for the checks.
 type view struct {
 	*Case
 	api      gateway.API
 	pairs    []*pair // in the order of stages and routes
-	stage    *Stage  // that the request went to; nil for none
-	path     string  // of the request, without the stage
-	selected *pair   // that the request selected; nil for none
+	stage    *Stage  // stage of the request; nil for none
+	path     string  // path of the request, without the stage
+	selected *pair   // pair that the request selects; nil for none
 }
 
-// look reads a case.
-func look(c Case) *view {
+// newView prepares a case.
+func newView(c Case) *view {
 	v := &view{Case: &c}
 	id := c.Caller.Or()
 	v.api = gateway.API{Partition: id.Partition, Region: c.Asked.Region, Account: id.Account, ID: c.Asked.API}
 	if v.api.Partition == "" {
 		v.api.Partition = "aws"
 	}
-	if v.api.Account == "" && len(c.Functions) > 0 { // a function is mostly of the API's account
+	if v.api.Account == "" && len(c.Functions) > 0 { // functions usually belong to the API's account
 		v.api.Account = c.Functions[0].Target.Account
 	}
 	stages, routes := c.Stages.Or(), c.Routes.Or()
@@ -54,19 +54,19 @@ func look(c Case) *view {
 		if c.Asked.Stage != "" && stage.Name != c.Asked.Stage {
 			continue
 		}
-		deployed := named(c.Deployed, stage.Name)
-		for _, route := range served(routes, deployed.Value) {
+		deployed := factNamed(c.Deployed, stage.Name)
+		for _, route := range servedRoutes(routes, deployed.Value) {
 			if c.Asked.Route == "" || c.Asked.Route == route.Key {
-				v.pairs = append(v.pairs, v.pair(stage, route, deployed.Value))
+				v.pairs = append(v.pairs, v.newPair(stage, route, deployed.Value))
 			}
 		}
 	}
-	v.find(stages)
+	v.selectRoute(stages)
 	return v
 }
 
-// served are the routes that a stage serves: those of what was deployed to it, where this is known.
-func served(routes []Route, deployed *Definition) (all []*Route) {
+// servedRoutes returns the routes that a stage serves: those of its deployed definition, if that is known.
+func servedRoutes(routes []Route, deployed *Definition) (all []*Route) {
 	for i := range routes {
 		if deployed == nil {
 			all = append(all, &routes[i])
@@ -79,14 +79,14 @@ func served(routes []Route, deployed *Definition) (all []*Route) {
 	}
 	for _, key := range sortedKeys(deployed.Routes) {
 		if !slices.ContainsFunc(routes, func(r Route) bool { return r.Key == key }) {
-			all = append(all, &Route{Key: key, Target: "integrations/?"}) // which was deleted since then
+			all = append(all, &Route{Key: key, Target: "integrations/?"}) // it was deleted since the deployment
 		}
 	}
 	return all
 }
 
-// pair follows a route to what it leads to.
-func (v *view) pair(stage *Stage, route *Route, deployed *Definition) *pair {
+// newPair finds the integration and the function of a route.
+func (v *view) newPair(stage *Stage, route *Route, deployed *Definition) *pair {
 	p := &pair{stage: stage, route: route}
 	id, _ := strings.CutPrefix(route.Target, "integrations/")
 	integrations := v.Integrations.Or()
@@ -94,17 +94,18 @@ func (v *view) pair(stage *Stage, route *Route, deployed *Definition) *pair {
 		p.integration = &integrations[i]
 	}
 	if deployed != nil && v.Latest.Seen() && deployed.Routes[route.Key] != v.Latest.Value.Routes[route.Key] {
-		p.asDeployed(deployed.Leads[route.Key], v.Latest.Value.Leads[route.Key])
+		p.useDeployed(deployed.Leads[route.Key], v.Latest.Value.Leads[route.Key])
 	}
-	if p.invokes() {
-		p.target, p.wrong = gateway.ParseURI(p.integration.URI, stage.Variables)
-		p.function = v.function(p.target)
+	if p.invokesLambda() {
+		p.target, p.uriErr = gateway.ParseURI(p.integration.URI, stage.Variables)
+		p.function = v.findFunction(p.target)
 	}
 	return p
 }
 
-// asDeployed sets what the stage serves for a route, where the API has something else for it now.
-func (p *pair) asDeployed(was, now Lead) {
+// useDeployed sets the integration and authorization that the stage serves, if the API has changed since it was
+// deployed.
+func (p *pair) useDeployed(was, now Lead) {
 	p.stale = true
 	if was.Integration != nil {
 		integration := *was.Integration
@@ -123,21 +124,21 @@ func (p *pair) asDeployed(was, now Lead) {
 	}
 }
 
-// function is what is known of a function; nil where it was not looked at.
-func (v *view) function(t gateway.Target) *Function {
+// findFunction returns the facts about a function, nil if it was not read.
+func (v *view) findFunction(t gateway.Target) *Function {
 	if i := slices.IndexFunc(v.Functions, func(f Function) bool { return f.Target == t }); i >= 0 {
 		return &v.Functions[i]
 	}
 	return nil
 }
 
-// find finds the stage and the route that the request selects.
-func (v *view) find(stages []Stage) {
+// selectRoute finds the stage and the route that the request selects.
+func (v *view) selectRoute(stages []Stage) {
 	if v.Asked.Method == "" || !v.Stages.Seen() {
 		return
 	}
 	name, rest := SplitStage(stages, v.Asked)
-	if decoded, err := url.PathUnescape(rest); err == nil { // routes are compared with the decoded path
+	if decoded, err := url.PathUnescape(rest); err == nil { // API Gateway matches routes against the decoded path
 		rest = decoded
 	}
 	i := slices.IndexFunc(stages, func(s Stage) bool { return s.Name == name })
@@ -157,8 +158,9 @@ func (v *view) find(stages []Stage) {
 	}
 }
 
-// SplitStage tells which stage a request goes to, and the path under it. The first part of the path is the stage's name
-// if there is one of it; else the stage is the one named $default ("Publish HTTP APIs for customers to invoke").
+// SplitStage returns the stage of a request, and the path without the stage. If the first segment of the path is not
+// the name of a stage, the request goes to the stage $default, if there is one ("Publish HTTP APIs for customers to
+// invoke").
 func SplitStage(stages []Stage, asked Asked) (name, path string) {
 	has := func(name string) bool {
 		return slices.ContainsFunc(stages, func(s Stage) bool { return s.Name == name })
@@ -179,10 +181,10 @@ func SplitStage(stages []Stage, asked Asked) (name, path string) {
 	return "", asked.Path
 }
 
-// From is who gave an answer.
+// From is the sender of a response.
 type From string
 
-// Who gives answers.
+// The senders of responses.
 const (
 	FromGateway    From = "api-gateway"
 	FromAuthorizer From = "authorizer"
@@ -192,33 +194,33 @@ const (
 	FromNobody     From = "none"
 )
 
-// gatewayBodies are the bodies of API Gateway's own answers of HTTP APIs.
+// gatewayBodies are the messages in HTTP APIs' own error responses.
 var gatewayBodies = []string{"Internal Server Error", "Service Unavailable", "Not Found", "Forbidden", "Unauthorized",
 	"Too Many Requests", "Request Entity Too Large", "Request Header Fields Too Large", "Bad Request",
 	"Gateway Timeout"}
 
-// OwnBody reports whether a body is one of API Gateway's own answers.
-func OwnBody(body string) bool {
+// IsGatewayBody reports whether a body is that of one of API Gateway's own responses.
+func IsGatewayBody(body string) bool {
 	return slices.ContainsFunc(
 		gatewayBodies,
 		func(message string) bool { return body == `{"message":"`+message+`"}` },
 	)
 }
 
-// statusOf are the statuses of API Gateway's own answers, and their messages.
-var statusOf = map[int]string{401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests",
+// gatewayMessages are the messages of API Gateway's own responses, by status.
+var gatewayMessages = map[int]string{401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests",
 	500: "Internal Server Error", 503: "Service Unavailable"}
 
-// ownLength reports whether an answer to HEAD has the length of API Gateway's own body for its status.
-func ownLength(a Answer) bool {
-	message, ok := statusOf[a.Status]
+// hasGatewayLength reports whether a response to HEAD has the length of API Gateway's own body for its status.
+func hasGatewayLength(a Answer) bool {
+	message, ok := gatewayMessages[a.Status]
 	return ok && a.Headers["content-length"] == strconv.Itoa(len(`{"message":"`+message+`"}`))
 }
 
-// byApp reports whether an answer in API Gateway's words must be the app's: the function returns it when it is invoked
-// directly, or the route that was selected leaves API Gateway no reason for it. What has no request id did not reach an
-// API.
-func (v *view) byApp(a Answer) bool {
+// isFromApp reports whether a response with API Gateway's wording must come from the app: the function returns it when
+// invoked directly, or API Gateway has no reason for it on the selected route. A response without a request id did not
+// reach an API.
+func (v *view) isFromApp(a Answer) bool {
 	if i := v.Invocation.Value; i != nil && !i.Failed {
 		return i.Shape.Status == a.Status && i.Shape.Body == a.Body
 	}
@@ -231,24 +233,25 @@ func (v *view) byApp(a Answer) bool {
 	return a.Status == 404 || open && p.integration.Credentials == "" && (a.Status == 401 || a.Status == 403)
 }
 
-// answer is what the client saw; nil where no request was sent.
-func (v *view) answer() *Seen {
+// clientAnswer returns the response that the client received, nil if no request was sent.
+func (v *view) clientAnswer() *ClientAnswer {
 	if v.Answer.Value == nil {
 		return nil
 	}
 	a := *v.Answer.Value
-	return &Seen{Status: a.Status, Body: a.Body, From: v.from(a), RequestID: a.RequestID, Millis: a.Millis}
+	return &ClientAnswer{Status: a.Status, Body: a.Body, From: v.answeredBy(a), RequestID: a.RequestID,
+		Millis: a.Millis}
 }
 
-// from tells who gave an answer, by its headers and its body.
-func (v *view) from(a Answer) From {
+// answeredBy determines who sent a response, by its headers and body.
+func (v *view) answeredBy(a Answer) From {
 	switch {
 	case a.Status == 0:
 		return FromNobody
 	case v.Asked.Preflight != "" && v.API.Or().CORS != nil && a.Status == 204 && v.selected == nil:
-		return FromGateway // which answers preflights itself
-	case OwnBody(a.Body) || v.Asked.Method == "HEAD" && ownLength(a):
-		if v.byApp(a) {
+		return FromGateway // API Gateway answers preflights itself
+	case IsGatewayBody(a.Body) || v.Asked.Method == "HEAD" && hasGatewayLength(a):
+		if v.isFromApp(a) {
 			return FromApp
 		}
 		return FromGateway
@@ -262,9 +265,9 @@ func (v *view) from(a Answer) From {
 	return FromNobody
 }
 
-// failed reports whether the client saw an answer of API Gateway's own with one of some statuses.
-func (v *view) failed(statuses ...int) bool {
-	a := v.answer()
+// gatewayFailed reports whether the client received one of some statuses from API Gateway itself.
+func (v *view) gatewayFailed(statuses ...int) bool {
+	a := v.clientAnswer()
 	return a != nil && a.From == FromGateway && slices.Contains(statuses, a.Status)
 }
 
@@ -285,8 +288,8 @@ func (v *view) target() Target {
 	return t
 }
 
-// logs are where the request may have left lines.
-func (v *view) logs() (l Logs) {
+// logLocations returns where the request may have been logged.
+func (v *view) logLocations() (l Logs) {
 	if v.stage != nil && v.stage.AccessLog != nil {
 		l.Access = v.stage.AccessLog.Destination
 	}
@@ -296,23 +299,23 @@ func (v *view) logs() (l Logs) {
 	return l
 }
 
-// linkName is what a link of the chain is called; "" for a link that the request does not have.
+// linkName returns the name of a link of the chain, "" if the request does not pass through it.
 func (r *result) linkName(link Link) string {
 	p := r.selected
 	if p == nil && len(r.pairs) == 1 {
 		p = r.pairs[0]
 	}
 	switch link {
-	case "client":
+	case LinkClient:
 		return "client"
-	case "endpoint":
+	case LinkEndpoint:
 		return r.Asked.API
-	case "stage":
+	case LinkStage:
 		if r.stage != nil {
 			return r.stage.Name
 		}
 		return r.Asked.Stage
-	case "route":
+	case LinkRoute:
 		if p != nil {
 			return p.route.Key
 		}
@@ -320,19 +323,19 @@ func (r *result) linkName(link Link) string {
 			return ""
 		}
 		return r.Asked.Method + " " + r.path
-	case "authorizer":
+	case LinkAuthorizer:
 		if p != nil && p.route.Authorization != "" && p.route.Authorization != "NONE" {
 			return "authorizer " + p.route.Authorization
 		}
-	case "integration":
+	case LinkIntegration:
 		if p != nil && p.integration != nil {
 			return "integration " + p.integration.ID
 		}
-	case "permission":
-		if p != nil && p.invokes() {
+	case LinkPermission:
+		if p != nil && p.invokesLambda() {
 			return "permission"
 		}
-	case "function":
+	case LinkFunction:
 		if p != nil && p.target.Function != "" {
 			return p.target.Function
 		}

@@ -47,7 +47,7 @@ func findIn[T any](all []T, fits func(T) bool) (one T, ok bool) {
 
 // mayInvoke reports whether a function may be invoked for the request.
 func (g *gatherer) mayInvoke() bool {
-	return !g.inquiry.NoInvoke && (doctor.Safe(g.inquiry.Method) || g.inquiry.Invoke)
+	return !g.inquiry.NoInvoke && (doctor.IsSafe(g.inquiry.Method) || g.inquiry.Invoke)
 }
 
 // identitySource returns the request's value for an identity source, such as $request.header.Authorization.

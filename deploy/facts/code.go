@@ -309,7 +309,7 @@ var (
 
 // readSource analyzes the source of a handler: whether it mentions the function, and whether it mixes module types.
 func readSource(p *doctor.Program, files *zip.Reader, text string) {
-	for _, word := range doctor.Words {
+	for _, word := range doctor.EventWords {
 		if strings.Contains(text, word) {
 			p.Mentions = append(p.Mentions, word)
 		}

@@ -233,7 +233,8 @@ func (g *gatherer) explainAnswer() {
 	}
 	found := doctor.Judge(g.c, doctor.English).Findings
 	explained := slices.ContainsFunc(found, func(f doctor.Finding) bool {
-		return f.Explains && f.Level == doctor.Fault && (f.Link == "authorizer" || g.c.Joined && f.Link == "code")
+		return f.Explains && f.Level == doctor.Fault &&
+			(f.Link == doctor.LinkAuthorizer || g.c.Joined && f.Link == doctor.LinkCode)
 	})
 	if a := d.Answer; a != nil && a.From == doctor.FromGateway && a.Status >= 400 && d.Target.Function != "" {
 		runAll(
@@ -252,7 +253,7 @@ func (g *gatherer) explainAnswer() {
 	d = doctor.Judge(g.c, doctor.English)
 	route, _ := findIn(g.c.Routes.Or(), func(r doctor.Route) bool { return r.Key == d.Target.Route })
 	// Our event lacks what an authorizer adds, which may have caused the error.
-	synthetic := g.c.Invocation.Or().Failed && doctor.Authorized(route)
+	synthetic := g.c.Invocation.Or().Failed && doctor.HasAuthorizer(route)
 	if g.c.Invocation.Call == "" || synthetic || d.Answer != nil && d.Answer.From == doctor.FromApp {
 		g.readLogs(d)
 	}

@@ -227,7 +227,7 @@ func (g *gatherer) readRights(d doctor.Diagnosis) {
 	if strings.Contains(text, "not authorized to perform") || g.c.Lines.Missing() || refused {
 		g.c.Role = g.readRole(f.Configuration.Value.Role)
 	}
-	if action, resource, ok := doctor.RightOf(text); ok {
+	if action, resource, ok := doctor.DeniedAction(text); ok {
 		g.c.Simulation = g.simulate(f.Configuration.Value.Role, action, resource)
 	}
 	if m := namedTable.FindStringSubmatch(text); m != nil && strings.Contains(text, "not found") {

@@ -183,7 +183,7 @@ func (g *gatherer) scrub() {
 			}
 		}
 	}
-	if a := c.Answer.Value; a != nil && !doctor.OwnBody(a.Body) {
+	if a := c.Answer.Value; a != nil && !doctor.IsGatewayBody(a.Body) {
 		clean(&a.Body)
 	}
 	for _, i := range []*doctor.Invocation{c.Invocation.Value, c.AuthorizerInvocation.Value} {

@@ -18,7 +18,7 @@ func TestDiagnosis(t *testing.T) {
 	d := doctor.Diagnosis{
 		At:       time.Unix(0, 0),
 		Target:   doctor.Target{Stage: "dev", Route: "GET /notes"},
-		Answer:   &doctor.Seen{Status: 500},
+		Answer:   &doctor.ClientAnswer{Status: 500},
 		Headline: []string{"500 came from API Gateway", strings.Repeat("a long line ", 20)},
 		Chain: []doctor.LinkState{
 			{Link: "client", Name: "client", State: "ok"},
