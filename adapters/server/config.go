@@ -144,7 +144,7 @@ func logKey(environ []string) ([]byte, error) {
 
 // mistake is what does not go together in the settings.
 func (c config) mistake() error {
-	err := c.auth.Mistake(true)
+	err := c.auth.Validate(true)
 	if c.auth.Kind != "" {
 		return err
 	}

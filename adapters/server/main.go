@@ -236,7 +236,7 @@ func greet(c config, addr string, say func(format string, args ...any)) {
 		where = "the DynamoDB table " + c.table
 	}
 	say("notes are kept in %s", where)
-	say("%s", c.auth.Says())
+	say("%s", c.auth.Describe())
 	bearer := ""
 	if c.auth.Kind == "token" || c.auth.Kind == "jwt" {
 		bearer = " -H 'Authorization: Bearer TOKEN'" // #nosec G101 -- a place for one

@@ -12,36 +12,35 @@ import (
 	"example.com/portable-notes/app/token"
 )
 
-// Auth is how callers are known.
+// Auth configures authentication.
 type Auth struct {
-	Kind             string // none, token or jwt; "" where nothing is said
-	Tokens           string // as package token reads them
-	TokensFile       string // of such
+	Kind             string // none, token or jwt; "" if NOTES_AUTH is not set
+	Tokens           string // in the format of token.Parse
+	TokensFile       string // path of a file in the format of token.Open
 	Issuer, Audience string // of JSON Web Tokens
 }
 
-// AuthSettings are the settings of an Auth that is a part of an adapter's settings. An adapter without files has no
-// file of tokens.
+// AuthSettings returns the settings that fill in the Auth of a C. NOTES_TOKENS_FILE is among them only if the adapter
+// has files.
 func AuthSettings[C any](of func(*C) *Auth, files bool) []Setting[C] {
 	all := []Setting[C]{
-		New("NOTES_AUTH", "", "who may use the service: none: anyone who reaches it reads and writes the notes; "+
-			"token: callers with a token of NOTES_TOKENS or NOTES_TOKENS_FILE; jwt: callers with a token of "+
-			"NOTES_JWT_ISSUER",
+		New("NOTES_AUTH", "", "who may use the service: none (anyone who can reach it), token (callers with a "+
+			"token in NOTES_TOKENS or NOTES_TOKENS_FILE) or jwt (callers with a token from NOTES_JWT_ISSUER)",
 			func(c *C, v string) error {
 				of(c).Kind = v
 				return Expect(slices.Contains([]string{"", "none", "token", "jwt"}, v), "must be none, token or jwt")
 			}),
-		New("NOTES_TOKENS", "", "the tokens that are known, with commas between them: OWNER SCOPE sha256:HEX "+
-			"[EXPIRES], the scope read or write; server -new-token OWNER makes one",
+		New("NOTES_TOKENS", "", "accepted tokens, separated by commas: OWNER SCOPE sha256:HEX [EXPIRES], where "+
+			"SCOPE is read or write; server -new-token OWNER makes one",
 			func(c *C, v string) error { of(c).Tokens = v; return nil }),
-		New("NOTES_TOKENS_FILE", "", "a file of such tokens, one a line, that is read again when it changes; while "+
-			"it is missing or wrong, those read last stay valid",
+		New("NOTES_TOKENS_FILE", "", "a file of such tokens, one per line, reread when it changes; while it is "+
+			"missing or malformed, the tokens read last stay valid",
 			func(c *C, v string) error { of(c).TokensFile = v; return nil }),
-		New("NOTES_JWT_ISSUER", "", "the OpenID Connect issuer whose tokens (JWTs) are taken: its https URL, as "+
-			"the tokens have it in iss",
+		New("NOTES_JWT_ISSUER", "", "the OpenID Connect issuer whose tokens (JWTs) are accepted: its https URL, "+
+			"exactly as in their iss claim",
 			func(c *C, v string) error { of(c).Issuer = v; return nil }),
-		New("NOTES_JWT_AUDIENCE", "", "whom the issuer's tokens must be for, as they have it in aud (or, without "+
-			"one, in client_id)",
+		New("NOTES_JWT_AUDIENCE", "", "the audience that tokens must name in their aud claim or, if they have no "+
+			"aud, in client_id",
 			func(c *C, v string) error { of(c).Audience = v; return nil }),
 	}
 	if !files {
@@ -50,8 +49,9 @@ func AuthSettings[C any](of func(*C) *Auth, files bool) []Setting[C] {
 	return all
 }
 
-// Mistake is what of it does not go together, for an adapter that has files or has none.
-func (a Auth) Mistake(files bool) error {
+// Validate returns an error that names every setting that conflicts with NOTES_AUTH or is missing for it. Files reports
+// whether the adapter reads NOTES_TOKENS_FILE.
+func (a Auth) Validate(files bool) error {
 	var mistakes []error
 	for _, one := range []struct{ name, value, kind string }{
 		{"NOTES_TOKENS", a.Tokens, "token"}, {"NOTES_TOKENS_FILE", a.TokensFile, "token"}, {
@@ -73,18 +73,18 @@ func (a Auth) Mistake(files bool) error {
 	return errors.Join(mistakes...)
 }
 
-// OpenJWT makes a way to know callers by JSON Web Tokens.
+// OpenJWT is the type of jwt.Open, which returns a function that authenticates callers by JSON Web Tokens.
 type OpenJWT func(ctx context.Context, issuer, audience string, log *slog.Logger) (app.Authenticate, error)
 
-// Open makes the way to know callers; nil where nobody is asked. An adapter that does not link JSON Web Tokens gives
-// nil for that way. The options are for a file of tokens.
+// Open returns the function that authenticates callers; nil if callers are not authenticated. An adapter that does not
+// link JSON Web Tokens passes a nil jwt. The options apply to NOTES_TOKENS_FILE.
 func (a Auth) Open(
 	ctx context.Context, log *slog.Logger, jwt OpenJWT, options ...token.Option,
 ) (app.Authenticate, error) {
 	switch {
 	case a.Kind == "jwt" && jwt == nil:
-		return nil, errors.New("NOTES_AUTH=jwt: this build knows no JSON Web Tokens; build it with deploy zip " +
-			"--jwt, or with -tags jwt")
+		return nil, errors.New("NOTES_AUTH=jwt: this build does not support JSON Web Tokens: build it with " +
+			"deploy zip --jwt or with -tags jwt")
 	case a.Kind == "jwt":
 		authenticate, err := jwt(ctx, a.Issuer, a.Audience, log)
 		if err != nil {
@@ -107,15 +107,15 @@ func (a Auth) Open(
 	return nil, nil
 }
 
-// Says is how callers are known, for a person.
-func (a Auth) Says() string {
+// Describe says, in a sentence for the operator, who can read and write the notes.
+func (a Auth) Describe() string {
 	switch a.Kind {
 	case "token":
-		return "callers are known by their tokens (NOTES_AUTH=token)"
+		return "callers need a token (NOTES_AUTH=token)"
 	case "jwt":
-		return "callers are known by the tokens of " + a.Issuer + " (NOTES_AUTH=jwt)"
+		return "callers need a token from " + a.Issuer + " (NOTES_AUTH=jwt)"
 	case "":
-		return "only this machine reaches them, and every program on it may read and write them (NOTES_AUTH is not set)"
+		return "every program on this machine, and nobody else, can read and write the notes (NOTES_AUTH is not set)"
 	}
-	return "anyone who reaches this address can read and write them (NOTES_AUTH=none)"
+	return "anyone who can reach this address can read and write the notes (NOTES_AUTH=none)"
 }

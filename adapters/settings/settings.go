@@ -1,5 +1,5 @@
-// Package settings reads what the adapters are told by environment variables: each adapter has its list, and the
-// values that several of them take are read here.
+// Package settings reads the adapters' settings from environment variables. Each adapter has its own list; this package
+// parses the values that several of them use.
 package settings
 
 import (
@@ -19,31 +19,34 @@ import (
 	"example.com/portable-notes/app"
 )
 
-// Prefix is what the names of all our variables begin with. Those below testPrefix are for the tests alone.
+// Prefix begins the name of every variable of ours. Those that begin with testPrefix are for tests only.
 const (
 	Prefix     = "NOTES_"
 	testPrefix = "NOTES_TEST_"
 )
 
-// Setting is one environment variable of an adapter whose settings are a C.
+// Setting is one environment variable of an adapter whose configuration is a C.
 type Setting[C any] struct {
-	Name, Initial, Meaning string
-	Set                    func(c *C, value string) error // the error says what the value must be
+	Name    string
+	Initial string                         // the value if the variable is not set or is empty
+	Meaning string                         // the help text
+	Set     func(c *C, value string) error // the error says what the value must be
 }
 
-// secrets are settings whose values are never shown.
-var secrets = []string{"NOTES_LOG_KEY", "NOTES_BACKUP_TOKEN"}
+// secretSettings are settings whose values never appear in an error.
+var secretSettings = []string{"NOTES_LOG_KEY", "NOTES_BACKUP_TOKEN"}
 
-// New makes a setting.
+// New returns a setting.
 func New[C any](name, initial, meaning string, set func(c *C, value string) error) Setting[C] {
-	return Setting[C]{name, initial, meaning, set}
+	return Setting[C]{Name: name, Initial: initial, Meaning: meaning, Set: set}
 }
 
-// serviceLink is a variable that Kubernetes sets for every container beside a Service that is called notes.
-var serviceLink = regexp.MustCompile(`^NOTES_(SERVICE_(HOST|PORT)|PORT_\d+_|PORT=\w+://)`)
+// kubernetesLink matches the variables that Kubernetes sets in every container of a namespace with a Service named
+// notes (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
+var kubernetesLink = regexp.MustCompile(`^NOTES_(SERVICE_(HOST|PORT)|PORT_\d+_|PORT=\w+://)`)
 
-// Read reads settings from an environment as os.Environ gives it. An empty variable counts as absent. The error names
-// every mistake at once, also a variable of our prefix that is no setting.
+// Read reads settings from environ, in the format of os.Environ. An empty variable counts as unset. The error names
+// every mistake at once, including variables that have our prefix but are not settings.
 func Read[C any](environ []string, all []Setting[C]) (C, error) {
 	var c C
 	var mistakes []error
@@ -57,20 +60,20 @@ func Read[C any](environ []string, all []Setting[C]) (C, error) {
 		name, value, _ := strings.Cut(entry, "=")
 		given[name] = value
 		if strings.HasPrefix(name, Prefix) && !strings.HasPrefix(name, testPrefix) &&
-			!serviceLink.MatchString(entry) && !slices.Contains(names, name) {
+			!kubernetesLink.MatchString(entry) && !slices.Contains(names, name) {
 			near := slices.MinFunc(names, func(a, b string) int {
 				upper := strings.ToUpper(name)
 				return levenshtein.Distance(upper, a, nil) - levenshtein.Distance(upper, b, nil)
 			})
-			mistakes = append(mistakes, fmt.Errorf("%s is no setting; the nearest is %s", name, near))
+			mistakes = append(mistakes, fmt.Errorf("%s is not a setting; did you mean %s?", name, near))
 		}
 	}
 	for _, s := range all {
 		value := cmp.Or(given[s.Name], s.Initial)
 		if err := s.Set(&c, value); err != nil {
 			err = fmt.Errorf("%s %w", s.Name, err)
-			if !slices.Contains(secrets, s.Name) {
-				err = fmt.Errorf("%w, is %q", err, value)
+			if !slices.Contains(secretSettings, s.Name) {
+				err = fmt.Errorf("%w; it is %q", err, value)
 			}
 			mistakes = append(mistakes, err)
 		}
@@ -78,7 +81,7 @@ func Read[C any](environ []string, all []Setting[C]) (C, error) {
 	return c, errors.Join(mistakes...)
 }
 
-// Expect is an error that says what a value must be, unless it is so.
+// Expect returns nil if ok, else an error with the text what, which says what a value must be.
 func Expect(ok bool, what string) error {
 	if ok {
 		return nil
@@ -86,28 +89,29 @@ func Expect(ok bool, what string) error {
 	return errors.New(what)
 }
 
-// Duration reads a duration within bounds.
+// Duration parses a duration from low to high.
 func Duration(v string, low, high time.Duration) (time.Duration, error) {
 	d, err := time.ParseDuration(v)
 	return d, Expect(err == nil && d >= low && d <= high,
 		fmt.Sprintf("must be a duration from %v to %v, such as 5s", low, high))
 }
 
-// RequestTimeout reads how long the store may take for one request.
+// RequestTimeout parses the time that the store may take for one request: 100 ms to 25 s.
 func RequestTimeout(v string) (time.Duration, error) {
 	return Duration(v, 100*time.Millisecond, 25*time.Second)
 }
 
-// tableName is what DynamoDB takes as one (Naming rules in the DynamoDB developer guide).
-var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+// tableNamePattern matches the characters that DynamoDB allows in the name of a table
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html).
+var tableNamePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-// Table reads the name of a DynamoDB table.
+// Table validates the name of a DynamoDB table.
 func Table(v string) (string, error) {
-	return v, Expect(len(v) >= 3 && len(v) <= 255 && tableName.MatchString(v),
-		"must name a table with 3 to 255 of the characters a-z A-Z 0-9 _ . -")
+	return v, Expect(len(v) >= 3 && len(v) <= 255 && tableNamePattern.MatchString(v),
+		"must name a table: 3 to 255 of the characters a-z A-Z 0-9 _ . -")
 }
 
-// LogLevel reads the lowest level that is logged.
+// LogLevel parses the lowest level that is logged.
 func LogLevel(v string) (slog.Level, error) {
 	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn,
 		"error": slog.LevelError}
@@ -115,17 +119,18 @@ func LogLevel(v string) (slog.Level, error) {
 	return level, Expect(ok, "must be debug, info, warn or error")
 }
 
-// LogKey reads the secret that keys the hashes of owners in the log. Where none is given it is a new one.
+// LogKey parses the key of the hashes that stand for owners in the log. Without one it returns a new random key.
 func LogKey(v string) ([]byte, error) {
 	if v == "" {
 		key := make([]byte, 32)
-		_, _ = rand.Read(key) // which never fails (crypto/rand)
+		_, _ = rand.Read(key) // never returns an error
 		return key, nil
 	}
 	return []byte(v), Expect(len(v) >= 16, "must have at least 16 bytes")
 }
 
-// CORSOrigins reads the origins whose pages may call: none, "*" alone, or exact ones with commas between them.
+// CORSOrigins parses the origins whose pages may call the service: none, "*" alone, or a comma-separated list of exact
+// origins.
 func CORSOrigins(v string) (origins []string, err error) {
 	switch v {
 	case "":
@@ -147,8 +152,8 @@ func CORSOrigins(v string) (origins []string, err error) {
 	return origins, nil
 }
 
-// BasePath reads the path under which clients see the service: "" or one that begins with a slash and does not end with
-// one.
+// BasePath validates the path under which clients see the service: "", or a path that begins with a slash and does not
+// end with one.
 func BasePath(v string) (string, error) {
 	return v, app.CheckBase(v)
 }
