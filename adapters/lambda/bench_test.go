@@ -30,10 +30,10 @@ import (
 
 const noteID = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 
-// constant is a store that has one note.
-type constant struct{ broken }
+// oneNoteStore is a store with one note, which has every id.
+type oneNoteStore struct{ broken }
 
-func (constant) Get(_ context.Context, _ string, id notes.ID) (notes.Note, error) {
+func (oneNoteStore) Get(_ context.Context, _ string, id notes.ID) (notes.Note, error) {
 	return notes.Note{ID: id, Title: "title", Content: strings.Repeat("c", 300), Version: 1}, nil
 }
 
@@ -42,9 +42,9 @@ func median(all []float64) float64 {
 	return all[len(all)/2]
 }
 
-// BenchmarkEvent compares our way from event to answer with the library's own, for the same app.
+// BenchmarkEvent compares our conversion from event to answer with that of the library alone, for the same app.
 func BenchmarkEvent(b *testing.B) {
-	payload := sample(b, func(e map[string]any) {
+	payload := sampleEvent(b, func(e map[string]any) {
 		e["rawPath"] = "/notes/" + noteID
 		e["headers"] = map[string]any{
 			"host": "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "accept": "application/json, text/plain",
@@ -54,11 +54,11 @@ func BenchmarkEvent(b *testing.B) {
 			"if-none-match": `"7"`,
 		}
 	})
-	service := notes.NewService(constant{}, time.Now, rand.Reader)
+	service := notes.NewService(oneNoteStore{}, time.Now, rand.Reader)
 	log := slog.New(slog.DiscardHandler)
-	d := newAdapter(service, config{}, nil, &figures{}, log)
+	fn := newAdapter(service, config{}, nil, &recorder{}, log)
 	library := httpadapter.NewV2(app.New(service, app.Options{Log: log}))
-	ours := func() ([]byte, error) { return d.Invoke(b.Context(), payload) }
+	ours := func() ([]byte, error) { return fn.Invoke(b.Context(), payload) }
 	stock := func() ([]byte, error) {
 		var e events.APIGatewayV2HTTPRequest
 		if err := json.Unmarshal(payload, &e); err != nil {
@@ -92,8 +92,8 @@ func BenchmarkEvent(b *testing.B) {
 	b.ReportMetric(median(ratios), "ours/stock")
 }
 
-// secure is a DynamoDB behind TLS that has one note, and the file of the one root that vouches for it.
-func secure(b *testing.B) (url, rootFile string) {
+// newTLSTable starts a fake DynamoDB with TLS and one note. It returns its URL, and the file of its root certificate.
+func newTLSTable(b *testing.B) (url, rootFile string) {
 	b.Helper()
 	body := fmt.Sprintf(`{"Item":{"pk":{"S":"O#local"},"sk":{"S":"N#%s"},"v":{"N":"1"},"c":{"N":"1763800000000000"},`+
 		`"u":{"N":"1763800000000000"},"t":{"S":"title"},"b":{"S":"%s"},"w":{"B":"AAAAAAAAAAA="}}}`,
@@ -113,8 +113,8 @@ func secure(b *testing.B) (url, rootFile string) {
 	return server.URL, rootFile
 }
 
-// cpuShare gives a process a share of a processor, from now on, as Lambda does when its start is over.
-func cpuShare(b *testing.B, share float64) func(pid int) {
+// newCPULimit returns a function that limits a process to a share of a CPU, as Lambda does after the init phase.
+func newCPULimit(b *testing.B, share float64) func(pid int) {
 	b.Helper()
 	const period = 20_000 // µs
 	quota := fmt.Sprint(int(share * period))
@@ -140,38 +140,38 @@ func cpuShare(b *testing.B, share float64) func(pid int) {
 	}
 }
 
-// BenchmarkColdStart compares starts: from exec to the first request for an event, and the first event with a read of
-// DynamoDB over TLS; against an empty function in Go, and one in Python with boto3 that does the same. Once with a
-// whole processor, once with the share that a function of 128 MB has after its start.
+// BenchmarkColdStart measures cold starts: the time from exec to the first request for an event, plus that of the
+// first event with a read from DynamoDB over TLS. It compares them with an empty function in Go, and with a function
+// in Python with boto3 that does the same; once with a full CPU, once with the share of a function with 128 MB.
 func BenchmarkColdStart(b *testing.B) {
 	interpreter, err := exec.Command("python3", "-c", "import boto3, sys; print(sys.executable)").Output()
 	if err != nil {
 		storetest.Lacks(b, "Python 3 with boto3", err)
 	}
-	url, rootFile := secure(b)
-	b.Setenv("SSL_CERT_FILE", rootFile) // one root, as the function brings five for AWS and reads no more
+	url, rootFile := newTLSTable(b)
+	b.Setenv("SSL_CERT_FILE", rootFile) // one root, since for AWS the function parses only its own five
 	b.Setenv("SSL_CERT_DIR", b.TempDir())
 	environ := append(dynamotest.Environment(dynamotest.ConfigOf(url)), "NOTES_STORE=dynamodb:notes",
 		"NOTES_AUTH=none", "AWS_DEFAULT_REGION=eu-central-1", "AWS_CA_BUNDLE=")
 	empty := filepath.Join(b.TempDir(), "empty")
-	if err := build(empty, "./testdata/empty"); err != nil {
+	if err := buildFunction(empty, "./testdata/empty"); err != nil {
 		b.Fatal(err)
 	}
 	script, err := os.ReadFile("testdata/python/bootstrap")
 	if err != nil {
 		b.Fatal(err)
 	}
-	python := filepath.Join(b.TempDir(), "bootstrap") // by the interpreter itself, not by what may stand before it
+	python := filepath.Join(b.TempDir(), "bootstrap") // run by the interpreter itself, not by a wrapper of it
 	script = []byte("#!" + string(interpreter) + strings.SplitN(string(script), "\n", 2)[1])
 	if err := os.WriteFile(python, script, 0o755); err != nil {
 		b.Fatal(err)
 	}
-	ours := bootstrap(b)
-	payload := sample(b, func(e map[string]any) { e["rawPath"] = "/notes/" + noteID })
+	ours := buildBootstrap(b)
+	payload := sampleEvent(b, func(e map[string]any) { e["rawPath"] = "/notes/" + noteID })
 	start := func(b *testing.B, path string, share func(pid int)) float64 {
 		own := environ
 		if path == python {
-			// which boto3 reads, and our function refuses
+			// boto3 reads this variable, our function refuses it
 			own = append(slices.Clone(environ), "AWS_CA_BUNDLE="+rootFile)
 		}
 		l := startBootstrap(b, path, own...)
@@ -180,7 +180,7 @@ func BenchmarkColdStart(b *testing.B) {
 		select {
 		case ready = <-l.ready:
 		case <-l.ended:
-			b.Fatalf("%s ended: %s", path, l.said())
+			b.Fatalf("%s ended: %s", path, l.output())
 		}
 		if share != nil {
 			share(l.Process.Pid)
@@ -189,7 +189,7 @@ func BenchmarkColdStart(b *testing.B) {
 		out, err := l.invoke(payload, 20*time.Second)
 		if err != nil || !strings.Contains(string(out), `"statusCode":200`) &&
 			!strings.Contains(string(out), `"statusCode": 200`) {
-			b.Fatalf("%s: %s, %v; %s", path, out, err, l.said())
+			b.Fatalf("%s: %s, %v; %s", path, out, err, l.output())
 		}
 		return float64((ready.Sub(l.began) + time.Since(begin)).Microseconds()) / 1000
 	}
@@ -197,7 +197,7 @@ func BenchmarkColdStart(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			var limit func(int)
 			if share > 0 {
-				limit = cpuShare(b, share)
+				limit = newCPULimit(b, share)
 			}
 			var toPython, toEmpty, took []float64
 			for b.Loop() {

@@ -7,10 +7,9 @@ import (
 	"testing"
 )
 
-var updateDeps = flag.Bool("update-deps", false, "write testdata/deps.txt anew")
+var updateDeps = flag.Bool("update-deps", false, "rewrite testdata/deps.txt")
 
-// TestDependencies: what is linked into the function changes only on purpose, because all of it is read at a cold
-// start.
+// TestDependencies: the packages that the function links change only on purpose, since each makes cold starts slower.
 func TestDependencies(t *testing.T) {
 	list := exec.Command("go", "list", "-deps", "-tags", "lambda.norpc", "-f",
 		"{{if not .Standard}}{{.ImportPath}}{{end}}", ".")
@@ -29,7 +28,7 @@ func TestDependencies(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != string(want) {
-		t.Errorf("the function links other packages than testdata/deps.txt says; if that is on purpose: go test "+
+		t.Errorf("the function does not link the packages in testdata/deps.txt; if that is intended, run: go test "+
 			"./adapters/lambda -run Dependencies -update-deps\n%s", got)
 	}
 }

@@ -27,20 +27,20 @@ import (
 	"example.com/portable-notes/app"
 )
 
-// This file goes around what aws-lambda-go-api-proxy (v0.16.2) makes of an event that is not what a server gets:
+// This file works around aws-lambda-go-api-proxy (v0.16.2), whose requests differ from those of a server:
 //
-//   - a decoded path with a percent sign, a line break, ? or # fails or is cut;
-//   - headers are split at commas, which tears dates, entity tags and keys apart;
-//   - the stage stays in the path, and its own StripBasePath heeds no boundary;
-//   - the method is made upper case, the client's address has no port, the scheme is lost;
-//   - a body that is not base64, and a handler that writes nothing, become failures of the function.
+//   - a path with a percent sign, a line break, ? or # fails or is truncated, since it is already decoded;
+//   - headers are split at commas, which breaks dates, entity tags and idempotency keys;
+//   - the stage stays in the path, and StripBasePath does not stop at a slash;
+//   - the method is upper-cased, the client's address has no port, and the scheme is lost;
+//   - invalid base64, and a handler that writes nothing, make the function fail.
 //
-// So it is given an event with the body alone, and everything else of the request is set here, from the event, as AWS
-// documents it: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html.
-// What the library does is the body, the context and the answer.
+// So the library gets an event that has only the body. This file sets everything else in the request, following
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html. The library
+// still handles the body, the context and the response.
 
-// request is an event in payload format 2.0, as far as it is read here. What nobody reads (claims of an authorizer, for
-// one) may be of any type.
+// request holds the fields of an event in payload format 2.0 that are used here. Other fields, such as the claims of an
+// authorizer, may have any type.
 type request struct {
 	Version         string            `json:"version"`
 	RawPath         string            `json:"rawPath"`
@@ -62,59 +62,60 @@ type request struct {
 
 type response = events.APIGatewayV2HTTPResponse
 
-// margin is the part of the function's time that is kept for the answer.
-const margin = 500 * time.Millisecond
+// answerMargin is the part of the function's timeout that is reserved for sending the answer.
+const answerMargin = 500 * time.Millisecond
 
-// Invoke implements lambda.Handler. It never fails: an error would be a blank 500 for the client.
-func (d *adapter) Invoke(ctx context.Context, payload []byte) (answer []byte, _ error) {
+// Invoke implements lambda.Handler. It never returns an error, since API Gateway would turn that into a 500 without
+// details.
+func (a *adapter) Invoke(ctx context.Context, payload []byte) (answer []byte, _ error) {
 	var e request
 	defer func() {
 		if r := recover(); r != nil {
 			id := requestID(ctx, e)
-			d.log.ErrorContext(ctx, "panic", "request_id", id, "error", fmt.Sprint(r), "stack", string(debug.Stack()))
+			a.log.ErrorContext(ctx, "panic", "request_id", id, "error", fmt.Sprint(r), "stack", string(debug.Stack()))
 			answer = encode(problem(id, http.StatusInternalServerError, "internal", "The service failed",
 				"this is a fault of the service; it is logged under the request id"))
 		}
 	}()
 	if err := json.Unmarshal(payload, &e); err != nil || e.Version != "2.0" || e.RequestContext.HTTP.Method == "" {
-		return encode(d.stranger(ctx, payload)), nil
+		return encode(a.rejectEvent(ctx, payload)), nil
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-answerMargin))
 		defer cancel()
 	}
-	in := &incoming{request: e, damaged: !utf8.Valid(payload)} // whose bytes encoding/json has replaced
+	in := &incoming{request: e, badBody: !utf8.Valid(payload)} // encoding/json has replaced invalid bytes
 	if e.IsBase64Encoded {
 		body, err := base64.StdEncoding.DecodeString(e.Body)
-		in.Body, in.damaged = string(body), in.damaged || err != nil
+		in.Body, in.badBody = string(body), in.badBody || err != nil
 	}
 	var base string
-	in.path, base = d.place(e)
-	a, err := d.proxy(context.WithValue(app.WithBase(ctx, base), eventKey{}, in), in)
+	in.path, base = a.resolve(e)
+	res, err := a.proxy(context.WithValue(app.WithBase(ctx, base), eventKey{}, in), in)
 	if err != nil {
 		panic(err)
 	}
-	return encode(a), nil
+	return encode(res), nil
 }
 
-// place is where a request goes, and under which path its client sees the service. API Gateway puts a named stage
-// before the path, on its own domain and on custom ones; on a custom domain the client sees the domain's base path
-// instead.
-func (d *adapter) place(e request) (path, base string) {
+// resolve returns the path of a request within the app, and the base path under which its client sees the service. API
+// Gateway puts a named stage before the path, on its own domain and on custom domains. On a custom domain, the client
+// sees the base path of the domain instead of the stage.
+func (a *adapter) resolve(e request) (path, base string) {
 	path, stage := e.RawPath, ""
 	if s := e.RequestContext.Stage; s != "" && s != "$default" {
 		stage = "/" + s
-		path = without(path, stage)
+		path = trimPathPrefix(path, stage)
 	}
 	if strings.Contains(e.RequestContext.DomainName, ".execute-api.") {
 		return path, stage
 	}
-	return without(path, d.basePath), d.basePath
+	return trimPathPrefix(path, a.basePath), a.basePath
 }
 
-// without takes a prefix off a path where it stands whole.
-func without(path, prefix string) string {
+// trimPathPrefix removes a prefix that consists of whole segments of the path.
+func trimPathPrefix(path, prefix string) string {
 	if rest, ok := strings.CutPrefix(path, prefix); ok && (rest == "" || rest[0] == '/') {
 		return rest
 	}
@@ -123,31 +124,31 @@ func without(path, prefix string) string {
 
 type eventKey struct{}
 
-// incoming is a request as its event tells it.
+// incoming is an event with what was derived from it.
 type incoming struct {
 	request
 	path    string // without stage and base path
-	damaged bool   // the body is not what it is said to be: base64, or text
+	badBody bool   // the body is neither valid base64, if so declared, nor valid UTF-8
 }
 
-// gatewayOf is what API Gateway says of a request.
-func gatewayOf(ctx context.Context) events.APIGatewayV2HTTPRequestContext {
-	gateway, _ := core.GetAPIGatewayV2ContextFromContext(ctx)
-	return gateway
+// gatewayContext returns the request context that API Gateway put into the event.
+func gatewayContext(ctx context.Context) events.APIGatewayV2HTTPRequestContext {
+	requestContext, _ := core.GetAPIGatewayV2ContextFromContext(ctx)
+	return requestContext
 }
 
-// proxyTo hands events to a handler, through the library.
-func proxyTo(h http.Handler) func(context.Context, *incoming) (response, error) {
-	adapter := httpadapter.NewV2(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		restore(r, r.Context().Value(eventKey{}).(*incoming))
-		tracked := &writer{ResponseWriter: w}
+// newProxy returns a function that passes events to h through the library.
+func newProxy(h http.Handler) func(context.Context, *incoming) (response, error) {
+	library := httpadapter.NewV2(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fillRequest(r, r.Context().Value(eventKey{}).(*incoming))
+		tracked := &trackingWriter{ResponseWriter: w}
 		h.ServeHTTP(tracked, r)
-		if !tracked.begun {
-			w.WriteHeader(http.StatusOK) // as net/http does
+		if !tracked.started {
+			w.WriteHeader(http.StatusOK) // like net/http
 		}
 	}))
 	return func(ctx context.Context, e *incoming) (response, error) {
-		return adapter.ProxyWithContext(ctx, events.APIGatewayV2HTTPRequest{
+		return library.ProxyWithContext(ctx, events.APIGatewayV2HTTPRequest{
 			Body: e.Body,
 			RequestContext: events.APIGatewayV2HTTPRequestContext{
 				RequestID: e.RequestContext.RequestID, Stage: e.RequestContext.Stage, DomainName: "lambda",
@@ -157,8 +158,7 @@ func proxyTo(h http.Handler) func(context.Context, *incoming) (response, error) 
 	}
 }
 
-// requestID is the id under which API Gateway knows a request, or else Lambda the event; where neither tells one, a
-// new.
+// requestID returns API Gateway's id of the request, or else Lambda's, or else a new one.
 func requestID(ctx context.Context, e request) string {
 	l, ok := lambdacontext.FromContext(ctx)
 	if !ok {
@@ -167,8 +167,8 @@ func requestID(ctx context.Context, e request) string {
 	return cmp.Or(e.RequestContext.RequestID, l.AwsRequestID, uuid.NewString())
 }
 
-// restore makes the request what the event says.
-func restore(r *http.Request, e *incoming) {
+// fillRequest sets everything in r but the body from the event.
+func fillRequest(r *http.Request, e *incoming) {
 	r.Method = e.RequestContext.HTTP.Method
 	r.URL = &url.URL{Path: e.path, RawQuery: e.RawQueryString}
 	r.RequestURI = r.URL.RequestURI()
@@ -182,37 +182,38 @@ func restore(r *http.Request, e *incoming) {
 	r.Host = r.Header.Get("Host")
 	r.Header.Del("Host")
 	r.RemoteAddr = net.JoinHostPort(e.RequestContext.HTTP.SourceIP, "0")
-	r.TLS = &tls.ConnectionState{} // API Gateway speaks HTTPS alone
-	if e.damaged {
-		r.Body = io.NopCloser(cutShort{}) // what is left of it is a body that did not come whole
+	r.TLS = &tls.ConnectionState{} // clients reach API Gateway only by HTTPS
+	if e.badBody {
+		r.Body = io.NopCloser(truncatedBody{}) // treat it as a truncated body
 	}
 }
 
-type cutShort struct{}
+type truncatedBody struct{}
 
-func (cutShort) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+func (truncatedBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// writer knows whether an answer was begun, and can be flushed, which does nothing: an answer leaves whole.
-type writer struct {
+// trackingWriter records whether the handler has written anything. Flush does nothing, since an answer is sent as a
+// whole.
+type trackingWriter struct {
 	http.ResponseWriter
-	begun bool
+	started bool
 }
 
-func (w *writer) WriteHeader(status int) {
-	w.begun = true
+func (w *trackingWriter) WriteHeader(status int) {
+	w.started = true
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *writer) Write(b []byte) (int, error) {
-	w.begun = true
+func (w *trackingWriter) Write(b []byte) (int, error) {
+	w.started = true
 	return w.ResponseWriter.Write(b)
 }
 
-func (w *writer) Flush() {}
+func (w *trackingWriter) Flush() {}
 
-// stranger answers an event that is no request of an HTTP API in payload format 2.0. What keeps functions warm, or
-// comes on a schedule, gets an empty answer; whoever waits for an HTTP answer is told what was expected.
-func (d *adapter) stranger(ctx context.Context, payload []byte) response {
+// rejectEvent answers an event that is not a request in payload format 2.0. Warm-up and scheduled events get an empty
+// answer. For all others the answer says what was expected.
+func (a *adapter) rejectEvent(ctx context.Context, payload []byte) response {
 	var e struct {
 		Version        string
 		HTTPMethod     string
@@ -221,26 +222,26 @@ func (d *adapter) stranger(ctx context.Context, payload []byte) response {
 		DetailType     string `json:"detail-type"`
 		RequestContext struct{ ELB json.RawMessage }
 	}
-	_ = json.Unmarshal(payload, &e) // what it cannot read stays empty
-	kind, status := "no event that this function knows", http.StatusBadRequest
+	_ = json.Unmarshal(payload, &e) // fields that cannot be decoded stay empty
+	kind, status := "an event of an unknown kind", http.StatusBadRequest
 	switch {
 	case e.Warmer, e.DetailType != "", strings.HasPrefix(e.Source, "serverless-plugin-warmup"):
-		d.log.DebugContext(ctx, "an event that asks for nothing")
+		a.log.DebugContext(ctx, "ignored a warm-up or scheduled event")
 		return response{StatusCode: http.StatusNoContent}
 	case e.RequestContext.ELB != nil:
-		kind, status = "a request of a load balancer", http.StatusInternalServerError
+		kind, status = "a request from a load balancer", http.StatusInternalServerError
 	case e.HTTPMethod != "":
 		kind, status = "a request in payload format 1.0", http.StatusInternalServerError
 	}
-	const expected = "this function expects a request of an API Gateway HTTP API in payload format 2.0"
-	d.log.WarnContext(ctx, "the event is "+kind, "expected", expected, "bytes", len(payload))
-	return problem(requestID(ctx, request{}), status, "malformed_request", "The event is not one that is served here",
-		expected+", this is "+kind)
+	const expected = "this function expects a request from an API Gateway HTTP API in payload format 2.0"
+	a.log.WarnContext(ctx, "unsupported event: "+kind, "expected", expected, "bytes", len(payload))
+	return problem(requestID(ctx, request{}), status, "malformed_request", "The event is not supported",
+		expected+"; this is "+kind)
 }
 
-// problem is an answer (RFC 9457) to what never reached the app.
+// problem returns an answer in the format of RFC 9457, for an event that did not reach the app.
 func problem(id string, status int, code, title, detail string) response {
-	body, _ := json.Marshal(struct { // it is made of texts alone, which cannot fail
+	body, _ := json.Marshal(struct { // strings and integers cannot fail
 		Type      string `json:"type"`
 		Title     string `json:"title"`
 		Status    int    `json:"status"`
@@ -254,17 +255,16 @@ func problem(id string, status int, code, title, detail string) response {
 	}, Body: string(body)}
 }
 
-func encode(a response) []byte {
-	b, _ := json.Marshal(a) // texts and numbers cannot fail
+func encode(res response) []byte {
+	b, _ := json.Marshal(res) // strings and integers cannot fail
 	return b
 }
 
-// withIDs adds to every line the ids under which API Gateway and Lambda know the request, so that the three logs can be
-// joined.
-type withIDs struct{ slog.Handler }
+// idHandler adds API Gateway's and Lambda's request ids to each line, so that it can be matched with their logs.
+type idHandler struct{ slog.Handler }
 
-func (h withIDs) Handle(ctx context.Context, line slog.Record) error {
-	if id := gatewayOf(ctx).RequestID; id != "" {
+func (h idHandler) Handle(ctx context.Context, line slog.Record) error {
+	if id := gatewayContext(ctx).RequestID; id != "" {
 		line.AddAttrs(slog.String("gateway_request_id", id))
 	}
 	if l, ok := lambdacontext.FromContext(ctx); ok {
@@ -273,7 +273,7 @@ func (h withIDs) Handle(ctx context.Context, line slog.Record) error {
 	return h.Handler.Handle(ctx, line)
 }
 
-func (h withIDs) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return withIDs{h.Handler.WithAttrs(attrs)}
+func (h idHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return idHandler{h.Handler.WithAttrs(attrs)}
 }
-func (h withIDs) WithGroup(name string) slog.Handler { return withIDs{h.Handler.WithGroup(name)} }
+func (h idHandler) WithGroup(name string) slog.Handler { return idHandler{h.Handler.WithGroup(name)} }

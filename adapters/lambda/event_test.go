@@ -17,8 +17,8 @@ import (
 	"example.com/portable-notes/app"
 )
 
-// sample is an event, changed.
-func sample(t testing.TB, change func(e map[string]any)) []byte {
+// sampleEvent returns an event, modified by change.
+func sampleEvent(t testing.TB, change func(e map[string]any)) []byte {
 	t.Helper()
 	var e map[string]any
 	if err := json.Unmarshal([]byte(`{
@@ -44,20 +44,21 @@ func sample(t testing.TB, change func(e map[string]any)) []byte {
 	return payload
 }
 
-func method(e map[string]any, m string) {
+func setMethod(e map[string]any, m string) {
 	e["requestContext"].(map[string]any)["http"].(map[string]any)["method"] = m
 }
 
-func stage(e map[string]any, s string) { e["requestContext"].(map[string]any)["stage"] = s }
+func setStage(e map[string]any, s string) { e["requestContext"].(map[string]any)["stage"] = s }
 
-// seen is a request as a handler sees it.
-type seen struct {
+// capturedRequest is a request as a handler sees it.
+type capturedRequest struct {
 	*http.Request
 	body, realIP, scheme, base string
 }
 
-// see sends an event to a handler that keeps what it sees, and answers as told.
-func see(t *testing.T, basePath string, payload []byte, answer func(http.ResponseWriter)) (s seen, a *http.Response) {
+// captureRequest sends an event to a handler that captures the request and calls answer.
+func captureRequest(t *testing.T, basePath string, payload []byte,
+	answer func(http.ResponseWriter)) (s capturedRequest, a *http.Response) {
 	t.Helper()
 	e := echo.New()
 	e.IPExtractor = echo.ExtractIPDirect()
@@ -67,26 +68,28 @@ func see(t *testing.T, basePath string, payload []byte, answer func(http.Respons
 			body = []byte("error: " + err.Error())
 		}
 		c := e.NewContext(r, w)
-		s = seen{r, string(body), c.RealIP(), c.Scheme(), app.Base(r.Context())}
+		s = capturedRequest{
+			Request: r, body: string(body), realIP: c.RealIP(), scheme: c.Scheme(), base: app.Base(r.Context()),
+		}
 		answer(w)
 	})
-	d, _ := adapterOf(broken{}, basePath)
-	d.proxy = proxyTo(h)
-	out, err := invoke(d)(payload)
+	fn, _ := newTestAdapter(broken{}, basePath)
+	fn.proxy = newProxy(h)
+	out, err := invokeFunc(fn)(payload)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err = gateways["DefaultStage"].answer(out)
+	a, err = gateways["DefaultStage"].toResponse(out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s, a
 }
 
-func ok(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) }
+func writeOK(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) }
 
-// TestPaths: a path reaches the app as API Gateway decoded it, without the stage, and links begin as the client sees
-// them.
+// TestPaths: a path reaches the app as API Gateway decoded it, without the stage, and with the base path that the
+// client sees.
 func TestPaths(t *testing.T) {
 	const custom = "notes.example.com"
 	for _, c := range []struct{ stage, domain, basePath, rawPath, path, base string }{
@@ -112,20 +115,20 @@ func TestPaths(t *testing.T) {
 		{"$default", "", "", "//notes/../x", "//notes/../x", ""},
 		{"$default", "", "", "", "", ""},
 	} {
-		s, _ := see(t, c.basePath, sample(t, func(e map[string]any) {
+		s, _ := captureRequest(t, c.basePath, sampleEvent(t, func(e map[string]any) {
 			e["rawPath"] = c.rawPath
-			stage(e, c.stage)
+			setStage(e, c.stage)
 			if c.domain != "" {
 				e["requestContext"].(map[string]any)["domainName"] = c.domain
 			}
-		}), ok)
+		}), writeOK)
 		if s.URL.Path != c.path || s.base != c.base || s.URL.RawPath != "" {
-			t.Errorf("%+v reaches the app as %q under %q", c, s.URL.Path, s.base)
+			t.Errorf("%+v: the app gets path %q, base %q", c, s.URL.Path, s.base)
 		}
 	}
 }
 
-// TestRequests: headers, cookies, query, client, scheme, host, method and body are what the event says.
+// TestRequests: headers, cookies, query, client, scheme, host, method and body are those of the event.
 func TestRequests(t *testing.T) {
 	headers := map[string]any{
 		"host": "h.example:8443", "date": "Tue, 24 Nov 2026 09:00:00 GMT", "if-none-match": `"a,b", W/"c"`,
@@ -133,21 +136,21 @@ func TestRequests(t *testing.T) {
 		"x-forwarded-proto": "http", "x-real-ip": "203.0.113.9", "x-golambdaproxy-apigw-context": "{}",
 		"accept": "a/b;q=0.5, c/d",
 	}
-	s, _ := see(t, "", sample(t, func(e map[string]any) {
+	s, _ := captureRequest(t, "", sampleEvent(t, func(e map[string]any) {
 		e["headers"] = headers
 		e["cookies"] = []string{"a=1", "b=2,3"}
 		e["rawQueryString"] = "tag=a%2Cb&tag=c&q=%20+%F0%9F%98%80&x"
 		e["queryStringParameters"] = map[string]any{"tag": "a,b,c"}
-		method(e, "pRoPfInD")
+		setMethod(e, "pRoPfInD")
 		e["body"], e["isBase64Encoded"] = base64.StdEncoding.EncodeToString([]byte("\x00\xff")), true
-	}), ok)
+	}), writeOK)
 	for name, value := range headers {
 		if got := s.Header.Values(name); name != "host" && !reflect.DeepEqual(got, []string{value.(string)}) {
 			t.Errorf("%s is %q, want %q", name, got, value)
 		}
 	}
 	if s.Host != "h.example:8443" || s.Header.Get("Host") != "" {
-		t.Errorf("host is %q, the header %q", s.Host, s.Header.Get("Host"))
+		t.Errorf("the host is %q, the Host header %q", s.Host, s.Header.Get("Host"))
 	}
 	if a, err := s.Cookie("a"); err != nil || a.Value != "1" || s.Header.Get("Cookie") != "a=1; b=2,3" {
 		t.Errorf("cookies are %q", s.Header["Cookie"])
@@ -157,33 +160,35 @@ func TestRequests(t *testing.T) {
 		t.Errorf("the query is %q", s.URL.RawQuery)
 	}
 	if s.RemoteAddr != "192.0.2.1:0" || s.realIP != "192.0.2.1" || s.scheme != "https" {
-		t.Errorf("the client is %s, %s, by %s", s.RemoteAddr, s.realIP, s.scheme)
+		t.Errorf("the client is %s, %s, with scheme %s", s.RemoteAddr, s.realIP, s.scheme)
 	}
 	if s.Method != "pRoPfInD" || s.body != "\x00\xff" || s.ContentLength != 2 {
-		t.Errorf("%s with the body %q of %d bytes", s.Method, s.body, s.ContentLength)
+		t.Errorf("the method is %s, the body %q of %d bytes", s.Method, s.body, s.ContentLength)
 	}
-	if s, _ := see(t, "", sample(t, func(e map[string]any) {
+	if s, _ := captureRequest(t, "", sampleEvent(t, func(e map[string]any) {
 		e["requestContext"].(map[string]any)["http"].(map[string]any)["sourceIp"] = "2001:db8::1"
-	}), ok); s.RemoteAddr != "[2001:db8::1]:0" || s.realIP != "2001:db8::1" {
+	}), writeOK); s.RemoteAddr != "[2001:db8::1]:0" || s.realIP != "2001:db8::1" {
 		t.Errorf("the client is %s, %s", s.RemoteAddr, s.realIP)
 	}
-	if s, _ := see(t, "", []byte(strings.Replace(string(sample(t, func(e map[string]any) { e["body"] = "x" })),
-		`"body":"x"`, "\"body\":\"\xff\"", 1)), ok); !strings.HasPrefix(s.body, "error: ") {
-		t.Errorf("a body that is no text is read as %q", s.body)
+	if s, _ := captureRequest(t, "", []byte(strings.Replace(string(sampleEvent(t,
+		func(e map[string]any) { e["body"] = "x" })),
+		`"body":"x"`, "\"body\":\"\xff\"", 1)), writeOK); !strings.HasPrefix(s.body, "error: ") {
+		t.Errorf("a body that is not UTF-8 is read as %q", s.body)
 	}
-	if s, _ := see(t, "", sample(t, func(e map[string]any) {
+	if s, _ := captureRequest(t, "", sampleEvent(t, func(e map[string]any) {
 		e["requestContext"].(map[string]any)["authorizer"] = map[string]any{
 			"jwt": map[string]any{"claims": map[string]any{"email_verified": true, "groups": []string{"x"}}}}
-	}), ok); s.Request == nil {
-		t.Error("claims that are no texts keep a request from being served")
+	}), writeOK); s.Request == nil {
+		t.Error("a request with claims that are not strings is not served")
 	}
-	if s, _ := see(t, "", sample(t, func(e map[string]any) { e["body"], e["isBase64Encoded"] = "no base64!", true }),
-		ok); !strings.HasPrefix(s.body, "error: ") {
-		t.Errorf("a body that is no base64 is read as %q", s.body)
+	if s, _ := captureRequest(t, "", sampleEvent(t,
+		func(e map[string]any) { e["body"], e["isBase64Encoded"] = "no base64!", true }),
+		writeOK); !strings.HasPrefix(s.body, "error: ") {
+		t.Errorf("a body that is not base64 is read as %q", s.body)
 	}
 }
 
-// TestAnswers: whatever a handler writes, the client gets it.
+// TestAnswers: the client gets what a handler writes.
 func TestAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		write  func(http.ResponseWriter)
@@ -199,13 +204,13 @@ func TestAnswers(t *testing.T) {
 		"flush": {func(w http.ResponseWriter) { w.(http.Flusher).Flush(); _, _ = io.WriteString(w, "x") },
 			200, "x"},
 	} {
-		_, a := see(t, "", sample(t, nil), c.write)
+		_, a := captureRequest(t, "", sampleEvent(t, nil), c.write)
 		body, err := io.ReadAll(a.Body)
 		if err != nil || a.StatusCode != c.status || string(body) != c.body {
 			t.Errorf("%s: %d %q, %v", name, a.StatusCode, body, err)
 		}
 	}
-	_, a := see(t, "", sample(t, nil), func(w http.ResponseWriter) {
+	_, a := captureRequest(t, "", sampleEvent(t, nil), func(w http.ResponseWriter) {
 		w.Header().Add("Set-Cookie", "a=1; Expires=Tue, 24 Nov 2026 09:00:00 GMT")
 		w.Header().Add("Set-Cookie", "b=2")
 		w.Header().Set("Link", `</notes?a=b,c>; rel="next"`)
@@ -215,26 +220,26 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestPanic: a panic is a 500, in the app and outside it, and the next event is served.
+// TestPanic: a panic is answered with 500, and the next event is served.
 func TestPanic(t *testing.T) {
-	d, log := adapterOf(broken{}, "")
-	good := d.proxy
-	d.proxy = func(context.Context, *incoming) (response, error) { panic("secret") }
-	out, err := invoke(d)(sample(t, nil))
+	fn, log := newTestAdapter(broken{}, "")
+	good := fn.proxy
+	fn.proxy = func(context.Context, *incoming) (response, error) { panic("secret") }
+	out, err := invokeFunc(fn)(sampleEvent(t, nil))
 	if err != nil || !strings.Contains(string(out), `"statusCode":500`) || strings.Contains(string(out), "secret") ||
 		!strings.Contains(log.String(), "secret") {
 		t.Errorf("%s, %v; log %s", out, err, log)
 	}
-	d.proxy = good
-	if out, err := invoke(d)(sample(t, func(e map[string]any) { e["rawPath"] = "/nothing" })); err != nil ||
+	fn.proxy = good
+	if out, err := invokeFunc(fn)(sampleEvent(t, func(e map[string]any) { e["rawPath"] = "/nothing" })); err != nil ||
 		!strings.Contains(string(out), `"statusCode":404`) {
 		t.Errorf("the next event: %s, %v", out, err)
 	}
 }
 
-// TestStrangers: every other event gets a clear answer, and none ends the function.
-func TestStrangers(t *testing.T) {
-	d, log := adapterOf(broken{}, "")
+// TestOtherEvents: an event that is not a request gets a clear answer, and does not end the function.
+func TestOtherEvents(t *testing.T) {
+	fn, log := newTestAdapter(broken{}, "")
 	for name, c := range map[string]struct {
 		payload string
 		status  string
@@ -251,7 +256,7 @@ func TestStrangers(t *testing.T) {
 		"warmup plugin": {`{"source":"serverless-plugin-warmup"}`, "204", ""},
 		"EventBridge": {`{"version":"0","id":"x","detail-type":"Scheduled ` +
 			`Event","source":"aws.events","detail":{}}`, "204", ""},
-		"empty":          {`{}`, "400", "no event that this function knows"},
+		"empty":          {`{}`, "400", "an event of an unknown kind"},
 		"null":           {`null`, "400", "payload format 2.0"},
 		"text":           {`"hello"`, "400", "payload format 2.0"},
 		"list":           {`[1,2]`, "400", "payload format 2.0"},
@@ -269,7 +274,7 @@ func TestStrangers(t *testing.T) {
 			"nothing at this path"},
 	} {
 		log.Reset()
-		out, err := invoke(d)([]byte(c.payload))
+		out, err := invokeFunc(fn)([]byte(c.payload))
 		if err != nil || !strings.Contains(string(out), `"statusCode":`+c.status) ||
 			!strings.Contains(string(out), c.says) {
 			t.Errorf("%s: %.300s, %v", name, out, err)
@@ -281,7 +286,7 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// TestTheLibraryAlone is the control: what aws-lambda-go-api-proxy makes of these events without event.go.
+// TestTheLibraryAlone is the control: aws-lambda-go-api-proxy without event.go gets these events wrong.
 func TestTheLibraryAlone(t *testing.T) {
 	differs := 0
 	for _, change := range []func(*events.APIGatewayV2HTTPRequest){
@@ -295,7 +300,7 @@ func TestTheLibraryAlone(t *testing.T) {
 		func(e *events.APIGatewayV2HTTPRequest) { e.Body, e.IsBase64Encoded = "!", true },
 	} {
 		var e events.APIGatewayV2HTTPRequest
-		if err := json.Unmarshal(sample(t, nil), &e); err != nil {
+		if err := json.Unmarshal(sampleEvent(t, nil), &e); err != nil {
 			t.Fatal(err)
 		}
 		change(&e)
@@ -313,15 +318,15 @@ func TestTheLibraryAlone(t *testing.T) {
 		}
 	}
 	if differs != 8 {
-		t.Errorf("the library alone is right in %d of 8 cases: event.go may do without them", 8-differs)
+		t.Errorf("the library alone is right in %d of 8 cases: event.go may no longer need to handle them", 8-differs)
 	}
 }
 
-// TestBadBase64: a body that is not base64, though it is said to be, is a malformed request.
+// TestBadBase64: invalid base64 is a malformed request.
 func TestBadBase64(t *testing.T) {
-	d, _ := adapterOf(file(t), "")
-	out, err := invoke(d)(sample(t, func(e map[string]any) {
-		method(e, "POST")
+	fn, _ := newTestAdapter(newFileStore(t), "")
+	out, err := invokeFunc(fn)(sampleEvent(t, func(e map[string]any) {
+		setMethod(e, "POST")
 		e["headers"].(map[string]any)["content-type"] = "application/json"
 		e["body"], e["isBase64Encoded"] = "{no base64}", true
 	}))

@@ -21,29 +21,30 @@ import (
 	"example.com/portable-notes/app/apptest"
 )
 
-// gateway is an HTTP API: it makes events of requests, in payload format 2.0, and answers of what a function returns.
+// gateway simulates an HTTP API: it converts requests to events in payload format 2.0, and results to responses.
 //
-// It is written from AWS's documents, not from what our code reads ("Working with AWS Lambda proxy integrations for
-// HTTP APIs" in the API Gateway developer guide), as maps and not as the types that our code uses.
+// To be independent of our code it uses maps, not our types, and follows AWS's documentation:
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html.
 type gateway struct {
 	stage  string // $default or a name
-	domain string // by which the client reached it
-	prefix string // what the client's path begins with beyond the API's own: the stage, or a custom domain's base path
+	domain string // that the client uses
+	prefix string // of the client's path: the stage, or the base path of a custom domain
 }
 
-// maxAnswer is the most bytes that a Lambda may return (Lambda quotas).
+// maxAnswer is the maximum size of a Lambda's response in bytes
+// (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
 const maxAnswer = 6_291_456
 
-// event makes an event of a request as a client sends it.
-func (g gateway) event(r *http.Request) ([]byte, error) {
-	path := r.URL.Path // decoded, as rawPath arrives
+// toEvent converts a client's request to an event.
+func (g gateway) toEvent(r *http.Request) ([]byte, error) {
+	path := r.URL.Path // decoded, like rawPath in real events
 	inner, ok := strings.CutPrefix(path, g.prefix)
 	if !ok {
 		return nil, fmt.Errorf("%s is not under %s", path, g.prefix)
 	}
 	rawPath := inner
 	if g.stage != "$default" {
-		rawPath = "/" + g.stage + inner // also on a custom domain, whose base path is not sent
+		rawPath = "/" + g.stage + inner // on a custom domain too, in place of its base path
 	}
 	headers := map[string]string{"host": g.domain, "x-forwarded-for": "192.0.2.1", "x-forwarded-port": "443",
 		"x-forwarded-proto": "https", "x-amzn-trace-id": "Root=1-67891233-abcdef012345678912345678"}
@@ -87,7 +88,7 @@ func (g gateway) event(r *http.Request) ([]byte, error) {
 			if mediaType, _, _ := strings.Cut(headers["content-type"], ";"); strings.HasPrefix(mediaType, "text/") ||
 				mediaType == "application/json" && utf8.Valid(body) {
 				e["body"] = string(body)
-			} else { // what is no text comes in base64; AWS does not say so of JSON that is no UTF-8, it is assumed
+			} else { // AWS sends binary bodies in base64; that it does so for JSON with invalid UTF-8 is an assumption
 				e["body"], e["isBase64Encoded"] = base64.StdEncoding.EncodeToString(body), true
 			}
 		}
@@ -95,10 +96,10 @@ func (g gateway) event(r *http.Request) ([]byte, error) {
 	return json.Marshal(e)
 }
 
-// answer makes an answer of what a function returned.
-func (g gateway) answer(payload []byte) (*http.Response, error) {
+// toResponse converts the result of a function to a response.
+func (g gateway) toResponse(payload []byte) (*http.Response, error) {
 	if len(payload) > maxAnswer {
-		return nil, fmt.Errorf("the function returns %d bytes, more than %d", len(payload), maxAnswer)
+		return nil, fmt.Errorf("the function returned %d bytes, more than %d", len(payload), maxAnswer)
 	}
 	var a struct {
 		StatusCode      int
@@ -109,7 +110,7 @@ func (g gateway) answer(payload []byte) (*http.Response, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(payload))
 	if err := d.Decode(&a); err != nil || a.StatusCode == 0 {
-		return nil, fmt.Errorf("the function returns %.200s: %v", payload, err)
+		return nil, fmt.Errorf("the function returned %.200s: %v", payload, err)
 	}
 	body := []byte(a.Body)
 	if a.IsBase64Encoded {
@@ -129,35 +130,34 @@ func (g gateway) answer(payload []byte) (*http.Response, error) {
 		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body))}, nil
 }
 
-// through sends requests through the gateway to a function.
-func (g gateway) through(invoke func(payload []byte) ([]byte, error)) apptest.Send {
+// send returns a function that sends requests through the gateway to a Lambda.
+func (g gateway) send(invoke func(payload []byte) ([]byte, error)) apptest.Send {
 	return func(r *http.Request) (*http.Response, error) {
-		e, err := g.event(r)
+		e, err := g.toEvent(r)
 		if err != nil {
 			return nil, err
 		}
 		a, err := invoke(e)
 		if err != nil {
-			return nil, fmt.Errorf("the function fails: %w", err)
+			return nil, fmt.Errorf("the function failed: %w", err)
 		}
-		return g.answer(a)
+		return g.toResponse(a)
 	}
 }
 
-// base is the URL of the API as a client sees it.
-func (g gateway) base() string { return "https://" + g.domain + g.prefix }
+// baseURL returns the URL of the API as a client sees it.
+func (g gateway) baseURL() string { return "https://" + g.domain + g.prefix }
 
-// The ways to an API: its own domain with the default stage and with a named one, and a custom domain with and
-// without a base path.
+// gateways are the kinds of URLs of an API: its own domain with the default stage or a named one, and a custom domain
+// with or without a base path.
 var gateways = map[string]gateway{
-	"DefaultStage":     {"$default", "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", ""},
-	"NamedStage":       {"dev", "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "/dev"},
-	"CustomDomain":     {"dev", "notes.example.com", ""},
-	"CustomDomainBase": {"dev", "example.com", "/api/v1"},
+	"DefaultStage":     {stage: "$default", domain: "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com"},
+	"NamedStage":       {stage: "dev", domain: "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", prefix: "/dev"},
+	"CustomDomain":     {stage: "dev", domain: "notes.example.com"},
+	"CustomDomainBase": {stage: "dev", domain: "example.com", prefix: "/api/v1"},
 }
 
-// TestGatewayMakesTheDocumentedEvent: the gateway of these tests makes the event that AWS documents, from the request
-// that belongs to it.
+// TestGatewayMakesTheDocumentedEvent: from the request in AWS's documentation, gateway makes the documented event.
 func TestGatewayMakesTheDocumentedEvent(t *testing.T) {
 	r, err := http.NewRequest("POST", "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/my/path"+
 		"?parameter1=value1&parameter1=value2&parameter2=value", strings.NewReader("Hello from Lambda!"))
@@ -166,7 +166,7 @@ func TestGatewayMakesTheDocumentedEvent(t *testing.T) {
 	}
 	r.Header = http.Header{"Header1": {"value1"}, "Header2": {"value1", "value2"}, "Cookie": {"cookie1; cookie2"},
 		"Content-Type": {"text/plain"}}
-	payload, err := gateways["DefaultStage"].event(r)
+	payload, err := gateways["DefaultStage"].toEvent(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestGatewayMakesTheDocumentedEvent(t *testing.T) {
 	if err := json.Unmarshal(payload, &got); err != nil {
 		t.Fatal(err)
 	}
-	// The example of the developer guide, of which the parts that the request decides are compared.
+	// The parts of the example in the developer guide that depend on the request.
 	const documented = `{
 		"version": "2.0", "rawPath": "/my/path", 
     "rawQueryString": "parameter1=value1&parameter1=value2&parameter2=value",
@@ -195,15 +195,15 @@ func TestGatewayMakesTheDocumentedEvent(t *testing.T) {
 	if headers["header1"] != "value1" || headers["header2"] != "value1,value2" || headers["cookie"] != nil {
 		t.Errorf("headers are %v", headers)
 	}
-	http := got["requestContext"].(map[string]any)["http"].(map[string]any)
-	if http["method"] != "POST" || http["path"] != "/my/path" || http["protocol"] != "HTTP/1.1" ||
-		http["sourceIp"] != "192.0.2.1" {
-		t.Errorf("requestContext.http is %v", http)
+	httpContext := got["requestContext"].(map[string]any)["http"].(map[string]any)
+	if httpContext["method"] != "POST" || httpContext["path"] != "/my/path" || httpContext["protocol"] != "HTTP/1.1" ||
+		httpContext["sourceIp"] != "192.0.2.1" {
+		t.Errorf("requestContext.http is %v", httpContext)
 	}
 }
 
-// recorded are events that API Gateway sent, as AWS's own library keeps them for its tests.
-func recorded(t *testing.T) map[string][]byte {
+// recordedEvents returns the events from API Gateway in the test data of AWS's own library.
+func recordedEvents(t *testing.T) map[string][]byte {
 	t.Helper()
 	folder, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/aws/aws-lambda-go").Output()
 	if err != nil {
@@ -223,11 +223,11 @@ func recorded(t *testing.T) map[string][]byte {
 	return events
 }
 
-// TestGatewayMakesTheRecordedEvent: from the request that API Gateway was sent, the gateway of these tests makes the
-// event that API Gateway made, but for what only AWS decides.
+// TestGatewayMakesTheRecordedEvent: gateway makes the same event of a request as API Gateway did, except for values
+// that only AWS knows.
 func TestGatewayMakesTheRecordedEvent(t *testing.T) {
 	var want map[string]any
-	if err := json.Unmarshal(recorded(t)["apigw-v2-request-no-authorizer.json"], &want); err != nil {
+	if err := json.Unmarshal(recordedEvents(t)["apigw-v2-request-no-authorizer.json"], &want); err != nil {
 		t.Fatal(err)
 	}
 	r, err := http.NewRequest("GET", "https://aaaaaaaaaa.execute-api.us-west-2.amazonaws.com/", nil)
@@ -235,7 +235,7 @@ func TestGatewayMakesTheRecordedEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Header = http.Header{"Accept": {"*/*"}, "User-Agent": {"curl/7.58.0"}, "Content-Length": {"0"}}
-	payload, err := gateway{"$default", "aaaaaaaaaa.execute-api.us-west-2.amazonaws.com", ""}.event(r)
+	payload, err := gateway{stage: "$default", domain: "aaaaaaaaaa.execute-api.us-west-2.amazonaws.com"}.toEvent(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,29 +256,29 @@ func TestGatewayMakesTheRecordedEvent(t *testing.T) {
 				compare(path+"/"+name, g[name], w[name])
 			}
 			for name := range w {
-				if _, there := g[name]; !there && name != "authentication" { // of a client's certificate
+				if _, there := g[name]; !there && name != "authentication" { // for client certificates
 					t.Errorf("%s/%s is missing", path, name)
 				}
 			}
 		case fmt.Sprintf("%T", got) != fmt.Sprintf("%T", want):
-			t.Errorf("%s is %v, recorded was %v", path, got, want)
+			t.Errorf("%s is %v, recorded is %v", path, got, want)
 		case !slices.Contains(awsDecides, path) && got != want:
-			t.Errorf("%s is %v, recorded was %v", path, got, want)
+			t.Errorf("%s is %v, recorded is %v", path, got, want)
 		}
 	}
 	compare("", got, want)
 }
 
-// TestRecordedEvents: what API Gateway really sent, with every kind of authorizer, is a request.
+// TestRecordedEvents: the function accepts real events from API Gateway, with every kind of authorizer, as requests.
 func TestRecordedEvents(t *testing.T) {
-	for name, payload := range recorded(t) {
-		d, _ := adapterOf(file(t), "")
-		out, err := invoke(d)(payload)
+	for name, payload := range recordedEvents(t) {
+		fn, _ := newTestAdapter(newFileStore(t), "")
+		out, err := invokeFunc(fn)(payload)
 		if err != nil || !strings.Contains(string(out), `"statusCode":404`) ||
 			!strings.Contains(string(out), "there is nothing at this path") {
 			t.Errorf("%s: %s, %v", name, out, err)
 		}
-		out, err = invoke(d)([]byte(regexp.MustCompile(`"rawPath": "[^"]*"`).ReplaceAllString(string(payload),
+		out, err = invokeFunc(fn)([]byte(regexp.MustCompile(`"rawPath": "[^"]*"`).ReplaceAllString(string(payload),
 			`"rawPath": "/notes"`)))
 		if err != nil || !strings.Contains(string(out), `"statusCode":`) ||
 			strings.Contains(string(out), "payload format 2.0") {

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// generated are events: valid ones of every kind, and ones with parts changed, missing or of another type.
-func generated(count int) [][]byte {
+// generateEvents returns random events, some valid, some with parts changed, missing or of another type.
+func generateEvents(count int) [][]byte {
 	random := rand.New(rand.NewPCG(6, 6))
 	one := func(of ...any) any { return of[random.IntN(len(of))] }
 	const id = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
@@ -51,7 +51,7 @@ func generated(count int) [][]byte {
 		if err != nil {
 			panic(err)
 		}
-		if random.IntN(5) == 0 { // and bytes that Lambda would never pass on
+		if random.IntN(5) == 0 { // and bytes that Lambda would never pass to a function
 			at := random.IntN(len(payload))
 			switch random.IntN(3) {
 			case 0:
@@ -67,8 +67,8 @@ func generated(count int) [][]byte {
 	return all
 }
 
-// judge holds what a function returns for an event to what API Gateway takes.
-func judge(t *testing.T, payload, out []byte, err error) {
+// checkAnswer checks that API Gateway would accept a function's result, and that it is not a failure.
+func checkAnswer(t *testing.T, payload, out []byte, err error) {
 	t.Helper()
 	var a struct {
 		StatusCode int
@@ -91,8 +91,8 @@ func judge(t *testing.T, payload, out []byte, err error) {
 	}
 }
 
-// freeze stops a process and lets it go on, as Lambda does between events.
-func freeze(t *testing.T, p *os.Process) {
+// freezeAndThaw stops a process and continues it, as Lambda does between events.
+func freezeAndThaw(t *testing.T, p *os.Process) {
 	t.Helper()
 	for _, s := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
 		if err := p.Signal(s); err != nil {

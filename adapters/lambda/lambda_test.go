@@ -26,10 +26,11 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
-// file is a store in a new file: the adapter does not care, and a file is fast.
-func file(t testing.TB) notes.Store {
+// newFileStore opens a store in a new file. It replaces a table where the kind of store does not matter, since it is
+// faster.
+func newFileStore(t testing.TB) notes.Store {
 	t.Helper()
 	store, err := bolt.Open(filepath.Join(t.TempDir(), "notes.db"), slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -43,7 +44,8 @@ func file(t testing.TB) notes.Store {
 	return store
 }
 
-func table(t testing.TB) notes.Store {
+// newTableStore opens a store in a new table.
+func newTableStore(t testing.TB) notes.Store {
 	t.Helper()
 	cfg := dynamotest.Config(t)
 	store, err := dynamo.Open(t.Context(), cfg, dynamotest.NewTable(t, cfg), slog.New(slog.DiscardHandler))
@@ -53,27 +55,27 @@ func table(t testing.TB) notes.Store {
 	return store
 }
 
-// adapterOf is an adapter over a store, with what it logs.
-func adapterOf(store notes.Store, basePath string) (*adapter, *bytes.Buffer) {
+// newTestAdapter returns an adapter with the given store, and its log.
+func newTestAdapter(store notes.Store, basePath string) (*adapter, *bytes.Buffer) {
 	var log bytes.Buffer
-	handler := withIDs{slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})}
-	return newAdapter(notes.NewService(store, time.Now, rand.Reader), config{basePath: basePath}, nil, &figures{},
+	handler := idHandler{slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})}
+	return newAdapter(notes.NewService(store, time.Now, rand.Reader), config{basePath: basePath}, nil, &recorder{},
 		slog.New(handler)), &log
 }
 
-// invoke has a function work on an event as Lambda does.
-func invoke(d *adapter) func([]byte) ([]byte, error) {
+// invokeFunc returns a function that invokes an adapter as Lambda does.
+func invokeFunc(fn *adapter) func([]byte) ([]byte, error) {
 	return func(payload []byte) ([]byte, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{
 			AwsRequestID: "8476a536-e9f4-11e8-9739-2dfe598c3fcd"})
-		return d.Invoke(ctx, payload)
+		return fn.Invoke(ctx, payload)
 	}
 }
 
-// basePathOf is what NOTES_BASE_PATH says behind a gateway.
-func basePathOf(g gateway) string {
+// gatewayBasePath returns the NOTES_BASE_PATH that fits a gateway.
+func gatewayBasePath(g gateway) string {
 	if strings.Contains(g.domain, "execute-api") {
 		return ""
 	}
@@ -84,51 +86,51 @@ func TestContract(t *testing.T) {
 	storetest.NotWithRace(t)
 	for name, g := range gateways {
 		t.Run(name, func(t *testing.T) {
-			d, _ := adapterOf(file(t), basePathOf(g))
-			apptest.Run(t, g.base(), g.through(invoke(d)))
+			fn, _ := newTestAdapter(newFileStore(t), gatewayBasePath(g))
+			apptest.Run(t, g.baseURL(), g.send(invokeFunc(fn)))
 		})
 	}
 	t.Run("OnDynamoDB", func(t *testing.T) {
 		g := gateways["NamedStage"]
-		d, _ := adapterOf(table(t), "")
-		apptest.Run(t, g.base(), g.through(invoke(d)))
+		fn, _ := newTestAdapter(newTableStore(t), "")
+		apptest.Run(t, g.baseURL(), g.send(invokeFunc(fn)))
 	})
 }
 
-// TestParity: through events the answers are those of a server, to the byte: by every way to the API, on either store,
-// in process and in the real program under a Runtime API.
+// TestParity: through every gateway, in process and in the real program, the Lambda gives byte for byte the same
+// answers as a server.
 func TestParity(t *testing.T) {
 	storetest.NotWithRace(t)
 	sent := 0
 	for name, g := range gateways {
 		t.Run(name, func(t *testing.T) {
-			d, _ := adapterOf(file(t), basePathOf(g))
-			sent = apptest.Parity(t, g.base(), g.through(invoke(d)))
+			fn, _ := newTestAdapter(newFileStore(t), gatewayBasePath(g))
+			sent = apptest.Parity(t, g.baseURL(), g.send(invokeFunc(fn)))
 		})
 	}
 	t.Run("Bootstrap", func(t *testing.T) {
 		g := gateways["NamedStage"]
-		l := startBootstrap(t, bootstrap(t), environment(t)...)
-		apptest.Parity(t, g.base(), g.through(l.tenSeconds))
+		l := startBootstrap(t, buildBootstrap(t), functionEnv(t)...)
+		apptest.Parity(t, g.baseURL(), g.send(l.invokeDefault))
 	})
-	storetest.Proved(t, fmt.Sprintf("%d requests by %d ways and through the real program", sent, len(gateways)),
+	storetest.Proved(t, fmt.Sprintf("%d requests through %d gateways and the real program", sent, len(gateways)),
 		"0 differences", "the library alone: see TestTheLibraryAlone")
 }
 
 func TestSettings(t *testing.T) {
 	environ := []string{"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=none", "NOTES_LOG_LEVEL=debug",
 		"NOTES_CORS_ORIGINS=*", "NOTES_BASE_PATH=/v1", "NOTES_REQUEST_TIMEOUT=3s"}
-	c, err := settings.Read(environ, all)
+	c, err := settings.Read(environ, allSettings)
 	if err != nil || c.table != "notes" || c.logLevel != slog.LevelDebug || c.basePath != "/v1" ||
 		c.timeout != 3*time.Second || len(c.corsOrigins) != 1 {
 		t.Errorf("%+v, %v", c, err)
 	}
-	// All mistakes at once; a store in a file is one.
+	// The error names all mistakes at once, one of them a store in a file.
 	_, err = run(t.Context(), []string{"NOTES_STORE=bolt:/tmp/notes.db", "NOTES_LOG_LEVEL=x", "NOTES_ADDR=:80"},
 		func(string) string { return "" })
 	for _, says := range []string{"NOTES_AUTH is not set: set it to token or jwt, or to none",
-		"NOTES_STORE must be dynamodb:TABLE: a Lambda has no file that lasts", "NOTES_LOG_LEVEL must be",
-		"NOTES_ADDR is no setting", "AWS_REGION is not set"} {
+		"NOTES_STORE must be dynamodb:TABLE, since a Lambda has no lasting files", "NOTES_LOG_LEVEL must be",
+		"NOTES_ADDR is not a setting", "AWS_REGION is not set"} {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("does not say %q: %v", says, err)
 		}
@@ -138,9 +140,9 @@ func TestSettings(t *testing.T) {
 		"NOTES_AUTH is not set":       {"NOTES_STORE=dynamodb:notes"},
 		"NOTES_TOKENS: token 1: must": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token", "NOTES_TOKENS=anna"},
 		"NOTES_AUTH=token needs":      {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token"},
-		"this build knows no JSON Web": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=jwt",
+		"this build does not support JSON Web": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=jwt",
 			"NOTES_JWT_ISSUER=https://example.com", "NOTES_JWT_AUDIENCE=notes"},
-		"NOTES_TOKENS_FILE is no setting": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token",
+		"NOTES_TOKENS_FILE is not a setting": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token",
 			"NOTES_TOKENS_FILE=/tmp/x"},
 	} {
 		if _, err := run(t.Context(), environ, region); err == nil || !strings.Contains(err.Error(), says) {
@@ -151,7 +153,7 @@ func TestSettings(t *testing.T) {
 		return map[string]string{"AWS_REGION": "us-east-1", "AWS_USE_FIPS_ENDPOINT": "true"}[name]
 	}
 	if _, err := run(t.Context(), []string{"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=none"}, fips); err == nil ||
-		!strings.Contains(err.Error(), "AWS_USE_FIPS_ENDPOINT is set, but not heeded here") {
+		!strings.Contains(err.Error(), "AWS_USE_FIPS_ENDPOINT is set, but not supported here") {
 		t.Errorf("with FIPS endpoints: %v", err)
 	}
 	if _, err := run(t.Context(), nil, os.Getenv); err == nil ||
@@ -180,16 +182,16 @@ func TestAWSConfig(t *testing.T) {
 	}
 	env["AWS_ACCESS_KEY_ID"] = ""
 	if _, err := awsConfig(getenv).Credentials.Retrieve(t.Context()); err == nil ||
-		!strings.Contains(err.Error(), "that has a role") {
+		!strings.Contains(err.Error(), "with a role") {
 		t.Errorf("without credentials: %v", err)
 	}
 }
 
-// TestTheLogCanBeJoined: a line has our request id, API Gateway's and Lambda's.
-func TestTheLogCanBeJoined(t *testing.T) {
-	d, log := adapterOf(broken{errors.New("the table is gone")}, "")
-	payload := sample(t, func(e map[string]any) { e["headers"].(map[string]any)["x-request-id"] = "the-callers" })
-	if _, err := invoke(d)(payload); err != nil {
+// TestLogHasAllIDs: a line has our request id, API Gateway's and Lambda's.
+func TestLogHasAllIDs(t *testing.T) {
+	fn, log := newTestAdapter(broken{errors.New("the table is gone")}, "")
+	payload := sampleEvent(t, func(e map[string]any) { e["headers"].(map[string]any)["x-request-id"] = "the-callers" })
+	if _, err := invokeFunc(fn)(payload); err != nil {
 		t.Fatal(err)
 	}
 	for _, says := range []string{`"request_id":"the-callers"`, `"gateway_request_id":"JKJaXmPLvHcESHA="`,
@@ -200,7 +202,7 @@ func TestTheLogCanBeJoined(t *testing.T) {
 	}
 }
 
-// broken is a store whose calls all fail.
+// broken is a store whose calls all return err.
 type broken struct{ err error }
 
 func (b broken) Create(context.Context, string, notes.Note, *notes.IdempotencyKey) (notes.Note, error) {
@@ -219,9 +221,9 @@ func (b broken) Newest(context.Context, string, notes.ID, int) iter.Seq2[notes.N
 	return func(yield func(notes.Note, error) bool) { yield(notes.Note{}, b.err) }
 }
 
-// TestIsolation: through events, on either store, what is another's is as what is nobody's.
+// TestIsolation: through events, on either store, another owner's note is the same as one that does not exist.
 func TestIsolation(t *testing.T) {
-	for name, store := range map[string]notes.Store{"File": file(t), "DynamoDB": table(t)} {
+	for name, store := range map[string]notes.Store{"File": newFileStore(t), "DynamoDB": newTableStore(t)} {
 		t.Run(name, func(t *testing.T) {
 			anna, annas, err := token.New("anna")
 			if err != nil {
@@ -236,12 +238,12 @@ func TestIsolation(t *testing.T) {
 				t.Fatal(err)
 			}
 			g := gateways["NamedStage"]
-			d := newAdapter(notes.NewService(store, time.Now, rand.Reader), config{}, tokens.Caller, &figures{},
+			fn := newAdapter(notes.NewService(store, time.Now, rand.Reader), config{}, tokens.Caller, &recorder{},
 				slog.New(slog.DiscardHandler))
 			cases, leaks := apptest.Isolation(t, apptest.Guarded{
-				Base: g.base(), Send: g.through(invoke(d)), Anna: anna, Ben: ben})
+				Base: g.baseURL(), Send: g.send(invokeFunc(fn)), Anna: anna, Ben: ben})
 			if len(leaks) > 0 || cases < 200 {
-				t.Errorf("of %d cases %d leak: %s", cases, len(leaks), strings.Join(leaks, "\n"))
+				t.Errorf("%d of %d cases leak: %s", len(leaks), cases, strings.Join(leaks, "\n"))
 			}
 		})
 	}

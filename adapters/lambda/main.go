@@ -1,9 +1,9 @@
 // Command lambda serves the notes API as an AWS Lambda function behind an API Gateway HTTP API (payload format 2.0),
 // and keeps the notes in a DynamoDB table.
 //
-// It is configured by environment variables; a mistake in them is one line of the log and ends the start. All that it
-// links costs time at every cold start, so it reads region, credentials and endpoint itself, from the variables that
-// Lambda sets, instead of with the SDK's configuration package.
+// It is configured by environment variables. If they are invalid, it logs one line and exits with 1. Everything that it
+// links costs time at each cold start, so it reads region, credentials and endpoint from Lambda's environment variables
+// itself, without the SDK's config package.
 package main
 
 import (
@@ -36,7 +36,7 @@ import (
 	"example.com/portable-notes/notes/meter"
 )
 
-// config is what the environment says.
+// config holds the settings.
 type config struct {
 	table       string
 	auth        settings.Auth
@@ -47,39 +47,39 @@ type config struct {
 	timeout     time.Duration
 }
 
-// all are all settings that there are, in the order of docs/operate.md.
-var all = slices.Concat([]settings.Setting[config]{
+// allSettings lists the settings in the order of docs/operate.md.
+var allSettings = slices.Concat([]settings.Setting[config]{
 	settings.New("NOTES_STORE", "", "where the notes are kept: dynamodb:TABLE",
 		func(c *config, v string) (err error) {
 			table, ok := strings.CutPrefix(v, "dynamodb:")
 			if !ok {
-				return errors.New("must be dynamodb:TABLE: a Lambda has no file that lasts")
+				return errors.New("must be dynamodb:TABLE, since a Lambda has no lasting files")
 			}
 			c.table, err = settings.Table(table)
 			return
 		}),
 }, settings.AuthSettings(func(c *config) *settings.Auth { return &c.auth }, false), []settings.Setting[config]{
-	settings.New("NOTES_LOG_KEY", "", "secret that keys the hash by which the log knows callers; empty is another "+
-		"one for each instance",
+	settings.New("NOTES_LOG_KEY", "", "secret key of the hashes that stand for callers in the log; empty makes a "+
+		"new key for each instance",
 		func(c *config, v string) (err error) { c.logKey, err = settings.LogKey(v); return }),
 	settings.New("NOTES_LOG_LEVEL", "info", "lowest level that is logged: debug, info, warn or error",
 		func(c *config, v string) (err error) { c.logLevel, err = settings.LogLevel(v); return }),
-	settings.New("NOTES_CORS_ORIGINS", "", "origins whose pages may call, with commas between them, or * for all; "+
-		"empty switches CORS off",
+	settings.New("NOTES_CORS_ORIGINS", "", "origins whose pages may call the service, separated by commas, or * "+
+		"for all; empty disables CORS",
 		func(c *config, v string) (err error) { c.corsOrigins, err = settings.CORSOrigins(v); return }),
 	settings.New("NOTES_BASE_PATH", "", "path under which clients see the service on a custom domain, such as /api",
 		func(c *config, v string) (err error) { c.basePath, err = settings.BasePath(v); return }),
-	settings.New("NOTES_REQUEST_TIMEOUT", "5s", "how long the store may take for one request before it is answered "+
-		"with 503",
+	settings.New("NOTES_REQUEST_TIMEOUT", "5s", "time that the store may take for one request; after it the answer "+
+		"is 503",
 		func(c *config, v string) (err error) { c.timeout, err = settings.RequestTimeout(v); return }),
 })
 
-// openJWT knows callers by JSON Web Tokens, in a function that was built with the tag jwt: they need packages that the
-// others do not have to load.
+// openJWT is jwt.Open in builds with the tag jwt, else nil: without it, a cold start does not load the packages for
+// JSON Web Tokens.
 var openJWT settings.OpenJWT
 
 func main() {
-	fit(os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"))
+	tuneRuntime(os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"))
 	handler, err := run(context.Background(), os.Environ(), os.Getenv)
 	if err != nil {
 		slog.New(slog.NewJSONHandler(os.Stdout, nil)).Error("the function cannot start", "error", err.Error())
@@ -88,34 +88,35 @@ func main() {
 	lambda.Start(handler)
 }
 
-// oneProcessor is the memory, in MB, with which a function has one whole virtual processor; with less it has a share
-// (AWS Lambda developer guide, "Configure Lambda function memory").
-const oneProcessor = 1769
+// fullCPUMemory is the memory in MB at which a function has one full vCPU. With less it has a proportional share
+// (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
+const fullCPUMemory = 1769
 
-// fit makes the Go runtime fit the function, whose megabytes Lambda tells. A small heap is collected often, and a
-// collection takes what a small function has of a processor for many milliseconds; there is room, the program needs
-// 10 MB of at least 128. And threads that run side by side use a share of one processor up at once, and all wait for
-// the next.
-func fit(megabytes string) {
+// tuneRuntime tunes the Go runtime to the memory of the function, in MB as Lambda sets it. A small heap is collected
+// often, and each collection takes a small function's CPU share for many milliseconds. Since the program needs only
+// 10 of at least 128 MB, it collects less often. With less than a full vCPU it also uses one thread: parallel threads
+// would only use up the CPU quota of a period sooner and then all wait for the next.
+func tuneRuntime(megabytes string) {
 	debug.SetGCPercent(400)
 	if n, err := strconv.ParseInt(megabytes, 10, 64); err == nil {
 		debug.SetMemoryLimit(n << 20 * 3 / 4)
-		if n < oneProcessor {
+		if n < fullCPUMemory {
 			runtime.GOMAXPROCS(1)
 		}
 	}
 }
 
-// unsupported are settings of the AWS SDK that would change which endpoint is called or trusted, and that only its
-// configuration package reads. To pass over them in silence could break a rule that they are there for.
-var unsupported = []string{"AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_CA_BUNDLE"}
+// unsupportedEnv lists variables that change which endpoint the AWS SDK calls or trusts, and that only its config
+// package reads. Setting one is an error, since to ignore it could violate the policy that it is meant to enforce.
+var unsupportedEnv = []string{"AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_CA_BUNDLE"}
 
-// startTimeout bounds the reads that warm the connection to the table during the start, for which a Lambda has 10 s.
+// startTimeout limits the reads that warm up the connection to the table. Lambda's init phase has 10 s in all
+// (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
 const startTimeout = 2 * time.Second
 
-// run makes the function's handler.
+// run returns the function's handler.
 func run(ctx context.Context, environ []string, getenv func(string) string) (lambda.Handler, error) {
-	c, err := settings.Read(environ, all)
+	c, err := settings.Read(environ, allSettings)
 	if err == nil {
 		err = c.auth.Validate(false)
 	}
@@ -126,48 +127,48 @@ func run(ctx context.Context, environ []string, getenv func(string) string) (lam
 	if getenv("AWS_REGION") == "" {
 		err = errors.Join(err, errors.New("AWS_REGION is not set; Lambda sets it"))
 	}
-	for _, name := range unsupported {
+	for _, name := range unsupportedEnv {
 		if getenv(name) != "" {
-			err = errors.Join(err, fmt.Errorf("%s is set, but not heeded here: use AWS_ENDPOINT_URL_DYNAMODB to "+
-				"name another endpoint", name))
+			err = errors.Join(err, fmt.Errorf("%s is set, but not supported here: to use another endpoint, set "+
+				"AWS_ENDPOINT_URL_DYNAMODB", name))
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	_ = os.Unsetenv(core.CustomHostVariable) // with it the adapter would rewrite every URL
-	log := slog.New(withIDs{slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: c.logLevel})})
+	_ = os.Unsetenv(core.CustomHostVariable) // it would make aws-lambda-go-api-proxy rewrite every URL
+	log := slog.New(idHandler{slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: c.logLevel})})
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	authenticate, err := c.auth.Open(ctx, log, openJWT)
 	if err != nil {
 		return nil, err
 	}
-	f := &figures{function: getenv("AWS_LAMBDA_FUNCTION_NAME")}
-	store, err := openStore(ctx, c.table, getenv, log, dynamo.Units(f.units))
+	rec := &recorder{function: getenv("AWS_LAMBDA_FUNCTION_NAME")}
+	store, err := openStore(ctx, c.table, getenv, log, dynamo.Units(rec.recordUnits))
 	if err != nil {
 		return nil, err
 	}
-	service := notes.NewService(meter.New(store, f.begin), time.Now, rand.Reader)
-	// What is used for the first time is slow, and during the start a function has a whole processor, after it
-	// perhaps a fourteenth: so a request goes all the way once.
-	_, _ = newAdapter(service, c, nil, f, slog.New(slog.DiscardHandler)).Invoke(ctx, []byte(warmUp))
-	return newAdapter(service, c, authenticate, f, log), nil
+	service := notes.NewService(meter.New(store, rec.recordCall), time.Now, rand.Reader)
+	// The first request is slow. So send one now, while the function still has a full vCPU; afterwards it has perhaps
+	// a fourteenth.
+	_, _ = newAdapter(service, c, nil, rec, slog.New(slog.DiscardHandler)).Invoke(ctx, []byte(warmUpEvent))
+	return newAdapter(service, c, authenticate, rec, log), nil
 }
 
-// warmUp is a request for a note that nobody has.
-const warmUp = `{"version":"2.0","rawPath":"/notes/00000000-0000-0000-0000-000000000000",` +
+// warmUpEvent requests a note that does not exist.
+const warmUpEvent = `{"version":"2.0","rawPath":"/notes/00000000-0000-0000-0000-000000000000",` +
 	`"headers":{"host":"localhost"},` +
 	`"requestContext":{"http":{"method":"GET","sourceIp":"127.0.0.1"},"stage":"$default"}}`
 
-// roots are the certificates that AWS's own endpoints are signed with (https://www.amazontrust.com/repository/): to
-// read five takes a hundredth of the time that the system's hundred and more take.
+// roots are the root certificates of AWS's own endpoints (https://www.amazontrust.com/repository/). Parsing these five
+// takes a hundredth of the time that the system's more than a hundred take.
 //
 //go:embed roots.pem
 var roots []byte
 
-// openStore opens the table with a real read, so that the first request finds a connection. AWS's endpoints are
-// trusted by a short list of roots; where that does not do, and for any other endpoint, the system's decide.
+// openStore opens the table and reads from it, so that the first request finds an open connection. It trusts AWS's
+// endpoints by roots. For another endpoint, or if AWS does not answer that way, it uses the system's roots.
 func openStore(ctx context.Context, table string, getenv func(string) string, log *slog.Logger,
 	options ...func(*dynamodb.Options)) (*dynamo.Store, error) {
 	cfg := awsConfig(getenv)
@@ -186,15 +187,15 @@ func openStore(ctx context.Context, table string, getenv func(string) string, lo
 		if err == nil {
 			return store, nil
 		}
-		log.Warn("the table cannot be read yet", "error", err)
+		log.Warn("cannot read the table yet", "error", err)
 		if !errors.Is(err, dynamo.ErrNoAnswer) {
-			return store, nil // it answered, so its certificate is trusted
+			return store, nil // the table answered, so its certificate is trusted
 		}
 	}
 	return dynamo.Open(ctx, cfg, table, log, options...)
 }
 
-// awsConfig is what Lambda says of region and credentials, and where DynamoDB is, if not at AWS.
+// awsConfig returns the region and credentials that Lambda sets, and the endpoint of DynamoDB if it is not AWS's own.
 func awsConfig(getenv func(string) string) aws.Config {
 	cfg := aws.Config{
 		Region: getenv("AWS_REGION"),
@@ -204,7 +205,7 @@ func awsConfig(getenv func(string) string) aws.Config {
 				Source: "environment"}
 			if !c.HasKeys() {
 				return c, errors.New("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set; Lambda sets them " +
-					"for a function that has a role")
+					"for a function with a role")
 			}
 			return c, nil
 		}),
@@ -218,19 +219,19 @@ func awsConfig(getenv func(string) string) aws.Config {
 	return cfg
 }
 
-// adapter is the app as a Lambda handler.
+// adapter is a lambda.Handler that serves the app.
 type adapter struct {
 	proxy    func(context.Context, *incoming) (response, error)
 	basePath string
 	log      *slog.Logger
 }
 
-func newAdapter(service *notes.Service, c config, authenticate app.Authenticate, f *figures,
+func newAdapter(service *notes.Service, c config, authenticate app.Authenticate, rec *recorder,
 	log *slog.Logger) *adapter {
 	web := app.New(service, app.Options{
 		Log: log, CORSOrigins: c.corsOrigins, Timeout: c.timeout, Authenticate: authenticate, LogKey: c.logKey,
-		Trace: traceID, Observe: f.seen,
-		RequestID: func(r *http.Request) string { return gatewayOf(r.Context()).RequestID },
+		Trace: traceID, Observe: rec.metricAttrs,
+		RequestID: func(r *http.Request) string { return gatewayContext(r.Context()).RequestID },
 	})
-	return &adapter{proxy: proxyTo(web), basePath: c.basePath, log: log}
+	return &adapter{proxy: newProxy(web), basePath: c.basePath, log: log}
 }

@@ -16,8 +16,8 @@ import (
 	"example.com/portable-notes/notes/meter"
 )
 
-// line is a request's line in the log, as CloudWatch reads it.
-type line struct {
+// logLine is a request's line in the log, as CloudWatch reads it.
+type logLine struct {
 	AWS struct {
 		Timestamp         int64
 		CloudWatchMetrics []struct {
@@ -29,10 +29,10 @@ type line struct {
 	all map[string]any
 }
 
-// TestMetrics: each request's line is one that CloudWatch makes metrics of, with what that request used and no other.
+// TestMetrics: each request's line has the metrics of that request alone, in CloudWatch's embedded metric format.
 func TestMetrics(t *testing.T) {
 	var log bytes.Buffer
-	f := &figures{function: "notes-dev"}
+	f := &recorder{function: "notes-dev"}
 	secret, configured, err := token.New("anna")
 	if err != nil {
 		t.Fatal(err)
@@ -41,18 +41,18 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := notes.NewService(meter.New(file(t), f.begin), time.Now, rand.Reader)
-	d := newAdapter(service, config{logKey: []byte("key")}, tokens.Caller, f,
-		slog.New(withIDs{slog.NewJSONHandler(&log, nil)}))
-	send := func(method, authorization, trace string) (l line) {
+	service := notes.NewService(meter.New(newFileStore(t), f.recordCall), time.Now, rand.Reader)
+	fn := newAdapter(service, config{logKey: []byte("key")}, tokens.Caller, f,
+		slog.New(idHandler{slog.NewJSONHandler(&log, nil)}))
+	send := func(method, authorization, trace string) (l logLine) {
 		t.Helper()
 		log.Reset()
 		event := `{"version":"2.0","rawPath":"/notes","headers":{"host":"x","content-type":"application/json",` +
 			`"authorization":"` + authorization + `"},"body":"{\"title\":\"k4n4ry\"}",` +
 			`"requestContext":{"http":{"method":"` + method + `","sourceIp":"127.0.0.1"},"stage":"$default"}}`
-		//lint:ignore SA1029 aws-lambda-go hands it on under this text
+		//lint:ignore SA1029 aws-lambda-go uses this string as the key
 		ctx := context.WithValue(t.Context(), "x-amzn-trace-id", trace)
-		if _, err := d.Invoke(ctx, []byte(event)); err != nil {
+		if _, err := fn.Invoke(ctx, []byte(event)); err != nil {
 			t.Fatal(err)
 		}
 		if err := json.Unmarshal(log.Bytes(), &l); err != nil || json.Unmarshal(log.Bytes(), &l.all) != nil {
@@ -60,7 +60,7 @@ func TestMetrics(t *testing.T) {
 		}
 		if strings.Contains(log.String(), "k4n4ry") || strings.Contains(log.String(), "anna") ||
 			strings.Contains(log.String(), "notes_") {
-			t.Errorf("the line is %s", &log)
+			t.Errorf("the line has a secret: %s", &log)
 		}
 		age := time.Since(time.UnixMilli(l.AWS.Timestamp))
 		if len(l.AWS.CloudWatchMetrics) != 1 || l.AWS.CloudWatchMetrics[0].Namespace == "" || age < -time.Second ||
@@ -83,7 +83,7 @@ func TestMetrics(t *testing.T) {
 		}
 		return l
 	}
-	is := func(l line, name string, want any) {
+	is := func(l logLine, name string, want any) {
 		t.Helper()
 		if l.all[name] != want {
 			t.Errorf("%s is %v, want %v", name, l.all[name], want)
@@ -97,7 +97,7 @@ func TestMetrics(t *testing.T) {
 	if caller, _ := made.all["caller"].(string); len(caller) != 16 {
 		t.Errorf("the caller is %v", made.all["caller"])
 	}
-	f.units(2, 3)
+	f.recordUnits(2, 3)
 	read := send("GET", "Bearer "+secret, "nonsense\n")
 	is(read, "store_calls", 1.0)
 	is(read, "read_units", 2.0)

@@ -22,12 +22,12 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// lambdaRuntime is Lambda on one machine: it starts a bootstrap and hands it events through the Runtime API
+// lambdaRuntime simulates Lambda: it starts a bootstrap and passes it events through the Runtime API
 // (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
 type lambdaRuntime struct {
 	*exec.Cmd
 	began  time.Time
-	ready  chan time.Time // the first request for an event
+	ready  chan time.Time // gets the time of the first request for an event
 	events chan *invocation
 	ended  chan struct{} // closed when the process has ended
 
@@ -54,20 +54,20 @@ func (l *lambdaRuntime) Write(b []byte) (int, error) {
 	return l.log.Write(b)
 }
 
-func (l *lambdaRuntime) said() string {
+func (l *lambdaRuntime) output() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.log.String()
 }
 
-// says waits until the log of the function holds a text.
-func (l *lambdaRuntime) says(t *testing.T, text string) {
+// awaitLog waits until the log of the function has a text.
+func (l *lambdaRuntime) awaitLog(t *testing.T, text string) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(5 * time.Second); !strings.Contains(l.said(), text); <-tick.C {
+	for end := time.Now().Add(5 * time.Second); !strings.Contains(l.output(), text); <-tick.C {
 		if time.Now().After(end) {
-			t.Errorf("the log does not say %s: %s", text, l.said())
+			t.Errorf("the log does not have %s: %s", text, l.output())
 			return
 		}
 	}
@@ -104,7 +104,7 @@ func (l *lambdaRuntime) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.mu.Unlock()
 	w.WriteHeader(http.StatusAccepted)
 	switch {
-	case i == nil: // init/error
+	case i == nil: // the path is init/error
 		fmt.Fprintf(l, "%s: %s\n", path, body)
 	case parts[2] == "response":
 		i.done <- outcome{payload: body}
@@ -135,11 +135,11 @@ func startBootstrap(t testing.TB, path string, environ ...string) *lambdaRuntime
 }
 
 func (l *lambdaRuntime) kill() {
-	_ = l.Process.Kill() // fails only where it has ended
+	_ = l.Process.Kill() // fails only if the process has ended
 	<-l.ended
 }
 
-// invoke hands an event to the function, which has so long for it.
+// invoke passes an event to the function, with a timeout, and returns its result.
 func (l *lambdaRuntime) invoke(payload []byte, within time.Duration) ([]byte, error) {
 	i := &invocation{id: uuid.NewString(), payload: payload, end: time.Now().Add(within), done: make(chan outcome, 1)}
 	late := time.NewTimer(within)
@@ -147,45 +147,46 @@ func (l *lambdaRuntime) invoke(payload []byte, within time.Duration) ([]byte, er
 	select {
 	case l.events <- i:
 	case <-l.ended:
-		return nil, fmt.Errorf("the function ended: %s", l.said())
+		return nil, fmt.Errorf("the function ended: %s", l.output())
 	case <-late.C:
-		return nil, errors.New("Task timed out") // as Lambda words it
+		return nil, errors.New("Task timed out") // Lambda's wording
 	}
 	select {
 	case o := <-i.done:
 		return o.payload, o.err
 	case <-l.ended:
-		return nil, fmt.Errorf("the function ended: %s", l.said())
+		return nil, fmt.Errorf("the function ended: %s", l.output())
 	case <-late.C:
 		return nil, errors.New("Task timed out")
 	}
 }
 
-func (l *lambdaRuntime) tenSeconds(payload []byte) ([]byte, error) {
+// invokeDefault invokes the function with a timeout of 10 s.
+func (l *lambdaRuntime) invokeDefault(payload []byte) ([]byte, error) {
 	return l.invoke(payload, 10*time.Second)
 }
 
-var program struct {
+var function struct {
 	sync.Once
-	folder string
-	err    error
+	dir string
+	err error
 }
 
-// bootstrap is the function, built as for Lambda.
-func bootstrap(t testing.TB) string {
+// buildBootstrap builds the function once, as for Lambda, and returns the path of the program.
+func buildBootstrap(t testing.TB) string {
 	t.Helper()
-	program.Do(func() {
-		if program.folder, program.err = os.MkdirTemp("", "notes-lambda-"); program.err == nil {
-			program.err = build(filepath.Join(program.folder, "bootstrap"), ".")
+	function.Do(func() {
+		if function.dir, function.err = os.MkdirTemp("", "notes-lambda-"); function.err == nil {
+			function.err = buildFunction(filepath.Join(function.dir, "bootstrap"), ".")
 		}
 	})
-	if program.err != nil {
-		t.Fatal(program.err)
+	if function.err != nil {
+		t.Fatal(function.err)
 	}
-	return filepath.Join(program.folder, "bootstrap")
+	return filepath.Join(function.dir, "bootstrap")
 }
 
-func build(out, folder string) error {
+func buildFunction(out, folder string) error {
 	cmd := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", out, folder)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {
@@ -194,71 +195,71 @@ func build(out, folder string) error {
 	return nil
 }
 
-func testMain(m *testing.M) int {
+func runTests(m *testing.M) int {
 	code := dynamotest.Main(m)
-	if program.folder != "" {
-		_ = os.RemoveAll(program.folder)
+	if function.dir != "" {
+		_ = os.RemoveAll(function.dir)
 	}
 	return code
 }
 
-// environment is what a function has whose notes are in a new table.
-func environment(t testing.TB) []string {
+// functionEnv returns the environment of a function that keeps its notes in a new table.
+func functionEnv(t testing.TB) []string {
 	t.Helper()
 	cfg := dynamotest.Config(t)
 	return append(dynamotest.Environment(cfg), "NOTES_AUTH=none", "NOTES_STORE=dynamodb:"+dynamotest.NewTable(t, cfg))
 }
 
-// TestBootstrap: the program as Lambda runs it.
+// TestBootstrap runs the program as Lambda does.
 func TestBootstrap(t *testing.T) {
 	storetest.NotWithRace(t)
-	// The adapter rewrites every URL where GO_API_HOST is set, and one that is no URL fails every request.
-	l := startBootstrap(t, bootstrap(t), append(environment(t), "GO_API_HOST=https://evil.example:x/%")...)
+	// With GO_API_HOST set, aws-lambda-go-api-proxy would rewrite every URL, and fail every request if it is invalid.
+	l := startBootstrap(t, buildBootstrap(t), append(functionEnv(t), "GO_API_HOST=https://evil.example:x/%")...)
 	g := gateways["NamedStage"]
-	send := g.through(l.tenSeconds)
-	r, err := http.NewRequest("POST", g.base()+"/notes", strings.NewReader(`{"title":"x"}`))
+	send := g.send(l.invokeDefault)
+	r, err := http.NewRequest("POST", g.baseURL()+"/notes", strings.NewReader(`{"title":"x"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
 	a, err := send(r)
 	if err != nil || a.StatusCode != 201 || !strings.HasPrefix(a.Header.Get("Location"), "/dev/notes/") {
-		t.Fatalf("%v, %v; log %s", a, err, l.said())
+		t.Fatalf("%v, %v; log %s", a, err, l.output())
 	}
 	for _, says := range []string{`"gateway_request_id":"JKJaX`, `"lambda_request_id":"`, `"status":201`} {
-		l.says(t, says)
+		l.awaitLog(t, says)
 	}
 	for _, payload := range []string{`{}`, `{"warmer":true}`, `[]`} {
-		if out, err := l.tenSeconds([]byte(payload)); err != nil || !bytes.Contains(out, []byte("statusCode")) {
+		if out, err := l.invokeDefault([]byte(payload)); err != nil || !bytes.Contains(out, []byte("statusCode")) {
 			t.Errorf("%s: %s, %v", payload, out, err)
 		}
 	}
 }
 
-// TestBootstrapDoesNotStart where its settings are wrong, and says so in one line.
-func TestBootstrapDoesNotStart(t *testing.T) {
+// TestBadSettings: with invalid settings, the program logs one line and exits with 1.
+func TestBadSettings(t *testing.T) {
 	storetest.NotWithRace(t)
 	for name, environ := range map[string][]string{
 		"file store": {"AWS_REGION=eu-central-1", "NOTES_STORE=bolt:/tmp/notes.db", "NOTES_LOG_LEVEL=x"},
-		"no table":   append(environment(t), "NOTES_STORE=dynamodb:nowhere"),
+		"no table":   append(functionEnv(t), "NOTES_STORE=dynamodb:nowhere"),
 	} {
-		l := startBootstrap(t, bootstrap(t), environ...)
+		l := startBootstrap(t, buildBootstrap(t), environ...)
 		select {
 		case <-l.ended:
 		case <-l.ready:
-			t.Errorf("%s: the function starts", name)
+			t.Errorf("%s: the function started", name)
 			continue
 		case <-time.After(10 * time.Second):
 			t.Fatalf("%s: the function does not end", name)
 		}
-		if l.ProcessState.ExitCode() != 1 || strings.Count(l.said(), "\n") != 1 ||
-			!strings.Contains(l.said(), `"msg":"the function cannot start"`) {
-			t.Errorf("%s: exit code %d, log %s", name, l.ProcessState.ExitCode(), l.said())
+		if l.ProcessState.ExitCode() != 1 || strings.Count(l.output(), "\n") != 1 ||
+			!strings.Contains(l.output(), `"msg":"the function cannot start"`) {
+			t.Errorf("%s: exit code %d, log %s", name, l.ProcessState.ExitCode(), l.output())
 		}
 	}
 }
 
-// TestDeadlines: with a table that hangs, an answer comes well before the function's end.
+// TestDeadlines: if the table hangs, the answer comes well before the function's timeout.
 func TestDeadlines(t *testing.T) {
 	storetest.NotWithRace(t)
 	hang := make(chan struct{})
@@ -270,56 +271,57 @@ func TestDeadlines(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(hang) })
-	l := startBootstrap(t, bootstrap(t), append(dynamotest.Environment(dynamotest.ConfigOf(server.URL)),
+	l := startBootstrap(t, buildBootstrap(t), append(dynamotest.Environment(dynamotest.ConfigOf(server.URL)),
 		"NOTES_AUTH=none", "NOTES_STORE=dynamodb:notes")...)
 	select {
 	case ready := <-l.ready:
 		if took := ready.Sub(l.began); took > 4*time.Second {
-			t.Errorf("the start waits %v for the table", took)
+			t.Errorf("the start waited %v for the table, want at most 4 s", took)
 		}
 	case <-time.After(10 * time.Second):
-		t.Fatalf("the function does not start: %s", l.said())
+		t.Fatalf("the function does not start: %s", l.output())
 	}
 	for _, within := range []time.Duration{time.Second, 3 * time.Second, 10 * time.Second} {
 		for _, m := range []string{"GET", "POST"} {
 			begin := time.Now()
-			out, err := l.invoke(sample(t, func(e map[string]any) {
-				method(e, m)
+			out, err := l.invoke(sampleEvent(t, func(e map[string]any) {
+				setMethod(e, m)
 				e["headers"].(map[string]any)["content-type"] = "application/json"
 				e["body"] = `{"title":"x"}`
 			}), within)
 			if left := within - time.Since(begin); err != nil || !bytes.Contains(out, []byte(`"statusCode":503`)) ||
 				left < 250*time.Millisecond {
-				t.Errorf("with %v %s is answered %v before the end: %.200s, %v", within, m, left, out, err)
+				t.Errorf("timeout %v: %s is answered %v before it: %.200s, %v", within, m, left, out, err)
 			}
 		}
 	}
 }
 
-// TestFreezeAndThaw: a function that was frozen between two events serves the next one.
+// TestFreezeAndThaw: a function that was frozen between two events serves the second.
 func TestFreezeAndThaw(t *testing.T) {
-	l := startBootstrap(t, bootstrap(t), environment(t)...)
+	l := startBootstrap(t, buildBootstrap(t), functionEnv(t)...)
 	for range 20 {
-		if out, err := l.tenSeconds(sample(t, nil)); err != nil || !bytes.Contains(out, []byte(`"statusCode":200`)) {
+		if out, err := l.invokeDefault(sampleEvent(t, nil)); err != nil ||
+			!bytes.Contains(out, []byte(`"statusCode":200`)) {
 			t.Fatalf("%s, %v", out, err)
 		}
-		freeze(t, l.Process)
+		freezeAndThaw(t, l.Process)
 	}
 }
 
-// TestKilledBetweenEvents: Lambda starts another process, and the notes are there.
+// TestKilledBetweenEvents: after a kill, the next process serves the notes that were written before.
 func TestKilledBetweenEvents(t *testing.T) {
-	environ := environment(t)
+	environ := functionEnv(t)
 	for i := range 3 {
-		l := startBootstrap(t, bootstrap(t), environ...)
-		if out, err := l.tenSeconds(sample(t, func(e map[string]any) {
-			method(e, "POST")
+		l := startBootstrap(t, buildBootstrap(t), environ...)
+		if out, err := l.invokeDefault(sampleEvent(t, func(e map[string]any) {
+			setMethod(e, "POST")
 			e["headers"].(map[string]any)["content-type"] = "application/json"
 			e["body"] = `{"title":"x"}`
 		})); err != nil || !bytes.Contains(out, []byte(`"statusCode":201`)) {
 			t.Fatalf("%s, %v", out, err)
 		}
-		out, err := l.tenSeconds(sample(t, nil))
+		out, err := l.invokeDefault(sampleEvent(t, nil))
 		if err != nil || bytes.Count(out, []byte(`\"title\":\"x\"`)) != i+1 {
 			t.Errorf("process %d: %s, %v", i, out, err)
 		}
@@ -327,20 +329,20 @@ func TestKilledBetweenEvents(t *testing.T) {
 	}
 }
 
-// TestGeneratedEvents: nothing that looks like an event ends the function or makes it fail.
+// TestGeneratedEvents: no event, valid or not, makes the function exit or fail.
 func TestGeneratedEvents(t *testing.T) {
 	storetest.NotWithRace(t)
-	d, _ := adapterOf(file(t), "")
-	l := startBootstrap(t, bootstrap(t), environment(t)...)
-	events := generated(10_000)
-	for i, payload := range events {
+	fn, _ := newTestAdapter(newFileStore(t), "")
+	l := startBootstrap(t, buildBootstrap(t), functionEnv(t)...)
+	payloads := generateEvents(10_000)
+	for i, payload := range payloads {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		out, err := d.Invoke(ctx, payload)
+		out, err := fn.Invoke(ctx, payload)
 		cancel()
-		judge(t, payload, out, err)
-		if i%20 == 0 { // and the real program, through the Runtime API
-			out, err := l.tenSeconds(payload)
-			judge(t, payload, out, err)
+		checkAnswer(t, payload, out, err)
+		if i%20 == 0 { // also to the real program, through the Runtime API
+			out, err := l.invokeDefault(payload)
+			checkAnswer(t, payload, out, err)
 		}
 	}
 }

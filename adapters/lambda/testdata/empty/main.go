@@ -1,4 +1,4 @@
-// Command empty is the least that a Lambda in Go can be, to measure against.
+// Command empty is a minimal Lambda in Go, the baseline of BenchmarkColdStart.
 package main
 
 import (
