@@ -16,81 +16,81 @@ import (
 	"example.com/portable-notes/notes/bolt"
 )
 
-// backupWithin is how long a client may take for a backup.
-const backupWithin = 30 * time.Minute
+// backupTimeout is the time that a client may take to download a backup.
+const backupTimeout = 30 * time.Minute
 
-// operator serves what is for the operator alone, on an address of its own: /metrics, and where only this machine
-// reaches that address /backup, a copy of the notes file, which holds everybody's notes.
-type operator struct {
-	figures   *figures
-	file      *bolt.Store      // nil where the notes are in a table
-	backup    app.Authenticate // who may have a copy
-	guarded   bool             // the notes are not everybody's, so a copy is not either
-	onlyLocal bool             // nobody is asked who they are: nothing is for a proxy
-	addr      string
-	log       *slog.Logger
-	copying   sync.Mutex // one at a time: each takes as much room as the file
+// adminServer serves the operator on NOTES_ADMIN_ADDR: /metrics and, if that is a loopback address, /backup, a copy of
+// the notes file with the notes of all owners.
+type adminServer struct {
+	recorder     *recorder
+	store        *bolt.Store      // nil if the notes are in a table
+	authenticate app.Authenticate // accepts the token of NOTES_BACKUP_TOKEN; nil if that is not set
+	hasOwners    bool             // callers are authenticated, so a backup needs a token too
+	onlyLocal    bool             // NOTES_AUTH is not set, so requests through a proxy are refused
+	addr         string           // that it listens on
+	log          *slog.Logger
+	backupMu     sync.Mutex // allows one backup at a time: each needs as much disk space as the notes file
 }
 
-func (o *operator) handler() http.Handler {
-	e := app.Bare(app.Options{Log: o.log, Admit: admit(false)})
+func (srv *adminServer) handler() http.Handler {
+	e := app.Bare(app.Options{Log: srv.log, Admit: admit(false)})
 	app.Get(e, "/metrics", func(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderContentType, "text/plain; version=0.0.4; charset=utf-8")
 		c.Response().WriteHeader(http.StatusOK)
 		if c.Request().Method != http.MethodHead {
-			o.figures.write(c.Response())
+			srv.recorder.write(c.Response())
 		}
 		return nil
 	})
 	app.Get(e, "/backup", func(c echo.Context) error {
-		if err := o.refusal(c); err != nil {
+		if err := srv.checkBackup(c); err != nil {
 			return err
 		}
 		if c.Request().Method == http.MethodHead {
 			c.Response().Header().Set(echo.HeaderContentType, echo.MIMEOctetStream)
 			return c.NoContent(http.StatusOK)
 		}
-		if !o.copying.TryLock() {
-			return app.Conflict("another backup is on its way: ask again when it is done")
+		if !srv.backupMu.TryLock() {
+			return app.Conflict("another backup is in progress: try again when it is done")
 		}
-		defer o.copying.Unlock()
-		return o.send(c)
+		defer srv.backupMu.Unlock()
+		return srv.sendBackup(c)
 	})
 	return closeChunked(e)
 }
 
-// refusal is why a client may have no backup; nil where it may.
-func (o *operator) refusal(c echo.Context) error {
+// checkBackup returns the error that refuses a client a backup; nil if the client may have one.
+func (srv *adminServer) checkBackup(c echo.Context) error {
 	r := c.Request()
 	site := r.Header.Get("Sec-Fetch-Site")
 	switch {
-	case o.file == nil:
-		return app.NotFound("the notes are in DynamoDB, which makes backups of its own")
-	case o.onlyLocal && proxied(r):
-		return app.Misdirected("a backup is for this machine alone, and for no proxy: " +
-			"set NOTES_AUTH to say who else may come")
-	case !loopback(o.addr) || !loopback(r.Host) || r.Header.Get("Origin") != "" || site != "" && site != "none":
-		// A name could be another's, whose page a browser on this machine has open (DNS rebinding).
-		return app.Forbidden("a backup is given only on a loopback address, such as NOTES_ADMIN_ADDR=127.0.0.1:9090, " +
-			"and to no page of a browser")
-	case o.guarded && o.backup == nil:
-		return app.Forbidden("a backup holds everybody's notes: set NOTES_BACKUP_TOKEN to say who may have it")
-	case o.backup != nil:
-		token, refusal := app.BearerToken(r)
-		if _, err := o.backup(r.Context(), token); err != nil || refusal != "" {
+	case srv.store == nil:
+		return app.NotFound("the notes are in DynamoDB, which makes its own backups")
+	case srv.onlyLocal && isProxied(r):
+		return app.Misdirected("a backup is only for this machine, without a proxy: " +
+			"to allow more, set NOTES_AUTH and NOTES_BACKUP_TOKEN")
+	case !isLoopback(srv.addr) || !isLoopback(r.Host) || r.Header.Get("Origin") != "" || site != "" && site != "none":
+		// Another host name, or one of these headers, may come from a web page in a local browser (DNS rebinding).
+		return app.Forbidden("a backup is available only on a loopback address, such as " +
+			"NOTES_ADMIN_ADDR=127.0.0.1:9090, and not to web pages")
+	case srv.hasOwners && srv.authenticate == nil:
+		return app.Forbidden("a backup holds the notes of all owners: set NOTES_BACKUP_TOKEN to allow it")
+	case srv.authenticate != nil:
+		bearer, refusal := app.BearerToken(r)
+		if _, err := srv.authenticate(r.Context(), bearer); err != nil || refusal != "" {
 			c.Response().Header().Set(echo.HeaderWWWAuthenticate, `Bearer realm="backup"`)
 			return app.Unauthenticated(
-				"a backup takes the token whose hash is in NOTES_BACKUP_TOKEN: Authorization: Bearer TOKEN")
+				"a backup requires the token whose hash is in NOTES_BACKUP_TOKEN: Authorization: Bearer TOKEN")
 		}
 	}
 	return nil
 }
 
-// send makes a backup and sends it whole: parts of two copies would not make one, so a Range is not heeded. A copy that
-// does not come whole is cut off before its Content-Length, which clients see.
-func (o *operator) send(c echo.Context) error {
+// sendBackup makes a backup and sends all of it. It ignores Range, since parts of two backups do not make a valid file.
+// If it fails midway, the body is shorter than its Content-Length, which clients notice.
+func (srv *adminServer) sendBackup(c echo.Context) error {
 	ctx, start := c.Request().Context(), time.Now()
-	backup, err := o.file.Backup(ctx)
+	backup, err := srv.store.Backup(ctx)
 	if err != nil {
 		return app.Unavailable(err)
 	}
@@ -107,23 +107,23 @@ func (o *operator) send(c echo.Context) error {
 	c.Response().WriteHeader(http.StatusOK)
 	sent, err := io.Copy(c.Response(), backup)
 	if err != nil {
-		o.log.WarnContext(ctx, "a backup was cut off", "bytes", sent, "of", info.Size(), "error", err)
+		srv.log.WarnContext(ctx, "backup interrupted", "bytes", sent, "of", info.Size(), "error", err)
 		return nil // net/http closes the connection
 	}
-	o.log.InfoContext(ctx, "backup", "bytes", sent, "took_us", time.Since(start).Microseconds())
+	srv.log.InfoContext(ctx, "backup", "bytes", sent, "took_us", time.Since(start).Microseconds())
 	return nil
 }
 
-// serve begins to serve an address, until it is stopped.
-func (o *operator) serve(ctx context.Context, addr string) (url string, stop func() error, err error) {
+// start serves addr until stop is called.
+func (srv *adminServer) start(ctx context.Context, addr string) (url string, stop func() error, err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return "", nil, listenError("NOTES_ADMIN_ADDR", addr, err)
 	}
-	o.addr = listener.Addr().String()
-	server := &http.Server{Handler: o.handler(), DisableGeneralOptionsHandler: true, ReadHeaderTimeout: headerTimeout,
-		ReadTimeout: readTimeout, WriteTimeout: backupWithin, IdleTimeout: idleTimeout,
-		ErrorLog: slog.NewLogLogger(o.log.Handler(), slog.LevelDebug)}
-	go func() { _ = server.Serve(listener) }() // which ends with an error always
-	return "http://" + reachable(o.addr), server.Close, nil
+	srv.addr = listener.Addr().String()
+	server := &http.Server{Handler: srv.handler(), DisableGeneralOptionsHandler: true, ReadHeaderTimeout: headerTimeout,
+		ReadTimeout: readTimeout, WriteTimeout: backupTimeout, IdleTimeout: idleTimeout,
+		ErrorLog: slog.NewLogLogger(srv.log.Handler(), slog.LevelDebug)}
+	go func() { _ = server.Serve(listener) }() // always returns an error
+	return "http://" + clientAddr(srv.addr), server.Close, nil
 }

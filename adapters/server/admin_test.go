@@ -19,25 +19,27 @@ import (
 	"example.com/portable-notes/notes/bolt"
 )
 
-// adminOf is the operator's address of a server.
-func adminOf(t testing.TB, p *process) string {
+// adminURL returns the URL of a server's NOTES_ADMIN_ADDR.
+func adminURL(t testing.TB, p *process) string {
 	t.Helper()
-	said := regexp.MustCompile(`metrics are at (\S+)/metrics`)
-	await(t, "the server says where its metrics are", 5*time.Second, func() bool { return said.MatchString(p.said()) })
-	return said.FindStringSubmatch(p.said())[1]
+	announced := regexp.MustCompile(`metrics are at (\S+)/metrics`)
+	await(t, "the server announces its metrics", 5*time.Second, func() bool {
+		return announced.MatchString(p.output())
+	})
+	return announced.FindStringSubmatch(p.output())[1]
 }
 
-// metricsOf reads the metrics of a server as Prometheus does: by family, and each figure by its labels.
-func metricsOf(t testing.TB, p *process) map[string]map[string]float64 {
+// readMetrics parses the metrics of a server as Prometheus does. It returns values by family and labels.
+func readMetrics(t testing.TB, p *process) map[string]map[string]float64 {
 	t.Helper()
-	answer, text := request(t, "GET", adminOf(t, p)+"/metrics", "")
+	answer, text := sendRequest(t, "GET", adminURL(t, p)+"/metrics", "")
 	if answer.StatusCode != 200 || !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/plain; version=0.0.4") {
 		t.Fatalf("/metrics: %d %v", answer.StatusCode, answer.Header)
 	}
 	parser := expfmt.NewTextParser(prometheus.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
 	if err != nil {
-		t.Fatalf("Prometheus does not take the metrics: %v\n%s", err, text)
+		t.Fatalf("Prometheus cannot parse the metrics: %v\n%s", err, text)
 	}
 	all := map[string]map[string]float64{}
 	for name, family := range families {
@@ -57,24 +59,24 @@ func metricsOf(t testing.TB, p *process) map[string]map[string]float64 {
 	return all
 }
 
-// TestMetrics: what is counted is what was done, whatever clients send.
+// TestMetrics: the metrics count what was done, and clients cannot add labels.
 func TestMetrics(t *testing.T) {
-	muchAtOnce(t)
+	markConcurrent(t)
 	anna, line := newToken(t, "anna", "write")
 	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS="+line)
 	bearer := []string{"Authorization", "Bearer " + anna}
-	made, _ := request(t, "POST", p.url+"/notes", `{"title":"x"}`, bearer...)
+	made, _ := sendRequest(t, "POST", p.url+"/notes", `{"title":"x"}`, bearer...)
 	note := p.url + made.Header.Get("Location")
-	request(t, "GET", note, "", bearer...)
-	request(t, "GET", note, "", bearer...)
-	request(t, "GET", p.url+"/notes", "", bearer...)
-	request(t, "GET", p.url+"/notes", "")
-	request(t, "GET", p.url+"/notes", "", "Authorization", "Bearer "+anna+"x")
-	request(t, "PROPFIND", p.url+"/notes/"+strings.Repeat("x", 300), "")
+	sendRequest(t, "GET", note, "", bearer...)
+	sendRequest(t, "GET", note, "", bearer...)
+	sendRequest(t, "GET", p.url+"/notes", "", bearer...)
+	sendRequest(t, "GET", p.url+"/notes", "")
+	sendRequest(t, "GET", p.url+"/notes", "", "Authorization", "Bearer "+anna+"x")
+	sendRequest(t, "PROPFIND", p.url+"/notes/"+strings.Repeat("x", 300), "")
 	for i := range 50 {
-		request(t, "GET", fmt.Sprintf("%s/nowhere/%d", p.url, i), "")
+		sendRequest(t, "GET", fmt.Sprintf("%s/nowhere/%d", p.url, i), "")
 	}
-	got := metricsOf(t, p)
+	got := readMetrics(t, p)
 	for _, c := range []struct {
 		family, labels string
 		want           float64
@@ -89,44 +91,44 @@ func TestMetrics(t *testing.T) {
 			"notes_bolt_commit_writers", "", 1},
 	} {
 		if is, ok := got[c.family][c.labels]; !ok || is != c.want {
-			t.Errorf("%s{%s} is %v, want %v; all are %v", c.family, c.labels, is, c.want, got[c.family])
+			t.Errorf("%s{%s} is %v, want %v; the family is %v", c.family, c.labels, is, c.want, got[c.family])
 		}
 	}
 	for _, family := range []string{"go_goroutines", "process_resident_memory_bytes", "process_cpu_seconds_total"} {
 		if len(got[family]) == 0 {
-			t.Errorf("there is no %s", family)
+			t.Errorf("%s is missing", family)
 		}
 	}
 	if code, _ := get(t, p.url+"/metrics"); code != 404 {
-		t.Errorf("the clients' address serves metrics: %d", code)
+		t.Errorf("/metrics on NOTES_ADDR: %d, want 404", code)
 	}
 	p.stop(t, os.Interrupt)
 }
 
 func TestMetricsOnDynamoDB(t *testing.T) {
-	p := startServer(t, newFile(t), append(onDynamoDB(t), "NOTES_ADMIN_ADDR=127.0.0.1:0")...)
+	p := startServer(t, newFile(t), append(dynamoDBEnv(t), "NOTES_ADMIN_ADDR=127.0.0.1:0")...)
 	post(t, p.url+"/notes", `{"title":"x"}`)
 	get(t, p.url+"/notes")
-	got := metricsOf(t, p)["notes_dynamodb_units_total"]
+	got := readMetrics(t, p)["notes_dynamodb_units_total"]
 	if got["write"] != 1 || got["read"] < 1 {
 		t.Errorf("the units are %v", got)
 	}
-	if answer, text := request(t, "GET", adminOf(t, p)+"/backup", ""); answer.StatusCode != 404 ||
+	if answer, text := sendRequest(t, "GET", adminURL(t, p)+"/backup", ""); answer.StatusCode != 404 ||
 		!strings.Contains(text, "DynamoDB") {
 		t.Errorf("/backup: %d %s", answer.StatusCode, text)
 	}
 }
 
-// TestBackupOfAServer: a backup is a notes file, and leaves this machine only by who is on it.
-func TestBackupOfAServer(t *testing.T) {
-	muchAtOnce(t)
+// TestBackup: a backup is a valid notes file, and only programs on this machine can get it.
+func TestBackup(t *testing.T) {
+	markConcurrent(t)
 	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0")
 	for range 20 {
 		post(t, p.url+"/notes", `{"title":"x"}`)
 	}
-	answer, text := request(t, "GET", adminOf(t, p)+"/backup", "")
+	answer, text := sendRequest(t, "GET", adminURL(t, p)+"/backup", "")
 	if answer.StatusCode != 200 || answer.ContentLength != int64(len(text)) {
-		t.Fatalf("%d, %d bytes of %d", answer.StatusCode, len(text), answer.ContentLength)
+		t.Fatalf("%d, %d of %d bytes", answer.StatusCode, len(text), answer.ContentLength)
 	}
 	copied := filepath.Join(t.TempDir(), "copy.db")
 	if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
@@ -136,15 +138,15 @@ func TestBackupOfAServer(t *testing.T) {
 		t.Errorf("the copy is %+v, %v", report, err)
 	}
 	for _, host := range []string{"evil.example", "evil.example:9090", "127.0.0.1.evil.example", "192.0.2.1", ""} {
-		if answer, text := request(t, "GET", adminOf(t, p)+"/backup", "", "Host", host); host != "" &&
+		if answer, text := sendRequest(t, "GET", adminURL(t, p)+"/backup", "", "Host", host); host != "" &&
 			(answer.StatusCode != 403 || !isProblem(answer, text, "forbidden")) {
-			t.Errorf("for %s: %d %.100s", host, answer.StatusCode, text)
+			t.Errorf("with Host %s: %d %.100s", host, answer.StatusCode, text)
 		}
 	}
 	for _, header := range [][]string{{"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "cross-site"},
 		{"Sec-Fetch-Site", "same-site"}} {
-		if answer, _ := request(t, "GET", adminOf(t, p)+"/backup", "", header...); answer.StatusCode != 403 {
-			t.Errorf("for a page, %v: %d", header, answer.StatusCode)
+		if answer, _ := sendRequest(t, "GET", adminURL(t, p)+"/backup", "", header...); answer.StatusCode != 403 {
+			t.Errorf("for a web page, %v: %d", header, answer.StatusCode)
 		}
 	}
 	secret, line := newToken(t, "operator", "read")
@@ -152,22 +154,22 @@ func TestBackupOfAServer(t *testing.T) {
 	anna, annas := newToken(t, "anna", "write")
 	guarded := []string{"NOTES_ADMIN_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS=" + annas}
 	closed := startServer(t, newFile(t), guarded...)
-	if answer, text := request(t, "GET", adminOf(t, closed)+"/backup", ""); answer.StatusCode != 403 ||
+	if answer, text := sendRequest(t, "GET", adminURL(t, closed)+"/backup", ""); answer.StatusCode != 403 ||
 		!strings.Contains(text, "set NOTES_BACKUP_TOKEN") {
-		t.Errorf("where notes have owners: %d %.100s", answer.StatusCode, text)
+		t.Errorf("with NOTES_AUTH and without NOTES_BACKUP_TOKEN: %d %.100s", answer.StatusCode, text)
 	}
 	given := startServer(t, newFile(t), append(guarded, "NOTES_BACKUP_TOKEN="+hash)...)
 	for bearer, want := range map[string]int{"Bearer " + secret: 200, "bearer   " + secret: 200, "Bearer " +
 		anna: 401, "Basic " + secret: 401, "Bearer " + secret + "x": 401, "": 401} {
-		if answer, text := request(t, "GET", adminOf(t, given)+"/backup", "", "Authorization",
+		if answer, text := sendRequest(t, "GET", adminURL(t, given)+"/backup", "", "Authorization",
 			bearer); answer.StatusCode != want || want == 401 && answer.Header.Get("Www-Authenticate") == "" {
 			t.Errorf("with %q: %d %.100s", bearer, answer.StatusCode, text)
 		}
 	}
 	open := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=0.0.0.0:0")
-	if answer, text := request(t, "GET", adminOf(t, open)+"/backup", ""); answer.StatusCode != 403 ||
+	if answer, text := sendRequest(t, "GET", adminURL(t, open)+"/backup", ""); answer.StatusCode != 403 ||
 		!strings.Contains(text, "such as NOTES_ADMIN_ADDR=127.0.0.1:9090") {
-		t.Errorf("from an address that others reach: %d %.100s", answer.StatusCode, text)
+		t.Errorf("on an address that other machines can reach: %d %.100s", answer.StatusCode, text)
 	}
 	for _, c := range []struct {
 		method, path string
@@ -177,41 +179,41 @@ func TestBackupOfAServer(t *testing.T) {
 		{"POST", "/backup", 405, "method_not_allowed"}, {"POST", "/metrics", 405, "method_not_allowed"},
 		{"GET", "/", 404, "not_found"}, {"GET", "/notes", 404, "not_found"},
 	} {
-		answer, text := request(t, c.method, adminOf(t, p)+c.path, "")
+		answer, text := sendRequest(t, c.method, adminURL(t, p)+c.path, "")
 		if answer.StatusCode != c.status || !isProblem(answer, text, c.code) {
 			t.Errorf("%+v: %d %s", c, answer.StatusCode, text)
 		}
 	}
-	if answer, text := request(t, "HEAD", adminOf(t, p)+"/metrics", ""); answer.StatusCode != 200 || text != "" {
-		t.Errorf("HEAD of metrics: %d %s", answer.StatusCode, text)
+	if answer, text := sendRequest(t, "HEAD", adminURL(t, p)+"/metrics", ""); answer.StatusCode != 200 || text != "" {
+		t.Errorf("HEAD /metrics: %d %s", answer.StatusCode, text)
 	}
-	if code, _, stderr := runs(t, []string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + newFile(t),
-		"NOTES_ADMIN_ADDR=" + strings.TrimPrefix(adminOf(t, p), "http://")}); code != 1 ||
+	if code, _, stderr := runServer(t, []string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + newFile(t),
+		"NOTES_ADMIN_ADDR=" + strings.TrimPrefix(adminURL(t, p), "http://")}); code != 1 ||
 		!strings.Contains(stderr, "set NOTES_ADMIN_ADDR to another") {
-		t.Errorf("an address that is in use: %d %s", code, stderr)
+		t.Errorf("with NOTES_ADMIN_ADDR in use: %d %s", code, stderr)
 	}
 }
 
-// TestBackupForAProxy: with no setting a proxy gets a backup as little as the notes.
-func TestBackupForAProxy(t *testing.T) {
+// TestBackupThroughProxy: without NOTES_AUTH, requests through a proxy get no backup.
+func TestBackupThroughProxy(t *testing.T) {
 	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0", "NOTES_AUTH=")
-	if answer, _ := request(t, "GET", adminOf(t, p)+"/backup", ""); answer.StatusCode != 200 {
-		t.Errorf("this machine gets %d", answer.StatusCode)
+	if answer, _ := sendRequest(t, "GET", adminURL(t, p)+"/backup", ""); answer.StatusCode != 200 {
+		t.Errorf("without a proxy: %d", answer.StatusCode)
 	}
 	for _, name := range []string{"X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip", "X-Forwarded-Proto",
 		"X-Forwarded-Host"} {
-		answer, text := request(t, "GET", adminOf(t, p)+"/backup", "", name, "x")
+		answer, text := sendRequest(t, "GET", adminURL(t, p)+"/backup", "", name, "x")
 		if answer.StatusCode != 421 || !isProblem(answer, text, "misdirected_request") {
 			t.Errorf("with %s: %d %.200s", name, answer.StatusCode, text)
 		}
 	}
 }
 
-// TestBackupIsNeverAMixture: the rest of a copy that was cut off is not taken from another.
-func TestBackupIsNeverAMixture(t *testing.T) {
+// TestBackupIgnoresRange: a client that resumes an interrupted download never mixes two backups.
+func TestBackupIgnoresRange(t *testing.T) {
 	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0")
 	post(t, p.url+"/notes", `{"title":"x"}`)
-	whole, first := request(t, "GET", adminOf(t, p)+"/backup", "")
+	whole, first := sendRequest(t, "GET", adminURL(t, p)+"/backup", "")
 	if whole.Header.Get("Accept-Ranges") != "none" {
 		t.Errorf("the headers are %v", whole.Header)
 	}
@@ -221,35 +223,35 @@ func TestBackupIsNeverAMixture(t *testing.T) {
 		{"Range", "bytes=1-", "If-Range", whole.Header.Get("Etag")}, {
 			"Range", "bytes=1-", "If-Range", whole.Header.Get("Last-Modified")},
 	} {
-		answer, text := request(t, "GET", adminOf(t, p)+"/backup", "", header...)
+		answer, text := sendRequest(t, "GET", adminURL(t, p)+"/backup", "", header...)
 		if answer.StatusCode != 200 || len(text) < len(first) || text[:16] != first[:16] {
 			t.Errorf("%v: %d with %d bytes, %v", header, answer.StatusCode, len(text), answer.Header)
 		}
 	}
-	if answer, text := request(t, "HEAD", adminOf(t, p)+"/backup", ""); answer.StatusCode != 200 || text != "" {
+	if answer, text := sendRequest(t, "HEAD", adminURL(t, p)+"/backup", ""); answer.StatusCode != 200 || text != "" {
 		t.Errorf("HEAD: %d %v", answer.StatusCode, answer.Header)
 	}
 	copied := filepath.Join(t.TempDir(), "copy.db")
 	if err := os.WriteFile(copied, []byte(first[:len(first)/2]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	curl := exec.Command("curl", "-sfC", "-", "-o", copied, adminOf(t, p)+"/backup")
-	if err := curl.Run(); err == nil { // it must not go on where the other copy ended
+	curl := exec.Command("curl", "-sfC", "-", "-o", copied, adminURL(t, p)+"/backup")
+	if err := curl.Run(); err == nil { // it may fail, but must not append to the other copy
 		if report, err := bolt.Check(copied); err != nil || len(report.Findings) > 0 {
-			t.Errorf("curl -C - makes %+v, %v", report, err)
+			t.Errorf("after curl -C - the copy is %+v, %v", report, err)
 		}
 	}
 }
 
-// TestSlowBackup: who takes a backup away slowly keeps nobody waiting, and nobody takes two.
+// TestSlowBackup: a slow download blocks no other request but a second backup.
 func TestSlowBackup(t *testing.T) {
-	muchAtOnce(t)
+	markConcurrent(t)
 	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0")
 	big := `{"title":"x","content":"` + strings.Repeat("c", 250_000) + `"}`
 	for range 60 {
 		post(t, p.url+"/notes", big)
 	}
-	conn, err := net.Dial("tcp", strings.TrimPrefix(adminOf(t, p), "http://"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(adminURL(t, p), "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,19 +259,19 @@ func TestSlowBackup(t *testing.T) {
 	if _, err := io.WriteString(conn, "GET /backup HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadFull(conn, make([]byte, 300)); err != nil { // and no more
+	if _, err := io.ReadFull(conn, make([]byte, 300)); err != nil { // and leave the rest
 		t.Fatal(err)
 	}
-	if answer, text := request(t, "GET", adminOf(t, p)+"/backup", ""); answer.StatusCode != 409 {
+	if answer, text := sendRequest(t, "GET", adminURL(t, p)+"/backup", ""); answer.StatusCode != 409 {
 		t.Errorf("a second backup: %d %.100s", answer.StatusCode, text)
 	}
-	for range 60 { // the file grows
+	for range 60 { // so that the file grows
 		if code, body := post(t, p.url+"/notes", big); code != 201 {
-			t.Fatalf("while a backup is taken away: %d %s", code, body)
+			t.Fatalf("a write during a backup: %d %s", code, body)
 		}
 	}
 	if code, _ := get(t, p.url+"/notes?limit=1"); code != 200 {
-		t.Errorf("a read meanwhile: %d", code)
+		t.Errorf("a read during a backup: %d", code)
 	}
 	p.stop(t, os.Interrupt)
 }

@@ -20,7 +20,7 @@ import (
 	"example.com/portable-notes/notes/bolt"
 )
 
-// newToken is a token of an owner, and the line that makes it known.
+// newToken returns a new token of an owner, and the line that makes a server accept it.
 func newToken(t testing.TB, owner, scope string) (secret, line string) {
 	t.Helper()
 	secret, line, err := token.New(owner)
@@ -30,8 +30,8 @@ func newToken(t testing.TB, owner, scope string) (secret, line string) {
 	return secret, strings.Replace(line, " write ", " "+scope+" ", 1)
 }
 
-// request sends a request with headers, which are pairs, and returns the answer with its body.
-func request(t testing.TB, method, url, body string, headers ...string) (*http.Response, string) {
+// sendRequest sends a request and returns the response and its body. Headers are pairs of name and value.
+func sendRequest(t testing.TB, method, url, body string, headers ...string) (*http.Response, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -56,32 +56,32 @@ func request(t testing.TB, method, url, body string, headers ...string) (*http.R
 	return answer, string(text)
 }
 
-// TestJWT: a server that takes an issuer's tokens.
+// TestJWT: a server with NOTES_AUTH=jwt accepts tokens of the issuer.
 func TestJWT(t *testing.T) {
-	muchAtOnce(t)
+	markConcurrent(t)
 	issuer := jwttest.New(t)
 	with := []string{"NOTES_AUTH=jwt", "NOTES_JWT_ISSUER=" + issuer.URL, "NOTES_JWT_AUDIENCE=" + jwttest.Audience}
 	p := startServer(t, newFile(t), with...)
-	await(t, "the server says who may come", 5*time.Second, func() bool {
-		return strings.Contains(p.said(), "callers are known by the tokens of "+issuer.URL+" (NOTES_AUTH=jwt)")
+	await(t, "the server announces who can use it", 5*time.Second, func() bool {
+		return strings.Contains(p.output(), "callers need a token from "+issuer.URL+" (NOTES_AUTH=jwt)")
 	})
 	for scope, want := range map[string][2]int{"notes:read": {200, 403}, "notes:write": {200, 201},
 		"openid": {403, 403}} {
 		bearer := "Bearer " + issuer.Token(t, "anna", scope)
-		read, _ := request(t, "GET", p.url+"/notes", "", "Authorization", bearer)
-		write, _ := request(t, "POST", p.url+"/notes", `{"title":"x"}`, "Authorization", bearer)
+		read, _ := sendRequest(t, "GET", p.url+"/notes", "", "Authorization", bearer)
+		write, _ := sendRequest(t, "POST", p.url+"/notes", `{"title":"x"}`, "Authorization", bearer)
 		if read.StatusCode != want[0] || write.StatusCode != want[1] {
-			t.Errorf("%s: %d and %d, want %v", scope, read.StatusCode, write.StatusCode, want)
+			t.Errorf("scope %s: a read %d, a write %d, want %v", scope, read.StatusCode, write.StatusCode, want)
 		}
 	}
-	if answer, _ := request(t, "GET", p.url+"/notes", ""); answer.StatusCode != 401 {
-		t.Errorf("a stranger: %d", answer.StatusCode)
+	if answer, _ := sendRequest(t, "GET", p.url+"/notes", ""); answer.StatusCode != 401 {
+		t.Errorf("without a token: %d", answer.StatusCode)
 	}
 	dead := httptest.NewServer(nil)
 	dead.Close()
-	// An issuer that is out of reach is no reason not to start, one that is none is.
+	// A server starts while its issuer is unreachable, but not with a URL that is not an issuer.
 	away := startServer(t, newFile(t), "NOTES_AUTH=jwt", "NOTES_JWT_ISSUER="+dead.URL, "NOTES_JWT_AUDIENCE=x")
-	if answer, text := request(t, "GET", away.url+"/notes", "", "Authorization", "Bearer "+
+	if answer, text := sendRequest(t, "GET", away.url+"/notes", "", "Authorization", "Bearer "+
 		issuer.Token(t, "anna", "notes:read")); answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" ||
 		strings.Contains(text, "127.0.0.1") {
 		t.Errorf("without the issuer: %d %v %s", answer.StatusCode, answer.Header, text)
@@ -92,34 +92,35 @@ func TestJWT(t *testing.T) {
 		"NOTES_JWT_ISSUER: " + away.url:           {"NOTES_JWT_ISSUER=" + away.url, "NOTES_JWT_AUDIENCE=x"},
 		"NOTES_AUTH=jwt needs NOTES_JWT_AUDIENCE": {"NOTES_JWT_ISSUER=https://example.com"},
 	} {
-		if code, _, stderr := runs(t, append(env, "NOTES_AUTH=jwt", "NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:"+
+		if code, _, stderr := runServer(t, append(env, "NOTES_AUTH=jwt", "NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:"+
 			newFile(t))); code != 2 || !strings.Contains(stderr, says) {
 			t.Errorf("%v: %d %s, want %s", env, code, stderr, says)
 		}
 	}
 }
 
-// TestIsolation: through the server, on either store, what is another's is as what is nobody's.
+// TestIsolation: through the server, on either store, another owner's note is the same as one that does not exist.
 func TestIsolation(t *testing.T) {
-	for name, env := range map[string][]string{"File": nil, "DynamoDB": onDynamoDB(t)} {
+	for name, env := range map[string][]string{"File": nil, "DynamoDB": dynamoDBEnv(t)} {
 		t.Run(name, func(t *testing.T) {
 			anna, annas := newToken(t, "anna", "write")
 			ben, bens := newToken(t, "ben", "write")
 			p := startServer(t, newFile(t), append(env, "NOTES_AUTH=token", "NOTES_TOKENS="+annas+","+bens)...)
 			cases, leaks := apptest.Isolation(t, apptest.Guarded{Base: p.url, Send: client.Do, Anna: anna, Ben: ben})
 			if len(leaks) > 0 || cases < 200 {
-				t.Errorf("of %d cases %d leak: %s", cases, len(leaks), strings.Join(leaks, "\n"))
+				t.Errorf("%d of %d cases leak: %s", len(leaks), cases, strings.Join(leaks, "\n"))
 			}
 		})
 	}
 }
 
-// TestReadmeSecurity: the chapter fits on a screen, and its commands make a server that a token opens, and a backup.
-func TestReadmeSecurity(t *testing.T) {
-	_, chapter, _ := strings.Cut(readme(t), "\n## Security\n")
+// TestDocsSecurity: the commands in the chapters Security and The file of docs/operate.md work as they are, and the
+// former chapter is short.
+func TestDocsSecurity(t *testing.T) {
+	_, chapter, _ := strings.Cut(docsText(t), "\n## Security\n")
 	chapter, file, _ := strings.Cut(chapter, "\n## The file\n")
 	if n := strings.Count(chapter, "\n"); n > 40 || len(chapter) > 4000 {
-		t.Errorf("the chapter has %d lines, %d bytes", n, len(chapter))
+		t.Errorf("the chapter Security has %d lines and %d bytes, want at most 40 and 4000", n, len(chapter))
 	}
 	_, command, _ := strings.Cut(chapter, "```sh\n")
 	command, _, _ = strings.Cut(command, "\n```")
@@ -136,7 +137,7 @@ func TestReadmeSecurity(t *testing.T) {
 		}
 	}
 	tokens := env[slices.IndexFunc(env, func(e string) bool { return strings.HasPrefix(e, "NOTES_TOKENS_FILE=") })]
-	_, made, _ := runs(t, nil, "-new-token", "anna")
+	_, made, _ := runServer(t, nil, "-new-token", "anna")
 	secret, rest, _ := strings.Cut(made, "\n")
 	_, line, _ := strings.Cut(rest, "NOTES_TOKENS='")
 	line, _, _ = strings.Cut(line, "'")
@@ -149,16 +150,16 @@ func TestReadmeSecurity(t *testing.T) {
 	}
 	p := startServer(t, newFile(t), append(env, "NOTES_LOG_KEY=0123456789abcdef", "NOTES_BACKUP_TOKEN="+
 		strings.Fields(known)[2])...)
-	if a := ask(client, "POST", p.url+"/notes", `{"title":"x"}`, "Authorization", "Bearer "+secret, "X-Request-Id",
+	if a := sendOnce(client, "POST", p.url+"/notes", `{"title":"x"}`, "Authorization", "Bearer "+secret, "X-Request-Id",
 		"mine"); a.status != 201 {
 		t.Errorf("with the token: %d %s", a.status, a.body)
 	}
-	if a := ask(client, "GET", p.url+"/notes", ""); a.status != 401 {
-		t.Errorf("without: %d", a.status)
+	if a := sendOnce(client, "GET", p.url+"/notes", ""); a.status != 401 {
+		t.Errorf("without the token: %d", a.status)
 	}
 	_, formula, _ := strings.Cut(chapter, "`printf")
 	formula, _, _ = strings.Cut(formula, "`")
-	formula = strings.NewReplacer("OWNER", "anna", "./server", built(t)).Replace(formula)
+	formula = strings.NewReplacer("OWNER", "anna", "./server", buildServer(t)).Replace(formula)
 	cmd := exec.Command("sh", "-c", "printf"+formula)
 	cmd.Env = append(os.Environ(), "NOTES_LOG_KEY=0123456789abcdef")
 	out, err := cmd.Output()
@@ -166,21 +167,21 @@ func TestReadmeSecurity(t *testing.T) {
 	if err != nil || len(hash) != 16 {
 		t.Fatalf("%v: %s", err, out)
 	}
-	await(t, "the hash that the README's command prints", 5*time.Second, func() bool {
-		return strings.Contains(p.said(), "caller="+hash+"\n")
+	await(t, "the log has the hash that the documented command prints", 5*time.Second, func() bool {
+		return strings.Contains(p.output(), "caller="+hash+"\n")
 	})
 
 	_, copies, _ := strings.Cut(file, "```sh\n")
 	copies, _, _ = strings.Cut(copies, "\n```")
-	copies = strings.Replace(copies, "127.0.0.1:9090", adminOf(t, p), 1)
+	copies = strings.Replace(copies, "127.0.0.1:9090", adminURL(t, p), 1)
 	shell := exec.Command("sh", "-ec", copies)
-	seen, path := shownArguments(t, "curl")
+	seen, path := recordArguments(t, "curl")
 	shell.Dir, shell.Env = t.TempDir(), append(os.Environ(), "BACKUP="+backup, path)
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	if arguments := seen(); !strings.Contains(arguments, "copy.db") || strings.Contains(arguments, backup) {
-		t.Errorf("the arguments of curl, which ps shows, are %s", arguments)
+		t.Errorf("ps shows these arguments of curl: %s", arguments)
 	}
 	copied := filepath.Join(shell.Dir, "copy.db")
 	if report, err := bolt.Check(copied); err != nil || report.Notes != 1 {
@@ -188,7 +189,7 @@ func TestReadmeSecurity(t *testing.T) {
 	}
 	files, err := os.ReadDir(shell.Dir)
 	if err != nil || len(files) != 2 {
-		t.Errorf("the files are %v, %v", files, err)
+		t.Errorf("the commands leave the files %v, %v; want 2", files, err)
 	}
 	for _, file := range files {
 		if info, err := file.Info(); err != nil || info.Mode().Perm() != 0o600 {
@@ -197,22 +198,23 @@ func TestReadmeSecurity(t *testing.T) {
 	}
 }
 
-// shownArguments puts a program in front of another one of that name. It notes its arguments, which any user of the
-// machine sees, and then runs the other. The path is an entry of the environment.
-func shownArguments(t *testing.T, name string) (seen func() string, path string) {
+// recordArguments puts a script in front of the program of that name. The script records its arguments, which every
+// user of the machine can see, and then runs the program. Path is the PATH entry of an environment that uses the
+// script.
+func recordArguments(t *testing.T, name string) (seen func() string, path string) {
 	t.Helper()
-	real, err := exec.LookPath(name)
+	target, err := exec.LookPath(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	folder := t.TempDir()
-	notes := filepath.Join(folder, "arguments")
-	script := fmt.Sprintf("#!/bin/sh\nprintf '%%s\\n' \"$@\" >> '%s'\nexec '%s' \"$@\"\n", notes, real)
+	record := filepath.Join(folder, "arguments")
+	script := fmt.Sprintf("#!/bin/sh\nprintf '%%s\\n' \"$@\" >> '%s'\nexec '%s' \"$@\"\n", record, target)
 	if err := os.WriteFile(filepath.Join(folder, name), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return func() string {
-		text, err := os.ReadFile(notes)
+		text, err := os.ReadFile(record)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,10 +222,10 @@ func shownArguments(t *testing.T, name string) (seen func() string, path string)
 	}, "PATH=" + folder + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
-// TestTokensFile: a file that reads well revokes what it no longer names, also when it names nothing; one that does not
-// is counted, and leaves the tokens as they were.
+// TestTokensFile: a valid file revokes the tokens that it no longer lists, even if it lists none. A malformed file is
+// counted and changes nothing.
 func TestTokensFile(t *testing.T) {
-	muchAtOnce(t)
+	markConcurrent(t)
 	anna, annas := newToken(t, "anna", "write")
 	ben, bens := newToken(t, "ben", "read")
 	path := filepath.Join(t.TempDir(), "tokens")
@@ -239,22 +241,24 @@ func TestTokensFile(t *testing.T) {
 	write("# nobody yet\n")
 	p := startServer(t, newFile(t), "NOTES_AUTH=token", "NOTES_TOKENS_FILE="+path, "NOTES_ADMIN_ADDR=127.0.0.1:0")
 	status := func(secret string) int {
-		answer, _ := request(t, "GET", p.url+"/notes", "", "Authorization", "Bearer "+secret)
+		answer, _ := sendRequest(t, "GET", p.url+"/notes", "", "Authorization", "Bearer "+secret)
 		return answer.StatusCode
 	}
 	becomes := func(secret string, want int) {
 		t.Helper()
-		await(t, fmt.Sprintf("an answer of %d", want), 20*time.Second, func() bool { return status(secret) == want })
+		await(t, fmt.Sprintf("an answer with status %d", want), 20*time.Second, func() bool {
+			return status(secret) == want
+		})
 	}
 	rejected := func(want float64) {
 		t.Helper()
-		if is, ok := metricsOf(t, p)["notes_tokens_file_rejected_total"][""]; !ok || is != want {
+		if is, ok := readMetrics(t, p)["notes_tokens_file_rejected_total"][""]; !ok || is != want {
 			t.Errorf("notes_tokens_file_rejected_total is %v, %v, want %v", is, ok, want)
 		}
 	}
 	warning := "level=WARN msg=\"the file of tokens names no token"
-	if got := status(anna); got != 401 || !strings.Contains(p.said(), warning) {
-		t.Errorf("without a token in the file: %d; the log says %s", got, p.said())
+	if got := status(anna); got != 401 || !strings.Contains(p.output(), warning) {
+		t.Errorf("with an empty file: %d; the log is %s", got, p.output())
 	}
 	rejected(0)
 	write(annas + "\n" + bens + "\n")
@@ -264,7 +268,7 @@ func TestTokensFile(t *testing.T) {
 	becomes(ben, 401)
 	write("nonsense\n")
 	await(t, "a rejection", 20*time.Second, func() bool {
-		return status(anna) == 200 && strings.Contains(p.said(), "was rejected")
+		return status(anna) == 200 && strings.Contains(p.output(), "was rejected")
 	})
 	rejected(1)
 	write("")
@@ -276,7 +280,7 @@ func TestTokensFile(t *testing.T) {
 	p.stop(t, os.Interrupt)
 }
 
-// TestUnfitTokensFile: a start with a file that holds no text of tokens ends at once, and says what to do.
+// TestUnfitTokensFile: the server refuses to start with a file that cannot hold tokens, and says what to do.
 func TestUnfitTokensFile(t *testing.T) {
 	folder := t.TempDir()
 	fifo, wide, large := filepath.Join(folder, "fifo"), filepath.Join(folder, "wide"), filepath.Join(folder, "large")
@@ -298,10 +302,10 @@ func TestUnfitTokensFile(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			env := []string{"NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:" + newFile(t), "NOTES_AUTH=token"}
-			code, _, stderr := runs(t, append(env, "NOTES_TOKENS_FILE="+c.path))
+			code, _, stderr := runServer(t, append(env, "NOTES_TOKENS_FILE="+c.path))
 			named := "NOTES_TOKENS_FILE: " + c.path + " "
 			if code != 2 || !strings.Contains(stderr, named) || !strings.Contains(stderr, c.says) {
-				t.Errorf("exit code %d, want 2 and %s: %s", code, c.says, stderr)
+				t.Errorf("exit code %d, want 2 and %q: %s", code, c.says, stderr)
 			}
 		})
 	}

@@ -19,19 +19,19 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// load is what wrk measured.
+// load is the result of a run of wrk.
 type load struct {
-	Rate   float64 // answers a second
-	P99    float64 // of the time to an answer, in microseconds
-	Errors int     // answers that were no success, and failures of a connection
+	Rate   float64 // answers per second
+	P99    float64 // 99th percentile of the latency in microseconds
+	Errors int     // answers other than 2xx and 3xx, and failed connections
 }
 
-// wrk loads a URL from one thread. Without a body it sends GET, else POST; with a token, that.
-func wrk(b *testing.B, url string, connections int, during time.Duration, body string, token ...string) load {
+// runWrk loads a URL from one thread: with GET, or with POST if there is a body.
+func runWrk(b *testing.B, url string, connections int, during time.Duration, body string, token ...string) load {
 	b.Helper()
 	path, err := exec.LookPath("wrk")
 	if err != nil {
-		storetest.Lacks(b, "wrk, which makes the load", err)
+		storetest.Lacks(b, "wrk", err)
 	}
 	script := filepath.Join(b.TempDir(), "load.lua")
 	lua := `done = function(summary, latency)
@@ -75,10 +75,10 @@ func median(all []float64) float64 {
 	return all[len(all)/2]
 }
 
-// startQuiet starts a program whose log goes to /dev/null, where nobody has to read it.
+// startQuiet starts a program and discards its log, so that reading it costs nothing.
 func startQuiet(b *testing.B, path, file string, settings ...string) *process {
 	b.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // for a port that is free
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // to find a free port
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -101,8 +101,9 @@ func startQuiet(b *testing.B, path, file string, settings ...string) *process {
 	return p
 }
 
-// syncs times appends of 300 bytes, each synced.
-func syncs(b *testing.B, folder string, during time.Duration) (rate, medianMicros float64) {
+// measureSyncs appends 300 bytes to a file and syncs it, repeatedly. It returns appends per second and the median time
+// of one in microseconds.
+func measureSyncs(b *testing.B, folder string, during time.Duration) (perSecond, medianMicros float64) {
 	b.Helper()
 	file, err := os.Create(filepath.Join(folder, "appends"))
 	if err != nil {
@@ -126,25 +127,25 @@ func syncs(b *testing.B, folder string, during time.Duration) (rate, medianMicro
 }
 
 // BenchmarkDurableCreatesOverHTTP compares creates over 32 connections with appends and syncs by one writer on the same
-// disk: how many there are, and how long the slowest hundredth takes. The file grows meanwhile.
+// disk, in rate and in 99th percentile. The notes file grows meanwhile.
 func BenchmarkDurableCreatesOverHTTP(b *testing.B) {
 	folder := b.TempDir()
-	p := startQuiet(b, built(b), filepath.Join(folder, "notes.db"))
+	p := startQuiet(b, buildServer(b), filepath.Join(folder, "notes.db"))
 	var ratios, tails []float64
 	for b.Loop() {
-		rate, sync := syncs(b, folder, 2*time.Second)
-		l := wrk(b, p.url+"/notes", 32, 4*time.Second, body300)
-		ratios, tails = append(ratios, l.Rate/rate), append(tails, l.P99/sync)
+		appendRate, syncMicros := measureSyncs(b, folder, 2*time.Second)
+		l := runWrk(b, p.url+"/notes", 32, 4*time.Second, body300)
+		ratios, tails = append(ratios, l.Rate/appendRate), append(tails, l.P99/syncMicros)
 		b.ReportMetric(l.Rate, "creates/s")
-		b.ReportMetric(rate, "appends/s")
+		b.ReportMetric(appendRate, "appends/s")
 	}
 	b.ReportMetric(median(ratios), "creates/append")
 	b.ReportMetric(median(tails), "p99/append")
 }
 
-// BenchmarkGet compares GET /notes/{id} with a bare net/http server of the same bytes and headers.
+// BenchmarkGet compares GET /notes/{id} with a bare net/http server that answers with the same bytes and headers.
 func BenchmarkGet(b *testing.B) {
-	p := startQuiet(b, built(b), newFile(b))
+	p := startQuiet(b, buildServer(b), newFile(b))
 	_, note := post(b, p.url+"/notes", body300)
 	var made noteJSON
 	if err := json.Unmarshal([]byte(note), &made); err != nil {
@@ -153,8 +154,8 @@ func BenchmarkGet(b *testing.B) {
 	bare := startQuiet(b, os.Args[0], newFile(b), controlFault+"="+faultBareGet, "NOTES_TEST_BODY="+note)
 	var ratios []float64
 	for b.Loop() {
-		whole := wrk(b, p.url+"/notes/"+made.ID, 64, 10*time.Second, "")
-		limit := wrk(b, bare.url+"/notes/"+made.ID, 64, 10*time.Second, "")
+		whole := runWrk(b, p.url+"/notes/"+made.ID, 64, 10*time.Second, "")
+		limit := runWrk(b, bare.url+"/notes/"+made.ID, 64, 10*time.Second, "")
 		ratios = append(ratios, whole.Rate/limit.Rate)
 		b.ReportMetric(whole.Rate, "req/s")
 		b.ReportMetric(limit.Rate, "bare-req/s")
@@ -162,36 +163,36 @@ func BenchmarkGet(b *testing.B) {
 	b.ReportMetric(median(ratios), "whole/bare")
 }
 
-// BenchmarkAuthentication compares GET /notes/{id} of a caller that is known by a token, and by a JSON Web Token,
-// with that of a server that asks nobody and is sent the same.
+// BenchmarkAuthentication compares GET /notes/{id} with a token, and with a JSON Web Token, with the same requests to a
+// server that does not authenticate callers.
 func BenchmarkAuthentication(b *testing.B) {
 	issuer := jwttest.New(b)
 	secret, line := newToken(b, "anna", "write")
-	open := startQuiet(b, built(b), newFile(b))
+	unauthenticated := startQuiet(b, buildServer(b), newFile(b))
 	ways := []struct {
 		name, token string
 		*process
 	}{
-		{"token", secret, startQuiet(b, built(b), newFile(b), "NOTES_AUTH=token", "NOTES_TOKENS="+line)},
+		{"token", secret, startQuiet(b, buildServer(b), newFile(b), "NOTES_AUTH=token", "NOTES_TOKENS="+line)},
 		{"jwt", issuer.Token(b, "anna", "notes:write"),
-			startQuiet(b, built(b), newFile(b), "NOTES_AUTH=jwt", "NOTES_JWT_ISSUER="+issuer.URL,
+			startQuiet(b, buildServer(b), newFile(b), "NOTES_AUTH=jwt", "NOTES_JWT_ISSUER="+issuer.URL,
 				"NOTES_JWT_AUDIENCE="+jwttest.Audience)},
 	}
 	made := func(p *process, token string) string {
-		a := ask(client, "POST", p.url+"/notes", body300, "Authorization", "Bearer "+token)
-		return p.url + "/notes/" + parse(b, a.body).ID
+		a := sendOnce(client, "POST", p.url+"/notes", body300, "Authorization", "Bearer "+token)
+		return p.url + "/notes/" + parseNote(b, a.body).ID
 	}
-	free := made(open, "")
+	free := made(unauthenticated, "")
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
 			guarded := made(way.process, way.token)
 			var ratios []float64
 			for b.Loop() {
-				asked := wrk(b, guarded, 64, 5*time.Second, "", way.token)
-				unasked := wrk(b, free, 64, 5*time.Second, "", way.token)
-				ratios = append(ratios, asked.Rate/unasked.Rate)
+				authenticated := runWrk(b, guarded, 64, 5*time.Second, "", way.token)
+				open := runWrk(b, free, 64, 5*time.Second, "", way.token)
+				ratios = append(ratios, authenticated.Rate/open.Rate)
 			}
-			b.ReportMetric(median(ratios), "asked/open")
+			b.ReportMetric(median(ratios), "authenticated/open")
 		})
 	}
 }
@@ -199,14 +200,14 @@ func BenchmarkAuthentication(b *testing.B) {
 // BenchmarkMemory measures the server's memory after 100,000 creates and a minute of load.
 func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
-		p := startQuiet(b, built(b), newFile(b))
+		p := startQuiet(b, buildServer(b), newFile(b))
 		made := 0.0
 		for made < 100_000 {
-			made += wrk(b, p.url+"/notes", 32, 5*time.Second, body300).Rate * 5
+			made += runWrk(b, p.url+"/notes", 32, 5*time.Second, body300).Rate * 5
 		}
 		for range 3 {
-			wrk(b, p.url+"/notes", 32, 10*time.Second, "")
-			wrk(b, p.url+"/notes", 32, 10*time.Second, body300)
+			runWrk(b, p.url+"/notes", 32, 10*time.Second, "")
+			runWrk(b, p.url+"/notes", 32, 10*time.Second, body300)
 		}
 		b.ReportMetric(float64(procStatus(b, p.Process.Pid, "RssAnon"))/1024, "RssAnon-MiB")
 		b.ReportMetric(float64(procStatus(b, p.Process.Pid, "RssFile"))/1024, "RssFile-MiB")
@@ -214,10 +215,10 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkGoodClientsUnderAttack compares the slowest hundredth of a good client's requests while 50 attacks a second
-// begin with that while 50 harmless requests a second do.
+// BenchmarkGoodClientsUnderAttack compares the 99th percentile of a good client's latency under 50 attacks per second
+// with that under 50 harmless requests per second.
 func BenchmarkGoodClientsUnderAttack(b *testing.B) {
-	p := startQuiet(b, built(b), newFile(b))
+	p := startQuiet(b, buildServer(b), newFile(b))
 	p99 := func(visit func(i int)) float64 {
 		stop := make(chan struct{})
 		var visitors sync.WaitGroup
@@ -257,7 +258,7 @@ func BenchmarkGoodClientsUnderAttack(b *testing.B) {
 		_, _ = conn.Read(buffer)
 	}
 	hostiles := make([]string, 256)
-	h := &hostile{random: rand.New(rand.NewPCG(5, 5)), ids: []string{"x"}}
+	h := &fuzzer{random: rand.New(rand.NewPCG(5, 5)), ids: []string{"x"}}
 	for i := range hostiles {
 		switch i % 4 {
 		case 0:
@@ -277,8 +278,8 @@ func BenchmarkGoodClientsUnderAttack(b *testing.B) {
 	b.ReportMetric(median(ratios), "p99-attacked/harmless")
 }
 
-// bareGet is net/http with nothing but an answer's headers and bytes.
-func bareGet() http.Handler {
+// newBareHandler returns a handler that only writes the headers and bytes of one answer.
+func newBareHandler() http.Handler {
 	note := os.Getenv("NOTES_TEST_BODY")
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		header := w.Header()

@@ -19,41 +19,40 @@ import (
 	"example.com/portable-notes/app"
 )
 
-// rate is how many requests one may send: a second, and at once.
-type rate struct{ second, burst int }
+// rate limits the requests of one address or caller. The zero rate sets no limit.
+type rate struct{ perSecond, burst int }
 
-// maxRate bounds a rate; more is no limit.
+// maxRate is the highest rate and burst that NOTES_RATE_LIMIT accepts.
 const maxRate = 1_000_000
 
-// parseRate reads RATE or RATE:BURST.
+// parseRate parses RATE or RATE:BURST. The default burst is RATE.
 func parseRate(v string) (r rate, err error) {
 	if v == "" {
 		return r, nil
 	}
-	second, burst, both := strings.Cut(v, ":")
-	r.second, err = strconv.Atoi(second)
-	r.burst = r.second
-	if err == nil && both {
+	perSecond, burst, hasBurst := strings.Cut(v, ":")
+	r.perSecond, err = strconv.Atoi(perSecond)
+	r.burst = r.perSecond
+	if err == nil && hasBurst {
 		r.burst, err = strconv.Atoi(burst)
 	}
-	if err != nil || min(r.second, r.burst) < 1 || max(r.second, r.burst) > maxRate {
+	if err != nil || min(r.perSecond, r.burst) < 1 || max(r.perSecond, r.burst) > maxRate {
 		return rate{}, fmt.Errorf("must be RATE or RATE:BURST, whole numbers from 1 to %d, such as 20:40", maxRate)
 	}
 	return r, nil
 }
 
-// maxTracked is the number of addresses and callers that a limit remembers; the one not seen for longest is forgotten
-// first.
+// maxTracked is the number of addresses and callers that a limit remembers; the least recently seen is evicted first.
 const maxTracked = 1 << 16
 
-// steadily returns a clock that shows the time that has passed since now, whatever the wall clock is set to.
-func steadily(now time.Time) func() time.Time {
-	return func() time.Time { return now.Add(time.Since(now)) } // time.Since is by the monotonic clock
+// monotonicClock returns a clock that starts at now and ignores later changes of the wall clock.
+func monotonicClock(now time.Time) func() time.Time {
+	return func() time.Time { return now.Add(time.Since(now)) } // time.Since reads the monotonic clock
 }
 
-// newLimit makes a limit of a rate, which counts by a clock; nil for none.
+// newLimit returns a limit that enforces r by the clock now; nil if r sets no limit.
 func newLimit(r rate, now func() time.Time) (app.Limit, error) {
-	if r.second == 0 {
+	if r.perSecond == 0 {
 		return nil, nil
 	}
 	store, err := memstore.New(maxTracked)
@@ -61,30 +60,30 @@ func newLimit(r rate, now func() time.Time) (app.Limit, error) {
 		return nil, err
 	}
 	store.SetTimeNow(now)
-	quota := throttled.RateQuota{MaxRate: throttled.PerSec(r.second), MaxBurst: r.burst - 1}
+	quota := throttled.RateQuota{MaxRate: throttled.PerSec(r.perSecond), MaxBurst: r.burst - 1}
 	limiter, err := throttled.NewGCRARateLimiterCtx(throttled.WrapStoreWithContext(store), quota)
 	if err != nil {
 		return nil, err
 	}
 	limiter.SetMaxCASAttemptsLimit(1000)
 	return func(policy, who string) app.Quota {
-		// An error is a request that lost a thousand races for its own count: one of a flood.
-		refused, is, err := limiter.RateLimitCtx(context.Background(), policy+" "+who, 1)
+		// An error means that a thousand attempts to update the count failed: the request is one of a flood.
+		refused, result, err := limiter.RateLimitCtx(context.Background(), policy+" "+who, 1)
 		return app.Quota{
 			Refused: refused || err != nil,
-			Most:    is.Limit, Remaining: is.Remaining, Reset: is.ResetAfter, Retry: is.RetryAfter,
+			Most:    result.Limit, Remaining: result.Remaining, Reset: result.ResetAfter, Retry: result.RetryAfter,
 		}
 	}, nil
 }
 
-// parseProxies reads networks with commas between them.
+// parseProxies parses a comma-separated list of addresses and networks.
 func parseProxies(v string) (proxies []*net.IPNet, err error) {
 	if v == "" {
 		return nil, nil
 	}
 	for text := range strings.SplitSeq(v, ",") {
 		text = strings.TrimSpace(text)
-		if ip := net.ParseIP(text); ip != nil { // an address is a network of one
+		if ip := net.ParseIP(text); ip != nil {
 			text += map[bool]string{true: "/32", false: "/128"}[ip.To4() != nil]
 		}
 		_, proxy, err := net.ParseCIDR(text)
@@ -96,9 +95,10 @@ func parseProxies(v string) (proxies []*net.IPNet, err error) {
 	return proxies, nil
 }
 
-// addressOf returns how to find the address that a request comes from: behind trusted proxies the last address in
-// X-Forwarded-For that is not one of theirs. Whatever others write there is not heeded. nil for no proxies.
-func addressOf(proxies []*net.IPNet) func(*http.Request) string {
+// clientAddrFunc returns a function that returns the address of the client that sent a request. If the request comes
+// from one of the proxies, that is the last address in X-Forwarded-For that is not a proxy's; else the header is
+// ignored. Without proxies clientAddrFunc returns nil.
+func clientAddrFunc(proxies []*net.IPNet) func(*http.Request) string {
 	if proxies == nil {
 		return nil
 	}
@@ -116,18 +116,17 @@ func addressOf(proxies []*net.IPNet) func(*http.Request) string {
 		for _, hop := range slices.Backward(hops) {
 			addr, ok := parseAddress(hop)
 			if !ok {
-				break // and nothing before it was written by a proxy that is known
+				break // no trusted proxy wrote the entries before it
 			}
 			if !trusted(addr) {
 				return addr.String()
 			}
 		}
-		return remote // a client among the proxies may have written all of it
+		return remote // a client inside a trusted network may have written the whole header
 	}
 }
 
-// parseAddress reads an entry of X-Forwarded-For: an address, in brackets if it is of IPv6, and some proxies add a
-// port.
+// parseAddress parses an entry of X-Forwarded-For: an address, for IPv6 perhaps in brackets, perhaps with a port.
 func parseAddress(s string) (netip.Addr, bool) {
 	s = strings.TrimSpace(s)
 	if addrPort, err := netip.ParseAddrPort(s); err == nil {
@@ -137,25 +136,26 @@ func parseAddress(s string) (netip.Addr, bool) {
 	return addr.Unmap(), err == nil
 }
 
-// admit returns what the server admits: requests whose headers are not too large and, where onlyLocal, those that come
-// from this machine. On a loopback address with no setting anybody who reaches it may write. A page in a browser on
-// this machine reaches it too, under a name of its own that it has point here (DNS rebinding), and is told apart by
-// that name; a proxy hands on what comes from outside, and is told apart by the headers that it adds.
+// admit returns a check that refuses requests with too large headers and, if onlyLocal, requests that do not come from
+// this machine. Without NOTES_AUTH the server listens on a loopback address and lets everybody read and write. Two
+// kinds of outsiders still reach it: web pages in a local browser, under a host name that resolves to this machine (DNS
+// rebinding), and clients of a local proxy. The check recognizes the former by the Host header, the latter by the
+// headers that proxies add.
 func admit(onlyLocal bool) func(*http.Request) error {
 	return func(r *http.Request) error {
-		if headerSize(r) > headerLimit { // net/http holds only the first request of a connection to it exactly
+		if headerSize(r) > headerLimit { // net/http enforces it exactly only for the first request of a connection
 			return app.HeadersTooLarge(headerLimit)
 		}
-		if onlyLocal && (proxied(r) || !loopback(r.Host)) {
-			return app.Misdirected("this server is for 127.0.0.1 and localhost alone, and for no proxy: " +
-				"set NOTES_AUTH to say who else may come")
+		if onlyLocal && (isProxied(r) || !isLoopback(r.Host)) {
+			return app.Misdirected("this server serves only 127.0.0.1 and localhost, without a proxy: " +
+				"to serve others, set NOTES_AUTH")
 		}
 		return nil
 	}
 }
 
-// proxied reports whether a request has a header that proxies add.
-func proxied(r *http.Request) bool {
+// isProxied reports whether a request has a header that proxies add.
+func isProxied(r *http.Request) bool {
 	return slices.ContainsFunc(
 		[]string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"},
 		func(name string) bool { return r.Header[name] != nil })

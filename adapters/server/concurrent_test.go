@@ -18,29 +18,29 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// call is one request about one of the shared notes.
+// call is a request about one of the shared notes.
 type call struct {
 	note    int
 	method  string
-	title   string // that a PATCH or PUT sets; a PUT resets the content
-	content string // that a PATCH sets instead, if not ""
-	ifMatch int    // the version that must hold; 0 for any
+	title   string // set by a PUT, which clears the content, and by a PATCH without content
+	content string // set by a PATCH; "" for none
+	ifMatch int    // the version for If-Match; 0 sends no condition
 }
 
-// outcome is what a client learnt of a note.
+// outcome is the answer to a call.
 type outcome struct {
-	status int // 0: no answer
+	status int // 0 if there was no answer
 	note   noteJSON
 }
 
-// register is a note as the model has it.
+// register is the state of a note in the model.
 type register struct {
 	exists         bool
 	version        int
 	title, content string
 }
 
-// model is what the contract says of one note: one request after the other, each as a whole.
+// model is the contract of one note: requests take effect one after the other, each as a whole.
 var model = porcupine.NondeterministicModel{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		byNote := map[int][]porcupine.Operation{}
@@ -60,7 +60,7 @@ var model = porcupine.NondeterministicModel{
 		after, status := before.apply(c)
 		switch {
 		case out.status == 0:
-			return []any{before, after} // it happened, or it did not
+			return []any{before, after} // it took effect, or it did not
 		case out.status != status:
 			return nil
 		case status == 200 && (out.note.Version != after.version || out.note.Title != after.title ||
@@ -106,9 +106,9 @@ func (c call) body() string {
 	return ""
 }
 
-// share lets 16 clients work on a few notes, kills the server in between, and returns what each client saw. Late tells
-// that a write may take place after the server that asked for it was killed.
-func share(t *testing.T, ops, kills int, late bool, start func(file string) *process) []porcupine.Operation {
+// runShared lets 16 clients work on 24 notes, kills the server from time to time, and returns the history of all calls.
+// LateWrites reports whether a write may still take effect after its server was killed.
+func runShared(t *testing.T, ops, kills int, lateWrites bool, start func(file string) *process) []porcupine.Operation {
 	t.Helper()
 	const clients, shared = 16, 24
 	file := newFile(t)
@@ -118,15 +118,15 @@ func share(t *testing.T, ops, kills int, late bool, start func(file string) *pro
 	c := &http.Client{Transport: transport}
 	ids := make([]string, shared)
 	for i := range ids {
-		ids[i] = parse(t, ask(c, "POST", p.url+"/notes", `{"title":"start"}`).body).ID
+		ids[i] = parseNote(t, sendOnce(c, "POST", p.url+"/notes", `{"title":"start"}`).body).ID
 	}
 	begin := time.Now()
 	var history []porcupine.Operation
 	var mu sync.Mutex
 	for phase := range kills + 1 {
-		var open []porcupine.Operation
+		var pending []porcupine.Operation
 		var count atomic.Int64
-		share := int64((ops + kills) / (kills + 1)) // rounded up, or the phases make fewer than ops
+		quota := int64((ops + kills) / (kills + 1)) // rounded up
 		var done sync.WaitGroup
 		kill := make(chan struct{})
 		for id := range clients {
@@ -134,18 +134,18 @@ func share(t *testing.T, ops, kills int, late bool, start func(file string) *pro
 			seen := make([]int, shared) // versions
 			done.Go(func() {
 				for {
-					if n := count.Add(1); n == share {
+					if n := count.Add(1); n == quota {
 						close(kill)
-					} else if n > share && phase == kills {
+					} else if n > quota && phase == kills {
 						return
 					}
-					in := pick(random, seen, fmt.Sprintf("%d-%d-%d", phase, id, random.IntN(1e9)))
+					in := pickCall(random, seen, fmt.Sprintf("%d-%d-%d", phase, id, random.IntN(1e9)))
 					var headers []string
 					if in.ifMatch != 0 {
 						headers = []string{"If-Match", fmt.Sprintf(`"%d"`, in.ifMatch)}
 					}
 					op := porcupine.Operation{ClientId: id, Input: in, Call: int64(time.Since(begin))}
-					a := ask(c, in.method, p.url+"/notes/"+ids[in.note], in.body(), headers...)
+					a := sendOnce(c, in.method, p.url+"/notes/"+ids[in.note], in.body(), headers...)
 					op.Return = int64(time.Since(begin))
 					out := outcome{status: a.status}
 					if a.status == 200 {
@@ -157,7 +157,7 @@ func share(t *testing.T, ops, kills int, late bool, start func(file string) *pro
 					op.Output = out
 					mu.Lock()
 					if a.status == 0 {
-						open = append(open, op)
+						pending = append(pending, op)
 					} else {
 						history = append(history, op)
 					}
@@ -176,9 +176,10 @@ func share(t *testing.T, ops, kills int, late bool, start func(file string) *pro
 		if phase < kills {
 			p = start(file)
 		}
-		for _, op := range open { // on a file it has happened by now, or never will; a table may still be at it
+		// in a file the write has taken effect by now or never will; in a table it still may
+		for _, op := range pending {
 			op.Return = int64(time.Since(begin))
-			if late {
+			if lateWrites {
 				op.Return = math.MaxInt64
 			}
 			history = append(history, op)
@@ -188,8 +189,8 @@ func share(t *testing.T, ops, kills int, late bool, start func(file string) *pro
 	return history
 }
 
-// pick draws the next call of a client that has seen these versions.
-func pick(random *rand.Rand, seen []int, text string) call {
+// pickCall picks the next call of a client that has seen these versions of the notes.
+func pickCall(random *rand.Rand, seen []int, text string) call {
 	c := call{note: random.IntN(len(seen)), method: "GET"}
 	switch n := random.IntN(100); {
 	case n < 30:
@@ -207,33 +208,34 @@ func pick(random *rand.Rand, seen []int, text string) call {
 	return c
 }
 
-// TestProofLinearizable: whatever 16 clients see of notes that they share could have come from one request after the
-// other, with kills in between.
+// TestProofLinearizable: the history of 16 clients that share notes is linearizable, even if the server is killed.
 func TestProofLinearizable(t *testing.T) {
 	ops, kills := storetest.Amount(10_000, 50_000), storetest.Amount(5, 25)
 	m := model.ToModel()
-	history := share(t, ops, kills, false, func(file string) *process { return startServer(t, file) })
+	history := runShared(t, ops, kills, false, func(file string) *process { return startServer(t, file) })
 	if len(history) < ops {
-		t.Errorf("only %d of %d operations were made", len(history), ops)
+		t.Errorf("the history has %d operations, want at least %d", len(history), ops)
 	}
 	result := porcupine.CheckOperationsTimeout(m, history, time.Minute)
 	if result != porcupine.Ok {
 		t.Errorf("the history of %d operations is %s", len(history), result)
 	}
-	control := share(t, 2000, 0, false, func(file string) *process { return startControl(t, faultUnconditional, file) })
+	control := runShared(t, 2000, 0, false, func(file string) *process {
+		return startControl(t, faultUnconditional, file)
+	})
 	caught := porcupine.CheckOperationsTimeout(m, control, time.Minute)
 	if caught != porcupine.Illegal {
-		t.Errorf("the control, a store without its conditions, has a history that is %s", caught)
+		t.Errorf("the control, a store that ignores conditions, has a history that is %s, want Illegal", caught)
 	}
 	storetest.Proved(t, fmt.Sprintf("%d operations, %d kills", len(history), kills), string(result),
 		"without conditions: "+string(caught))
 }
 
-// TestProofLinearizableOnDynamoDB: the same with the notes in a table.
+// TestProofLinearizableOnDynamoDB is TestProofLinearizable with the notes in a table.
 func TestProofLinearizableOnDynamoDB(t *testing.T) {
-	table := onDynamoDB(t)
+	table := dynamoDBEnv(t)
 	ops, kills := storetest.Amount(3000, 10_000), storetest.Amount(5, 25)
-	history := share(t, ops, kills, true, func(file string) *process { return startServer(t, file, table...) })
+	history := runShared(t, ops, kills, true, func(file string) *process { return startServer(t, file, table...) })
 	result := porcupine.CheckOperationsTimeout(model.ToModel(), history, time.Minute)
 	if result != porcupine.Ok || len(history) < ops {
 		t.Errorf("the history of %d operations is %s", len(history), result)
@@ -241,8 +243,8 @@ func TestProofLinearizableOnDynamoDB(t *testing.T) {
 	storetest.Proved(t, fmt.Sprintf("%d operations, %d kills", len(history), kills), string(result), "as for the file")
 }
 
-// together sends requests at once.
-func together(requests []func() reply) []reply {
+// concurrently sends all requests at the same time and returns their replies.
+func concurrently(requests []func() reply) []reply {
 	replies := make([]reply, len(requests))
 	var all sync.WaitGroup
 	for i, request := range requests {
@@ -252,25 +254,26 @@ func together(requests []func() reply) []reply {
 	return replies
 }
 
-func raceClient(t *testing.T) *http.Client {
+func newRaceClient(t *testing.T) *http.Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 32}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
 
-// oneWinner counts rounds in which not exactly one of 16 writers with one ETag won.
-func oneWinner(t *testing.T, p *process, rounds int) (wrong int) {
-	c := raceClient(t)
+// raceETag lets 16 writers update a note with the same ETag. It returns the number of rounds without exactly one
+// winner.
+func raceETag(t *testing.T, p *process, rounds int) (wrong int) {
+	c := newRaceClient(t)
 	for range rounds {
-		id := parse(t, ask(c, "POST", p.url+"/notes", `{"title":"contested"}`).body).ID
+		id := parseNote(t, sendOnce(c, "POST", p.url+"/notes", `{"title":"contested"}`).body).ID
 		var puts []func() reply
 		for i := range 16 {
 			puts = append(puts, func() reply {
-				return ask(c, "PUT", p.url+"/notes/"+id, fmt.Sprintf(`{"title":"by %d"}`, i), "If-Match", `"1"`)
+				return sendOnce(c, "PUT", p.url+"/notes/"+id, fmt.Sprintf(`{"title":"by %d"}`, i), "If-Match", `"1"`)
 			})
 		}
 		statuses := map[int]int{}
-		for _, r := range together(puts) {
+		for _, r := range concurrently(puts) {
 			statuses[r.status]++
 		}
 		if !reflect.DeepEqual(statuses, map[int]int{200: 1, 412: 15}) {
@@ -280,44 +283,45 @@ func oneWinner(t *testing.T, p *process, rounds int) (wrong int) {
 	return wrong
 }
 
-// patchesStand counts rounds in which patches of the three fields at once, and then eight of one field, did not all
-// stand.
-func patchesStand(t *testing.T, p *process, rounds int) (wrong int) {
-	c := raceClient(t)
+// racePatches returns the number of rounds that lost a patch. In each round, three concurrent patches change one field
+// each, then eight concurrent patches change the same field.
+func racePatches(t *testing.T, p *process, rounds int) (wrong int) {
+	c := newRaceClient(t)
 	for range rounds {
-		id := parse(t, ask(c, "POST", p.url+"/notes", `{"title":"x"}`).body).ID
+		id := parseNote(t, sendOnce(c, "POST", p.url+"/notes", `{"title":"x"}`).body).ID
 		patch := func(body string) func() reply {
-			return func() reply { return ask(c, "PATCH", p.url+"/notes/"+id, body) }
+			return func() reply { return sendOnce(c, "PATCH", p.url+"/notes/"+id, body) }
 		}
-		together([]func() reply{patch(`{"title":"t"}`), patch(`{"content":"c"}`), patch(`{"tags":["g"]}`)})
-		got := ask(c, "GET", p.url+"/notes/"+id, "").body
-		stands := strings.Contains(got, `"title":"t","content":"c","tags":["g"]`) &&
+		concurrently([]func() reply{patch(`{"title":"t"}`), patch(`{"content":"c"}`), patch(`{"tags":["g"]}`)})
+		got := sendOnce(c, "GET", p.url+"/notes/"+id, "").body
+		kept := strings.Contains(got, `"title":"t","content":"c","tags":["g"]`) &&
 			strings.Contains(got, `"version":4`)
 		var same []func() reply
 		for i := range 8 {
 			same = append(same, patch(fmt.Sprintf(`{"content":"%d"}`, i)))
 		}
-		together(same)
-		if parse(t, ask(c, "GET", p.url+"/notes/"+id, "").body).Version != 12 || !stands {
+		concurrently(same)
+		if parseNote(t, sendOnce(c, "GET", p.url+"/notes/"+id, "").body).Version != 12 || !kept {
 			wrong++
 		}
 	}
 	return wrong
 }
 
-// oneNote counts idempotency keys of which 20 racers did not all get the same answer, or made more than one note.
-func oneNote(t *testing.T, p *process, keys int) (wrong int) {
-	c := raceClient(t)
+// raceKey lets 20 clients create a note with the same idempotency key. It returns the number of keys for which the
+// clients got different answers or made more than one note.
+func raceKey(t *testing.T, p *process, keys int) (wrong int) {
+	c := newRaceClient(t)
 	for k := range keys {
 		var posts []func() reply
 		for range 20 {
 			posts = append(posts, func() reply {
-				return ask(c, "POST", p.url+"/notes", fmt.Sprintf(`{"title":"raced %d"}`, k), "Idempotency-Key",
+				return sendOnce(c, "POST", p.url+"/notes", fmt.Sprintf(`{"title":"raced %d"}`, k), "Idempotency-Key",
 					fmt.Sprint("race-", k))
 			})
 		}
 		bodies, fresh := map[string]bool{}, 0
-		for _, r := range together(posts) {
+		for _, r := range concurrently(posts) {
 			bodies[fmt.Sprint(r.status, r.header.Get("Location"), r.header.Get("Etag"), r.body)] = r.status == 201
 			if r.header.Get("Idempotency-Replayed") == "" {
 				fresh++
@@ -330,13 +334,13 @@ func oneNote(t *testing.T, p *process, keys int) (wrong int) {
 			}
 		}
 	}
-	if all, _ := list(c, p.url); len(all) != keys {
+	if all, _ := listByTitle(c, p.url); len(all) != keys {
 		wrong++
 	}
 	return wrong
 }
 
-// TestProofRaces: what is promised to writers who meet.
+// TestProofRaces: concurrent writers get what the contract promises them.
 func TestProofRaces(t *testing.T) {
 	for _, race := range []struct {
 		name        string
@@ -344,22 +348,22 @@ func TestProofRaces(t *testing.T) {
 		short, long int
 		fault       string
 	}{
-		{"OneWinnerPerETag", oneWinner, 50, 500, faultUnconditional},
-		{"PatchesStand", patchesStand, 200, 1000, faultRewriting},
-		{"OneNotePerKey", oneNote, 1000, 1000, faultKeyless},
+		{"OneWinnerPerETag", raceETag, 50, 500, faultUnconditional},
+		{"PatchesStand", racePatches, 200, 1000, faultRewriting},
+		{"OneNotePerKey", raceKey, 1000, 1000, faultKeyless},
 	} {
 		t.Run(race.name, func(t *testing.T) {
 			rounds := storetest.Amount(race.short, race.long)
 			wrong := race.run(t, startServer(t, newFile(t)), rounds)
 			onTable := storetest.Amount(20, 200)
-			wrong += race.run(t, startServer(t, newFile(t), onDynamoDB(t)...), onTable)
+			wrong += race.run(t, startServer(t, newFile(t), dynamoDBEnv(t)...), onTable)
 			if wrong > 0 {
-				t.Errorf("%d of %d rounds went wrong", wrong, rounds+onTable)
+				t.Errorf("%d of %d rounds failed", wrong, rounds+onTable)
 			}
 			const controls = 20
 			caught := race.run(t, startControl(t, race.fault, newFile(t)), controls)
 			if caught == 0 {
-				t.Errorf("the control, a store that is %s, did well", race.fault)
+				t.Errorf("the control, a store with the fault %s, was not caught", race.fault)
 			}
 			storetest.Proved(t, fmt.Sprintf("%d rounds on a file, %d on DynamoDB Local", rounds, onTable),
 				fmt.Sprintf("%d wrong", wrong), fmt.Sprintf("%s: %d of %d wrong", race.fault, caught, controls))

@@ -16,37 +16,37 @@ import (
 	"example.com/portable-notes/app/token"
 )
 
-// config is what the environment says.
+// config holds the settings.
 type config struct {
-	addr        string        // host:port
-	file        string        // of the bolt store, or ""
-	table       string        // of the DynamoDB store, or ""
-	logLevel    slog.Level    //
+	addr        string // host:port
+	file        string // of the bolt store; "" if the notes are in a table
+	table       string // in DynamoDB; "" if the notes are in a file
+	logLevel    slog.Level
 	logFormat   string        // auto, text or json
-	corsOrigins []string      // none: off
+	corsOrigins []string      // empty disables CORS
 	basePath    string        // begins with a slash, or is ""
 	timeout     time.Duration // of the store, for one request
-	drain       time.Duration // between the signal to stop and the closed listener
-	connections int           // at once
-	inFlight    int64         // bytes of bodies and answers, at once
+	drain       time.Duration // from the signal to stop until the listener closes
+	connections int           // maximum
+	inFlight    int64         // maximum bytes of request bodies and answers in memory
 	auth        settings.Auth
-	rate        rate             // of one address, and of one caller
-	proxies     []*net.IPNet     // that are believed
+	rate        rate             // of each address and of each caller
+	proxies     []*net.IPNet     // whose X-Forwarded-For is trusted
 	adminAddr   string           // host:port, or "" for none
-	backup      app.Authenticate // who may have a backup; nil for nobody in particular
+	backup      app.Authenticate // accepts the token of NOTES_BACKUP_TOKEN; nil if that is not set
 	logKey      []byte
 }
 
-// settings are all that there are, in the order of -h and of docs/operate.md.
-var all = slices.Concat([]settings.Setting[config]{
-	settings.New("NOTES_ADDR", "127.0.0.1:8080", "address to listen on; :8080 is every address of this machine, "+
-		"port 0 any free one",
+// allSettings lists the settings in the order of -h and of docs/operate.md.
+var allSettings = slices.Concat([]settings.Setting[config]{
+	settings.New("NOTES_ADDR", "127.0.0.1:8080", "address to listen on; :8080 listens on every address of this "+
+		"machine, port 0 on any free port",
 		func(c *config, v string) error {
 			c.addr = v
-			return settings.Expect(address(v), "must be HOST:PORT, such as 127.0.0.1:8080")
+			return settings.Expect(isAddress(v), "must be HOST:PORT, such as 127.0.0.1:8080")
 		}),
-	settings.New("NOTES_STORE", "bolt:notes.db", "where the notes are kept: bolt:FILE, a file that is made if it "+
-		"is not there, or dynamodb:TABLE",
+	settings.New("NOTES_STORE", "bolt:notes.db", "where the notes are kept: bolt:FILE, which is created if it does "+
+		"not exist, or dynamodb:TABLE",
 		func(c *config, v string) error {
 			kind, name, _ := strings.Cut(v, ":")
 			switch kind {
@@ -62,20 +62,20 @@ var all = slices.Concat([]settings.Setting[config]{
 				"must be bolt:FILE or dynamodb:TABLE, such as bolt:notes.db or dynamodb:notes")
 		}),
 }, settings.AuthSettings(func(c *config) *settings.Auth { return &c.auth }, true), []settings.Setting[config]{
-	settings.New("NOTES_RATE_LIMIT", "", "requests a second that one address, and one caller, may send: "+
-		"RATE, or RATE:BURST, such as 20:40; empty is no limit",
+	settings.New("NOTES_RATE_LIMIT", "", "requests per second allowed for each address and for each caller: "+
+		"RATE or RATE:BURST, such as 20:40; empty sets no limit",
 		func(c *config, v string) (err error) { c.rate, err = parseRate(v); return }),
-	settings.New("NOTES_TRUSTED_PROXIES", "", "addresses or networks of proxies whose X-Forwarded-For is believed, "+
-		"with commas between them, such as 10.0.0.0/8",
+	settings.New("NOTES_TRUSTED_PROXIES", "", "addresses or networks of proxies whose X-Forwarded-For is trusted, "+
+		"separated by commas, such as 10.0.0.0/8",
 		func(c *config, v string) (err error) { c.proxies, err = parseProxies(v); return }),
-	settings.New("NOTES_ADMIN_ADDR", "", "address for the operator alone: /metrics for Prometheus and, on a "+
-		"loopback address, /backup, a copy of the notes file; empty is none",
+	settings.New("NOTES_ADMIN_ADDR", "", "address for the operator only: it serves /metrics for Prometheus and, "+
+		"if it is a loopback address, /backup, a copy of the notes file; empty serves neither",
 		func(c *config, v string) error {
 			c.adminAddr = v
-			return settings.Expect(v == "" || address(v), "must be HOST:PORT, such as 127.0.0.1:9090")
+			return settings.Expect(v == "" || isAddress(v), "must be HOST:PORT, such as 127.0.0.1:9090")
 		}),
-	settings.New("NOTES_BACKUP_TOKEN", "", "hash of the bearer token that /backup takes, as -new-token prints it: "+
-		"sha256:HEX; needed for it where NOTES_AUTH is token or jwt",
+	settings.New("NOTES_BACKUP_TOKEN", "", "hash of the bearer token that /backup accepts, as -new-token prints "+
+		"it: sha256:HEX; /backup requires it if NOTES_AUTH is token or jwt",
 		func(c *config, v string) error {
 			if v == "" {
 				return nil
@@ -87,38 +87,38 @@ var all = slices.Concat([]settings.Setting[config]{
 			c.backup = tokens.Caller
 			return nil
 		}),
-	settings.New("NOTES_LOG_KEY", "", "secret that keys the hash by which the log knows callers; empty is another "+
-		"one at each start",
+	settings.New("NOTES_LOG_KEY", "", "secret key of the hashes that stand for callers in the log; empty makes a "+
+		"new key at each start",
 		func(c *config, v string) (err error) { c.logKey, err = settings.LogKey(v); return }),
 	settings.New("NOTES_LOG_LEVEL", "info", "lowest level that is logged: debug, info, warn or error",
 		func(c *config, v string) (err error) { c.logLevel, err = settings.LogLevel(v); return }),
-	settings.New("NOTES_LOG_FORMAT", "auto", "text, json, or auto: text on a terminal, else json",
+	settings.New("NOTES_LOG_FORMAT", "auto", "text, json or auto: text on a terminal, else json",
 		func(c *config, v string) error {
 			c.logFormat = v
 			return settings.Expect(slices.Contains([]string{"auto", "text", "json"}, v), "must be auto, text or json")
 		}),
-	settings.New("NOTES_CORS_ORIGINS", "", "origins whose pages may call, with commas between them, or * for all; "+
-		"empty switches CORS off",
+	settings.New("NOTES_CORS_ORIGINS", "", "origins whose pages may call the service, separated by commas, or * "+
+		"for all; empty disables CORS",
 		func(c *config, v string) (err error) { c.corsOrigins, err = settings.CORSOrigins(v); return }),
 	settings.New("NOTES_BASE_PATH", "", "path under which clients see the service, such as /api behind a proxy",
 		func(c *config, v string) (err error) { c.basePath, err = settings.BasePath(v); return }),
-	settings.New("NOTES_REQUEST_TIMEOUT", "5s", "how long the store may take for one request before it is answered "+
-		"with 503",
+	settings.New("NOTES_REQUEST_TIMEOUT", "5s", "time that the store may take for one request; after it the answer "+
+		"is 503",
 		func(c *config, v string) (err error) { c.timeout, err = settings.RequestTimeout(v); return }),
 	settings.New(
 		"NOTES_DRAIN",
 		"2s",
-		"how long requests on open connections are still taken after the signal to stop",
+		"time after the signal to stop in which requests on open connections are still served",
 		func(c *config, v string) (err error) { c.drain, err = settings.Duration(v, 0, time.Minute); return },
 	),
-	settings.New("NOTES_MAX_CONNECTIONS", "4096", "connections that are served at once; further ones wait",
+	settings.New("NOTES_MAX_CONNECTIONS", "4096", "maximum number of open connections; further ones wait",
 		func(c *config, v string) (err error) {
 			c.connections, err = strconv.Atoi(v)
 			return settings.Expect(err == nil && c.connections >= 1 && c.connections <= 1_000_000,
 				"must be a whole number from 1 to 1000000")
 		}),
-	settings.New("NOTES_MAX_IN_FLIGHT", "48", "MiB of request bodies and answers that are in memory at once, "+
-		"a quarter of it for one caller; further ones wait, and get a 503 when that takes too long",
+	settings.New("NOTES_MAX_IN_FLIGHT", "48", "maximum MiB of request bodies and answers in memory, a quarter of it "+
+		"for each caller; further requests wait, and get a 503 if they wait too long",
 		func(c *config, v string) error {
 			mebibytes, err := strconv.ParseInt(v, 10, 64)
 			c.inFlight = mebibytes << 20
@@ -127,8 +127,8 @@ var all = slices.Concat([]settings.Setting[config]{
 		}),
 })
 
-// logKey reads NOTES_LOG_KEY alone, which must be set.
-func logKey(environ []string) ([]byte, error) {
+// readLogKey reads only NOTES_LOG_KEY, which must be set.
+func readLogKey(environ []string) ([]byte, error) {
 	const name = "NOTES_LOG_KEY"
 	for _, entry := range environ {
 		if value, ok := strings.CutPrefix(entry, name+"="); ok && value != "" {
@@ -139,31 +139,32 @@ func logKey(environ []string) ([]byte, error) {
 			return key, err
 		}
 	}
-	return nil, errors.New(name + " is not set: set it to the key of the server whose log it is")
+	return nil, errors.New(name + " is not set: set it to the value that the server has")
 }
 
-// mistake is what does not go together in the settings.
-func (c config) mistake() error {
+// validate returns an error for each setting that conflicts with another, or that opens the service to others while
+// NOTES_AUTH does not say who may use it.
+func (c config) validate() error {
 	err := c.auth.Validate(true)
 	if c.auth.Kind != "" {
 		return err
 	}
 	const choose = "set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none if anyone may read and write the notes"
 	if c.proxies != nil {
-		err = errors.Join(err, errors.New("NOTES_TRUSTED_PROXIES is set, so there are clients outside: "+choose))
+		err = errors.Join(err, errors.New("NOTES_TRUSTED_PROXIES is set, so clients on other machines can reach the "+
+			"notes: "+choose))
 	}
-	if !loopback(c.addr) {
-		err = errors.Join(err, fmt.Errorf("NOTES_ADDR=%s can be reached from outside: %s", c.addr, choose))
+	if !isLoopback(c.addr) {
+		err = errors.Join(err, fmt.Errorf("NOTES_ADDR=%s can be reached from other machines: %s", c.addr, choose))
 	}
 	if slices.Contains(c.corsOrigins, "*") {
-		err = errors.Join(err, errors.New("NOTES_CORS_ORIGINS=* lets the pages of every website use the notes: "+
-			choose))
+		err = errors.Join(err, errors.New("NOTES_CORS_ORIGINS=* lets pages of every website use the notes: "+choose))
 	}
 	return err
 }
 
-// address tells that a text is one to listen on.
-func address(v string) bool {
+// isAddress reports whether v is HOST:PORT with a numeric port.
+func isAddress(v string) bool {
 	_, port, err := net.SplitHostPort(v)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
@@ -171,10 +172,10 @@ func address(v string) bool {
 	return err == nil
 }
 
-// loopback reports whether only this machine reaches an address. The case of a host's name does not matter (RFC 9110,
-// section 4.2.3).
-func loopback(addr string) bool {
-	host := (&url.URL{Host: addr}).Hostname() // with a port, or as a Host header without one
+// isLoopback reports whether only this machine can reach addr, which may lack a port. Host names are case-insensitive
+// (RFC 9110, section 4.2.3).
+func isLoopback(addr string) bool {
+	host := (&url.URL{Host: addr}).Hostname()
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }

@@ -16,10 +16,10 @@ import (
 	"example.com/portable-notes/adapters/settings"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// golden compares a text with testdata/name.
-func golden(t *testing.T, name, got string) {
+// checkGolden compares a text with testdata/name.
+func checkGolden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
 	if *update {
@@ -32,7 +32,7 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s should read\n%s\nbut is\n%s", name, want, got)
+		t.Errorf("%s is\n%s\nwant\n%s", name, got, want)
 	}
 }
 
@@ -43,11 +43,11 @@ func TestDefaults(t *testing.T) {
 		{"NOTES_SERVICE_HOST=10.0.0.1", "NOTES_SERVICE_PORT=80", "NOTES_SERVICE_PORT_HTTP=80",
 			"NOTES_PORT=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP_ADDR=10.0.0.1"},
 	} {
-		got, err := settings.Read(environ, all)
+		got, err := settings.Read(environ, allSettings)
 		want := config{addr: "127.0.0.1:8080", file: "notes.db", logFormat: "auto", timeout: 5 * time.Second,
 			drain: 2 * time.Second, connections: 4096, inFlight: 48 << 20}
 		if len(got.logKey) != 32 {
-			t.Errorf("the log's key has %d bytes", len(got.logKey))
+			t.Errorf("the log key has %d bytes, want 32", len(got.logKey))
 		}
 		got.logKey = nil
 		if err != nil || !reflect.DeepEqual(got, want) {
@@ -57,7 +57,7 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestTableSetting(t *testing.T) {
-	if got, err := settings.Read([]string{"NOTES_STORE=dynamodb:my-notes.1"}, all); err != nil ||
+	if got, err := settings.Read([]string{"NOTES_STORE=dynamodb:my-notes.1"}, allSettings); err != nil ||
 		got.table != "my-notes.1" || got.file != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -72,7 +72,7 @@ func TestEverySetting(t *testing.T) {
 		"NOTES_AUTH=token", "NOTES_TOKENS=a", "NOTES_TOKENS_FILE=b", "NOTES_JWT_ISSUER=c", "NOTES_JWT_AUDIENCE=d",
 		"NOTES_RATE_LIMIT=20:40", "NOTES_TRUSTED_PROXIES=10.0.0.0/8, 192.0.2.1,::1",
 		"NOTES_ADMIN_ADDR=127.0.0.1:9090", "NOTES_LOG_KEY=0123456789abcdef",
-	}, all)
+	}, allSettings)
 	want := config{addr: ":0", file: "/var/lib/notes: a.db", logLevel: 8, logFormat: "text", corsOrigins: []string{
 		"https://a.example", "http://b.example:1"}, basePath: "/a/b", timeout: 25 * time.Second, connections: 1,
 		inFlight: 24 << 20, auth: settings.Auth{Kind: "token", Tokens: "a", TokensFile: "b", Issuer: "c",
@@ -87,8 +87,8 @@ func TestEverySetting(t *testing.T) {
 	}
 }
 
-// wrong are values that a setting refuses, each alone.
-var wrong = []string{
+// wrongSettings are invalid settings.
+var wrongSettings = []string{
 	"NOTES_ADDR=8080", "NOTES_ADDR=localhost", "NOTES_ADDR=127.0.0.1:http", "NOTES_ADDR=127.0.0.1:65536",
 	"NOTES_ADDR=127.0.0.1:-1", "NOTES_ADDR=http://127.0.0.1:80",
 	"NOTES_STORE=notes.db", "NOTES_STORE=bolt:", "NOTES_STORE=sqlite:notes.db", "NOTES_STORE=BOLT:notes.db",
@@ -119,8 +119,8 @@ var wrong = []string{
 
 func TestEveryWrongSettingAlone(t *testing.T) {
 	var text strings.Builder
-	for _, entry := range wrong {
-		_, err := settings.Read([]string{entry}, all)
+	for _, entry := range wrongSettings {
+		_, err := settings.Read([]string{entry}, allSettings)
 		name, _, _ := strings.Cut(entry, "=")
 		if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), name+" ") {
 			t.Errorf("%s: %v", entry, err)
@@ -128,12 +128,12 @@ func TestEveryWrongSettingAlone(t *testing.T) {
 		}
 		text.WriteString(err.Error() + "\n")
 	}
-	golden(t, "mistakes-alone.txt", text.String())
+	checkGolden(t, "mistakes-alone.txt", text.String())
 }
 
 func TestAllWrongSettingsTogether(t *testing.T) {
 	environ := []string{}
-	for _, entry := range wrong {
+	for _, entry := range wrongSettings {
 		name, _, _ := strings.Cut(entry, "=")
 		if !slices.ContainsFunc(environ, func(other string) bool { return strings.HasPrefix(other, name+"=") }) {
 			environ = append(environ, entry)
@@ -144,7 +144,7 @@ func TestAllWrongSettingsTogether(t *testing.T) {
 	if !errors.Is(err, errUsage) || stdout.Len()+stderr.Len() > 0 {
 		t.Fatalf("error is %v, output %s%s", err, &stdout, &stderr)
 	}
-	golden(t, "mistakes-together.txt", err.Error()+"\n")
+	checkGolden(t, "mistakes-together.txt", err.Error()+"\n")
 }
 
 func TestUsage(t *testing.T) {
@@ -152,7 +152,7 @@ func TestUsage(t *testing.T) {
 	if err := run(t.Context(), []string{"-h"}, nil, nil, &stdout, nil); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("error is %v", err)
 	}
-	golden(t, "usage.txt", stdout.String())
+	checkGolden(t, "usage.txt", stdout.String())
 	for _, args := range [][]string{{"-x"}, {"serve"}, {"-version=maybe"}, {"-check"}, {"-version", "x"}} {
 		stdout.Reset()
 		if err := run(t.Context(), args, nil, nil, &stdout, nil); !errors.Is(err, errUsage) || stdout.Len() > 0 {

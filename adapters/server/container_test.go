@@ -19,12 +19,12 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// stack is the compose stack, under a name of its own.
+// stack is an instance of the compose stack.
 type stack struct {
 	t       *testing.T
-	compose []string
-	name    string
-	url     string
+	command []string // docker compose or docker-compose
+	name    string   // of the compose project, unique
+	url     string   // of the server
 	env     []string
 }
 
@@ -33,31 +33,31 @@ func newStack(t *testing.T) *stack {
 	if out, err := exec.Command("docker", "info").CombinedOutput(); err != nil {
 		storetest.Lacks(t, "Docker", fmt.Errorf("%w: %s", err, out))
 	}
-	compose := []string{"docker", "compose"}
+	command := []string{"docker", "compose"}
 	if exec.Command("docker", "compose", "version").Run() != nil {
-		compose = []string{"docker-compose"}
+		command = []string{"docker-compose"}
 	}
-	if out, err := exec.Command(compose[0], append(compose[1:], "version")...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(command[0], append(command[1:], "version")...).CombinedOutput(); err != nil {
 		storetest.Lacks(t, "docker compose", fmt.Errorf("%w: %s", err, out))
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // for a port that is free
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // to find a free port
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	listener.Close()
-	s := &stack{t: t, compose: compose, name: "notes-test-" + uuid.NewString()[:8], url: "http://127.0.0.1:" + port,
+	s := &stack{t: t, command: command, name: "notes-test-" + uuid.NewString()[:8], url: "http://127.0.0.1:" + port,
 		env: append(os.Environ(), "PORT="+port)}
-	t.Cleanup(func() { s.run("down", "--volumes", "--rmi", "local") })
+	t.Cleanup(func() { s.compose("down", "--volumes", "--rmi", "local") })
 	return s
 }
 
-// run runs a compose command.
-func (s *stack) run(args ...string) string {
+// compose runs a compose command and returns its output.
+func (s *stack) compose(args ...string) string {
 	s.t.Helper()
-	args = append(append(s.compose[1:len(s.compose):len(s.compose)], "-f", "../../docker-compose.yml", "-p", s.name),
+	args = append(append(s.command[1:len(s.command):len(s.command)], "-f", "../../docker-compose.yml", "-p", s.name),
 		args...)
-	cmd := exec.Command(s.compose[0], args...)
+	cmd := exec.Command(s.command[0], args...)
 	cmd.Env = s.env
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *stack) run(args ...string) string {
 	return string(out)
 }
 
-// docker runs a docker command.
+// docker runs a docker command and returns its trimmed standard output.
 func (s *stack) docker(args ...string) string {
 	s.t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -78,13 +78,13 @@ func (s *stack) docker(args ...string) string {
 	return strings.TrimSpace(stdout.String())
 }
 
-// container is the id of a service's container.
-func (s *stack) container(service string) string {
+// containerID returns the id of a service's container.
+func (s *stack) containerID(service string) string {
 	s.t.Helper()
-	return strings.TrimSpace(s.run("ps", "-q", service))
+	return strings.TrimSpace(s.compose("ps", "-q", service))
 }
 
-func (s *stack) ready() {
+func (s *stack) awaitReady() {
 	s.t.Helper()
 	await(s.t, "the service in its container is ready", time.Minute, func() bool {
 		answer, err := client.Get(s.url + "/readyz")
@@ -96,50 +96,49 @@ func (s *stack) ready() {
 	})
 }
 
-// TestContainer builds the images and runs the compose stack: the whole contract, what the image holds, and how it
-// stops and comes back.
+// TestContainer builds the images, runs the compose stack, and tests the contract, the image, stops and restarts.
 func TestContainer(t *testing.T) {
 	storetest.NotWithRace(t)
 	s := newStack(t)
 	if file, err := os.ReadFile("../../docker-compose.yml"); err != nil ||
 		!strings.Contains(string(file), "image: "+dynamotest.Image+"\n") {
-		t.Errorf("docker-compose.yml has another DynamoDB Local than the tests: %v", err)
+		t.Errorf("docker-compose.yml does not use %s, as the tests do: %v", dynamotest.Image, err)
 	}
-	s.run("up", "-d", "--build")
-	s.ready()
+	s.compose("up", "-d", "--build")
+	s.awaitReady()
 
-	t.Run("Readme", func(t *testing.T) {
-		for seen, all := at(s.url), steps(t, "Use it"); len(all) > 0; all = all[1:] {
-			seen.follow(t, all[0], t.TempDir())
+	t.Run("Docs", func(t *testing.T) {
+		for seen, all := newReading(s.url), docsSteps(t, "Use it"); len(all) > 0; all = all[1:] {
+			seen.run(t, all[0], t.TempDir())
 		}
 	})
 
 	t.Run("Contract", func(t *testing.T) { apptest.Run(t, s.url, client.Do) })
 
 	t.Run("Image", func(t *testing.T) {
-		image := s.docker("inspect", "--format", "{{.Image}}", s.container("server"))
-		var config []struct {
+		image := s.docker("inspect", "--format", "{{.Image}}", s.containerID("server"))
+		var inspected []struct {
 			Size   int64
 			Config struct{ User string }
 		}
-		if err := json.Unmarshal([]byte(s.docker("inspect", image)), &config); err != nil {
+		if err := json.Unmarshal([]byte(s.docker("inspect", image)), &inspected); err != nil {
 			t.Fatal(err)
 		}
-		if size := config[0].Size; size > 14e6 {
-			t.Errorf("the image has %d bytes, more than 14 MB: what was linked that makes text/template reachable?",
-				size)
+		if size := inspected[0].Size; size > 14e6 {
+			t.Errorf("the image has %d bytes, more than 14 MB: does a new dependency make text/template reachable, "+
+				"which disables dead code elimination?", size)
 		}
-		if user := config[0].Config.User; user != "65532:65532" {
+		if user := inspected[0].Config.User; user != "65532:65532" {
 			t.Errorf("the user is %q", user)
 		}
 		for _, shell := range []string{"sh", "/bin/sh", "/bin/bash", "/busybox/sh"} {
 			if out, err := exec.Command("docker", "run", "--rm", "--entrypoint", shell, image, "-c",
 				"true").CombinedOutput(); err == nil {
-				t.Errorf("there is a shell %s: %s", shell, out)
+				t.Errorf("the image has a shell, %s: %s", shell, out)
 			}
 		}
 		host := s.docker("inspect", "--format", "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} "+
-			"{{.HostConfig.SecurityOpt}}", s.container("server"))
+			"{{.HostConfig.SecurityOpt}}", s.containerID("server"))
 		if host != "true [ALL] [no-new-privileges:true]" {
 			t.Errorf("the container runs with %s", host)
 		}
@@ -147,28 +146,28 @@ func TestContainer(t *testing.T) {
 
 	t.Run("Healthcheck", func(t *testing.T) {
 		await(t, "the container is healthy", time.Minute, func() bool {
-			return s.docker("inspect", "--format", "{{.State.Health.Status}}", s.container("server")) == "healthy"
+			return s.docker("inspect", "--format", "{{.State.Health.Status}}", s.containerID("server")) == "healthy"
 		})
 	})
 
 	_, kept := post(t, s.url+"/notes", `{"title":"kept"}`)
-	keptURL := s.url + "/notes/" + parse(t, kept).ID
+	keptURL := s.url + "/notes/" + parseNote(t, kept).ID
 
 	t.Run("KilledDynamoDB", func(t *testing.T) {
 		client.CloseIdleConnections()
-		s.docker("kill", s.container("dynamodb"))
+		s.docker("kill", s.containerID("dynamodb"))
 		if code, body := get(t, keptURL); code != 503 {
 			t.Errorf("without DynamoDB: %d %s", code, body)
 		}
-		s.run("up", "-d", "dynamodb")
-		s.ready()
+		s.compose("up", "-d", "dynamodb")
+		s.awaitReady()
 		if code, body := get(t, keptURL); code != 200 || body != kept {
 			t.Errorf("with DynamoDB again: %d %s", code, body)
 		}
 	})
 
 	t.Run("Stop", func(t *testing.T) {
-		server := s.container("server")
+		server := s.containerID("server")
 		answered, lost, _ := loadUntilStopped(t, s.url, func() { s.docker("stop", server) })
 		if lost > 0 {
 			t.Errorf("docker stop lost %d of %d requests", lost, answered+lost)
@@ -179,17 +178,17 @@ func TestContainer(t *testing.T) {
 	})
 
 	t.Run("SecondUp", func(t *testing.T) {
-		s.run("down")
-		s.run("up", "-d")
-		s.ready()
+		s.compose("down")
+		s.compose("up", "-d")
+		s.awaitReady()
 		if code, body := get(t, keptURL); code != 200 || body != kept {
 			t.Errorf("after down and up: %d %s", code, body)
 		}
 	})
 
-	// the same image keeps its notes in a volume, and starts only once somebody says who may read them
+	// By default the image keeps its notes in a volume, and does not start without NOTES_AUTH.
 	t.Run("File", func(t *testing.T) {
-		image := s.docker("inspect", "--format", "{{.Image}}", s.container("server"))
+		image := s.docker("inspect", "--format", "{{.Image}}", s.containerID("server"))
 		if out, err := exec.Command("docker", "run", "--rm", image).CombinedOutput(); err == nil ||
 			!strings.Contains(string(out), "set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none") {
 			t.Errorf("without NOTES_AUTH: %v, %s", err, out)
@@ -198,7 +197,7 @@ func TestContainer(t *testing.T) {
 			"127.0.0.1:0:8080", image)
 		t.Cleanup(func() { s.docker("rm", "-f", "-v", id) })
 		file := &stack{t: t, url: "http://" + s.docker("port", id, "8080/tcp")}
-		file.ready()
+		file.awaitReady()
 		apptest.Parity(t, file.url, client.Do)
 	})
 	client.CloseIdleConnections()

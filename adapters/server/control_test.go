@@ -19,26 +19,28 @@ import (
 	"example.com/portable-notes/notes/bolt"
 )
 
-// A proof that no fault can trip proves nothing. So each has a control: this test binary, run as a server with one
+// A proof that cannot fail proves nothing. So each proof has a control: this test binary, run as a server with one
 // fault, which the proof must catch.
 
-// controlFault is the variable that makes this binary such a server; its value is the fault.
+// controlFault is the environment variable that makes this binary such a server. Its value is the fault.
 const controlFault = "NOTES_TEST_FAULT"
 
 const (
-	faultForgetful     = "forgetful"     // answers a create before it is on the disk
-	faultUnconditional = "unconditional" // heeds no condition
-	faultRewriting     = "rewriting"     // changes a note by reading it and writing it whole
-	faultKeyless       = "keyless"       // forgets idempotency keys
-	faultFragile       = "fragile"       // fails on a NUL in a content
+	faultForgetful     = "forgetful"     // answers a create before it is on disk
+	faultUnconditional = "unconditional" // ignores conditions
+	faultRewriting     = "rewriting"     // updates a note by reading it and writing all of it
+	faultKeyless       = "keyless"       // ignores idempotency keys
+	faultFragile       = "fragile"       // fails on a NUL in the content
 	faultBareShutdown  = "bare-shutdown" // stops by http.Server.Shutdown alone
-	faultBareGet       = "bare-get"      // has no notes: answers everything alike, to measure against
+	// not a fault: gives every request the same answer, as a baseline for benchmarks
+	faultBareGet = "bare-get"
 )
 
-func control(fault string) error {
+// runControl serves with a fault until it gets a signal.
+func runControl(fault string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	c, err := settings.Read(os.Environ(), all)
+	c, err := settings.Read(os.Environ(), allSettings)
 	if err != nil {
 		return err
 	}
@@ -50,22 +52,22 @@ func control(fault string) error {
 	if err != nil {
 		return err
 	}
-	log, say := logger(c, os.Stderr)
+	log, announce := newLogger(c, os.Stderr)
 	server := &http.Server{Handler: app.New(notes.NewService(store, time.Now, rand.Reader), app.Options{})}
 	switch fault {
 	case faultBareShutdown:
 	case faultBareGet:
-		server.Handler = bareGet()
+		server.Handler = newBareHandler()
 	default:
-		return serve(ctx, c, listener, faulty{store, fault}, newFigures(), nil, log, say)
+		return serve(ctx, c, listener, faulty{store, fault}, newRecorder(), nil, log, announce)
 	}
-	say("listening on http://%s (stops carelessly)", listener.Addr())
+	announce("listening on http://%s (without a drain)", listener.Addr())
 	go server.Serve(listener)
 	<-ctx.Done()
 	return server.Shutdown(context.Background())
 }
 
-// faulty is a store with a fault.
+// faulty is a store with one of the faults.
 type faulty struct {
 	notes.Store
 	fault string
@@ -81,7 +83,7 @@ func (f faulty) Create(ctx context.Context, owner string, note notes.Note, key *
 		key = nil
 	case faultFragile:
 		if strings.Contains(note.Content, "\x00") {
-			return note, errors.New("cannot keep a NUL")
+			return note, errors.New("cannot store a NUL")
 		}
 	}
 	return f.Store.Create(ctx, owner, note, key)

@@ -28,7 +28,7 @@ type noteJSON struct {
 	Version int
 }
 
-func parse(t testing.TB, body string) (n noteJSON) {
+func parseNote(t testing.TB, body string) (n noteJSON) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(body), &n); err != nil {
 		t.Fatalf("%v in %.200q", err, body)
@@ -36,16 +36,16 @@ func parse(t testing.TB, body string) (n noteJSON) {
 	return n
 }
 
-// reply is what a client gets; status 0 where no answer came.
+// reply is the answer to a request; status 0 means that none came.
 type reply struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// ask sends a request that a client sends once: nothing is sent again behind its back.
-func ask(c *http.Client, method, target, body string, headers ...string) reply {
-	r, err := http.NewRequest(method, target, io.NopCloser(strings.NewReader(body))) // a body that cannot be rewound
+// sendOnce sends a request. A body that cannot be rewound keeps http.Client from retrying it.
+func sendOnce(c *http.Client, method, target, body string, headers ...string) reply {
+	r, err := http.NewRequest(method, target, io.NopCloser(strings.NewReader(body)))
 	if err != nil {
 		panic(err)
 	}
@@ -65,59 +65,59 @@ func ask(c *http.Client, method, target, body string, headers ...string) reply {
 	if _, err := text.ReadFrom(answer.Body); err != nil {
 		return reply{}
 	}
-	return reply{answer.StatusCode, answer.Header, text.String()}
+	return reply{status: answer.StatusCode, header: answer.Header, body: text.String()}
 }
 
-// diary is what one writer knows of its notes: what was answered last, and the one request that had no answer.
+// diary is what a writer knows of its notes: the last answer for each, and the request that got no answer.
 type diary struct {
 	url     string
 	client  *http.Client
 	random  *rand.Rand
 	name    string
-	made    int
-	kept    []*entry
-	refused []reply // answers that are neither success nor none
+	created int
+	entries []*noteEntry
+	refused []reply // answers that are errors
 }
 
-// entry is one note.
-type entry struct {
-	title   string // at its creation: no other note had it
-	sent    string // the body of its creation
-	key     string // of its creation, "" for none
-	first   reply  // the answer to its creation; status 0 where none came
-	now     string // the note as last answered; "" is deleted
-	open    string // the method of a change that had no answer
-	openTo  string // the title that it would set
-	touched bool   // since the last restart
+// noteEntry is what a writer knows of one note.
+type noteEntry struct {
+	title        string // with which it was created, unique
+	sent         string // the body of the create
+	key          string // the idempotency key of the create; "" for none
+	first        reply  // the answer to the create
+	current      string // the note in the last answer; "" if it was deleted
+	pending      string // the method of a change without an answer; "" for none
+	pendingTitle string // the title that this change would set
+	touched      bool   // since the last restart
 }
 
-// write does something, and reports whether it was answered.
+// write makes a random write. It returns false if the write failed or got no answer.
 func (d *diary) write() bool {
 	switch pick := d.random.IntN(10); {
-	case pick < 5 || len(d.kept) == 0:
-		d.made++
-		e := &entry{title: fmt.Sprintf("%s-%d", d.name, d.made), touched: true}
+	case pick < 5 || len(d.entries) == 0:
+		d.created++
+		e := &noteEntry{title: fmt.Sprintf("%s-%d", d.name, d.created), touched: true}
 		e.sent = `{"title":"` + e.title + `","content":"` + strings.Repeat("c", d.random.IntN(2000)) + `"}`
 		var headers []string
-		if d.made%2 == 0 {
+		if d.created%2 == 0 {
 			e.key = e.title
 			headers = []string{"Idempotency-Key", e.key}
 		}
-		e.first = ask(d.client, "POST", d.url+"/notes", e.sent, headers...)
+		e.first = sendOnce(d.client, "POST", d.url+"/notes", e.sent, headers...)
 		if e.first.status != 201 && e.first.status != 0 {
 			d.refused = append(d.refused, e.first)
 			return false
 		}
-		e.now = e.first.body
-		d.kept = append(d.kept, e)
+		e.current = e.first.body
+		d.entries = append(d.entries, e)
 		return e.first.status != 0
 	default:
-		e := d.kept[d.random.IntN(len(d.kept))]
-		if e.now == "" || e.open != "" || e.first.status == 0 {
+		e := d.entries[d.random.IntN(len(d.entries))]
+		if e.current == "" || e.pending != "" || e.first.status == 0 {
 			return true
 		}
 		var n noteJSON
-		if err := json.Unmarshal([]byte(e.now), &n); err != nil {
+		if err := json.Unmarshal([]byte(e.current), &n); err != nil {
 			panic(err)
 		}
 		e.touched = true
@@ -125,17 +125,17 @@ func (d *diary) write() bool {
 		if pick == 9 {
 			method = "DELETE"
 		} else {
-			e.openTo = fmt.Sprintf("%s v%d", e.title, n.Version+1)
-			body = `{"title":"` + e.openTo + `"}`
+			e.pendingTitle = fmt.Sprintf("%s v%d", e.title, n.Version+1)
+			body = `{"title":"` + e.pendingTitle + `"}`
 		}
-		a := ask(d.client, method, d.url+"/notes/"+n.ID, body, "If-Match", fmt.Sprintf(`"%d"`, n.Version))
+		a := sendOnce(d.client, method, d.url+"/notes/"+n.ID, body, "If-Match", fmt.Sprintf(`"%d"`, n.Version))
 		switch a.status {
 		case 200:
-			e.now = a.body
+			e.current = a.body
 		case 204:
-			e.now = ""
+			e.current = ""
 		case 0:
-			e.open = method
+			e.pending = method
 		default:
 			d.refused = append(d.refused, a)
 		}
@@ -143,23 +143,23 @@ func (d *diary) write() bool {
 	}
 }
 
-// lost compares the service with the diary, and says where an answer was a lie. What had no answer may have happened or
-// not; afterwards the diary knows.
-func (d *diary) lost() (lies []string) {
-	lie := func(format string, args ...any) { lies = append(lies, fmt.Sprintf(format, args...)) }
-	for _, e := range d.kept {
+// verify compares the service with the diary and returns where they differ. A write without an answer may have taken
+// effect or not; verify records which.
+func (d *diary) verify() (violations []string) {
+	report := func(format string, args ...any) { violations = append(violations, fmt.Sprintf(format, args...)) }
+	for _, e := range d.entries {
 		if !e.touched {
 			continue
 		}
 		e.touched = false
 		if e.key != "" {
-			again := ask(d.client, "POST", d.url+"/notes", e.sent, "Idempotency-Key", e.key)
+			again := sendOnce(d.client, "POST", d.url+"/notes", e.sent, "Idempotency-Key", e.key)
 			switch {
-			case e.first.status == 0 && again.status == 201: // whether it happened before or now, it happened once
-				e.first, e.now = again, again.body
+			case e.first.status == 0 && again.status == 201: // it took effect once, either before or now
+				e.first, e.current = again, again.body
 			case again.status != 201 || again.body != e.first.body ||
 				again.header.Get("Idempotency-Replayed") != "true":
-				lie("the key of %s gives %d %.100s", e.title, again.status, again.body)
+				report("repeated with its key, %s is answered with %d %.100s", e.title, again.status, again.body)
 			}
 		}
 		if e.first.status == 0 {
@@ -167,58 +167,59 @@ func (d *diary) lost() (lies []string) {
 		}
 		var first noteJSON
 		_ = json.Unmarshal([]byte(e.first.body), &first)
-		got := ask(d.client, "GET", d.url+"/notes/"+first.ID, "")
+		got := sendOnce(d.client, "GET", d.url+"/notes/"+first.ID, "")
 		var now, before noteJSON
 		_ = json.Unmarshal([]byte(got.body), &now)
-		_ = json.Unmarshal([]byte(e.now), &before)
+		_ = json.Unmarshal([]byte(e.current), &before)
 		switch {
-		case e.now == "" && got.status == 404, e.now != "" && got.status == 200 && got.body == e.now:
-		case e.open == "DELETE" && got.status == 404:
-			e.now = ""
-		case e.open == "PATCH" && got.status == 200 && now.Title == e.openTo && now.Version == before.Version+1 &&
+		case e.current == "" && got.status == 404, e.current != "" && got.status == 200 && got.body == e.current:
+		case e.pending == "DELETE" && got.status == 404:
+			e.current = ""
+		case e.pending == "PATCH" && got.status == 200 && now.Title == e.pendingTitle &&
+			now.Version == before.Version+1 &&
 			now.Content == before.Content:
-			e.now = got.body
+			e.current = got.body
 		default:
-			lie("%s was answered as %.100q, is %d %.100s", e.title, e.now, got.status, got.body)
+			report("the last answer for %s was %.100q, now it is %d %.100s", e.title, e.current, got.status, got.body)
 		}
-		e.open = ""
+		e.pending = ""
 	}
 	for _, r := range d.refused {
-		lie("a write was answered with %d %.200s", r.status, r.body)
+		report("a write was answered with %d %.200s", r.status, r.body)
 	}
 	d.refused = nil
-	return lies
+	return violations
 }
 
-// list is all notes by title; of one title that two notes have it says so.
-func list(c *http.Client, base string) (notes map[string]noteJSON, lies []string) {
+// listByTitle lists all notes, by the title that they were created with. Two notes of the same title are a violation.
+func listByTitle(c *http.Client, base string) (notes map[string]noteJSON, violations []string) {
 	notes = map[string]noteJSON{}
 	for cursor := ""; ; {
-		a := ask(c, "GET", base+"/notes?limit=100"+cursor, "")
+		a := sendOnce(c, "GET", base+"/notes?limit=100"+cursor, "")
 		var page struct {
 			Notes []noteJSON
 			Next  string `json:"next_cursor"`
 		}
 		if err := json.Unmarshal([]byte(a.body), &page); err != nil || a.status != 200 {
-			return notes, append(lies, fmt.Sprintf("the list is %d %.100s", a.status, a.body))
+			return notes, append(violations, fmt.Sprintf("the list is answered with %d %.100s", a.status, a.body))
 		}
 		for _, n := range page.Notes {
 			title, _, _ := strings.Cut(n.Title, " v")
 			if _, twice := notes[title]; twice {
-				lies = append(lies, "there are two notes "+title)
+				violations = append(violations, "two notes have the title "+title)
 			}
 			notes[title] = n
 		}
 		if page.Next == "" {
-			return notes, lies
+			return notes, violations
 		}
 		cursor = "&cursor=" + url.QueryEscape(page.Next)
 	}
 }
 
-// crash kills a server under 16 writers, again and again, and returns how many writes were answered and which answers
-// were lies.
-func crash(t *testing.T, kills int, start func(file string) *process) (answered int64, lies []string) {
+// crash repeatedly kills a server under 16 writers. It returns the number of answered writes, and where the service
+// differs from what it answered.
+func crash(t *testing.T, kills int, start func(file string) *process) (answered int64, violations []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "notes.db")
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
@@ -244,7 +245,7 @@ func crash(t *testing.T, kills int, start func(file string) *process) (answered 
 						once.Do(func() { close(reached) })
 					}
 				}
-				once.Do(func() { close(reached) }) // a server that fails by itself must not be waited for
+				once.Do(func() { close(reached) }) // do not wait for a server that fails by itself
 			})
 		}
 		<-reached
@@ -253,68 +254,71 @@ func crash(t *testing.T, kills int, start func(file string) *process) (answered 
 		p = start(file)
 		for _, d := range diaries {
 			d.url = p.url
-			lies = append(lies, d.lost()...)
+			violations = append(violations, d.verify()...)
 		}
-		if len(lies) > 0 {
-			return count.Load(), lies
+		if len(violations) > 0 {
+			return count.Load(), violations
 		}
 		p.kill()
 	}
 	p := start(file)
-	notes, twice := list(c, p.url)
-	lies = append(lies, twice...)
+	notes, twice := listByTitle(c, p.url)
+	violations = append(violations, twice...)
 	for _, d := range diaries {
-		for _, e := range d.kept {
+		for _, e := range d.entries {
 			n, there := notes[e.title]
-			if e.first.status != 0 && there != (e.now != "") {
-				lies = append(lies, fmt.Sprintf("%s: listed %v, was answered as %.100q", e.title, there, e.now))
+			if e.first.status != 0 && there != (e.current != "") {
+				violations = append(violations, fmt.Sprintf("%s: listed: %v; its last answer was %.100q", e.title,
+					there, e.current))
 			}
-			if there && e.first.status != 0 && n.Version != parse(t, e.now).Version {
-				lies = append(lies, fmt.Sprintf("%s is listed at version %d, was answered as %.100q", e.title,
-					n.Version, e.now))
+			if there && e.first.status != 0 && n.Version != parseNote(t, e.current).Version {
+				violations = append(violations, fmt.Sprintf("%s is listed at version %d; its last answer was %.100q",
+					e.title,
+					n.Version, e.current))
 			}
 			delete(notes, e.title)
 		}
 	}
 	for title := range notes {
-		lies = append(lies, title+" is listed, but nobody made it")
+		violations = append(violations, title+" is listed, but no writer created it")
 	}
-	return count.Load(), lies
+	return count.Load(), violations
 }
 
-// TestProofCrash: a server that is killed under load keeps every write that it answered.
+// TestProofCrash: a server that is killed under load has kept every write that it answered.
 func TestProofCrash(t *testing.T) {
 	kills := storetest.Amount(50, 500)
-	answered, lies := crash(t, kills, func(file string) *process { return startServer(t, file) })
-	if len(lies) > 0 {
-		t.Errorf("%d lies: %.2000s", len(lies), strings.Join(lies, "\n"))
+	answered, violations := crash(t, kills, func(file string) *process { return startServer(t, file) })
+	if len(violations) > 0 {
+		t.Errorf("%d violations: %.2000s", len(violations), strings.Join(violations, "\n"))
 	}
-	table := onDynamoDB(t)
+	table := dynamoDBEnv(t)
 	onTable, more := storetest.Amount(10, 100), int64(0)
-	more, lies = crash(t, onTable, func(file string) *process {
+	more, violations = crash(t, onTable, func(file string) *process {
 		p := startServer(t, file, table...)
-		for range 3 { // the table may still be at writes of the server that was killed: wait until it has done more
-			ask(client, "DELETE", p.url+"/notes/019ab1c2-d3e4-7f56-8a7b-9c0d1e2f3a4b", "")
+		for range 3 { // give the table time to finish the writes of the killed server
+			sendOnce(client, "DELETE", p.url+"/notes/019ab1c2-d3e4-7f56-8a7b-9c0d1e2f3a4b", "")
 		}
 		return p
 	})
-	if len(lies) > 0 {
-		t.Errorf("on DynamoDB %d lies: %.2000s", len(lies), strings.Join(lies, "\n"))
+	if len(violations) > 0 {
+		t.Errorf("on DynamoDB %d violations: %.2000s", len(violations), strings.Join(violations, "\n"))
 	}
 	_, caught := crash(t, 20, func(file string) *process { return startControl(t, faultForgetful, file) })
 	if len(caught) == 0 {
 		t.Error("the control, a server that answers before it writes, lost nothing")
 	}
 	storetest.Proved(t, fmt.Sprintf("%d kills, %d answered writes; on DynamoDB Local %d and %d", kills, answered,
-		onTable, more), fmt.Sprintf("%d lost", len(lies)), fmt.Sprintf("answering early: %d lost", len(caught)))
+		onTable, more), fmt.Sprintf("%d lost", len(violations)), fmt.Sprintf("answering early: %d lost", len(caught)))
 }
 
-// fullDisk fills a server's small disk, makes room again, and returns what was wrong.
-func fullDisk(t *testing.T, start func(file string) *process) (refusals int, lies []string) {
+// fillDisk fills the small disk of a server and then frees space. It returns the number of refused writes, and where
+// the service differs from what it answered.
+func fillDisk(t *testing.T, start func(file string) *process) (refusals int, violations []string) {
 	t.Helper()
 	folder := t.TempDir()
 	if err := unix.Mount("tmpfs", folder, "tmpfs", 0, "size=4m"); err != nil {
-		storetest.Lacks(t, "the right to mount a small file system", err)
+		storetest.Lacks(t, "the right to mount a tmpfs", err)
 	}
 	defer func() {
 		if err := unix.Unmount(folder, 0); err != nil {
@@ -329,9 +333,9 @@ func fullDisk(t *testing.T, start func(file string) *process) (refusals int, lie
 	defer p.kill()
 	made := map[string]string{} // id to note
 	write := func() reply {
-		a := ask(client, "POST", p.url+"/notes", `{"title":"x","content":"`+strings.Repeat("c", 20_000)+`"}`)
+		a := sendOnce(client, "POST", p.url+"/notes", `{"title":"x","content":"`+strings.Repeat("c", 20_000)+`"}`)
 		if a.status == 201 {
-			made[parse(t, a.body).ID] = a.body
+			made[parseNote(t, a.body).ID] = a.body
 		}
 		return a
 	}
@@ -339,18 +343,20 @@ func fullDisk(t *testing.T, start func(file string) *process) (refusals int, lie
 		if a := write(); a.status == 503 && a.header.Get("Retry-After") != "" {
 			refusals++
 		} else if a.status != 201 {
-			return refusals, append(lies, fmt.Sprintf("on a full disk a write is answered with %d %.200s", a.status,
+			return refusals, append(violations, fmt.Sprintf("on a full disk, a write is answered with %d %.200s",
+				a.status,
 				a.body))
 		}
 	}
 	read := func() {
 		for id, note := range made {
-			if a := ask(client, "GET", p.url+"/notes/"+id, ""); a.status != 200 || a.body != note {
-				lies = append(lies, fmt.Sprintf("%s is answered with %d %.100s", id, a.status, a.body))
+			if a := sendOnce(client, "GET", p.url+"/notes/"+id, ""); a.status != 200 || a.body != note {
+				violations = append(violations, fmt.Sprintf("%s is answered with %d %.100s", id, a.status, a.body))
 			}
 		}
-		if all, twice := list(client, p.url); len(all)+len(twice) != len(made) {
-			lies = append(lies, fmt.Sprintf("%d notes were answered, %d are listed", len(made), len(all)+len(twice)))
+		if all, twice := listByTitle(client, p.url); len(all)+len(twice) != len(made) {
+			violations = append(violations, fmt.Sprintf("%d notes were answered, %d are listed", len(made), len(all)+
+				len(twice)))
 		}
 	}
 	read()
@@ -358,22 +364,24 @@ func fullDisk(t *testing.T, start func(file string) *process) (refusals int, lie
 		t.Fatal(err)
 	}
 	if a := write(); a.status != 201 {
-		lies = append(lies, fmt.Sprintf("with room again a write is answered with %d %.200s", a.status, a.body))
+		violations = append(violations, fmt.Sprintf("with free space again, a write is answered with %d %.200s",
+			a.status, a.body))
 	}
 	read()
-	return refusals, lies
+	return refusals, violations
 }
 
-// TestProofFullDisk: writes are refused, reads go on, and with room writes go on, without a restart.
+// TestProofFullDisk: on a full disk, writes are refused and reads go on. With free space again, writes succeed
+// without a restart.
 func TestProofFullDisk(t *testing.T) {
-	refusals, lies := fullDisk(t, func(file string) *process { return startServer(t, file) })
-	if refusals == 0 || len(lies) > 0 {
-		t.Errorf("%d refusals, %d lies: %.2000s", refusals, len(lies), strings.Join(lies, "\n"))
+	refusals, violations := fillDisk(t, func(file string) *process { return startServer(t, file) })
+	if refusals == 0 || len(violations) > 0 {
+		t.Errorf("%d refusals, %d violations: %.2000s", refusals, len(violations), strings.Join(violations, "\n"))
 	}
-	_, caught := fullDisk(t, func(file string) *process { return startControl(t, faultForgetful, file) })
+	_, caught := fillDisk(t, func(file string) *process { return startControl(t, faultForgetful, file) })
 	if len(caught) == 0 {
 		t.Error("the control, a server that answers before it writes, lost nothing")
 	}
 	storetest.Proved(t, fmt.Sprintf("%d writes refused with 503", refusals),
-		fmt.Sprintf("%d answered writes lost", len(lies)), fmt.Sprintf("answering early: %d lost", len(caught)))
+		fmt.Sprintf("%d answered writes lost", len(violations)), fmt.Sprintf("answering early: %d lost", len(caught)))
 }

@@ -22,20 +22,20 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// hostile makes requests as no honest client sends them, in the form that they have on the wire.
-type hostile struct {
+// fuzzer makes the raw bytes of requests that no honest client sends.
+type fuzzer struct {
 	random *rand.Rand
-	ids    []string // of notes that are there
-	bearer string   // a token that is good; "" where nobody is asked for one
+	ids    []string // of existing notes
+	bearer string   // a valid token; "" if the server does not authenticate callers
 }
 
-// canary is in what a client may send and nobody else may see.
+// canary is in texts of notes and in headers. It must not appear in logs, metrics or traces.
 const canary = "k4n4ry"
 
-func (h *hostile) one(of ...string) string { return of[h.random.IntN(len(of))] }
+func (h *fuzzer) pick(of ...string) string { return of[h.random.IntN(len(of))] }
 
-// noise is some bytes of any kind.
-func (h *hostile) noise(limit int) string {
+// randomBytes returns fewer than limit random bytes.
+func (h *fuzzer) randomBytes(limit int) string {
 	b := make([]byte, h.random.IntN(limit))
 	for i := range b {
 		b[i] = byte(h.random.Uint32())
@@ -43,8 +43,8 @@ func (h *hostile) noise(limit int) string {
 	return string(b)
 }
 
-// mutated is a text with some bytes changed, doubled or cut off.
-func (h *hostile) mutated(s string) string {
+// mutate returns s with some bytes changed, inserted, repeated or cut off.
+func (h *fuzzer) mutate(s string) string {
 	b := []byte(s)
 	for range h.random.IntN(4) {
 		if len(b) == 0 {
@@ -58,31 +58,31 @@ func (h *hostile) mutated(s string) string {
 		case 2:
 			b = b[:i]
 		default:
-			b = slices.Insert(b, i, []byte(h.noise(6))...)
+			b = slices.Insert(b, i, []byte(h.randomBytes(6))...)
 		}
 	}
 	return string(b)
 }
 
-func (h *hostile) path() string {
-	id := h.one(append(slices.Clone(h.ids), "019ab1c2-d3e4-7f56-8a7b-9c0d1e2f3a4b")...)
+func (h *fuzzer) path() string {
+	id := h.pick(append(slices.Clone(h.ids), "019ab1c2-d3e4-7f56-8a7b-9c0d1e2f3a4b")...)
 	if h.random.IntN(2) == 0 {
-		return h.one("/notes", "/notes/"+id)
+		return h.pick("/notes", "/notes/"+id)
 	}
-	path := h.one("/notes/"+id+"%00", "/notes/%2e%2e/notes", "/notes/"+id+"/", "//", "/%", "/notes/%C0%80",
+	path := h.pick("/notes/"+id+"%00", "/notes/%2e%2e/notes", "/notes/"+id+"/", "//", "/%", "/notes/%C0%80",
 		"/docs/../notes",
 		"/"+strings.Repeat("a/", 2000), "/notes/"+strings.Repeat("%25", 1000), "/notes?limit=5",
 		"/notes?limit=-1&limit=2", "/notes?q=%F0%28%8C%28", "/notes?cursor="+strings.Repeat("A", 36),
 		"/notes?tag="+strings.Repeat("a&tag=", 50), "/notes?q=%00&tag=%0d%0a", "/notes?;;&&==", "/healthz", "/readyz",
 		"/openapi.json", "/docs", "http://evil.example/notes", "*")
 	if h.random.IntN(4) == 0 {
-		path = strings.NewReplacer(" ", "%20", "\r", "%0D", "\n", "%0A").Replace(h.mutated(path))
+		path = strings.NewReplacer(" ", "%20", "\r", "%0D", "\n", "%0A").Replace(h.mutate(path))
 	}
 	return path
 }
 
-func (h *hostile) body() string {
-	body := h.one(`{"title":"`+canary+`"}`, `{"title":"x","content":"`+canary+`","tags":["a","b"]}`, `{"`+canary+
+func (h *fuzzer) body() string {
+	body := h.pick(`{"title":"`+canary+`"}`, `{"title":"x","content":"`+canary+`","tags":["a","b"]}`, `{"`+canary+
 		`":1}`, `{"content":null}`, `{}`, `null`, `[]`, `""`, "\x00", "",
 		`{"title":"\u0000"}`, `{"title":"x","content":"\u0000"}`, `{"title":"\ud800"}`, `{"title":"`+"\xc0\xaf"+`"}`,
 		`{"title":"x","title":"y"}`, `{"Title":"x"}`, `{"title":"x","id":"1","version":-1}`,
@@ -100,44 +100,44 @@ func (h *hostile) body() string {
 	case 4:
 		return `{"title":"x","content":"` + strings.Repeat("c", 1<<20) + `"}`
 	case 5:
-		return h.noise(4000)
+		return h.randomBytes(4000)
 	}
 	if h.random.IntN(2) == 0 {
 		return body
 	}
-	return h.mutated(body)
+	return h.mutate(body)
 }
 
-// request is one request; its length is as it says, so that an answer must come.
-func (h *hostile) request() string {
+// request returns a request. Its body has the declared length, so it must be answered.
+func (h *fuzzer) request() string {
 	var b strings.Builder
 	path := h.path()
-	method := h.one("GET", "POST")
+	method := h.pick("GET", "POST")
 	if strings.HasPrefix(path, "/notes/") {
-		method = h.one("GET", "PUT", "PATCH", "PATCH")
+		method = h.pick("GET", "PUT", "PATCH", "PATCH")
 	}
 	if h.random.IntN(8) == 0 {
-		method = h.one("POST", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "get", "G\x7fT")
+		method = h.pick("POST", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "get", "G\x7fT")
 	}
 	version := "HTTP/1.1"
 	if h.random.IntN(200) == 0 {
-		version = h.one("HTTP/1.0", "HTTP/2.0", "HTTP/1.2", "", "HTTP/1.1 x")
+		version = h.pick("HTTP/1.0", "HTTP/2.0", "HTTP/1.2", "", "HTTP/1.1 x")
 	}
 	fmt.Fprintf(&b, "%s %s %s\r\nHost: x\r\n", method, path, version)
 	for range max(0, h.random.IntN(8)-4) {
-		name := h.one("If-Match", "If-None-Match", "Idempotency-Key", "X-Request-Id", "Content-Type", "Accept",
+		name := h.pick("If-Match", "If-None-Match", "Idempotency-Key", "X-Request-Id", "Content-Type", "Accept",
 			"Origin", "Cookie", "Range", "X-HTTP-Method-Override", "X-Forwarded-For", "Content-Encoding", "If-Match")
-		value := h.one(`"1"`, `*`, `W/"1", "2"`, `"`, `"a,b"`, "application/json", "application/merge-patch+json",
+		value := h.pick(`"1"`, `*`, `W/"1", "2"`, `"`, `"a,b"`, "application/json", "application/merge-patch+json",
 			"text/plain", "application/json; charset=utf-16", "key", strings.Repeat("k", 300),
 			strings.Repeat(`"1",`, 500), "bytes=0-", "a\tb", "\xff\xfe", "é", "127.0.0.1, 10.0.0.1",
-			h.mutated(`"1", W/"2"`))
+			h.mutate(`"1", W/"2"`))
 		if h.random.IntN(100) == 0 {
 			value = strings.Repeat("x", 20_000)
 		}
 		fmt.Fprintf(&b, "%s: %s\r\n", name, strings.NewReplacer("\r", "", "\n", "").Replace(value))
 	}
 	if h.bearer != "" {
-		b.WriteString(h.secrets())
+		b.WriteString(h.secretHeaders())
 	}
 	if h.random.IntN(8) > 0 {
 		b.WriteString("Content-Type: application/json\r\n")
@@ -160,42 +160,43 @@ func (h *hostile) request() string {
 	return b.String()
 }
 
-// secrets are headers that hold what the log must not, and try to forge a line of it.
-func (h *hostile) secrets() string {
-	b := "Authorization: " + h.one("Bearer "+h.bearer, "Bearer "+h.bearer, "Bearer "+h.bearer, "bearer "+h.bearer,
-		"Bearer "+strings.ReplaceAll(h.mutated(h.bearer), "\r", ""), "Basic "+h.bearer, h.bearer,
+// secretHeaders returns headers with secrets, some of which try to forge a line of the log.
+func (h *fuzzer) secretHeaders() string {
+	b := "Authorization: " + h.pick("Bearer "+h.bearer, "Bearer "+h.bearer, "Bearer "+h.bearer, "bearer "+h.bearer,
+		"Bearer "+strings.ReplaceAll(h.mutate(h.bearer), "\r", ""), "Basic "+h.bearer, h.bearer,
 		"Bearer "+h.bearer+", Bearer "+h.bearer, "Bearer eyJhbGciOiJub25lIn0."+canary+".", "Bearer "+
 			strings.Repeat(canary, 500))
 	if h.random.IntN(2) == 0 {
-		b += "\r\n" + h.one("Traceparent", "X-Forwarded-For", "User-Agent", "Idempotency-Key", "Cookie",
+		b += "\r\n" + h.pick("Traceparent", "X-Forwarded-For", "User-Agent", "Idempotency-Key", "Cookie",
 			"X-Amzn-Trace-Id", "Referer", "Tracestate") + ": " +
-			h.one(canary, canary+"\x1b[31m", canary+`","level":"ERROR","msg":"forged"`, "\u2028"+canary, canary+
+			h.pick(canary, canary+"\x1b[31m", canary+`","level":"ERROR","msg":"forged"`, "\u2028"+canary, canary+
 				" level=ERROR msg=forged", "%0a"+canary, canary+"\x7f", "\xff"+canary, "00-"+canary+
 				"-00f067aa0ba902b7-01")
 	}
-	if h.random.IntN(3) == 0 { // which stands in the log, if it is visible ASCII
-		b += "\r\nX-Request-Id: " + h.one("chosen", `","level":"ERROR","msg":"forged"`, "a\x1b[31m",
+	if h.random.IntN(3) == 0 { // the log has it if it is visible ASCII
+		b += "\r\nX-Request-Id: " + h.pick("chosen", `","level":"ERROR","msg":"forged"`, "a\x1b[31m",
 			"a level=ERROR msg=forged", "\xff", strings.Repeat("i", 200))
 	}
 	return strings.NewReplacer("\r\n", "\r\n", "\n", "", "\r", "").Replace(b) + "\r\n"
 }
 
-// attack sends hostile requests from 8 connections at a time, and counts the answers by status. Those of 500 and more
-// are faults; each is kept with its request.
+// attack sends hostile requests over 8 connections and counts the answers by status. Each answer of 500 or more, except
+// 505, is a fault, reported with its request.
 func attack(t *testing.T, base, bearer string, requests int) (statuses map[int]int, faults []string) {
 	t.Helper()
 	const workers = 8
 	addr := strings.TrimPrefix(base, "http://")
 	var ids []string
 	for range 50 {
-		ids = append(ids, parse(t, ask(client, "POST", base+"/notes", `{"title":"`+canary+`"}`, "Authorization",
+		ids = append(ids, parseNote(t, sendOnce(client, "POST", base+"/notes", `{"title":"`+canary+`"}`,
+			"Authorization",
 			"Bearer "+bearer).body).ID)
 	}
 	statuses = map[int]int{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for w := range workers {
-		h := &hostile{random: rand.New(rand.NewPCG(9, uint64(w))), ids: ids, bearer: bearer}
+		h := &fuzzer{random: rand.New(rand.NewPCG(9, uint64(w))), ids: ids, bearer: bearer}
 		all.Go(func() {
 			var conn net.Conn
 			var r *bufio.Reader
@@ -211,10 +212,10 @@ func attack(t *testing.T, base, bearer string, requests int) (statuses map[int]i
 				}
 				request := h.request()
 				sent := make(chan struct{})
-				// who is refused early may be cut off
+				// the server may close the connection before it has read all of a request that it refuses
 				go func() { defer close(sent); _, _ = io.WriteString(conn, request) }()
 				answer, err := http.ReadResponse(r, &http.Request{Method: request[:strings.IndexByte(request, ' ')]})
-				if err == nil && !answer.Close { // else its end is that of the connection
+				if err == nil && !answer.Close { // else the connection may be reset
 					_, err = io.Copy(io.Discard, answer.Body)
 				}
 				mu.Lock()
@@ -243,7 +244,7 @@ func attack(t *testing.T, base, bearer string, requests int) (statuses map[int]i
 	return statuses, faults
 }
 
-// procStatus is a size in KiB from /proc/PID/status, such as VmHWM or RssAnon.
+// procStatus returns a field of /proc/PID/status in KiB, such as VmHWM or RssAnon.
 func procStatus(t testing.TB, pid int, field string) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -263,7 +264,7 @@ func procStatus(t testing.TB, pid int, field string) int {
 	return 0
 }
 
-func openFiles(t testing.TB, pid int) int {
+func countOpenFiles(t testing.TB, pid int) int {
 	t.Helper()
 	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
@@ -272,7 +273,8 @@ func openFiles(t testing.TB, pid int) int {
 	return len(all)
 }
 
-// await waits until a condition holds.
+// await waits until holds returns true, and fails the test if it does not within the given time. What describes the
+// condition.
 func await(t testing.TB, what string, within time.Duration, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -285,15 +287,15 @@ func await(t testing.TB, what string, within time.Duration, holds func() bool) {
 	}
 }
 
-// TestProofHostileRequests: no request makes the service fail, end, or take memory out of proportion.
+// TestProofHostileRequests: no request makes the server fail, exit or use memory out of proportion.
 func TestProofHostileRequests(t *testing.T) {
 	requests := storetest.Amount(4000, 100_000)
 	p := startServer(t, newFile(t), "NOTES_LOG_LEVEL=error")
 	get(t, p.url+"/readyz")
 	client.CloseIdleConnections()
 	var files, memory int
-	await(t, "the first connection to be closed", 5*time.Second, func() bool {
-		files = openFiles(t, p.Process.Pid)
+	await(t, "the first connection is closed", 5*time.Second, func() bool {
+		files = countOpenFiles(t, p.Process.Pid)
 		return files <= 12
 	})
 	memory = procStatus(t, p.Process.Pid, "VmHWM")
@@ -304,11 +306,11 @@ func TestProofHostileRequests(t *testing.T) {
 	grown := (procStatus(t, p.Process.Pid, "VmHWM") - memory) >> 10
 	const inFlight, times = 8, 10
 	if grown > inFlight*times {
-		t.Errorf("with %d requests in flight the memory grew by %d MiB, more than %d times the limit of a body each",
+		t.Errorf("with %d requests in flight, memory grew by %d MiB: more than %d times the body limit for each",
 			inFlight, grown, times)
 	}
 	client.CloseIdleConnections()
-	await(t, "files to be closed", 10*time.Second, func() bool { return openFiles(t, p.Process.Pid) <= files+2 })
+	await(t, "files are closed", 10*time.Second, func() bool { return countOpenFiles(t, p.Process.Pid) <= files+2 })
 	if code, body := get(t, p.url+"/readyz"); code != 200 {
 		t.Errorf("after the attack: %d %s", code, body)
 	}
@@ -320,15 +322,15 @@ func TestProofHostileRequests(t *testing.T) {
 	}
 	_, caught := attack(t, startControl(t, faultFragile, newFile(t)).url, "", 4000)
 	if len(caught) == 0 {
-		t.Error("the control, a store that fails on a NUL, was never hit")
+		t.Error("the control, a store that fails on a NUL, was not caught")
 	}
 	storetest.Proved(t, fmt.Sprintf("%d requests, %v", requests, statuses),
 		fmt.Sprintf("%d faults, %d MiB more memory with %d in flight", len(faults), grown, inFlight),
 		fmt.Sprintf("failing on NUL: %d faults", len(caught)))
 }
 
-// besiege opens connections of every bad kind and returns those that the server has to close by itself.
-func besiege(t *testing.T, p *process, idle int) (mustClose []net.Conn) {
+// openBadConnections opens bad connections of every kind. It returns those that the server must close by itself.
+func openBadConnections(t *testing.T, p *process, idle int) (mustClose []net.Conn) {
 	t.Helper()
 	open := func(text string) net.Conn {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
@@ -345,7 +347,7 @@ func besiege(t *testing.T, p *process, idle int) (mustClose []net.Conn) {
 		mustClose = append(mustClose, open([]string{
 			"", "GET /notes HTTP/1.1\r\nHost: x\r\nX-Slow: ", "GET", "POST /notes HTTP/1.1\r\n"}[i%4]))
 	}
-	for range 50 { // a body that does not come
+	for range 50 { // a body that never ends
 		open("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
 		open("POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: " +
 			"chunked\r\n\r\n5\r\n{")
@@ -353,7 +355,7 @@ func besiege(t *testing.T, p *process, idle int) (mustClose []net.Conn) {
 	for _, head := range []string{strings.Repeat("X-Many: x\r\n", 10_000), "X-Long: " + strings.Repeat("x", 100_000) +
 		"\r\n"} {
 		for range 5 {
-			conn, r := raw(t, p)
+			conn, r := dialRaw(t, p)
 			go func() { _, _ = io.WriteString(conn, "GET /notes HTTP/1.1\r\nHost: x\r\n"+head+"\r\n") }()
 			if answer, err := http.ReadResponse(r, nil); err != nil ||
 				answer.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
@@ -366,8 +368,8 @@ func besiege(t *testing.T, p *process, idle int) (mustClose []net.Conn) {
 	return mustClose
 }
 
-// closedBy counts connections that the server closes in time.
-func closedBy(conns []net.Conn, end time.Time) (closed int) {
+// countClosed returns the number of connections that the server closes before end.
+func countClosed(conns []net.Conn, end time.Time) (closed int) {
 	for _, conn := range conns {
 		_ = conn.SetReadDeadline(end)
 		if _, err := io.Copy(io.Discard, conn); err == nil || !os.IsTimeout(err) {
@@ -377,39 +379,41 @@ func closedBy(conns []net.Conn, end time.Time) (closed int) {
 	return closed
 }
 
-// TestProofHostileConnections: who opens connections and sends nothing, or slowly, is let go, and does not keep others
-// from being served.
+// TestProofHostileConnections: the server closes connections that send nothing or send slowly, and serves other clients
+// meanwhile.
 func TestProofHostileConnections(t *testing.T) {
 	p := startServer(t, newFile(t), "NOTES_LOG_LEVEL=error")
 	const idle = 2000
 	begin := time.Now()
-	conns := besiege(t, p, idle)
+	conns := openBadConnections(t, p, idle)
 	for i := range 200 {
 		if code, body := post(t, p.url+"/notes", `{"title":"a good client"}`); code != 201 {
 			t.Fatalf("good request %d: %d %s", i, code, body)
 		}
 	}
-	closed := closedBy(conns, time.Now().Add(headerTimeout+time.Second))
+	closed := countClosed(conns, time.Now().Add(headerTimeout+time.Second))
 	took := time.Since(begin)
 	if closed != idle {
-		t.Errorf("%d of %d connections without a request are closed", closed, idle)
+		t.Errorf("%d of %d connections without a request were closed", closed, idle)
 	}
-	await(t, "files to be closed", readTimeout+5*time.Second, func() bool { return openFiles(t, p.Process.Pid) < 200 })
+	await(t, "files are closed", readTimeout+5*time.Second, func() bool {
+		return countOpenFiles(t, p.Process.Pid) < 200
+	})
 	p.kill()
 	control := startControl(t, faultBareShutdown, newFile(t))
-	caught := closedBy(besiegeSlowly(t, control), time.Now().Add(headerTimeout+time.Second))
+	caught := countClosed(openSlowConnections(t, control), time.Now().Add(headerTimeout+time.Second))
 	if caught == 20 {
-		t.Error("the control, a server without limits, closed its slow connections too")
+		t.Error("the control, a server without timeouts, closed its slow connections too")
 	}
 	storetest.Proved(t, fmt.Sprintf("%d idle and slow connections", idle),
 		fmt.Sprintf("%d closed after %.1f s, 200 of 200 good requests served", closed, took.Seconds()),
 		fmt.Sprintf("without limits %d of 20 closed", caught))
 }
 
-// besiegeSlowly opens 20 connections with unfinished headers.
-func besiegeSlowly(t *testing.T, p *process) (conns []net.Conn) {
+// openSlowConnections opens 20 connections with unfinished headers.
+func openSlowConnections(t *testing.T, p *process) (conns []net.Conn) {
 	for range 20 {
-		conn, _ := raw(t, p)
+		conn, _ := dialRaw(t, p)
 		if _, err := io.WriteString(conn, "GET /notes HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {
 			t.Fatal(err)
 		}
@@ -418,7 +422,7 @@ func besiegeSlowly(t *testing.T, p *process) (conns []net.Conn) {
 	return conns
 }
 
-// TestProofLeaks: a server that served much and was stopped leaves no goroutine, no file and no memory behind.
+// TestProofLeaks: a server that was stopped after many requests leaks no goroutine, file or memory.
 func TestProofLeaks(t *testing.T) {
 	client.CloseIdleConnections()
 	ignore := goleak.IgnoreCurrent()
@@ -429,9 +433,9 @@ func TestProofLeaks(t *testing.T) {
 		return m.HeapAlloc
 	}
 	var files int
-	await(t, "connections of earlier tests to be closed", 5*time.Second, func() bool {
+	await(t, "connections of earlier tests are closed", 5*time.Second, func() bool {
 		before := files
-		files = openFiles(t, os.Getpid())
+		files = countOpenFiles(t, os.Getpid())
 		return before == files
 	})
 	before := heap()
@@ -459,7 +463,7 @@ func TestProofLeaks(t *testing.T) {
 	if err := goleak.Find(ignore); err != nil {
 		t.Error(err)
 	}
-	await(t, "files to be closed", 5*time.Second, func() bool { return openFiles(t, os.Getpid()) <= files })
+	await(t, "files are closed", 5*time.Second, func() bool { return countOpenFiles(t, os.Getpid()) <= files })
 	grown := (int64(heap()) - int64(before)) >> 20
 	if grown > 8 {
 		t.Errorf("the heap grew by %d MiB", grown)
@@ -469,7 +473,7 @@ func TestProofLeaks(t *testing.T) {
 	caught := goleak.Find(ignore)
 	close(leak)
 	if caught == nil {
-		t.Error("the control, a goroutine left behind, was not found")
+		t.Error("the control, a leaked goroutine, was not found")
 	}
 	total := 0
 	for _, n := range statuses {

@@ -16,19 +16,19 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// TestLogOfARequest: a line has ids and hashes, and nobody's name.
-func TestLogOfARequest(t *testing.T) {
-	muchAtOnce(t)
+// TestLogOfRequest: a request's line has ids and hashes, but no owner and no token.
+func TestLogOfRequest(t *testing.T) {
+	markConcurrent(t)
 	anna, annas := newToken(t, "anna", "write")
 	ben, bens := newToken(t, "ben", "read")
 	env := []string{"NOTES_AUTH=token", "NOTES_TOKENS=" + annas + "," + bens, "NOTES_LOG_KEY=0123456789abcdef"}
 	callerOf := func(p *process, id, bearer string) string {
 		t.Helper()
-		request(t, "GET", p.url+"/notes", "", "Authorization", "Bearer "+bearer, "X-Request-Id", id, "Traceparent",
+		sendRequest(t, "GET", p.url+"/notes", "", "Authorization", "Bearer "+bearer, "X-Request-Id", id, "Traceparent",
 			"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 		line := regexp.MustCompile(`request_id=` + id + ` .*`)
-		await(t, "the line of "+id, 5*time.Second, func() bool { return line.MatchString(p.said()) })
-		said := line.FindString(p.said())
+		await(t, "the line of "+id, 5*time.Second, func() bool { return line.MatchString(p.output()) })
+		said := line.FindString(p.output())
 		if !strings.Contains(said, "trace_id=4bf92f3577b34da6a3ce929d0e0e4736") {
 			t.Errorf("the line is %s", said)
 		}
@@ -40,31 +40,31 @@ func TestLogOfARequest(t *testing.T) {
 	p := startServer(t, newFile(t), env...)
 	first, second, other := callerOf(p, "r1", anna), callerOf(p, "r2", anna), callerOf(p, "r3", ben)
 	if first != second || first == other || len(first) != 16 || len(other) != 16 {
-		t.Errorf("callers are %s, %s and %s", first, second, other)
+		t.Errorf("the hashes are %s and %s for anna, %s for ben", first, second, other)
 	}
 	if said := callerOf(p, "r4", "stranger"); !strings.Contains(said, "refused=unknown") ||
 		strings.Contains(said, "caller=") {
-		t.Errorf("a stranger's line is %s", said)
+		t.Errorf("the line of an unknown token is %s", said)
 	}
 	again := startServer(t, newFile(t), env...)
 	rekeyed := startServer(t, newFile(t), append(env, "NOTES_LOG_KEY=")...)
 	if callerOf(again, "r1", anna) != first || callerOf(rekeyed, "r1", anna) == first {
-		t.Error("the hash is not of the key")
+		t.Error("the hash must depend on nothing but the owner and NOTES_LOG_KEY")
 	}
-	for _, said := range []string{p.said(), again.said(), rekeyed.said()} {
+	for _, said := range []string{p.output(), again.output(), rekeyed.output()} {
 		if strings.Contains(said, "anna") || strings.Contains(said, "notes_") || strings.Contains(said, "stranger") {
-			t.Errorf("the log says %s", said)
+			t.Errorf("the log has an owner or a token: %s", said)
 		}
 	}
 	for _, bad := range []string{"00-" + strings.Repeat("x", 32) + "-00f067aa0ba902b7-01", "nonsense",
 		"00-4bf92f3577b34da6a3ce929d0e0e4736"} {
 		if got := traceID(&http.Request{Header: http.Header{"Traceparent": {bad}}}); got != "" {
-			t.Errorf("%s is of the trace %s", bad, got)
+			t.Errorf("the trace id of %s is %s, want none", bad, got)
 		}
 	}
 }
 
-// TestHashOwner: -hash-owner prints the hash by which the log has an owner.
+// TestHashOwner: -hash-owner prints the hash that stands for an owner in the log.
 func TestHashOwner(t *testing.T) {
 	const key = "NOTES_LOG_KEY=0123456789abcdef"
 	hashes := func(t *testing.T, owners string, env ...string) string {
@@ -79,12 +79,12 @@ func TestHashOwner(t *testing.T) {
 	t.Run("as in the log", func(t *testing.T) {
 		anna, annas := newToken(t, "anna", "write")
 		p := startServer(t, newFile(t), "NOTES_AUTH=token", "NOTES_TOKENS="+annas, key)
-		request(t, "GET", p.url+"/notes", "", "Authorization", "Bearer "+anna)
-		logged := func(hash string) bool { return strings.Contains(p.said(), "caller="+hash) }
-		await(t, "anna's hash in the log", 5*time.Second, func() bool { return logged(hashes(t, "anna", key)) })
+		sendRequest(t, "GET", p.url+"/notes", "", "Authorization", "Bearer "+anna)
+		logged := func(hash string) bool { return strings.Contains(p.output(), "caller="+hash) }
+		await(t, "the log has anna's hash", 5*time.Second, func() bool { return logged(hashes(t, "anna", key)) })
 		for _, other := range []string{hashes(t, "anna", "NOTES_LOG_KEY=0123456789abcdeF"), hashes(t, "Anna", key)} {
 			if logged(other) {
-				t.Errorf("the log has %s, which is of another key or owner", other)
+				t.Errorf("the log has %s, the hash of another key or owner", other)
 			}
 		}
 	})
@@ -94,7 +94,7 @@ func TestHashOwner(t *testing.T) {
 		{"CRLF", "anna\r\n", anna},
 		{"byte order mark", "\ufeffanna\r\n", anna},
 		{"two owners", "anna\nhttps://issuer.example ben\n", anna + ben},
-		{"the last line does not end", "anna\nhttps://issuer.example ben", anna + ben},
+		{"no line break at the end", "anna\nhttps://issuer.example ben", anna + ben},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := hashes(t, c.owners, "NOTES_ADDR=wrong", key)
@@ -112,16 +112,16 @@ func TestHashOwner(t *testing.T) {
 		{"an empty key", "anna\n", []string{"NOTES_LOG_KEY="}, nil, "NOTES_LOG_KEY is not set"},
 		{"a short key", "anna\n", []string{"NOTES_LOG_KEY=0123456789abcde"}, nil, "must have at least 16 bytes"},
 		{"no input", "", []string{key}, nil, "standard input is empty"},
-		{"a line break alone", "\n", []string{key}, nil, "line 1 of standard input is empty"},
+		{"only a line break", "\n", []string{key}, nil, "line 1 of standard input is empty"},
 		{"an empty line", "anna\n\nben\n", []string{key}, nil, "line 2 of standard input is empty"},
-		{"an owner as an argument", "", []string{key}, []string{"anna"}, "is not expected"},
+		{"an owner as an argument", "", []string{key}, []string{"anna"}, `unexpected argument "anna"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var stdout bytes.Buffer
 			args := append([]string{"-hash-owner"}, c.args...)
 			err := run(t.Context(), args, c.env, strings.NewReader(c.owners), &stdout, io.Discard)
 			if !errors.Is(err, errUsage) || !strings.Contains(err.Error(), c.says) || stdout.Len() > 0 {
-				t.Errorf("%v, want %s; it prints %q", err, c.says, &stdout)
+				t.Errorf("error %v, want %q; it prints %q", err, c.says, &stdout)
 			}
 			if err != nil && strings.Contains(err.Error(), "0123456789abcde") {
 				t.Errorf("the error shows the key: %v", err)
@@ -130,8 +130,8 @@ func TestHashOwner(t *testing.T) {
 	}
 }
 
-// impure is what a log in JSON must not be: lines that the server did not write, secrets, raw control bytes.
-func impure(log string, secrets ...string) (faults []string) {
+// findLogFaults returns what a JSON log must not have: forged lines, secrets, raw control bytes.
+func findLogFaults(log string, secrets ...string) (faults []string) {
 	fault := func(what string, at int) {
 		faults = append(faults, fmt.Sprintf("%s: %q", what, log[max(0, at-300):min(len(log), at+100)]))
 	}
@@ -140,7 +140,7 @@ func impure(log string, secrets ...string) (faults []string) {
 		var is struct{ Time, Level, Msg string }
 		if err := json.Unmarshal([]byte(line), &is); err != nil || is.Time == "" ||
 			!slices.Contains([]string{"INFO", "WARN", "ERROR", "DEBUG"}, is.Level) || is.Msg == "" {
-			fault("a line that the server did not write", at)
+			fault("a forged line", at)
 		}
 		at += len(line)
 	}
@@ -155,8 +155,8 @@ func impure(log string, secrets ...string) (faults []string) {
 	return faults
 }
 
-// TestProofHostileLog: whatever is sent, the log holds no token, no text of a note, no raw control byte and no line
-// that the server did not write; and the metrics have no more labels than before.
+// TestProofHostileLog: whatever clients send, the log has no token, no text of a note, no raw control byte and no
+// forged line, and the number of metrics stays bounded.
 func TestProofHostileLog(t *testing.T) {
 	anna, annas := newToken(t, "anna", "write")
 	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0", "NOTES_AUTH=token", "NOTES_TOKENS="+annas,
@@ -166,40 +166,40 @@ func TestProofHostileLog(t *testing.T) {
 	if len(faults) > 0 || statuses[401] == 0 || statuses[200] == 0 || statuses[422] == 0 {
 		t.Errorf("%v, faults %v", statuses, faults)
 	}
-	// the others may be net/http's own
+	// Answers with the other statuses may come from net/http, which does not log them.
 	answered := requests - statuses[0] - statuses[400] - statuses[431] - statuses[501] - statuses[505]
 	await(t, "a line for each request", 10*time.Second, func() bool {
-		return strings.Count(p.said(), "\n") >= answered
+		return strings.Count(p.output(), "\n") >= answered
 	})
-	for _, fault := range impure(p.said(), anna, canary) {
+	for _, fault := range findLogFaults(p.output(), anna, canary) {
 		t.Error(fault)
 	}
 	caught := 0
 	for _, bad := range []string{anna, anna[:20], canary, "\x1b[31m", "\x7f", "\n" + `{"msg":"forged"}`} {
-		if len(impure(strings.Replace(p.said(), "request_id", bad, 1), anna, canary)) > 0 {
+		if len(findLogFaults(strings.Replace(p.output(), "request_id", bad, 1), anna, canary)) > 0 {
 			caught++
 		}
 	}
 	if caught != 6 {
-		t.Errorf("of 6 bad logs %d are found out", caught)
+		t.Errorf("%d of 6 bad logs are detected", caught)
 	}
 	total := 0
-	for name, family := range metricsOf(t, p) {
+	for name, family := range readMetrics(t, p) {
 		if total += len(family); strings.HasPrefix(name, "notes_") && len(family) > 150 {
-			t.Errorf("%s has %d figures", name, len(family))
+			t.Errorf("%s has %d series, want at most 150", name, len(family))
 		}
 		for labels := range family {
 			if strings.Contains(labels, canary) || strings.Contains(labels, anna) {
-				t.Errorf("%s has the label %s", name, labels)
+				t.Errorf("%s has a secret among its labels: %s", name, labels)
 			}
 		}
 	}
 	if total > 600 {
-		t.Errorf("there are %d figures", total)
+		t.Errorf("there are %d series, want at most 600", total)
 	}
-	if strings.Contains(p.said(), "panic") {
+	if strings.Contains(p.output(), "panic") {
 		t.Error("the server panicked")
 	}
 	storetest.Proved(t, fmt.Sprintf("%d requests, %v", requests, statuses),
-		fmt.Sprintf("0 secrets, control bytes or forged lines, %d figures", total), "of 6 bad logs 6 are found out")
+		fmt.Sprintf("0 secrets, control bytes or forged lines, %d series", total), "6 of 6 bad logs are detected")
 }

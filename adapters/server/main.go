@@ -1,7 +1,8 @@
-// Command server serves the notes API over HTTP and keeps the notes in one local file, or in a DynamoDB table.
+// Command server serves the notes API over HTTP and keeps the notes in one local file or in a DynamoDB table.
 //
-// It is configured by environment variables; -h lists them. SIGTERM and SIGINT let it finish what it has begun and exit
-// with 0; a second one ends it at once. Mistakes in the settings exit with 2, other failures with 1.
+// It is configured by environment variables; -h lists them. On SIGTERM or SIGINT it finishes the requests in progress
+// and exits with 0; a second signal ends it at once. It exits with 2 if its arguments or settings are invalid and with
+// 1 on any other failure.
 package main
 
 import (
@@ -39,8 +40,8 @@ import (
 	"example.com/portable-notes/notes/dynamo"
 )
 
-// errUsage is a mistake of the person who started the program.
-var errUsage = errors.New("this cannot be run")
+// errUsage is wrapped by errors that the person who starts the program can fix; they exit with 2.
+var errUsage = errors.New("invalid arguments or settings")
 
 func main() {
 	switch err := run(context.Background(), os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr); {
@@ -57,23 +58,23 @@ func main() {
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	version := flags.Bool("version", false, "print the version and exit")
+	showVersion := flags.Bool("version", false, "print the version and exit")
 	healthcheck := flags.Bool("healthcheck", false,
 		"ask the server at NOTES_ADDR whether it is ready, and exit with 0 or 1")
 	var check *string // nil without the flag
-	flags.Func("check", "check a notes `FILE` that no server has open, and exit with 0 if it is sound",
+	flags.Func("check", "check a notes `FILE` that no server has open, and exit with 0 if it is undamaged",
 		func(file string) error {
 			check = &file
 			return nil
 		})
-	var newToken *string
-	flags.Func("new-token", "make a bearer token for an `OWNER`, and print it and the line that configures it",
+	var tokenOwner *string
+	flags.Func("new-token", "make a bearer token for an `OWNER`; print it and the line that makes a server accept it",
 		func(owner string) error {
-			newToken = &owner
+			tokenOwner = &owner
 			return nil
 		})
-	hash := flags.Bool("hash-owner", false, "read owners, one a line, from standard input, and print the hash that "+
-		"stands in the log for each, by NOTES_LOG_KEY; with NOTES_AUTH=jwt an owner is ISSUER SUBJECT")
+	hash := flags.Bool("hash-owner", false, "read owners from standard input, one per line, and print the hash that "+
+		"stands for each in the log, keyed by NOTES_LOG_KEY; with NOTES_AUTH=jwt an owner is ISSUER SUBJECT")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -82,73 +83,73 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	case err != nil:
 		return fmt.Errorf("%w: %w", errUsage, err)
 	case flags.NArg() > 0:
-		return fmt.Errorf("%w: %q is not expected; settings are environment variables", errUsage, flags.Arg(0))
-	case *version:
+		return fmt.Errorf("%w: unexpected argument %q; settings are environment variables", errUsage, flags.Arg(0))
+	case *showVersion:
 		build := buildVersion()
 		fmt.Fprintln(stdout, "portable-notes server", build.Version, build.Commit)
 		return nil
-	case newToken != nil:
-		made, line, err := token.New(*newToken)
+	case tokenOwner != nil:
+		made, line, err := token.New(*tokenOwner)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
-		fmt.Fprintf(stdout, "%s\n\nThat is the token; it is shown only now. It is known to a server that has "+
-			"NOTES_AUTH=token and\nNOTES_TOKENS='%s'\nor that line in NOTES_TOKENS_FILE. \"read\" in place of "+
-			"\"write\" lets it only read; an expiry time such as 2027-01-31T12:00:00Z may follow the hash.\n", made,
-			line)
+		fmt.Fprintf(stdout, "%s\n\nThis is the token; it is shown only once. A server accepts it with "+
+			"NOTES_AUTH=token and\nNOTES_TOKENS='%s'\nor with that line in NOTES_TOKENS_FILE. For a token that "+
+			"may only read, put \"read\" in place of \"write\". An expiry time, such as 2027-01-31T12:00:00Z, may "+
+			"follow the hash.\n", made, line)
 		return nil
 	case *hash:
 		return hashOwners(environ, stdin, stdout)
 	case check != nil:
 		return checkFile(*check, stdout)
 	}
-	c, err := settings.Read(environ, all)
+	c, err := settings.Read(environ, allSettings)
 	if err == nil && !*healthcheck {
-		err = c.mistake()
+		err = c.validate()
 	}
 	if err != nil {
-		return fmt.Errorf("%w, the settings are wrong:\n%w", errUsage, err)
+		return fmt.Errorf("%w:\n%w", errUsage, err)
 	}
 	if *healthcheck {
-		return askReady(ctx, c.addr)
+		return checkReady(ctx, c.addr)
 	}
-	// The heap is a few megabytes, and collected at every doubling that took a fifth of the processor under load.
+	// The heap is a few megabytes. With the default GOGC of 100, collecting it takes a fifth of the CPU under load.
 	if os.Getenv("GOGC") == "" {
 		defer debug.SetGCPercent(debug.SetGCPercent(200))
 	}
-	// In a container the collector works harder before the memory is used up. GOMEMLIMIT says otherwise, if it is set.
+	// Take the memory limit from the container's cgroup, unless GOMEMLIMIT is set.
 	_, err = memlimit.Set()
 	if err != nil && !errors.Is(err, memlimit.ErrNoCgroup) && !errors.Is(err, memlimit.ErrCgroupsNotSupported) {
-		fmt.Fprintln(stderr, "server: the memory of this container is not known:", err)
+		fmt.Fprintln(stderr, "server: cannot read the memory limit of this container:", err)
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // so that a second signal kills
-	return start(ctx, c, stderr)
+	context.AfterFunc(ctx, stop) // a second signal kills the process
+	return openAndServe(ctx, c, stderr)
 }
 
-// start is the server's life.
-func start(ctx context.Context, c config, stderr io.Writer) error {
-	log, say := logger(c, stderr)
-	f := newFigures()
-	authenticate, err := c.auth.Open(ctx, log, jwt.Open, token.Rejected(f.tokensRejected))
+// openAndServe opens the store and serves it until ctx ends.
+func openAndServe(ctx context.Context, c config, stderr io.Writer) error {
+	log, announce := newLogger(c, stderr)
+	rec := newRecorder()
+	authenticate, err := c.auth.Open(ctx, log, jwt.Open, token.Rejected(rec.recordRejection))
 	if err != nil {
-		return fmt.Errorf("%w, the settings are wrong:\n%w", errUsage, err)
+		return fmt.Errorf("%w:\n%w", errUsage, err)
 	}
-	listener, err := net.Listen("tcp", c.addr) // first, so that a start that fails here makes no file
+	listener, err := net.Listen("tcp", c.addr) // before the store, so that a failure here leaves no new file
 	if err != nil {
 		return listenError("NOTES_ADDR", c.addr, err)
 	}
-	store, closeStore, err := open(ctx, &c, f, log)
+	store, closeStore, err := openStore(ctx, &c, rec, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	return errors.Join(serve(ctx, c, listener, store, f, authenticate, log, say), closeStore())
+	return errors.Join(serve(ctx, c, listener, store, rec, authenticate, log, announce), closeStore())
 }
 
-// open opens the store that the settings name.
-func open(ctx context.Context, c *config, f *figures, log *slog.Logger) (notes.Store, func() error, error) {
+// openStore opens the store that NOTES_STORE names. It makes c.file absolute.
+func openStore(ctx context.Context, c *config, rec *recorder, log *slog.Logger) (notes.Store, func() error, error) {
 	if c.table == "" {
-		store, err := bolt.Open(c.file, log, bolt.Commits(f.commit))
+		store, err := bolt.Open(c.file, log, bolt.Commits(rec.recordCommit))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -159,57 +160,57 @@ func open(ctx context.Context, c *config, f *figures, log *slog.Logger) (notes.S
 	}
 	sdk, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the AWS settings cannot be read: %w", err)
+		return nil, nil, fmt.Errorf("cannot read the AWS configuration: %w", err)
 	}
 	if sdk.Region == "" {
 		return nil, nil, errors.New("no AWS region is set: set AWS_REGION, such as AWS_REGION=eu-central-1")
 	}
 	var options []func(*dynamodb.Options)
 	if c.adminAddr != "" {
-		options = append(options, dynamo.Units(f.units))
+		options = append(options, dynamo.Units(rec.recordUnits))
 	}
 	store, err := dynamo.Open(ctx, sdk, c.table, log, options...)
 	return store, func() error { return nil }, err
 }
 
-// serve serves the notes of a store until ctx ends.
-func serve(ctx context.Context, c config, listener net.Listener, store notes.Store, f *figures,
-	authenticate app.Authenticate, log *slog.Logger, say func(format string, args ...any)) error {
-	limit, err := newLimit(c.rate, steadily(time.Now()))
+// serve serves the notes in store on listener until ctx ends.
+func serve(ctx context.Context, c config, listener net.Listener, store notes.Store, rec *recorder,
+	authenticate app.Authenticate, log *slog.Logger, announce func(format string, args ...any)) error {
+	limit, err := newLimit(c.rate, monotonicClock(time.Now()))
 	if err != nil {
 		return err
 	}
 	options := app.Options{
 		Log: log, LogKey: c.logKey, CORSOrigins: c.corsOrigins, Timeout: c.timeout, MaxInFlight: c.inFlight,
-		Admit: admit(c.auth.Kind == ""), Client: addressOf(c.proxies), Authenticate: authenticate, Limit: limit,
+		Admit: admit(c.auth.Kind == ""), Client: clientAddrFunc(c.proxies), Authenticate: authenticate, Limit: limit,
 	}
-	var watch watching
+	var watch observers
 	if c.adminAddr != "" {
 		file, _ := store.(*bolt.Store)
-		o := &operator{
-			figures: f, file: file, backup: c.backup, log: log,
-			guarded: authenticate != nil, onlyLocal: c.auth.Kind == "",
+		srv := &adminServer{
+			recorder: rec, store: file, authenticate: c.backup, log: log,
+			hasOwners: authenticate != nil, onlyLocal: c.auth.Kind == "",
 		}
-		url, stop, err := o.serve(ctx, c.adminAddr)
+		url, stop, err := srv.start(ctx, c.adminAddr)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = stop() }()
-		say("metrics are at %s/metrics", url)
-		if !loopback(c.adminAddr) {
-			log.Warn("NOTES_ADMIN_ADDR can be reached from outside: whoever does sees the metrics; /backup is not " +
-				"served there")
+		announce("metrics are at %s/metrics", url)
+		if !isLoopback(c.adminAddr) {
+			log.Warn("NOTES_ADMIN_ADDR can be reached from other machines: anyone there can read /metrics; /backup " +
+				"is refused")
 		}
-		watch.add(func(_ context.Context, s app.Seen) { f.seen(s) }, f.begin)
+		watch.add(func(_ context.Context, s app.Seen) { rec.recordRequest(s) }, rec.recordCall)
 	}
-	tracing, err := startTracing(ctx, log)
+	tr, err := startTracing(ctx, log)
 	if err != nil {
 		return err
 	}
-	defer tracing.end(ctx, log)
-	options.Trace = tracing.traceID
-	watch.add(tracing.seen, tracing.begin)
-	service := notes.NewService(watch.store(store), time.Now, rand.Reader)
+	defer tr.shutdown(ctx, log)
+	options.Trace = tr.traceID
+	watch.add(tr.seen, tr.begin)
+	service := notes.NewService(watch.wrap(store), time.Now, rand.Reader)
 	options.Observe = watch.observe()
 	web := app.New(service, options)
 	build := buildVersion()
@@ -217,48 +218,49 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 	if c.table != "" {
 		build.Store = "dynamodb"
 	}
-	drain := newDrain(tracing.wrap(app.Under(c.basePath, web)))
-	about.Mount(web, c.basePath, build, drain.refusal, service.Ready)
-	greet(c, listener.Addr().String(), say)
-	return drain.serve(ctx, listener, c, log)
+	d := newDrainer(tr.wrap(app.Under(c.basePath, web)))
+	about.Mount(web, c.basePath, build, d.checkDraining, service.Ready)
+	greet(c, listener.Addr().String(), announce)
+	return d.serve(ctx, listener, c, log)
 }
 
-// greet tells a person what was started.
-func greet(c config, addr string, say func(format string, args ...any)) {
-	url := "http://" + reachable(addr) + c.basePath
+// greet announces where the server listens, where the notes are, who can use them, and a command to try.
+func greet(c config, addr string, announce func(format string, args ...any)) {
+	url := "http://" + clientAddr(addr) + c.basePath
 	everywhere := ""
-	if reachable(addr) != addr {
+	if clientAddr(addr) != addr {
 		everywhere = ", and on every other address of this machine"
 	}
-	say("listening on %s%s (reference: %s/docs)", url, everywhere, url)
+	announce("listening on %s%s (reference: %s/docs)", url, everywhere, url)
 	where := c.file
 	if c.table != "" {
 		where = "the DynamoDB table " + c.table
 	}
-	say("notes are kept in %s", where)
-	say("%s", c.auth.Describe())
+	announce("notes are kept in %s", where)
+	announce("%s", c.auth.Describe())
 	bearer := ""
 	if c.auth.Kind == "token" || c.auth.Kind == "jwt" {
-		bearer = " -H 'Authorization: Bearer TOKEN'" // #nosec G101 -- a place for one
+		bearer = " -H 'Authorization: Bearer TOKEN'" // #nosec G101 -- a placeholder
 	}
-	say(`try: curl -s %s/notes -H 'Content-Type: application/json'%s -d '{"title":"Hello"}'`, url, bearer)
+	announce(`try: curl -s %s/notes -H 'Content-Type: application/json'%s -d '{"title":"Hello"}'`, url, bearer)
 }
 
-// listenError says what to do about an address that a setting names and that cannot be had.
+// listenError adds to the error of a listen on addr what to do about it. Setting is the variable that names addr.
 func listenError(setting, addr string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("address %s is in use: stop who has it, or set %s to another, such as 127.0.0.1:8081", addr,
-			setting)
+		return fmt.Errorf("address %s is in use: stop the program that uses it, or set %s to another address, such as "+
+			"127.0.0.1:8081", addr, setting)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("listen on %s: %w: set %s to a port from 1024 on, or give this user the right", addr, err,
-			setting)
+		return fmt.Errorf("listen on %s: %w: set %s to a port from 1024 up, or grant this user the right to use "+
+			"lower ones", addr, err, setting)
 	}
 	return fmt.Errorf("listen on %s: %w: set %s to an address of this machine", addr, err, setting)
 }
 
-// logger makes the log, and the way to say the few lines that are for a person.
-func logger(c config, w io.Writer) (log *slog.Logger, say func(format string, args ...any)) {
+// newLogger returns the log, and a function that announces the few lines meant for a person: as plain lines if the log
+// is text, else as records of the log.
+func newLogger(c config, w io.Writer) (log *slog.Logger, announce func(format string, args ...any)) {
 	file, isFile := w.(*os.File)
 	terminal := isFile && isatty.IsTerminal(file.Fd())
 	options := &slog.HandlerOptions{Level: c.logLevel}
@@ -271,8 +273,8 @@ func logger(c config, w io.Writer) (log *slog.Logger, say func(format string, ar
 	return log, func(format string, args ...any) { log.Info(fmt.Sprintf(format, args...)) }
 }
 
-// reachable is an address that a client on this machine can use for one that was listened on.
-func reachable(addr string) string {
+// clientAddr returns the address at which a client on this machine reaches a server that listens on addr.
+func clientAddr(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
 		return net.JoinHostPort("127.0.0.1", port)
@@ -281,49 +283,49 @@ func reachable(addr string) string {
 }
 
 func usage(flags *flag.FlagSet, w io.Writer) {
-	fmt.Fprint(w, "server serves the notes API over HTTP and keeps the notes in one local file, or in a DynamoDB "+
-		"table.\n\nSettings, from the environment:\n")
-	for _, s := range all {
+	fmt.Fprint(w, "server serves the notes API over HTTP and keeps the notes in one local file or in a DynamoDB "+
+		"table.\n\nSettings (environment variables):\n")
+	for _, s := range allSettings {
 		fmt.Fprintf(w, "  %-22s %s\n", s.Name, s.Meaning)
 		if s.Initial != "" {
 			fmt.Fprintf(w, "  %-22s default %s\n", "", s.Initial)
 		}
 	}
-	fmt.Fprint(w, "\nFor DynamoDB, those of the AWS SDK: AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_DYNAMODB, "+
-		"credentials and so on.\n\nFlags:\n")
+	fmt.Fprint(w, "\nFor DynamoDB, the AWS SDK reads its own variables: AWS_REGION, AWS_PROFILE, "+
+		"AWS_ENDPOINT_URL_DYNAMODB, credentials and so on.\n\nFlags:\n")
 	flags.SetOutput(w)
 	flags.PrintDefaults()
 }
 
-// hashOwners prints the hash that stands in the log for each owner, which is a line. The key comes from the environment
-// and the owners from a stream, because every user of a machine sees the arguments of its processes.
+// hashOwners reads owners, one per line, and prints the hash that stands for each in the log. It takes the key from the
+// environment and the owners from a stream, because every user of a machine can see the arguments of its processes.
 func hashOwners(environ []string, owners io.Reader, w io.Writer) error {
-	key, err := logKey(environ)
+	key, err := readLogKey(environ)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	hash := app.HashOwner(key)
-	var hashes strings.Builder // printed whole, or not at all
+	var hashes strings.Builder // so that an error prints nothing
 	n := 0
 	lines := bufio.NewScanner(owners)
 	for lines.Scan() {
-		owner := strings.TrimPrefix(lines.Text(), "\ufeff") // a byte order mark of a file
+		owner := strings.TrimPrefix(lines.Text(), "\ufeff") // a byte order mark
 		if n++; owner == "" {
-			return fmt.Errorf("%w: line %d of standard input is empty, must be an owner", errUsage, n)
+			return fmt.Errorf("%w: line %d of standard input is empty; it must be an owner", errUsage, n)
 		}
 		fmt.Fprintln(&hashes, hash(owner))
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("standard input cannot be read: %w", err)
+		return fmt.Errorf("read standard input: %w", err)
 	}
 	if n == 0 {
-		return fmt.Errorf("%w: standard input is empty, must have an owner on each line", errUsage)
+		return fmt.Errorf("%w: standard input is empty; it must have an owner on each line", errUsage)
 	}
 	_, err = io.WriteString(w, hashes.String())
 	return err
 }
 
-// checkFile prints what bolt.Check finds.
+// checkFile prints what bolt.Check finds, and returns an error if the file is damaged.
 func checkFile(path string, w io.Writer) error {
 	report, err := bolt.Check(path)
 	if err != nil {
@@ -334,23 +336,24 @@ func checkFile(path string, w io.Writer) error {
 	}
 	fmt.Fprintf(w, "readable: notes %d, idempotency keys %d\n", report.Notes, report.Keys)
 	if len(report.Findings) > 0 {
-		return fmt.Errorf("notes file %s is damaged: restore a copy, or go on with what can be read", path)
+		return fmt.Errorf("notes file %s is damaged: restore a backup, or continue with the notes that are still "+
+			"readable", path)
 	}
-	fmt.Fprintln(w, "no damage was found")
+	fmt.Fprintln(w, "no damage found")
 	return nil
 }
 
-// askReady asks a server on this machine for /readyz.
-func askReady(ctx context.Context, addr string) error {
+// checkReady returns an error unless /readyz of the server at addr answers 200 within 3 s.
+func checkReady(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+reachable(addr)+"/readyz", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+clientAddr(addr)+"/readyz", nil)
 	if err != nil {
 		return err
 	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return fmt.Errorf("the server does not answer: %w", err)
+		return fmt.Errorf("no answer from the server: %w", err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
@@ -359,10 +362,10 @@ func askReady(ctx context.Context, addr string) error {
 	return nil
 }
 
-// version and commit are set by the linker where the Go tool cannot know them, as in an image.
+// version and commit are set by the linker in builds without Git, such as the container image (see the Dockerfile).
 var version, commit string
 
-// buildVersion is what the Go tool recorded of this build, or the linker was told.
+// buildVersion returns the version and commit that the Go tool recorded for this build, or those set by the linker.
 func buildVersion() about.Version {
 	v := about.Version{Version: cmp.Or(version, "(devel)"), Commit: commit}
 	info, ok := debug.ReadBuildInfo()

@@ -18,17 +18,18 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// hog is a caller that wants the memory of a server: it sends much at once, and reads nothing of what it is sent.
+// hog is a caller that tries to use up a server's memory: it sends large requests concurrently and does not read the
+// answers.
 type hog struct {
 	host, bearer string
-	clients      int // that read nothing or send slowly
+	clients      int // that do not read answers or do not end bodies
 	busy         sync.WaitGroup
 	stop         context.CancelFunc
 }
 
-// besiegeMemory begins to send requests whose bodies or answers are as large as they may be. It goes on until it is
-// ended.
-func besiegeMemory(t *testing.T, base, bearer string, each int) *hog {
+// startHog starts a hog, whose requests have bodies or answers of the maximum size. It runs until finish is called.
+// Each is the number of clients per kind of request.
+func startHog(t *testing.T, base, bearer string, each int) *hog {
 	t.Helper()
 	u, err := url.Parse(base)
 	if err != nil {
@@ -38,15 +39,15 @@ func besiegeMemory(t *testing.T, base, bearer string, each int) *hog {
 	h := &hog{host: u.Host, bearer: bearer, stop: stop}
 	authorized := []string{"Authorization", "Bearer " + bearer}
 	var largest string
-	for range 4 { // a page of 4.2 MB: each of the characters becomes six
+	for range 4 { // a page of 4.2 MB, since JSON escapes each of these characters as six
 		note := `{"title":"x","content":"` + strings.Repeat(`\u0001`, 174_000) + `"}`
-		answer, body := request(t, "POST", base+"/notes", note, authorized...)
+		answer, body := sendRequest(t, "POST", base+"/notes", note, authorized...)
 		if answer.StatusCode != 201 {
 			t.Fatalf("a large note: %d %.200s", answer.StatusCode, body)
 		}
 		largest = answer.Header.Get("Location")
 	}
-	almost := strings.Repeat(" ", 1_000_000) // of a body of 1 MiB, which never ends
+	almost := strings.Repeat(" ", 1_000_000) // less than the declared 1 MiB, so the body never ends
 	const patch = `{"title":"y"}`
 	for _, r := range []struct {
 		clients int
@@ -69,7 +70,7 @@ func besiegeMemory(t *testing.T, base, bearer string, each int) *hog {
 		}
 	}
 	bomb := []byte(`{"title":"x","tags":["` + strings.Repeat(`a","`, 200_000) + `"]}`)
-	for range 16 { // bodies that take many times their size to be read
+	for range 16 { // bodies whose decoding takes many times their size
 		h.busy.Go(func() {
 			for ctx.Err() == nil {
 				r, err := http.NewRequestWithContext(ctx, "POST", base+"/notes", bytes.NewReader(bomb))
@@ -87,8 +88,7 @@ func besiegeMemory(t *testing.T, base, bearer string, each int) *hog {
 	return h
 }
 
-// send sends a request, reads nothing of its answer, and sends it again on a new connection after a while, in which the
-// server may have given up on it, or refused it.
+// send sends a request every 20 s, each time on a new connection, and does not read the answer.
 func (h *hog) send(ctx context.Context, request string) {
 	for ctx.Err() == nil {
 		turn, end := context.WithTimeout(ctx, 20*time.Second)
@@ -103,24 +103,24 @@ func (h *hog) send(ctx context.Context, request string) {
 	}
 }
 
-func (h *hog) end() {
+func (h *hog) finish() {
 	h.stop()
 	h.busy.Wait()
 }
 
-// TestProofSmallMemory: a container of 256 MB lives through a caller that wants all its memory, and serves another one
-// meanwhile. Without the bound it does not live.
+// TestProofSmallMemory: a container with 256 MB survives a hog and serves another caller meanwhile. Without
+// NOTES_MAX_IN_FLIGHT it is killed.
 func TestProofSmallMemory(t *testing.T) {
 	storetest.NotWithRace(t)
 	s := newStack(t)
 	image := s.docker("build", "-q", "--target", "server", "../..")
 	t.Cleanup(func() { _ = exec.Command("docker", "rmi", image).Run() }) // another test may still use it
-	// Of each kind so many that all together are fewer than the connections that a server takes.
+	// All kinds together are fewer than NOTES_MAX_CONNECTIONS.
 	const each = 60
 	within := time.Duration(storetest.Amount(15, 120)) * time.Second
 	anna, annas := newToken(t, "anna", "write")
 	mallory, mallorys := newToken(t, "mallory", "write")
-	run := func(t *testing.T, settings ...string) (id, base string) {
+	runContainer := func(t *testing.T, settings ...string) (id, base string) {
 		args := []string{
 			"run", "-d", "--read-only", "--cap-drop", "ALL", "--memory", "256m", "--memory-swap", "256m",
 			"-e", "NOTES_AUTH=token", "-e", "NOTES_TOKENS=" + annas + "," + mallorys, "-p", "127.0.0.1:0:8080",
@@ -131,7 +131,7 @@ func TestProofSmallMemory(t *testing.T) {
 		id = s.docker(append(args, image)...)
 		t.Cleanup(func() { s.docker("rm", "-f", "-v", id) })
 		file := &stack{t: t, url: "http://" + s.docker("port", id, "8080/tcp")}
-		file.ready()
+		file.awaitReady()
 		return id, file.url
 	}
 	state := func(id string) string {
@@ -142,9 +142,9 @@ func TestProofSmallMemory(t *testing.T) {
 	var used string
 	var slowest time.Duration
 	t.Run("Bounded", func(t *testing.T) {
-		id, base := run(t)
-		h := besiegeMemory(t, base, mallory, each)
-		defer h.end()
+		id, base := runContainer(t)
+		h := startHog(t, base, mallory, each)
+		defer h.finish()
 		clients = h.clients
 		begin := time.Now()
 		for time.Since(begin) < within {
@@ -154,7 +154,7 @@ func TestProofSmallMemory(t *testing.T) {
 			}{{"POST", "/notes", `{"title":"x","content":"` + strings.Repeat("c", 20_000) + `"}`, 201},
 				{"GET", "/notes?limit=5", "", 200}} {
 				start := time.Now()
-				answer, text := request(t, c.method, base+c.path, c.body, "Authorization", "Bearer "+anna)
+				answer, text := sendRequest(t, c.method, base+c.path, c.body, "Authorization", "Bearer "+anna)
 				slowest = max(slowest, time.Since(start))
 				requests++
 				if answer.StatusCode != c.want || answer.Header.Get("Content-Length") != strconv.Itoa(len(text)) {
@@ -170,16 +170,17 @@ func TestProofSmallMemory(t *testing.T) {
 	})
 	died := ""
 	t.Run("Control", func(t *testing.T) {
-		id, base := run(t, "NOTES_MAX_IN_FLIGHT=1048576")
-		h := besiegeMemory(t, base, mallory, each)
-		defer h.end()
-		await(t, "the container without a bound dies", time.Minute,
+		id, base := runContainer(t, "NOTES_MAX_IN_FLIGHT=1048576")
+		h := startHog(t, base, mallory, each)
+		defer h.finish()
+		await(t, "the container without a limit is killed", time.Minute,
 			func() bool { return strings.HasPrefix(state(id), "false") })
 		died = state(id)
 	})
 	storetest.Proved(t,
-		fmt.Sprintf("256 MB, %d clients that read nothing or send slowly, 16 that send the worst bodies", clients),
+		fmt.Sprintf("256 MB, %d clients that do not read answers or end bodies, 16 that send the worst bodies",
+			clients),
 		fmt.Sprintf("%s used; within %v %d requests of another caller served, the slowest in %v",
 			used, within, requests, slowest.Round(time.Millisecond)),
-		"without a bound it is "+died+" (running, killed for its memory)")
+		"without a limit it is "+died+" (running, killed for its memory)")
 }

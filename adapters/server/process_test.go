@@ -22,11 +22,11 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// The tests below run the program as a person does: as a process, with its settings in the environment.
+// Most tests of this package run the program as a process, with its settings in the environment.
 
 func TestMain(m *testing.M) {
 	if fault := os.Getenv(controlFault); fault != "" {
-		if err := control(fault); err != nil {
+		if err := runControl(fault); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// withDynamoDB are the tests with a DynamoDB Local for those that ask for it.
+// withDynamoDB runs the tests and then stops the DynamoDB Local that they may have started.
 type withDynamoDB struct{ *testing.M }
 
 func (m withDynamoDB) Run() int { return dynamotest.Main(m.M) }
@@ -51,17 +51,18 @@ var program struct {
 	err  error
 }
 
-// atOnce are the tests that do much at once, and are run with -race too.
-var atOnce sync.Map
+// concurrentTests has the names of the tests that also run with -race.
+var concurrentTests sync.Map
 
-// muchAtOnce says that a test does much at once: with -race the program is built so too, and other tests are left out.
-func muchAtOnce(t testing.TB) { atOnce.Store(t.Name(), true) }
+// markConcurrent marks a test as one that also runs with -race, against a program built with -race. With -race, all
+// other tests that run the program are skipped.
+func markConcurrent(t testing.TB) { concurrentTests.Store(t.Name(), true) }
 
-// built is the path of the program, which is built once.
-func built(t testing.TB) string {
+// buildServer builds the program once and returns its path.
+func buildServer(t testing.TB) string {
 	t.Helper()
 	test, _, _ := strings.Cut(t.Name(), "/")
-	if _, ok := atOnce.Load(test); !ok {
+	if _, ok := concurrentTests.Load(test); !ok {
 		storetest.NotWithRace(t)
 	}
 	program.once.Do(func() {
@@ -69,7 +70,7 @@ func built(t testing.TB) string {
 			return
 		}
 		build := []string{"build", "-o", program.dir, "."}
-		if storetest.Race() { // then a race ends the program with 66 (GORACE, exitcode)
+		if storetest.Race() { // on a data race such a program exits with 66 (https://go.dev/doc/articles/race_detector)
 			build = slices.Insert(build, 1, "-race")
 		}
 		if out, err := exec.Command("go", build...).CombinedOutput(); err != nil {
@@ -82,18 +83,18 @@ func built(t testing.TB) string {
 	return filepath.Join(program.dir, "server")
 }
 
-// process is a server that runs.
+// process is a running server.
 type process struct {
 	*exec.Cmd
-	url    string        // that it listens on
+	url    string
 	ended  chan struct{} // closed when the process has ended
-	endErr error         // how
+	endErr error         // the result of Wait, once ended is closed
 
 	mu     sync.Mutex
 	stderr bytes.Buffer
 }
 
-// environment is one in which no setting of the person who runs the tests counts.
+// environment returns env after the variables of the test's own environment that are not settings of ours.
 func environment(env ...string) []string {
 	var own []string
 	for _, entry := range os.Environ() {
@@ -107,17 +108,17 @@ func environment(env ...string) []string {
 // startServer starts a server on a free port and waits until it listens.
 func startServer(t testing.TB, file string, env ...string) *process {
 	t.Helper()
-	return startProgram(t, built(t), file, env...)
+	return startProgram(t, buildServer(t), file, env...)
 }
 
-// onDynamoDB is what a server needs to keep its notes in a new table.
-func onDynamoDB(t testing.TB) []string {
+// dynamoDBEnv returns the environment of a server that keeps its notes in a new table.
+func dynamoDBEnv(t testing.TB) []string {
 	t.Helper()
 	cfg := dynamotest.Config(t)
 	return append(dynamotest.Environment(cfg), "NOTES_STORE=dynamodb:"+dynamotest.NewTable(t, cfg))
 }
 
-// startControl starts a server that has a fault on purpose.
+// startControl starts this test binary as a server with a fault (see control_test.go).
 func startControl(t testing.TB, fault, file string) *process {
 	t.Helper()
 	return startProgram(t, os.Args[0], file, controlFault+"="+fault)
@@ -153,27 +154,27 @@ func startProgram(t testing.TB, path, file string, env ...string) *process {
 	select {
 	case p.url = <-listens:
 	case <-p.ended:
-		t.Fatalf("the server ended at its start: %v: %s", p.endErr, p.said())
+		t.Fatalf("the server did not start: %v: %s", p.endErr, p.output())
 	case <-time.After(20 * time.Second):
-		t.Fatalf("the server does not listen: %s", p.said())
+		t.Fatalf("the server does not listen: %s", p.output())
 	}
 	return p
 }
 
-// said is what the process has written to standard error so far.
-func (p *process) said() string {
+// output returns what the process has written to standard error so far.
+func (p *process) output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stderr.String()
 }
 
-// kill ends the process as kill -9 does.
+// kill kills the process with SIGKILL and waits for its end.
 func (p *process) kill() {
-	_ = p.Process.Kill() // fails only where it has ended
+	_ = p.Process.Kill() // fails only if the process has ended
 	<-p.ended
 }
 
-// stop sends a signal and waits for the end.
+// stop sends a signal and waits until the process exits with 0.
 func (p *process) stop(t testing.TB, signal os.Signal) {
 	t.Helper()
 	if err := p.Process.Signal(signal); err != nil {
@@ -181,7 +182,7 @@ func (p *process) stop(t testing.TB, signal os.Signal) {
 	}
 	p.wait(t)
 	if p.endErr != nil {
-		t.Errorf("a server that was stopped ended with %v: %s", p.endErr, p.said())
+		t.Errorf("after the signal the server ended with %v: %s", p.endErr, p.output())
 	}
 }
 
@@ -190,14 +191,14 @@ func (p *process) wait(t testing.TB) {
 	select {
 	case <-p.ended:
 	case <-time.After(20 * time.Second):
-		t.Fatalf("the server does not end: %s", p.said())
+		t.Fatalf("the server does not end: %s", p.output())
 	}
 }
 
-// runs runs the program to its end and returns its exit code and output.
-func runs(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
+// runServer runs the program to its end and returns its exit code and output.
+func runServer(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), built(t), args...)
+	cmd := exec.CommandContext(t.Context(), buildServer(t), args...)
 	cmd.Env = environment(env...)
 	var out, err bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &err
@@ -208,7 +209,7 @@ func runs(t *testing.T, env []string, args ...string) (code int, stdout, stderr 
 	return cmd.ProcessState.ExitCode(), out.String(), err.String()
 }
 
-// client follows no redirect.
+// client does not follow redirects.
 var client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
 func get(t testing.TB, url string) (int, string) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,68 +14,69 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// The bounds of one connection.
+// The limits of one connection.
 const (
 	headerTimeout = 5 * time.Second  // for the request line and headers
 	readTimeout   = 20 * time.Second // for the whole request: 1 MiB at 50 KiB/s
 	writeTimeout  = 60 * time.Second // from the end of the headers to the end of the answer
 	idleTimeout   = 2 * time.Minute  // between two requests
-	finishTimeout = 5 * time.Second  // for requests that are under way when the listener closes
+	finishTimeout = 5 * time.Second  // for requests still in progress when the listener closes
 
-	// headerLimit is how many bytes a request line and headers may have: API Gateway's quota. net/http adds 4,096 to
-	// what it is given (Server.MaxHeaderBytes).
-	headerLimit   = 10_240
-	netHTTPMargin = 4096
+	// headerLimit is the maximum size of the request line and headers in bytes. It equals API Gateway's quota
+	// (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html).
+	headerLimit = 10_240
+
+	netHTTPMargin = 4096 // bytes that net/http allows beyond Server.MaxHeaderBytes
 )
 
 var errDraining = errors.New("the server is stopping")
 
-// drain serves a handler so that a stop loses no request.
+// drainer serves a handler and can stop without losing a request.
 //
-// http.Server.Shutdown closes connections that look idle, also one on which a client has just sent the next request. So
-// before that every answer says Connection: close, which clients obey, and new requests are still taken, until no
-// connection is open or the time for it is over.
-type drain struct {
-	handler http.Handler
-	on      atomic.Bool
+// http.Server.Shutdown closes connections that look idle, even one on which a client has just sent a request. So a
+// drainer first answers every request with Connection: close, which makes clients close, and calls Shutdown once no
+// connection is open or config.drain has passed.
+type drainer struct {
+	handler  http.Handler
+	draining atomic.Bool
 
-	mu   sync.Mutex
-	open map[net.Conn]struct{}
-	none chan struct{} // closed when draining and no connection is open
+	mu      sync.Mutex
+	conns   map[net.Conn]struct{}
+	drained chan struct{} // closed once the drain has begun and no connection is open
 }
 
-func newDrain(handler http.Handler) *drain {
-	return &drain{handler: handler, open: map[net.Conn]struct{}{}, none: make(chan struct{})}
+func newDrainer(handler http.Handler) *drainer {
+	return &drainer{handler: handler, conns: map[net.Conn]struct{}{}, drained: make(chan struct{})}
 }
 
-// refusal is why no more requests are wanted, or nil.
-func (d *drain) refusal() error {
-	if d.on.Load() {
+// checkDraining returns errDraining once the drain has begun, else nil.
+func (d *drainer) checkDraining() error {
+	if d.draining.Load() {
 		return errDraining
 	}
 	return nil
 }
 
-func (d *drain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if d.on.Load() {
+func (d *drainer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if d.draining.Load() {
 		w.Header().Set("Connection", "close")
 	}
 	d.handler.ServeHTTP(w, r)
 }
 
-// closeChunked has the connection closed after each request whose body comes in chunks. One that has a Content-Length
-// too may be an attempt to smuggle the next request past a proxy (RFC 9112, section 6.1), and net/http does not show
-// it.
+// closeChunked closes the connection after each request with a chunked body. If such a request also has a
+// Content-Length, it may smuggle the next request past a proxy (RFC 9112, section 6.1), and net/http removes that
+// header before a handler can see it.
 func closeChunked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) { // of HTTP/1.0, net/http hides the chunks too
+		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) { // for HTTP/1.0, net/http hides Transfer-Encoding too
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// headerSize is how many bytes the request line and headers had, give or take white space.
+// headerSize returns the size of the request line and headers in bytes, not counting optional white space.
 func headerSize(r *http.Request) int {
 	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: ") + len(r.Host) +
 		len("\r\n\r\n")
@@ -86,32 +88,32 @@ func headerSize(r *http.Request) int {
 	return size
 }
 
-// track counts open connections; it is an http.Server.ConnState.
-func (d *drain) track(conn net.Conn, state http.ConnState) {
+// track keeps account of open connections. It is an http.Server.ConnState.
+func (d *drainer) track(conn net.Conn, state http.ConnState) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch state {
 	case http.StateNew:
-		d.open[conn] = struct{}{}
+		d.conns[conn] = struct{}{}
 	case http.StateClosed, http.StateHijacked:
-		delete(d.open, conn)
-		d.settle()
+		delete(d.conns, conn)
+		d.signalDrained()
 	}
 }
 
-// settle closes none when it is time. The lock is held.
-func (d *drain) settle() {
-	if d.on.Load() && len(d.open) == 0 {
+// signalDrained closes d.drained if the drain has begun and no connection is open. The caller holds d.mu.
+func (d *drainer) signalDrained() {
+	if d.draining.Load() && len(d.conns) == 0 {
 		select {
-		case <-d.none:
+		case <-d.drained:
 		default:
-			close(d.none)
+			close(d.drained)
 		}
 	}
 }
 
-// serve answers requests until ctx ends, then drains. It returns nil after a clean stop.
-func (d *drain) serve(ctx context.Context, listener net.Listener, c config, log *slog.Logger) error {
+// serve serves requests until ctx ends, then drains. It returns nil after a clean stop.
+func (d *drainer) serve(ctx context.Context, listener net.Listener, c config, log *slog.Logger) error {
 	server := &http.Server{
 		Handler: closeChunked(d),
 
@@ -122,7 +124,7 @@ func (d *drain) serve(ctx context.Context, listener net.Listener, c config, log 
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               headerLimit - netHTTPMargin,
-		// clients' faults: broken connections
+		// these are clients' faults, such as broken connections
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
@@ -134,18 +136,19 @@ func (d *drain) serve(ctx context.Context, listener net.Listener, c config, log 
 	}
 	log.Info("stopping")
 	d.mu.Lock()
-	d.on.Store(true)
-	d.settle()
+	d.draining.Store(true)
+	d.signalDrained()
 	d.mu.Unlock()
 	select {
-	case <-d.none:
+	case <-d.drained:
 	case <-time.After(c.drain):
 	}
 	finish, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
 	err := server.Shutdown(finish)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = errors.Join(errors.New("some requests did not end in time and were cut off"), server.Close())
+		err = errors.Join(fmt.Errorf("some requests did not finish within %v and were cut off", finishTimeout),
+			server.Close())
 	}
 	log.Info("stopped")
 	return err

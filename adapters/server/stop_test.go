@@ -16,8 +16,8 @@ import (
 	"example.com/portable-notes/notes/storetest"
 )
 
-// stopUnderLoad stops a server under 64 connections that are kept busy, and counts requests that were sent and got no
-// answer. A client that is told that the connection closes sends nothing more on it, as HTTP demands.
+// stopUnderLoad stops a server under the load of 64 connections. It returns the number of answered requests, and of
+// lost ones, which were sent but not answered.
 func stopUnderLoad(t *testing.T, p *process) (answered, lost int64) {
 	t.Helper()
 	answered, lost, faults := loadUntilStopped(t, p.url, func() {
@@ -27,13 +27,14 @@ func stopUnderLoad(t *testing.T, p *process) (answered, lost int64) {
 	})
 	p.wait(t)
 	if p.endErr != nil || faults > 0 {
-		t.Errorf("the server ended with %v after %d faults: %s", p.endErr, faults, p.said())
+		t.Errorf("the server ended with %v after %d faults: %s", p.endErr, faults, p.output())
 	}
 	return answered, lost
 }
 
-// loadUntilStopped keeps 64 connections busy until a server that is told to stop has let go of them. Faults are
-// answers of 500 and more, which are answers all the same.
+// loadUntilStopped sends requests over 64 connections, calls stop under load, and returns when all connections are
+// closed. After an answer with Connection: close it sends no more on that connection, as RFC 9112, section 9.6,
+// requires. Faults are answers of 500 or more; they count as answered too.
 func loadUntilStopped(t *testing.T, url string, stop func()) (answered, lost, faults int64) {
 	t.Helper()
 	addr := strings.TrimPrefix(url, "http://")
@@ -88,7 +89,7 @@ func loadUntilStopped(t *testing.T, url string, stop func()) (answered, lost, fa
 	return ok.Load(), bad.Load(), failed.Load()
 }
 
-// TestProofStop: a stop loses no request.
+// TestProofStop: stopping the server loses no request.
 func TestProofStop(t *testing.T) {
 	stops := storetest.Amount(20, 100)
 	var answered, lost int64
@@ -97,7 +98,7 @@ func TestProofStop(t *testing.T) {
 		answered, lost = answered+a, lost+l
 	}
 	if lost > 0 {
-		t.Errorf("%d stops lost %d requests of %d", stops, lost, answered+lost)
+		t.Errorf("%d stops lost %d of %d requests", stops, lost, answered+lost)
 	}
 	var caught int64
 	controls := 0
@@ -106,7 +107,7 @@ func TestProofStop(t *testing.T) {
 		caught += l
 	}
 	if caught == 0 {
-		t.Error("the control, a bare Shutdown, lost nothing")
+		t.Error("the control, a bare Shutdown, lost no request")
 	}
 	storetest.Proved(t, fmt.Sprintf("%d stops, %d requests", stops, answered), fmt.Sprintf("%d lost", lost),
 		fmt.Sprintf("bare Shutdown: %d lost in %d stops", caught, controls))

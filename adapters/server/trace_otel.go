@@ -26,20 +26,20 @@ import (
 	"example.com/portable-notes/notes/meter"
 )
 
-func init() { openTracing = otlp }
+func init() { openTracing = newOTLPTracing }
 
-// otlp sends traces by OTLP over HTTP. The SDK and its exporter read their settings themselves:
-// https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. Spans say no more than the log:
-// no path, no query, no text.
-func otlp(ctx context.Context, version string, log *slog.Logger) (*tracing, error) {
+// newOTLPTracing sends traces by OTLP over HTTP. The SDK and its exporter read their own environment variables
+// (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). Like the log, spans hold no
+// path, no query and no text of a note.
+func newOTLPTracing(ctx context.Context, version string, log *slog.Logger) (*tracing, error) {
 	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces", "error", err) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("cannot send traces", "error", err) }))
 	if exporter := os.Getenv("OTEL_TRACES_EXPORTER"); exporter != "" && exporter != "otlp" {
-		return nil, errors.New("OTEL_TRACES_EXPORTER must be otlp or none here")
+		return nil, errors.New("OTEL_TRACES_EXPORTER must be otlp or none")
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} {
 		if p := os.Getenv(name); p != "" && p != "http/protobuf" {
-			return nil, errors.New(name + " must be http/protobuf here")
+			return nil, errors.New(name + " must be http/protobuf")
 		}
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
@@ -52,20 +52,20 @@ func otlp(ctx context.Context, version string, log *slog.Logger) (*tracing, erro
 	if err != nil {
 		return nil, err
 	}
-	about, err := resource.New(ctx, resource.WithTelemetrySDK(),
+	res, err := resource.New(ctx, resource.WithTelemetrySDK(),
 		resource.WithAttributes(semconv.ServiceName("portable-notes"), semconv.ServiceVersion(version)),
 		resource.WithFromEnv())
 	if err != nil {
 		return nil, err
 	}
-	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))
 	tracer := provider.Tracer("example.com/portable-notes/adapters/server")
 	propagator := propagation.TraceContext{}
 	return &tracing{
 		wrap: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				ctx := propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-				// which is a text
+				// drop the trace state: it is text that the client chose
 				ctx = trace.ContextWithRemoteSpanContext(ctx,
 					trace.SpanContextFromContext(ctx).WithTraceState(trace.TraceState{}))
 				ctx, span := tracer.Start(ctx, "request", trace.WithSpanKind(trace.SpanKindServer))

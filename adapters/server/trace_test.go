@@ -18,10 +18,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// TestTraces: with the tag otel, and the standard settings, spans of requests and of the store's calls reach a
-// collector, as parts of their senders' traces; without the tag the server says that it makes none.
+// TestTraces: a build with the tag otel sends spans of requests and store calls to a collector, within the traces of
+// their clients. A build without the tag warns that it does not support traces.
 func TestTraces(t *testing.T) {
-	traced := filepath.Join(filepath.Dir(built(t)), "traced")
+	traced := filepath.Join(filepath.Dir(buildServer(t)), "traced")
 	if out, err := exec.Command("go", "build", "-tags", "otel", "-o", traced, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -32,7 +32,7 @@ func TestTraces(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		var request collector.ExportTraceServiceRequest
 		if err := proto.Unmarshal(body, &request); err != nil || r.URL.Path != "/v1/traces" {
-			t.Errorf("%s gets no traces: %v", r.URL.Path, err)
+			t.Errorf("%s got a request that is not an export of traces: %v", r.URL.Path, err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -47,12 +47,12 @@ func TestTraces(t *testing.T) {
 	settings := []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + server.URL, "OTEL_BSP_SCHEDULE_DELAY=10",
 		"OTEL_RESOURCE_ATTRIBUTES=deployment.environment=test"}
 	p := startProgram(t, traced, newFile(t), settings...)
-	made := ask(client, "POST", p.url+"/notes", `{"title":"k4n4ry"}`, "Traceparent",
+	made := sendOnce(client, "POST", p.url+"/notes", `{"title":"k4n4ry"}`, "Traceparent",
 		"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate", "x=k4n4ry")
 	if made.status != 201 {
 		t.Fatalf("%d %s", made.status, made.body)
 	}
-	ask(client, "GET", p.url+"/notes?q=k4n4ry", "", "X-Request-Id", "untraced")
+	sendOnce(client, "GET", p.url+"/notes?q=k4n4ry", "", "X-Request-Id", "untraced")
 	named := func() (names []string) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -63,7 +63,7 @@ func TestTraces(t *testing.T) {
 		return names
 	}
 	want := []string{"GET /notes", "POST /notes", "store create", "store list"}
-	await(t, "four spans", 10*time.Second, func() bool { return len(named()) >= len(want) })
+	await(t, "the collector has four spans", 10*time.Second, func() bool { return len(named()) >= len(want) })
 	if got := named(); !slices.Equal(got, want) {
 		t.Errorf("spans are %v", got)
 	}
@@ -71,22 +71,22 @@ func TestTraces(t *testing.T) {
 	for _, s := range spans {
 		if (s.Name == "POST /notes" || s.Name == "store create") !=
 			(string(s.TraceId) == "\x4b\xf9\x2f\x35\x77\xb3\x4d\xa6\xa3\xce\x92\x9d\x0e\x0e\x47\x36") {
-			t.Errorf("%s is of the trace %x", s.Name, s.TraceId)
+			t.Errorf("%s is in the trace %x", s.Name, s.TraceId)
 		}
 	}
 	if all := said.String(); strings.Contains(all, "k4n4ry") || !strings.Contains(all, "portable-notes") ||
 		!strings.Contains(all, "deployment.environment") {
-		t.Errorf("the collector is told %s", all)
+		t.Errorf("the collector got %s", all)
 	}
 	mu.Unlock()
-	await(t, "a trace in the log", 5*time.Second, func() bool {
-		_, line, _ := strings.Cut(p.said(), "request_id=untraced")
+	await(t, "the log has a trace id", 5*time.Second, func() bool {
+		_, line, _ := strings.Cut(p.output(), "request_id=untraced")
 		line, _, _ = strings.Cut(line, "\n")
 		return strings.Contains(line, "trace_id=")
 	})
 	p.stop(t, os.Interrupt)
 
-	server.Close() // a collector that is gone stops nobody
+	server.Close() // the server works without its collector
 	alone := startProgram(t, traced, newFile(t), settings...)
 	if code, body := post(t, alone.url+"/notes", `{"title":"x"}`); code != 201 {
 		t.Errorf("without the collector: %d %s", code, body)
@@ -94,17 +94,17 @@ func TestTraces(t *testing.T) {
 	alone.stop(t, os.Interrupt)
 	off := startProgram(t, traced, newFile(t), append(settings, "OTEL_SDK_DISABLED=true")...)
 	off.stop(t, os.Interrupt)
-	if strings.Contains(off.said(), "traces") {
-		t.Errorf("switched off the server says %s", off.said())
+	if strings.Contains(off.output(), "traces") {
+		t.Errorf("with OTEL_SDK_DISABLED=true the server prints %s", off.output())
 	}
 	plain := startServer(t, newFile(t), settings...)
-	await(t, "a warning", 5*time.Second, func() bool {
-		return strings.Contains(plain.said(), "build it with -tags otel")
+	await(t, "the build without otel warns", 5*time.Second, func() bool {
+		return strings.Contains(plain.output(), "build it with -tags otel")
 	})
 	for setting, says := range map[string]string{
-		"OTEL_EXPORTER_OTLP_PROTOCOL=grpc":           "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf here",
+		"OTEL_EXPORTER_OTLP_PROTOCOL=grpc":           "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=127.0.0.1:4318": "OTEL_EXPORTER_OTLP_ENDPOINT must be a URL",
-		"OTEL_TRACES_EXPORTER=zipkin":                "OTEL_TRACES_EXPORTER must be otlp or none here",
+		"OTEL_TRACES_EXPORTER=zipkin":                "OTEL_TRACES_EXPORTER must be otlp or none",
 	} {
 		wrong := exec.Command(traced)
 		wrong.Env = environment(append(settings, setting, "NOTES_ADDR=127.0.0.1:0", "NOTES_STORE=bolt:"+newFile(t))...)
