@@ -1,4 +1,4 @@
-# The service (the default target) and the operator's program (--target deploy), each alone in an empty image.
+# The service (the default target) and the operator's program (--target deploy), each in an otherwise empty image.
 
 FROM golang:1.26 AS build
 WORKDIR /src
@@ -7,7 +7,7 @@ RUN go mod download
 COPY . .
 ARG VERSION
 ARG COMMIT
-# otel brings traces, and with them a quarter more of program.
+# The tag otel adds support for traces and makes the program a quarter larger.
 ARG TAGS
 RUN CGO_ENABLED=0 go build -trimpath -tags "$TAGS grpcnotrace" \
     -ldflags="-s -w -X main.version=$VERSION -X main.commit=$COMMIT" \
@@ -22,7 +22,7 @@ ENTRYPOINT ["/deploy"]
 FROM scratch AS server
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /out/server /
-# An empty folder of the service's own, so that a volume that is made for it is too.
+# A new volume takes its owner from this empty folder.
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
 ENV NOTES_ADDR=:8080 NOTES_STORE=bolt:/data/notes.db
