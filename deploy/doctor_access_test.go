@@ -245,7 +245,10 @@ func TestDoctorRights(t *testing.T) {
 		inject      func(p *patient)
 	}{
 		{name: "healthy", inject: func(*patient) {}},
-		{name: "no grant", cause: "permission.none", inject: func(p *patient) { p.revoke() }},
+		{name: "no grant", cause: "permission.none", inject: func(p *patient) {
+			p.revoke()
+			p.logAccess("$context.requestId $context.integrationErrorMessage")
+		}},
 		{name: "the role lacks a right", cause: "role.action", inject: func(p *patient) { p.createTable() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -265,6 +268,8 @@ func TestDoctorRights(t *testing.T) {
 				switch got := faults(d); {
 				case lacks == "" && (got != c.cause || len(d.Unseen) > 0):
 					t.Errorf("found %q, unseen %+v", got, d.Unseen)
+				case lacks == "lambda:GetPolicy" && c.cause == "permission.none" && got != c.cause:
+					t.Errorf("without %s, the access log tells the cause; found %q", lacks, got)
 				case got != c.cause && got != "":
 					t.Errorf("without %s: found %q", lacks, got)
 				case c.cause != "" && got == "" && code != 3:

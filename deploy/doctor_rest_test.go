@@ -14,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	apitypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
@@ -161,13 +160,7 @@ var routeFaults = []stagedFault{
 		repair: func(p *patient) { p.setIntegrationURI(p.newServer()) }},
 	{cause: "logs.access-blind", path: "/dev/site", inject: func(p *patient) {
 		p.addSite("http://127.0.0.1:1")
-		group := "/aws/apigw/" + p.name
-		p.mustDo(cloudwatchlogs.NewFromConfig(p.cfg).CreateLogGroup(p.t.Context(),
-			&cloudwatchlogs.CreateLogGroupInput{LogGroupName: &group}))
-		p.mustDo(p.gateway().UpdateStage(p.t.Context(), &apigatewayv2.UpdateStageInput{ApiId: &p.id,
-			StageName: aws.String("dev"), AccessLogSettings: &apitypes.AccessLogSettings{
-				DestinationArn: aws.String("arn:aws:logs:us-east-1:123456789012:log-group:" + group),
-				Format:         aws.String("$context.requestId")}}))
+		p.logAccess("$context.requestId")
 	}, repair: func(p *patient) { p.setIntegrationURI(p.newServer()) }},
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	apitypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
@@ -112,6 +113,20 @@ func (p *patient) revoke() {
 	p.t.Helper()
 	_, err := p.functions().RemovePermission(p.t.Context(), &lambda.RemovePermissionInput{FunctionName: &p.name,
 		StatementId: aws.String("api")})
+	p.must(err)
+}
+
+// logAccess gives the stage dev an access log.
+func (p *patient) logAccess(format string) {
+	p.t.Helper()
+	group := "/aws/apigw/" + p.name
+	_, err := cloudwatchlogs.NewFromConfig(p.cfg).CreateLogGroup(p.t.Context(),
+		&cloudwatchlogs.CreateLogGroupInput{LogGroupName: &group})
+	p.must(err)
+	_, err = p.gateway().UpdateStage(p.t.Context(), &apigatewayv2.UpdateStageInput{ApiId: &p.id,
+		StageName: aws.String("dev"), AccessLogSettings: &apitypes.AccessLogSettings{
+			DestinationArn: aws.String("arn:aws:logs:us-east-1:123456789012:log-group:" + group),
+			Format:         &format}})
 	p.must(err)
 }
 

@@ -178,6 +178,11 @@ func TestExit(t *testing.T) {
 			*c = Case{Asked: Asked{API: "a1"}}
 			c.API = failedFact[API]("apigateway:GetApi", "a1", Denied, "AccessDeniedException", "")
 		}, 3},
+		{"a policy that could not be read, and no request", func(c *Case) {
+			c.unreadPolicy()
+			c.Answer = Fact[Answer]{}
+		}, 3},
+		{"a policy that could not be read, and a good response", (*Case).unreadPolicy, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			one := healthy()

@@ -49,6 +49,8 @@ func (r *result) nextStep(d *Diagnosis) string {
 		return ""
 	case r.Invocation.Call == "" && !r.Asked.NoInvoke && !IsSafe(r.Asked.Method):
 		return " " + r.say("head.next.invoke", nil)
+	case p.function != nil && p.function.Policy.Unseen():
+		return " " + r.say("head.next.policy", nil)
 	case d.Logs.Function != "":
 		return " " + r.say("head.next.log", values{"command": "aws logs tail " + call.Quote(d.Logs.Function) +
 			" --since 10m"})

@@ -282,6 +282,8 @@ func (r *result) verdict(answer *ClientAnswer) Verdict {
 		return Verdict{Cause: Unknown, Summary: r.say("verdict.unknown", nil)}
 	case r.isBlind():
 		return Verdict{Cause: Unknown, Summary: r.say("verdict.unseen", nil)}
+	case answer == nil && r.hidesFault():
+		return Verdict{Cause: Unknown, Summary: r.say("verdict.hidden", nil)}
 	case r.isUnjudged():
 		return Verdict{Cause: Unknown, Summary: r.say("verdict.unjudged", nil)}
 	}
@@ -295,6 +297,11 @@ func (r *result) isUnjudged() bool {
 
 // isBlind reports whether too little could be read to tell if anything is wrong.
 func (r *result) isBlind() bool { return len(r.unseen) > 0 && !r.API.Seen() }
+
+// hidesFault reports whether a fact could not be read that may keep requests from the function.
+func (r *result) hidesFault() bool {
+	return slices.ContainsFunc(links[:firstInFunction], func(link Link) bool { return r.hidden[link] })
+}
 
 // drawnAt returns the link at which a finding is drawn. What is wrong inside the function is drawn at the function.
 func (f Finding) drawnAt() Link {

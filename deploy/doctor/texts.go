@@ -4,6 +4,10 @@ package doctor
 var texts = map[string]phrase{
 	"verdict.unknown": {"nothing that the doctor read explains this response", "この応答を説明できるものが見つかりませんでした"},
 	"verdict.unseen":  {"the doctor could read too little to judge", "判断に必要な情報を確認できませんでした"},
+	"verdict.hidden": {
+		"nothing wrong was seen, but a fact that could not be read (below) may hide a fault",
+		"問題は見つかりませんでしたが、読み取れなかった事実 (下記) に問題が隠れている可能性があります",
+	},
 	"verdict.healthy": {"nothing is wrong", "問題は見つかりませんでした"},
 	"head.api.healthy": {
 		"API {api}: nothing is wrong, as far as the {routes} routes of its stages show without a request",
@@ -127,6 +131,10 @@ var texts = map[string]phrase{
 	"head.next.invoke": {
 		"Next: add --invoke, which invokes the function once with this request.",
 		"次の手順: --invoke を付けると、このリクエストで関数を一度呼び出します。",
+	},
+	"head.next.policy": {
+		"Next: let these credentials read the function's policy (lambda:GetPolicy), which may refuse API Gateway.",
+		"次の手順: API Gateway を拒否している可能性があるため、関数のポリシーを読む権限 (lambda:GetPolicy) を与えてください。",
 	},
 	"head.next.log":      {"Next: check the function's log: {command}", "次の手順: 関数のログを確認してください: {command}"},
 	"why.no-certificate": {"this client presents no certificate", "クライアント証明書がありません"},

@@ -254,7 +254,10 @@ func (g *gatherer) explainAnswer() {
 	route, _ := findIn(g.c.Routes.Or(), func(r doctor.Route) bool { return r.Key == d.Target.Route })
 	// Our event lacks what an authorizer adds, which may have caused the error.
 	synthetic := g.c.Invocation.Or().Failed && doctor.HasAuthorizer(route)
-	if g.c.Invocation.Call == "" || synthetic || d.Answer != nil && d.Answer.From == doctor.FromApp {
+	// Without the function's policy, only the access log can tell that the request was refused.
+	f := g.targetFunction(d)
+	hidden := f != nil && f.Policy.Unseen()
+	if g.c.Invocation.Call == "" || synthetic || hidden || d.Answer != nil && d.Answer.From == doctor.FromApp {
 		g.readLogs(d)
 	}
 	g.readRights(doctor.Judge(g.c, doctor.English))
