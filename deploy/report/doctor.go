@@ -188,9 +188,10 @@ func (p painter) also(d doctor.Diagnosis, f doctor.Finding, l doctor.Language) {
 	p.wrap("    ", "    ", doctor.Label("also", l, 0)+" "+strings.Join(others, ", "))
 }
 
-// differs returns the index of the first part of an ARN that differs from the expected one, or -1 if one is not an ARN.
+// differs returns the index of the first part of an ARN that differs from the expected one. It returns -1 if they are
+// equal or one is not an ARN.
 func differs(value, expected string) int {
-	if !strings.HasPrefix(value, "arn:") || !strings.HasPrefix(expected, "arn:") {
+	if value == expected || !strings.HasPrefix(value, "arn:") || !strings.HasPrefix(expected, "arn:") {
 		return -1
 	}
 	at := 0
