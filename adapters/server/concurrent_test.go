@@ -33,6 +33,10 @@ type outcome struct {
 	note   noteJSON
 }
 
+// isUnknown reports whether the call may or may not have taken effect. A 503 says so too: a store that is slow may still
+// write after the service has given up.
+func (o outcome) isUnknown() bool { return o.status == 0 || o.status == http.StatusServiceUnavailable }
+
 // register is the state of a note in the model.
 type register struct {
 	exists         bool
@@ -59,7 +63,7 @@ var model = porcupine.NondeterministicModel{
 		before, c, out := state.(register), input.(call), output.(outcome)
 		after, status := before.apply(c)
 		switch {
-		case out.status == 0:
+		case out.isUnknown():
 			return []any{before, after} // it took effect, or it did not
 		case out.status != status:
 			return nil
@@ -156,7 +160,7 @@ func runShared(t *testing.T, ops, kills int, lateWrites bool, start func(file st
 					}
 					op.Output = out
 					mu.Lock()
-					if a.status == 0 {
+					if out.isUnknown() {
 						pending = append(pending, op)
 					} else {
 						history = append(history, op)
