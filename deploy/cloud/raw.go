@@ -15,8 +15,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Get reads a path of a REST service. Get and Target serve the services of which this program uses too little to link
-// their SDK clients. They return errors of the SDK's types.
+// Get reads a path of a REST service. Get and Target serve services that this program uses too little to link their
+// SDK clients. They return errors of the SDK's types.
 func (c *Cloud) Get(ctx context.Context, service, path string) (answer any, err error) {
 	return c.raw(ctx, http.MethodGet, service, path, "", nil)
 }

@@ -152,8 +152,8 @@ func (m *mover) copy(ctx context.Context, isNote bool) error {
 	return writers.Wait()
 }
 
-// progress prints every second how many records were copied, and how long the rest takes at the same pace, until stop is
-// called. A total of 0 is not known.
+// progress prints every second how many records were copied and about how long the rest takes, until stop is called. A
+// total of 0 is not known.
 func (m *mover) progress(what string, total int64, done *atomic.Int64) (stop func()) {
 	begin := time.Now()
 	end := make(chan struct{})
