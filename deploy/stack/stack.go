@@ -179,11 +179,13 @@ func trust() *string {
 		"Service": {policy.Lambda}}}, Action: policy.Strings{"sts:AssumeRole"}})
 }
 
-// AccessLog is the format of the stage's access log.
+// AccessLog is the format of the stage's access log. It has all variables that show why a request failed, as "Customize
+// HTTP API access logs" lists them.
 const AccessLog = `{"requestId":"$context.requestId","time":"$context.requestTime","method":"$context.httpMethod",` +
 	`"path":"$context.path","route":"$context.routeKey","status":"$context.status",` +
-	`"latency":"$context.responseLatency","integrationStatus":"$context.integrationStatus",` +
-	`"integrationError":"$context.integrationErrorMessage"}`
+	`"latency":"$context.responseLatency","integrationRequestId":"$context.integration.requestId",` +
+	`"integrationStatus":"$context.integration.integrationStatus",` +
+	`"integrationError":"$context.integrationErrorMessage","authorizerError":"$context.authorizer.error"}`
 
 // Step describes one resource of a stack by the calls that find, create, compare and remove it. Expressions are
 // JMESPath on the answer of a call. An input may contain ${REF}, the id of an earlier step's resource. For example, a
