@@ -61,3 +61,24 @@ func compareTable(t *testing.T, path, begins, table string) {
 		t.Errorf("the table differs from the code: run go test ./deploy -run %s -update", t.Name())
 	}
 }
+
+// TestDocsReport compares the report in docs/doctor.md with the one that the doctor prints.
+func TestDocsReport(t *testing.T) {
+	text, err := os.ReadFile("../docs/doctor.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const command = "$ go run ./deploy doctor --facts docs/blank-500.json\n"
+	_, block, found := strings.Cut(string(text), command)
+	want, _, ended := strings.Cut(block, "```\n")
+	if !found || !ended {
+		t.Fatal("the document has no report")
+	}
+	got, err := deploy(t, "doctor", "--facts", "../docs/blank-500.json")
+	if err == nil {
+		t.Error("the doctor finds nothing")
+	}
+	if got = strings.TrimSpace(got); got != strings.TrimSpace(want) {
+		t.Errorf("the doctor prints\n%s\nand the document has\n%s", got, want)
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
@@ -180,5 +181,31 @@ func TestUnderThePrintedPolicy(t *testing.T) {
 				t.Errorf("only %d calls were evaluated", evaluated)
 			}
 		})
+	}
+}
+
+// TestPrintPolicyWithoutCredentials checks that the policy can be printed before there are credentials to run up with.
+func TestPrintPolicyWithoutCredentials(t *testing.T) {
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID",
+		"AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	for _, c := range []struct{ name, region, want string }{
+		{"no region", "", `"arn:aws:lambda:REGION:ACCOUNT:function:notes-dev"`},
+		{"a region", "eu-west-1", `"arn:aws:lambda:eu-west-1:ACCOUNT:function:notes-dev"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("AWS_REGION", c.region)
+			out, err := deploy(t, "up", "--print-policy")
+			if err != nil || !strings.Contains(out, c.want) {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+	if _, err := deploy(t, "up", "--print-policy", "--stack", "a name"); err == nil {
+		t.Error("a wrong name is accepted")
 	}
 }

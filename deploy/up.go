@@ -250,7 +250,8 @@ func upCommand() *cobra.Command {
 		Long: `Deploys the service to AWS: a DynamoDB table, an execution role with the least rights, log groups, the
 function, an HTTP API, and the grants that let the API invoke the function. It reads what exists and changes only what
 differs. So it changes nothing when it is run again, and continues after an interruption. There is no state file: the
-resources of a stack are identified by their names and tags. Settings that are not given stay unchanged.
+resources of a stack are identified by their names and tags. Settings that are not given stay unchanged. What others
+added to the stack is removed, and reported: policies of the role, routes, unknown variables of the function.
 
 A new stack needs --auth. With token it makes a token and shows it once; only the token's hash is stored, in the
 function's environment. With jwt it accepts the tokens of an OpenID Connect issuer, which API Gateway and then the
@@ -261,6 +262,9 @@ service check. With none anyone who knows the URL has access. The live check sen
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), f.json && !printPolicy)
 			c, err := f.open(cmd, r)
+			if printPolicy && err != nil && !errors.Is(err, errUsage) {
+				return f.printPolicyTemplate(cmd, err)
+			}
 			if err != nil {
 				return r.End(err)
 			}
@@ -318,6 +322,14 @@ func checkIssuer(ctx context.Context, issuer string, used bool, r *report.Report
 		return fmt.Errorf("%w: --issuer %s: %w", errUsage, issuer, err)
 	}
 	return nil
+}
+
+// printPolicyTemplate prints the policy for an account that cannot be asked for its number, because of err.
+func (f *stackFlags) printPolicyTemplate(cmd *cobra.Command, err error) error {
+	fmt.Fprintf(cmd.ErrOrStderr(), "The account is not known: %v.\n"+
+		"Replace ACCOUNT by its number, and REGION by the region, if it stands there.\n\n", err)
+	f.Partition, f.Account, f.Region = "aws", "ACCOUNT", cmp.Or(f.Region, os.Getenv("AWS_REGION"), "REGION")
+	return printOperatorPolicy(cmd, f.Stack)
 }
 
 // printOperatorPolicy prints the policy of the operator on standard output, and its limits on standard error.

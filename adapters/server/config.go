@@ -40,7 +40,7 @@ type config struct {
 // allSettings lists the settings in the order of -h and of docs/operate.md.
 var allSettings = slices.Concat([]settings.Setting[config]{
 	settings.New("NOTES_ADDR", "127.0.0.1:8080", "address to listen on; :8080 listens on every address of this "+
-		"machine, port 0 on any free port",
+		"machine and needs NOTES_AUTH, port 0 on any free port",
 		func(c *config, v string) error {
 			c.addr = v
 			return settings.Expect(isAddress(v), "must be HOST:PORT, such as 127.0.0.1:8080")

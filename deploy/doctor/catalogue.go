@@ -635,8 +635,8 @@ var toTheFunction = []Entry{
 			"API Gateway は {function} を呼び出せません。許可は {elsewhere} にあり、ポリシーはバージョンとエイリアスごとに別です",
 		},
 		Does: phrase{
-			"Grant permission on exactly the version or alias that the integration names.",
-			"統合が指すバージョンまたはエイリアスに許可を付けてください。",
+			"Grant permission on exactly the version or alias that the integration names: deploy permit --api ID does.",
+			"統合が指すバージョンまたはエイリアスに許可を付けてください (deploy permit --api ID)。",
 		},
 		Source: ofPolicy,
 	},

@@ -217,7 +217,8 @@ func (r *result) judgePermission(p *pair) *draft {
 		if other.Fact.Seen() && r.judgePolicy(*other.Fact.Value, p, r.arnOf(p, other.Name)).allowed {
 			f.cause, f.values["elsewhere"] = "permission.qualifier", other.Name
 			f.evidence = []Evidence{
-				{Call: other.Fact.Call, Of: other.Fact.Of, Field: "AWS:SourceArn", Value: firstSource(*other.Fact.Value)},
+				{Call: other.Fact.Call, Of: other.Fact.Of, Field: "AWS:SourceArn",
+					Value: firstSource(*other.Fact.Value)},
 				{Call: fact.Call, Of: fact.Of, Value: errorText(fact.Error), Expected: needed},
 			}
 			return f

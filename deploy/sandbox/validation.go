@@ -158,8 +158,8 @@ func resetAuthorizersCache(_ *Sandbox, _ *call, a *apiState, _ *stage) answer {
 // stackType matches the type of a resource in a CloudFormation template.
 var stackType = regexp.MustCompile(`["']?Type["']?\s*:\s*["']?((?:AWS|Custom)::[A-Za-z0-9:]+)`)
 
-// servedTypes matches the types whose resources moto creates from a template just as from calls. Types of Lambda and API
-// Gateway are missing, because the sandbox corrects only calls.
+// servedTypes matches the types whose resources moto creates from a template just as from calls. Types of Lambda and
+// API Gateway are missing, because the sandbox corrects only calls.
 var servedTypes = regexp.MustCompile(
 	`^AWS::(DynamoDB::Table|IAM::(Role|Policy|ManagedPolicy|User|Group)|KMS::(Key|Alias)|` +
 		`Logs::LogGroup|S3::Bucket|SNS::(Topic|Subscription)|SQS::Queue|SSM::Parameter|SecretsManager::Secret)$`)
