@@ -33,8 +33,8 @@ type outcome struct {
 	note   noteJSON
 }
 
-// isUnknown reports whether the call may or may not have taken effect. This includes a 503: a slow store may still write
-// after the service has given up.
+// isUnknown reports whether the call may or may not have taken effect. This includes a 503: a slow store may still
+// write after the service has given up.
 func (o outcome) isUnknown() bool { return o.status == 0 || o.status == http.StatusServiceUnavailable }
 
 // register is the state of a note in the model.
