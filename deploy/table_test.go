@@ -51,7 +51,7 @@ func TestTable(t *testing.T) {
 	if _, err := client.CreateTable(t.Context(), input); err != nil {
 		t.Fatal(err)
 	}
-	out, err = deploy(t, "table", foreign)
+	_, err = deploy(t, "table", foreign)
 	if err == nil || !strings.Contains(err.Error(), "nothing was changed") {
 		t.Errorf("a foreign table: %v", err)
 	}

@@ -291,9 +291,9 @@ var moreSituations = []situation{
 		c.byRole(gateway.Principal, gateway.Invoke)
 		c.Answer.Value.Status, c.Answer.Value.Body = 200, ""
 	}, ""},
-	{"the caller's own role", func(c *Case) { blank500(c); c.integration().Credentials = callerCredentials },
+	{"the caller's own role", func(c *Case) { blank500(c); c.integration().Credentials = callerIdentity },
 		"+integration.caller-role"},
-	{"the caller's own role, which works", func(c *Case) { c.integration().Credentials = callerCredentials }, ""},
+	{"the caller's own role, which works", func(c *Case) { c.integration().Credentials = callerIdentity }, ""},
 	{"a path that the integration overwrites", func(c *Case) {
 		c.integration().Parameters = map[string]string{"overwrite:path": "/x"}
 		c.Answer.Value.Status, c.Answer.Value.Body = 404, `{"error":"x"}`

@@ -131,8 +131,8 @@ func checkPermissions(v *view, r *result) {
 	r.addWarnings()
 }
 
-// callerCredentials stands for the identity of the API's caller ("CreateIntegration", API Gateway V2 API reference).
-const callerCredentials = "arn:aws:iam::*:user/*"
+// callerIdentity stands for the identity of the API's caller ("CreateIntegration", API Gateway V2 API reference).
+const callerIdentity = "arn:aws:iam::*:user/*"
 
 // judgeRole judges whether API Gateway may invoke the function of a pair with the integration's role. It returns nil if
 // so, or if that is not known. The function's policy does not matter then.
@@ -147,7 +147,7 @@ func (r *result) judgeRole(p *pair) *draft {
 		return f
 	}
 	switch {
-	case arn == callerCredentials:
+	case arn == callerIdentity:
 		if f.cause, f.certainty, f.explains = "integration.caller-role", Likely, r.explainsAnswer(p, 500,
 			403); f.explains {
 			return at("", "", gateway.Invoke)
