@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -300,6 +301,29 @@ func zipBootstrap(t testing.TB, content string) []byte {
 	return archive
 }
 
+// TestSandboxEnvironment checks that no AWS settings of the caller, and no proxy, keep a sandbox from working.
+func TestSandboxEnvironment(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		environ []string
+	}{
+		{"a profile that does not exist", []string{"AWS_PROFILE=nobodys"}},
+		{"a proxy", []string{"HTTP_PROXY=http://127.0.0.1:9", "http_proxy=http://127.0.0.1:9",
+			"HTTPS_PROXY=http://127.0.0.1:9"}},
+		{"the endpoint of a service", []string{"AWS_ENDPOINT_URL_APIGATEWAYV2=https://127.0.0.1:9"}},
+		{"endpoints that are ignored", []string{"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true"}},
+		{"FIPS endpoints", []string{"AWS_USE_FIPS_ENDPOINT=true", "AWS_USE_DUALSTACK_ENDPOINT=true"}},
+		{"a file that is not there", []string{"AWS_CONFIG_FILE=/nowhere", "AWS_CA_BUNDLE=/nowhere"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, log, err := runInSandbox(t, "aws apigatewayv2 get-apis --query 'length(Items)'", c.environ...)
+			if err != nil || out != "0\n" {
+				t.Errorf("%v; %q; %q", err, out, log)
+			}
+		})
+	}
+}
+
 // TestSandboxCommand checks the exit code, the printed environment and the error messages of deploy sandbox.
 func TestSandboxCommand(t *testing.T) {
 	if out, log, err := runInSandbox(t, "echo $AWS_ENDPOINT_URL $AWS_REGION; exit 7",
@@ -313,15 +337,18 @@ func TestSandboxCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Env = append(os.Environ(), "AWS_REGION=")
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		return strings.HasPrefix(entry, "AWS_")
+	}), "AWS_PROFILE=nobodys")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	var lines [400]byte
-	n, _ := io.ReadAtLeast(out, lines[:], 100) // both lines come in one write
-	printed := regexp.MustCompile(`^export AWS_ENDPOINT_URL=(http://127\.0\.0\.1:[0-9]+)\nexport ` +
+	n, _ := io.ReadAtLeast(out, lines[:], 200) // all lines come at once
+	printed := regexp.MustCompile(`^unset AWS_PROFILE\nexport AWS_ENDPOINT_URL=(http://127\.0\.0\.1:[0-9]+)\nexport ` +
 		`AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=sandbox ` +
-		`AWS_SECRET_ACCESS_KEY=sandbox\n$`).FindSubmatch(lines[:n])
+		`AWS_SECRET_ACCESS_KEY=sandbox AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null ` +
+		`AWS_EC2_METADATA_DISABLED=true\n$`).FindSubmatch(lines[:n])
 	if printed == nil {
 		t.Fatalf("printed %q", lines[:n])
 	}

@@ -99,6 +99,14 @@ var corrections = []correction{
 		answer: checkSettled,
 	},
 	{
+		operations: "lambda:GetFunction lambda:GetFunctionConfiguration lambda:UpdateFunctionConfiguration " +
+			"lambda:UpdateFunctionCode lambda:PublishVersion",
+		moto:   "UpdateFunctionCode ignores Architectures",
+		aws:    "it changes them, and a version keeps those of its publication",
+		source: "Lambda API reference, UpdateFunctionCode",
+		answer: trackArchitectures,
+	},
+	{
 		operations: "lambda:CreateFunction lambda:UpdateFunctionCode",
 		moto:       "-",
 		aws:        "-",

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"example.com/portable-notes/deploy/policy"
 )
@@ -340,4 +342,36 @@ func TestErrors(t *testing.T) {
 	if status, body := send("", "GET", apiPath+*socket.ApiId+"/dev/x", ""); status != 501 {
 		t.Errorf("a WebSocket API: %d %s", status, body)
 	}
+}
+
+// TestArchitectures checks that a new code can have another architecture, and that a version keeps its own.
+func TestArchitectures(t *testing.T) {
+	w := open(t)
+	w.function(bootstrap(t))
+	shows := func(qualifier *string, want lambdatypes.Architecture) {
+		t.Helper()
+		got := did[*lambda.GetFunctionConfigurationOutput](t)(w.functions.GetFunctionConfiguration(t.Context(),
+			&lambda.GetFunctionConfigurationInput{FunctionName: &w.name, Qualifier: qualifier}))
+		if !slices.Equal(got.Architectures, []lambdatypes.Architecture{want}) {
+			t.Errorf("the architectures are %v, want %s", got.Architectures, want)
+		}
+	}
+	update := func(dryRun bool, architecture lambdatypes.Architecture) {
+		t.Helper()
+		did[*lambda.UpdateFunctionCodeOutput](t)(w.functions.UpdateFunctionCode(t.Context(),
+			&lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: bootstrap(t), DryRun: dryRun,
+				Architectures: []lambdatypes.Architecture{architecture}}))
+	}
+	update(false, lambdatypes.ArchitectureX8664)
+	shows(nil, lambdatypes.ArchitectureX8664)
+	version := did[*lambda.PublishVersionOutput](t)(w.functions.PublishVersion(t.Context(),
+		&lambda.PublishVersionInput{FunctionName: &w.name})).Version
+	update(false, lambdatypes.ArchitectureArm64)
+	shows(nil, lambdatypes.ArchitectureArm64)
+	shows(version, lambdatypes.ArchitectureX8664)
+	update(true, lambdatypes.ArchitectureX8664)
+	shows(nil, lambdatypes.ArchitectureArm64)
+	did[*lambda.UpdateFunctionCodeOutput](t)(w.functions.UpdateFunctionCode(t.Context(),
+		&lambda.UpdateFunctionCodeInput{FunctionName: &w.name, ZipFile: bootstrap(t)}))
+	shows(nil, lambdatypes.ArchitectureArm64)
 }

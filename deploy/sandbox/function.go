@@ -23,6 +23,7 @@ type functionState struct {
 	roleID           string // ID of the role that was set; a new role of the same name has another ID
 	running          int    // events in progress
 	staged           stagedState
+	architectures    map[string]any // by version; moto keeps those of the function's creation
 }
 
 // invokeError is Invoke's answer if an event does not reach the function.

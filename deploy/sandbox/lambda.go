@@ -161,6 +161,38 @@ func showState(s *Sandbox, c *call, next func() answer) answer {
 	})
 }
 
+// trackArchitectures records the architectures that a call sets, and shows them in answers.
+func trackArchitectures(s *Sandbox, c *call, next func() answer) answer {
+	var in struct {
+		Architectures any
+		DryRun        bool
+	}
+	c.decode(&in)
+	return next().edit(func(body map[string]any) {
+		config, ok := body["Configuration"].(map[string]any)
+		if !ok {
+			config = body
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		state, version := s.state(c.Region, fmt.Sprint(config["FunctionName"])), fmt.Sprint(config["Version"])
+		if state.architectures == nil {
+			state.architectures = map[string]any{}
+		}
+		if c.Operation == "UpdateFunctionCode" && in.Architectures != nil && !in.DryRun {
+			state.architectures["$LATEST"] = in.Architectures
+		}
+		if latest := state.architectures["$LATEST"]; latest != nil && state.architectures[version] == nil {
+			if c.Operation == "PublishVersion" || c.Operation == "UpdateFunctionCode" {
+				state.architectures[version] = latest
+			}
+		}
+		if set := state.architectures[version]; set != nil {
+			config["Architectures"] = set
+		}
+	})
+}
+
 // storeCode stores the zip of a function.
 func storeCode(s *Sandbox, c *call, next func() answer) answer {
 	var in struct {

@@ -63,7 +63,7 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 	} else {
 		return nil, ErrNoMoto
 	}
-	m.cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=true", "PYTHONUNBUFFERED=1")
+	m.cmd.Env = append(clean(os.Environ()), "MOTO_IAM_LOAD_MANAGED_POLICIES=true", "PYTHONUNBUFFERED=1")
 	m.cmd.SysProcAttr = process.OwnGroup() // ^C in a terminal must reach only the sandbox, which ends moto
 	out, in, err := os.Pipe()
 	if err != nil {
@@ -131,11 +131,14 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 	return nil, err
 }
 
+// dockerHelp matches what docker adds to each error.
+var dockerHelp = regexp.MustCompile(`\n(Run|See) 'docker run --help'[^\n]*`)
+
 // lastLine returns the last line of moto's output.
 func (m *moto) lastLine() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	text, _, _ := strings.Cut(string(m.output), "\nRun 'docker run --help'") // docker adds this to each error
+	text := dockerHelp.ReplaceAllString(string(m.output), "")
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]
 }

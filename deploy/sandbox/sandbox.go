@@ -193,8 +193,13 @@ func (s *Sandbox) end() {
 	<-s.closed
 }
 
-// Environment returns the variables that a program needs to use the sandbox, as NAME=VALUE.
-func (s *Sandbox) Environment() []string {
+// Environment returns the variables that a program with the given environment needs to use the sandbox, as NAME=VALUE.
+// The first is AWS_ENDPOINT_URL.
+func (s *Sandbox) Environment(environ []string) []string {
+	return append(s.settings(), outside(environ)...)
+}
+
+func (s *Sandbox) settings() []string {
 	return []string{
 		"AWS_ENDPOINT_URL=" + s.URL,
 		"AWS_REGION=" + s.region,
