@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"adapters/lambda": {"adapters/settings", "app", "app/jwt", "notes", "notes/dynamo", "notes/meter"},
 	"adapters/server": {"adapters/settings", "app", "app/about", "app/jwt", "app/token", "notes", "notes/bolt",
 		"notes/dynamo", "notes/meter"},
-	"adapters/settings": {"app", "app/token"},
+	"adapters/settings": {"app", "app/token", "notes/dynamo"},
 	"deploy": {"app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/converge", "deploy/doctor",
 		"deploy/facts", "deploy/gateway", "deploy/pack", "deploy/policy", "deploy/report", "deploy/sandbox",
 		"deploy/sandbox/function",

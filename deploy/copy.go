@@ -126,6 +126,9 @@ func openStore(ctx context.Context, name string, mustExist bool) (transfer.Store
 		}
 		return store, store.Close, nil
 	case kind == "dynamodb" && location != "":
+		if !dynamo.IsTableName(location) {
+			return nil, nil, fmt.Errorf("%w: a table's name must be %s, not %q", errUsage, dynamo.TableNames, location)
+		}
 		cfg, err := cloud.LoadConfig(ctx)
 		if err != nil {
 			return nil, nil, err

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strconv"
+
+	"example.com/portable-notes/deploy/pack"
 )
 
 // optional is a flag whose value is nil unless it is given.
@@ -38,3 +40,15 @@ func parseInt32(s string) (int32, error) {
 }
 
 func parseString(s string) (string, error) { return s, nil }
+
+// archFlag is the value of --arch, in Lambda's spelling.
+type archFlag string
+
+func (f *archFlag) String() string { return string(*f) }
+func (f *archFlag) Type() string   { return "string" }
+
+func (f *archFlag) Set(text string) (err error) {
+	arch, err := pack.ParseArchitecture(text)
+	*f = archFlag(arch)
+	return err
+}

@@ -52,7 +52,7 @@ func useDynamoDBLocal(t *testing.T) aws.Config {
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{{"nothing"}, {"table"}, {"table", "a", "b"}, {"copy", "bolt:a"}, {"copy", "a", "b"},
 		{"copy", "bolt:", "bolt:x"}, {"copy", "bolt:a", "bolt:a"}, {"--nothing"}, {"copy", "--nothing"}, {"zip", "x"},
-		{"zip", "--arch", "mips"}} {
+		{"zip", "--arch", "mips"}, {"table", "a b"}, {"copy", "dynamodb:a b", "bolt:x"}} {
 		if out, err := deploy(t, args...); !errors.Is(err, errUsage) {
 			t.Errorf("%v: %v, %s", args, err, out)
 		}
@@ -72,7 +72,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"-h"}, []string{"Diagnose and fix any HTTP API:", "The service on AWS:", "Its notes:",
 			"Rehearse without an account:", "completion"}},
 		{[]string{"__complete", "up", "--auth", ""}, []string{"token\njwt\nnone\n"}},
-		{[]string{"__complete", "zip", "--arch", "a"}, []string{"arm64\namd64\n"}},
+		{[]string{"__complete", "zip", "--arch", "a"}, []string{"arm64\nx86_64\n"}},
 		{[]string{"__complete", "permit", "--scope", ""}, []string{"route\nstage\napi\n"}},
 		{[]string{"completion", "bash"}, []string{"bash completion"}},
 		{[]string{"plan", "--api", "a1"}, []string{"--api goes with --permit-only"}},

@@ -9,6 +9,7 @@ import (
 	"example.com/portable-notes/deploy/converge"
 	"example.com/portable-notes/deploy/report"
 	"example.com/portable-notes/deploy/stack"
+	"example.com/portable-notes/notes/dynamo"
 )
 
 func tableCommand() *cobra.Command {
@@ -22,6 +23,9 @@ the differences and changes nothing. It never changes data.`,
 		Example: "  deploy table notes\n  AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 deploy table notes",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !dynamo.IsTableName(args[0]) {
+				return fmt.Errorf("%w: a table's name must be %s, not %q", errUsage, dynamo.TableNames, args[0])
+			}
 			r := report.New(cmd.OutOrStdout(), cmd.ErrOrStderr(), asJSON)
 			cfg, err := cloud.LoadConfig(cmd.Context())
 			if err != nil {

@@ -42,7 +42,7 @@ func (f *stackFlags) addIdentity(flags *pflag.FlagSet) {
 // addSettings adds the flags for the settings of a stack. Settings that are not given stay unchanged.
 func (f *stackFlags) addSettings(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.Architecture, "arch", "",
+	flags.Var((*archFlag)(&f.Architecture), "arch",
 		"architecture of the function: arm64 or x86_64 (default for a new one: arm64; in the sandbox this machine's)")
 	flags.Var(optional[int32]{&f.Memory, parseInt32}, "memory",
 		"memory of the function in MB (default for a new one: 256)")
@@ -63,7 +63,7 @@ func (f *stackFlags) addSettings(cmd *cobra.Command) {
 	flags.StringVar(&f.Boundary, "boundary", "",
 		"ARN of a managed policy to set as the permissions boundary of the function's role")
 	flags.StringVar(&f.Endpoint, "endpoint", "", "on opens the API's default endpoint if it was closed")
-	registerChoices(cmd, "arch", "arm64", "x86_64")
+	registerChoices(cmd, "arch", pack.Architectures...)
 	registerChoices(cmd, "auth", "token", "jwt", "none")
 	registerChoices(cmd, "endpoint", "on")
 }
@@ -226,15 +226,14 @@ func (f *stackFlags) open(cmd *cobra.Command, r *report.Report) (*converge.Conve
 
 // build builds the function, or reads its zip.
 func (f *stackFlags) build(ctx context.Context) (err error) {
-	arch := stack.GOARCH(f.Architecture)
 	if f.zip == "" {
-		f.Zip, err = pack.Build(ctx, arch, f.Auth.Kind == "jwt")
+		f.Zip, err = pack.Build(ctx, f.Architecture, f.Auth.Kind == "jwt")
 		return err
 	}
 	if f.Zip, err = os.ReadFile(f.zip); err != nil {
 		return fmt.Errorf("--zip: %w", err)
 	}
-	return pack.Check(f.Zip, arch)
+	return pack.Check(f.Zip, f.Architecture)
 }
 
 // settle is the value of [converge.Options].Settle. AWS documents no limit, but stops returning removed resources

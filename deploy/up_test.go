@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +99,26 @@ func TestUpAgain(t *testing.T) {
 	if strings.Contains(out, "created") || strings.Contains(out, "updated") {
 		t.Errorf("the second up prints %s", out)
 	}
+}
+
+// TestUpArchitecture checks that up converges after a change of the architecture, in every spelling. A function for
+// another architecture cannot run here, so the live check at the end fails.
+func TestUpArchitecture(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.up("--arch", runtime.GOARCH)
+	other := map[string]string{"amd64": "aarch64", "arm64": "amd64"}[runtime.GOARCH]
+	foreign := filepath.Join(t.TempDir(), "foreign.zip")
+	w.mustRun("zip", "--arch", other, "--out", foreign)
+	args := []string{"up", "--stack", w.name, "--zip", foreign, "--auth", "none"}
+	if out, err := w.deploy(append(args, "--arch", other)...); err == nil || !strings.Contains(out, "Architectures") {
+		t.Errorf("a change of the architecture: %v\n%s", err, out)
+	}
+	if out, _ := w.deploy(args...); strings.Contains(out, "updated") || strings.Contains(out, "Architectures") ||
+		!strings.Contains(out, "unchanged") {
+		t.Errorf("after it: %s", out)
+	}
+	w.up("--arch", runtime.GOARCH)
 }
 
 // TestSettingsStay checks that up keeps settings that are not given, and reports changes before it makes them.

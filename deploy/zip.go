@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +10,7 @@ import (
 )
 
 func zipCommand() *cobra.Command {
-	var arch, out string
+	arch, out := "arm64", ""
 	var jwt bool
 	cmd := &cobra.Command{
 		Use:   "zip",
@@ -22,10 +20,6 @@ bootstrap. The same source gives the same bytes in every directory.`,
 		Example: "  deploy zip --arch arm64 --out notes.zip",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !slices.Contains(pack.Architectures, arch) {
-				return fmt.Errorf("%w: --arch must be %s, not %q", errUsage, strings.Join(pack.Architectures, " or "),
-					arch)
-			}
 			content, err := pack.Build(cmd.Context(), arch, jwt)
 			if err != nil {
 				return err
@@ -37,7 +31,7 @@ bootstrap. The same source gives the same bytes in every directory.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&arch, "arch", "arm64", "architecture: arm64 or amd64 (x86-64)")
+	cmd.Flags().Var((*archFlag)(&arch), "arch", "architecture: arm64 or x86_64")
 	registerChoices(cmd, "arch", pack.Architectures...)
 	cmd.Flags().BoolVar(&jwt, "jwt", false,
 		"include JSON Web Tokens, for NOTES_AUTH=jwt; the function is smaller without")

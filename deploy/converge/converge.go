@@ -247,8 +247,8 @@ func (c *Converger) await(ctx context.Context, s stack.Step, done func(resource)
 		}
 		c.Forget()
 		c.Report.ShowWaiting(s.What + ", which AWS is changing")
-		return cloud.RetryLater(fmt.Errorf("AWS is still changing it after %v: %v; run this again",
-			cloud.FunctionWait, cloud.Search(s.Reason, r.answer)))
+		return cloud.RetryLater(fmt.Errorf("AWS is still changing it: %v; run this again",
+			cloud.Search(s.Reason, r.answer)))
 	})
 }
 

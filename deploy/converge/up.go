@@ -342,7 +342,7 @@ func (u *up) awaitDeployment(ctx context.Context) error {
 			return err
 		}
 		u.Report.ShowWaiting("the stage's deployment")
-		return cloud.RetryLater(fmt.Errorf("the stage %s still serves its former deployment %q after %v: API Gateway "+
-			"says %q; run this again", u.stack.Stage, u.served, cloud.DefaultWait, message))
+		return cloud.RetryLater(fmt.Errorf("the stage %s still serves its former deployment %q: API Gateway says %q; "+
+			"run this again", u.stack.Stage, u.served, message))
 	})
 }

@@ -13,12 +13,27 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
-// Architectures are Lambda's processor architectures, as GOARCH values.
-var Architectures = []string{"arm64", "amd64"}
+// Architectures are the processor architectures, in Lambda's spelling.
+var Architectures = []string{"arm64", "x86_64"}
+
+// ParseArchitecture returns an architecture in Lambda's spelling. It also accepts those of Go and of uname.
+func ParseArchitecture(text string) (string, error) {
+	switch strings.ToLower(text) {
+	case "arm64", "aarch64":
+		return "arm64", nil
+	case "x86_64", "amd64", "x86-64":
+		return "x86_64", nil
+	}
+	return "", fmt.Errorf("the architecture must be %s, not %q", strings.Join(Architectures, " or "), text)
+}
 
 const functionPackage = "example.com/portable-notes/adapters/lambda"
+
+// goarch maps Lambda's spelling to Go's.
+var goarch = map[string]string{"arm64": "arm64", "x86_64": "amd64"}
 
 // Build builds the function for an architecture and packs it. With jwt the function can check JSON Web Tokens. Build
 // needs the Go tool and must run in a directory of this module.
@@ -39,7 +54,7 @@ func Build(ctx context.Context, arch string, jwt bool) ([]byte, error) {
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags,
 		// #nosec G204 -- go build
 		"-ldflags", "-s -w", "-o", binary, functionPackage)
-	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0",
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+goarch[arch], "CGO_ENABLED=0",
 		// Override the settings of this machine: Lambda may lack its processor features.
 		"GOFLAGS=-trimpath", "GOWORK=off", "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFIPS140=off")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -91,7 +106,7 @@ func Check(packed []byte, arch string) error {
 	if err != nil {
 		return fmt.Errorf("--zip: %w", err)
 	}
-	want := map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64}[arch]
+	want := map[string]elf.Machine{"arm64": elf.EM_AARCH64, "x86_64": elf.EM_X86_64}[arch]
 	if binary, err := elf.NewFile(bytes.NewReader(program)); err == nil && binary.Machine != want {
 		return fmt.Errorf("--zip: its bootstrap is for %v, but the function for %v: set --arch, or build for the other",
 			binary.Machine, want)

@@ -211,14 +211,9 @@ func createdID(s Step) string {
 
 // zipCommand returns the command that makes the function's zip.
 func (s Stack) zipCommand() string {
-	command := "deploy zip --arch " + GOARCH(s.Architecture)
+	command := "deploy zip --arch " + s.Architecture
 	if s.Auth.Kind == "jwt" {
 		command += " --jwt"
 	}
 	return command
-}
-
-// GOARCH returns the GOARCH of a Lambda architecture.
-func GOARCH(architecture string) string {
-	return map[string]string{"arm64": "arm64", "x86_64": "amd64"}[architecture]
 }

@@ -1,6 +1,8 @@
 package dynamo
 
 import (
+	"regexp"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -26,3 +28,13 @@ func Table(name string) *dynamodb.CreateTableInput {
 		DeletionProtectionEnabled: aws.Bool(true),
 	}
 }
+
+// TableNames says which names a table may have.
+const TableNames = "3 to 255 of the characters a-z A-Z 0-9 _ . -"
+
+// tableName matches the names that DynamoDB allows for tables
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html).
+var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
+
+// IsTableName reports whether DynamoDB allows a table of this name.
+func IsTableName(name string) bool { return tableName.MatchString(name) }
