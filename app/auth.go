@@ -54,8 +54,11 @@ const (
 	malformedToken Refusal = "malformed"
 )
 
+// LocalOwner is the owner of notes that are made without authentication.
+const LocalOwner = "local"
+
 // localCaller is the caller of every request where callers are not authenticated.
-var localCaller = Caller{Owner: "local", Scope: Write}
+var localCaller = Caller{Owner: LocalOwner, Scope: Write}
 
 // The keys of the caller and the refusal in a request's context.
 const (

@@ -211,7 +211,7 @@ func (h handlers) remove(c echo.Context) error {
 }
 
 func (h handlers) list(c echo.Context) error {
-	params, query, err := listParameters(c.Request())
+	params, query, err := listParameters(c.Request(), callerOf(c).Owner)
 	if err != nil {
 		return err
 	}
@@ -257,7 +257,7 @@ func (h handlers) page(
 var decimal = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
 
 // listParameters parses the query of a listing. The error names all mistakes.
-func listParameters(r *http.Request) (url.Values, notes.Query, error) {
+func listParameters(r *http.Request, owner string) (url.Values, notes.Query, error) {
 	params, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, notes.Query{}, invalidQuery(notes.Mistakes{
@@ -291,6 +291,14 @@ func listParameters(r *http.Request) (url.Values, notes.Query, error) {
 		}
 	}
 	if len(mistakes) > 0 {
+		// A wrong filter has no cursor, so one that is given cannot be judged.
+		filter := slices.ContainsFunc(
+			mistakes,
+			func(m notes.Mistake) bool { return m.Field == "tag" || m.Field == "q" },
+		)
+		if params.Has("cursor") && !filter && !query.HasCursorOf(owner) {
+			mistakes.Add("cursor", "%s", notACursor)
+		}
 		return nil, notes.Query{}, invalidQuery(mistakes)
 	}
 	if params.Has("cursor") && query.Cursor == "" {

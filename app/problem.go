@@ -68,6 +68,8 @@ func invalidQuery(mistakes notes.Mistakes) *problem {
 
 var cursorParameter = "cursor"
 
+const notACursor = "is not a cursor of this listing"
+
 func notFound(detail string) *problem {
 	return &problem{Status: 404, Code: "not_found", Title: "Not found", Detail: detail}
 }
@@ -138,7 +140,7 @@ func problemOf(err error) problem {
 	case errors.Is(err, notes.ErrInvalidCursor):
 		return problem{Status: 400, Code: "invalid_cursor", Title: "The cursor is not valid",
 			Detail: "the cursor does not belong to this listing: send next_cursor unchanged, with the same q and tag",
-			Errors: []mistake{{Parameter: &cursorParameter, Detail: "is not a cursor of this listing"}}}
+			Errors: []mistake{{Parameter: &cursorParameter, Detail: notACursor}}}
 	case errors.Is(err, notes.ErrNotFound):
 		return *notFound("there is no such note")
 	case errors.As(err, &refused):

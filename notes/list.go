@@ -169,6 +169,12 @@ func (q Query) encodeCursor(owner string, position ID) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(head)[:cursorSize])
 }
 
+// HasCursorOf reports whether the query's cursor was issued for this owner and filter.
+func (q Query) HasCursorOf(owner string) bool {
+	_, ok := q.decodeCursor(owner)
+	return ok
+}
+
 // decodeCursor returns the id in the query's cursor. It reports false unless the cursor was issued for this owner and
 // filter.
 func (q Query) decodeCursor(owner string) (ID, bool) {

@@ -137,9 +137,9 @@ func TestSettings(t *testing.T) {
 	}
 	region := func(name string) string { return map[string]string{"AWS_REGION": "us-east-1"}[name] }
 	for says, environ := range map[string][]string{
-		"NOTES_AUTH is not set":       {"NOTES_STORE=dynamodb:notes"},
-		"NOTES_TOKENS: token 1: must": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token", "NOTES_TOKENS=anna"},
-		"NOTES_AUTH=token needs":      {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token"},
+		"NOTES_AUTH is not set":      {"NOTES_STORE=dynamodb:notes"},
+		"NOTES_TOKENS token 1: must": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token", "NOTES_TOKENS=anna"},
+		"NOTES_AUTH=token needs":     {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token"},
 		"this build does not support JSON Web": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=jwt",
 			"NOTES_JWT_ISSUER=https://example.com", "NOTES_JWT_AUDIENCE=notes"},
 		"NOTES_TOKENS_FILE is not a setting": {"NOTES_STORE=dynamodb:notes", "NOTES_AUTH=token",

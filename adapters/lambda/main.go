@@ -117,9 +117,7 @@ const startTimeout = 2 * time.Second
 // run returns the function's handler.
 func run(ctx context.Context, environ []string, getenv func(string) string) (lambda.Handler, error) {
 	c, err := settings.Read(environ, allSettings)
-	if err == nil {
-		err = c.auth.Validate(false)
-	}
+	err = errors.Join(err, c.auth.Validate(false))
 	if c.auth.Kind == "" {
 		err = errors.Join(err, errors.New("NOTES_AUTH is not set: set it to token or jwt, or to none if anyone may "+
 			"read and write the notes"))

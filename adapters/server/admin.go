@@ -106,11 +106,17 @@ func (srv *adminServer) sendBackup(c echo.Context) error {
 	header.Set(echo.HeaderContentType, echo.MIMEOctetStream)
 	c.Response().WriteHeader(http.StatusOK)
 	sent, err := io.Copy(c.Response(), backup)
+	if flushErr := http.NewResponseController(c.Response()).Flush(); err == nil {
+		err = flushErr
+	}
+	if err == nil {
+		err = ctx.Err() // the client has gone
+	}
 	if err != nil {
 		srv.log.WarnContext(ctx, "backup interrupted", "bytes", sent, "of", info.Size(), "error", err)
 		return nil // net/http closes the connection
 	}
-	srv.log.InfoContext(ctx, "backup", "bytes", sent, "took_us", time.Since(start).Microseconds())
+	srv.log.InfoContext(ctx, "backup sent", "bytes", sent, "took_us", time.Since(start).Microseconds())
 	return nil
 }
 

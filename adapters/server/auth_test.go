@@ -310,3 +310,25 @@ func TestUnfitTokensFile(t *testing.T) {
 		})
 	}
 }
+
+// TestLocalNotes checks that a server which needs tokens warns of notes that were made without.
+func TestLocalNotes(t *testing.T) {
+	file := newFile(t)
+	_, annas := newToken(t, "anna", "write")
+	const warning = "made without NOTES_AUTH"
+	p := startServer(t, file, "NOTES_AUTH=token", "NOTES_TOKENS="+annas)
+	p.stop(t, syscall.SIGTERM)
+	if strings.Contains(p.output(), warning) {
+		t.Errorf("an empty store: %s", p.output())
+	}
+	p = startServer(t, file)
+	if r, body := sendRequest(t, "POST", p.url+"/notes", `{"title":"mine"}`); r.StatusCode != 201 {
+		t.Fatal(body)
+	}
+	p.stop(t, syscall.SIGTERM)
+	p = startServer(t, file, "NOTES_AUTH=token", "NOTES_TOKENS="+annas)
+	p.stop(t, syscall.SIGTERM)
+	if !strings.Contains(p.output(), warning) {
+		t.Errorf("the log is %s", p.output())
+	}
+}

@@ -74,8 +74,11 @@ var allSettings = slices.Concat([]settings.Setting[config]{
 			c.adminAddr = v
 			return settings.Expect(v == "" || isAddress(v), "must be HOST:PORT, such as 127.0.0.1:9090")
 		}),
-	settings.New("NOTES_BACKUP_TOKEN", "", "hash of the bearer token that /backup accepts, as -new-token prints "+
-		"it: sha256:HEX; /backup requires it if NOTES_AUTH is token or jwt",
+	settings.New(
+		"NOTES_BACKUP_TOKEN",
+		"",
+		"hash of the bearer token that /backup accepts, as server token new prints "+
+			"it: sha256:HEX; /backup requires it if NOTES_AUTH is token or jwt",
 		func(c *config, v string) error {
 			if v == "" {
 				return nil
@@ -86,10 +89,15 @@ var allSettings = slices.Concat([]settings.Setting[config]{
 			}
 			c.backup = tokens.Caller
 			return nil
-		}),
-	settings.New("NOTES_LOG_KEY", "", "secret key of the hashes that stand for callers in the log; empty makes a "+
-		"new key at each start",
-		func(c *config, v string) (err error) { c.logKey, err = settings.LogKey(v); return }),
+		},
+	),
+	settings.New(
+		"NOTES_LOG_KEY",
+		"",
+		"secret key, of at least 16 bytes, of the hashes that stand for callers in the log; empty makes a "+
+			"new key at each start",
+		func(c *config, v string) (err error) { c.logKey, err = settings.LogKey(v); return },
+	),
 	settings.New("NOTES_LOG_LEVEL", "info", "lowest level that is logged: debug, info, warn or error",
 		func(c *config, v string) (err error) { c.logLevel, err = settings.LogLevel(v); return }),
 	settings.New("NOTES_LOG_FORMAT", "auto", "text, json or auto: text on a terminal, else json",
@@ -146,6 +154,27 @@ func readLogKey(environ []string) ([]byte, error) {
 // NOTES_AUTH does not say who may use it.
 func (c config) validate() error {
 	err := c.auth.Validate(true)
+	switch {
+	case c.backup == nil:
+	case c.table != "":
+		err = errors.Join(
+			err,
+			errors.New("NOTES_BACKUP_TOKEN is set, but /backup copies a notes file, and NOTES_STORE "+
+				"is a table: remove it"),
+		)
+	case c.adminAddr == "":
+		err = errors.Join(
+			err,
+			errors.New("NOTES_BACKUP_TOKEN is set, but /backup is served only at NOTES_ADMIN_ADDR: "+
+				"set that to a loopback address, such as 127.0.0.1:9090, or remove it"),
+		)
+	case isAddress(c.adminAddr) && !isLoopback(c.adminAddr):
+		err = errors.Join(
+			err,
+			fmt.Errorf("NOTES_BACKUP_TOKEN is set, but /backup is not served at NOTES_ADMIN_ADDR=%s, "+
+				"which other machines can reach: set a loopback address, such as 127.0.0.1:9090", c.adminAddr),
+		)
+	}
 	if c.auth.Kind != "" {
 		return err
 	}
@@ -154,7 +183,7 @@ func (c config) validate() error {
 		err = errors.Join(err, errors.New("NOTES_TRUSTED_PROXIES is set, so clients on other machines can reach the "+
 			"notes: "+choose))
 	}
-	if !isLoopback(c.addr) {
+	if isAddress(c.addr) && !isLoopback(c.addr) {
 		err = errors.Join(err, fmt.Errorf("NOTES_ADDR=%s can be reached from other machines: %s", c.addr, choose))
 	}
 	if slices.Contains(c.corsOrigins, "*") {

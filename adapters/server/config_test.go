@@ -64,18 +64,19 @@ func TestTableSetting(t *testing.T) {
 }
 
 func TestEverySetting(t *testing.T) {
+	anna := "anna read sha256:" + strings.Repeat("a", 64)
 	got, err := settings.Read([]string{
 		"NOTES_ADDR=:0", "NOTES_STORE=bolt:/var/lib/notes: a.db", "NOTES_LOG_LEVEL=error", "NOTES_LOG_FORMAT=text",
 		"NOTES_CORS_ORIGINS=https://a.example, http://b.example:1",
 		"NOTES_BASE_PATH=/a/b", "NOTES_REQUEST_TIMEOUT=25s", "NOTES_DRAIN=0s", "NOTES_MAX_CONNECTIONS=1",
 		"NOTES_MAX_IN_FLIGHT=24",
-		"NOTES_AUTH=token", "NOTES_TOKENS=a", "NOTES_TOKENS_FILE=b", "NOTES_JWT_ISSUER=c", "NOTES_JWT_AUDIENCE=d",
+		"NOTES_AUTH=token", "NOTES_TOKENS=" + anna, "NOTES_TOKENS_FILE=b", "NOTES_JWT_ISSUER=c", "NOTES_JWT_AUDIENCE=d",
 		"NOTES_RATE_LIMIT=20:40", "NOTES_TRUSTED_PROXIES=10.0.0.0/8, 192.0.2.1,::1",
 		"NOTES_ADMIN_ADDR=127.0.0.1:9090", "NOTES_LOG_KEY=0123456789abcdef",
 	}, allSettings)
 	want := config{addr: ":0", file: "/var/lib/notes: a.db", logLevel: 8, logFormat: "text", corsOrigins: []string{
 		"https://a.example", "http://b.example:1"}, basePath: "/a/b", timeout: 25 * time.Second, connections: 1,
-		inFlight: 24 << 20, auth: settings.Auth{Kind: "token", Tokens: "a", TokensFile: "b", Issuer: "c",
+		inFlight: 24 << 20, auth: settings.Auth{Kind: "token", Tokens: anna, TokensFile: "b", Issuer: "c",
 			Audience: "d"},
 		rate: rate{20, 40}, proxies: []*net.IPNet{
 			{IP: net.IP{10, 0, 0, 0}, Mask: net.CIDRMask(8, 32)}, {
@@ -145,6 +146,64 @@ func TestAllWrongSettingsTogether(t *testing.T) {
 		t.Fatalf("error is %v, output %s%s", err, &stdout, &stderr)
 	}
 	checkGolden(t, "mistakes-together.txt", err.Error()+"\n")
+}
+
+// TestDependentSettings checks that settings that contradict each other are named beside all other mistakes.
+func TestDependentSettings(t *testing.T) {
+	expired := "anna read sha256:" + strings.Repeat("a", 64) + " 2020-01-01T00:00:00Z"
+	backup := "NOTES_BACKUP_TOKEN=sha256:" + strings.Repeat("b", 64)
+	for _, c := range []struct {
+		name    string
+		environ []string
+		says    []string // a part of each line of the error
+	}{
+		{"tokens, and another setting", []string{"NOTES_AUTH=token", "NOTES_TOKENS=anna admin sha256:abc",
+			"NOTES_LOG_LEVEL=loud"}, []string{"NOTES_TOKENS token 1: its scope", "NOTES_LOG_LEVEL must be"}},
+		{"a file of tokens, and another setting", []string{"NOTES_AUTH=token", "NOTES_TOKENS_FILE=/nowhere/tokens",
+			"NOTES_LOG_LEVEL=loud"}, []string{"NOTES_LOG_LEVEL must be", "NOTES_TOKENS_FILE: "}},
+		{"tokens and a file of tokens", []string{"NOTES_AUTH=token", "NOTES_TOKENS=" + expired,
+			"NOTES_TOKENS_FILE=tokens"},
+			[]string{"needs either NOTES_TOKENS or NOTES_TOKENS_FILE", "NOTES_TOKENS_FILE: "}},
+		{"tokens without authentication", []string{"NOTES_TOKENS=" + expired}, []string{"NOTES_AUTH is not token"}},
+		{"an address and a wrong log", []string{"NOTES_ADDR=:8080", "NOTES_LOG_FORMAT=xml"},
+			[]string{"NOTES_LOG_FORMAT must be", "can be reached from other machines"}},
+		{"a wrong address", []string{"NOTES_ADDR=8080"}, []string{"NOTES_ADDR must be HOST:PORT"}},
+		{"a wrong kind of authentication", []string{"NOTES_AUTH=tokens", "NOTES_TOKENS=" + expired},
+			[]string{"NOTES_AUTH must be none, token or jwt"}},
+		{"a backup that is nowhere", []string{backup}, []string{"only at NOTES_ADMIN_ADDR"}},
+		{"a backup that others could reach", []string{backup, "NOTES_ADMIN_ADDR=:9090"},
+			[]string{"is not served at NOTES_ADMIN_ADDR=:9090"}},
+		{"a backup of a table", []string{backup, "NOTES_STORE=dynamodb:notes", "NOTES_ADMIN_ADDR=127.0.0.1:9090"},
+			[]string{"NOTES_STORE is a table"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out bytes.Buffer
+			err := run(t.Context(), nil, c.environ, nil, &out, &out)
+			if !errors.Is(err, errUsage) || out.Len() > 0 {
+				t.Fatalf("error %v, output %s", err, &out)
+			}
+			lines := strings.Split(err.Error(), "\n")[1:]
+			if len(lines) != len(c.says) {
+				t.Errorf("the mistakes are %q", lines)
+			}
+			for i, says := range c.says {
+				if i < len(lines) && !strings.Contains(lines[i], says) {
+					t.Errorf("mistake %d is %q, want %q", i, lines[i], says)
+				}
+			}
+		})
+	}
+}
+
+// TestOneAction checks that flags which exclude each other are refused.
+func TestOneAction(t *testing.T) {
+	for _, args := range [][]string{{"-check", "x.db", "-new-token", "anna"}, {"-version", "-healthcheck"}} {
+		var out bytes.Buffer
+		if err := run(t.Context(), args, nil, nil, &out, &out); !errors.Is(err, errUsage) ||
+			!strings.Contains(err.Error(), "one flag only") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
 }
 
 func TestUsage(t *testing.T) {

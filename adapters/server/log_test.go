@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/smithy-go/logging"
 
 	"example.com/portable-notes/notes/storetest"
 )
@@ -202,4 +205,17 @@ func TestProofHostileLog(t *testing.T) {
 	}
 	storetest.Proved(t, fmt.Sprintf("%d requests, %v", requests, statuses),
 		fmt.Sprintf("0 secrets, control bytes or forged lines, %d series", total), "6 of 6 bad logs are detected")
+}
+
+// TestSDKLog checks that warnings of the AWS SDK are lines of our log.
+func TestSDKLog(t *testing.T) {
+	var out bytes.Buffer
+	sdk := sdkLogger(slog.New(slog.NewJSONHandler(&out, nil)))
+	sdk.Logf(logging.Warn, "checksum of %s", "x")
+	sdk.Logf(logging.Debug, "hidden")
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["msg"] != "checksum of x" ||
+		line["level"] != "WARN" {
+		t.Errorf("%v: %s", err, &out)
+	}
 }

@@ -28,6 +28,8 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/smithy-go/logging"
+	"github.com/google/uuid"
 	"github.com/mattn/go-isatty"
 
 	"example.com/portable-notes/adapters/settings"
@@ -56,6 +58,9 @@ func main() {
 }
 
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "token" {
+		return runToken(args[1:], stdout)
+	}
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	showVersion := flags.Bool("version", false, "print the version and exit")
@@ -68,7 +73,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 			return nil
 		})
 	var tokenOwner *string
-	flags.Func("new-token", "make a bearer token for an `OWNER`; print it and the line that makes a server accept it",
+	flags.Func("new-token", "the same as server token new `OWNER`",
 		func(owner string) error {
 			tokenOwner = &owner
 			return nil
@@ -84,28 +89,22 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		return fmt.Errorf("%w: %w", errUsage, err)
 	case flags.NArg() > 0:
 		return fmt.Errorf("%w: unexpected argument %q; settings are environment variables", errUsage, flags.Arg(0))
+	case countActions(flags) > 1:
+		return fmt.Errorf("%w: give one flag only", errUsage)
 	case *showVersion:
 		build := buildVersion()
 		fmt.Fprintln(stdout, "portable-notes server", build.Version, build.Commit)
 		return nil
 	case tokenOwner != nil:
-		made, line, err := token.New(*tokenOwner)
-		if err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
-		}
-		fmt.Fprintf(stdout, "%s\n\nThis is the token; it is shown only once. A server accepts it with "+
-			"NOTES_AUTH=token and\nNOTES_TOKENS='%s'\nor with that line in NOTES_TOKENS_FILE. For a token that "+
-			"may only read, put \"read\" in place of \"write\". An expiry time, such as 2027-01-31T12:00:00Z, may "+
-			"follow the hash.\n", made, line)
-		return nil
+		return createToken(*tokenOwner, app.Write, time.Time{}, "", stdout)
 	case *hash:
 		return hashOwners(environ, stdin, stdout)
 	case check != nil:
 		return checkFile(*check, stdout)
 	}
 	c, err := settings.Read(environ, allSettings)
-	if err == nil && !*healthcheck {
-		err = c.validate()
+	if !*healthcheck {
+		err = errors.Join(err, c.validate())
 	}
 	if err != nil {
 		return fmt.Errorf("%w:\n%w", errUsage, err)
@@ -127,6 +126,12 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	return openAndServe(ctx, c, stderr)
 }
 
+// countActions returns how many flags are given. Each asks for an action instead of a start.
+func countActions(flags *flag.FlagSet) (n int) {
+	flags.Visit(func(*flag.Flag) { n++ })
+	return n
+}
+
 // openAndServe opens the store and serves it until ctx ends.
 func openAndServe(ctx context.Context, c config, stderr io.Writer) error {
 	log, announce := newLogger(c, stderr)
@@ -143,7 +148,34 @@ func openAndServe(ctx context.Context, c config, stderr io.Writer) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	if authenticate != nil {
+		warnOfLocalNotes(ctx, store, log)
+	}
 	return errors.Join(serve(ctx, c, listener, store, rec, authenticate, log, announce), closeStore())
+}
+
+// warnOfLocalNotes warns of notes that were made without authentication, because no caller sees them any more.
+func warnOfLocalNotes(ctx context.Context, store notes.Store, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for n, err := range store.Newest(ctx, app.LocalOwner, uuid.Max, 1) {
+		if err == nil && !n.Deleted() {
+			log.Warn("the store has notes that were made without NOTES_AUTH; only a token of the owner local shows " +
+				"them, and deploy copy --owner local=NAME gives them to another owner")
+		}
+		return
+	}
+}
+
+// sdkLogger passes what the AWS SDK logs to our log. Otherwise it would print lines of its own to standard error.
+func sdkLogger(log *slog.Logger) logging.Logger {
+	return logging.LoggerFunc(func(kind logging.Classification, format string, args ...any) {
+		level := slog.LevelDebug
+		if kind == logging.Warn {
+			level = slog.LevelWarn
+		}
+		log.Log(context.Background(), level, fmt.Sprintf(format, args...), "source", "aws-sdk-go-v2")
+	})
 }
 
 // openStore opens the store that NOTES_STORE names. It makes c.file absolute.
@@ -158,7 +190,7 @@ func openStore(ctx context.Context, c *config, rec *recorder, log *slog.Logger) 
 		}
 		return store, store.Close, nil
 	}
-	sdk, err := awsconfig.LoadDefaultConfig(ctx)
+	sdk, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithLogger(sdkLogger(log)))
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read the AWS configuration: %w", err)
 	}
@@ -249,8 +281,12 @@ func greet(c config, addr string, announce func(format string, args ...any)) {
 func listenError(setting, addr string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("address %s is in use: stop the program that uses it, or set %s to another address, such as "+
-			"127.0.0.1:8081", addr, setting)
+		return fmt.Errorf(
+			"address %s is in use: stop the program that uses it, or set %s to another address, such as "+
+				"127.0.0.1:8081",
+			addr,
+			setting,
+		)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("listen on %s: %w: set %s to a port from 1024 up, or grant this user the right to use "+
 			"lower ones", addr, err, setting)
@@ -292,7 +328,8 @@ func usage(flags *flag.FlagSet, w io.Writer) {
 		}
 	}
 	fmt.Fprint(w, "\nFor DynamoDB, the AWS SDK reads its own variables: AWS_REGION, AWS_PROFILE, "+
-		"AWS_ENDPOINT_URL_DYNAMODB, credentials and so on.\n\nFlags:\n")
+		"AWS_ENDPOINT_URL_DYNAMODB, credentials and so on.\n\nCommands:\n"+
+		"  server token  make, list and revoke bearer tokens; server token -h\n\nFlags, each instead of a start:\n")
 	flags.SetOutput(w)
 	flags.PrintDefaults()
 }

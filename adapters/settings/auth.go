@@ -20,6 +20,9 @@ type Auth struct {
 	Issuer, Audience string // of JSON Web Tokens
 }
 
+// kinds are the values of NOTES_AUTH.
+var kinds = []string{"", "none", "token", "jwt"}
+
 // AuthSettings returns the settings that fill in the Auth of a C. NOTES_TOKENS_FILE is among them only if the adapter
 // has files.
 func AuthSettings[C any](of func(*C) *Auth, files bool) []Setting[C] {
@@ -28,11 +31,18 @@ func AuthSettings[C any](of func(*C) *Auth, files bool) []Setting[C] {
 			"token in NOTES_TOKENS or NOTES_TOKENS_FILE) or jwt (callers with a token from NOTES_JWT_ISSUER)",
 			func(c *C, v string) error {
 				of(c).Kind = v
-				return Expect(slices.Contains([]string{"", "none", "token", "jwt"}, v), "must be none, token or jwt")
+				return Expect(slices.Contains(kinds, v), "must be none, token or jwt")
 			}),
 		New("NOTES_TOKENS", "", "accepted tokens, separated by commas: OWNER SCOPE sha256:HEX [EXPIRES], where "+
-			"SCOPE is read or write; server -new-token OWNER makes one",
-			func(c *C, v string) error { of(c).Tokens = v; return nil }),
+			"SCOPE is read or write; server token new OWNER makes one",
+			func(c *C, v string) error {
+				of(c).Tokens = v
+				if v == "" {
+					return nil
+				}
+				_, err := token.Parse(v, time.Now)
+				return err
+			}),
 		New("NOTES_TOKENS_FILE", "", "a file of such tokens, one per line, reread when it changes; while it is "+
 			"missing or malformed, the tokens read last stay valid",
 			func(c *C, v string) error { of(c).TokensFile = v; return nil }),
@@ -53,6 +63,9 @@ func AuthSettings[C any](of func(*C) *Auth, files bool) []Setting[C] {
 // whether the adapter reads NOTES_TOKENS_FILE.
 func (a Auth) Validate(files bool) error {
 	var mistakes []error
+	if !slices.Contains(kinds, a.Kind) {
+		return nil // which settings it needs is not known
+	}
 	for _, one := range []struct{ name, value, kind string }{
 		{"NOTES_TOKENS", a.Tokens, "token"}, {"NOTES_TOKENS_FILE", a.TokensFile, "token"}, {
 			"NOTES_JWT_ISSUER", a.Issuer, "jwt"}, {"NOTES_JWT_AUDIENCE", a.Audience, "jwt"},
@@ -67,8 +80,13 @@ func (a Auth) Validate(files bool) error {
 	}
 	if a.Kind == "token" && (a.Tokens == "") == (a.TokensFile == "") {
 		where := map[bool]string{true: "either NOTES_TOKENS or NOTES_TOKENS_FILE", false: "NOTES_TOKENS"}[files]
-		mistakes = append(mistakes, fmt.Errorf("NOTES_AUTH=token needs %s; server -new-token OWNER makes a token",
+		mistakes = append(mistakes, fmt.Errorf("NOTES_AUTH=token needs %s; server token new OWNER makes a token",
 			where))
+	}
+	if a.Kind == "token" && a.TokensFile != "" {
+		if _, err := token.Open(a.TokensFile, slog.New(slog.DiscardHandler)); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("NOTES_TOKENS_FILE: %w", err))
+		}
 	}
 	return errors.Join(mistakes...)
 }
@@ -101,6 +119,9 @@ func (a Auth) Open(
 		tokens, err := token.Parse(a.Tokens, time.Now)
 		if err != nil {
 			return nil, fmt.Errorf("NOTES_TOKENS: %w", err)
+		}
+		if tokens.Expired() {
+			log.WarnContext(ctx, "every token of NOTES_TOKENS has expired, so every request for notes is refused")
 		}
 		return tokens.Caller, nil
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/agext/levenshtein"
 
 	"example.com/portable-notes/app"
+	"example.com/portable-notes/notes/dynamo"
 )
 
 // Prefix begins the name of every variable of ours. Those that begin with testPrefix are for tests only.
@@ -34,7 +35,7 @@ type Setting[C any] struct {
 }
 
 // secretSettings are settings whose values never appear in an error.
-var secretSettings = []string{"NOTES_LOG_KEY", "NOTES_BACKUP_TOKEN"}
+var secretSettings = []string{"NOTES_LOG_KEY", "NOTES_BACKUP_TOKEN", "NOTES_TOKENS"}
 
 // New returns a setting.
 func New[C any](name, initial, meaning string, set func(c *C, value string) error) Setting[C] {
@@ -101,14 +102,9 @@ func RequestTimeout(v string) (time.Duration, error) {
 	return Duration(v, 100*time.Millisecond, 25*time.Second)
 }
 
-// tableNamePattern matches the characters that DynamoDB allows in the name of a table
-// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html).
-var tableNamePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
-
 // Table validates the name of a DynamoDB table.
 func Table(v string) (string, error) {
-	return v, Expect(len(v) >= 3 && len(v) <= 255 && tableNamePattern.MatchString(v),
-		"must name a table: 3 to 255 of the characters a-z A-Z 0-9 _ . -")
+	return v, Expect(dynamo.IsTableName(v), "must name a table: "+dynamo.TableNames)
 }
 
 // LogLevel parses the lowest level that is logged.

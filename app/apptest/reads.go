@@ -371,6 +371,9 @@ func testCursors(s *suite) {
 		s.Helper()
 		s.do("GET", path, "").fails(400, "invalid_cursor", "cursor")
 	}
+	// Beside other mistakes the cursor is one of them, unless the filter is wrong, which no cursor fits.
+	s.do("GET", "/notes?limit=0&cursor=x", "").fails(400, "invalid_parameter", "limit", "cursor")
+	s.do("GET", "/notes?q=&cursor=x", "").fails(400, "invalid_parameter", "q")
 	cursor := s.list(url.Values{"tag": {s.mark}, "limit": {"1"}}).Next
 	s.do("GET", query(cursor), "").is(200)
 	// A cursor with one bit changed, or encoded in another way.

@@ -126,9 +126,13 @@ func (f *File) check(ctx context.Context) {
 // set replaces the tokens.
 func (f *File) set(ctx context.Context, tokens *Tokens) {
 	f.tokens.Store(tokens)
-	if len(tokens.known) == 0 {
+	switch {
+	case len(tokens.known) == 0:
 		f.log.WarnContext(ctx, "the file of tokens names no token, so every request for notes is refused; "+
-			"make a token with server -new-token OWNER", "file", f.path)
+			"make a token with server token new OWNER", "file", f.path)
+	case tokens.Expired():
+		f.log.WarnContext(ctx, "every token of the file has expired, so every request for notes is refused; "+
+			"make a token with server token new OWNER", "file", f.path)
 	}
 }
 
@@ -144,6 +148,12 @@ func parseFile(text string) (*Tokens, error) {
 		return nil, errors.New("the last line has no line break, so the file may be incomplete: add a line break")
 	}
 	return parse(text, time.Now)
+}
+
+// ReadFile returns the text of a file of tokens. Its errors are those of [Open] for the file itself.
+func ReadFile(path string) (string, error) {
+	text, _, err := read(path)
+	return text, err
 }
 
 // read returns the text of a file. It does not open anything but regular files: opening a FIFO may block, and opening a

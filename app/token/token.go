@@ -50,16 +50,44 @@ func IsOwner(name string) bool {
 	return len(name) <= maxOwner && ownerName.MatchString(name) && utf8.ValidString(name)
 }
 
-// New returns a new token that may read and write, and the line that configures it.
-func New(name string) (token, line string, err error) {
-	if !IsOwner(name) {
-		return "", "", fmt.Errorf("an owner must be 1 to 512 bytes without spaces and commas, not %q", name)
+// Token is the configuration of one token.
+type Token struct {
+	Owner   string
+	Scope   app.Scope
+	Hash    string    // SHA-256 of the token, in hexadecimal digits
+	Expires time.Time // zero if the token does not expire
+}
+
+// String returns the line that configures the token.
+func (t Token) String() string {
+	line := t.Owner + " " + scopeNames[t.Scope] + " sha256:" + t.Hash
+	if !t.Expires.IsZero() {
+		line += " " + t.Expires.UTC().Format(time.RFC3339)
 	}
-	secret := make([]byte, 32)
-	_, _ = rand.Read(secret) // never fails
-	token = prefix + base64.RawURLEncoding.EncodeToString(secret)
-	sum := sha256.Sum256([]byte(token))
-	return token, name + " write sha256:" + hex.EncodeToString(sum[:]), nil
+	return line
+}
+
+var scopeNames = map[app.Scope]string{app.Read: "read", app.Write: "write"}
+
+// New returns a new secret token that may read and write, and the line that configures it.
+func New(owner string) (secret, line string, err error) {
+	secret, t, err := Make(owner, app.Write, time.Time{})
+	if err != nil {
+		return "", "", err
+	}
+	return secret, t.String(), nil
+}
+
+// Make returns a new secret token and its configuration. A zero time lets it never expire.
+func Make(owner string, scope app.Scope, expires time.Time) (secret string, t Token, err error) {
+	if !IsOwner(owner) {
+		return "", t, fmt.Errorf("an owner must be 1 to 512 bytes without spaces and commas, not %q", owner)
+	}
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // never fails
+	secret = prefix + base64.RawURLEncoding.EncodeToString(random)
+	sum := sha256.Sum256([]byte(secret))
+	return secret, Token{Owner: owner, Scope: scope, Hash: hex.EncodeToString(sum[:]), Expires: expires}, nil
 }
 
 // maxMistakes is the largest number of mistakes in an error of Parse.
@@ -69,13 +97,14 @@ const maxMistakes = 100
 // first owner's name.
 const byteOrderMark = "\ufeff"
 
-// Parse parses tokens, one per line or separated by commas. Empty lines, lines that begin with #, and a byte order mark
-// at the start of a line are ignored. A text without a token is an error. The error names the first hundred mistakes by
-// the number of the token; it has no hashes.
+// Parse parses tokens, one per line or separated by commas. A line may also be the assignment NOTES_TOKENS='…' that is
+// printed for a new token. Empty lines, lines that begin with #, and a byte order mark at the start of a line are
+// ignored. A text without a token is an error. The error names the first hundred mistakes by the number of the token,
+// without hashes.
 func Parse(text string, now func() time.Time) (*Tokens, error) {
 	t, err := parse(text, now)
 	if err == nil && len(t.known) == 0 {
-		err = errors.New("there is no token: make one with server -new-token OWNER")
+		err = errors.New("there is no token: make one with server token new OWNER")
 	}
 	return t, err
 }
@@ -86,11 +115,8 @@ func parse(text string, now func() time.Time) (*Tokens, error) {
 	var mistakes []error
 	n, wrong := 0, 0
 	for line := range strings.Lines(text) {
-		line = strings.TrimPrefix(line, byteOrderMark) // on every line, because files may have been concatenated
-		if strings.HasPrefix(strings.TrimSpace(line), "#") {
-			continue
-		}
-		for field := range strings.SplitSeq(line, ",") {
+		_, list, _ := splitLine(line)
+		for field := range strings.SplitSeq(list, ",") {
 			if field = strings.TrimSpace(field); field == "" {
 				continue
 			}
@@ -122,6 +148,9 @@ func parseToken(text string) (e entry, err error) {
 	}
 	e.caller = app.Caller{Owner: fields[0], Scope: map[string]app.Scope{
 		"read": app.Read, "write": app.Write}[fields[1]]}
+	if strings.HasPrefix(fields[0], "NOTES_TOKENS=") {
+		return e, errors.New("the quotes after NOTES_TOKENS= must match")
+	}
 	if !IsOwner(fields[0]) {
 		return e, errors.New("its owner must be 1 to 512 bytes of UTF-8")
 	}
@@ -140,6 +169,16 @@ func parseToken(text string) (e entry, err error) {
 		}
 	}
 	return e, nil
+}
+
+// Expired reports whether all tokens have expired.
+func (t *Tokens) Expired() bool {
+	for _, e := range t.known {
+		if e.until.IsZero() || t.now().Before(e.until) {
+			return false
+		}
+	}
+	return true
 }
 
 // Caller implements app.Authenticate. It looks up the token's hash, so its timing reveals nothing about the token.

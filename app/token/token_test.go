@@ -97,3 +97,27 @@ func newToken(t *testing.T, owner string) (secret, line string) {
 	}
 	return secret, line
 }
+
+func TestExpired(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	past, later := now.Format(time.RFC3339), now.Add(time.Second).Format(time.RFC3339)
+	line := func(digit, expires string) string {
+		return "anna read sha256:" + strings.Repeat(digit, 64) + " " + expires + "\n"
+	}
+	for _, c := range []struct {
+		name, text string
+		want       bool
+	}{
+		{"one in the past", line("a", past), true},
+		{"two in the past", line("a", past) + line("b", past), true},
+		{"one is left", line("a", past) + line("b", later), false},
+		{"no expiry", line("a", past) + line("b", ""), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tokens, err := Parse(c.text, func() time.Time { return now })
+			if err != nil || tokens.Expired() != c.want {
+				t.Errorf("%v, %v", tokens.Expired(), err)
+			}
+		})
+	}
+}

@@ -1,0 +1,107 @@
+package token
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// assignment matches a line that assigns tokens to the environment variable.
+var assignment = regexp.MustCompile(`^(\s*(?:export\s+)?NOTES_TOKENS=(["']?))(.*?)(["']?\s*)$`)
+
+// splitLine splits a line into its list of tokens and what surrounds it. A comment has an empty list.
+func splitLine(line string) (before, list, after string) {
+	line, isMarked := strings.CutPrefix(line, byteOrderMark) // on every line, because files may have been concatenated
+	if isMarked {
+		before = byteOrderMark
+	}
+	if strings.HasPrefix(strings.TrimSpace(line), "#") {
+		return before + line, "", ""
+	}
+	end := len(strings.TrimRight(line, "\r\n"))
+	line, after = line[:end], line[end:]
+	if m := assignment.FindStringSubmatch(line); m != nil && strings.TrimSpace(m[4]) == m[2] {
+		return before + m[1], m[3], m[4] + after
+	}
+	return before, line, after
+}
+
+// List returns the tokens of a text in their order. Its errors are those of [Parse], but a text without a token is
+// valid.
+func List(text string) ([]Token, error) {
+	if _, err := parse(text, time.Now); err != nil {
+		return nil, err
+	}
+	var all []Token
+	for line := range strings.Lines(text) {
+		_, list, _ := splitLine(line)
+		for field := range strings.SplitSeq(list, ",") {
+			if e, err := parseToken(field); err == nil {
+				all = append(all, e.token())
+			}
+		}
+	}
+	return all, nil
+}
+
+func (e entry) token() Token {
+	return Token{Owner: e.caller.Owner, Scope: e.caller.Scope, Hash: hex.EncodeToString(e.hash[:]), Expires: e.until}
+}
+
+// Append returns the text with one more token on a line of its own.
+func Append(text string, t Token) string {
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	return text + t.String() + "\n"
+}
+
+// Revoke removes from a text an owner's tokens whose hash begins with a prefix, which may be empty. It returns the rest,
+// with its comments, and the removed tokens. It fails if the text is not valid, if there is no such token, or if a
+// prefix that is not empty fits several.
+func Revoke(text, owner, hash string) (rest string, removed []Token, err error) {
+	all, err := List(text)
+	if err != nil {
+		return "", nil, err
+	}
+	hash = strings.ToLower(strings.TrimPrefix(hash, "sha256:"))
+	fits := func(t Token) bool { return t.Owner == owner && strings.HasPrefix(t.Hash, hash) }
+	for _, t := range all {
+		if fits(t) {
+			removed = append(removed, t)
+		}
+	}
+	switch {
+	case len(removed) == 0 && hash == "":
+		return "", nil, fmt.Errorf("%q has no token", owner)
+	case len(removed) == 0:
+		return "", nil, fmt.Errorf("%q has no token whose hash begins with %s", owner, hash)
+	case len(removed) > 1 && hash != "":
+		return "", nil, errors.New("several hashes begin like that: give more digits, or none for all of the owner's tokens")
+	}
+	var kept strings.Builder
+	for line := range strings.Lines(text) {
+		before, list, after := splitLine(line)
+		var fields []string
+		gone := false
+		for field := range strings.SplitSeq(list, ",") {
+			if e, err := parseToken(field); err == nil && fits(e.token()) {
+				gone = true
+			} else if strings.TrimSpace(field) != "" {
+				fields = append(fields, field)
+			}
+		}
+		switch {
+		case !gone:
+			kept.WriteString(line)
+		case len(fields) > 0:
+			kept.WriteString(before + strings.TrimSpace(strings.Join(fields, ",")) + after)
+		case strings.HasPrefix(before, byteOrderMark):
+			kept.WriteString(byteOrderMark)
+		}
+	}
+	return kept.String(), removed, nil
+}
