@@ -6,6 +6,7 @@ package about
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -54,7 +55,7 @@ func Mount(e *echo.Echo, base string, version Version, welcome func() error, rea
 		return app.JSON(c, http.StatusOK, version)
 	})
 
-	contract := bytes.Replace(Contract, []byte(`"url": "/"`), []byte(`"url": "`+base+`/"`), 1)
+	contract := bytes.Replace(Contract, []byte(`"url": "/"`), []byte(`"url": "`+cmp.Or(base, "/")+`"`), 1)
 	app.Get(e, "/openapi.json", newFile("application/json", contract).serve)
 	assets := readAssets()
 	page := bytes.ReplaceAll(docs, []byte("BASE"), []byte(base))

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,7 +84,11 @@ func (c *contract) check(t *testing.T, baseURL string, r *http.Request, sent []b
 		t.Fatal(err)
 	}
 	path := strings.TrimPrefix(r.URL.Path, prefix.Path)
-	if !c.documented(r.Method, path) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet // which the document describes for both
+	}
+	if !c.documented(method, path) {
 		if a.status >= 400 && r.Method != http.MethodHead {
 			if ok, errs := c.schemas.ValidateSchemaBytes(c.problem, []byte(a.body)); !ok {
 				t.Errorf("%s: the response is not a Problem of the OpenAPI document: %s", a.request, describe(errs))
@@ -91,22 +96,43 @@ func (c *contract) check(t *testing.T, baseURL string, r *http.Request, sent []b
 		}
 		return
 	}
-	request, err := http.NewRequest(r.Method, "http://host"+(&url.URL{Path: path, RawQuery: r.URL.RawQuery}).String(),
+	request, err := http.NewRequest(method, "http://host"+(&url.URL{Path: path, RawQuery: r.URL.RawQuery}).String(),
 		bytes.NewReader(sent))
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Header = r.Header.Clone()
 	if a.status < 400 && len(sent) < 100_000 {
-		if ok, errs := c.exchanges.ValidateHttpRequest(request); !ok {
+		if ok, errs := c.exchanges.ValidateHttpRequest(request); !ok && !isLenient(errs) {
 			t.Errorf("%s: accepted, but not valid in the OpenAPI document: %s", a.request, describe(errs))
 		}
+	}
+	if r.Method == http.MethodHead {
+		return // without a body, a response does not match
 	}
 	response := &http.Response{StatusCode: a.status, Header: a.header, Body: io.NopCloser(strings.NewReader(a.body)),
 		Request: request}
 	if ok, errs := c.exchanges.ValidateHttpResponse(request, response); !ok {
 		t.Errorf("%s: %d does not match the OpenAPI document: %s", a.request, a.status, describe(errs))
 	}
+}
+
+// isLenient reports whether a request only exceeds limits of the document: the service trims white space and drops
+// duplicates before it counts, and accepts odd lists of entity tags (RFC 9110, section 5.6.1.2). The document has what
+// is accepted in any case.
+func isLenient(errs []*errors.ValidationError) bool {
+	for _, e := range errs {
+		if len(e.SchemaValidationErrors) == 0 {
+			return false
+		}
+		for _, s := range e.SchemaValidationErrors {
+			keyword := s.KeywordLocation[strings.LastIndex(s.KeywordLocation, "/")+1:]
+			if !slices.Contains([]string{"pattern", "maxLength", "maxItems"}, keyword) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func describe(errs []*errors.ValidationError) string {
