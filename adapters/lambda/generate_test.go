@@ -7,8 +7,9 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
+
+	"example.com/portable-notes/notes/storetest"
 )
 
 // generateEvents returns random events, some valid, some with parts changed, missing or of another type.
@@ -94,9 +95,5 @@ func checkAnswer(t *testing.T, payload, out []byte, err error) {
 // freezeAndThaw stops a process and continues it, as Lambda does between events.
 func freezeAndThaw(t *testing.T, p *os.Process) {
 	t.Helper()
-	for _, s := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
-		if err := p.Signal(s); err != nil {
-			t.Fatal(err)
-		}
-	}
+	storetest.Freeze(t, p)()
 }

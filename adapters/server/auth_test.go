@@ -18,6 +18,7 @@ import (
 	"example.com/portable-notes/app/jwt/jwttest"
 	"example.com/portable-notes/app/token"
 	"example.com/portable-notes/notes/bolt"
+	"example.com/portable-notes/notes/storetest"
 )
 
 // newToken returns a new token of an owner, and the line that makes a server accept it.
@@ -284,8 +285,8 @@ func TestTokensFile(t *testing.T) {
 func TestUnfitTokensFile(t *testing.T) {
 	folder := t.TempDir()
 	fifo, wide, large := filepath.Join(folder, "fifo"), filepath.Join(folder, "wide"), filepath.Join(folder, "large")
+	storetest.FIFO(t, fifo)
 	for _, err := range []error{
-		syscall.Mkfifo(fifo, 0o600),
 		os.WriteFile(wide, []byte("\xff\xfea\x00\n\x00"), 0o600),
 		os.WriteFile(large, nil, 0o600), os.Truncate(large, 1<<30),
 	} {

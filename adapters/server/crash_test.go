@@ -15,8 +15,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"example.com/portable-notes/notes/storetest"
 )
 
@@ -350,14 +348,7 @@ func TestProofCrash(t *testing.T) {
 func fillDisk(t *testing.T, start func(file string) *process) (refusals int, violations []string) {
 	t.Helper()
 	folder := t.TempDir()
-	if err := unix.Mount("tmpfs", folder, "tmpfs", 0, "size=4m"); err != nil {
-		storetest.Lacks(t, "the right to mount a tmpfs", err)
-	}
-	defer func() {
-		if err := unix.Unmount(folder, 0); err != nil {
-			t.Error(err)
-		}
-	}()
+	storetest.MountSmall(t, folder, 4<<20)
 	ballast := filepath.Join(folder, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 2<<20), 0o600); err != nil {
 		t.Fatal(err)
