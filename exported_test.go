@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // TestExported: the names that packages use of each other are those of testdata/exported.txt, so that a rename shows in
 // the change that makes it. Run it with -update to write the file.
 func TestExported(t *testing.T) {
-	out, err := exec.Command("git", "ls-files", "*.go").Output()
+	out, err := exec.Command("git", "ls-files", "-co", "--exclude-standard", "*.go").Output()
 	if err != nil {
 		t.Skipf("git lists the files, and failed: %v", err)
 	}

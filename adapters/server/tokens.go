@@ -37,7 +37,8 @@ func runToken(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("token", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	readOnly := flags.Bool("read", false, "let the token only read")
-	expires := flags.String("expires", "", "`WHEN` the token expires: a time from now, such as 90d or 12h, or a date: 2027-01-31")
+	expires := flags.String("expires", "", "`WHEN` the token expires: a time from now, such as 90d or 12h, or a "+
+		"date: 2027-01-31")
 	file := flags.String("append", "", "add the token to this `FILE`, which is created if it does not exist")
 	var words []string // flags may stand before, between and behind them
 	for err := flags.Parse(args); ; err = flags.Parse(flags.Args()[1:]) {
@@ -80,8 +81,8 @@ func runToken(args []string, stdout io.Writer) error {
 	return fmt.Errorf("%w: expected token new OWNER, token list FILE or token revoke FILE OWNER [HASH]", errUsage)
 }
 
-// parseExpiry returns the end of a duration that begins now, or a time or the beginning of a date in UTC. It returns the
-// zero time for an empty text.
+// parseExpiry returns the end of a duration that begins now, or a time, or the beginning of a date in UTC. It returns
+// the zero time for an empty text.
 func parseExpiry(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -94,7 +95,8 @@ func parseExpiry(text string, now time.Time) (time.Time, error) {
 		at = now.Add(after)
 	} else if at, err = time.Parse(time.DateOnly, text); err != nil {
 		if at, err = time.Parse(time.RFC3339, text); err != nil {
-			return at, fmt.Errorf("--expires must be such as 90d, 12h, 2027-01-31 or 2027-01-31T12:00:00Z, not %q", text)
+			return at, fmt.Errorf("--expires must be such as 90d, 12h, 2027-01-31 or 2027-01-31T12:00:00Z, not %q",
+				text)
 		}
 	}
 	if !at.After(now) {

@@ -54,7 +54,10 @@ func TestTokenCommands(t *testing.T) {
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if out := run("revoke", link, "anna"); !strings.HasPrefix(out, "revoked:\nOWNER  SCOPE  HASH          EXPIRES\nanna   write  ") {
+	if out := run("revoke", link, "anna"); !strings.HasPrefix(
+		out,
+		"revoked:\nOWNER  SCOPE  HASH          EXPIRES\nanna   write  ",
+	) {
 		t.Errorf("revoke prints %q", out)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {

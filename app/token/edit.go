@@ -14,7 +14,7 @@ var assignment = regexp.MustCompile(`^(\s*(?:export\s+)?NOTES_TOKENS=(["']?))(.*
 
 // splitLine splits a line into its list of tokens and what surrounds it. A comment has an empty list.
 func splitLine(line string) (before, list, after string) {
-	line, isMarked := strings.CutPrefix(line, byteOrderMark) // on every line, because files may have been concatenated
+	line, isMarked := strings.CutPrefix(line, byteOrderMark) // on any line, because files may have been concatenated
 	if isMarked {
 		before = byteOrderMark
 	}
@@ -59,9 +59,9 @@ func Append(text string, t Token) string {
 	return text + t.String() + "\n"
 }
 
-// Revoke removes from a text an owner's tokens whose hash begins with a prefix, which may be empty. It returns the rest,
-// with its comments, and the removed tokens. It fails if the text is not valid, if there is no such token, or if a
-// prefix that is not empty fits several.
+// Revoke removes from a text an owner's tokens whose hash begins with a prefix, which may be empty. It returns the
+// rest, with its comments, and the removed tokens. It fails if the text is not valid, if there is no such token, or if
+// a prefix that is not empty fits several.
 func Revoke(text, owner, hash string) (rest string, removed []Token, err error) {
 	all, err := List(text)
 	if err != nil {
@@ -80,7 +80,8 @@ func Revoke(text, owner, hash string) (rest string, removed []Token, err error) 
 	case len(removed) == 0:
 		return "", nil, fmt.Errorf("%q has no token whose hash begins with %s", owner, hash)
 	case len(removed) > 1 && hash != "":
-		return "", nil, errors.New("several hashes begin like that: give more digits, or none for all of the owner's tokens")
+		return "", nil, errors.New("several hashes begin like that: give more digits, or none for all tokens of " +
+			"the owner")
 	}
 	var kept strings.Builder
 	for line := range strings.Lines(text) {

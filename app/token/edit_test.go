@@ -112,7 +112,8 @@ func TestRevoke(t *testing.T) {
 		})
 	}
 	same := "anna read sha256:" + numberedHash("a")[:63]
-	if _, _, err := Revoke(same+"1\n"+same+"2\n", "anna", "aa"); err == nil || !strings.Contains(err.Error(), "several") {
+	if _, _, err := Revoke(same+"1\n"+same+"2\n", "anna", "aa"); err == nil ||
+		!strings.Contains(err.Error(), "several") {
 		t.Errorf("a prefix of two hashes: %v", err)
 	}
 }

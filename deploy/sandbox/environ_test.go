@@ -15,7 +15,8 @@ func TestEnviron(t *testing.T) {
 		want    []string // among the variables
 		never   []string // beginnings of variables
 	}{
-		{"a profile and keys", []string{"HOME=/home/anna", "AWS_PROFILE=prod", "AWS_SESSION_TOKEN=x", "AWS_REGION=us-east-1"},
+		{"a profile and keys", []string{"HOME=/home/anna", "AWS_PROFILE=prod", "AWS_SESSION_TOKEN=x",
+			"AWS_REGION=us-east-1"},
 			[]string{"HOME=/home/anna", "AWS_REGION=eu-central-1", "AWS_CONFIG_FILE=/dev/null"},
 			[]string{"AWS_PROFILE", "AWS_SESSION_TOKEN"}},
 		{"endpoints", []string{"AWS_ENDPOINT_URL_S3=https://s3.example", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true",
@@ -50,7 +51,10 @@ func TestEnviron(t *testing.T) {
 			}
 		})
 	}
-	if got := Foreign([]string{"AWS_PROFILE=x", "AWS_PAGER=", "HOME=/"}); !slices.Equal(got, []string{"AWS_PROFILE"}) {
+	if got := Foreign([]string{"AWS_PROFILE=x", "AWS_PAGER=", "HOME=/"}); !slices.Equal(
+		got,
+		[]string{"AWS_PROFILE"},
+	) {
 		t.Errorf("the foreign settings are %q", got)
 	}
 }
