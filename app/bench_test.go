@@ -91,7 +91,7 @@ func BenchmarkGetOnDynamoDB(b *testing.B) {
 func BenchmarkRoutes(b *testing.B) {
 	service := newService(b)
 	e := app.New(service, app.Options{MaxInFlight: 48 << 20})
-	about.Mount(e, "", about.Version{}, func() error { return nil }, service.Ready)
+	about.Mount(e, "", false, about.Version{}, func() error { return nil }, service.Ready)
 	var path string
 	for range 20 {
 		w := httptest.NewRecorder()

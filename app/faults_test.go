@@ -62,7 +62,7 @@ func newApp(store notes.Store, options app.Options) (http.Handler, *bytes.Buffer
 	options.Log = slog.New(slog.NewJSONHandler(log, nil))
 	service := notes.NewService(store, time.Now, rand.Reader)
 	e := app.New(service, options)
-	about.Mount(e, "", about.Version{}, func() error { return nil }, service.Ready)
+	about.Mount(e, "", false, about.Version{}, func() error { return nil }, service.Ready)
 	return e, log
 }
 

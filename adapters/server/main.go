@@ -251,7 +251,7 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 		build.Store = "dynamodb"
 	}
 	d := newDrainer(tr.wrap(app.Under(c.basePath, web)))
-	about.Mount(web, c.basePath, build, d.checkDraining, service.Ready)
+	about.Mount(web, c.basePath, authenticate != nil, build, d.checkDraining, service.Ready)
 	greet(c, listener.Addr().String(), announce)
 	return d.serve(ctx, listener, c, log)
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -39,8 +40,10 @@ const readyWithin = time.Second
 
 // Mount adds the routes. The service is ready while both welcome and ready return nil: welcome says whether the server
 // accepts requests, and ready checks the store and is called at most once a second. Base is the base path at which
-// clients see the service, or "".
-func Mount(e *echo.Echo, base string, version Version, welcome func() error, ready func(context.Context) error) {
+// clients see the service, or "". Tokens says whether requests for notes need a token, which the contract shows.
+func Mount(
+	e *echo.Echo, base string, tokens bool, version Version, welcome func() error, ready func(context.Context) error,
+) {
 	ready = cached(ready)
 	app.Get(e, app.Probes[0], func(c echo.Context) error {
 		return app.JSON(c, http.StatusOK, map[string]string{"status": "ok"})
@@ -55,7 +58,7 @@ func Mount(e *echo.Echo, base string, version Version, welcome func() error, rea
 		return app.JSON(c, http.StatusOK, version)
 	})
 
-	contract := bytes.Replace(Contract, []byte(`"url": "/"`), []byte(`"url": "`+cmp.Or(base, "/")+`"`), 1)
+	contract := contractFor(base, tokens)
 	app.Get(e, "/openapi.json", newFile("application/json", contract).serve)
 	assets := readAssets()
 	page := bytes.ReplaceAll(docs, []byte("BASE"), []byte(base))
@@ -74,6 +77,46 @@ func Mount(e *echo.Echo, base string, version Version, welcome func() error, rea
 		return asset.serve(c)
 	})
 	e.RouteNotFound("/docs/:asset/*", echo.NotFoundHandler)
+}
+
+// The parts of the contract that differ between servers.
+const (
+	serverURL      = `"url": "/"`
+	optionalTokens = `"security": [
+          {},
+          {
+            "bearer": []
+          }
+        ]`
+	neededTokens = `"security": [
+          {
+            "bearer": []
+          }
+        ]`
+	schemes = `,
+    "securitySchemes": {
+      "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "Required if authentication is on."
+      }
+    }`
+	endOfDescription = "`misdirected_request`.\""
+)
+
+// contractFor returns the contract of a server with a base path, on which requests for notes need a token or not.
+func contractFor(base string, tokens bool) []byte {
+	security, kept, sentence := `"security": []`, "", "This server needs no token."
+	if tokens {
+		security, kept, sentence = neededTokens, schemes, "This server needs a token for every request for notes: "+
+			"`Authorization: Bearer TOKEN`."
+	}
+	return []byte(strings.NewReplacer(
+		serverURL, `"url": "`+cmp.Or(base, "/")+`"`,
+		optionalTokens, security,
+		schemes, kept,
+		endOfDescription, strings.TrimSuffix(endOfDescription, `"`)+" "+sentence+`"`,
+	).Replace(string(Contract)))
 }
 
 // cached returns a function that calls ready and caches the result for readyWithin.

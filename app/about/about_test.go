@@ -34,7 +34,7 @@ import (
 // newApp returns an app with the routes of Mount.
 func newApp(basePath string, ready func(context.Context) error) *echo.Echo {
 	e := app.New(nil, app.Options{})
-	about.Mount(e, basePath, about.Version{Version: "v1", Commit: "abc", Store: "bolt", Adapter: "server"},
+	about.Mount(e, basePath, false, about.Version{Version: "v1", Commit: "abc", Store: "bolt", Adapter: "server"},
 		func() error { return nil }, ready)
 	return e
 }
@@ -200,7 +200,7 @@ func TestReadiness(t *testing.T) {
 		var reads int
 		var broken, stopping error
 		e := app.New(nil, app.Options{})
-		about.Mount(e, "", about.Version{}, func() error { return stopping }, func(context.Context) error {
+		about.Mount(e, "", false, about.Version{}, func() error { return stopping }, func(context.Context) error {
 			reads++
 			time.Sleep(10 * time.Millisecond)
 			return broken
@@ -379,5 +379,61 @@ func TestFiles(t *testing.T) {
 		if answer, _ := send(t, e, "GET", path); answer.StatusCode != 404 {
 			t.Errorf("%s: %d", path, answer.StatusCode)
 		}
+	}
+}
+
+// TestTokensOfTheContract checks that the contract says whether a server needs a token, so that the page shows padlocks
+// only where one is needed.
+func TestTokensOfTheContract(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		tokens   bool
+		security string
+		says     string
+	}{
+		{"open", false, "[]", "This server needs no token."},
+		{"tokens", true, `[{"bearer":[]}]`, "This server needs a token"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := app.New(nil, app.Options{})
+			about.Mount(e, "/api", c.tokens, about.Version{}, func() error { return nil }, fine)
+			_, contract := send(t, e, "GET", "/openapi.json")
+			var parsed struct {
+				Info    struct{ Description string }
+				Servers []struct{ URL string }
+				Paths   map[string]map[string]json.RawMessage
+			}
+			if err := json.Unmarshal([]byte(contract), &parsed); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(contract, "securitySchemes") != c.tokens {
+				t.Error("the page offers to authorize on a server that is open, or the other way round")
+			}
+			if !strings.Contains(parsed.Info.Description, c.says) {
+				t.Errorf("the description is %q", parsed.Info.Description)
+			}
+			if len(parsed.Servers) != 1 || parsed.Servers[0].URL != "/api" {
+				t.Errorf("the servers are %v", parsed.Servers)
+			}
+			for path, operations := range parsed.Paths {
+				for method, operation := range operations {
+					if method == "parameters" {
+						continue
+					}
+					want := "[]"
+					if strings.HasPrefix(path, "/notes") {
+						want = c.security
+					}
+					var found struct{ Security json.RawMessage }
+					if err := json.Unmarshal(operation, &found); err != nil {
+						t.Fatal(err)
+					}
+					var compact bytes.Buffer
+					if err := json.Compact(&compact, found.Security); err != nil || compact.String() != want {
+						t.Errorf("%s %s: security %s, want %s", method, path, &compact, want)
+					}
+				}
+			}
+		})
 	}
 }

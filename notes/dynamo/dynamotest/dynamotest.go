@@ -55,7 +55,7 @@ func Config(t testing.TB) aws.Config {
 		shared.container, shared.endpoint, shared.err = start()
 	})
 	if shared.err != nil {
-		storetest.Lacks(t, "Docker with the image "+Image, shared.err)
+		storetest.Lacks(t, "DynamoDB Local in Docker", shared.err)
 	}
 	return ConfigOf(shared.endpoint)
 }
