@@ -225,9 +225,10 @@ func (f *stackFlags) open(cmd *cobra.Command, r *report.Report) (*converge.Conve
 }
 
 // build builds the function, or reads its zip.
-func (f *stackFlags) build(ctx context.Context) (err error) {
+func (f *stackFlags) build(cmd *cobra.Command) (err error) {
 	if f.zip == "" {
-		f.Zip, err = pack.Build(ctx, f.Architecture, f.Auth.Kind == "jwt")
+		defer showBuild(cmd.ErrOrStderr(), f.Architecture)()
+		f.Zip, err = pack.Build(cmd.Context(), f.Architecture, f.Auth.Kind == "jwt")
 		return err
 	}
 	if f.Zip, err = os.ReadFile(f.zip); err != nil {
@@ -285,7 +286,7 @@ service check. With none anyone who knows the URL has access. The live check sen
 				}
 				showToken(out, made)
 			}
-			if err := f.build(cmd.Context()); err != nil {
+			if err := f.build(cmd); err != nil {
 				return r.End(err)
 			}
 			r.Done("build for "+f.Architecture, report.OK, fmt.Sprintf("%d bytes", len(f.Zip)))

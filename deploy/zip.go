@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,9 @@ bootstrap. The same source gives the same bytes in every directory.`,
 		Example: "  deploy zip --arch arm64 --out notes.zip",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			done := showBuild(cmd.ErrOrStderr(), arch)
 			content, err := pack.Build(cmd.Context(), arch, jwt)
+			done()
 			if err != nil {
 				return err
 			}
@@ -37,4 +40,13 @@ bootstrap. The same source gives the same bytes in every directory.`,
 		"include JSON Web Tokens, for NOTES_AUTH=jwt; the function is smaller without")
 	cmd.Flags().StringVar(&out, "out", "notes.zip", "file to write")
 	return cmd
+}
+
+// showBuild says on a terminal that the function is being built, until done is called.
+func showBuild(out io.Writer, arch string) (done func()) {
+	show, done := progress(out)
+	if show != nil {
+		show("building the function for " + arch + "; the first time takes about a minute")
+	}
+	return done
 }
