@@ -275,3 +275,31 @@ func TestSlowBackup(t *testing.T) {
 	}
 	p.stop(t, os.Interrupt)
 }
+
+// TestAbortedBackup: a backup whose client has gone is logged as interrupted, not as sent.
+func TestAbortedBackup(t *testing.T) {
+	p := startServer(t, newFile(t), "NOTES_ADMIN_ADDR=127.0.0.1:0")
+	big := `{"title":"x","content":"` + strings.Repeat("c", 250_000) + `"}`
+	for range 60 { // more than the buffers of a connection
+		post(t, p.url+"/notes", big)
+	}
+	conn, err := net.Dial("tcp", strings.TrimPrefix(adminURL(t, p), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "GET /backup HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 300)); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "a line of the log", 10*time.Second, func() bool {
+		return strings.Contains(p.output(), "backup interrupted")
+	})
+	if strings.Contains(p.output(), "backup sent") {
+		t.Errorf("the log is %s", p.output())
+	}
+}

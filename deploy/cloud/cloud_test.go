@@ -1,13 +1,16 @@
 package cloud
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -195,5 +198,24 @@ func TestRaw(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// TestRetryInterrupted checks that an interrupted wait says so, and what it waited for.
+func TestRetryInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	tries := 0
+	err := Retry(ctx, time.Hour, func() error {
+		if tries++; tries == 2 {
+			cancel()
+		}
+		return RetryLater(errors.New("it is still pending"))
+	})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "it is still pending") || tries != 2 {
+		t.Errorf("after %d tries: %v", tries, err)
+	}
+	err = Retry(t.Context(), time.Millisecond, func() error { return RetryLater(errors.New("it is still pending")) })
+	if err == nil || err.Error() != "it is still pending" {
+		t.Errorf("after the limit: %v", err)
 	}
 }
