@@ -1,5 +1,6 @@
 """Makes generated requests valid where a schema cannot say what is valid."""
 
+import urllib.parse
 import uuid
 
 import schemathesis
@@ -13,5 +14,5 @@ def map_case(context, case):
         case.headers["Idempotency-Key"] = key + uuid.uuid4().hex
     # An id in the body must be the one in the URL.
     if isinstance(case.body, dict) and isinstance(case.body.get("id"), str):
-        case.body["id"] = case.path_parameters["id"]
+        case.body["id"] = urllib.parse.unquote(case.path_parameters["id"])
     return case
