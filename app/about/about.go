@@ -81,14 +81,14 @@ func Mount(
 
 // The parts of the contract that differ between servers.
 const (
-	serverURL      = `"url": "/"`
-	optionalTokens = `"security": [
+	serverURL    = `"url": "/"`
+	authOptional = `"security": [
           {},
           {
             "bearer": []
           }
         ]`
-	neededTokens = `"security": [
+	authRequired = `"security": [
           {
             "bearer": []
           }
@@ -108,12 +108,12 @@ const (
 func contractFor(base string, tokens bool) []byte {
 	security, kept, sentence := `"security": []`, "", "This server needs no token."
 	if tokens {
-		security, kept, sentence = neededTokens, schemes, "This server needs a token for every request for notes: "+
+		security, kept, sentence = authRequired, schemes, "This server needs a token for every request for notes: "+
 			"`Authorization: Bearer TOKEN`."
 	}
 	return []byte(strings.NewReplacer(
 		serverURL, `"url": "`+cmp.Or(base, "/")+`"`,
-		optionalTokens, security,
+		authOptional, security,
 		schemes, kept,
 		endOfDescription, strings.TrimSuffix(endOfDescription, `"`)+" "+sentence+`"`,
 	).Replace(string(Contract)))
