@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// assignment matches a line that assigns tokens to the environment variable.
-var assignment = regexp.MustCompile(`^(\s*(?:export\s+)?NOTES_TOKENS=(["']?))(.*?)(["']?\s*)$`)
+// tokensAssignment matches a line that assigns tokens to the environment variable.
+var tokensAssignment = regexp.MustCompile(`^(\s*(?:export\s+)?NOTES_TOKENS=(["']?))(.*?)(["']?\s*)$`)
 
 // splitLine splits a line into its list of tokens and what surrounds it. A comment has an empty list.
 func splitLine(line string) (before, list, after string) {
@@ -23,7 +23,7 @@ func splitLine(line string) (before, list, after string) {
 	}
 	end := len(strings.TrimRight(line, "\r\n"))
 	line, after = line[:end], line[end:]
-	if m := assignment.FindStringSubmatch(line); m != nil && strings.TrimSpace(m[4]) == m[2] {
+	if m := tokensAssignment.FindStringSubmatch(line); m != nil && strings.TrimSpace(m[4]) == m[2] {
 		return before + m[1], m[3], m[4] + after
 	}
 	return before, line, after
@@ -59,27 +59,27 @@ func Append(text string, t Token) string {
 	return text + t.String() + "\n"
 }
 
-// Revoke removes from a text an owner's tokens whose hash begins with a prefix, which may be empty. It returns the
-// rest, with its comments, and the removed tokens. It fails if the text is not valid, if there is no such token, or if
-// a prefix that is not empty fits several.
-func Revoke(text, owner, hash string) (rest string, removed []Token, err error) {
+// Revoke removes the owner's tokens whose hash begins with hashPrefix; an empty prefix matches all. It returns the rest
+// of the text, with its comments, and the removed tokens. It fails if the text is not valid, if there is no such token,
+// or if a prefix that is not empty matches several.
+func Revoke(text, owner, hashPrefix string) (rest string, removed []Token, err error) {
 	all, err := List(text)
 	if err != nil {
 		return "", nil, err
 	}
-	hash = strings.ToLower(strings.TrimPrefix(hash, "sha256:"))
-	fits := func(t Token) bool { return t.Owner == owner && strings.HasPrefix(t.Hash, hash) }
+	hashPrefix = strings.ToLower(strings.TrimPrefix(hashPrefix, "sha256:"))
+	fits := func(t Token) bool { return t.Owner == owner && strings.HasPrefix(t.Hash, hashPrefix) }
 	for _, t := range all {
 		if fits(t) {
 			removed = append(removed, t)
 		}
 	}
 	switch {
-	case len(removed) == 0 && hash == "":
+	case len(removed) == 0 && hashPrefix == "":
 		return "", nil, fmt.Errorf("%q has no token", owner)
 	case len(removed) == 0:
-		return "", nil, fmt.Errorf("%q has no token whose hash begins with %s", owner, hash)
-	case len(removed) > 1 && hash != "":
+		return "", nil, fmt.Errorf("%q has no token whose hash begins with %s", owner, hashPrefix)
+	case len(removed) > 1 && hashPrefix != "":
 		return "", nil, errors.New("several hashes begin like that: give more digits, or none for all tokens of " +
 			"the owner")
 	}

@@ -20,8 +20,8 @@ import (
 // File holds the tokens in a file and reloads them when the file changes. It is safe for concurrent use.
 //
 // A valid file replaces all tokens: a token whose line is deleted is revoked. A file that is missing, unreadable or
-// malformed is rejected, and the tokens stay as they were. A file without tokens revokes all of them, but only if it is
-// still unchanged at the next check, at least a second later, because editors truncate a file before they write it.
+// malformed is rejected, and the tokens stay as they were. Editors truncate a file before they write it, so a file
+// without tokens revokes all of them only a second after it was written, or if the next check finds it unchanged.
 type File struct {
 	path     string
 	log      *slog.Logger
@@ -114,7 +114,7 @@ func (f *File) check(ctx context.Context) {
 			"file", f.path, "error", err)
 		return
 	}
-	if len(tokens.known) == 0 && !unchanged(f.empty, info) {
+	if len(tokens.known) == 0 && time.Since(info.ModTime()) < checkEvery && !unchanged(f.empty, info) {
 		f.empty = info
 		return
 	}

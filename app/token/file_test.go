@@ -166,7 +166,18 @@ var withoutTokens = []struct{ name, text string }{
 	{"byte order mark", "\ufeff"},
 }
 
-// TestRevokeLastToken: a file without tokens revokes all of them once the second check finds it unchanged.
+// writeYoung writes a file that stays younger than a second, however slow the machine is.
+func writeYoung(t *testing.T, path, text string) {
+	t.Helper()
+	write(t, path, text)
+	at := time.Now().Add(time.Hour)
+	if err := os.Chtimes(path, at, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRevokeLastToken: a file without tokens revokes all of them if it was written a second ago, or once the second
+// check finds it unchanged.
 func TestRevokeLastToken(t *testing.T) {
 	secret, line := newToken(t, "anna")
 	start := func(t *testing.T) (string, *testFile) {
@@ -179,7 +190,7 @@ func TestRevokeLastToken(t *testing.T) {
 	for _, c := range withoutTokens {
 		t.Run(c.name, func(t *testing.T) {
 			path, f := start(t)
-			write(t, path, c.text)
+			writeYoung(t, path, c.text)
 			f.is(t, secret, "anna")
 			for range 3 {
 				f.is(t, secret, "")
@@ -193,7 +204,7 @@ func TestRevokeLastToken(t *testing.T) {
 	}
 	t.Run("no second check within a second", func(t *testing.T) {
 		path, f := start(t)
-		write(t, path, "")
+		writeYoung(t, path, "")
 		f.is(t, secret, "anna")
 		f.checked = time.Now().Add(time.Hour) // no check is due, however slow the machine
 		if _, err := f.Caller(t.Context(), secret); err != nil {
@@ -201,11 +212,20 @@ func TestRevokeLastToken(t *testing.T) {
 		}
 		f.is(t, secret, "")
 	})
+	t.Run("written a second ago", func(t *testing.T) {
+		path, f := start(t)
+		write(t, path, "# all have left\n")
+		at := time.Now().Add(-checkEvery)
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+		f.is(t, secret, "")
+	})
 	t.Run("written again in between", func(t *testing.T) {
 		path, f := start(t)
 		for i := range 3 {
 			write(t, path, "")
-			at := time.Now().Add(time.Duration(i-10) * time.Second)
+			at := time.Now().Add(time.Hour + time.Duration(i)*time.Second)
 			if err := os.Chtimes(path, at, at); err != nil {
 				t.Fatal(err)
 			}
@@ -215,9 +235,9 @@ func TestRevokeLastToken(t *testing.T) {
 	})
 	t.Run("replaced in between", func(t *testing.T) {
 		path, f := start(t)
-		write(t, path, "")
+		writeYoung(t, path, "")
 		f.is(t, secret, "anna")
-		write(t, path+".new", "")
+		writeYoung(t, path+".new", "")
 		if err := os.Rename(path+".new", path); err != nil {
 			t.Fatal(err)
 		}
@@ -227,7 +247,7 @@ func TestRevokeLastToken(t *testing.T) {
 	t.Run("an editor truncates first", func(t *testing.T) {
 		path, f := start(t)
 		for range 3 {
-			write(t, path, "")
+			writeYoung(t, path, "")
 			f.is(t, secret, "anna")
 			write(t, path, line+"\n")
 			f.is(t, secret, "anna")
@@ -238,11 +258,11 @@ func TestRevokeLastToken(t *testing.T) {
 	})
 	t.Run("an editor writes nonsense in between", func(t *testing.T) {
 		path, f := start(t)
-		write(t, path, "")
+		writeYoung(t, path, "")
 		f.is(t, secret, "anna")
 		write(t, path, "nonsense\n")
 		f.rejects(t, secret, "anna", "token 1: must be OWNER")
-		write(t, path, "")
+		writeYoung(t, path, "")
 		f.is(t, secret, "anna")
 		f.is(t, secret, "")
 	})
