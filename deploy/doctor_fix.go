@@ -25,7 +25,8 @@ func (f *doctorFlags) applyFixes(cmd *cobra.Command, d doctor.Diagnosis) (done b
 	found := false
 	for _, finding := range d.Findings {
 		found = found || finding.Cause == f.fix
-		if finding.Link != "permission" && (f.fix == safeFixes || f.fix == finding.Cause) {
+		// The safe fixes of permissions are grants, which permit makes.
+		if f.fix == finding.Cause || finding.Link != doctor.LinkPermission && f.fix == safeFixes {
 			moreCalls, moreCommands := finding.Calls(f.fix == safeFixes)
 			calls, commands = append(calls, moreCalls...), append(commands, moreCommands...)
 		}

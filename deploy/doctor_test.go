@@ -329,6 +329,14 @@ func TestDoctorFixCause(t *testing.T) {
 	if out, err := p.deploy("doctor", "--fix=permission.none", "--yes", at); err != nil {
 		t.Errorf("%v %s", err, out)
 	}
+	p.setIntegrationSuffix(":$LATEST")
+	if d, _ := p.diagnose(at); faults(d) != "permission.qualifier" {
+		t.Errorf("found %q", faults(d))
+	}
+	if out, err := p.deploy("doctor", "--fix=permission.qualifier", "--yes", at); err != nil ||
+		!strings.Contains(out, "aws apigatewayv2 update-integration") {
+		t.Errorf("$LATEST: %v %s", err, out)
+	}
 	p.setPython("raise RuntimeError('no')\n")
 	if _, err := p.deploy("doctor", "--fix=code.init", "--yes", at); !errors.Is(err, errUsage) ||
 		!strings.Contains(err.Error(), "does not apply this fix") {

@@ -194,7 +194,7 @@ func (r *result) judgePermission(p *pair) *draft {
 			Value: p.integration.URI}}
 		bare := strings.Replace(p.integration.URI, ":$LATEST", "", 1)
 		f.fix = []Fix{r.awsFix(false, "fix.uri", nil, &apigatewayv2.UpdateIntegrationInput{ApiId: &r.Asked.API,
-			IntegrationId: &p.integration.ID, IntegrationUri: aws.String(bare)}), r.permitFix(p)}
+			IntegrationId: &p.integration.ID, IntegrationUri: aws.String(bare)})} // no grant helps before
 		return f
 	}
 	said := r.judgePolicy(fact.Or(), p, r.functionARN(p))
