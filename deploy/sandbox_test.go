@@ -122,7 +122,7 @@ func TestProofReadmeOnAWS(t *testing.T) {
 		chapter, _, _ := strings.Cut(rest, "\n## ")
 		return chapter
 	}
-	chapter, healing := chapterOf("../docs/aws.md", "On AWS"), chapterOf("../README.md", "It answers 500")
+	chapter, healing := chapterOf("../docs/aws.md", "Deploy"), chapterOf("../README.md", "It answers 500")
 	if n := strings.Count(chapter, "\n"); n > 30 {
 		t.Errorf("the chapter has %d lines", n)
 	}

@@ -42,7 +42,7 @@ bootstrap. The same source gives the same bytes in every directory.`,
 	return cmd
 }
 
-// showBuild says on a terminal that the function is being built, until done is called.
+// showBuild shows on a terminal that the function is being built; done removes the line.
 func showBuild(out io.Writer, arch string) (done func()) {
 	show, done := progress(out)
 	if show != nil {

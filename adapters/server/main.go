@@ -154,7 +154,7 @@ func openAndServe(ctx context.Context, c config, stderr io.Writer) error {
 	return errors.Join(serve(ctx, c, listener, store, rec, authenticate, log, announce), closeStore())
 }
 
-// warnOfLocalNotes warns of notes that were made without authentication, because no caller sees them any more.
+// warnOfLocalNotes warns of notes that were made without authentication, because only the owner local sees them now.
 func warnOfLocalNotes(ctx context.Context, store notes.Store, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

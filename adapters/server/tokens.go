@@ -27,7 +27,8 @@ const tokenUsage = `server token makes, lists and revokes the bearer tokens of a
   server token revoke FILE OWNER [HASH]
       remove all tokens of an owner, or the one whose hash begins with HASH
 
-A running server rereads its file within a second. The file is replaced as a whole, and its comments stay.
+A running server reads its file again at the next request, at most once a second.
+The file is replaced as a whole, and its comments stay.
 
 Flags:
 `

@@ -14,6 +14,7 @@ func mount(dir string, size int) (unmount func() error, err error) {
 	return func() error { return unix.Unmount(dir, 0) }, err
 }
 
+// becomeNobody changes how the thread accesses files. Without root's rights it changes nothing.
 func becomeNobody() (end func(), err error) {
 	if os.Geteuid() != 0 {
 		return func() {}, nil
@@ -37,6 +38,7 @@ func processorTime() (time.Duration, error) {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), err
 }
 
+// freeze stops a process until thaw is called.
 func freeze(p *os.Process) (thaw func(), err error) {
 	return func() { _ = p.Signal(unix.SIGCONT) }, p.Signal(unix.SIGSTOP)
 }
