@@ -58,3 +58,20 @@ func TestEnviron(t *testing.T) {
 		t.Errorf("the foreign settings are %q", got)
 	}
 }
+
+// TestLastLine checks that the advice which docker adds to an error does not hide the error.
+func TestLastLine(t *testing.T) {
+	for _, c := range []struct{ name, output, want string }{
+		{"moto", "starting\nOSError: address in use\n", "OSError: address in use"},
+		{"docker", "Unable to find image\ndocker: no such image.\nSee 'docker run --help'.\n",
+			"docker: no such image."},
+		{"a later docker", "docker: no such image.\n\nRun 'docker run --help' for more information\n",
+			"docker: no such image."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := (&moto{output: []byte(c.output)}).lastLine(); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}
