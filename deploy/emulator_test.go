@@ -48,6 +48,7 @@ rm $out $out.event
 // TestProofAsTheEmulator checks that the function answers events in the sandbox as under AWS's runtime interface
 // emulator.
 func TestProofAsTheEmulator(t *testing.T) {
+	storetest.Programs(t, "python3")
 	t.Parallel()
 	tools := t.TempDir()
 	install := exec.Command("go", "install", emulator)

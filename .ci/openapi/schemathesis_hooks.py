@@ -7,7 +7,7 @@ import schemathesis
 
 
 @schemathesis.hook
-def map_case(context, case):
+def before_call(context, case, kwargs):
     # A key that was used for another note is refused.
     key = (case.headers or {}).get("Idempotency-Key", "")
     if 1 <= len(key) <= 200 and all("!" <= c <= "~" for c in key):
@@ -15,4 +15,3 @@ def map_case(context, case):
     # An id in the body must be the one in the URL.
     if isinstance(case.body, dict) and isinstance(case.body.get("id"), str):
         case.body["id"] = urllib.parse.unquote(case.path_parameters["id"])
-    return case

@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,16 @@ func AsNobody(t testing.TB) (end func()) {
 		Lacks(t, "a user whose rights to files are limited", err)
 	}
 	return end
+}
+
+// Programs skips a test unless all of these programs are installed.
+func Programs(t testing.TB, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			Lacks(t, name, err)
+		}
+	}
 }
 
 // FIFO makes a named pipe at path.

@@ -221,6 +221,7 @@ exports.handler = async (event, context) => {
 
 // TestOddErrors: errors that are hard to encode are reported, and the function handles its next event.
 func TestOddErrors(t *testing.T) {
+	storetest.Programs(t, "python3", "node")
 	for _, c := range []struct{ name, runtime, file, content, want string }{
 		{"a non-ASCII error type in Python", "python3.12", "app.py",
 			"def handler(e, c):\n    raise type('无效', (Exception,), {})('no')\n", `"errorMessage": "no"`},
@@ -247,6 +248,7 @@ func TestOddErrors(t *testing.T) {
 
 // TestTailOfFailedStart: the log tail of a function that does not start says why.
 func TestTailOfFailedStart(t *testing.T) {
+	storetest.Programs(t, "python3")
 	w := open(t)
 	f := w.function("python3.12", "app.handler", files{"app.py": "import nosuchthing\n"}, nil)
 	for _, when := range []string{"the first event", "the next event"} {
@@ -262,6 +264,7 @@ func TestTailOfFailedStart(t *testing.T) {
 
 // TestLateException: an exception after the answer ends the process at once, not at the next event.
 func TestLateException(t *testing.T) {
+	storetest.Programs(t, "node")
 	w := open(t)
 	o, _ := w.invoke(w.function("nodejs20.x", "app.handler", files{"app.js": `exports.handler = async () => {
   setTimeout(() => { throw new Error('late'); }, 20);
@@ -344,6 +347,7 @@ func normalize(text string) string {
 
 // TestProofAsAWSRunsThem: functions answer and log under our runtime clients as they do under AWS's.
 func TestProofAsAWSRunsThem(t *testing.T) {
+	storetest.Programs(t, "python3", "node")
 	storetest.NotWithRace(t)
 	for _, l := range []struct {
 		language *language

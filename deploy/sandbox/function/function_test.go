@@ -138,6 +138,7 @@ func functionLines(lines []string) (own []string) {
 
 // TestHello: tutorial functions run, and a second event reaches the same process.
 func TestHello(t *testing.T) {
+	storetest.Programs(t, "python3", "node")
 	for _, c := range []struct {
 		name, runtime, handler string
 		files                  files
@@ -184,6 +185,7 @@ export const handler = async (event) => { console.log('hello', event.n, 'f 128',
 
 // TestLayers: both languages and a bootstrap find the files of layers, and a wrapper script runs the function.
 func TestLayers(t *testing.T) {
+	storetest.Programs(t, "python3", "node")
 	wrapper := "#!/bin/sh\nexport WRAPPED=yes\nexec \"$@\"\n"
 	for _, c := range []struct {
 		name, runtime, handler string
@@ -224,6 +226,7 @@ func TestLayers(t *testing.T) {
 
 // TestMounts: a function sees its files where Lambda puts them, cannot change them, and has its own /tmp.
 func TestMounts(t *testing.T) {
+	storetest.Programs(t, "python3")
 	w := open(t)
 	if w.mountFolder() == "" {
 		storetest.Lacks(t, "mount namespaces", errors.New("this system does not allow them"))
@@ -319,6 +322,7 @@ func TestLinksAndModes(t *testing.T) {
 
 // TestExtensions: an extension runs beside the function and receives its events; one that cannot start is a fault.
 func TestExtensions(t *testing.T) {
+	storetest.Programs(t, "node")
 	extension := `#!/bin/sh
 api=http://$AWS_LAMBDA_RUNTIME_API/2020-01-01/extension
 id=$(curl -s -D - -o /dev/null -d '{"events":["INVOKE"]}' $api/register |
@@ -455,6 +459,7 @@ func BenchmarkWarm(b *testing.B) {
 
 // TestDisabledFeatures: the Node.js features that Lambda disables are disabled, unless NODE_OPTIONS enable them.
 func TestDisabledFeatures(t *testing.T) {
+	storetest.Programs(t, "node")
 	w := open(t)
 	for _, c := range []struct {
 		name, runtime, options string
