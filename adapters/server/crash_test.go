@@ -241,12 +241,7 @@ func listByTitle(c *http.Client, base string) (notes map[string]noteJSON, violat
 
 // crash repeatedly kills a server under 16 writers. It returns the number of answered writes, and where the service
 // differs from what it answered. Late says that a write may still take effect after its server was killed.
-func crash(
-	t *testing.T,
-	kills int,
-	late bool,
-	start func(file string) *process,
-) (answered int64, violations []string) {
+func crash(t *testing.T, kills int, late bool, start func(file string) *process) (answered int64, violations []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "notes.db")
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}

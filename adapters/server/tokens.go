@@ -163,7 +163,7 @@ func printTokens(w io.Writer, tokens []token.Token, now time.Time) {
 		if t.Scope == app.Read {
 			scope = "read"
 		}
-		fmt.Fprintf(w, "%-*s  %-5s  %s  %s\n", width, t.Owner, scope, t.Hash[:12], expires)
+		fmt.Fprintf(w, "%-*s  %-5s  %s  %s\n", width, t.Owner, scope, t.Digits()[:12], expires)
 	}
 }
 

@@ -26,6 +26,7 @@ func TestTokenCommands(t *testing.T) {
 		}
 		return out.String()
 	}
+	before := time.Now()
 	annas, _, _ := strings.Cut(run("new", "anna", "--append", file), "\n")
 	bens, _, _ := strings.Cut(run("new", "ben", "--append", file, "--read", "--expires", "90d"), "\n")
 	tokens, err := token.Open(file, nil)
@@ -43,10 +44,22 @@ func TestTokenCommands(t *testing.T) {
 		}
 	}
 	list := run("list", file)
-	expires := time.Now().UTC().Add(90 * 24 * time.Hour).Format("2006-01-02T15:")
+	text, err := token.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := token.List(text)
+	if err != nil || len(made) != 2 {
+		t.Fatalf("the file has %v, %v", made, err)
+	}
+	const validity = 90 * 24 * time.Hour
+	expires := made[1].Expires
+	if expires.Before(before.Add(validity).Truncate(time.Second)) || expires.After(time.Now().Add(validity)) {
+		t.Errorf("the token of 90 days expires at %v", expires)
+	}
 	if lines := strings.Split(list, "\n"); len(lines) != 4 || !strings.HasPrefix(lines[1], "anna   write  ") ||
 		!strings.Contains(lines[1], "never") || !strings.HasPrefix(lines[2], "ben    read   ") ||
-		!strings.Contains(lines[2], expires) || strings.Contains(list, annas) {
+		!strings.Contains(lines[2], expires.UTC().Format(time.RFC3339)) || strings.Contains(list, annas) {
 		t.Errorf("the list is\n%s", list)
 	}
 	link := filepath.Join(folder, "link")

@@ -1,7 +1,6 @@
 package token
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -32,23 +31,11 @@ func splitLine(line string) (before, list, after string) {
 // List returns the tokens of a text in their order. Its errors are those of [Parse], but a text without a token is
 // valid.
 func List(text string) ([]Token, error) {
-	if _, err := parse(text, time.Now); err != nil {
+	t, err := parse(text, time.Now)
+	if err != nil {
 		return nil, err
 	}
-	var all []Token
-	for line := range strings.Lines(text) {
-		_, list, _ := splitLine(line)
-		for field := range strings.SplitSeq(list, ",") {
-			if e, err := parseToken(field); err == nil {
-				all = append(all, e.token())
-			}
-		}
-	}
-	return all, nil
-}
-
-func (e entry) token() Token {
-	return Token{Owner: e.caller.Owner, Scope: e.caller.Scope, Hash: hex.EncodeToString(e.hash[:]), Expires: e.until}
+	return t.list, nil
 }
 
 // Append returns the text with one more token on a line of its own.
@@ -68,7 +55,7 @@ func Revoke(text, owner, hashPrefix string) (rest string, removed []Token, err e
 		return "", nil, err
 	}
 	hashPrefix = strings.ToLower(strings.TrimPrefix(hashPrefix, "sha256:"))
-	fits := func(t Token) bool { return t.Owner == owner && strings.HasPrefix(t.Hash, hashPrefix) }
+	fits := func(t Token) bool { return t.Owner == owner && strings.HasPrefix(t.Digits(), hashPrefix) }
 	for _, t := range all {
 		if fits(t) {
 			removed = append(removed, t)
@@ -89,7 +76,7 @@ func Revoke(text, owner, hashPrefix string) (rest string, removed []Token, err e
 		var fields []string
 		gone := false
 		for field := range strings.SplitSeq(list, ",") {
-			if e, err := parseToken(field); err == nil && fits(e.token()) {
+			if t, err := parseToken(field); err == nil && fits(t) {
 				gone = true
 			} else if strings.TrimSpace(field) != "" {
 				fields = append(fields, field)

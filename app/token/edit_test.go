@@ -1,6 +1,7 @@
 package token
 
 import (
+	"encoding/hex"
 	"slices"
 	"strings"
 	"testing"
@@ -9,7 +10,16 @@ import (
 	"example.com/portable-notes/app"
 )
 
+// numberedHash returns a hash of one digit, as it is written.
 func numberedHash(digit string) string { return strings.Repeat(digit, 64) }
+
+func hashOf(t *testing.T, digit string) (hash [32]byte) {
+	t.Helper()
+	if _, err := hex.Decode(hash[:], []byte(numberedHash(digit))); err != nil {
+		t.Fatal(err)
+	}
+	return hash
+}
 
 // tokenFile has every form of a line.
 var tokenFile = strings.Join([]string{
@@ -28,13 +38,13 @@ func TestList(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Token{
-		{Owner: "anna", Scope: app.Write, Hash: numberedHash("a")},
-		{Owner: "ben", Scope: app.Read, Hash: numberedHash("b"),
+		{Owner: "anna", Scope: app.Write, Hash: hashOf(t, "a")},
+		{Owner: "ben", Scope: app.Read, Hash: hashOf(t, "b"),
 			Expires: time.Date(2027, 1, 31, 12, 0, 0, 0, time.UTC)},
-		{Owner: "anna", Scope: app.Read, Hash: numberedHash("c")},
-		{Owner: "anna", Scope: app.Write, Hash: numberedHash("d")},
-		{Owner: "carl", Scope: app.Write, Hash: numberedHash("e")},
-		{Owner: "anna", Scope: app.Read, Hash: numberedHash("f")},
+		{Owner: "anna", Scope: app.Read, Hash: hashOf(t, "c")},
+		{Owner: "anna", Scope: app.Write, Hash: hashOf(t, "d")},
+		{Owner: "carl", Scope: app.Write, Hash: hashOf(t, "e")},
+		{Owner: "anna", Scope: app.Read, Hash: hashOf(t, "f")},
 	}
 	if !slices.Equal(tokens, want) {
 		t.Errorf("the tokens are %v", tokens)
@@ -101,7 +111,7 @@ func TestRevoke(t *testing.T) {
 			}
 			left := ""
 			for _, token := range tokens {
-				left += token.Hash[:1]
+				left += token.Digits()[:1]
 			}
 			if left != c.left || len(removed) != 6-len(c.left) {
 				t.Errorf("left %q and removed %v, want %q left", left, removed, c.left)

@@ -28,13 +28,8 @@ import (
 // Tokens is a set of tokens. It is safe for concurrent use.
 type Tokens struct {
 	now   func() time.Time
-	known map[[sha256.Size]byte]entry
-}
-
-type entry struct {
-	caller app.Caller
-	hash   [sha256.Size]byte
-	until  time.Time // zero if the token does not expire
+	list  []Token // in the order of the configuration
+	known map[[sha256.Size]byte]Token
 }
 
 // prefix is the prefix of all tokens, by which leaked ones can be recognized.
@@ -54,18 +49,21 @@ func IsOwner(name string) bool {
 type Token struct {
 	Owner   string
 	Scope   app.Scope
-	Hash    string    // SHA-256 of the token, in hexadecimal digits
+	Hash    [sha256.Size]byte
 	Expires time.Time // zero if the token does not expire
 }
 
 // String returns the line that configures the token.
 func (t Token) String() string {
-	line := t.Owner + " " + scopeNames[t.Scope] + " sha256:" + t.Hash
+	line := t.Owner + " " + scopeNames[t.Scope] + " sha256:" + t.Digits()
 	if !t.Expires.IsZero() {
 		line += " " + t.Expires.UTC().Format(time.RFC3339)
 	}
 	return line
 }
+
+// Digits returns the hash in hexadecimal digits.
+func (t Token) Digits() string { return hex.EncodeToString(t.Hash[:]) }
 
 var scopeNames = map[app.Scope]string{app.Read: "read", app.Write: "write"}
 
@@ -86,8 +84,7 @@ func Make(owner string, scope app.Scope, expires time.Time) (secret string, t To
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails
 	secret = prefix + base64.RawURLEncoding.EncodeToString(random)
-	sum := sha256.Sum256([]byte(secret))
-	return secret, Token{Owner: owner, Scope: scope, Hash: hex.EncodeToString(sum[:]), Expires: expires}, nil
+	return secret, Token{Owner: owner, Scope: scope, Hash: sha256.Sum256([]byte(secret)), Expires: expires}, nil
 }
 
 // maxMistakes is the largest number of mistakes in an error of Parse.
@@ -111,7 +108,7 @@ func Parse(text string, now func() time.Time) (*Tokens, error) {
 
 // parse is like Parse, but a text without a token is valid.
 func parse(text string, now func() time.Time) (*Tokens, error) {
-	t := &Tokens{now: now, known: map[[sha256.Size]byte]entry{}}
+	t := &Tokens{now: now, known: map[[sha256.Size]byte]Token{}}
 	var mistakes []error
 	n, wrong := 0, 0
 	for line := range strings.Lines(text) {
@@ -121,8 +118,8 @@ func parse(text string, now func() time.Time) (*Tokens, error) {
 				continue
 			}
 			n++
-			e, err := parseToken(field)
-			if _, duplicate := t.known[e.hash]; err == nil && duplicate {
+			one, err := parseToken(field)
+			if _, duplicate := t.known[one.Hash]; err == nil && duplicate {
 				err = errors.New("its hash is a duplicate")
 			}
 			if err != nil {
@@ -131,7 +128,7 @@ func parse(text string, now func() time.Time) (*Tokens, error) {
 				}
 				continue
 			}
-			t.known[e.hash] = e
+			t.known[one.Hash], t.list = one, append(t.list, one)
 		}
 	}
 	if wrong > maxMistakes {
@@ -141,40 +138,41 @@ func parse(text string, now func() time.Time) (*Tokens, error) {
 }
 
 // parseToken parses the configuration of one token.
-func parseToken(text string) (e entry, err error) {
+func parseToken(text string) (t Token, err error) {
 	fields := strings.Fields(text)
 	if len(fields) < 3 || len(fields) > 4 {
-		return e, errors.New("must be OWNER read|write sha256:HEX [EXPIRES]")
+		return t, errors.New("must be OWNER read|write sha256:HEX [EXPIRES]")
 	}
-	e.caller = app.Caller{Owner: fields[0], Scope: map[string]app.Scope{
-		"read": app.Read, "write": app.Write}[fields[1]]}
-	if strings.HasPrefix(fields[0], "NOTES_TOKENS=") {
-		return e, errors.New("the quotes after NOTES_TOKENS= must match")
+	t.Owner, t.Scope = fields[0], map[string]app.Scope{"read": app.Read, "write": app.Write}[fields[1]]
+	if strings.HasPrefix(t.Owner, "NOTES_TOKENS=") {
+		return t, errors.New("the quotes after NOTES_TOKENS= must match")
 	}
-	if !IsOwner(fields[0]) {
-		return e, errors.New("its owner must be 1 to 512 bytes of UTF-8")
+	if !IsOwner(t.Owner) {
+		return t, errors.New("its owner must be 1 to 512 bytes of UTF-8")
 	}
-	if e.caller.Scope == app.NoScope {
-		return e, errors.New("its scope must be read or write")
+	if t.Scope == app.NoScope {
+		return t, errors.New("its scope must be read or write")
 	}
 	digits, ok := strings.CutPrefix(fields[2], "sha256:")
 	sum, err := hex.DecodeString(digits)
 	if !ok || err != nil || len(sum) != sha256.Size {
-		return e, errors.New("its hash must be sha256: and 64 hexadecimal digits, not the token itself")
+		return t, errors.New("its hash must be sha256: and 64 hexadecimal digits, not the token itself")
 	}
-	e.hash = [sha256.Size]byte(sum)
+	t.Hash = [sha256.Size]byte(sum)
 	if len(fields) == 4 {
-		if e.until, err = time.Parse(time.RFC3339, fields[3]); err != nil {
-			return e, errors.New("its expiry must be a time such as 2027-01-31T12:00:00Z")
+		if t.Expires, err = time.Parse(time.RFC3339, fields[3]); err != nil {
+			return t, errors.New("its expiry must be a time such as 2027-01-31T12:00:00Z")
 		}
 	}
-	return e, nil
+	return t, nil
 }
+
+func (t Token) hasExpired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
 
 // Expired reports whether all tokens have expired.
 func (t *Tokens) Expired() bool {
-	for _, e := range t.known {
-		if e.until.IsZero() || t.now().Before(e.until) {
+	for _, one := range t.list {
+		if !one.hasExpired(t.now()) {
 			return false
 		}
 	}
@@ -184,12 +182,12 @@ func (t *Tokens) Expired() bool {
 // Caller implements app.Authenticate. It looks up the token's hash, so its timing reveals nothing about the token.
 func (t *Tokens) Caller(_ context.Context, token string) (app.Caller, error) {
 	sum := sha256.Sum256([]byte(token))
-	e, ok := t.known[sum]
+	one, ok := t.known[sum]
 	switch {
-	case !ok || subtle.ConstantTimeCompare(e.hash[:], sum[:]) != 1:
+	case !ok || subtle.ConstantTimeCompare(one.Hash[:], sum[:]) != 1:
 		return app.Caller{}, app.UnknownToken
-	case !e.until.IsZero() && !t.now().Before(e.until):
+	case one.hasExpired(t.now()):
 		return app.Caller{}, app.ExpiredToken
 	}
-	return e.caller, nil
+	return app.Caller{Owner: one.Owner, Scope: one.Scope}, nil
 }
