@@ -7,7 +7,6 @@ import (
 	"go/token"
 	"maps"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,12 +18,8 @@ var update = flag.Bool("update", false, "write the golden files")
 // TestExported: the names that packages use of each other are those of testdata/exported.txt, so that a rename shows in
 // the change that makes it. Run it with -update to write the file.
 func TestExported(t *testing.T) {
-	out, err := exec.Command("git", "ls-files", "-co", "--exclude-standard", "*.go").Output()
-	if err != nil {
-		t.Skipf("git lists the files, and failed: %v", err)
-	}
 	used := map[string]bool{}
-	for _, path := range strings.Fields(string(out)) {
+	for _, path := range files(t, "*.go") {
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)

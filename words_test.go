@@ -2,7 +2,6 @@ package arrows
 
 import (
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,12 +15,8 @@ var (
 
 // TestPlainWords: no file that a person writes has a word that is ruled out.
 func TestPlainWords(t *testing.T) {
-	out, err := exec.Command("git", "ls-files", "-co", "--exclude-standard").Output()
-	if err != nil {
-		t.Skipf("git lists the files, and failed: %v", err)
-	}
-	for _, path := range strings.Fields(string(out)) {
-		if path == "words_test.go" || path == "CHANGELOG.md" || strings.Contains(path, "testdata/") {
+	for _, path := range files(t) {
+		if path == "words_test.go" || path == "CHANGELOG.md" {
 			continue
 		}
 		text, err := os.ReadFile(path)

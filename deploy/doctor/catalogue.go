@@ -78,7 +78,8 @@ var onTheWay = []Entry{
 		Cause: "caller.other-account", Link: LinkClient, Level: Fault,
 		Says: phrase{
 			"API {api} answers, but it is not in account {account}, region {region}: it belongs to another account",
-			"API {api} は応答しますが、アカウント {account} のリージョン {region} にはありません。別のアカウントの API です",
+			"API {api} は応答しますが、アカウント {account} のリージョン {region} にはありません。" +
+				"別のアカウントの API です",
 		},
 		Does: phrase{
 			"Run the doctor with credentials of the account that owns the API.",
@@ -88,8 +89,10 @@ var onTheWay = []Entry{
 	},
 	{
 		Cause: "caller.rights", Link: LinkClient, Level: Note,
-		Says:   phrase{"these credentials lack permissions to read: {rights}", "この認証情報では読み取れないものがあります: {rights}"},
-		Does:   phrase{"Grant the permissions that --print-policy prints.", "--print-policy の権限を追加してください。"},
+		Says: phrase{"these credentials lack permissions to read: {rights}",
+			"この認証情報では読み取れないものがあります: {rights}"},
+		Does: phrase{"Grant the permissions that --print-policy prints.",
+			"--print-policy の権限を追加してください。"},
 		Source: "IAM user guide, Troubleshoot access denied error messages",
 	},
 
@@ -119,7 +122,8 @@ var onTheWay = []Entry{
 		Says: phrase{
 			"{host} is not an HTTP API endpoint that these credentials can look up; to check an API behind it, " +
 				"pass --api and --region",
-			"{host} はこの認証情報で調べられる HTTP API のエンドポイントではありません。--api と --region を指定してください",
+			"{host} はこの認証情報で調べられる HTTP API のエンドポイントではありません。" +
+				"--api と --region を指定してください",
 		},
 		Does:   phrase{"deploy doctor --api ID --region REGION", "deploy doctor --api ID --region REGION"},
 		Source: ofStages,
@@ -130,7 +134,8 @@ var onTheWay = []Entry{
 			"there is no API {api} in account {account}, region {region}",
 			"アカウント {account} のリージョン {region} に API {api} はありません",
 		},
-		Does:   phrase{"Check the API id in the URL, the region and the account.", "URL の ID、リージョン、アカウントを確認してください。"},
+		Does: phrase{"Check the API id in the URL, the region and the account.",
+			"URL の ID、リージョン、アカウントを確認してください。"},
 		Source: "API Gateway V2 API reference, GetApi",
 	},
 	{
@@ -156,7 +161,8 @@ var onTheWay = []Entry{
 	},
 	{
 		Cause: "endpoint.domain-unmapped", Link: LinkEndpoint, Level: Fault, Sees: sees403,
-		Says: phrase{"no API is mapped to the custom domain {domain}", "カスタムドメイン {domain} に API マッピングがありません"},
+		Says: phrase{"no API is mapped to the custom domain {domain}",
+			"カスタムドメイン {domain} に API マッピングがありません"},
 		Does: phrase{
 			"Map an API to it: aws apigatewayv2 create-api-mapping.",
 			"aws apigatewayv2 create-api-mapping で対応付けてください。",
@@ -169,7 +175,8 @@ var onTheWay = []Entry{
 			"no API mapping of the custom domain {domain} matches the start of the path: {keys}",
 			"カスタムドメイン {domain} のマッピングにパスの先頭が一致しません: {keys}",
 		},
-		Does:   phrase{"Start the path with a mapping key, or add a mapping.", "パスをマッピングキーで始めるか、マッピングを追加してください。"},
+		Does: phrase{"Start the path with a mapping key, or add a mapping.",
+			"パスをマッピングキーで始めるか、マッピングを追加してください。"},
 		Source: ofDomain,
 	},
 	{
@@ -261,7 +268,8 @@ var onTheWay = []Entry{
 			"the API has neither a stage \"{stage}\" nor a stage $default; its stages are: {stages}",
 			"API にステージ「{stage}」も $default もありません。あるのは {stages} です",
 		},
-		Does:   phrase{"Use an existing stage, or create this one.", "存在するステージを使うか、このステージを作成してください。"},
+		Does: phrase{"Use an existing stage, or create this one.",
+			"存在するステージを使うか、このステージを作成してください。"},
 		Source: ofStages,
 	},
 	{
@@ -282,7 +290,8 @@ var onTheWay = []Entry{
 			"stage {stage} receives the requests meant for route {route} of stage $default",
 			"ステージ {stage} が、$default ステージのルート {route} へのリクエストを受け取っています",
 		},
-		Does:   phrase{"Rename the stage, or the first segment of the path.", "ステージ名またはパスの先頭を変更してください。"},
+		Does: phrase{"Rename the stage, or the first segment of the path.",
+			"ステージ名またはパスの先頭を変更してください。"},
 		Source: ofStages,
 	},
 	{
@@ -305,8 +314,10 @@ var onTheWay = []Entry{
 	},
 	{
 		Cause: "stage.deploy-failed", Link: LinkStage, Level: Warning, Sees: "the previous response, or " + sees404,
-		Says:   phrase{"the last deployment to stage {stage} failed: {why}", "ステージ {stage} への最後のデプロイが失敗しました: {why}"},
-		Does:   phrase{"Fix what the message names, then deploy again.", "メッセージの問題を直して再デプロイしてください。"},
+		Says: phrase{"the last deployment to stage {stage} failed: {why}",
+			"ステージ {stage} への最後のデプロイが失敗しました: {why}"},
+		Does: phrase{"Fix what the message names, then deploy again.",
+			"メッセージの問題を直して再デプロイしてください。"},
 		Source: ofStages,
 	},
 	{
@@ -324,8 +335,10 @@ var onTheWay = []Entry{
 
 	{
 		Cause: "route.missing", Link: LinkRoute, Level: Fault, Sees: sees404,
-		Says:   phrase{"stage {stage} has no route for {request}", "ステージ {stage} に {request} のルートがありません"},
-		Does:   phrase{"Create the route, or request an existing path.", "ルートを作成するか、存在するパスを指定してください。"},
+		Says: phrase{"stage {stage} has no route for {request}",
+			"ステージ {stage} に {request} のルートがありません"},
+		Does: phrase{"Create the route, or request an existing path.",
+			"ルートを作成するか、存在するパスを指定してください。"},
 		Source: ofRouting,
 	},
 	{
@@ -378,7 +391,8 @@ var onTheWay = []Entry{
 	},
 	{
 		Cause: "route.integration-gone", Link: LinkRoute, Level: Fault, Sees: sees500,
-		Says:   phrase{"route {route} points to {target}, which does not exist", "ルート {route} の {target} は存在しません"},
+		Says: phrase{"route {route} points to {target}, which does not exist",
+			"ルート {route} の {target} は存在しません"},
 		Does:   phrase{"Attach an existing integration to the route.", "存在する統合をルートに設定してください。"},
 		Source: ofRouting,
 	},
@@ -426,7 +440,8 @@ var toTheFunction = []Entry{
 			"the integration's URI does not name a Lambda function: {uri}",
 			"統合の URI が Lambda 関数を指していません: {uri}",
 		},
-		Does:   phrase{"Set the integration's URI to the ARN of the function.", "統合の URI に関数の ARN を指定してください。"},
+		Does: phrase{"Set the integration's URI to the ARN of the function.",
+			"統合の URI に関数の ARN を指定してください。"},
 		Source: ofIntegration,
 	},
 	{
@@ -476,7 +491,8 @@ var toTheFunction = []Entry{
 		},
 		Does: phrase{
 			"Let apigateway.amazonaws.com assume the role and the role invoke the function, or remove the role.",
-			"ロールの信頼に apigateway.amazonaws.com を、権限に関数の呼び出しを追加するか、ロール指定を外してください。",
+			"ロールの信頼に apigateway.amazonaws.com を、権限に関数の呼び出しを追加するか、" +
+				"ロール指定を外してください。",
 		},
 		Source: ofIntegration,
 	},
@@ -541,14 +557,16 @@ var toTheFunction = []Entry{
 			"API Gateway may not invoke function {function}: statement {sid} names another account, or none",
 			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} のアカウントが違うか空です",
 		},
-		Does:   phrase{"Put the API's account into the source ARN.", "ソース ARN に API のアカウントを書いてください。"},
+		Does: phrase{"Put the API's account into the source ARN.",
+			"ソース ARN に API のアカウントを書いてください。"},
 		Source: ofARN,
 	},
 	{
 		Cause: "permission.region", Link: LinkPermission, Level: Fault, Sees: sees500,
 		Says: phrase{
 			"API Gateway may not invoke function {function}: statement {sid} names another region or partition",
-			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} のリージョンまたはパーティションが違います",
+			"API Gateway は関数 {function} を呼び出せません。" +
+				"ステートメント {sid} のリージョンまたはパーティションが違います",
 		},
 		Does:   phrase{"Put the API's region into the source ARN.", "ソース ARN に API のリージョンを書いてください。"},
 		Source: ofARN,
@@ -609,7 +627,8 @@ var toTheFunction = []Entry{
 		Says: phrase{
 			"API Gateway may not invoke function {function} for {route}: statement {sid} has the wrong number " +
 				"of segments; the ARN of $default ends in STAGE/$default",
-			"API Gateway は {route} で関数 {function} を呼び出せません。ステートメント {sid} の区切りの数が合いません。$default の ARN は " +
+			"API Gateway は {route} で関数 {function} を呼び出せません。" +
+				"ステートメント {sid} の区切りの数が合いません。$default の ARN は " +
 				"STAGE/$default です",
 		},
 		Does:   phrase{"Grant STAGE/$default, without a method.", "メソッドなしの STAGE/$default を許可してください。"},
@@ -632,7 +651,8 @@ var toTheFunction = []Entry{
 		Says: phrase{
 			"API Gateway may not invoke {function}: the permission is on {elsewhere}, but each version and " +
 				"alias has its own policy",
-			"API Gateway は {function} を呼び出せません。許可は {elsewhere} にあり、ポリシーはバージョンとエイリアスごとに別です",
+			"API Gateway は {function} を呼び出せません。許可は {elsewhere} にあり、" +
+				"ポリシーはバージョンとエイリアスごとに別です",
 		},
 		Does: phrase{
 			"Grant permission on exactly the version or alias that the integration names: deploy permit --api ID does.",
@@ -646,7 +666,8 @@ var toTheFunction = []Entry{
 			"API Gateway may not invoke function {function}: the principal of statement {sid} is {value}",
 			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} の相手は {value} です",
 		},
-		Does:   phrase{"The principal must be apigateway.amazonaws.com.", "プリンシパルは apigateway.amazonaws.com にしてください。"},
+		Does: phrase{"The principal must be apigateway.amazonaws.com.",
+			"プリンシパルは apigateway.amazonaws.com にしてください。"},
 		Source: ofPermission,
 	},
 	{
@@ -655,7 +676,8 @@ var toTheFunction = []Entry{
 			"API Gateway may not invoke function {function}: statement {sid} allows only {value}",
 			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} が許すのは {value} です",
 		},
-		Does:   phrase{"The action must be lambda:InvokeFunction.", "アクションは lambda:InvokeFunction にしてください。"},
+		Does: phrase{"The action must be lambda:InvokeFunction.",
+			"アクションは lambda:InvokeFunction にしてください。"},
 		Source: ofPermission,
 	},
 	{
@@ -664,7 +686,8 @@ var toTheFunction = []Entry{
 			"API Gateway may not invoke function {function}: a condition of statement {sid} is not met",
 			"API Gateway は関数 {function} を呼び出せません。ステートメント {sid} の条件を満たしません",
 		},
-		Does:   phrase{"Use only the source ARN and the account as conditions.", "ソース ARN とアカウントだけを条件にしてください。"},
+		Does: phrase{"Use only the source ARN and the account as conditions.",
+			"ソース ARN とアカウントだけを条件にしてください。"},
 		Source: ofPermission,
 	},
 	{
@@ -673,7 +696,8 @@ var toTheFunction = []Entry{
 			"statement {sid} of {function} lets every API of every account invoke it",
 			"{function} のステートメント {sid} は、あらゆるアカウントの API に呼び出しを許しています",
 		},
-		Does:   phrase{"Replace it with a statement that has a source ARN.", "ソース ARN 付きのステートメントに置き換えてください。"},
+		Does: phrase{"Replace it with a statement that has a source ARN.",
+			"ソース ARN 付きのステートメントに置き換えてください。"},
 		Source: ofPermission,
 	},
 	{
@@ -694,7 +718,8 @@ var toTheFunction = []Entry{
 			"statement {sid} of {function} is for API {api}, which no longer exists",
 			"{function} のステートメント {sid} の API {api} は削除済みです",
 		},
-		Does:   phrase{"Remove it, unless another region or account has that API.", "他のリージョンやアカウントで使っていなければ削除してください。"},
+		Does: phrase{"Remove it, unless another region or account has that API.",
+			"他のリージョンやアカウントで使っていなければ削除してください。"},
 		Source: ofPolicy,
 	},
 }

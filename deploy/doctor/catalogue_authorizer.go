@@ -28,7 +28,8 @@ var atTheAuthorizer = []Entry{
 	},
 	{
 		Cause: "cors.method", Link: LinkCORS, Level: Fault, Sees: "the browser blocks the request",
-		Says:   phrase{"the preflight response does not allow the method {method}", "プリフライトがメソッド {method} を許可していません"},
+		Says: phrase{"the preflight response does not allow the method {method}",
+			"プリフライトがメソッド {method} を許可していません"},
 		Does:   phrase{"Add the method to the CORS configuration.", "CORS 設定にメソッドを追加してください。"},
 		Source: ofCORS,
 	},
@@ -47,7 +48,8 @@ var atTheAuthorizer = []Entry{
 			"the request has cookies, but the response allows every origin with *, so browsers reject it",
 			"Cookie 付きのリクエストに * で応答しており、ブラウザーが拒否します",
 		},
-		Does:   phrase{"Allow the origin by name, and allow credentials.", "オリジンを明示し、認証情報を許可してください。"},
+		Does: phrase{"Allow the origin by name, and allow credentials.",
+			"オリジンを明示し、認証情報を許可してください。"},
 		Source: ofCORS,
 	},
 	{
@@ -64,7 +66,8 @@ var atTheAuthorizer = []Entry{
 	},
 	{
 		Cause: "cors.twice", Link: LinkCORS, Level: Fault, Sees: "the browser blocks the response",
-		Says: phrase{"the response allows more than one origin: {allowed}", "応答が複数のオリジンを返しています: {allowed}"},
+		Says: phrase{"the response allows more than one origin: {allowed}",
+			"応答が複数のオリジンを返しています: {allowed}"},
 		Does: phrase{
 			"Send the header only once: either from the app or from API Gateway.",
 			"ヘッダーはアプリか API Gateway のどちらか一方で返してください。",
@@ -95,8 +98,9 @@ var atTheAuthorizer = []Entry{
 	},
 	{
 		Cause: "jwt.malformed", Link: LinkAuthorizer, Level: Fault, Sees: sees401,
-		Says:   phrase{"the token cannot be read: {why}", "トークンを読めません: {why}"},
-		Does:   phrase{"Send a JSON Web Token with three parts.", "3 つの部分からなる JSON Web Token を送ってください。"},
+		Says: phrase{"the token cannot be read: {why}", "トークンを読めません: {why}"},
+		Does: phrase{"Send a JSON Web Token with three parts.",
+			"3 つの部分からなる JSON Web Token を送ってください。"},
 		Source: ofJWT,
 	},
 	{
@@ -123,13 +127,15 @@ var atTheAuthorizer = []Entry{
 			"the token's issuer is {value}, but the authorizer requires exactly {issuer}",
 			"トークンの発行者は {value}、オーソライザーの発行者は {issuer} です（完全一致が必要）",
 		},
-		Does:   phrase{"Make both identical, including any slash at the end.", "末尾のスラッシュも含めて一致させてください。"},
+		Does: phrase{"Make both identical, including any slash at the end.",
+			"末尾のスラッシュも含めて一致させてください。"},
 		Source: ofJWT,
 	},
 	{
 		Cause: "jwt.expired", Link: LinkAuthorizer, Level: Fault, Sees: sees401,
-		Says:   phrase{"the token has expired or is not valid yet", "トークンは現在有効ではありません"},
-		Does:   phrase{"Get a new token, and check the issuer's clock.", "トークンを取り直し、発行者の時計を確認してください。"},
+		Says: phrase{"the token has expired or is not valid yet", "トークンは現在有効ではありません"},
+		Does: phrase{"Get a new token, and check the issuer's clock.",
+			"トークンを取り直し、発行者の時計を確認してください。"},
 		Source: ofJWT,
 	},
 	{
@@ -209,8 +215,10 @@ var atTheAuthorizer = []Entry{
 	},
 	{
 		Cause: "authorizer.denies", Link: LinkAuthorizer, Level: Fault, Sees: sees403,
-		Says:   phrase{"the authorizer {authorizer} denies the request", "オーソライザー {authorizer} がリクエストを拒否しています"},
-		Does:   phrase{"Send what the authorizer allows, or check its code.", "許可される値を送るか、コードを確認してください。"},
+		Says: phrase{"the authorizer {authorizer} denies the request",
+			"オーソライザー {authorizer} がリクエストを拒否しています"},
+		Does: phrase{"Send what the authorizer allows, or check its code.",
+			"許可される値を送るか、コードを確認してください。"},
 		Source: ofAuthorizer,
 	},
 	{

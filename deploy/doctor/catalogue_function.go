@@ -4,7 +4,8 @@ package doctor
 var inTheFunction = []Entry{
 	{
 		Cause: "function.pending", Link: LinkFunction, Level: Fault, Sees: sees500,
-		Says:   phrase{"function {function} is still being created: {reason}", "関数 {function} は作成中です: {reason}"},
+		Says: phrase{"function {function} is still being created: {reason}",
+			"関数 {function} は作成中です: {reason}"},
 		Does:   phrase{"Wait until its state is Active.", "状態が Active になるまで待ってください。"},
 		Source: ofStates,
 	},
@@ -14,12 +15,14 @@ var inTheFunction = []Entry{
 			"function {function} was idle and must be activated again: {reason}",
 			"関数 {function} は休止中で、起動が必要です: {reason}",
 		},
-		Does:   phrase{"Try again in a minute. If it stays inactive, update its code.", "1 分後に再試行し、続くならコードを更新してください。"},
+		Does: phrase{"Try again in a minute. If it stays inactive, update its code.",
+			"1 分後に再試行し、続くならコードを更新してください。"},
 		Source: ofStates,
 	},
 	{
 		Cause: "function.failed", Link: LinkFunction, Level: Fault, Sees: sees500,
-		Says:   phrase{"function {function} could not be created: {reason}", "関数 {function} を作成できませんでした: {reason}"},
+		Says: phrase{"function {function} could not be created: {reason}",
+			"関数 {function} を作成できませんでした: {reason}"},
 		Does:   phrase{"Fix the reason, then create the function again.", "理由を直して作り直してください。"},
 		Source: ofStates,
 	},
@@ -46,8 +49,9 @@ var inTheFunction = []Entry{
 	},
 	{
 		Cause: "function.updating", Link: LinkFunction, Level: Note,
-		Says:   phrase{"function {function} is being updated", "関数 {function} は更新中です"},
-		Does:   phrase{"Wait until LastUpdateStatus is Successful.", "LastUpdateStatus が Successful になるまで待ってください。"},
+		Says: phrase{"function {function} is being updated", "関数 {function} は更新中です"},
+		Does: phrase{"Wait until LastUpdateStatus is Successful.",
+			"LastUpdateStatus が Successful になるまで待ってください。"},
 		Source: ofStates,
 	},
 	{
@@ -74,7 +78,8 @@ var inTheFunction = []Entry{
 			"function {function} cannot mount its file system: {reason}",
 			"関数 {function} がファイルシステムをマウントできません: {reason}",
 		},
-		Does:   phrase{"Check its mount target and security groups.", "マウントターゲットとセキュリティグループを確認してください。"},
+		Does: phrase{"Check its mount target and security groups.",
+			"マウントターゲットとセキュリティグループを確認してください。"},
 		Source: ofInvoke,
 	},
 	{
@@ -171,8 +176,10 @@ var inTheFunction = []Entry{
 	},
 	{
 		Cause: "code.not-executable", Link: LinkCode, Level: Fault, Sees: sees500,
-		Says:   phrase{"the program of function {function} is not executable", "関数 {function} のプログラムに実行権限がありません"},
-		Does:   phrase{"Run chmod 755 bootstrap before you zip it.", "zip にする前に chmod 755 bootstrap を実行してください。"},
+		Says: phrase{"the program of function {function} is not executable",
+			"関数 {function} のプログラムに実行権限がありません"},
+		Does: phrase{"Run chmod 755 bootstrap before you zip it.",
+			"zip にする前に chmod 755 bootstrap を実行してください。"},
 		Source: ofRuntime,
 	},
 	{
@@ -181,7 +188,8 @@ var inTheFunction = []Entry{
 			"the program of function {function} needs a loader or library that the runtime lacks: {message}",
 			"関数 {function} のプログラムに必要なローダーやライブラリがランタイムにありません: {message}",
 		},
-		Does:   phrase{"Link it statically: CGO_ENABLED=0 go build.", "静的リンクにしてください: CGO_ENABLED=0 go build。"},
+		Does: phrase{"Link it statically: CGO_ENABLED=0 go build.",
+			"静的リンクにしてください: CGO_ENABLED=0 go build。"},
 		Source: ofRuntime,
 	},
 	{
@@ -190,7 +198,8 @@ var inTheFunction = []Entry{
 			"function {function} has no handler {handler}: {message}",
 			"関数 {function} にハンドラー {handler} がありません: {message}",
 		},
-		Does:   phrase{"Set the handler to FILE.FUNCTION as in the zip.", "ハンドラーを zip 内の FILE.FUNCTION に合わせてください。"},
+		Does: phrase{"Set the handler to FILE.FUNCTION as in the zip.",
+			"ハンドラーを zip 内の FILE.FUNCTION に合わせてください。"},
 		Source: ofRuntime,
 	},
 	{
@@ -221,7 +230,8 @@ var inTheFunction = []Entry{
 			"an extension of function {function} does not start: {type} {message}",
 			"関数 {function} の拡張機能が起動しません: {type} {message}",
 		},
-		Does:   phrase{"Use a layer for the function's architecture and runtime.", "関数のアーキテクチャとランタイムに合うレイヤーを使ってください。"},
+		Does: phrase{"Use a layer for the function's architecture and runtime.",
+			"関数のアーキテクチャとランタイムに合うレイヤーを使ってください。"},
 		Source: ofRuntime,
 	},
 	{
@@ -251,13 +261,16 @@ var inTheFunction = []Entry{
 			"function {function} does not start in time: {message}",
 			"関数 {function} が時間内に起動しません: {message}",
 		},
-		Does:   phrase{"Do less before the handler, or give it more memory.", "起動時の処理を減らすか、メモリを増やしてください。"},
+		Does: phrase{"Do less before the handler, or give it more memory.",
+			"起動時の処理を減らすか、メモリを増やしてください。"},
 		Source: ofRuntime,
 	},
 	{
 		Cause: "code.crash", Link: LinkCode, Level: Fault, Sees: sees500,
-		Says:   phrase{"the process of function {function} exits: {message}", "関数 {function} のプロセスが終了します: {message}"},
-		Does:   phrase{"The lines above are its last output; the rest is in its log.", "上の行が最後の出力です。残りはログにあります。"},
+		Says: phrase{"the process of function {function} exits: {message}",
+			"関数 {function} のプロセスが終了します: {message}"},
+		Does: phrase{"The lines above are its last output; the rest is in its log.",
+			"上の行が最後の出力です。残りはログにあります。"},
 		Source: ofRuntime,
 	},
 	{
@@ -275,7 +288,8 @@ var inTheFunction = []Entry{
 			"function {function} does not finish within its timeout of {timeout} s",
 			"関数 {function} が {timeout} 秒以内に終わりません",
 		},
-		Does:   phrase{"Raise its timeout, or find out what it waits for.", "タイムアウトを延ばすか、待ちの原因を調べてください。"},
+		Does: phrase{"Raise its timeout, or find out what it waits for.",
+			"タイムアウトを延ばすか、待ちの原因を調べてください。"},
 		Source: ofRuntime,
 	},
 	{
@@ -348,7 +362,8 @@ var inTheFunction = []Entry{
 			"function {function} returns more than the 6,291,556 bytes that Lambda accepts",
 			"関数 {function} の応答が Lambda の上限 6,291,556 バイトを超えています",
 		},
-		Does:   phrase{"Return less, or return a presigned S3 URL.", "応答を減らすか、S3 の署名付き URL を返してください。"},
+		Does: phrase{"Return less, or return a presigned S3 URL.",
+			"応答を減らすか、S3 の署名付き URL を返してください。"},
 		Source: "Lambda quotas",
 	},
 	{
@@ -357,7 +372,8 @@ var inTheFunction = []Entry{
 			"function {function} sets isBase64Encoded, but its body is not base64",
 			"関数 {function} の body は base64 と宣言されていますが、そうではありません",
 		},
-		Does:   phrase{"Encode the body, or leave out isBase64Encoded.", "body を符号化するか、isBase64Encoded を外してください。"},
+		Does: phrase{"Encode the body, or leave out isBase64Encoded.",
+			"body を符号化するか、isBase64Encoded を外してください。"},
 		Source: ofIntegration,
 	},
 
@@ -389,7 +405,8 @@ var inTheFunction = []Entry{
 			"the request is larger than API Gateway (10 MB) or Lambda (6 MB) accepts",
 			"リクエストが API Gateway（10 MB）または Lambda（6 MB）の上限を超えています",
 		},
-		Does:   phrase{"Send less, or upload to S3 with a presigned URL.", "小さくするか、S3 の署名付き URL でアップロードしてください。"},
+		Does: phrase{"Send less, or upload to S3 with a presigned URL.",
+			"小さくするか、S3 の署名付き URL でアップロードしてください。"},
 		Source: ofQuotas,
 	},
 	{
@@ -469,7 +486,8 @@ var inTheFunction = []Entry{
 			"function {function} uses a table in a region other than its own, {region}: {table}",
 			"関数 {function} が自身のリージョン {region} 以外のテーブルを使っています: {table}",
 		},
-		Does:   phrase{"Let the code take its region from AWS_REGION.", "コードのリージョンを AWS_REGION に合わせてください。"},
+		Does: phrase{"Let the code take its region from AWS_REGION.",
+			"コードのリージョンを AWS_REGION に合わせてください。"},
 		Source: ofTable,
 	},
 	{
@@ -511,7 +529,8 @@ var inTheFunction = []Entry{
 			"function {function} queries an index that its table does not have: {message}",
 			"関数 {function} が使うインデックスはテーブルにありません: {message}",
 		},
-		Does:   phrase{"Create the index, or use an existing one.", "インデックスを作成するか、存在するものを使ってください。"},
+		Does: phrase{"Create the index, or use an existing one.",
+			"インデックスを作成するか、存在するものを使ってください。"},
 		Source: ofTable,
 	},
 	{
@@ -567,7 +586,8 @@ var inTheFunction = []Entry{
 	},
 	{
 		Cause: "logs.access-blind", Link: LinkLogs, Level: Note,
-		Says:   phrase{"the access log of stage {stage} lacks {lacks}", "ステージ {stage} のアクセスログに {lacks} がありません"},
+		Says: phrase{"the access log of stage {stage} lacks {lacks}",
+			"ステージ {stage} のアクセスログに {lacks} がありません"},
 		Does:   phrase{"Add these variables to the format of the log.", "ログの形式に追加してください。"},
 		Source: ofLogging,
 	},

@@ -127,10 +127,7 @@ func (r *result) hasFinding(cause string) bool {
 
 // isExplained reports whether a finding at one of some links already explains the response.
 func (r *result) isExplained(at ...Link) bool {
-	return slices.ContainsFunc(
-		r.findings,
-		func(f Finding) bool { return f.Explains && slices.Contains(at, f.Link) },
-	)
+	return slices.ContainsFunc(r.findings, func(f Finding) bool { return f.Explains && slices.Contains(at, f.Link) })
 }
 
 // pass adds a line about something in order.

@@ -167,9 +167,7 @@ func compareSource(m mismatch, pattern string, possible []string, r *result, p *
 	want, got := strings.SplitN(pattern, ":", 6), strings.SplitN(needed, ":", 6)
 	if len(want) != 6 || want[2] != "execute-api" && !policy.Like(want[2], "execute-api") || want[0] != "arn" ||
 		strings.TrimSpace(pattern) != pattern || !strings.ContainsAny(want[5], "/*") ||
-		!apiID.MatchString(
-			want[5],
-		) || strings.Contains(want[5], "//") || strings.Contains(pattern, "${") ||
+		!apiID.MatchString(want[5]) || strings.Contains(want[5], "//") || strings.Contains(pattern, "${") ||
 		strings.Contains(pattern, "undefined") {
 		return wrong("permission.mangled-arn", 4)
 	}

@@ -37,7 +37,8 @@ var variants = map[string]phrase{
 	"caller.credentials.none": {"there are no AWS credentials", "AWS の認証情報がありません"},
 	"caller.credentials.none.does": {
 		"Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; aws configure sets them permanently.",
-		"AWS_PROFILE か AWS_ACCESS_KEY_ID と AWS_SECRET_ACCESS_KEY を設定してください（aws configure で恒久的に設定）。",
+		"AWS_PROFILE か AWS_ACCESS_KEY_ID と AWS_SECRET_ACCESS_KEY を設定してください（aws configure で恒久的に" +
+			"設定）。",
 	},
 	"code.bootstrap.lines": {
 		"the first line of bootstrap of function {function} ends in CR LF, so its interpreter is not found",
@@ -87,7 +88,8 @@ var variants = map[string]phrase{
 	"code.import.mixed.does": {
 		"Use matching module types: .mjs or \"type\": \"module\" in package.json for import, .cjs or neither for " +
 			"require.",
-		"import には .mjs か package.json の \"type\": \"module\"、require には .cjs（または指定なし）を使ってください。",
+		"import には .mjs か package.json の \"type\": \"module\"、" +
+			"require には .cjs（または指定なし）を使ってください。",
 	},
 	"code.import.syntax": {
 		"the code of function {function} has a syntax error: {message}",
@@ -123,7 +125,8 @@ var variants = map[string]phrase{
 	},
 	"endpoint.private": {
 		"a VPC endpoint in this network took the request to {host}: its private DNS captures all execute-api names",
-		"この VPC のエンドポイントが {host} へのリクエストを受け取りました。プライベート DNS が execute-api を奪っています",
+		"この VPC のエンドポイントが {host} へのリクエストを受け取りました。" +
+			"プライベート DNS が execute-api を奪っています",
 	},
 	"endpoint.private.does": {
 		"Turn off the endpoint's private DNS, or call the API through a custom domain.",
