@@ -93,10 +93,10 @@ func runSandbox(cmd *cobra.Command, o sandbox.Options, states map[string]string,
 	if len(command) > 0 {
 		return runIn(cmd, s, command)
 	}
-	if foreign := sandbox.Foreign(os.Environ()); len(foreign) > 0 {
+	if foreign := sandbox.ForeignVariables(os.Environ()); len(foreign) > 0 {
 		fmt.Fprintln(cmd.OutOrStdout(), "unset", strings.Join(foreign, " "))
 	}
-	environment := s.Environment(os.Environ())
+	environment := s.Variables(os.Environ())
 	fmt.Fprintf(cmd.OutOrStdout(), "export %s\nexport %s\n", environment[0], strings.Join(environment[1:], " "))
 	fmt.Fprintf(cmd.ErrOrStderr(), "ready after %.1f s; ^C ends it. Unlike AWS it has no latency, few quotas, no VPC "+
 		"and no KMS, and checks no signatures\n", time.Since(begin).Seconds())
@@ -113,7 +113,7 @@ func runIn(cmd *cobra.Command, s *sandbox.Sandbox, command []string) error {
 	defer cancel(nil)
 	go func() { cancel(s.Wait()) }()
 	c := exec.CommandContext(ctx, command[0], command[1:]...) // #nosec G204 -- the operator's command
-	c.Env = s.Environ(os.Environ())
+	c.Env = s.CommandEnviron(os.Environ())
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr()
 	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 	c.WaitDelay = 5 * time.Second

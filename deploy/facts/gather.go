@@ -208,10 +208,7 @@ func (g *gatherer) readFunctions() {
 	}
 	for _, i := range c.Integrations.Or() {
 		if strings.Contains(i.Credentials, ":role/") && !strings.Contains(i.Credentials, "$") &&
-			!slices.ContainsFunc(
-				c.Callers,
-				func(n doctor.Named[doctor.Role]) bool { return n.Name == i.Credentials },
-			) {
+			!slices.ContainsFunc(c.Callers, func(n doctor.Named[doctor.Role]) bool { return n.Name == i.Credentials }) {
 			c.Callers = append(c.Callers, doctor.Named[doctor.Role]{Name: i.Credentials})
 		}
 	}

@@ -18,8 +18,8 @@ func isForeign(name string) bool {
 	return name == "BOTO_CONFIG" || strings.HasPrefix(name, "AWS_") && !slices.Contains(keptSettings, name)
 }
 
-// Foreign returns the names of the AWS settings in an environment that programs in the sandbox must not see.
-func Foreign(environ []string) (names []string) {
+// ForeignVariables returns the names of the AWS settings in an environment that programs in the sandbox must not see.
+func ForeignVariables(environ []string) (names []string) {
 	for _, entry := range environ {
 		if name, _, _ := strings.Cut(entry, "="); isForeign(name) {
 			names = append(names, name)
@@ -65,8 +65,8 @@ func clean(environ []string) []string {
 	return append(kept, outside(environ)...)
 }
 
-// Environ returns the environment of a program that runs in the sandbox: the given one without its AWS settings, and
-// with those of the sandbox.
-func (s *Sandbox) Environ(environ []string) []string {
+// CommandEnviron returns the environment of a program that runs in the sandbox: the given one without its AWS settings,
+// and with those of the sandbox.
+func (s *Sandbox) CommandEnviron(environ []string) []string {
 	return append(clean(environ), s.settings()...)
 }

@@ -34,7 +34,7 @@ func TestEnviron(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			last := map[string]string{}
-			for _, entry := range s.Environ(c.environ) {
+			for _, entry := range s.CommandEnviron(c.environ) {
 				name, value, _ := strings.Cut(entry, "=")
 				last[name] = value
 			}
@@ -51,10 +51,8 @@ func TestEnviron(t *testing.T) {
 			}
 		})
 	}
-	if got := Foreign([]string{"AWS_PROFILE=x", "AWS_PAGER=", "HOME=/"}); !slices.Equal(
-		got,
-		[]string{"AWS_PROFILE"},
-	) {
+	got := ForeignVariables([]string{"AWS_PROFILE=x", "AWS_PAGER=", "HOME=/"})
+	if !slices.Equal(got, []string{"AWS_PROFILE"}) {
 		t.Errorf("the foreign settings are %q", got)
 	}
 }

@@ -193,9 +193,9 @@ func (s *Sandbox) end() {
 	<-s.closed
 }
 
-// Environment returns the variables that a program with the given environment needs to use the sandbox, as NAME=VALUE.
+// Variables returns the variables that a program with the given environment needs to use the sandbox, as NAME=VALUE.
 // The first is AWS_ENDPOINT_URL.
-func (s *Sandbox) Environment(environ []string) []string {
+func (s *Sandbox) Variables(environ []string) []string {
 	return append(s.settings(), outside(environ)...)
 }
 
