@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/labstack/echo/v4"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	prometheus "github.com/prometheus/common/model"
@@ -302,4 +307,46 @@ func TestAbortedBackup(t *testing.T) {
 	if strings.Contains(p.output(), "backup sent") {
 		t.Errorf("the log is %s", p.output())
 	}
+}
+
+// TestBackupWithoutClient: a backup that fits into buffers is not logged as sent if its client has gone.
+func TestBackupWithoutClient(t *testing.T) {
+	store, err := bolt.Open(filepath.Join(t.TempDir(), "notes.db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for _, c := range []struct {
+		name, want string
+		gone       bool
+	}{{"a client that has gone", "backup interrupted", true}, {"control: one that waits", "backup sent", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			w := &leavingClient{ResponseRecorder: httptest.NewRecorder(), leave: func() {}}
+			if c.gone {
+				w.leave = cancel
+			}
+			var log bytes.Buffer
+			srv := &adminServer{store: store, log: slog.New(slog.NewTextHandler(&log, nil))}
+			r := httptest.NewRequest("GET", "/backup", nil).WithContext(ctx)
+			if err := srv.sendBackup(echo.New().NewContext(r, w)); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(log.String(), c.want) {
+				t.Errorf("the log is %s", &log)
+			}
+		})
+	}
+}
+
+// leavingClient accepts every write, and leaves at the first.
+type leavingClient struct {
+	*httptest.ResponseRecorder
+	leave func()
+}
+
+func (w *leavingClient) Write(b []byte) (int, error) {
+	w.leave()
+	return w.ResponseRecorder.Write(b)
 }
