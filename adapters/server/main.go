@@ -18,7 +18,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -121,8 +120,8 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	if err != nil && !errors.Is(err, memlimit.ErrNoCgroup) && !errors.Is(err, memlimit.ErrCgroupsNotSupported) {
 		fmt.Fprintln(stderr, "server: cannot read the memory limit of this container:", err)
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal kills the process
+	ctx, stop := untilSignal(ctx)
+	defer stop()
 	return openAndServe(ctx, c, stderr)
 }
 

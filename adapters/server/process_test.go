@@ -175,16 +175,22 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// stop sends a signal and waits until the process exits with 0.
-func (p *process) stop(t testing.TB, signal os.Signal) {
+// signal sends a signal.
+func (p *process) signal(t testing.TB, s os.Signal) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		p.kill()
 		storetest.Lacks(t, "signals", errors.New("a process on Windows can only be killed"))
 	}
-	if err := p.Process.Signal(signal); err != nil {
+	if err := p.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// stop sends a signal and waits until the process exits with 0.
+func (p *process) stop(t testing.TB, signal os.Signal) {
+	t.Helper()
+	p.signal(t, signal)
 	p.wait(t)
 	if p.endErr != nil {
 		t.Errorf("after the signal the server ended with %v: %s", p.endErr, p.output())

@@ -383,9 +383,7 @@ func TestDrain(t *testing.T) {
 	}
 	idle, idleReader := dialRaw(t, p)
 	roundTrip(t, idle, idleReader, request)
-	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	p.signal(t, syscall.SIGTERM)
 	for !strings.Contains(p.output(), "msg=stopping") { // the deadline of the connection bounds this loop
 		if roundTrip(t, idle, idleReader, request).Close {
 			break
@@ -401,6 +399,21 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestTwoSignals: two signals at the same moment end the server at once, too.
+func TestTwoSignals(t *testing.T) {
+	for range 10 {
+		p := startServer(t, newFile(t), "NOTES_DRAIN=1m")
+		stays, reader := dialRaw(t, p) // an open connection, which the drain would wait for
+		roundTrip(t, stays, reader, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+		p.signal(t, syscall.SIGTERM)
+		p.signal(t, syscall.SIGINT)
+		p.wait(t)
+		if p.endErr == nil || !strings.Contains(p.endErr.Error(), "signal: ") {
+			t.Errorf("the server ended with %v", p.endErr)
+		}
+	}
+}
+
 // TestSecondSignal: a second signal ends the server at once.
 func TestSecondSignal(t *testing.T) {
 	p := startServer(t, newFile(t), "NOTES_DRAIN=1m")
@@ -408,9 +421,7 @@ func TestSecondSignal(t *testing.T) {
 	roundTrip(t, stays, staysReader, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 	conn, r := dialRaw(t, p)
 	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		if err := p.Process.Signal(signal); err != nil {
-			t.Fatal(err)
-		}
+		p.signal(t, signal)
 		for signal == syscall.SIGTERM && !strings.Contains(p.output(), "msg=stopping") {
 			if !roundTrip(t, conn, r, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").Close {
 				continue

@@ -21,9 +21,7 @@ import (
 func stopUnderLoad(t *testing.T, p *process) (answered, lost int64) {
 	t.Helper()
 	answered, lost, faults := loadUntilStopped(t, p.url, func() {
-		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
+		p.signal(t, syscall.SIGTERM)
 	})
 	p.wait(t)
 	if p.endErr != nil || faults > 0 {
