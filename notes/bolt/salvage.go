@@ -37,7 +37,6 @@ type spot struct {
 	value   int   // size in bytes
 	page    int64
 	version int64 // of a note
-	inUse   bool
 }
 
 // OpenSalvage finds every note and idempotency key whose record is intact, even if the tree to it is damaged.
@@ -80,9 +79,6 @@ func openSalvage(path string, all bool) (*Salvage, error) {
 
 // Close closes the file.
 func (s *Salvage) Close() error { return s.file.Close() }
-
-// Len returns the number of notes and idempotency keys that were found.
-func (s *Salvage) Len() (notes, keys int) { return len(s.notes), len(s.keys) }
 
 // Get returns a note. It returns [notes.ErrNotFound] if the note was not found in the file.
 func (s *Salvage) Get(_ context.Context, owner string, id notes.ID) (notes.Note, error) {
@@ -302,17 +298,15 @@ const (
 // be in use too, because a damaged entry can point to another page.
 func (s *scanner) record(inUse bool, from int64, key, value []byte) bool {
 	page := from / pageSize
-	at := spot{
-		offset: from, key: len(key), value: len(value), page: page,
-		inUse: inUse && s.use(uint64(page)) != unusedPage, // #nosec G115 -- not negative
-	}
+	at := spot{offset: from, key: len(key), value: len(value), page: page}
+	inUse = inUse && s.use(uint64(page)) != unusedPage // #nosec G115 -- not negative
 	if _, err := unseal(key, value); err == nil {
 		switch string(key) {
 		case string(formatKey):
 			s.formatErr = checkFormat(value)
 			return true
 		case string(countsKey):
-			if n, err := decodeCounts(key, value); err == nil && at.inUse {
+			if n, err := decodeCounts(key, value); err == nil && inUse {
 				s.counts = &n
 			}
 			return true
@@ -323,7 +317,7 @@ func (s *scanner) record(inUse bool, from int64, key, value []byte) bool {
 		return false
 	}
 	if isUsedKey(key, value) {
-		if _, had := s.keys[string(key)]; at.inUse || s.all && !had {
+		if _, had := s.keys[string(key)]; inUse || s.all && !had {
 			s.keys[string(key)] = at
 		}
 		return true
@@ -333,14 +327,14 @@ func (s *scanner) record(inUse bool, from int64, key, value []byte) bool {
 	}
 	n, err := decodeNote(key, value)
 	if err != nil || !bytes.Equal(encodeNote(key, n), value) {
-		if at.inUse && len(value) > 0 {
+		if inUse && len(value) > 0 {
 			s.damaged[string(key)] = fmt.Sprintf("note %s of owner %q, on page %d", notes.ID(rest), owner, page)
 		}
 		return false
 	}
 	at.version = n.Version
 	found := s.notes
-	if !at.inUse && !s.all {
+	if !inUse && !s.all {
 		found = s.unused
 	}
 	if had, ok := found[string(key)]; !ok || had.version < at.version {
