@@ -1,11 +1,11 @@
 package notes
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"io"
 	"slices"
 	"strings"
 	"unicode"
@@ -77,9 +77,6 @@ func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error)
 	if err := q.Validate().Err(ErrInvalidQuery); err != nil {
 		return Page{}, err
 	}
-	if q.Limit == 0 {
-		q.Limit = DefaultLimit
-	}
 	before := uuid.Max
 	if q.Cursor != "" {
 		var ok bool
@@ -87,53 +84,82 @@ func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error)
 			return Page{}, ErrInvalidCursor
 		}
 	}
-	maxNotes := maxExamined
+	w := walk{query: q, owner: owner, limit: cmp.Or(q.Limit, DefaultLimit), maxNotes: maxExamined}
 	if q.Search == "" && len(q.Tags) == 0 {
-		maxNotes = q.Limit
+		w.maxNotes = w.limit
 	}
-	matches := q.matcher()
-	var page Page
-	var last ID
-	examined, text, tombstones := 0, 0, 0
+	if q.Search != "" {
+		w.fold = newFold()
+		w.search = w.fold(q.Search)
+	}
 	// The one extra note shows whether there is a next page.
-	for note, err := range s.store.Newest(ctx, owner, before, maxNotes+1) {
+	for note, err := range s.store.Newest(ctx, owner, before, w.maxNotes+1) {
 		if err != nil {
 			return Page{}, err
 		}
-		if note.Deleted() {
-			last = note.ID
-			if tombstones++; tombstones == MaxTombstones {
-				page.Next = q.encodeCursor(owner, last)
-				break
-			}
-			continue
-		}
-		size := note.TextSize()
-		if len(page.Notes) == q.Limit || examined == maxNotes || examined > 0 && text+size > maxExaminedText {
-			page.Next = q.encodeCursor(owner, last)
+		if !w.visit(note) {
 			break
 		}
-		examined, text, last = examined+1, text+size, note.ID
-		if matches(note) {
-			page.Notes = append(page.Notes, note)
-		}
 	}
-	return page, nil
+	return w.page, nil
 }
 
-// matcher returns the query's filter. It uses full Unicode case folding: "STRASSE" finds "Straße".
-func (q Query) matcher() func(Note) bool {
-	folding := cases.Fold() // has state, so each query needs its own
-	fold := func(s string) string { return folding.String(strings.Map(foldCherokee, s)) }
-	search := fold(q.Search)
-	return func(n Note) bool {
-		for _, tag := range q.Tags {
-			if !slices.Contains(n.Tags, tag) {
-				return false
-			}
-		}
-		return search == "" || strings.Contains(fold(n.Title), search) || strings.Contains(fold(n.Content), search)
+// walk collects the notes of one page.
+type walk struct {
+	query           Query
+	owner           string
+	limit, maxNotes int                 // notes on the page, and notes to examine
+	fold            func(string) string // nil without a search
+	search          string              // folded
+
+	page                       Page
+	last                       ID // of the note or tombstone visited last
+	examined, text, tombstones int
+}
+
+// visit adds a note to the page if it matches, and reports whether the walk goes on.
+func (w *walk) visit(n Note) bool {
+	if n.Deleted() {
+		w.last = n.ID
+		w.tombstones++
+		return w.tombstones < MaxTombstones || w.end()
 	}
+	size := n.TextSize()
+	if len(w.page.Notes) == w.limit || w.examined == w.maxNotes || w.examined > 0 && w.text+size > maxExaminedText {
+		return w.end()
+	}
+	w.examined, w.text, w.last = w.examined+1, w.text+size, n.ID
+	if w.matches(n) {
+		if w.page.Notes == nil {
+			w.page.Notes = make([]Note, 0, w.limit)
+		}
+		w.page.Notes = append(w.page.Notes, n)
+	}
+	return true
+}
+
+// end ends a page that is not the last one, and returns false.
+func (w *walk) end() bool {
+	w.page.Next = w.query.encodeCursor(w.owner, w.last)
+	return false
+}
+
+// matches reports whether a note has the tags and the text of the query.
+func (w *walk) matches(n Note) bool {
+	for _, tag := range w.query.Tags {
+		if !slices.Contains(n.Tags, tag) {
+			return false
+		}
+	}
+	return w.fold == nil ||
+		strings.Contains(w.fold(n.Title), w.search) || strings.Contains(w.fold(n.Content), w.search)
+}
+
+// newFold returns a function for full Unicode case folding: "STRASSE" finds "Straße". It has state, so each query needs
+// its own.
+func newFold() func(string) string {
+	folding := cases.Fold()
+	return func(s string) string { return folding.String(strings.Map(foldCherokee, s)) }
 }
 
 // foldCherokee maps Cherokee letters to upper case. cases.Fold (golang.org/x/text v0.44) swaps their cases instead of
@@ -158,15 +184,18 @@ const (
 )
 
 func (q Query) encodeCursor(owner string, position ID) string {
-	head := append([]byte{cursorFormat}, position[:]...)
-	h := sha256.New()
-	h.Write(head)
-	tags := slices.Compact(slices.Sorted(slices.Values(q.Tags)))
-	for _, field := range append([]string{owner, q.Search}, tags...) {
-		h.Write(binary.AppendUvarint(nil, uint64(len(field))))
-		_, _ = io.WriteString(h, field)
+	hashed := append([]byte{cursorFormat}, position[:]...)
+	head := slices.Clip(hashed)
+	field := func(s string) { hashed = append(binary.AppendUvarint(hashed, uint64(len(s))), s...) }
+	field(owner)
+	field(q.Search)
+	tags := slices.Clone(q.Tags)
+	slices.Sort(tags)
+	for _, tag := range slices.Compact(tags) {
+		field(tag)
 	}
-	return base64.RawURLEncoding.EncodeToString(h.Sum(head)[:cursorSize])
+	sum := sha256.Sum256(hashed)
+	return base64.RawURLEncoding.EncodeToString(append(head, sum[:]...)[:cursorSize])
 }
 
 // HasCursorOf reports whether the query's cursor was issued for this owner and filter.
