@@ -231,14 +231,13 @@ func (s *Store) snapshot() (tx *bbolt.Tx, err error) {
 // release ends a snapshot. If another one is beginning, it does so in the background: bbolt may block the beginning one
 // until a writer finishes, and that writer until this snapshot ends.
 func (s *Store) release(tx *bbolt.Tx) {
-	rollback := func() { _ = tx.Rollback() } // cannot fail in a read transaction
 	if !s.beginMu.TryLock() {
-		go rollback()
+		go tx.Rollback() // cannot fail in a read transaction
 		return
 	}
 	defer s.beginMu.Unlock()
 	if s.failure() == nil {
-		rollback()
+		_ = tx.Rollback()
 	}
 }
 
@@ -315,6 +314,7 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 		prefix := ownerPrefix(owner)
 		above := noteKey(owner, before) // the next key must be less than this
 		var cursor *treeCursor
+		var copied copies
 		for range limit {
 			var note notes.Note
 			var end bool
@@ -335,7 +335,7 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 					}
 					above = append(above[:0], key...)
 					var err error
-					if note, err = decodeNote(key, value); err == nil {
+					if note, err = copied.note(key, value); err == nil {
 						return nil
 					}
 					s.log.Error("a damaged note is left out of a list", "id", notes.ID(key[len(key)-16:]), "error", err)

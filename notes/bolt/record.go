@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
+	"strings"
 	"time"
 
 	"example.com/portable-notes/notes"
@@ -63,13 +65,23 @@ func encodeNote(key []byte, n notes.Note) []byte {
 	return seal(key, p)
 }
 
-// decodeNote copies what it returns, because key and value are in the mapped file.
-func decodeNote(key, value []byte) (notes.Note, error) {
+// decodeNote returns a note, copied from the mapped file.
+func decodeNote(key, value []byte) (notes.Note, error) { return new(copies).note(key, value) }
+
+// copies holds copies of notes from the mapped file. The notes of one walk share its memory, which takes fewer
+// allocations than one or more for each note.
+type copies struct {
+	texts strings.Builder
+	tags  []string
+}
+
+// note decodes a note and copies its texts.
+func (c *copies) note(key, value []byte) (notes.Note, error) {
 	p, err := unseal(key, value)
 	if err != nil {
 		return notes.Note{}, err
 	}
-	r := reader{rest: p}
+	r := reader{rest: p, copied: c.payload(p)}
 	n := notes.Note{
 		ID:        notes.ID(key[len(key)-16:]),
 		Version:   int64(r.uvarint()), // #nosec G115 -- it was written as an int64
@@ -78,13 +90,44 @@ func decodeNote(key, value []byte) (notes.Note, error) {
 		Title:     r.text(),
 		Content:   r.text(),
 	}
+	tags := make([]string, 0, notes.MaxTags) // on the stack
 	for len(r.rest) > 0 && !r.truncated {
-		n.Tags = append(n.Tags, r.text())
+		tags = append(tags, r.text())
 	}
 	if r.truncated {
 		return notes.Note{}, errDamaged
 	}
+	n.Tags = c.list(tags)
 	return n, nil
+}
+
+const (
+	growth   = 4        // an allocation is this many times as large as the one before it
+	mostText = 32 << 10 // bytes of text allocated for more than one note
+)
+
+// payload returns a copy of p.
+func (c *copies) payload(p []byte) string {
+	if c.texts.Cap()-c.texts.Len() < len(p) {
+		size := max(len(p), min(growth*c.texts.Cap(), mostText))
+		c.texts = strings.Builder{}
+		c.texts.Grow(size)
+	}
+	c.texts.Write(p)
+	return c.texts.String()[c.texts.Len()-len(p):]
+}
+
+// list returns a copy of tags, or nil if there are none.
+func (c *copies) list(tags []string) []string {
+	if len(tags) == 0 {
+		return nil
+	}
+	if cap(c.tags)-len(c.tags) < len(tags) {
+		c.tags = make([]string, 0, max(len(tags), min(growth*cap(c.tags), 4*notes.MaxTags)))
+	}
+	from := len(c.tags)
+	c.tags = append(c.tags, tags...)
+	return slices.Clip(c.tags[from:])
 }
 
 func encodeUsedKey(key []byte, o notes.UsedKey) []byte {
@@ -137,6 +180,7 @@ func appendText(p []byte, s string) []byte {
 // reader decodes a payload. Truncated is set if the payload ends too early.
 type reader struct {
 	rest      []byte
+	copied    string // a copy of the payload, which contains the texts; empty for a payload without texts
 	truncated bool
 }
 
@@ -164,7 +208,7 @@ func (r *reader) text() string {
 		r.truncated = true
 		return ""
 	}
-	s := string(r.rest[:size])
+	s := r.copied[len(r.copied)-len(r.rest):][:size]
 	r.rest = r.rest[size:]
 	return s
 }

@@ -48,7 +48,8 @@ func pagesOf(db *bbolt.DB, tx *bbolt.Tx) pages {
 		commit-- // a writer reads the last commit
 	}
 	// A commit may be writing the page right now, so copy it first and check the copy.
-	page := bytes.Clone(p.file[commit%2*pageSize+pageHeader:][:metaSize])
+	var meta [metaSize]byte
+	page := meta[:copy(meta[:], p.file[commit%2*pageSize+pageHeader:])]
 	if le.Uint64(page[metaCommit:]) == commit && checksumMatches(page) { // else two newer commits have followed
 		p.free = freeIDs(pageAt(p.file, le.Uint64(page[metaFreelist:])))
 	}
@@ -204,7 +205,7 @@ type position struct {
 
 // seek returns a cursor at the first key that is not less than key. It may be after the last entry of a leaf.
 func (t tree) seek(key []byte) *treeCursor {
-	c := &treeCursor{pages: t.pages}
+	c := &treeCursor{pages: t.pages, path: make([]position, 0, 4)} // few trees are deeper
 	c.descend(t.root, func(n node) int { at, _ := n.find(key); return at })
 	return c
 }
