@@ -57,8 +57,8 @@ const (
 // LocalOwner is the owner of notes that are made without authentication.
 const LocalOwner = "local"
 
-// localCaller is the caller of every request where callers are not authenticated.
-var localCaller = Caller{Owner: LocalOwner, Scope: Write}
+// localCaller is the Caller of every request where callers are not authenticated.
+var localCaller any = Caller{Owner: LocalOwner, Scope: Write}
 
 // The keys of the caller and the refusal in a request's context.
 const (

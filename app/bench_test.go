@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/labstack/echo/v4"
 
 	"example.com/portable-notes/app"
 	"example.com/portable-notes/app/about"
@@ -87,20 +88,42 @@ func BenchmarkGetOnDynamoDB(b *testing.B) {
 	b.ReportMetric(ratios[len(ratios)/2], "GET/GetItem")
 }
 
-// BenchmarkRoutes compares the cost of each route with that of GET /notes/{id}, in process, on a file.
-func BenchmarkRoutes(b *testing.B) {
+// newBenchApp returns an app on a file with 40 notes of 250 bytes, and the path of one of them.
+func newBenchApp(b *testing.B) (e *echo.Echo, path string) {
+	b.Helper()
 	service := newService(b)
-	e := app.New(service, app.Options{MaxInFlight: 48 << 20})
+	e = app.New(service, app.Options{MaxInFlight: 48 << 20})
 	about.Mount(e, "", false, about.Version{}, func() error { return nil }, service.Ready)
-	var path string
-	for range 20 {
+	note := `{"title":"a title","tags":["home","work"],"content":"` + strings.Repeat("c", 235) + `"}`
+	for range 40 {
 		w := httptest.NewRecorder()
-		r := httptest.NewRequest("POST", "/notes",
-			strings.NewReader(`{"title":"x","content":"`+strings.Repeat("c", 250)+`"}`))
+		r := httptest.NewRequest("POST", "/notes", strings.NewReader(note))
 		r.Header.Set("Content-Type", "application/json")
 		e.ServeHTTP(w, r)
 		path = w.Header().Get("Location")
 	}
+	return e, path
+}
+
+// BenchmarkList measures GET /notes?limit=20, and GET /notes/{id} beside it, in process, on a file.
+func BenchmarkList(b *testing.B) {
+	e, path := newBenchApp(b)
+	for _, route := range []struct{ name, path string }{{"note", path}, {"list", "/notes?limit=20"}} {
+		b.Run(route.name, func(b *testing.B) {
+			b.ReportAllocs()
+			r := httptest.NewRequest("GET", route.path, nil)
+			w := &discardResponse{header: http.Header{}}
+			for b.Loop() {
+				clear(w.header)
+				e.ServeHTTP(w, r)
+			}
+		})
+	}
+}
+
+// BenchmarkRoutes compares the cost of each route with that of GET /notes/{id}, in process, on a file.
+func BenchmarkRoutes(b *testing.B) {
+	e, path := newBenchApp(b)
 	routes := []struct{ name, method, path, encoding string }{
 		{"note", "GET", path, ""}, {"list-of-20", "GET", "/notes", ""}, {"healthz", "GET", "/healthz", ""},
 		{"readyz", "GET", "/readyz", ""}, {"version", "GET", "/version", ""}, {"openapi", "GET", "/openapi.json", ""},

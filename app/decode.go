@@ -30,7 +30,7 @@ func bodyOf(c echo.Context) (io.Reader, error) {
 	if r.ContentLength > maxBody {
 		return nil, tooLarge()
 	}
-	if r.Body == nil {
+	if r.Body == nil || r.Body == http.NoBody {
 		return http.NoBody, nil
 	}
 	return http.MaxBytesReader(c.Response().Writer, r.Body, maxBody), nil
@@ -38,11 +38,10 @@ func bodyOf(c echo.Context) (io.Reader, error) {
 
 // bodyError converts an error from reading a body to a problem.
 func bodyError(err error) error {
-	var over *http.MaxBytesError
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &over):
+	}
+	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return tooLarge()
 	}
 	return malformed("the body is incomplete or did not arrive in time")

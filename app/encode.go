@@ -1,8 +1,11 @@
 package app
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -15,7 +18,7 @@ import (
 // appendNote appends a note as JSON. It escapes only what JSON requires.
 func appendNote(b []byte, n notes.Note) []byte {
 	b = append(b, `{"id":"`...)
-	b = append(b, n.ID.String()...)
+	b = appendID(b, n.ID)
 	b = append(b, `","title":`...)
 	b = appendText(b, n.Title)
 	b = append(b, `,"content":`...)
@@ -38,7 +41,7 @@ func appendNote(b []byte, n notes.Note) []byte {
 
 // encodedSize returns the most bytes that appendNote appends, plus a line break.
 func encodedSize(n notes.Note) int {
-	const fixed = 300 // field names, id, times and version
+	const fixed = 200 // field names, id, times and version
 	size := fixed + quotedSize(n.Title) + quotedSize(n.Content)
 	for _, tag := range n.Tags {
 		size += quotedSize(tag) + 1
@@ -71,26 +74,69 @@ func encodedPageSize(page notes.Page) int {
 	return size
 }
 
+// appendID appends the text of an id, as id.String() has it, without an allocation.
+func appendID(b []byte, id notes.ID) []byte {
+	b = append(hex.AppendEncode(b, id[:4]), '-')
+	b = append(hex.AppendEncode(b, id[4:6]), '-')
+	b = append(hex.AppendEncode(b, id[6:8]), '-')
+	b = append(hex.AppendEncode(b, id[8:10]), '-')
+	return hex.AppendEncode(b, id[10:])
+}
+
+// appendText appends s as a JSON string. Invalid UTF-8 becomes U+FFFD.
 func appendText(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s) // fails only for invalid UTF-8, which becomes U+FFFD
+	if quotedSize(s) == len(s)+len(`""`) && utf8.ValidString(s) {
+		b = append(b, '"')
+		b = append(b, s...)
+		return append(b, '"')
+	}
+	b, _ = jsontext.AppendQuote(b, s) // fails only for invalid UTF-8
 	return b
 }
 
 // quotedSize returns the size in bytes of s as a JSON string. S must be valid UTF-8.
 func quotedSize(s string) int {
-	const control = len(`\u0000`)
 	size := len(s) + len(`""`)
-	for i := range len(s) {
-		switch b := s[i]; {
-		case b == '"', b == '\\', b == '\b', b == '\t', b == '\n', b == '\f', b == '\r':
-			size++
-		case b < ' ':
-			size += control - 1
+	var word [8]byte
+	for ; len(s) >= len(word); s = s[len(word):] {
+		copy(word[:], s)
+		if needsEscape(binary.LittleEndian.Uint64(word[:])) {
+			for _, b := range word {
+				size += int(escapes[b])
+			}
 		}
+	}
+	for i := range len(s) {
+		size += int(escapes[s[i]])
 	}
 	return size
 }
 
+// needsEscape reports whether JSON escapes any of 8 bytes. It examines all of them at once: see "Determine if a word
+// has a zero byte" and "a byte less than n" in https://graphics.stanford.edu/~seander/bithacks.html.
+func needsEscape(word uint64) bool {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	quote, backslash := word^each*'"', word^each*'\\'
+	return ((word-each*' ')&^word|(quote-each)&^quote|(backslash-each)&^backslash)&high != 0
+}
+
+// escapes has for each byte of a string how many more it takes in JSON.
+var escapes = func() (more [256]uint8) {
+	for b := range byte(' ') {
+		more[b] = uint8(len(`\u0000`) - 1)
+	}
+	for _, b := range []byte("\"\\\b\t\n\f\r") {
+		more[b] = 1
+	}
+	return more
+}()
+
+// appendTime appends a time in the format of RFC 3339 with microseconds.
 func appendTime(b []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z") // RFC 3339 with microseconds
+	t = t.UTC()
+	b = t.AppendFormat(b, time.RFC3339) // package time has a fast path for this layout only
+	point := len(b) - len("Z")
+	b = strconv.AppendInt(b[:point], 1_000_000+int64(t.Nanosecond()/1000), 10) // the first digit keeps the zeros
+	b[point] = '.'
+	return append(b, 'Z')
 }

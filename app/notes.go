@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -228,7 +229,7 @@ func (h handlers) list(c echo.Context) error {
 		params.Set("cursor", page.Next)
 		c.Response().Header().Set(headerLink, "<"+Base(ctx)+"/notes?"+params.Encode()+`>; rel="next"`) // RFC 8288
 	}
-	return Send(c, http.StatusOK, mediaJSON, appendPage(make([]byte, 0, size), page))
+	return sendJSON(c, http.StatusOK, size, func(b []byte) []byte { return appendPage(b, page) })
 }
 
 // page reads a page, reserves memory for the response, and returns the largest size of the response. If the response
@@ -322,8 +323,23 @@ func idempotencyKey(r *http.Request) (string, error) {
 // respondNote sends a note. The caller has reserved memory for it.
 func respondNote(c echo.Context, status int, note notes.Note) error {
 	c.Response().Header().Set(headerETag, etag(note))
-	body := appendNote(make([]byte, 0, encodedSize(note)), note)
-	return Send(c, status, mediaJSON, append(body, '\n'))
+	return sendJSON(c, status, encodedSize(note), func(b []byte) []byte { return append(appendNote(b, note), '\n') })
+}
+
+// idleBodies keeps buffers of at most keptBody bytes for reuse, so that they need no garbage collection.
+var idleBodies = sync.Pool{New: func() any { return new([]byte) }}
+
+const keptBody = 16 << 10
+
+// sendJSON sends JSON of at most size bytes, which encode appends to a buffer.
+func sendJSON(c echo.Context, status, size int, encode func([]byte) []byte) error {
+	if size > keptBody {
+		return Send(c, status, mediaJSON, encode(make([]byte, 0, size)))
+	}
+	body := idleBodies.Get().(*[]byte)
+	defer idleBodies.Put(body)
+	*body = encode(slices.Grow((*body)[:0], size))
+	return Send(c, status, mediaJSON, *body)
 }
 
 // JSON sends a value as JSON, for an adapter's own routes.
