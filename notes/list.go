@@ -12,7 +12,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"golang.org/x/text/cases"
 )
 
 // The limits of a listing.
@@ -84,13 +83,10 @@ func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error)
 			return Page{}, ErrInvalidCursor
 		}
 	}
-	w := walk{query: q, owner: owner, limit: cmp.Or(q.Limit, DefaultLimit), maxNotes: maxExamined}
+	w := walk{query: q, owner: owner, search: fold(q.Search), limit: cmp.Or(q.Limit, DefaultLimit)}
+	w.maxNotes = maxExamined
 	if q.Search == "" && len(q.Tags) == 0 {
 		w.maxNotes = w.limit
-	}
-	if q.Search != "" {
-		w.fold = newFold()
-		w.search = w.fold(q.Search)
 	}
 	// The one extra note shows whether there is a next page.
 	for note, err := range s.store.Newest(ctx, owner, before, w.maxNotes+1) {
@@ -108,9 +104,8 @@ func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error)
 type walk struct {
 	query           Query
 	owner           string
-	limit, maxNotes int                 // notes on the page, and notes to examine
-	fold            func(string) string // nil without a search
-	search          string              // folded
+	search          string // folded
+	limit, maxNotes int    // notes on the page, and notes to examine
 
 	page                       Page
 	last                       ID // of the note or tombstone visited last
@@ -151,27 +146,7 @@ func (w *walk) matches(n Note) bool {
 			return false
 		}
 	}
-	return w.fold == nil ||
-		strings.Contains(w.fold(n.Title), w.search) || strings.Contains(w.fold(n.Content), w.search)
-}
-
-// newFold returns a function for full Unicode case folding: "STRASSE" finds "Straße". It has state, so each query needs
-// its own.
-func newFold() func(string) string {
-	folding := cases.Fold()
-	return func(s string) string { return folding.String(strings.Map(foldCherokee, s)) }
-}
-
-// foldCherokee maps Cherokee letters to upper case. cases.Fold (golang.org/x/text v0.44) swaps their cases instead of
-// folding them.
-func foldCherokee(r rune) rune {
-	switch {
-	case r >= 0xAB70 && r <= 0xABBF:
-		return r - 0xAB70 + 0x13A0
-	case r >= 0x13F8 && r <= 0x13FD:
-		return r - 8
-	}
-	return r
+	return w.search == "" || strings.Contains(fold(n.Title), w.search) || strings.Contains(fold(n.Content), w.search)
 }
 
 // A cursor is 27 bytes in base64url: a format byte, the id of the last note examined, and a checksum over both, the

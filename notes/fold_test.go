@@ -1,0 +1,41 @@
+package notes
+
+import (
+	"fmt"
+	"testing"
+	"unicode"
+
+	"golang.org/x/text/cases"
+)
+
+// TestFold compares fold with package cases: for each character, all characters that fold alike there do so here too.
+func TestFold(t *testing.T) {
+	reference := cases.Fold()
+	ours, theirs := map[string]string{}, map[string]string{} // from one folding to the other
+	for r := rune(1); r <= unicode.MaxRune; r++ {
+		if unicode.Is(unicode.Cs, r) || unicode.Is(unicode.Cherokee, r) { // surrogates, and see fold
+			continue
+		}
+		a, b := fold(string(r)), reference.String(string(r))
+		if known, ok := ours[a]; ok && known != b {
+			t.Errorf("%U folds to %q like others, package cases tells them apart", r, a)
+		}
+		if known, ok := theirs[b]; ok && known != a {
+			t.Errorf("%U folds to %q, package cases folds it like others, which fold to %q here", r, a, known)
+		}
+		ours[a], theirs[b] = b, a
+		if fold(a) != a {
+			t.Errorf("%U folds to %q, which folds to %q", r, a, fold(a))
+		}
+	}
+	for _, c := range []struct{ a, b string }{
+		{"STRASSE", "Straße"}, {"Ǆ", "ǆ"}, {"Σίσυφος", "ΣΊΣΥΦΟΣ"}, {"K", "k"}, {"ﬃ", "FFI"}, {"日本語 Ｔｏｋｙｏ", "日本語 ＴＯＫＹＯ"},
+		{"Ꮳ", "ꮳ"}, {"Ᏸ", "ᏸ"}, // Cherokee
+	} {
+		t.Run(fmt.Sprint(c.a, " and ", c.b), func(t *testing.T) {
+			if fold(c.a) != fold(c.b) {
+				t.Errorf("%q and %q", fold(c.a), fold(c.b))
+			}
+		})
+	}
+}
