@@ -17,7 +17,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -35,14 +34,12 @@ type Tokens struct {
 // prefix is the prefix of all tokens, by which leaked ones can be recognized.
 const prefix = "notes_"
 
-var ownerName = regexp.MustCompile(`^[^\s,]+$`)
-
 // maxOwner is the longest name of an owner, in bytes (notes.Store).
 const maxOwner = 512
 
 // IsOwner reports whether name can be the owner of a token: 1 to 512 bytes of UTF-8 without white space and commas.
 func IsOwner(name string) bool {
-	return len(name) <= maxOwner && ownerName.MatchString(name) && utf8.ValidString(name)
+	return name != "" && len(name) <= maxOwner && !strings.ContainsAny(name, "\t\n\f\r ,") && utf8.ValidString(name)
 }
 
 // Token is the configuration of one token.

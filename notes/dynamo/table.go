@@ -1,7 +1,7 @@
 package dynamo
 
 import (
-	"regexp"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -32,9 +32,11 @@ func Table(name string) *dynamodb.CreateTableInput {
 // TableNames says which names a table may have.
 const TableNames = "3 to 255 of the characters a-z A-Z 0-9 _ . -"
 
-// tableName matches the names that DynamoDB allows for tables
+// IsTableName reports whether DynamoDB allows a table of this name
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html).
-var tableName = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
-
-// IsTableName reports whether DynamoDB allows a table of this name.
-func IsTableName(name string) bool { return tableName.MatchString(name) }
+func IsTableName(name string) bool {
+	return len(name) >= 3 && len(name) <= 255 && !strings.ContainsFunc(name, func(r rune) bool {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		return !letter && (r < '0' || r > '9') && !strings.ContainsRune("_.-", r)
+	})
+}
