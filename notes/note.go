@@ -29,8 +29,9 @@ type ID = uuid.UUID
 // ParseID parses an id of 36 characters in lower case. It rejects every other spelling of a UUID, so that each note has
 // exactly one URL.
 func ParseID(s string) (ID, bool) {
+	const length = 36 // of the form with hyphens and nothing around it
 	id, err := uuid.Parse(s)
-	return id, err == nil && id.String() == s
+	return id, err == nil && len(s) == length && s == strings.ToLower(s)
 }
 
 // Note is a stored note.

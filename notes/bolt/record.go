@@ -14,14 +14,17 @@ import (
 // Keys. The keys of an owner's notes are adjacent and ordered by id. They begin with the length of the owner, so that
 // an owner's keys are never prefixes of another's.
 
-func ownerPrefix(owner string) []byte {
-	// #nosec G115 -- an owner has at most 512 bytes
-	return append(binary.BigEndian.AppendUint16(nil, uint16(len(owner))), owner...)
+func ownerPrefix(owner string) []byte { return ownerKey(owner, "") }
+
+func noteKey(owner string, id notes.ID) []byte { return ownerKey(owner, string(id[:])) }
+
+func idempotencyKey(owner, value string) []byte { return ownerKey(owner, value) }
+
+func ownerKey(owner, rest string) []byte {
+	key := make([]byte, 0, 2+len(owner)+len(rest))
+	key = binary.BigEndian.AppendUint16(key, uint16(len(owner))) // #nosec G115 -- an owner has at most 512 bytes
+	return append(append(key, owner...), rest...)
 }
-
-func noteKey(owner string, id notes.ID) []byte { return append(ownerPrefix(owner), id[:]...) }
-
-func idempotencyKey(owner, value string) []byte { return append(ownerPrefix(owner), value...) }
 
 // expiryKey returns the entry of the expiry index for a key in keysBucket.
 func expiryKey(expires time.Time, key []byte) []byte {
