@@ -83,17 +83,20 @@ func New(service *notes.Service, options Options) *echo.Echo {
 	if options.Limit != nil {
 		e.Use(limitAddress(options.Limit))
 	}
-	e.Use(identify(options.Authenticate, options.Limit))
-	if options.MaxInFlight > 0 {
-		e.Use(reserveMemory(options.MaxInFlight, options.Timeout, options.Authenticate != nil))
-	}
 	h := handlers{service: service, timeout: options.Timeout}
-	Get(e, "/notes", h.list)
-	e.POST("/notes", h.create)
-	Get(e, "/notes/:id", h.get)
-	e.PUT("/notes/:id", h.replace)
-	e.PATCH("/notes/:id", h.patch)
-	e.DELETE("/notes/:id", h.remove)
+	if options.Authenticate != nil {
+		h.authenticates = true
+		e.Use(identify(options.Authenticate, options.Limit))
+	}
+	if options.MaxInFlight > 0 {
+		h.budget = newBudget(options.MaxInFlight, options.Timeout)
+	}
+	Get(e, "/notes", h.handle(h.list))
+	e.POST("/notes", h.handle(h.create))
+	Get(e, "/notes/:id", h.handle(h.get))
+	e.PUT("/notes/:id", h.handle(h.replace))
+	e.PATCH("/notes/:id", h.handle(h.patch))
+	e.DELETE("/notes/:id", h.handle(h.remove))
 	// In Echo the last parameter of a path matches slashes too. This route makes it end at the first one.
 	e.RouteNotFound("/notes/:id/*", echo.NotFoundHandler)
 	return e

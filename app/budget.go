@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/semaphore"
 )
 
@@ -166,33 +165,4 @@ func (r *reservation) decode(ctx context.Context, size int, read func() error) e
 	}
 	defer r.decoding.Release(1)
 	return read()
-}
-
-// reserveMemory gives each request a reservation, which is released when the request ends. It counts for the caller,
-// or for the network of the client's address where callers are not authenticated.
-func reserveMemory(size int64, wait time.Duration, authenticates bool) echo.MiddlewareFunc {
-	b := newBudget(size, wait)
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			who := ""
-			if !authenticates {
-				who = network(c.RealIP())
-			} else if caller, ok := c.Get(callerKey).(Caller); ok {
-				who = caller.Owner
-			}
-			r := b.reservation(who)
-			defer r.release()
-			c.Set(reservationKey, r)
-			return next(c)
-		}
-	}
-}
-
-// reservationKey is the key of the reservation in a request's context.
-const reservationKey = "reservation"
-
-// reservationOf returns the reservation of a request, which is nil if memory is not bounded.
-func reservationOf(c echo.Context) *reservation {
-	r, _ := c.Get(reservationKey).(*reservation)
-	return r
 }

@@ -62,31 +62,31 @@ func skipBody(c echo.Context) error {
 const responseOverhead = 512
 
 // readBody reserves memory for the body of a request and reads it.
-func readBody(c echo.Context) ([]byte, error) {
-	from, err := bodyOf(c)
+func readBody(r *request) ([]byte, error) {
+	from, err := bodyOf(r)
 	if err != nil {
 		return nil, err
 	}
-	size := c.Request().ContentLength
+	size := r.Request().ContentLength
 	if size < 0 { // unknown
 		size = maxBody
 	}
-	if err := reservationOf(c).resize(c.Request().Context(), int(size)+responseOverhead); err != nil {
+	if err := r.reserved.resize(r.Request().Context(), int(size)+responseOverhead); err != nil {
 		return nil, err
 	}
-	body := bytes.NewBuffer(make([]byte, 0, max(c.Request().ContentLength, 0)+bytes.MinRead))
+	body := bytes.NewBuffer(make([]byte, 0, max(r.Request().ContentLength, 0)+bytes.MinRead))
 	_, err = body.ReadFrom(from)
 	return body.Bytes(), bodyError(err)
 }
 
 // readJSON reads the body of a request, checks that Content-Type is one of mediaTypes, and decodes the body.
-func readJSON(c echo.Context, decode func(body []byte) error, mediaTypes ...string) error {
-	body, err := readBody(c)
+func readJSON(r *request, decode func(body []byte) error, mediaTypes ...string) error {
+	body, err := readBody(r)
 	if err != nil {
 		return err
 	}
-	r := c.Request()
-	declared := r.Header.Get("Content-Type")
+	header := r.Request().Header
+	declared := header.Get("Content-Type")
 	mediaType, params, err := mime.ParseMediaType(declared)
 	charset, hasCharset := params["charset"]
 	switch {
@@ -97,11 +97,11 @@ func readJSON(c echo.Context, decode func(body []byte) error, mediaTypes ...stri
 	case hasCharset && !strings.EqualFold(charset, "utf-8"):
 		return unsupported("JSON is UTF-8 (RFC 8259): omit the charset or set it to utf-8")
 	}
-	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		c.Response().Header().Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
+	if coding := header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		r.Response().Header().Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 		return unsupported("the body must be sent without a Content-Encoding")
 	}
-	return reservationOf(c).decode(r.Context(), len(body), func() error { return decode(body) })
+	return r.reserved.decode(r.Request().Context(), len(body), func() error { return decode(body) })
 }
 
 // decodeDraft decodes the body of a POST. A field that is null or absent takes its default.

@@ -31,9 +31,15 @@ func appendNote(b []byte, n notes.Note) []byte {
 		b = appendText(b, tag)
 	}
 	b = append(b, `],"created_at":"`...)
+	created := len(b)
 	b = appendTime(b, n.CreatedAt)
+	end := len(b)
 	b = append(b, `","updated_at":"`...)
-	b = appendTime(b, n.UpdatedAt)
+	if n.UpdatedAt.Equal(n.CreatedAt) { // most notes never change
+		b = append(b, b[created:end]...)
+	} else {
+		b = appendTime(b, n.UpdatedAt)
+	}
 	b = append(b, `","version":`...)
 	b = strconv.AppendInt(b, n.Version, 10)
 	return append(b, '}')

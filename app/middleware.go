@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +20,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
-	"github.com/labstack/echo/v4/middleware"
 )
 
 // Seen describes a request after its response. None of its strings is client input.
@@ -44,63 +44,68 @@ func observe(options Options) echo.MiddlewareFunc {
 		newID = func(*http.Request) string { return "" }
 	}
 	hashOwner := HashOwner(options.LogKey)
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			start := time.Now()
-			r, header := c.Request(), c.Response().Header()
-			id := headerValue(r.Header, echo.HeaderXRequestID)
-			if !isVisible(id, 128) {
-				id = newID(r)
-			}
-			if !isVisible(id, 128) {
-				id = uuid.NewString()
-			}
-			header.Set(echo.HeaderXRequestID, id)
-			header.Set("X-Content-Type-Options", "nosniff")
-			header.Set("Cache-Control", "private, no-cache")
-
-			err := next(c)
-			if err != nil {
-				c.Error(err)
-			}
-
-			seen := Seen{Method: methodLabel(r.Method), Route: c.Path(), Status: c.Response().Status,
-				Took: time.Since(start)}
-			level := slog.LevelInfo
-			attrs := append(make([]slog.Attr, 0, 16),
-				slog.String("request_id", id),
-				slog.String("method", seen.Method),
-				slog.String("route", seen.Route),
-				slog.Int("status", seen.Status),
-				slog.Int64("bytes", c.Response().Size),
-				slog.Int64("took_us", seen.Took.Microseconds()),
-				slog.String("remote", c.RealIP()),
-			)
-			if options.Trace != nil {
-				if trace := options.Trace(r); trace != "" {
-					attrs = append(attrs, slog.String("trace_id", trace))
-				}
-			}
-			if caller, ok := c.Get(callerKey).(Caller); ok && options.Authenticate != nil {
-				attrs = append(attrs, slog.String("caller", hashOwner(caller.Owner)))
-			}
-			if refusal, ok := c.Get(refusedKey).(Refusal); ok {
-				seen.Refused = refusal
-				attrs = append(attrs, slog.String("refused", string(refusal)))
-			}
-			if seen.Status >= http.StatusInternalServerError {
-				level = slog.LevelError
-				if errors.Is(err, context.Canceled) { // the client has disconnected
-					level = slog.LevelInfo
-				}
-				attrs = append(attrs, slog.Any("error", err))
-			}
-			if options.Observe != nil {
-				attrs = append(attrs, options.Observe(r.Context(), seen)...)
-			}
-			log.LogAttrs(r.Context(), level, "request", attrs...)
-			return nil
+	observed := func(c echo.Context, next echo.HandlerFunc) error {
+		start := time.Now()
+		r, header := c.Request(), c.Response().Header()
+		id := headerValue(r.Header, echo.HeaderXRequestID)
+		if !isVisible(id, 128) {
+			id = newID(r)
 		}
+		if !isVisible(id, 128) {
+			id = uuid.NewString()
+		}
+		header.Set(echo.HeaderXRequestID, id)
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Cache-Control", "private, no-cache")
+
+		err := next(c)
+		if err != nil {
+			c.Error(err)
+		}
+
+		seen := Seen{Method: methodLabel(r.Method), Route: c.Path(), Status: c.Response().Status,
+			Took: time.Since(start)}
+		level := slog.LevelInfo
+		attrs := append(make([]slog.Attr, 0, 16),
+			slog.String("request_id", id),
+			slog.String("method", seen.Method),
+			slog.String("route", seen.Route),
+			slog.Int("status", seen.Status),
+			slog.Int64("bytes", c.Response().Size),
+			slog.Int64("took_us", seen.Took.Microseconds()),
+			slog.String("remote", c.RealIP()),
+		)
+		if options.Trace != nil {
+			if trace := options.Trace(r); trace != "" {
+				attrs = append(attrs, slog.String("trace_id", trace))
+			}
+		}
+		if caller, ok := c.Get(callerKey).(Caller); ok {
+			attrs = append(attrs, slog.String("caller", hashOwner(caller.Owner)))
+		}
+		if refusal, ok := c.Get(refusedKey).(Refusal); ok {
+			seen.Refused = refusal
+			attrs = append(attrs, slog.String("refused", string(refusal)))
+		}
+		if seen.Status >= http.StatusInternalServerError {
+			level = slog.LevelError
+			if errors.Is(err, context.Canceled) { // the client has disconnected
+				level = slog.LevelInfo
+			}
+			attrs = append(attrs, slog.Any("error", err))
+		}
+		if options.Observe != nil {
+			attrs = append(attrs, options.Observe(r.Context(), seen)...)
+		}
+		if log.Enabled(r.Context(), level) {
+			line := slog.NewRecord(time.Now(), level, "request", 0) // saves finding the caller, which is not logged
+			line.AddAttrs(attrs...)
+			_ = log.Handler().Handle(r.Context(), line)
+		}
+		return nil
+	}
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error { return observed(c, next) } // one small allocation for each request
 	}
 }
 
@@ -120,13 +125,21 @@ func HashOwner(key []byte) func(owner string) string {
 }
 
 // recoverPanics converts a panic to an error with its stack. The client gets a 500, and the error is logged in the line
-// of the request.
-var recoverPanics = middleware.RecoverWithConfig(middleware.RecoverConfig{
-	DisableErrorHandler: true,
-	LogErrorFunc: func(_ echo.Context, err error, stack []byte) error {
-		return fmt.Errorf("panic: %w\n%s", err, stack)
-	},
-})
+// of the request. Package middleware of Echo has the same, but brings html/template into the program.
+func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			switch r := recover(); r {
+			case nil:
+			case http.ErrAbortHandler: // net/http closes the connection and logs nothing
+				panic(r)
+			default:
+				err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			}
+		}()
+		return next(c)
+	}
+}
 
 // admit refuses the requests for which check returns an error.
 func admit(check func(*http.Request) error) echo.MiddlewareFunc {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"sync"
@@ -31,57 +30,87 @@ const (
 )
 
 type handlers struct {
-	service *notes.Service
-	timeout time.Duration
+	service       *notes.Service
+	timeout       time.Duration
+	budget        *budget // nil if memory is not bounded
+	authenticates bool    // callers are authenticated
+}
+
+// request is a request for notes.
+type request struct {
+	echo.Context
+	owner    string       // of the notes
+	reserved *reservation // memory for the body and the response
+}
+
+// handle returns the handler of a route. The memory that do reserves is released when do returns. It counts for the
+// caller, or for the network of the client's address where callers are not authenticated.
+func (h handlers) handle(do func(*request) error) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := &request{Context: c, owner: LocalOwner}
+		if h.authenticates {
+			r.owner = callerOf(c).Owner
+		}
+		if h.budget == nil {
+			return do(r)
+		}
+		payer := r.owner
+		if !h.authenticates {
+			payer = network(c.RealIP())
+		}
+		r.reserved = h.budget.reservation(payer)
+		defer r.reserved.release()
+		return do(r)
+	}
 }
 
 // storeContext returns the context for the store calls of a request.
-func (h handlers) storeContext(c echo.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(c.Request().Context(), h.timeout)
+func (h handlers) storeContext(c echo.Context) (context.Context, func()) {
+	return withLazyTimeout(c.Request().Context(), h.timeout)
 }
 
-func (h handlers) create(c echo.Context) error {
-	key, err := idempotencyKey(c.Request())
+func (h handlers) create(r *request) error {
+	key, err := idempotencyKey(r.Request())
 	if err != nil {
 		return err
 	}
 	var draft notes.Draft
 	decode := func(body []byte) (err error) { draft, err = decodeDraft(body); return err }
-	if err := readJSON(c, decode, mediaJSON); err != nil {
+	if err := readJSON(r, decode, mediaJSON); err != nil {
 		return err
 	}
-	ctx, cancel := h.storeContext(c)
+	ctx, cancel := h.storeContext(r)
 	defer cancel()
-	if err := reservationOf(c).resize(ctx, encodedSize(draft.Patch().Apply(notes.Note{}))); err != nil {
+	if err := r.reserved.resize(ctx, encodedSize(draft.Patch().Apply(notes.Note{}))); err != nil {
 		return err
 	}
-	note, replayed, err := h.service.Create(ctx, callerOf(c).Owner, draft, key)
+	note, replayed, err := h.service.Create(ctx, r.owner, draft, key)
 	if err != nil {
 		return err
 	}
-	header := c.Response().Header()
+	header := r.Response().Header()
 	header.Set("Location", Base(ctx)+"/notes/"+note.ID.String())
 	if replayed {
 		header.Set(headerReplayed, "true")
 	}
-	return respondNote(c, http.StatusCreated, note)
+	return respondNote(r, http.StatusCreated, note)
 }
 
-func (h handlers) get(c echo.Context) error {
-	pre, err := preconditionsOf(c.Request())
+func (h handlers) get(r *request) error {
+	pre, err := preconditionsOf(r.Request())
 	if err != nil {
 		return err
 	}
-	if err := skipBody(c); err != nil {
+	if err := skipBody(r); err != nil {
 		return err
 	}
-	id, ok := notes.ParseID(c.Param("id"))
+	id, ok := notes.ParseID(r.Param("id"))
 	if !ok {
 		return notes.ErrNotFound
 	}
-	ctx, cancel := h.storeContext(c)
+	ctx, cancel := h.storeContext(r)
 	defer cancel()
-	note, err := h.note(ctx, reservationOf(c), callerOf(c).Owner, id)
+	note, err := h.note(ctx, r.reserved, r.owner, id)
 	if err != nil {
 		return err
 	}
@@ -90,10 +119,10 @@ func (h handlers) get(c echo.Context) error {
 		return err
 	}
 	if current {
-		c.Response().Header().Set(headerETag, etag(note))
-		return c.NoContent(http.StatusNotModified)
+		r.Response().Header().Set(headerETag, etag(note))
+		return r.NoContent(http.StatusNotModified)
 	}
-	return respondNote(c, http.StatusOK, note)
+	return respondNote(r, http.StatusOK, note)
 }
 
 // note reads a note and reserves memory for the response. If it has to wait for the memory, it reads the note again
@@ -115,38 +144,38 @@ func (h handlers) note(ctx context.Context, reserved *reservation, owner string,
 	}
 }
 
-func (h handlers) replace(c echo.Context) error {
-	return h.change(c, decodeReplacement, mediaJSON)
+func (h handlers) replace(r *request) error {
+	return h.change(r, decodeReplacement, mediaJSON)
 }
 
-func (h handlers) patch(c echo.Context) error {
-	err := h.change(c, decodePatch, mediaPatch, mediaJSON)
+func (h handlers) patch(r *request) error {
+	err := h.change(r, decodePatch, mediaPatch, mediaJSON)
 	var p *problem
 	if errors.As(err, &p) && p.Status == http.StatusUnsupportedMediaType {
-		c.Response().Header().Set("Accept-Patch", mediaPatch+", "+mediaJSON) // RFC 5789, section 2.2
+		r.Response().Header().Set("Accept-Patch", mediaPatch+", "+mediaJSON) // RFC 5789, section 2.2
 	}
 	return err
 }
 
 func (h handlers) change(
-	c echo.Context, decode func(body []byte, id string) (change, error), mediaTypes ...string,
+	r *request, decode func(body []byte, id string) (change, error), mediaTypes ...string,
 ) error {
-	pre, err := preconditionsOf(c.Request())
+	pre, err := preconditionsOf(r.Request())
 	if err != nil {
 		return err
 	}
 	var requested change
-	decodeBody := func(body []byte) (err error) { requested, err = decode(body, c.Param("id")); return err }
-	if err := readJSON(c, decodeBody, mediaTypes...); err != nil {
+	decodeBody := func(body []byte) (err error) { requested, err = decode(body, r.Param("id")); return err }
+	if err := readJSON(r, decodeBody, mediaTypes...); err != nil {
 		return err
 	}
-	id, ok := notes.ParseID(c.Param("id"))
+	id, ok := notes.ParseID(r.Param("id"))
 	if !ok {
 		return notes.ErrNotFound
 	}
-	ctx, cancel := h.storeContext(c)
+	ctx, cancel := h.storeContext(r)
 	defer cancel()
-	reserved, owner := reservationOf(c), callerOf(c).Owner
+	reserved, owner := r.reserved, r.owner
 	if err := h.reserve(ctx, reserved, owner, id, requested.Patch); err != nil {
 		return err
 	}
@@ -156,11 +185,11 @@ func (h handlers) change(
 	}
 	// Only if another change has made the note larger in the meantime does this have to wait.
 	if err := reserved.resize(ctx, encodedSize(note)); err != nil {
-		why := cmp.Or(context.Cause(c.Request().Context()), context.DeadlineExceeded)
+		why := cmp.Or(context.Cause(r.Request().Context()), context.DeadlineExceeded)
 		return fmt.Errorf("%w: the note was changed, but there is no memory for the response: %w",
 			notes.ErrUnavailable, why)
 	}
-	return respondNote(c, http.StatusOK, note)
+	return respondNote(r, http.StatusOK, note)
 }
 
 // reserve reserves memory for the response to a change before the change is made. It assumes the largest value for each
@@ -191,45 +220,45 @@ func (h handlers) reserve(
 	return reserved.resize(ctx, size)
 }
 
-func (h handlers) remove(c echo.Context) error {
-	pre, err := preconditionsOf(c.Request())
+func (h handlers) remove(r *request) error {
+	pre, err := preconditionsOf(r.Request())
 	if err != nil {
 		return err
 	}
-	if err := skipBody(c); err != nil {
+	if err := skipBody(r); err != nil {
 		return err
 	}
-	id, ok := notes.ParseID(c.Param("id"))
+	id, ok := notes.ParseID(r.Param("id"))
 	if !ok {
 		return notes.ErrNotFound
 	}
-	ctx, cancel := h.storeContext(c)
+	ctx, cancel := h.storeContext(r)
 	defer cancel()
-	if err := h.service.Delete(ctx, callerOf(c).Owner, id, pre.condition(0)); err != nil {
+	if err := h.service.Delete(ctx, r.owner, id, pre.condition(0)); err != nil {
 		return err
 	}
-	return c.NoContent(http.StatusNoContent)
+	return r.NoContent(http.StatusNoContent)
 }
 
-func (h handlers) list(c echo.Context) error {
-	params, query, err := listParameters(c.Request(), callerOf(c).Owner)
+func (h handlers) list(r *request) error {
+	params, query, err := listParameters(r.Request(), r.owner)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.storeContext(c)
+	ctx, cancel := h.storeContext(r)
 	defer cancel()
-	page, size, err := h.page(ctx, reservationOf(c), callerOf(c).Owner, query)
+	page, size, err := h.page(ctx, r.reserved, r.owner, query)
 	if err != nil {
 		return err
 	}
-	if err := skipBody(c); err != nil { // last, so that mistakes in the query are reported first
+	if err := skipBody(r); err != nil { // last, so that mistakes in the query are reported first
 		return err
 	}
 	if page.Next != "" {
 		params.Set("cursor", page.Next)
-		c.Response().Header().Set(headerLink, "<"+Base(ctx)+"/notes?"+params.Encode()+`>; rel="next"`) // RFC 8288
+		r.Response().Header().Set(headerLink, "<"+Base(ctx)+"/notes?"+params.Encode()+`>; rel="next"`) // RFC 8288
 	}
-	return sendJSON(c, http.StatusOK, size, func(b []byte) []byte { return appendPage(b, page) })
+	return sendJSON(r, http.StatusOK, size, func(b []byte) []byte { return appendPage(b, page) })
 }
 
 // page reads a page, reserves memory for the response, and returns the largest size of the response. If the response
@@ -255,7 +284,11 @@ func (h handlers) page(
 	}
 }
 
-var decimal = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
+// isCount reports whether s is a whole number of 1 to 9 digits, not 0 and without leading zeros.
+func isCount(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n > 0 && len(s) <= 9 && strconv.Itoa(n) == s
+}
 
 // listParameters parses the query of a listing. The error names all mistakes.
 func listParameters(r *http.Request, owner string) (url.Values, notes.Query, error) {
@@ -277,7 +310,7 @@ func listParameters(r *http.Request, owner string) (url.Values, notes.Query, err
 			mistakes.Add(name, "is not a parameter; the nearest is %q", nearest(name, known))
 		case len(params[name]) > 1 && name != "tag":
 			mistakes.Add(name, "must be given once, is given %d times", len(params[name]))
-		case name == "limit" && !decimal.MatchString(params.Get(name)):
+		case name == "limit" && !isCount(params.Get(name)):
 			mistakes.Add(name, "must be a whole number from 1 to %d", notes.MaxLimit)
 		case name == "q" && params.Get(name) == "":
 			mistakes.Add(name, "must have 1 to %d characters, has 0", notes.MaxSearch)
