@@ -11,7 +11,7 @@ var updateDeps = flag.Bool("update-deps", false, "rewrite testdata/deps.txt")
 
 // TestDependencies: the packages that the function links change only on purpose, since each makes cold starts slower.
 func TestDependencies(t *testing.T) {
-	list := exec.Command("go", "list", "-deps", "-tags", "lambda.norpc", "-f",
+	list := exec.Command("go", "list", "-deps", "-tags", "lambda.norpc,nethttpomithttp2", "-f",
 		"{{if not .Standard}}{{.ImportPath}}{{end}}", ".")
 	list.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
 	got, err := list.Output()

@@ -177,7 +177,8 @@ func buildBootstrap(t testing.TB) string {
 	t.Helper()
 	function.Do(func() {
 		if function.dir, function.err = os.MkdirTemp("", "notes-lambda-"); function.err == nil {
-			function.err = buildFunction(filepath.Join(function.dir, "bootstrap"), ".")
+			function.err = buildFunction(filepath.Join(function.dir, "bootstrap"), ".",
+				"lambda.norpc,nethttpomithttp2")
 		}
 	})
 	if function.err != nil {
@@ -186,8 +187,8 @@ func buildBootstrap(t testing.TB) string {
 	return filepath.Join(function.dir, "bootstrap")
 }
 
-func buildFunction(out, folder string) error {
-	cmd := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", out, folder)
+func buildFunction(out, folder, tags string) error {
+	cmd := exec.Command("go", "build", "-trimpath", "-tags", tags, "-ldflags", "-s -w", "-o", out, folder)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, said)

@@ -111,9 +111,10 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	if *healthcheck {
 		return checkReady(ctx, c.addr)
 	}
-	// The heap is a few megabytes. With the default GOGC of 100, collecting it takes a fifth of the CPU under load.
+	// The heap is a few megabytes. With the default GOGC of 100, collecting it takes a fifth of the CPU under load;
+	// with 300, a twentieth.
 	if os.Getenv("GOGC") == "" {
-		defer debug.SetGCPercent(debug.SetGCPercent(200))
+		defer debug.SetGCPercent(debug.SetGCPercent(300))
 	}
 	// Take the memory limit from the container's cgroup, unless GOMEMLIMIT is set.
 	_, err = memlimit.Set()
