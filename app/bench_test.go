@@ -105,10 +105,12 @@ func newBenchApp(b *testing.B) (e *echo.Echo, path string) {
 	return e, path
 }
 
-// BenchmarkList measures GET /notes?limit=20, and GET /notes/{id} beside it, in process, on a file.
+// BenchmarkList measures a list of 20, and beside it one note and a search through 40, in process, on a file.
 func BenchmarkList(b *testing.B) {
 	e, path := newBenchApp(b)
-	for _, route := range []struct{ name, path string }{{"note", path}, {"list", "/notes?limit=20"}} {
+	for _, route := range []struct{ name, path string }{
+		{"note", path}, {"list", "/notes?limit=20"}, {"search", "/notes?q=nothing"},
+	} {
 		b.Run(route.name, func(b *testing.B) {
 			b.ReportAllocs()
 			r := httptest.NewRequest("GET", route.path, nil)

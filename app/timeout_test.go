@@ -61,7 +61,9 @@ func TestLazyTimeout(t *testing.T) {
 		parent, cancel := context.WithDeadline(t.Context(), time.Now().Add(time.Hour))
 		defer cancel()
 		later, _ := parent.Deadline()
-		for timeout, want := range map[time.Duration]time.Time{time.Minute: later.Add(-59 * time.Minute), 2 * time.Hour: later} {
+		for timeout, want := range map[time.Duration]time.Time{
+			time.Minute: later.Add(-59 * time.Minute), 2 * time.Hour: later,
+		} {
 			ctx, stop := withLazyTimeout(parent, timeout)
 			defer stop()
 			if at, ok := ctx.Deadline(); !ok || at.Sub(want).Abs() > time.Second {

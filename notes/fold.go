@@ -1,34 +1,32 @@
 package notes
 
 import (
-	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
-// fold returns s in a form in which texts that differ only in case are equal, by full case folding as Unicode defines
-// it (https://www.unicode.org/Public/UCD/latest/ucd/CaseFolding.txt): "STRASSE" equals "Straße". The form is only for
-// comparing. Package cases of golang.org/x/text has the same, but is a thirtieth of the Lambda's program, and swaps the
-// cases of Cherokee letters instead of folding them.
-func fold(s string) string {
-	var b strings.Builder
-	b.Grow(len(s))
+// appendFold appends s in a form in which texts that differ only in case are equal, by full case folding as Unicode
+// defines it (https://www.unicode.org/Public/UCD/latest/ucd/CaseFolding.txt): "STRASSE" equals "Straße". The form is
+// only for comparing. Package cases of golang.org/x/text has the same, but is a thirtieth of the Lambda's program, and
+// swaps the cases of Cherokee letters instead of folding them.
+func appendFold(b []byte, s string) []byte {
 	for _, r := range s {
 		switch {
 		case 'a' <= r && r <= 'z':
-			b.WriteByte(byte(r) - 'a' + 'A')
-		case r < 0x80:
-			b.WriteByte(byte(r))
+			b = append(b, byte(r)-'a'+'A')
+		case r < utf8.RuneSelf:
+			b = append(b, byte(r))
 		case 0x2E80 <= r && r < 0xA640, 0xAC00 <= r && r < 0xFB00: // letters of East Asia, which have no case
-			b.WriteRune(r)
+			b = utf8.AppendRune(b, r)
 		default:
 			if several, ok := foldings[r]; ok {
-				b.WriteString(several)
+				b = append(b, several...)
 			} else {
-				b.WriteRune(foldRune(r))
+				b = utf8.AppendRune(b, foldRune(r))
 			}
 		}
 	}
-	return b.String()
+	return b
 }
 
 // foldRune returns the smallest of the characters that differ from r only in case.

@@ -1,6 +1,7 @@
 package notes
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -83,8 +84,8 @@ func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error)
 			return Page{}, ErrInvalidCursor
 		}
 	}
-	w := walk{query: q, owner: owner, search: fold(q.Search), limit: cmp.Or(q.Limit, DefaultLimit)}
-	w.maxNotes = maxExamined
+	w := walk{query: q, owner: owner, limit: cmp.Or(q.Limit, DefaultLimit), maxNotes: maxExamined}
+	w.search = appendFold(nil, q.Search)
 	if q.Search == "" && len(q.Tags) == 0 {
 		w.maxNotes = w.limit
 	}
@@ -104,12 +105,13 @@ func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error)
 type walk struct {
 	query           Query
 	owner           string
-	search          string // folded
+	search          []byte // folded
 	limit, maxNotes int    // notes on the page, and notes to examine
 
 	page                       Page
 	last                       ID // of the note or tombstone visited last
 	examined, text, tombstones int
+	folded                     []byte // a buffer
 }
 
 // visit adds a note to the page if it matches, and reports whether the walk goes on.
@@ -146,7 +148,13 @@ func (w *walk) matches(n Note) bool {
 			return false
 		}
 	}
-	return w.search == "" || strings.Contains(fold(n.Title), w.search) || strings.Contains(fold(n.Content), w.search)
+	return len(w.search) == 0 || w.isIn(n.Title) || w.isIn(n.Content)
+}
+
+// isIn reports whether s contains the text that is searched for.
+func (w *walk) isIn(s string) bool {
+	w.folded = appendFold(w.folded[:0], s)
+	return bytes.Contains(w.folded, w.search)
 }
 
 // A cursor is 27 bytes in base64url: a format byte, the id of the last note examined, and a checksum over both, the

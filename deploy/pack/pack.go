@@ -48,7 +48,7 @@ func Build(ctx context.Context, arch string, jwt bool) ([]byte, error) {
 	}
 	defer os.RemoveAll(folder)
 	binary := filepath.Join(folder, "bootstrap")
-	// The tags leave out net/rpc, a third of the program, and HTTP/2, which neither Lambda's interface nor DynamoDB use.
+	// Leave out net/rpc, a third of the program, and HTTP/2, which neither Lambda's interface nor DynamoDB uses.
 	tags := "lambda.norpc,nethttpomithttp2"
 	if jwt {
 		tags += ",jwt"
