@@ -68,9 +68,9 @@ func New(service *notes.Service, options Options) *echo.Echo {
 	e := Bare(options)
 	if len(options.CORSOrigins) > 0 {
 		if options.Limit != nil {
-			e.Pre(limitPreflights(options.Limit))
+			e.Use(limitPreflights(options.Limit))
 		}
-		e.Pre(echo.WrapMiddleware(cors.New(cors.Options{
+		e.Use(echo.WrapMiddleware(cors.New(cors.Options{
 			AllowedOrigins: options.CORSOrigins,
 			AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
 			AllowedHeaders: []string{"Authorization", "Content-Type", "If-Match", "If-None-Match",
@@ -83,9 +83,8 @@ func New(service *notes.Service, options Options) *echo.Echo {
 	if options.Limit != nil {
 		e.Use(limitAddress(options.Limit))
 	}
-	h := handlers{service: service, timeout: options.Timeout}
-	if options.Authenticate != nil {
-		h.authenticates = true
+	h := handlers{service: service, timeout: options.Timeout, authenticates: options.Authenticate != nil}
+	if h.authenticates {
 		e.Use(identify(options.Authenticate, options.Limit))
 	}
 	if options.MaxInFlight > 0 {
@@ -111,11 +110,11 @@ func Bare(options Options) *echo.Echo {
 	if options.Client != nil {
 		e.IPExtractor = options.Client
 	}
-	e.Pre(observe(options), recoverPanics)
-	if options.Admit != nil {
-		e.Pre(admit(options.Admit))
-	}
 	e.Pre(normalize)
+	e.Use(observe(options), recoverPanics)
+	if options.Admit != nil {
+		e.Use(admit(options.Admit))
+	}
 	return e
 }
 

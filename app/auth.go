@@ -57,15 +57,6 @@ const (
 // LocalOwner is the owner of notes that are made without authentication.
 const LocalOwner = "local"
 
-// The keys of the caller and the refusal in a request's context.
-const (
-	callerKey  = "caller"
-	refusedKey = "refused"
-)
-
-// callerOf returns the caller that identify has set.
-func callerOf(c echo.Context) Caller { return c.Get(callerKey).(Caller) }
-
 // maxToken is the longest accepted token, in bytes.
 const maxToken = 8 << 10
 
@@ -134,15 +125,15 @@ func network(addr string) string {
 func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			r := c.Request()
+			rq, r := c.(*request), c.Request()
 			if r.URL.Path != "/notes" && !strings.HasPrefix(r.URL.Path, "/notes/") || r.Method == http.MethodOptions {
 				return next(c)
 			}
-			caller, err := callerFromToken(c, authenticate)
+			caller, err := callerFromToken(rq, authenticate)
 			if err != nil {
 				return err
 			}
-			c.Set(callerKey, caller)
+			rq.owner = caller.Owner
 			if limit != nil {
 				if err := checkLimit(c, limit, PolicyCaller, caller.Owner); err != nil {
 					return err
@@ -165,22 +156,22 @@ func identify(authenticate Authenticate, limit Limit) echo.MiddlewareFunc {
 }
 
 // callerFromToken returns the caller that the token of a request belongs to.
-func callerFromToken(c echo.Context, authenticate Authenticate) (Caller, error) {
+func callerFromToken(c *request, authenticate Authenticate) (Caller, error) {
 	token, refusal := BearerToken(c.Request())
 	switch refusal {
 	case noToken:
-		c.Set(refusedKey, refusal)
+		c.refused = refusal
 		return Caller{}, challenge(c, Unauthenticated("a bearer token is required: send Authorization: Bearer TOKEN"),
 			"")
 	case malformedToken:
-		c.Set(refusedKey, refusal)
+		c.refused = refusal
 		const detail = "the header Authorization must be one bearer token: Bearer TOKEN"
 		return Caller{}, challenge(c, Unauthenticated(detail), `, error="invalid_token"`)
 	}
 	caller, err := authenticate(c.Request().Context(), token)
 	if errors.As(err, &refusal) {
 		const detail = "the token is unknown or has expired"
-		c.Set(refusedKey, refusal)
+		c.refused = refusal
 		return Caller{}, challenge(c,
 			Unauthenticated(detail), fmt.Sprintf(`, error="invalid_token", error_description=%q`, detail))
 	}

@@ -31,6 +31,14 @@ type Seen struct {
 	Refused Refusal // why the token was refused; "" if it was not, or if none is needed
 }
 
+// request is the context of every request, from observe on.
+type request struct {
+	echo.Context
+	owner    string       // of the notes; "" until it is known
+	refused  Refusal      // why the token was refused
+	reserved *reservation // memory for the body and the response; nil if memory is not bounded
+}
+
 // observe is the outermost middleware. It gives the request an id, sets the headers of every response, renders errors,
 // and logs one line. The only client input in the line are the ids of the request and its trace, which have been
 // checked; it has no path, query, text or token. Faults of the service are logged only here.
@@ -44,7 +52,7 @@ func observe(options Options) echo.MiddlewareFunc {
 		newID = func(*http.Request) string { return "" }
 	}
 	hashOwner := HashOwner(options.LogKey)
-	observed := func(c echo.Context, next echo.HandlerFunc) error {
+	observed := func(c *request, next echo.HandlerFunc) error {
 		start := time.Now()
 		r, header := c.Request(), c.Response().Header()
 		id := headerValue(r.Header, echo.HeaderXRequestID)
@@ -80,12 +88,12 @@ func observe(options Options) echo.MiddlewareFunc {
 				attrs = append(attrs, slog.String("trace_id", trace))
 			}
 		}
-		if caller, ok := c.Get(callerKey).(Caller); ok {
-			attrs = append(attrs, slog.String("caller", hashOwner(caller.Owner)))
+		if options.Authenticate != nil && c.owner != "" {
+			attrs = append(attrs, slog.String("caller", hashOwner(c.owner)))
 		}
-		if refusal, ok := c.Get(refusedKey).(Refusal); ok {
-			seen.Refused = refusal
-			attrs = append(attrs, slog.String("refused", string(refusal)))
+		if c.refused != "" {
+			seen.Refused = c.refused
+			attrs = append(attrs, slog.String("refused", string(c.refused)))
 		}
 		if seen.Status >= http.StatusInternalServerError {
 			level = slog.LevelError
@@ -105,7 +113,7 @@ func observe(options Options) echo.MiddlewareFunc {
 		return nil
 	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error { return observed(c, next) } // one small allocation for each request
+		return func(c echo.Context) error { return observed(&request{Context: c}, next) }
 	}
 }
 

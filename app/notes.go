@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	headerETag           = "ETag"
+	headerETag           = "Etag" // as net/http writes it
 	headerLink           = "Link"
 	headerIdempotencyKey = "Idempotency-Key"
 	headerReplayed       = "Idempotency-Replayed"
@@ -36,30 +36,24 @@ type handlers struct {
 	authenticates bool    // callers are authenticated
 }
 
-// request is a request for notes.
-type request struct {
-	echo.Context
-	owner    string       // of the notes
-	reserved *reservation // memory for the body and the response
-}
-
 // handle returns the handler of a route. The memory that do reserves is released when do returns. It counts for the
 // caller, or for the network of the client's address where callers are not authenticated.
 func (h handlers) handle(do func(*request) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		r := &request{Context: c, owner: LocalOwner}
-		if h.authenticates {
-			r.owner = callerOf(c).Owner
+		r := c.(*request)
+		var payer string
+		switch {
+		case !h.authenticates:
+			r.owner, payer = LocalOwner, network(r.RealIP())
+		case r.owner == "":
+			return errors.New("the caller was not identified")
+		default:
+			payer = r.owner
 		}
-		if h.budget == nil {
-			return do(r)
+		if h.budget != nil {
+			r.reserved = h.budget.reservation(payer)
+			defer r.reserved.release()
 		}
-		payer := r.owner
-		if !h.authenticates {
-			payer = network(c.RealIP())
-		}
-		r.reserved = h.budget.reservation(payer)
-		defer r.reserved.release()
 		return do(r)
 	}
 }

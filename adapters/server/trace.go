@@ -64,7 +64,7 @@ var traceparent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[
 // traceID returns the trace id in a request's traceparent header (https://www.w3.org/TR/trace-context/); "" if there is
 // no valid one.
 func traceID(r *http.Request) string {
-	header := r.Header.Get("traceparent")
+	header := r.Header.Get("Traceparent")
 	if header == "" {
 		return ""
 	}
