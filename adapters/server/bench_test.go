@@ -163,6 +163,24 @@ func BenchmarkGet(b *testing.B) {
 	b.ReportMetric(median(ratios), "whole/bare")
 }
 
+// BenchmarkListOverHTTP compares lists of 20 notes of 250 bytes with GET of one of them.
+func BenchmarkListOverHTTP(b *testing.B) {
+	p := startQuiet(b, buildServer(b), newFile(b))
+	var made string
+	for range 40 {
+		_, made = post(b, p.url+"/notes", `{"title":"x","content":"`+strings.Repeat("c", 250)+`"}`)
+	}
+	var ratios []float64
+	for b.Loop() {
+		list := runWrk(b, p.url+"/notes?limit=20", 32, 5*time.Second, "")
+		one := runWrk(b, p.url+"/notes/"+parseNote(b, made).ID, 32, 5*time.Second, "")
+		ratios = append(ratios, list.Rate/one.Rate)
+		b.ReportMetric(list.Rate, "lists/s")
+		b.ReportMetric(one.Rate, "notes/s")
+	}
+	b.ReportMetric(median(ratios), "list/note")
+}
+
 // BenchmarkAuthentication compares GET /notes/{id} with a token, and with a JSON Web Token, with the same requests to a
 // server that does not authenticate callers.
 func BenchmarkAuthentication(b *testing.B) {
