@@ -27,11 +27,11 @@ func (s *Store) Backup(ctx context.Context) (_ *Copy, err error) {
 			err = errors.Join(err, made.Close())
 		}
 	}()
-	tx, err := s.snapshot()
+	tx, err := s.begin()
 	if err != nil {
 		return nil, err
 	}
-	defer s.release(tx)
+	defer s.end(tx)
 	err = guard(func() error { _, err := tx.WriteTo(contextFile{ctx, backup}); return err })
 	if err == nil {
 		_, err = backup.Seek(0, 0)

@@ -49,9 +49,13 @@ type Store struct {
 	writeErr  atomic.Pointer[error] // why writes have stopped for good; nil while they go on
 	misplaced atomic.Bool           // the last checkPath failed
 
-	beginMu  sync.Mutex // held while a read transaction begins, see snapshot
+	beginMu  sync.Mutex // held while a read transaction begins, see begin
 	failOnce sync.Once
 	failed   chan struct{} // closed when bbolt has become unusable; writeErr says why
+
+	shareMu sync.Mutex
+	shared  *snapshot // of the last commit; nil if there is none, and while a commit is in progress
+	epoch   int       // how often a commit has begun or ended; odd while one is in progress
 }
 
 var _ notes.Store = (*Store)(nil)
@@ -63,6 +67,7 @@ func (s *Store) Close() error {
 	case <-s.closed:
 	case <-s.failed:
 	}
+	s.nextEpoch() // no more snapshots are shared, which db.Close would wait for
 	select {
 	case <-s.failed:
 		return s.file.Close() // db.Close would wait for a lock that bbolt never released
@@ -194,14 +199,14 @@ func (s *Store) Get(ctx context.Context, owner string, id notes.ID) (note notes.
 	if ctx.Err() != nil {
 		return notes.Note{}, unavailable(context.Cause(ctx))
 	}
-	tx, err := s.snapshot()
+	snap, err := s.share()
 	if err != nil {
 		return notes.Note{}, err
 	}
-	defer s.release(tx)
-	err = guard(func() (err error) {
+	defer s.leave(snap)
+	err = s.read(func() (err error) {
 		key := noteKey(owner, id)
-		value := treeOf(s.db, tx, notesBucket).get(key)
+		value := snap.notes.get(key)
 		if value == nil {
 			return notes.ErrNotFound
 		}
@@ -209,36 +214,6 @@ func (s *Store) Get(ctx context.Context, owner string, id notes.ID) (note notes.
 		return err
 	})
 	return note, err
-}
-
-// snapshot begins a read transaction on the last commit. The caller must pass it to release.
-//
-// If bbolt faults while it begins one, because the meta pages are gone, it never releases its locks, and every later
-// call that needs them blocks forever. So only one read transaction begins at a time, and none after a fault.
-func (s *Store) snapshot() (tx *bbolt.Tx, err error) {
-	s.beginMu.Lock()
-	defer s.beginMu.Unlock()
-	if err := s.failure(); err != nil {
-		return nil, err
-	}
-	err = guard(func() (err error) { tx, err = s.db.Begin(false); return err })
-	if errors.Is(err, errFault) {
-		s.fail(err)
-	}
-	return tx, unavailable(err)
-}
-
-// release ends a snapshot. If another one is beginning, it does so in the background: bbolt may block the beginning one
-// until a writer finishes, and that writer until this snapshot ends.
-func (s *Store) release(tx *bbolt.Tx) {
-	if !s.beginMu.TryLock() {
-		go tx.Rollback() // cannot fail in a read transaction
-		return
-	}
-	defer s.beginMu.Unlock()
-	if s.failure() == nil {
-		_ = tx.Rollback()
-	}
 }
 
 // fail ends all use of bbolt after it faulted while holding a lock.
@@ -305,12 +280,12 @@ func (tx *txn) current(owner string, id notes.ID, cond notes.Condition) (key []b
 // hide the others.
 func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit int) iter.Seq2[notes.Note, error] {
 	return func(yield func(notes.Note, error) bool) {
-		tx, err := s.snapshot()
+		snap, err := s.share()
 		if err != nil {
 			yield(notes.Note{}, err)
 			return
 		}
-		defer s.release(tx)
+		defer s.leave(snap)
 		prefix := ownerPrefix(owner)
 		above := noteKey(owner, before) // the next key must be less than this
 		var cursor *treeCursor
@@ -318,13 +293,13 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 		for range limit {
 			var note notes.Note
 			var end bool
-			err := guard(func() error {
+			err := s.read(func() error {
 				for {
 					if ctx.Err() != nil {
 						return unavailable(context.Cause(ctx))
 					}
 					if cursor == nil {
-						cursor = treeOf(s.db, tx, notesBucket).seek(above)
+						cursor = snap.notes.seek(above)
 					}
 					key, value := cursor.prev()
 					if end = !bytes.HasPrefix(key, prefix); end {

@@ -134,6 +134,8 @@ func (s *Store) runBatch(batch []*write) (results []result, failed int, err erro
 	if err := s.Ready(context.Background()); err != nil {
 		return make([]result, len(batch)), -1, err
 	}
+	s.nextEpoch()
+	defer s.nextEpoch()
 	results, failed = make([]result, len(batch)), -1
 	var tx *bbolt.Tx
 	var id int
@@ -203,11 +205,11 @@ func (s *Store) stopWrites(why error) {
 
 // latest returns the id of the newest transaction that readers see, or 0 if the file cannot be read.
 func (s *Store) latest() int {
-	tx, err := s.snapshot()
+	tx, err := s.begin()
 	if err != nil {
 		return 0
 	}
-	defer s.release(tx)
+	defer s.end(tx)
 	return tx.ID()
 }
 

@@ -25,6 +25,7 @@ func openIdle(t *testing.T) *Store {
 	close(s.closing)
 	<-s.closed
 	t.Cleanup(func() {
+		s.unshare()
 		if err := s.db.Close(); err != nil {
 			t.Error(err)
 		}
@@ -125,6 +126,7 @@ func TestAWriterThatFailsHalfWay(t *testing.T) {
 func (s *Store) checkOpen(t *testing.T) (Report, error) {
 	t.Helper()
 	path := s.db.Path()
+	s.unshare()
 	if err := s.db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -204,6 +206,7 @@ func TestACancelledWriterIsDroppedBeforeItsTurn(t *testing.T) {
 func TestAFailedCommitAnswersAll(t *testing.T) {
 	s := openIdle(t)
 	path := s.db.Path()
+	s.unshare()
 	if err := s.db.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -12,12 +12,12 @@ import (
 // Export walks all records of all owners, keys before notes, in one snapshot. A damaged record ends the walk.
 func (s *Store) Export(ctx context.Context) iter.Seq2[notes.Record, error] {
 	return func(yield func(notes.Record, error) bool) {
-		tx, err := s.snapshot()
+		tx, err := s.begin()
 		if err != nil {
 			yield(notes.Record{}, err)
 			return
 		}
-		defer s.release(tx)
+		defer s.end(tx)
 		for _, bucket := range [][]byte{keysBucket, notesBucket} {
 			var cursor *treeCursor
 			var previous []byte
