@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"example.com/portable-notes/notes/storetest"
 )
 
 // documents returns the paths of README.md and of the files in docs.
@@ -113,7 +115,7 @@ func TestDocs(t *testing.T) {
 	p := startServer(t, filepath.Join(folder, "notes.db"))
 	seen := newReading(p.url)
 	if _, err := exec.LookPath("curl"); err != nil {
-		t.Fatalf("the documented commands need curl: %v", err)
+		storetest.Lacks(t, "curl", err)
 	}
 	for _, s := range docsSteps(t, "Use it") {
 		seen.run(t, s, folder)

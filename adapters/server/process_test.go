@@ -190,6 +190,7 @@ func (p *process) signal(t testing.TB, s os.Signal) {
 // stop sends a signal and waits until the process exits with 0.
 func (p *process) stop(t testing.TB, signal os.Signal) {
 	t.Helper()
+	client.CloseIdleConnections() // else the server waits for them
 	p.signal(t, signal)
 	p.wait(t)
 	if p.endErr != nil {
