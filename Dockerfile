@@ -7,7 +7,8 @@ RUN go mod download
 COPY . .
 ARG VERSION
 ARG COMMIT
-# The tag otel adds support for traces and makes the program a quarter larger. The service itself does not use HTTP/2.
+# The tag otel adds support for traces and makes the program a quarter larger. The tag nethttpomithttp2 leaves HTTP/2
+# out of the service, which does not use it.
 ARG TAGS
 ENV CGO_ENABLED=0 GOFLAGS=-trimpath
 RUN LDFLAGS="-s -w -X main.version=$VERSION -X main.commit=$COMMIT" && mkdir -p /out/data && \

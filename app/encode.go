@@ -80,7 +80,7 @@ func encodedPageSize(page notes.Page) int {
 	return size
 }
 
-// appendID appends the text of an id, as id.String() has it, without an allocation.
+// appendID appends id.String() without allocating the string.
 func appendID(b []byte, id notes.ID) []byte {
 	b = append(hex.AppendEncode(b, id[:4]), '-')
 	b = append(hex.AppendEncode(b, id[4:6]), '-')
@@ -126,7 +126,7 @@ func needsEscape(word uint64) bool {
 	return ((word-each*' ')&^word|(quote-each)&^quote|(backslash-each)&^backslash)&high != 0
 }
 
-// escapes has for each byte of a string how many more it takes in JSON.
+// escapes has for each byte the number of bytes that escaping it adds to a JSON string.
 var escapes = func() (more [256]uint8) {
 	for b := range byte(' ') {
 		more[b] = uint8(len(`\u0000`) - 1)
@@ -140,9 +140,9 @@ var escapes = func() (more [256]uint8) {
 // appendTime appends a time in the format of RFC 3339 with microseconds.
 func appendTime(b []byte, t time.Time) []byte {
 	t = t.UTC()
-	b = t.AppendFormat(b, time.RFC3339) // package time has a fast path for this layout only
+	b = t.AppendFormat(b, time.RFC3339) // package time formats this layout fast, but not one with six decimals
 	point := len(b) - len("Z")
-	b = strconv.AppendInt(b[:point], 1_000_000+int64(t.Nanosecond()/1000), 10) // the first digit keeps the zeros
-	b[point] = '.'
+	b = strconv.AppendInt(b[:point], 1_000_000+int64(t.Nanosecond()/1000), 10)
+	b[point] = '.' // in place of the 1, which keeps leading zeros
 	return append(b, 'Z')
 }

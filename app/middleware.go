@@ -31,17 +31,17 @@ type Seen struct {
 	Refused Refusal // why the token was refused; "" if it was not, or if none is needed
 }
 
-// request is the context of every request, from observe on.
+// request is Echo's context of a request, with what middleware and handlers add. observe makes it.
 type request struct {
 	echo.Context
 	owner    string       // of the notes; "" until it is known
-	refused  Refusal      // why the token was refused
+	refused  Refusal      // why the token was refused; "" if it was not
 	reserved *reservation // memory for the body and the response; nil if memory is not bounded
 }
 
-// observe is the outermost middleware. It gives the request an id, sets the headers of every response, renders errors,
-// and logs one line. The only client input in the line are the ids of the request and its trace, which have been
-// checked; it has no path, query, text or token. Faults of the service are logged only here.
+// observe is the first middleware after routing. It gives the request an id, sets the headers of every response,
+// renders errors, and logs one line. The only client input in the line are the ids of the request and its trace, which
+// have been checked; it has no path, query, text or token. Faults of the service are logged only here.
 func observe(options Options) echo.MiddlewareFunc {
 	log := options.Log
 	if log == nil {
@@ -52,7 +52,7 @@ func observe(options Options) echo.MiddlewareFunc {
 		newID = func(*http.Request) string { return "" }
 	}
 	hashOwner := HashOwner(options.LogKey)
-	observed := func(c *request, next echo.HandlerFunc) error {
+	serve := func(c *request, next echo.HandlerFunc) error {
 		start := time.Now()
 		r, header := c.Request(), c.Response().Header()
 		id := headerValue(r.Header, echo.HeaderXRequestID)
@@ -106,42 +106,43 @@ func observe(options Options) echo.MiddlewareFunc {
 			attrs = append(attrs, options.Observe(r.Context(), seen)...)
 		}
 		if log.Enabled(r.Context(), level) {
-			line := slog.NewRecord(time.Now(), level, "request", 0) // saves finding the caller, which is not logged
+			// LogAttrs would also look up the source line, which is not logged.
+			line := slog.NewRecord(time.Now(), level, "request", 0)
 			line.AddAttrs(attrs...)
 			_ = log.Handler().Handle(r.Context(), line)
 		}
 		return nil
 	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error { return observed(&request{Context: c}, next) }
+		return func(c echo.Context) error { return serve(&request{Context: c}, next) }
 	}
 }
 
 // HashOwner returns the function that hashes owners for the log: the first 16 hexadecimal digits of the HMAC-SHA-256
 // of the owner's name with key, which is Options.LogKey. The hash tells callers apart without revealing who they are.
-// The function is safe for concurrent use.
+// The function is safe for concurrent use. It remembers up to maxRemembered hashes.
 func HashOwner(key []byte) func(owner string) string {
-	const mostKnown = 1000
-	var known sync.Map // from owner to hash
+	const maxRemembered = 1000 // owners; then all are forgotten, which bounds the memory
+	var remembered sync.Map    // from owner to hash
 	var count atomic.Int64
 	return func(owner string) string {
-		if hash, ok := known.Load(owner); ok {
+		if hash, ok := remembered.Load(owner); ok {
 			return hash.(string)
 		}
 		h := hmac.New(sha256.New, key)
 		_, _ = io.WriteString(h, owner) // never fails
 		hash := hex.EncodeToString(h.Sum(nil)[:8])
-		if count.Add(1) > mostKnown {
-			known.Clear()
+		if count.Add(1) > maxRemembered {
+			remembered.Clear()
 			count.Store(1)
 		}
-		known.Store(owner, hash)
+		remembered.Store(owner, hash)
 		return hash
 	}
 }
 
 // recoverPanics converts a panic to an error with its stack. The client gets a 500, and the error is logged in the line
-// of the request. Package middleware of Echo has the same, but brings html/template into the program.
+// of the request. Echo's own middleware does the same, but links html/template into the program.
 func recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
 		defer func() {

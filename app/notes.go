@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	headerETag           = "Etag" // as net/http writes it
+	headerETag           = "Etag" // the canonical form, which net/http need not convert
 	headerLink           = "Link"
 	headerIdempotencyKey = "Idempotency-Key"
 	headerReplayed       = "Idempotency-Replayed"
@@ -36,22 +36,23 @@ type handlers struct {
 	authenticates bool    // callers are authenticated
 }
 
-// handle returns the handler of a route. The memory that do reserves is released when do returns. It counts for the
-// caller, or for the network of the client's address where callers are not authenticated.
+// handle returns a handler that sets the owner of the request, gives the request a reservation, and calls do. The
+// reservation is released when do returns. It counts against the share of the caller, or of the client's network where
+// callers are not authenticated.
 func (h handlers) handle(do func(*request) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.(*request)
-		var payer string
+		var caller string
 		switch {
 		case !h.authenticates:
-			r.owner, payer = LocalOwner, network(r.RealIP())
+			r.owner, caller = LocalOwner, network(r.RealIP())
 		case r.owner == "":
 			return errors.New("the caller was not identified")
 		default:
-			payer = r.owner
+			caller = r.owner
 		}
 		if h.budget != nil {
-			r.reserved = h.budget.reservation(payer)
+			r.reserved = h.budget.reservation(caller)
 			defer r.reserved.release()
 		}
 		return do(r)
@@ -278,7 +279,7 @@ func (h handlers) page(
 	}
 }
 
-// isCount reports whether s is a whole number of 1 to 9 digits, not 0 and without leading zeros.
+// isCount reports whether s is a positive decimal number of at most 9 digits, without a sign or leading zeros.
 func isCount(s string) bool {
 	n, err := strconv.Atoi(s)
 	return err == nil && n > 0 && len(s) <= 9 && strconv.Itoa(n) == s
@@ -353,10 +354,10 @@ func respondNote(c echo.Context, status int, note notes.Note) error {
 	return sendJSON(c, status, encodedSize(note), func(b []byte) []byte { return append(appendNote(b, note), '\n') })
 }
 
-// idleBodies keeps buffers of at most keptBody bytes for reuse, so that they need no garbage collection.
+// idleBodies keeps buffers for reuse, so that small responses leave no garbage.
 var idleBodies = sync.Pool{New: func() any { return new([]byte) }}
 
-const keptBody = 16 << 10
+const keptBody = 16 << 10 // bytes of the largest response whose buffer is kept
 
 // sendJSON sends JSON of at most size bytes, which encode appends to a buffer.
 func sendJSON(c echo.Context, status, size int, encode func([]byte) []byte) error {

@@ -7,8 +7,8 @@ import (
 )
 
 // withLazyTimeout is like [context.WithTimeout], but the timer starts only when something waits for the context to end.
-// A read from the notes file waits for nothing, and the timer would be a seventh of the cost of its request. The caller
-// must call stop when it is done with the context.
+// A read from the notes file waits for nothing, and the timer would take a seventh of the time of its request. The
+// caller must call stop when it is done with the context. After stop, Value may return nil.
 func withLazyTimeout(parent context.Context, timeout time.Duration) (ctx context.Context, stop func()) {
 	t := &lazyTimeout{parent: parent, deadline: time.Now().Add(timeout)}
 	return t, t.stop
@@ -33,6 +33,7 @@ func (t *lazyTimeout) start() context.Context {
 	return t.timed
 }
 
+// stop cancels the context. If the timer has not started, it never does.
 func (t *lazyTimeout) stop() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -68,6 +69,7 @@ func (t *lazyTimeout) Deadline() (time.Time, bool) {
 
 func (t *lazyTimeout) Done() <-chan struct{} { return t.start().Done() }
 
+// Err starts the timer after the deadline only to get context.DeadlineExceeded.
 func (t *lazyTimeout) Err() error {
 	if time.Until(t.deadline) <= 0 {
 		return t.start().Err()
@@ -75,4 +77,5 @@ func (t *lazyTimeout) Err() error {
 	return t.current().Err()
 }
 
+// Value asks the context with the timer if there is one, because context.Cause finds the cause by Value.
 func (t *lazyTimeout) Value(key any) any { return t.current().Value(key) }

@@ -32,8 +32,8 @@ func TestLazyTimeout(t *testing.T) {
 	}
 	type key struct{}
 	for used, use := range uses {
-		for ended, c := range ends {
-			t.Run(used+", "+ended, func(t *testing.T) {
+		for end, c := range ends {
+			t.Run(used+", "+end, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					begin := time.Now()
 					parent, leave := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))

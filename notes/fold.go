@@ -7,16 +7,15 @@ import (
 
 // appendFold appends s in a form in which texts that differ only in case are equal, by full case folding as Unicode
 // defines it (https://www.unicode.org/Public/UCD/latest/ucd/CaseFolding.txt): "STRASSE" equals "Straße". The form is
-// only for comparing. Package cases of golang.org/x/text has the same, but is a thirtieth of the Lambda's program, and
-// swaps the cases of Cherokee letters instead of folding them.
+// only for comparing. Package cases of golang.org/x/text does the same, but would add a thirtieth to the Lambda's
+// program, and swaps the cases of Cherokee letters instead of folding them.
 func appendFold(b []byte, s string) []byte {
 	for _, r := range s {
 		switch {
 		case 'a' <= r && r <= 'z':
 			b = append(b, byte(r)-'a'+'A')
-		case r < utf8.RuneSelf:
-			b = append(b, byte(r))
-		case 0x2E80 <= r && r < 0xA640, 0xAC00 <= r && r < 0xFB00: // letters of East Asia, which have no case
+		case r < utf8.RuneSelf,
+			0x2E80 <= r && r < 0xA640, 0xAC00 <= r && r < 0xFB00: // letters of East Asia, which have no case
 			b = utf8.AppendRune(b, r)
 		default:
 			if several, ok := foldings[r]; ok {
@@ -29,7 +28,7 @@ func appendFold(b []byte, s string) []byte {
 	return b
 }
 
-// foldRune returns the smallest of the characters that differ from r only in case.
+// foldRune returns the smallest of r and the characters that differ from it only in case.
 func foldRune(r rune) rune {
 	smallest := r
 	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
@@ -38,8 +37,8 @@ func foldRune(r rune) rune {
 	return smallest
 }
 
-// foldings are the characters that fold to several: those with the status F in CaseFolding.txt. Each of the several is
-// as foldRune returns it.
+// foldings maps each character that folds to several (status F in CaseFolding.txt) to its folding, whose characters
+// foldRune does not change.
 var foldings = map[rune]string{
 	0x00df: "SS", 0x0130: "I\u0307", 0x0149: "\u02bcN", 0x01f0: "J\u030c", 0x0390: "\u0345\u0308\u0301",
 	0x03b0: "\u03a5\u0308\u0301", 0x0587: "\u0535\u0552", 0x1e96: "H\u0331", 0x1e97: "T\u0308", 0x1e98: "W\u030a",

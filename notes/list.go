@@ -84,7 +84,7 @@ func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error)
 			return Page{}, ErrInvalidCursor
 		}
 	}
-	w := walk{query: q, owner: owner, limit: cmp.Or(q.Limit, DefaultLimit), maxNotes: maxExamined}
+	w := walk{query: q, limit: cmp.Or(q.Limit, DefaultLimit), maxNotes: maxExamined}
 	w.search = appendFold(nil, q.Search)
 	if q.Search == "" && len(q.Tags) == 0 {
 		w.maxNotes = w.limit
@@ -95,6 +95,7 @@ func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error)
 			return Page{}, err
 		}
 		if !w.visit(note) {
+			w.page.Next = q.encodeCursor(owner, w.last)
 			break
 		}
 	}
@@ -104,26 +105,26 @@ func (s *Service) List(ctx context.Context, owner string, q Query) (Page, error)
 // walk collects the notes of one page.
 type walk struct {
 	query           Query
-	owner           string
 	search          []byte // folded
-	limit, maxNotes int    // notes on the page, and notes to examine
+	limit, maxNotes int    // maximum of notes on the page, and of notes examined
 
 	page                       Page
-	last                       ID // of the note or tombstone visited last
-	examined, text, tombstones int
+	last                       ID     // of the note or tombstone visited last
+	examined, text, tombstones int    // text: bytes of text examined
 	folded                     []byte // a buffer
 }
 
-// visit adds a note to the page if it matches, and reports whether the walk goes on.
+// visit adds a note to the page if it matches. It reports false if the note belongs to the next page or the page has
+// reached its limit of tombstones.
 func (w *walk) visit(n Note) bool {
 	if n.Deleted() {
 		w.last = n.ID
 		w.tombstones++
-		return w.tombstones < MaxTombstones || w.end()
+		return w.tombstones < MaxTombstones
 	}
 	size := n.TextSize()
 	if len(w.page.Notes) == w.limit || w.examined == w.maxNotes || w.examined > 0 && w.text+size > maxExaminedText {
-		return w.end()
+		return false
 	}
 	w.examined, w.text, w.last = w.examined+1, w.text+size, n.ID
 	if w.matches(n) {
@@ -135,12 +136,6 @@ func (w *walk) visit(n Note) bool {
 	return true
 }
 
-// end ends a page that is not the last one, and returns false.
-func (w *walk) end() bool {
-	w.page.Next = w.query.encodeCursor(w.owner, w.last)
-	return false
-}
-
 // matches reports whether a note has the tags and the text of the query.
 func (w *walk) matches(n Note) bool {
 	for _, tag := range w.query.Tags {
@@ -148,11 +143,11 @@ func (w *walk) matches(n Note) bool {
 			return false
 		}
 	}
-	return len(w.search) == 0 || w.isIn(n.Title) || w.isIn(n.Content)
+	return len(w.search) == 0 || w.foundIn(n.Title) || w.foundIn(n.Content)
 }
 
-// isIn reports whether s contains the text that is searched for.
-func (w *walk) isIn(s string) bool {
+// foundIn reports whether s contains the searched text, ignoring case.
+func (w *walk) foundIn(s string) bool {
 	w.folded = appendFold(w.folded[:0], s)
 	return bytes.Contains(w.folded, w.search)
 }
@@ -168,17 +163,18 @@ const (
 
 func (q Query) encodeCursor(owner string, position ID) string {
 	hashed := append([]byte{cursorFormat}, position[:]...)
-	head := slices.Clip(hashed)
-	field := func(s string) { hashed = append(binary.AppendUvarint(hashed, uint64(len(s))), s...) }
-	field(owner)
-	field(q.Search)
+	add := func(s string) { hashed = append(binary.AppendUvarint(hashed, uint64(len(s))), s...) }
+	add(owner)
+	add(q.Search)
 	tags := slices.Clone(q.Tags)
 	slices.Sort(tags)
 	for _, tag := range slices.Compact(tags) {
-		field(tag)
+		add(tag)
 	}
 	sum := sha256.Sum256(hashed)
-	return base64.RawURLEncoding.EncodeToString(append(head, sum[:]...)[:cursorSize])
+	const headSize = 1 + len(position)
+	cursor := append(hashed[:headSize:headSize], sum[:]...) // a copy
+	return base64.RawURLEncoding.EncodeToString(cursor[:cursorSize])
 }
 
 // HasCursorOf reports whether the query's cursor was issued for this owner and filter.

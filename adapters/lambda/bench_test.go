@@ -113,28 +113,24 @@ func newTLSTable(b *testing.B) (url, rootFile string) {
 	return server.URL, rootFile
 }
 
-// limitCPU limits a process to a share of a CPU, as Lambda does after the init phase. Each process has a group of its
-// own, since a group that has used more than its quota must pay that back, and another process would wait for it.
+// limitCPU limits a process to a share of a CPU, as Lambda does after the init phase. Each process has its own cgroup:
+// one that has exceeded its quota is throttled until the excess is paid back, and would delay the next process.
 func limitCPU(b *testing.B, pid int, share float64) {
+	b.Helper()
 	const period = 20_000 // µs
 	quota := fmt.Sprint(int(share * period))
 	group := "/sys/fs/cgroup/cpu/notes-" + fmt.Sprint(pid)
-	settings := map[string]string{"cpu.cfs_period_us": fmt.Sprint(period), "cpu.cfs_quota_us": quota}
+	settings := [][2]string{{"cpu.cfs_period_us", fmt.Sprint(period)}, {"cpu.cfs_quota_us", quota}}
 	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
 		group = "/sys/fs/cgroup/notes-" + fmt.Sprint(pid)
-		settings = map[string]string{"cpu.max": quota + " " + fmt.Sprint(period)}
+		settings = [][2]string{{"cpu.max", quota + " " + fmt.Sprint(period)}}
 	}
 	if err := os.MkdirAll(group, 0o755); err != nil {
 		storetest.Lacks(b, "the right to make a CPU cgroup", err)
 	}
 	b.Cleanup(func() { _ = os.Remove(group) })
-	settings["cgroup.procs"] = fmt.Sprint(pid)
-	for _, name := range []string{"cpu.max", "cpu.cfs_period_us", "cpu.cfs_quota_us", "cgroup.procs"} {
-		value, ok := settings[name]
-		if !ok {
-			continue
-		}
-		if err := os.WriteFile(filepath.Join(group, name), []byte(value), 0o644); err != nil {
+	for _, s := range append(settings, [2]string{"cgroup.procs", fmt.Sprint(pid)}) {
+		if err := os.WriteFile(filepath.Join(group, s[0]), []byte(s[1]), 0o644); err != nil {
 			storetest.Lacks(b, "the right to set a CPU quota", err)
 		}
 	}

@@ -215,8 +215,8 @@ func BenchmarkAuthentication(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory measures the server's memory when it is idle, while it answers lists, and after 100,000 creates and a
-// minute of load.
+// BenchmarkMemory measures the server's private memory after its start, after 10 s of lists, and after 100,000 creates
+// and a minute of load.
 func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
 		p := startQuiet(b, buildServer(b), newFile(b))

@@ -48,7 +48,7 @@ func Build(ctx context.Context, arch string, jwt bool) ([]byte, error) {
 	}
 	defer os.RemoveAll(folder)
 	binary := filepath.Join(folder, "bootstrap")
-	// Leave out net/rpc, a third of the program, and HTTP/2, which neither Lambda's interface nor DynamoDB uses.
+	// Leave out net/rpc, a third of the program, and HTTP/2, which neither the Lambda Runtime API nor DynamoDB uses.
 	tags := "lambda.norpc,nethttpomithttp2"
 	if jwt {
 		tags += ",jwt"

@@ -53,9 +53,9 @@ type Store struct {
 	failOnce sync.Once
 	failed   chan struct{} // closed when bbolt has become unusable; writeErr says why
 
-	shareMu sync.Mutex
-	shared  *snapshot // of the last commit; nil if there is none, and while a commit is in progress
-	epoch   int       // how often a commit has begun or ended; odd while one is in progress
+	shareMu sync.Mutex // guards shared, epoch and the users of snapshots
+	shared  *snapshot  // of the last commit; nil if there is none, and while a commit is in progress
+	epoch   int        // incremented when a commit begins, when it ends, and by Close; odd while none may be shared
 }
 
 var _ notes.Store = (*Store)(nil)
@@ -67,7 +67,7 @@ func (s *Store) Close() error {
 	case <-s.closed:
 	case <-s.failed:
 	}
-	s.nextEpoch() // no more snapshots are shared, which db.Close would wait for
+	s.nextEpoch() // db.Close waits until every snapshot has ended
 	select {
 	case <-s.failed:
 		return s.file.Close() // db.Close would wait for a lock that bbolt never released
@@ -310,7 +310,7 @@ func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit
 					}
 					above = append(above[:0], key...)
 					var err error
-					if note, err = copied.note(key, value); err == nil {
+					if note, err = copied.decode(key, value); err == nil {
 						return nil
 					}
 					s.log.Error("a damaged note is left out of a list", "id", notes.ID(key[len(key)-16:]), "error", err)

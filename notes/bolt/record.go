@@ -69,22 +69,22 @@ func encodeNote(key []byte, n notes.Note) []byte {
 }
 
 // decodeNote returns a note, copied from the mapped file.
-func decodeNote(key, value []byte) (notes.Note, error) { return new(copies).note(key, value) }
+func decodeNote(key, value []byte) (notes.Note, error) { return new(copies).decode(key, value) }
 
-// copies holds copies of notes from the mapped file. The notes of one walk share its memory, which takes fewer
-// allocations than one or more for each note.
+// copies decodes notes from the mapped file. The texts and tags of the notes of one list share memory, which saves
+// allocations. A note that is kept may keep up to mostText bytes of other notes.
 type copies struct {
 	texts strings.Builder
 	tags  []string
 }
 
-// note decodes a note and copies its texts.
-func (c *copies) note(key, value []byte) (notes.Note, error) {
+// decode decodes a note and copies its texts.
+func (c *copies) decode(key, value []byte) (notes.Note, error) {
 	p, err := unseal(key, value)
 	if err != nil {
 		return notes.Note{}, err
 	}
-	r := reader{rest: p, copied: c.payload(p)}
+	r := reader{rest: p, copied: c.copyPayload(p)}
 	n := notes.Note{
 		ID:        notes.ID(key[len(key)-16:]),
 		Version:   int64(r.uvarint()), // #nosec G115 -- it was written as an int64
@@ -100,17 +100,18 @@ func (c *copies) note(key, value []byte) (notes.Note, error) {
 	if r.truncated {
 		return notes.Note{}, errDamaged
 	}
-	n.Tags = c.list(tags)
+	n.Tags = c.copyTags(tags)
 	return n, nil
 }
 
 const (
 	growth   = 4        // an allocation is this many times as large as the one before it
-	mostText = 32 << 10 // bytes of text allocated for more than one note
+	mostText = 32 << 10 // maximum bytes that one allocation has for several notes
+	mostTags = 80       // maximum tags that one allocation has for several notes
 )
 
-// payload returns a copy of p.
-func (c *copies) payload(p []byte) string {
+// copyPayload returns a copy of p.
+func (c *copies) copyPayload(p []byte) string {
 	if c.texts.Cap()-c.texts.Len() < len(p) {
 		size := max(len(p), min(growth*c.texts.Cap(), mostText))
 		c.texts = strings.Builder{}
@@ -120,13 +121,13 @@ func (c *copies) payload(p []byte) string {
 	return c.texts.String()[c.texts.Len()-len(p):]
 }
 
-// list returns a copy of tags, or nil if there are none.
-func (c *copies) list(tags []string) []string {
+// copyTags returns a copy of tags, or nil if there are none.
+func (c *copies) copyTags(tags []string) []string {
 	if len(tags) == 0 {
 		return nil
 	}
 	if cap(c.tags)-len(c.tags) < len(tags) {
-		c.tags = make([]string, 0, max(len(tags), min(growth*cap(c.tags), 4*notes.MaxTags)))
+		c.tags = make([]string, 0, max(len(tags), min(growth*cap(c.tags), mostTags)))
 	}
 	from := len(c.tags)
 	c.tags = append(c.tags, tags...)

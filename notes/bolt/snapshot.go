@@ -6,11 +6,11 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// snapshot is the state of the notes after a commit. Reads share it while no commit is in progress, since to begin a
-// transaction takes half of the time of a read, and a lock that all readers need.
+// snapshot is the state of the notes after a commit. Reads share it while no commit is in progress: beginning a
+// transaction takes half the time of a read, and all readers contend for its lock.
 //
-// A commit begins without a shared snapshot, and until it ends each read begins a transaction of its own: bbolt may
-// block a writer until all readers have ended, and readers that begin after it until it has ended.
+// During a commit no snapshot is shared, and each read begins a transaction of its own. To grow the file, bbolt waits
+// until all read transactions have ended, and a snapshot that stayed shared would never end.
 type snapshot struct {
 	tx    *bbolt.Tx
 	notes tree
@@ -68,7 +68,8 @@ func (s *Store) unshare() {
 	}
 }
 
-// nextEpoch is called when a commit begins and when it ends.
+// nextEpoch increments the epoch and stops sharing the present snapshot. It is called when a commit begins, when it
+// ends, and once by Close, which leaves the epoch odd.
 func (s *Store) nextEpoch() {
 	s.shareMu.Lock()
 	s.epoch++
@@ -76,7 +77,8 @@ func (s *Store) nextEpoch() {
 	s.unshare()
 }
 
-// read calls guard. After a fault, the next reader begins a new transaction, which finds out whether bbolt is usable.
+// read calls do under guard and stops sharing the snapshot after a fault. The next reader begins a new transaction,
+// which shows whether bbolt is still usable.
 func (s *Store) read(do func() error) error {
 	err := guard(do)
 	if errors.Is(err, errFault) {

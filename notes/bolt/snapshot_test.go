@@ -2,7 +2,6 @@ package bolt
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -28,7 +27,7 @@ func TestShare(t *testing.T) {
 	t.Run("reads between commits share one", func(t *testing.T) {
 		s := openIdle(t)
 		first, second := share(t, s), share(t, s)
-		if first != second || first.users != 3 {
+		if first != second || first.users != 3 { // two readers and the store
 			t.Errorf("the snapshots are %p and %p, with %d users", first, second, first.users)
 		}
 		s.leave(first)
@@ -122,7 +121,7 @@ func TestShare(t *testing.T) {
 			for range 4 {
 				readers.Go(func() {
 					if _, err := s.Get(ctx, "o", id); err != nil {
-						t.Error(fmt.Sprint(i), err)
+						t.Errorf("note %d: %v", i, err)
 					}
 				})
 			}

@@ -48,9 +48,9 @@ func pagesOf(db *bbolt.DB, tx *bbolt.Tx) pages {
 		commit-- // a writer reads the last commit
 	}
 	// A commit may be writing the page right now, so copy it first and check the copy.
-	var meta [metaSize]byte
-	page := meta[:copy(meta[:], p.file[commit%2*pageSize+pageHeader:])]
-	if le.Uint64(page[metaCommit:]) == commit && checksumMatches(page) { // else two newer commits have followed
+	var page [metaSize]byte
+	copy(page[:], p.file[commit%2*pageSize+pageHeader:])
+	if le.Uint64(page[metaCommit:]) == commit && checksumMatches(page[:]) { // else two newer commits have followed
 		p.free = freeIDs(pageAt(p.file, le.Uint64(page[metaFreelist:])))
 	}
 	return p
