@@ -27,8 +27,8 @@ type Options struct {
 	CORSOrigins []string      // allowed origins, as browsers send them, or "*" for all; empty disables CORS
 	Timeout     time.Duration // bounds the store calls of one request, after its body has been read; 0 means 5 s
 
-	// Admit is called for each request before anything else. If it returns an error, such as [Misdirected], the error
-	// is the response. Nil admits every request.
+	// Admit is called for each request before authentication, limits and handlers, with the headers as they arrived.
+	// If it returns an error, such as [Misdirected], the error is the response. Nil admits every request.
 	Admit func(*http.Request) error
 
 	// MaxInFlight bounds the memory for request bodies and responses, in bytes. One caller (an owner, or a network
@@ -110,11 +110,12 @@ func Bare(options Options) *echo.Echo {
 	if options.Client != nil {
 		e.IPExtractor = options.Client
 	}
-	e.Pre(normalize)
+	e.Pre(useDecodedPath)
 	e.Use(observe(options), recoverPanics)
 	if options.Admit != nil {
 		e.Use(admit(options.Admit))
 	}
+	e.Use(joinHeaders)
 	return e
 }
 

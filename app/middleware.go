@@ -170,22 +170,29 @@ func admit(check func(*http.Request) error) echo.MiddlewareFunc {
 	}
 }
 
-// normalize makes requests equal in all adapters by doing what API Gateway does: it joins the values of a repeated
-// header with commas, and routes the decoded path.
-func normalize(next echo.HandlerFunc) echo.HandlerFunc {
+// useDecodedPath and joinHeaders make requests equal in all adapters by doing what API Gateway does: it routes the
+// decoded path, and joins the values of a repeated header with commas.
+
+func useDecodedPath(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		r := c.Request()
-		for name, values := range r.Header {
-			if len(values) > 1 {
-				r.Header[name] = []string{strings.Join(values, ",")}
-			}
-		}
-		r.URL.RawPath = ""
+		c.Request().URL.RawPath = ""
 		return next(c)
 	}
 }
 
-// headerValue returns the values of a header, joined as in normalize. It works before normalize too.
+func joinHeaders(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		header := c.Request().Header
+		for name, values := range header {
+			if len(values) > 1 {
+				header[name] = []string{strings.Join(values, ",")}
+			}
+		}
+		return next(c)
+	}
+}
+
+// headerValue returns the values of a header, joined as by joinHeaders. It works before joinHeaders too.
 func headerValue(h http.Header, name string) string { return strings.Join(h.Values(name), ",") }
 
 // isVisible reports whether s consists of 1 to limit visible ASCII characters.

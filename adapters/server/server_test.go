@@ -305,6 +305,12 @@ func TestHeaderLimitOfLaterRequest(t *testing.T) {
 				want)
 		}
 	}
+	conn, r := dialRaw(t, p)
+	roundTrip(t, conn, r, "GET /notes HTTP/1.1\r\nHost: x\r\n\r\n")
+	answer := roundTrip(t, conn, r, "GET /notes HTTP/1.1\r\nHost: x\r\n"+strings.Repeat("X: y\r\n", 2000)+"\r\n")
+	if answer.StatusCode != 431 {
+		t.Errorf("2,000 lines of one header are answered with %s", answer.Status)
+	}
 }
 
 // TestSmuggling: the server does not serve bytes that follow an ambiguous request (RFC 9112, section 6.1).

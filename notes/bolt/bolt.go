@@ -199,19 +199,16 @@ func (s *Store) Get(ctx context.Context, owner string, id notes.ID) (note notes.
 	if ctx.Err() != nil {
 		return notes.Note{}, unavailable(context.Cause(ctx))
 	}
-	snap, err := s.share()
-	if err != nil {
-		return notes.Note{}, err
-	}
-	defer s.leave(snap)
-	err = s.read(func() (err error) {
-		key := noteKey(owner, id)
-		value := snap.notes.get(key)
-		if value == nil {
-			return notes.ErrNotFound
-		}
-		note, err = decodeNote(key, value)
-		return err
+	err = s.read(func(snap *snapshot) error {
+		return guard(func() (err error) {
+			key := noteKey(owner, id)
+			value := snap.notes.get(key)
+			if value == nil {
+				return notes.ErrNotFound
+			}
+			note, err = decodeNote(key, value)
+			return err
+		})
 	})
 	return note, err
 }
@@ -280,45 +277,52 @@ func (tx *txn) current(owner string, id notes.ID, cond notes.Condition) (key []b
 // hide the others.
 func (s *Store) Newest(ctx context.Context, owner string, before notes.ID, limit int) iter.Seq2[notes.Note, error] {
 	return func(yield func(notes.Note, error) bool) {
-		snap, err := s.share()
+		err := s.read(func(snap *snapshot) error { return s.walk(ctx, snap, owner, before, limit, yield) })
 		if err != nil {
 			yield(notes.Note{}, err)
-			return
-		}
-		defer s.leave(snap)
-		prefix := ownerPrefix(owner)
-		above := noteKey(owner, before) // the next key must be less than this
-		var cursor *treeCursor
-		var copied copies
-		for range limit {
-			var note notes.Note
-			var end bool
-			err := s.read(func() error {
-				for {
-					if ctx.Err() != nil {
-						return unavailable(context.Cause(ctx))
-					}
-					if cursor == nil {
-						cursor = snap.notes.seek(above)
-					}
-					key, value := cursor.prev()
-					if end = !bytes.HasPrefix(key, prefix); end {
-						return nil
-					}
-					if bytes.Compare(key, above) >= 0 { // else the walk could repeat notes, or never end
-						return errDisorder
-					}
-					above = append(above[:0], key...)
-					var err error
-					if note, err = copied.decode(key, value); err == nil {
-						return nil
-					}
-					s.log.Error("a damaged note is left out of a list", "id", notes.ID(key[len(key)-16:]), "error", err)
-				}
-			})
-			if end || !yield(note, err) || err != nil {
-				return
-			}
 		}
 	}
+}
+
+// walk yields the notes of Newest until yield returns false.
+func (s *Store) walk(ctx context.Context, snap *snapshot, owner string, before notes.ID, limit int,
+	yield func(notes.Note, error) bool) error {
+	prefix := ownerPrefix(owner)
+	above := noteKey(owner, before) // the next key must be less than this
+	var cursor *treeCursor
+	var copied copies
+	for range limit {
+		var note notes.Note
+		var end bool
+		err := guard(func() error {
+			for {
+				if ctx.Err() != nil {
+					return unavailable(context.Cause(ctx))
+				}
+				if cursor == nil {
+					cursor = snap.notes.seek(above)
+				}
+				key, value := cursor.prev()
+				if end = !bytes.HasPrefix(key, prefix); end {
+					return nil
+				}
+				if bytes.Compare(key, above) >= 0 { // else the walk could repeat notes, or never end
+					return errDisorder
+				}
+				above = append(above[:0], key...)
+				var err error
+				if note, err = copied.decode(key, value); err == nil {
+					return nil
+				}
+				s.log.Error("a damaged note is left out of a list", "id", notes.ID(key[len(key)-16:]), "error", err)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if end || !yield(note, nil) {
+			return nil
+		}
+	}
+	return nil
 }

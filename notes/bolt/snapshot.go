@@ -17,8 +17,31 @@ type snapshot struct {
 	users int // readers, and the store while it shares the snapshot; guarded by Store.shareMu
 }
 
+// read calls do with a snapshot of the last commit. It fails once bbolt has become unusable. After a fault it begins a
+// transaction to find out whether that is so; if it is, read returns that error, which is lasting.
+func (s *Store) read(do func(*snapshot) error) error {
+	snap, err := s.share()
+	if err != nil {
+		return err
+	}
+	err = func() error { defer s.leave(snap); return do(snap) }()
+	if !errors.Is(err, errFault) {
+		return err
+	}
+	s.unshare()
+	tx, beginErr := s.begin()
+	if beginErr != nil {
+		return beginErr
+	}
+	s.end(tx)
+	return err
+}
+
 // share returns a snapshot of the last commit. The caller must pass it to leave.
 func (s *Store) share() (*snapshot, error) {
+	if err := s.failure(); err != nil {
+		return nil, err
+	}
 	s.shareMu.Lock()
 	epoch := s.epoch
 	if snap := s.shared; snap != nil {
@@ -75,16 +98,6 @@ func (s *Store) nextEpoch() {
 	s.epoch++
 	s.shareMu.Unlock()
 	s.unshare()
-}
-
-// read calls do under guard and stops sharing the snapshot after a fault. The next reader begins a new transaction,
-// which shows whether bbolt is still usable.
-func (s *Store) read(do func() error) error {
-	err := guard(do)
-	if errors.Is(err, errFault) {
-		s.unshare()
-	}
-	return err
 }
 
 // begin begins a read transaction on the last commit. The caller must pass it to end.

@@ -2,7 +2,9 @@ package bolt
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -131,4 +133,43 @@ func TestShare(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	for _, c := range []struct {
+		name   string
+		damage func(*os.File) error
+	}{
+		{"a truncated file", func(f *os.File) error { return f.Truncate(0) }},
+		{"lost meta pages", func(f *os.File) error { _, err := f.WriteAt(make([]byte, 2*pageSize), 0); return err }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "notes.db")
+			s, err := Open(path, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			note := notes.Note{ID: uuid.UUID{15: 1}, Title: "t", Version: 1}
+			if _, err := s.Create(t.Context(), "o", note, nil); err != nil {
+				t.Fatal(err)
+			}
+			s.leave(share(t, s))
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if err := c.damage(f); err != nil {
+				t.Fatal(err)
+			}
+			// Until the next transaction begins, reads find what is still there.
+			if _, err := s.Get(t.Context(), "o", note.ID); err != nil && !errors.Is(err, notes.ErrUnavailable) {
+				t.Errorf("the first read: %v", err)
+			}
+			if _, err := s.Backup(t.Context()); err == nil { // begins a transaction
+				t.Error("a backup succeeds")
+			}
+			if _, err := s.Get(t.Context(), "o", note.ID); !errors.Is(err, notes.ErrUnavailable) {
+				t.Errorf("a later read: %v", err)
+			}
+			_ = s.Close()
+		})
+	}
 }
