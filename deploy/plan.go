@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/report"
 	"example.com/portable-notes/deploy/stack"
@@ -16,21 +19,33 @@ func planCommand() *cobra.Command {
 	var f stackFlags
 	var permitOnly bool
 	var api apiFlags
+	format := "script"
 	cmd := &cobra.Command{
 		Use:   "plan",
-		Short: "print what up would do as a shell script of aws commands",
+		Short: "print what up would do, as a shell script or as a template for another tool",
 		Long: `Prints a shell script that does what up does, and changes nothing. The script needs only the aws CLI,
 and the function's zip as notes.zip in the current directory; deploy zip makes it. The script can be run again.
 Without --api, the only AWS call of plan reads the account of the credentials.
 
 The script leaves settings that are not given unchanged, except the architecture and --auth, which must always be
 given. It removes variables of the function that the service does not know. A new token is shown once, on stderr. The
-script contains only its hash, and does not replace the tokens that a function already has.`,
-		Example: "  deploy plan --auth none > up.sh\n  deploy plan --permit-only\n  deploy plan --permit-only --api " +
-			"a1b2c3d4e5",
+script contains only its hash, and does not replace the tokens that a function already has.
+
+With --format it prints the same resources as a template of CloudFormation, AWS SAM or Terraform, whose first lines
+say how to use it. The template is for any account and region, so plan then needs no credentials. The settings are the
+defaults of its parameters.`,
+		Example: "  deploy plan --auth none > up.sh\n" +
+			"  deploy plan --auth token --format cloudformation > notes.yaml\n" +
+			"  deploy plan --permit-only\n  deploy plan --permit-only --api a1b2c3d4e5",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			isTemplate := format != "script"
 			switch {
+			case isTemplate && !slices.Contains(stack.Formats, format):
+				return fmt.Errorf("%w: --format must be script, %s, not %q", errUsage,
+					strings.Join(stack.Formats, ", "), format)
+			case isTemplate && permitOnly:
+				return fmt.Errorf("%w: --permit-only prints commands, and does not go with --format", errUsage)
 			case api.api != "" && !permitOnly:
 				return fmt.Errorf("%w: --api goes with --permit-only: for another API only the grants can be printed",
 					errUsage)
@@ -42,39 +57,69 @@ script contains only its hash, and does not replace the tokens that a function a
 				return planGrants(cmd, api)
 			}
 			r := report.New(cmd.ErrOrStderr(), io.Discard, false)
-			if _, err := f.open(cmd, r); err != nil {
+			if err := f.openPlan(cmd, isTemplate, r); err != nil {
 				return err
 			}
 			if !permitOnly {
-				made, err := f.chooseAuth(cmd.Flags(), stack.Auth{})
-				if err == nil && f.Auth.Kind == "jwt" {
-					err = checkIssuer(cmd.Context(), f.Auth.Issuer, false, r)
-				}
-				if err := r.End(err); err != nil {
+				if err := f.planAuth(cmd, r); err != nil {
 					return err
 				}
-				if made != "" {
-					showToken(cmd.ErrOrStderr(), made)
-				}
 			}
-			f.Zip = []byte("notes.zip")
-			script := stack.Script(f.Stack, permitOnly)
+			kind, text := "script", ""
+			if isTemplate {
+				kind, text = "template", stack.Template(f.Stack, format)
+			} else {
+				text = stack.Script(f.Stack, permitOnly)
+			}
 			if f.json {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{"script": script})
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]string{kind: text})
 			}
-			fmt.Fprint(cmd.OutOrStdout(), script)
+			fmt.Fprint(cmd.OutOrStdout(), text)
 			return nil
 		},
 	}
 	f.addIdentity(cmd.Flags())
 	f.addSettings(cmd)
+	cmd.Flags().StringVar(&format, "format", format, "script, "+strings.Join(stack.Formats, ", "))
+	registerChoices(cmd, "format", append([]string{"script"}, stack.Formats...)...)
 	cmd.Flags().BoolVar(&permitOnly, "permit-only", false,
 		"only the grants, without which the API answers 500 (with --auth jwt also those of the OPTIONS routes)")
 	cmd.Flags().StringVar(&api.api, "api", "", "with --permit-only: the grants of this HTTP API, whatever tool "+
 		"deployed it")
 	cmd.Flags().StringVar(&api.function, "function", "", "with --api: only this function")
-	cmd.Flags().BoolVar(&f.json, "json", false, "print the script as a JSON string")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print the script or the template as a JSON string")
 	return cmd
+}
+
+// openPlan checks the flags and completes what the plan depends on. A template is for every account, so it needs no
+// credentials.
+func (f *stackFlags) openPlan(cmd *cobra.Command, isTemplate bool, r *report.Report) error {
+	f.Zip = []byte("notes.zip")
+	if !isTemplate {
+		_, err := f.open(cmd, r)
+		return err
+	}
+	if err := f.checkFlags(); err != nil {
+		return err
+	}
+	_, cfg, _ := cloud.Open(cmd.Context()) // what may be missing, such as a region, is not needed
+	f.chooseArchitecture(cfg)
+	return nil
+}
+
+// planAuth completes the authentication, and shows a new token.
+func (f *stackFlags) planAuth(cmd *cobra.Command, r *report.Report) error {
+	made, err := f.chooseAuth(cmd.Flags(), stack.Auth{})
+	if err == nil && f.Auth.Kind == "jwt" {
+		err = checkIssuer(cmd.Context(), f.Auth.Issuer, false, r)
+	}
+	if err := r.End(err); err != nil {
+		return err
+	}
+	if made != "" {
+		showToken(cmd.ErrOrStderr(), made)
+	}
+	return nil
 }
 
 // planGrants prints the commands that make the grants that an API needs.

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -196,26 +197,39 @@ func orDefault(n *int32, none string) string {
 	return fmt.Sprint(*n)
 }
 
-// open checks the flags, loads the AWS settings, and returns a Converger for the stack.
-func (f *stackFlags) open(cmd *cobra.Command, r *report.Report) (*converge.Converger, error) {
-	chosen := f.Stack // checked before the AWS settings, so that errors in those do not hide mistakes in the flags
+// checkFlags returns an error for invalid settings.
+func (f *stackFlags) checkFlags() error {
+	chosen := f.Stack
 	chosen.Architecture = cmp.Or(chosen.Architecture, "arm64")
 	mistakes := chosen.Check()
 	if chosen.Auth.Kind != "" { // otherwise the kind is that of the existing function
 		mistakes = errors.Join(mistakes, chosen.Auth.Check())
 	}
 	if mistakes != nil {
-		return nil, fmt.Errorf("%w: %w", errUsage, mistakes)
+		return fmt.Errorf("%w: %w", errUsage, mistakes)
 	}
-	c, cfg, err := cloud.Open(cmd.Context())
-	if err != nil {
-		return nil, err
-	}
+	return nil
+}
+
+// chooseArchitecture sets the architecture of a new function, if it was not given.
+func (f *stackFlags) chooseArchitecture(cfg aws.Config) {
 	if f.Architecture == "" {
 		if f.Architecture = "arm64"; cloud.IsLocal(cfg.BaseEndpoint) && runtime.GOARCH == "amd64" {
 			f.Architecture = "x86_64"
 		}
 	}
+}
+
+// open checks the flags, loads the AWS settings, and returns a Converger for the stack.
+func (f *stackFlags) open(cmd *cobra.Command, r *report.Report) (*converge.Converger, error) {
+	if err := f.checkFlags(); err != nil { // before the AWS settings, whose errors would hide mistakes in the flags
+		return nil, err
+	}
+	c, cfg, err := cloud.Open(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	f.chooseArchitecture(cfg)
 	f.Region = cfg.Region
 	if f.Account, f.Partition, err = c.Identity(cmd.Context()); err != nil {
 		return nil, err

@@ -74,6 +74,17 @@ const ZipFile = "fileb://notes.zip"
 
 // encode returns a parameter as JSON, without unset fields.
 func encode(value any) string {
+	text, err := json.Marshal(fields(value))
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// Fields returns the fields of an input of the AWS SDK that are set, as JSON values.
+func Fields(input any) map[string]any { return fields(input).(map[string]any) }
+
+func fields(value any) any {
 	text, err := json.Marshal(value)
 	if err != nil {
 		panic(err) // the SDK's own types always marshal
@@ -82,11 +93,7 @@ func encode(value any) string {
 	if err := json.Unmarshal(text, &fields); err != nil {
 		panic(err)
 	}
-	text, err = json.Marshal(prune(fields))
-	if err != nil {
-		panic(err)
-	}
-	return string(text)
+	return prune(fields)
 }
 
 // prune removes null, "" and empty lists.

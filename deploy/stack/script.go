@@ -80,11 +80,8 @@ func Script(s Stack, permitOnly bool) string {
 		}
 	}
 	if !permitOnly {
-		path := "/" + s.Stage
-		if s.Stage == "$default" {
-			path = ""
-		}
-		line("\necho \"$(aws apigatewayv2 get-api --api-id \"$api\" --query ApiEndpoint --output text)%s/notes\"", path)
+		line("\necho \"$(aws apigatewayv2 get-api --api-id \"$api\" --query ApiEndpoint --output text)%s/notes\"",
+			s.stagePath())
 	}
 	return out.String()
 }
@@ -201,6 +198,14 @@ func GrantCommand(g gateway.Grant) string {
 	}
 	return fmt.Sprintf("%s --query Policy --output text 2>/dev/null | grep -q %s || %s >/dev/null", read,
 		call.Quote(g.StatementID), call.Command(g.Input()))
+}
+
+// stagePath returns the part of the API's URL that selects the stage.
+func (s Stack) stagePath() string {
+	if s.Stage == "$default" {
+		return ""
+	}
+	return "/" + s.Stage
 }
 
 // createdID returns the name of the id in the answer of a step's Create.

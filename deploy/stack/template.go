@@ -1,0 +1,225 @@
+package stack
+
+import (
+	"bytes"
+	"cmp"
+	"embed"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"text/template"
+	"unicode"
+
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/hashicorp/hcl/v2/hclwrite"
+
+	"example.com/portable-notes/deploy/call"
+)
+
+// Formats are the formats of [Template].
+var Formats = []string{"cloudformation", "sam", "terraform"}
+
+// Template returns a template, in one of [Formats], that makes a stack. The template is for any account, region and
+// partition. The stack's settings are the defaults of its parameters; the stage, the base path and the kind of
+// authentication are fixed.
+func Template(s Stack, format string) string {
+	if format == "terraform" {
+		return string(hclwrite.Format(execute("terraform.tf.tmpl", describe(s, terraform))))
+	}
+	d := describe(s, cloudFormation)
+	d.SAM = format == "sam"
+	d.forCloudFormation()
+	return string(execute("cloudformation.yaml.tmpl", d))
+}
+
+//go:embed *.tmpl
+var sources embed.FS
+
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
+	"properties": properties, "yaml": yamlString, "hcl": hcl, "literal": hclLiteral,
+}).ParseFS(sources, "*.tmpl"))
+
+func execute(name string, d description) []byte {
+	var out bytes.Buffer
+	if err := templates.ExecuteTemplate(&out, name, d); err != nil {
+		panic(err) // the template names a value that d lacks
+	}
+	return out.Bytes()
+}
+
+// expressions are a tool's expressions for what a template leaves open, as they stand in its strings.
+type expressions struct {
+	stack                 Stack             // has an expression for each value that is not fixed
+	references            map[string]string // for the references of steps
+	table, role, function string            // ARNs, which make a resource depend on the one it names
+}
+
+var (
+	cloudFormation = expressions{
+		stack: Stack{
+			Name: "${Name}", Partition: "${AWS::Partition}", Region: "${AWS::Region}", Account: "${AWS::AccountId}",
+			Architecture: "${Architecture}", Boundary: "${Boundary}",
+			Auth: Auth{Tokens: "${Tokens}", Issuer: "${Issuer}", Audience: "${Audience}"},
+		},
+		references: map[string]string{"api": "${Api}", "integration": "${Integration}", "authorizer": "${Authorizer}",
+			"role_id": "${Role.RoleId}"},
+		table: "${Table.Arn}", role: "${Role.Arn}", function: "${Function.Arn}",
+	}
+	terraform = expressions{
+		stack: Stack{
+			Name: "${var.name}", Partition: "${local.partition}", Region: "${local.region}",
+			Account: "${local.account}", Architecture: "${var.architecture}", Boundary: "${var.boundary}",
+			Auth: Auth{Tokens: "${var.tokens}", Issuer: "${var.issuer}", Audience: "${var.audience}"}, // #nosec G101
+		},
+		references: map[string]string{"api": "${aws_apigatewayv2_api.notes.id}",
+			"integration": "${aws_apigatewayv2_integration.notes.id}",
+			"authorizer":  "${aws_apigatewayv2_authorizer.notes.id}", "role_id": "${aws_iam_role.notes.unique_id}"},
+		table: "${aws_dynamodb_table.notes.arn}", role: "${aws_iam_role.notes.arn}",
+		function: "${aws_lambda_function.notes.arn}",
+	}
+)
+
+// fields are properties of a resource, by their names in CloudFormation, which are mostly those of the AWS API.
+type fields = map[string]any
+
+// description is what the templates are printed from.
+type description struct {
+	Stack
+	SAM bool
+
+	Memory, Retention, Concurrency int32
+	Table, Role                    fields
+	FunctionLogs, AccessLogs       fields
+	Function                       fields
+	API, Integration, Authorizer   fields
+	Routes                         []describedRoute
+	Stage                          fields
+	StagePath, ZipCommand          string
+	OpenRoutes                     string // why API Gateway authorizes requests to some routes, or all, without a token
+	NamePattern                    string
+	RetentionChoices               []int32
+}
+
+// describedRoute is a route with its grant.
+type describedRoute struct {
+	Name         string // unique, of letters
+	Route, Grant fields
+}
+
+// describe returns the description of a stack in the expressions of a tool.
+func describe(s Stack, e expressions) description {
+	open := e.stack
+	open.Stage, open.BasePath, open.Endpoint, open.Auth.Kind = s.Stage, s.BasePath, s.Endpoint, s.Auth.Kind
+	if s.Auth.Kind != "token" {
+		open.Auth.Tokens = ""
+	}
+	if s.Auth.Kind != "jwt" {
+		open.Auth.Issuer, open.Auth.Audience = "", ""
+	}
+	known := strings.NewReplacer(open.TableARN(), e.table, open.RoleARN(), e.role, open.FunctionARN(), e.function)
+	of := func(input any) fields {
+		return replaceStrings(call.Fields(call.Resolve(input, e.references)), known).(fields)
+	}
+	d := description{
+		Stack:            s,
+		Memory:           *cmp.Or(s.Memory, new(int32(defaultMemory))),
+		Retention:        *cmp.Or(s.Retention, new(int32(defaultRetention))),
+		Concurrency:      *cmp.Or(s.Concurrency, new(int32(Burst))),
+		NamePattern:      stackName.String(),
+		RetentionChoices: retention,
+		ZipCommand:       s.zipCommand(),
+		StagePath:        s.stagePath(),
+		OpenRoutes: map[string]string{
+			"token": "the function checks the tokens",
+			"jwt":   "browsers send OPTIONS requests without a token",
+			"none":  "everyone who knows the URL may use the service",
+		}[s.Auth.Kind],
+
+		Table:        of(open.table().Create),
+		Role:         of(open.role().Create),
+		FunctionLogs: of(open.logGroup(open.LogGroup()).Create),
+		AccessLogs:   of(open.AccessLogs().Create),
+		Function:     of(open.Function().Create),
+		API:          of(open.API().Create),
+		Integration:  of(open.integration().Create),
+		Stage:        of(open.stage().Create),
+	}
+	if s.Auth.Kind == "jwt" {
+		d.Authorizer = of(open.authorizer().Create)
+	}
+	maps.Copy(d.Table, pick(of(put[*dynamodb.UpdateTimeToLiveInput](open.table())), "TimeToLiveSpecification"))
+	maps.Copy(d.Table, pick(of(put[*dynamodb.UpdateContinuousBackupsInput](open.table())),
+		"PointInTimeRecoverySpecification"))
+	d.Role["AssumeRolePolicyDocument"] = parse(d.Role["AssumeRolePolicyDocument"])
+	inline := pick(of(put[*iam.PutRolePolicyInput](open.role())), "PolicyName", "PolicyDocument")
+	inline["PolicyDocument"] = parse(inline["PolicyDocument"])
+	d.Role["Policies"] = []any{inline}
+	maps.Copy(d.API, pick(of(put[*apigatewayv2.UpdateApiInput](open.API())), "DisableExecuteApiEndpoint"))
+	maps.Copy(d.Function["Tags"].(fields), of(put[*lambda.TagResourceInput](open.Function()))["Tags"].(fields))
+	for i, g := range open.Grants(e.references["api"]) {
+		key := s.Routes()[i]
+		grant := of(g.Input())
+		delete(grant, "StatementId") // CloudFormation makes one
+		d.Routes = append(d.Routes, describedRoute{
+			Name: routeName(key), Route: of(open.route(key, "route").Create), Grant: grant})
+	}
+	return d
+}
+
+// routeName returns the name of a route: AnyNotesId for ANY /notes/{id}.
+func routeName(key string) (name string) {
+	for word := range strings.FieldsFuncSeq(key, func(r rune) bool { return !unicode.IsLetter(r) }) {
+		name += strings.ToUpper(word[:1]) + strings.ToLower(word[1:])
+	}
+	return name
+}
+
+// put returns the first setting of a step with a Put of type T.
+func put[T any](s Step) T {
+	i := slices.IndexFunc(s.Settings, func(s Setting) bool { _, ok := s.Put.(T); return ok })
+	return s.Settings[i].Put.(T)
+}
+
+// pick returns some of the fields.
+func pick(from fields, names ...string) fields {
+	picked := fields{}
+	for _, name := range names {
+		if value, ok := from[name]; ok {
+			picked[name] = value
+		}
+	}
+	return picked
+}
+
+// parse returns a policy document, which the API takes as text.
+func parse(text any) (document any) {
+	if err := json.Unmarshal([]byte(text.(string)), &document); err != nil {
+		panic(err) // package policy made it
+	}
+	return document
+}
+
+// replaceStrings returns value with all strings in it replaced.
+func replaceStrings(value any, r *strings.Replacer) any {
+	switch v := value.(type) {
+	case string:
+		return r.Replace(v)
+	case fields:
+		replaced := fields{}
+		for name, member := range v {
+			replaced[name] = replaceStrings(member, r)
+		}
+		return replaced
+	case []any:
+		replaced := make([]any, len(v))
+		for i, member := range v {
+			replaced[i] = replaceStrings(member, r)
+		}
+		return replaced
+	}
+	return value
+}
