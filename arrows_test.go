@@ -42,13 +42,15 @@ var allowed = map[string][]string{
 	"deploy/pack":    {},
 	"deploy/policy":  {},
 	"deploy/report":  {"deploy/doctor"},
-	"deploy/sandbox": {"deploy/cloud", "deploy/gateway", "deploy/policy", "deploy/sandbox/function",
-		"deploy/sandbox/process"},
-	"deploy/sandbox/function": {"deploy/cloud", "deploy/sandbox/process"},
-	"deploy/sandbox/process":  {},
+	"deploy/sandbox": {"deploy/cloud", "deploy/gateway", "deploy/policy", "deploy/sandbox/formation",
+		"deploy/sandbox/function", "deploy/sandbox/process"},
+	"deploy/sandbox/formation": {"deploy/cloud", "deploy/template"},
+	"deploy/sandbox/function":  {"deploy/cloud", "deploy/sandbox/process"},
+	"deploy/sandbox/process":   {},
 
 	"deploy/stack": {"app", "app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/gateway", "deploy/policy",
 		"notes/dynamo"},
+	"deploy/template": {},
 	"deploy/transfer": {"notes"},
 	"notes/bolt":      {"notes"},
 	"notes/dynamo":    {"notes"},
@@ -66,7 +68,7 @@ var suites = []string{"app/apptest", "app/jwt/jwttest", "notes/dynamo/dynamotest
 
 // pure are the packages that only compute. They import nothing of forbidden, and of ours each other alone.
 var (
-	pure      = []string{"deploy/call", "deploy/doctor", "deploy/gateway", "deploy/policy"}
+	pure      = []string{"deploy/call", "deploy/doctor", "deploy/gateway", "deploy/policy", "deploy/template"}
 	forbidden = []string{"context", "net/http", "os", module + "/deploy/cloud"}
 )
 

@@ -1,0 +1,528 @@
+package template
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Scope has the values that a template refers to.
+type Scope struct {
+	Values    map[string]any                             // of parameters and pseudo parameters, by name
+	Ref       func(resource string) (any, error)         // value of Ref for a resource
+	Attribute func(resource, name string) (any, error)   // value of Fn::GetAtt
+	Import    func(name string) (any, error)             // value of Fn::ImportValue
+	Resolve   func(service, name string) (string, error) // value of {{resolve:SERVICE:NAME}}
+}
+
+// removed is the value of AWS::NoValue.
+type removed struct{}
+
+// Evaluate returns the value of a node: a string, bool, json.Number, map[string]any or []any. A nil node is an empty
+// mapping.
+func (t *Template) Evaluate(n *yaml.Node, s Scope) (any, error) {
+	if n == nil {
+		return map[string]any{}, nil
+	}
+	value, err := t.evaluator(s).value(n)
+	if _, ok := value.(removed); ok {
+		value = nil
+	}
+	return value, err
+}
+
+// Holds reports whether a condition holds. The condition "" always does.
+func (t *Template) Holds(condition string, s Scope) (bool, error) {
+	if condition == "" {
+		return true, nil
+	}
+	return t.evaluator(s).named(&yaml.Node{Value: condition})
+}
+
+// CheckRules returns an error for the first assertion of the template's rules that fails.
+func (t *Template) CheckRules(s Scope) error {
+	e := t.evaluator(s)
+	for _, rule := range t.rules {
+		if when := get(rule, "RuleCondition"); when != nil {
+			if holds, err := e.condition(when); err != nil || !holds {
+				return err
+			}
+		}
+		assertions := get(rule, "Assertions")
+		if assertions == nil {
+			continue
+		}
+		for _, assertion := range assertions.Content {
+			holds, err := e.condition(get(assertion, "Assert"))
+			if err != nil {
+				return err
+			}
+			if !holds {
+				message := "an assertion of the template's rules is false"
+				if d := get(assertion, "AssertDescription"); d != nil {
+					message = d.Value
+				}
+				return mistake(assertion, "%s", message)
+			}
+		}
+	}
+	return nil
+}
+
+type evaluator struct {
+	t         *Template
+	s         Scope
+	following []string        // conditions being evaluated, to find cycles
+	known     map[string]bool // results of conditions
+}
+
+func (t *Template) evaluator(s Scope) *evaluator {
+	return &evaluator{t: t, s: s, known: map[string]bool{}}
+}
+
+// function is a call of a function of CloudFormation.
+type function struct {
+	name     string // Ref, Condition or Fn::NAME
+	argument *yaml.Node
+}
+
+// functions are the functions of CloudFormation.
+var functions = []string{
+	"Ref",
+	"Condition",
+	"Fn::And",
+	"Fn::Base64",
+	"Fn::Cidr",
+	"Fn::Contains",
+	"Fn::EachMemberEquals",
+	"Fn::EachMemberIn",
+	"Fn::Equals",
+	"Fn::FindInMap",
+	"Fn::ForEach",
+	"Fn::GetAZs",
+	"Fn::GetAtt",
+	"Fn::If",
+	"Fn::ImportValue",
+	"Fn::Join",
+	"Fn::Length",
+	"Fn::Not",
+	"Fn::Or",
+	"Fn::RefAll",
+	"Fn::Select",
+	"Fn::Split",
+	"Fn::Sub",
+	"Fn::ToJsonString",
+	"Fn::Transform",
+	"Fn::ValueOf",
+	"Fn::ValueOfAll",
+}
+
+// functionOf returns the function that a node calls; nil if it is a plain value.
+func functionOf(n *yaml.Node) *function {
+	if strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
+		argument := *n
+		argument.Tag = ""
+		name := n.Tag[1:]
+		if name != "Ref" && name != "Condition" {
+			name = "Fn::" + name
+		}
+		if name == "Fn::GetAtt" && n.Kind == yaml.ScalarNode { // !GetAtt NAME.ATTRIBUTE
+			first, rest, _ := strings.Cut(n.Value, ".")
+			argument = yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Content: []*yaml.Node{
+				{
+					Kind:  yaml.ScalarNode,
+					Line:  n.Line,
+					Value: first,
+				}, {Kind: yaml.ScalarNode, Line: n.Line, Value: rest}}}
+		}
+		if n.Kind == yaml.ScalarNode && name != "Fn::GetAtt" {
+			argument.Tag = "!!str"
+		}
+		return &function{name, &argument}
+	}
+	if n.Kind == yaml.MappingNode && len(n.Content) == 2 {
+		key, value := n.Content[0], n.Content[1]
+		if key.Value == "Ref" || strings.HasPrefix(key.Value, "Fn::") {
+			if key.Value == "Fn::GetAtt" && value.Kind == yaml.ScalarNode {
+				return functionOf(
+					&yaml.Node{Kind: yaml.ScalarNode, Tag: "!GetAtt", Value: value.Value, Line: value.Line},
+				)
+			}
+			return &function{key.Value, value}
+		}
+	}
+	return nil
+}
+
+// scalar returns the value of a scalar that calls no function.
+func scalar(n *yaml.Node) any {
+	switch n.ShortTag() {
+	case "!!bool":
+		return n.Value == "true"
+	case "!!int", "!!float":
+		if isJSONNumber(n.Value) {
+			return json.Number(n.Value)
+		}
+	}
+	return n.Value // dates are strings too, as in Version: 2012-10-17
+}
+
+var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+
+func isJSONNumber(text string) bool { return jsonNumber.MatchString(text) }
+
+func (e *evaluator) value(n *yaml.Node) (any, error) {
+	if f := functionOf(n); f != nil {
+		return e.call(n, f)
+	}
+	switch n.Kind {
+	case yaml.MappingNode:
+		all := map[string]any{}
+		for key, member := range pairs(n) {
+			value, err := e.value(member)
+			if err != nil {
+				return nil, err
+			}
+			if _, ok := value.(removed); !ok {
+				all[key.Value] = value
+			}
+		}
+		return all, nil
+	case yaml.SequenceNode:
+		all := []any{}
+		for _, member := range n.Content {
+			value, err := e.value(member)
+			if err != nil {
+				return nil, err
+			}
+			if _, ok := value.(removed); !ok {
+				all = append(all, value)
+			}
+		}
+		return all, nil
+	}
+	value := scalar(n)
+	if s, ok := value.(string); ok && strings.Contains(s, "{{resolve:") {
+		return e.resolve(n, s)
+	}
+	return value, nil
+}
+
+var dynamic = regexp.MustCompile(`\{\{resolve:([a-z-]+):([^}]+)\}\}`)
+
+// resolve replaces the dynamic references in a string.
+func (e *evaluator) resolve(n *yaml.Node, s string) (any, error) {
+	var failed error
+	s = dynamic.ReplaceAllStringFunc(s, func(reference string) string {
+		found := dynamic.FindStringSubmatch(reference)
+		value, err := e.s.Resolve(found[1], found[2])
+		if err != nil && failed == nil {
+			failed = mistake(n, "%s: %v", reference, err)
+		}
+		return value
+	})
+	return s, failed
+}
+
+// call evaluates a function ("Intrinsic function reference", CloudFormation template reference).
+func (e *evaluator) call(n *yaml.Node, f *function) (any, error) {
+	switch f.name {
+	case "Ref":
+		return e.ref(n, f.argument.Value)
+	case "Fn::GetAtt":
+		return e.getAtt(n, f.argument)
+	case "Fn::Sub":
+		return e.sub(f.argument)
+	case "Fn::If":
+		args, err := e.arguments(n, f, 3)
+		if err != nil {
+			return nil, err
+		}
+		holds, err := e.named(args[0])
+		if err != nil {
+			return nil, err
+		}
+		if holds {
+			return e.value(args[1])
+		}
+		return e.value(args[2])
+	case "Fn::FindInMap":
+		return e.findInMap(n, f.argument)
+	case "Fn::GetAZs":
+		region, err := e.string(f.argument)
+		if region == "" {
+			region, _ = e.s.Values["AWS::Region"].(string)
+		}
+		return []any{region + "a", region + "b", region + "c"}, err
+	case "Fn::Equals", "Fn::And", "Fn::Or", "Fn::Not":
+		return nil, mistake(n, "%s is allowed only in conditions", f.name)
+	}
+	argument, err := e.value(f.argument)
+	if err != nil {
+		return nil, err
+	}
+	list, _ := argument.([]any)
+	switch f.name {
+	case "Fn::Join":
+		if len(list) == 2 {
+			if members, ok := list[1].([]any); ok {
+				return join(n, asString(list[0]), members)
+			}
+		}
+		return nil, mistake(n, "Fn::Join needs a separator and a list")
+	case "Fn::Split":
+		if len(list) == 2 {
+			all := []any{}
+			for part := range strings.SplitSeq(asString(list[1]), asString(list[0])) {
+				all = append(all, part)
+			}
+			return all, nil
+		}
+		return nil, mistake(n, "Fn::Split needs a separator and a string")
+	case "Fn::Select":
+		if len(list) == 2 {
+			members, ok := list[1].([]any)
+			i, err := strconv.Atoi(asString(list[0]))
+			if ok && err == nil && i >= 0 && i < len(members) {
+				return members[i], nil
+			}
+		}
+		return nil, mistake(n, "Fn::Select needs an index and a list that has it")
+	case "Fn::Base64":
+		return base64.StdEncoding.EncodeToString([]byte(asString(argument))), nil
+	case "Fn::ImportValue":
+		value, err := e.s.Import(asString(argument))
+		if err != nil {
+			return nil, mistake(n, "%v", err)
+		}
+		return value, nil
+	case "Fn::Length":
+		return json.Number(strconv.Itoa(len(list))), nil
+	case "Fn::ToJsonString":
+		text, err := json.Marshal(argument)
+		return string(text), err
+	}
+	return nil, mistake(n, "%s is not supported here", f.name)
+}
+
+// arguments returns the arguments of a function that needs a certain number of them.
+func (e *evaluator) arguments(n *yaml.Node, f *function, count int) ([]*yaml.Node, error) {
+	if f.argument.Kind != yaml.SequenceNode || len(f.argument.Content) != count {
+		return nil, mistake(n, "%s needs a list of %d values", f.name, count)
+	}
+	return f.argument.Content, nil
+}
+
+func join(n *yaml.Node, separator string, members []any) (any, error) {
+	var all []string
+	for _, member := range members {
+		switch member.(type) {
+		case map[string]any, []any:
+			return nil, mistake(n, "Fn::Join joins strings only")
+		}
+		all = append(all, asString(member))
+	}
+	return strings.Join(all, separator), nil
+}
+
+// asString returns a scalar as text.
+func asString(value any) string {
+	switch v := value.(type) {
+	case string:
+		return v
+	case nil, removed:
+		return ""
+	}
+	return fmt.Sprint(value)
+}
+
+func (e *evaluator) string(n *yaml.Node) (string, error) {
+	value, err := e.value(n)
+	return asString(value), err
+}
+
+func (e *evaluator) ref(n *yaml.Node, name string) (any, error) {
+	if name == "AWS::NoValue" {
+		return removed{}, nil
+	}
+	if value, ok := e.s.Values[name]; ok {
+		return value, nil
+	}
+	if e.t.Resource(name) == nil {
+		return nil, mistake(n, "there is no parameter or resource %s", name)
+	}
+	value, err := e.s.Ref(name)
+	if err != nil {
+		return nil, mistake(n, "%v", err)
+	}
+	return value, nil
+}
+
+func (e *evaluator) getAtt(n, argument *yaml.Node) (any, error) {
+	if argument.Kind != yaml.SequenceNode || len(argument.Content) < 2 {
+		return nil, mistake(n, "Fn::GetAtt needs the name of a resource and of an attribute")
+	}
+	name := argument.Content[0].Value
+	var parts []string
+	for _, part := range argument.Content[1:] {
+		one, err := e.string(part)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, one)
+	}
+	return e.attribute(n, name, strings.Join(parts, "."))
+}
+
+func (e *evaluator) attribute(n *yaml.Node, resource, name string) (any, error) {
+	if e.t.Resource(resource) == nil {
+		return nil, mistake(n, "there is no resource %s", resource)
+	}
+	value, err := e.s.Attribute(resource, name)
+	if err != nil {
+		return nil, mistake(n, "%v", err)
+	}
+	return value, nil
+}
+
+var placeholder = regexp.MustCompile(`\$\{([^{}]*)\}`)
+
+// sub evaluates Fn::Sub, whose argument is a string, or a list of a string and a mapping of further names.
+func (e *evaluator) sub(argument *yaml.Node) (any, error) {
+	var more *yaml.Node
+	template := argument
+	if argument.Kind == yaml.SequenceNode && len(argument.Content) == 2 {
+		template, more = argument.Content[0], argument.Content[1]
+	}
+	if template.Kind != yaml.ScalarNode {
+		return nil, mistake(argument, "Fn::Sub needs a string, or a string and a mapping")
+	}
+	var failed error
+	replaced := placeholder.ReplaceAllStringFunc(template.Value, func(found string) string {
+		name := strings.TrimSpace(found[2 : len(found)-1])
+		if strings.HasPrefix(name, "!") {
+			return "${" + name[1:] + "}"
+		}
+		var value any
+		var err error
+		if given := get(more, name); given != nil {
+			value, err = e.value(given)
+		} else if resource, attribute, ok := strings.Cut(name, "."); ok {
+			value, err = e.attribute(template, resource, attribute)
+		} else {
+			value, err = e.ref(template, name)
+		}
+		if err != nil && failed == nil {
+			failed = err
+		}
+		return asString(value)
+	})
+	return replaced, failed
+}
+
+func (e *evaluator) findInMap(n, argument *yaml.Node) (any, error) {
+	if argument.Kind != yaml.SequenceNode || len(argument.Content) < 3 {
+		return nil, mistake(n, "Fn::FindInMap needs a map and two keys")
+	}
+	var path []string
+	for _, part := range argument.Content[:3] {
+		one, err := e.string(part)
+		if err != nil {
+			return nil, err
+		}
+		path = append(path, one)
+	}
+	at := e.t.mappings
+	for _, key := range path {
+		at = get(at, key)
+	}
+	if at != nil {
+		return e.value(at)
+	}
+	if len(argument.Content) == 4 {
+		if fallback := get(argument.Content[3], "DefaultValue"); fallback != nil {
+			return e.value(fallback)
+		}
+	}
+	return nil, mistake(n, "the mappings have no [%s]", strings.Join(path, ", "))
+}
+
+// named reports whether a condition holds that a node names.
+func (e *evaluator) named(n *yaml.Node) (bool, error) {
+	condition, ok := e.t.conditions[n.Value]
+	if !ok {
+		return false, mistake(n, "there is no condition %s", n.Value)
+	}
+	if slices.Contains(e.following, n.Value) {
+		return false, mistake(condition, "the condition %s refers to itself", n.Value)
+	}
+	if holds, ok := e.known[n.Value]; ok {
+		return holds, nil
+	}
+	e.following = append(e.following, n.Value)
+	defer func() { e.following = e.following[:len(e.following)-1] }()
+	holds, err := e.condition(condition)
+	if err == nil {
+		e.known[n.Value] = holds
+	}
+	return holds, err
+}
+
+// condition evaluates the functions of conditions.
+func (e *evaluator) condition(n *yaml.Node) (bool, error) {
+	f := functionOf(n)
+	if f == nil {
+		if name := get(n, "Condition"); name != nil {
+			return e.named(name)
+		}
+		return false, mistake(n, "a condition needs a function such as Fn::Equals")
+	}
+	switch f.name {
+	case "Condition":
+		return e.named(f.argument)
+	case "Fn::Equals":
+		args, err := e.arguments(n, f, 2)
+		if err != nil {
+			return false, err
+		}
+		a, err := e.value(args[0])
+		b, err2 := e.value(args[1])
+		return asString(a) == asString(b), errors.Join(err, err2)
+	case "Fn::Contains":
+		args, err := e.arguments(n, f, 2)
+		if err != nil {
+			return false, err
+		}
+		list, err := e.value(args[0])
+		value, err2 := e.value(args[1])
+		members, _ := list.([]any)
+		return slices.ContainsFunc(members, func(m any) bool { return asString(m) == asString(value) }),
+			errors.Join(err, err2)
+	case "Fn::Not":
+		args, err := e.arguments(n, f, 1)
+		if err != nil {
+			return false, err
+		}
+		holds, err := e.condition(args[0])
+		return !holds, err
+	case "Fn::And", "Fn::Or":
+		if f.argument.Kind != yaml.SequenceNode {
+			return false, mistake(n, "%s needs a list of conditions", f.name)
+		}
+		for _, part := range f.argument.Content {
+			holds, err := e.condition(part)
+			if err != nil || holds != (f.name == "Fn::And") {
+				return holds, err
+			}
+		}
+		return f.name == "Fn::And", nil
+	}
+	return false, mistake(n, "%s is not a condition", f.name)
+}
