@@ -55,7 +55,7 @@ func execute(name string, d description) []byte {
 type expressions struct {
 	stack                 Stack             // has an expression for each value that is not fixed
 	references            map[string]string // for the references of steps
-	table, role, function string            // ARNs, which make a resource depend on the one it names
+	table, role, function string            // ARNs, which make a resource depend on the one it names; "" for none
 }
 
 var (
@@ -67,7 +67,7 @@ var (
 		},
 		references: map[string]string{"api": "${Api}", "integration": "${Integration}", "authorizer": "${Authorizer}",
 			"role_id": "${Role.RoleId}"},
-		table: "${Table.Arn}", role: "${Role.Arn}", function: "${Function.Arn}",
+		role: "${Role.Arn}", function: "${Function.Arn}",
 	}
 	terraform = expressions{
 		stack: Stack{
@@ -120,7 +120,8 @@ func describe(s Stack, e expressions) description {
 	if s.Auth.Kind != "jwt" {
 		open.Auth.Issuer, open.Auth.Audience = "", ""
 	}
-	known := strings.NewReplacer(open.TableARN(), e.table, open.RoleARN(), e.role, open.FunctionARN(), e.function)
+	known := strings.NewReplacer(open.TableARN(), cmp.Or(e.table, open.TableARN()), open.RoleARN(), e.role,
+		open.FunctionARN(), e.function)
 	of := func(input any) fields {
 		return replaceStrings(call.Fields(call.Resolve(input, e.references)), known).(fields)
 	}
