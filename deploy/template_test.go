@@ -115,39 +115,115 @@ func (o tool) initTerraform() {
 	}
 }
 
-// TestProofTerraform checks that the template for Terraform makes a stack that up finds complete, that Terraform then
-// finds nothing to change either, that it changes a setting, and that it removes all of the stack.
-func TestProofTerraform(t *testing.T) {
+// templateArch is this machine's architecture as --arch and templates have it.
+func templateArch() string {
+	if runtime.GOARCH == "amd64" {
+		return "x86_64"
+	}
+	return runtime.GOARCH
+}
+
+// TestProofTemplates checks, for each tool, that its template makes a stack that up finds complete, that the tool then
+// finds nothing to change either, that it changes a setting, and that it removes the stack.
+func TestProofTemplates(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	o := tool{t: t, folder: t.TempDir(), environ: w.environ()}
 	issuer := jwttest.New(t) // --auth jwt needs the most resources
-	arch := map[string]string{"amd64": "x86_64"}[runtime.GOARCH]
-	if arch == "" {
-		arch = runtime.GOARCH
+	zip := newWorld(t).jwtZip()
+	for _, c := range []struct {
+		format, file          string
+		deploy, again, change func(o tool, name string)
+		remove                func(o tool, name string)
+		isTableKept           bool
+	}{
+		{
+			format: "terraform", file: "notes.tf",
+			deploy: func(o tool, _ string) {
+				o.initTerraform()
+				o.run("terraform", "apply", "-auto-approve", "-input=false")
+			},
+			again: func(o tool, _ string) { // fails if something is to be changed
+				o.run("terraform", "plan", "-detailed-exitcode", "-input=false")
+			},
+			change: func(o tool, _ string) {
+				o.run("terraform", "apply", "-auto-approve", "-input=false", "-var=memory=512",
+					"-var=deletion_protection=false")
+			},
+			remove: func(o tool, _ string) { o.run("terraform", "destroy", "-auto-approve", "-input=false") },
+		},
+		{
+			format: "cloudformation", file: "notes.yaml", isTableKept: true,
+			deploy: func(o tool, name string) {
+				o.run("aws", "s3", "mb", "s3://"+name)
+				o.run("aws", "s3", "cp", "notes.zip", "s3://"+name+"/notes-1.zip")
+				o.deployFormation(name)
+			},
+			again: func(o tool, name string) {
+				if out := o.deployFormation(name); !strings.Contains(out, "No changes to deploy") {
+					o.t.Errorf("deploying again prints %s", out)
+				}
+			},
+			change: func(o tool, name string) { o.deployFormation(name, "Memory=512") },
+			remove: func(o tool, name string) { o.run("aws", "cloudformation", "delete-stack", "--stack-name", name) },
+		},
+		{
+			format: "sam", file: "notes.yaml", isTableKept: true,
+			deploy: func(o tool, name string) { o.deploySAM(name) },
+			again: func(o tool, name string) {
+				out := o.deploySAM(name, "--no-fail-on-empty-changeset")
+				if !strings.Contains(out, "No changes to deploy") {
+					o.t.Errorf("deploying again prints %s", out)
+				}
+			},
+			change: func(o tool, name string) { o.deploySAM(name, "--parameter-overrides", "Memory=512") },
+			remove: func(o tool, name string) {
+				o.run("sam", "delete", "--stack-name", name, "--no-prompts", "--region", "us-east-1")
+			},
+		},
+	} {
+		t.Run(c.format, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			o := tool{t: t, folder: t.TempDir(), environ: w.environ()}
+			writeTemplate(t, filepath.Join(o.folder, c.file), "--stack", w.name, "--arch", templateArch(), "--format",
+				c.format, "--auth", "jwt", "--issuer", issuer.URL, "--audience", jwttest.Audience)
+			if err := os.Symlink(zip, filepath.Join(o.folder, "notes.zip")); err != nil {
+				t.Fatal(err)
+			}
+			c.deploy(o, w.name)
+			w.checkComplete(issuer.Token(t, "anna", "notes:write"), "--zip", zip)
+			c.again(o, w.name)
+			c.change(o, w.name)
+			if got := w.state(w.name); !strings.Contains(got, "512") {
+				t.Errorf("after the change of the memory\n%s", got)
+			}
+			c.remove(o, w.name)
+			if c.isTableKept {
+				w.mustRun("down", "--stack", w.name, "--delete-data", w.name)
+			}
+			for _, line := range strings.Split(w.state(w.name), "\n") {
+				if !strings.HasPrefix(line, "not found:") && strings.Trim(line, "nul[]") != "" {
+					t.Errorf("after the removal there is %s", line)
+				}
+			}
+		})
 	}
-	auth := []string{"--stack", w.name, "--arch", arch, "--auth", "jwt", "--issuer", issuer.URL, "--audience",
-		jwttest.Audience}
-	writeTemplate(t, filepath.Join(o.folder, "notes.tf"), append(auth, "--format", "terraform")...)
-	zip := "-var=zip=" + w.jwtZip()
-	o.initTerraform()
-	o.run("terraform", "apply", "-auto-approve", "-input=false", zip)
-	if url := o.run("terraform", "output", "-raw", "notes_url"); !strings.HasSuffix(url, "/dev/notes") {
-		t.Errorf("the URL is %s", url)
-	}
-	w.checkComplete(issuer.Token(t, "anna", "notes:write"), "--zip", w.jwtZip())
-	o.run("terraform", "plan", "-detailed-exitcode", "-input=false", zip) // fails if something is to be changed
-	o.run("terraform", "apply", "-auto-approve", "-input=false", zip, "-var=memory=512",
-		"-var=deletion_protection=false")
-	if got := w.state(w.name); !strings.Contains(got, "512") {
-		t.Errorf("after the change of the memory\n%s", got)
-	}
-	o.run("terraform", "destroy", "-auto-approve", "-input=false", zip)
-	for _, line := range strings.Split(w.state(w.name), "\n") {
-		if !strings.HasPrefix(line, "not found:") && strings.Trim(line, "nul[]") != "" {
-			t.Errorf("after the removal there is %s", line)
-		}
-	}
+}
+
+// deployFormation runs aws cloudformation deploy with the test's template.
+func (o tool) deployFormation(name string, parameters ...string) string {
+	o.t.Helper()
+	words := []string{"cloudformation", "deploy", "--template-file", "notes.yaml", "--stack-name", name,
+		"--no-fail-on-empty-changeset", "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides",
+		"CodeBucket=" + name, "CodeKey=notes-1.zip"}
+	return o.run("aws", append(words, parameters...)...)
+}
+
+// deploySAM runs sam deploy with the test's template.
+func (o tool) deploySAM(name string, more ...string) string {
+	o.t.Helper()
+	words := []string{"deploy", "--template-file", "notes.yaml", "--stack-name", name, "--resolve-s3", "--capabilities",
+		"CAPABILITY_NAMED_IAM"}
+	return o.run("sam", append(words, more...)...)
 }
 
 // checkComplete checks that the stack answers, and that up changes nothing in it.

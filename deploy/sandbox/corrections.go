@@ -192,13 +192,6 @@ var corrections = []correction{
 		answer:     withoutMoto(simulate),
 	},
 	{
-		operations: "cloudformation:CreateStack cloudformation:UpdateStack cloudformation:CreateChangeSet",
-		moto:       "skips unknown types, and completes the stack",
-		aws:        "all types; here 400 for those of Lambda and API Gateway",
-		source:     "CloudFormation API reference",
-		answer:     checkTypes,
-	},
-	{
 		operations: "apigateway:CreateApi apigateway:UpdateApi apigateway:CreateIntegration " +
 			"apigateway:UpdateIntegration apigateway:CreateAuthorizer apigateway:UpdateAuthorizer " +
 			"apigateway:CreateRoute apigateway:UpdateRoute",
@@ -396,7 +389,7 @@ var corrections = []correction{
 	},
 	{
 		operations: "lambda:CreateFunction lambda:UpdateFunctionConfiguration",
-		moto:       "accepts reserved variables, retired runtimes and any timeout",
+		moto:       "accepts reserved variables, retired runtimes, any memory and any timeout",
 		aws:        "400",
 		source:     "Lambda developer guide, environment variables and runtimes; Lambda quotas",
 		answer:     checkConfiguration,
@@ -428,6 +421,12 @@ func withoutMoto(handle func(*Sandbox, *call) answer) func(*Sandbox, *call, func
 
 // answer runs the corrections of a call's operation, and then moto.
 func (s *Sandbox) answer(c *call) answer {
+	switch {
+	case c.Service == "cloudformation":
+		return s.answerFormation(c)
+	case c.Service == "s3" && (c.URL.Query().Has("policy") || c.Method == http.MethodDelete):
+		return s.answerBucketPolicy(c)
+	}
 	rows := correctionsFor[c.Service+":"+c.Operation]
 	var step func(i int) answer
 	step = func(i int) answer {

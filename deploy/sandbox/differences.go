@@ -102,9 +102,24 @@ var Differences = []Difference{
 		AWS:  "with TLS",
 	},
 	{
+		What: "types of CloudFormation",
+		Here: "those of HTTP APIs: ApiGatewayV2 Api, ApiMapping, Authorizer, Deployment, DomainName, Integration, " +
+			"Route and Stage; Lambda Alias, Function, LayerVersion, Permission, Url and Version; IAM Group, " +
+			"ManagedPolicy, Policy, Role, RolePolicy and User; DynamoDB Table, Logs LogGroup, S3 Bucket and " +
+			"BucketPolicy, ECR Repository, KMS Alias and Key, SecretsManager Secret, SNS Subscription and Topic, SQS " +
+			"Queue, SSM Parameter; a template with others is refused",
+		AWS: "all",
+	},
+	{
 		What: "CloudFormation",
-		Here: "refuses types that the sandbox would not serve",
-		AWS:  "creates them",
+		Here: "one resource after the other; no nested stacks, stack sets, imports of resources, drift, custom " +
+			"resources or macros other than SAM's; stack policies are kept, not applied",
+		AWS: "all of it",
+	},
+	{
+		What: "policies of buckets",
+		Here: "kept, not applied",
+		AWS:  "applied",
 	},
 	{
 		What: "a route's source ARN with variables",

@@ -231,6 +231,7 @@ func checkConfiguration(_ *Sandbox, c *call, next func() answer) answer {
 	var in struct {
 		Runtime, Handler, PackageType string
 		Timeout                       int
+		MemorySize                    *int
 		Environment                   struct{ Variables map[string]string }
 	}
 	c.decode(&in)
@@ -257,6 +258,9 @@ func checkConfiguration(_ *Sandbox, c *call, next func() answer) answer {
 	case c.Operation == "CreateFunction" && in.PackageType != "Image" && (in.Runtime == "" || in.Handler == ""):
 		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException", "Runtime and Handler are mandatory "+
 			"parameters for functions created with deployment packages.")
+	case in.MemorySize != nil && (*in.MemorySize < 128 || *in.MemorySize > 10_240):
+		return c.refuse(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '%d' at "+
+			"'memorySize' failed to satisfy constraint: Member must have value between 128 and 10240", *in.MemorySize)
 	case in.Timeout > 900:
 		return c.refuse(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '%d' at "+
 			"'timeout' failed to satisfy constraint: Member must have value less than or equal to 900", in.Timeout)

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,8 +24,10 @@ import (
 
 // moto is the running server of https://docs.getmoto.org, which stores the configuration.
 type moto struct {
-	url string
-	cmd *exec.Cmd
+	url    string
+	inner  string   // URL for Python
+	runner []string // command that runs Python with moto's packages
+	cmd    *exec.Cmd
 	// Closing sweeperInput, which the end of this process does too, lets the sweeper kill moto and remove the folder.
 	sweeperInput io.Closer
 	sweeper      *exec.Cmd
@@ -56,8 +60,10 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 	container := ""
 	if path, err := exec.LookPath("moto_server"); err == nil {
 		m.cmd = exec.Command(path, "-H", "127.0.0.1", "-p", "0") // #nosec G204 -- moto or its sweeper
+		m.runner = []string{interpreter(path)}
 	} else if path, err := exec.LookPath("docker"); err == nil {
 		container = filepath.Base(folder)
+		m.runner, m.inner = []string{path, "exec", "-i", container, "python"}, "http://127.0.0.1:5000"
 		m.cmd = exec.Command(path, "run", "--rm", "--name", container, "-p", "127.0.0.1:0:5000", "-e",
 			"MOTO_IAM_LOAD_MANAGED_POLICIES=true", motoImage) // #nosec G204 -- moto or its sweeper
 	} else {
@@ -119,6 +125,7 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 			}
 		}
 		m.url = "http://127.0.0.1:" + p
+		m.inner = cmp.Or(m.inner, m.url)
 		return m, nil
 	case <-m.ended:
 		err = fmt.Errorf("moto ended while starting: %s", m.lastLine())
@@ -129,6 +136,37 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 	}
 	m.close()
 	return nil, err
+}
+
+// interpreter returns the Python of a program that pip installed, which its first line names. A wrapper of pyenv does
+// not; there, python3 is the same.
+func interpreter(program string) string {
+	file, err := os.Open(program) // #nosec G304 -- moto_server in PATH
+	if err != nil {
+		return "python3"
+	}
+	defer func() { _ = file.Close() }()
+	first, _, _ := bufio.NewReader(file).ReadLine()
+	path, isScript := strings.CutPrefix(string(first), "#!")
+	if !isScript || !strings.Contains(filepath.Base(path), "python") || strings.Contains(path, " ") {
+		return "python3"
+	}
+	return path
+}
+
+// python runs a script with moto's Python, and returns its output.
+func (m *moto) python(ctx context.Context, script string, input []byte) ([]byte, error) {
+	words := append(slices.Clone(m.runner), "-c", script)
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...) // #nosec G204 -- the Python of moto
+	cmd.Env, cmd.Stdin = clean(os.Environ()), bytes.NewReader(input)
+	var failure bytes.Buffer
+	cmd.Stderr = &failure
+	out, err := cmd.Output()
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(failure.String()), "\n")
+		return nil, fmt.Errorf("%w: %s", err, lines[len(lines)-1])
+	}
+	return out, nil
 }
 
 // dockerHelp matches what docker adds to each error.

@@ -330,6 +330,13 @@ func (c *call) resources() []string {
 	case "apigateway":
 		path := strings.TrimPrefix(strings.TrimPrefix(c.URL.Path, "/v2"), "/restapis")
 		return []string{"arn:" + partition(c.Region) + ":apigateway:" + c.Region + "::" + path}
+	case "cloudformation":
+		switch name := c.form().Get("StackName"); {
+		case strings.HasPrefix(name, "arn:"):
+			return []string{name}
+		case name != "":
+			return []string{c.arn("stack/" + name + "/*")}
+		}
 	case "sts":
 		if arn := c.form().Get("RoleArn"); arn != "" {
 			return []string{arn}

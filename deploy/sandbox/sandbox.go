@@ -34,6 +34,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/smithy-go/logging"
 
+	"example.com/portable-notes/deploy/sandbox/formation"
 	"example.com/portable-notes/deploy/sandbox/function"
 )
 
@@ -73,24 +74,26 @@ type Sandbox struct {
 	closed    chan struct{}
 	close     sync.Once
 
-	aws     aws.Config // for clients of moto
-	sink    *sink
-	metrics *metrics
-	runner  *function.Runner
+	aws       aws.Config // for clients of moto
+	sink      *sink
+	metrics   *metrics
+	runner    *function.Runner
+	formation *formation.Formation
 
-	mu          sync.Mutex
-	options     Options
-	calls       []Call
-	cache       map[string]any        // what was read from moto since the last write; see cached
-	writes      int                   // number of writes to roles, functions and APIs
-	principals  map[string]*principal // by access key ID
-	policies    map[resource]*functionPolicy
-	code        map[string][]byte      // zips by CodeSha256
-	urls        map[string]functionURL // by the ID in the URL
-	layers      map[string]string      // CodeSha256 by the ARN of a layer version
-	functions   map[resource]*functionState
-	apiStates   map[string]*apiState // by API ID
-	roleChanged map[string]time.Time
+	mu             sync.Mutex
+	options        Options
+	calls          []Call
+	cache          map[string]any        // what was read from moto since the last write; see cached
+	writes         int                   // number of writes to roles, functions and APIs
+	principals     map[string]*principal // by access key ID
+	policies       map[resource]*functionPolicy
+	code           map[string][]byte      // zips by CodeSha256
+	urls           map[string]functionURL // by the ID in the URL
+	bucketPolicies map[string][]byte      // by the name of the bucket
+	layers         map[string]string      // CodeSha256 by the ARN of a layer version
+	functions      map[resource]*functionState
+	apiStates      map[string]*apiState // by API ID
+	roleChanged    map[string]time.Time
 }
 
 // resource identifies something by region and name.
@@ -130,6 +133,7 @@ func Start(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	s.runner = function.New(function.Host{Endpoint: s.URL, Folder: s.folder, Log: s.log, Docker: o.Docker, Code: s.zip,
 		Layer: s.layer,
 		Begin: s.beginSession})
+	s.formation = formation.New(s.formationHost())
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: s.log, MaxHeaderBytes: 64 << 10}
 	go func() { _ = s.server.Serve(listener) }() // returns when the server is closed
 	go func() {
@@ -157,6 +161,7 @@ func (s *Sandbox) reset() {
 	s.calls, s.cache, s.writes = nil, map[string]any{}, 0
 	s.principals, s.policies, s.code = map[string]*principal{}, map[resource]*functionPolicy{}, map[string][]byte{}
 	s.functions, s.apiStates = map[resource]*functionState{}, map[string]*apiState{}
+	s.bucketPolicies = map[string][]byte{}
 	s.layers, s.urls = map[string]string{}, map[string]functionURL{}
 	s.roleChanged = map[string]time.Time{}
 }
@@ -184,6 +189,7 @@ func (s *Sandbox) Close() {
 func (s *Sandbox) end() {
 	s.close.Do(func() {
 		_ = s.server.Close()
+		s.formation.Close()
 		s.sink.close()
 		s.metrics.close()
 		s.runner.Close()

@@ -11,7 +11,8 @@ import (
 
 // knownServices are the services whose resources the sandbox knows. Calls of other services are checked on resource *.
 var knownServices = map[string]bool{
-	"apigateway": true, "dynamodb": true, "iam": true, "kms": true, "lambda": true, "logs": true, "s3": true,
+	"apigateway": true, "cloudformation": true, "dynamodb": true, "iam": true, "kms": true, "lambda": true,
+	"logs": true, "s3": true,
 	"secretsmanager": true, "sns": true, "sqs": true, "ssm": true, "sts": true,
 }
 
@@ -78,6 +79,47 @@ func s3Part(parts map[string]string, query url.Values) string {
 func verb(method string) string {
 	return map[string]string{http.MethodPut: "Put", http.MethodPost: "Put", http.MethodDelete: "Delete"}[method] +
 		map[bool]string{true: "Get"}[method == http.MethodGet || method == http.MethodHead]
+}
+
+// answerBucketPolicy keeps the policies of buckets. Moto would apply their statements without the conditions: one that
+// denies requests without TLS would deny all. The policy of a deleted bucket is dropped.
+func (s *Sandbox) answerBucketPolicy(c *call) answer {
+	bucket := c.bucket()
+	if !c.URL.Query().Has("policy") {
+		a := s.forward(c)
+		if _, key, _ := strings.Cut(strings.Trim(c.URL.Path, "/"), "/"); a.ok() && key == "" {
+			s.mu.Lock()
+			delete(s.bucketPolicies, bucket)
+			s.mu.Unlock()
+		}
+		return a
+	}
+	_, err := s.askMoto(c.Context(), c.Region, "s3", http.MethodGet, "/"+bucket+"?versioning", nil, nil)
+	if err != nil {
+		return c.refuse(http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch kept := s.bucketPolicies[bucket]; {
+	case c.Method == http.MethodPut:
+		s.bucketPolicies[bucket] = c.body
+	case c.Method == http.MethodDelete:
+		delete(s.bucketPolicies, bucket)
+	case kept == nil:
+		return c.refuse(http.StatusNotFound, "NoSuchBucketPolicy", "The bucket policy does not exist")
+	default:
+		return answer{status: http.StatusOK, header: http.Header{"Content-Type": {"application/json"}}, body: kept}
+	}
+	return answer{status: http.StatusNoContent}
+}
+
+// bucket returns the bucket of an S3 call, which is in the path or in the host.
+func (c *call) bucket() string {
+	if name, _, virtual := strings.Cut(c.Host, ".s3"); virtual {
+		return name
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(c.URL.Path, "/"), "/")
+	return name
 }
 
 // serviceResources returns the ARNs that a call of SQS, SNS, SSM, Secrets Manager or KMS affects; nil if unknown.

@@ -209,10 +209,11 @@ func (s *Sandbox) applyStage(c *call, a *apiState, g *stage) answer {
 			return c.refuse(http.StatusBadRequest, "BadRequestException",
 				"Access log format must contain $context.requestId or $context.extendedRequestId")
 		}
+		l.DestinationArn = strings.TrimSuffix(l.DestinationArn, ":*") // with which CloudFormation's GetAtt ends
 		group, ok := s.logGroup(c.Context(), l.DestinationArn)
 		if !ok {
 			return c.refuse(http.StatusBadRequest, "BadRequestException", "The access log's destination %s is not "+
-				"the ARN of an existing log group (without :* at its end)", group)
+				"the ARN of an existing log group", group)
 		}
 	}
 	return answer{}
@@ -222,7 +223,7 @@ func (s *Sandbox) applyStage(c *call, a *apiState, g *stage) answer {
 // ARN.
 func (s *Sandbox) logGroup(ctx context.Context, arn string) (string, bool) {
 	parts := strings.SplitN(arn, ":", 7)
-	if len(parts) != 7 || parts[2] != "logs" || parts[5] != "log-group" || strings.HasSuffix(arn, ":*") {
+	if len(parts) != 7 || parts[2] != "logs" || parts[5] != "log-group" {
 		return arn, false
 	}
 	groups, err := s.logs(parts[3]).DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{

@@ -154,32 +154,3 @@ func resetAuthorizersCache(_ *Sandbox, _ *call, a *apiState, _ *stage) answer {
 	}
 	return answer{status: http.StatusNoContent}
 }
-
-// stackType matches the type of a resource in a CloudFormation template.
-var stackType = regexp.MustCompile(`["']?Type["']?\s*:\s*["']?((?:AWS|Custom)::[A-Za-z0-9:]+)`)
-
-// servedTypes matches the types whose resources moto creates from a template just as from calls. Types of Lambda and
-// API Gateway are missing, because the sandbox corrects only calls.
-var servedTypes = regexp.MustCompile(
-	`^AWS::(DynamoDB::Table|IAM::(Role|Policy|ManagedPolicy|User|Group)|KMS::(Key|Alias)|` +
-		`Logs::LogGroup|S3::Bucket|SNS::(Topic|Subscription)|SQS::Queue|SSM::Parameter|SecretsManager::Secret)$`)
-
-// checkTypes refuses a template with resources that the sandbox could not serve. Moto would skip them silently.
-func checkTypes(_ *Sandbox, c *call, next func() answer) answer {
-	var unserved []string
-	if c.form().Get("TemplateURL") != "" {
-		return c.refuse(http.StatusBadRequest, "ValidationError", "the sandbox reads templates only from TemplateBody")
-	}
-	_, resources, _ := strings.Cut(c.form().Get("TemplateBody"),
-		"Resources") // parameters, which come first, have types too
-	for _, found := range stackType.FindAllStringSubmatch(resources, -1) {
-		if !servedTypes.MatchString(found[1]) && !slices.Contains(unserved, found[1]) {
-			unserved = append(unserved, found[1])
-		}
-	}
-	if unserved != nil {
-		return c.refuse(http.StatusBadRequest, "ValidationError", "the sandbox does not create %s from a template: "+
-			"create them with the aws CLI, an SDK or terraform", strings.Join(unserved, ", "))
-	}
-	return next()
-}

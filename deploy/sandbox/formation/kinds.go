@@ -1,0 +1,261 @@
+package formation
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+
+	"example.com/portable-notes/deploy/cloud"
+)
+
+// kind says how the resources of a type are made, changed and removed. What it takes from the CloudFormation template
+// reference: which property is the name, which changes need a new resource, and the values of Ref and Fn::GetAtt.
+type kind struct {
+	named     string   // property that is the name; "" if AWS makes the ID
+	limit     int      // of the name that CloudFormation makes up; 0 if named is required, or ""
+	immutable []string // properties whose change needs a new resource
+	tags      string   // list or map, the form of the property Tags; "" if the resource has none
+
+	create func(x *work) error                        // sets x.id at once, so that a failed resource can be removed
+	update func(x *work, before map[string]any) error // nil: every change needs a new resource
+	remove func(x *work) error
+}
+
+// work is what a kind works on: a resource, and the calls with which it is made.
+type work struct {
+	ctx        context.Context
+	cloud      *cloud.Cloud
+	key        string // access key ID of the calls
+	host       Host
+	region     string
+	stack      string
+	logical    string
+	kind       string
+	id         string         // value of Ref
+	properties map[string]any // what it is to be; when it is removed, what it is
+	attributes map[string]any // values of Fn::GetAtt
+	asked      []string       // attributes to which the template refers
+}
+
+// kinds are the types that the sandbox makes by its own calls. moto makes those of delegated.
+var kinds = map[string]*kind{}
+
+// delegated are types that moto makes from a template just as from calls.
+var delegated = []string{"AWS::ECR::Repository", "AWS::IAM::Group", "AWS::IAM::User", "AWS::KMS::Alias",
+	"AWS::KMS::Key", "AWS::S3::Bucket", "AWS::SNS::Subscription", "AWS::SNS::Topic", "AWS::SQS::Queue",
+	"AWS::SSM::Parameter", "AWS::SecretsManager::Secret"}
+
+// nothing are types that make no resource.
+var nothing = []string{"AWS::CDK::Metadata", "AWS::CloudFormation::WaitConditionHandle"}
+
+// kindOf returns the kind of a type; nil if the sandbox does not make it.
+func kindOf(name string) *kind {
+	switch {
+	case kinds[name] != nil:
+		return kinds[name]
+	case slices.Contains(delegated, name):
+		return byMoto
+	case slices.Contains(nothing, name):
+		return &kind{create: func(x *work) error { x.id = x.generated(64); return nil },
+			update: func(*work, map[string]any) error { return nil }, remove: func(*work) error { return nil }}
+	}
+	return nil
+}
+
+// replaces returns the properties whose difference needs a new resource.
+func (k *kind) replaces(before, after map[string]any) (names []string) {
+	if k.update == nil {
+		return differing(before, after)
+	}
+	for _, name := range k.immutable {
+		if !reflect.DeepEqual(before[name], after[name]) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// differing returns the names of the properties that differ.
+func differing(before, after map[string]any) (names []string) {
+	all := maps.Clone(before)
+	if all == nil {
+		all = map[string]any{}
+	}
+	maps.Copy(all, after)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if !reflect.DeepEqual(before[name], after[name]) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// tagged returns tags in the form of the kind's property Tags.
+func (k *kind) tagged(tags map[string]string) any {
+	if k.tags == "list" {
+		return tagsXML(tags)
+	}
+	all := map[string]any{}
+	for key, value := range tags {
+		all[key] = value
+	}
+	return all
+}
+
+// tagsOfProperties returns the tags in properties.
+func tagsOfProperties(properties map[string]any) map[string]string {
+	tags := map[string]string{}
+	switch all := properties["Tags"].(type) {
+	case []any:
+		for _, one := range all {
+			tag, _ := one.(map[string]any)
+			tags[asText(tag["Key"])] = asText(tag["Value"])
+		}
+	case map[string]any:
+		for key, value := range all {
+			tags[key] = asText(value)
+		}
+	}
+	return tags
+}
+
+// changedTags returns the tags to set and the keys to remove.
+func changedTags(before, after map[string]any) (set map[string]string, remove []string) {
+	old, now := tagsOfProperties(before), tagsOfProperties(after)
+	set = map[string]string{}
+	for key, value := range now {
+		if was, ok := old[key]; !ok || was != value {
+			set[key] = value
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(old)) {
+		if _, ok := now[key]; !ok {
+			remove = append(remove, key)
+		}
+	}
+	return set, remove
+}
+
+// generated returns a name that CloudFormation makes up: STACK-RESOURCE-RANDOM, with at most limit characters.
+func (x *work) generated(limit int) string {
+	name := x.stack + "-" + x.logical
+	return name[:min(len(name), limit-13)] + "-" + suffix()
+}
+
+// name returns the resource's name, and sets the property to it.
+func (x *work) name() string {
+	k := kindOf(x.kind)
+	if given := asText(x.properties[k.named]); given != "" {
+		return given
+	}
+	return x.generated(k.limit)
+}
+
+// text returns a property as a string.
+func (x *work) text(name string) string { return asText(x.properties[name]) }
+
+// arn returns an ARN in the stack's region and account.
+func (x *work) arn(service, rest string) string {
+	return "arn:" + partition(x.region) + ":" + service + ":" + x.region + ":" + x.host.Account + ":" + rest
+}
+
+// decode sets the fields of an SDK input from properties, which have the same names. It is an error if a property has
+// no field. Numbers and booleans may be strings, as in CloudFormation.
+func decode(properties map[string]any, input any) error {
+	var found mapstructure.Metadata
+	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: input, WeaklyTypedInput: true,
+		Metadata: &found})
+	if err == nil {
+		err = d.Decode(properties)
+	}
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+		return invalid("Properties validation failed: %s", lines[len(lines)-1])
+	}
+	if len(found.Unused) > 0 {
+		slices.Sort(found.Unused)
+		return invalid("Properties validation failed: extraneous key [%s] is not permitted, or not supported by the "+
+			"sandbox", strings.Join(found.Unused, ", "))
+	}
+	return nil
+}
+
+// without returns properties without some of them.
+func without(properties map[string]any, names ...string) map[string]any {
+	rest := maps.Clone(properties)
+	for _, name := range names {
+		delete(rest, name)
+	}
+	return rest
+}
+
+// with returns properties with more of them.
+func with(properties map[string]any, more map[string]any) map[string]any {
+	all := maps.Clone(properties)
+	if all == nil {
+		all = map[string]any{}
+	}
+	maps.Copy(all, more)
+	return all
+}
+
+// do makes a call, and returns its answer.
+func (x *work) do(input any) (map[string]any, error) {
+	answer, err := x.cloud.Do(x.ctx, input)
+	fields, _ := answer.(map[string]any)
+	return fields, err
+}
+
+// doWith decodes properties into an SDK input and makes the call.
+func (x *work) doWith(input any, properties map[string]any) (map[string]any, error) {
+	if err := decode(properties, input); err != nil {
+		return nil, err
+	}
+	return x.do(input)
+}
+
+// zeroed returns after, with an empty value for each property that only before has, so that an update resets it.
+func zeroed(before, after map[string]any) map[string]any {
+	all := maps.Clone(after)
+	for name, value := range before {
+		if _, ok := after[name]; ok {
+			continue
+		}
+		switch value.(type) {
+		case []any:
+			all[name] = []any{}
+		case map[string]any:
+			all[name] = map[string]any{}
+		case string:
+			all[name] = ""
+		}
+	}
+	return all
+}
+
+// byMoto makes a resource by a stack of moto's, with this one resource.
+var byMoto = &kind{
+	create: func(x *work) error {
+		name := x.generated(100)
+		if err := x.motoStack("CreateStack", name); err != nil {
+			return err
+		}
+		x.attributes["moto"] = name
+		return x.readMoto(name)
+	},
+	update: func(x *work, _ map[string]any) error {
+		name := asText(x.attributes["moto"])
+		if err := x.motoStack("UpdateStack", name); err != nil {
+			return err
+		}
+		return x.readMoto(name)
+	},
+	remove: func(x *work) error {
+		_, err := x.moto(map[string]string{"Action": "DeleteStack", "StackName": asText(x.attributes["moto"])})
+		return err
+	},
+}

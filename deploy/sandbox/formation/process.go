@@ -1,0 +1,300 @@
+package formation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"example.com/portable-notes/deploy/template"
+)
+
+// Transforms of AWS that the sandbox knows.
+const (
+	serverless = "AWS::Serverless-2016-10-31"
+	extensions = "AWS::LanguageExtensions"
+)
+
+// process parses a plan's template, carries out its transforms, and completes and checks its parameters.
+func (f *Formation) process(ctx context.Context, region string, p *plan, given map[string]string) (err error) {
+	p.processed = p.text
+	if p.template, err = template.Parse([]byte(p.text)); err != nil {
+		return invalid("Template format error: %v", err)
+	}
+	if err := p.complete(given); err != nil {
+		return err
+	}
+	for _, transform := range p.template.Transforms {
+		switch transform {
+		case extensions: // its functions are always there
+		case serverless:
+			text, err := f.host.Translate(ctx, region, []byte(asJSON(p.template.Data())), p.parameters)
+			if err != nil {
+				return invalid("Transform %s failed with: %v", transform, err)
+			}
+			p.processed = string(text)
+			if p.template, err = template.Parse(text); err != nil {
+				return invalid("the template that SAM makes is invalid: %v", err)
+			}
+		default:
+			return invalid("No transform named %s found: the sandbox has only %s and %s", transform, serverless,
+				extensions)
+		}
+	}
+	var unknown []string
+	for _, r := range p.template.Resources {
+		if kindOf(r.Type) == nil {
+			unknown = append(unknown, fmt.Sprintf("%s (%s, line %d)", r.Type, r.Name, r.Line))
+		}
+	}
+	if unknown != nil {
+		return invalid("Template format error: the sandbox does not create resources of these types: %s",
+			strings.Join(unknown, ", "))
+	}
+	return p.checkCapabilities()
+}
+
+// complete sets the parameters from the given values and the defaults.
+func (p *plan) complete(given map[string]string) error {
+	p.parameters = map[string]string{}
+	var missing []string
+	for _, parameter := range p.template.Parameters {
+		value, ok := given[parameter.Name]
+		switch {
+		case ok:
+		case parameter.Default != nil:
+			value = *parameter.Default
+		default:
+			missing = append(missing, parameter.Name)
+		}
+		p.parameters[parameter.Name] = value
+	}
+	if missing != nil {
+		return invalid("Parameters: [%s] must have values", strings.Join(missing, ", "))
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if _, ok := p.parameters[name]; !ok {
+			return invalid("Parameters: [%s] do not exist in the template", name)
+		}
+	}
+	for _, parameter := range p.template.Parameters {
+		if err := parameter.Check(p.parameters[parameter.Name]); err != nil && !parameter.IsFromSSM() {
+			return invalid("%v", err)
+		}
+	}
+	return nil
+}
+
+// checkCapabilities returns an error unless the caller acknowledged what the template does ("Acknowledging IAM
+// resources in CloudFormation templates").
+func (p *plan) checkCapabilities() error {
+	has := func(name string) bool { return slices.Contains(p.capabilities, name) }
+	if needs := p.needsCapabilities(); needs != nil {
+		for _, need := range needs {
+			if !has(need) && !(need == "CAPABILITY_IAM" && has("CAPABILITY_NAMED_IAM")) {
+				return &Refusal{Code: "InsufficientCapabilitiesException",
+					Message: "Requires capabilities : [" + strings.Join(needs, ", ") + "]"}
+			}
+		}
+	}
+	return nil
+}
+
+// needsCapabilities returns the capabilities that the template needs. The sandbox asks for none for macros.
+func (p *plan) needsCapabilities() []string {
+	needs := ""
+	for _, r := range p.template.Resources {
+		if !strings.HasPrefix(r.Type, "AWS::IAM::") {
+			continue
+		}
+		if needs == "" {
+			needs = "CAPABILITY_IAM"
+		}
+		properties, _ := propertyNames(r)
+		if name := kindOf(r.Type).named; name != "" && slices.Contains(properties, name) {
+			needs = "CAPABILITY_NAMED_IAM"
+		}
+	}
+	if needs == "" {
+		return nil
+	}
+	return []string{needs}
+}
+
+// propertyNames returns the names of the properties that a resource has.
+func propertyNames(r template.Resource) (names []string, ok bool) {
+	if r.Properties == nil {
+		return nil, false
+	}
+	for i := 0; i+1 < len(r.Properties.Content); i += 2 {
+		names = append(names, r.Properties.Content[i].Value)
+	}
+	return names, true
+}
+
+// ssmReference matches NAME or NAME:VERSION of a parameter of Systems Manager.
+var ssmReference = regexp.MustCompile(`^([^:]+)(:[0-9]+)?$`)
+
+// parameterOfSSM reads a parameter of Systems Manager.
+func (f *Formation) parameterOfSSM(ctx context.Context, region, name string) (string, error) {
+	body, err := json.Marshal(map[string]any{"Name": ssmReference.ReplaceAllString(name, "$1")})
+	if err != nil {
+		return "", err
+	}
+	text, err := f.host.Moto(ctx, region, "ssm", http.MethodPost, "/", http.Header{
+		"X-Amz-Target": {"AmazonSSM.GetParameter"}, "Content-Type": {"application/x-amz-json-1.1"}}, body)
+	var answer struct{ Parameter struct{ Value string } }
+	if err == nil {
+		err = json.Unmarshal(text, &answer)
+	}
+	if err != nil {
+		return "", invalid("Unable to fetch parameters [%s] from parameter store for this account.", name)
+	}
+	return answer.Parameter.Value, nil
+}
+
+// scope returns the values that a template refers to, with the resources of a stack so far.
+func (f *Formation) scope(ctx context.Context, s *stack, p plan) (template.Scope, error) {
+	notifications := make([]any, len(p.notifications))
+	for i, one := range p.notifications {
+		notifications[i] = one
+	}
+	suffix := "amazonaws.com"
+	if partition(s.region) == "aws-cn" {
+		suffix += ".cn"
+	}
+	values := map[string]any{"AWS::AccountId": f.host.Account, "AWS::Region": s.region, "AWS::StackName": s.name,
+		"AWS::StackId": s.id, "AWS::Partition": partition(s.region), "AWS::URLSuffix": suffix,
+		"AWS::NotificationARNs": notifications}
+	for _, parameter := range p.template.Parameters {
+		value := p.parameters[parameter.Name]
+		if parameter.IsFromSSM() {
+			var err error
+			if value, err = f.parameterOfSSM(ctx, s.region, value); err != nil {
+				return template.Scope{}, err
+			}
+		}
+		values[parameter.Name] = parameter.Value(value)
+	}
+	get := func(name string) (*deployed, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if d := s.resources[name]; d != nil {
+			return d, nil
+		}
+		return nil, invalid("Unresolved resource dependencies [%s]", name)
+	}
+	return template.Scope{
+		Values: values,
+		Ref: func(name string) (any, error) {
+			d, err := get(name)
+			if err != nil {
+				return nil, err
+			}
+			return d.id, nil
+		},
+		Attribute: func(name, attribute string) (any, error) {
+			d, err := get(name)
+			if err != nil {
+				return nil, err
+			}
+			value, ok := d.attributes[attribute]
+			if !ok {
+				return nil, invalid("Template error: resource %s does not support attribute type %s in Fn::GetAtt",
+					name, attribute)
+			}
+			return value, nil
+		},
+		Import: func(name string) (any, error) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			for _, o := range f.exports(s.region) {
+				if o.export == name {
+					return o.value, nil
+				}
+			}
+			return nil, invalid("No export named %s found.", name)
+		},
+		Resolve: func(service, name string) (string, error) {
+			if service != "ssm" {
+				return "", invalid("the sandbox resolves references to ssm only")
+			}
+			return f.parameterOfSSM(ctx, s.region, name)
+		},
+	}, nil
+}
+
+// exports returns the outputs that the stacks of a region export. The caller holds f.mu.
+func (f *Formation) exports(region string) (all []output) {
+	for _, s := range f.stacks {
+		if s.region != region || !s.deleted.IsZero() {
+			continue
+		}
+		for _, o := range s.outputs {
+			if o.export != "" {
+				all = append(all, o)
+			}
+		}
+	}
+	return all
+}
+
+// readOutputs evaluates the outputs of a stack.
+func (f *Formation) readOutputs(s *stack, p plan, scope template.Scope) (all []output, err error) {
+	for _, o := range p.template.Outputs {
+		holds, err := p.template.Holds(o.Condition, scope)
+		if err != nil {
+			return nil, err
+		}
+		if !holds {
+			continue
+		}
+		value, err := p.template.Evaluate(o.Value, scope)
+		if err != nil {
+			return nil, err
+		}
+		made := output{name: o.Name, value: asText(value), description: o.Description}
+		if o.Export != nil {
+			name, err := p.template.Evaluate(o.Export, scope)
+			if err != nil {
+				return nil, err
+			}
+			made.export = asText(name)
+			f.mu.Lock()
+			taken := slices.ContainsFunc(f.stacks, func(other *stack) bool {
+				return other != s && other.region == s.region && other.deleted.IsZero() &&
+					slices.ContainsFunc(other.outputs, func(o output) bool { return o.export == made.export })
+			})
+			f.mu.Unlock()
+			if taken {
+				return nil, invalid("Export with name %s is already exported by another stack", made.export)
+			}
+		}
+		all = append(all, made)
+	}
+	return all, nil
+}
+
+// asJSON returns a value as JSON.
+func asJSON(value any) string {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// asText returns a scalar as text, and anything else as JSON.
+func asText(value any) string {
+	switch v := value.(type) {
+	case string:
+		return v
+	case nil:
+		return ""
+	}
+	return strings.Trim(asJSON(value), `"`)
+}
