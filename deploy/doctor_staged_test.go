@@ -31,7 +31,7 @@ func (s stagedCase) words(p *patient) []string {
 		method, path = "GET", s.path
 	}
 	if path == "" {
-		path = "/dev/items"
+		path = p.items()
 	}
 	return []string{"-X", method, p.url(path)}
 }
@@ -100,7 +100,13 @@ func TestDoctorStaged(t *testing.T) {
 // stage breaks an API, runs the doctor, fixes the API, and runs the doctor again.
 func (s stagedCase) stage(t *testing.T) proofRow {
 	t.Helper()
-	p := newPatient(t)
+	return s.stageOn(newPatient(t))
+}
+
+// stageOn is like stage, for an API that works.
+func (s stagedCase) stageOn(p *patient) proofRow {
+	t := p.t
+	t.Helper()
 	s.inject(p)
 	d, code := p.diagnose(append([]string{"--", "curl"}, s.words(p)...)...)
 	isFault := doctor.Catalogue[catalogueIndex(s.cause)].Level == doctor.Fault

@@ -96,7 +96,7 @@ var basicFaults = []stagedFault{
 	}},
 	{cause: "stage.throttled", usual: true, inject: func(p *patient) {
 		_, err := p.gateway().UpdateStage(p.t.Context(), &apigatewayv2.UpdateStageInput{ApiId: &p.id,
-			StageName:            aws.String("dev"),
+			StageName:            &p.stage,
 			DefaultRouteSettings: &apitypes.RouteSettings{ThrottlingBurstLimit: aws.Int32(5)}})
 		p.must(err)
 	}},

@@ -20,13 +20,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/doctor"
+	"example.com/portable-notes/deploy/facts"
+	"example.com/portable-notes/deploy/policy"
 )
 
 // patient is a working API with a function in Python, for tests to break.
 type patient struct {
 	*world
-	id, integration, role, authorizer string
+	id, stage, integration, role, authorizer string
 }
 
 // workingCode is a function that answers every request.
@@ -40,7 +43,7 @@ def handler(event, context):
 // newPatient makes a working API.
 func newPatient(t *testing.T) *patient {
 	t.Helper()
-	p := &patient{world: newWorld(t)}
+	p := &patient{world: newWorld(t), stage: "dev"}
 	ctx := t.Context()
 	role, err := p.roles().
 		CreateRole(ctx, &iam.CreateRoleInput{RoleName: &p.name, AssumeRolePolicyDocument: aws.String(
@@ -108,12 +111,22 @@ func (p *patient) grant(sid, source string) {
 	p.must(err)
 }
 
-// revoke removes the statement of newPatient from the function's policy.
+// revoke removes all statements from the function's policy.
 func (p *patient) revoke() {
 	p.t.Helper()
-	_, err := p.functions().RemovePermission(p.t.Context(), &lambda.RemovePermissionInput{FunctionName: &p.name,
-		StatementId: aws.String("api")})
+	for _, s := range p.statements() {
+		_, err := p.functions().RemovePermission(p.t.Context(), &lambda.RemovePermissionInput{FunctionName: &p.name,
+			StatementId: &s.Sid})
+		p.must(err)
+	}
+}
+
+// statements returns the statements of the function's policy.
+func (p *patient) statements() []policy.Statement {
+	p.t.Helper()
+	document, _, err := facts.Policy(p.t.Context(), cloud.New(p.cfg), p.name, "")
 	p.must(err)
+	return document.Statement
 }
 
 // logAccess gives the stage dev an access log.
@@ -169,6 +182,14 @@ func (p *patient) awaitUpdate() {
 
 // url returns the URL of a path of the API.
 func (p *patient) url(path string) string { return p.URL + "/_aws/execute-api/" + p.id + path }
+
+// items returns the path of the items in the API's URL, with the stage.
+func (p *patient) items() string {
+	if p.stage == "$default" {
+		return "/items"
+	}
+	return "/" + p.stage + "/items"
+}
 
 // diagnose runs the doctor with --json, and returns its diagnosis and exit code.
 func (p *patient) diagnose(args ...string) (d doctor.Diagnosis, code int) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,13 +18,14 @@ import (
 // tool is another program that a test runs in a folder.
 type tool struct {
 	t       *testing.T
+	name    string // of the stack
 	folder  string
 	environ []string
 }
 
 // in returns o for a subtest in a folder inside its own.
 func (o tool) in(t *testing.T, folder string) tool {
-	return tool{t: t, folder: filepath.Join(o.folder, folder), environ: o.environ}
+	return tool{t: t, name: o.name, folder: filepath.Join(o.folder, folder), environ: o.environ}
 }
 
 // run runs a command, and returns its output. It ends the test if the command fails.
@@ -106,6 +108,14 @@ func TestTemplatesLint(t *testing.T) {
 	})
 }
 
+// write writes a file.
+func (o tool) write(name, text string) {
+	o.t.Helper()
+	if err := os.WriteFile(filepath.Join(o.folder, name), []byte(text), 0o600); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
 // initTerraform runs terraform init, for which the AWS provider must be at hand.
 func (o tool) initTerraform() {
 	o.t.Helper()
@@ -130,10 +140,10 @@ func TestProofTemplates(t *testing.T) {
 	issuer := jwttest.New(t) // --auth jwt needs the most resources
 	zip := newWorld(t).jwtZip()
 	for _, c := range []struct {
-		format, file          string
+		name, format, file    string
 		deploy, again, change func(o tool, name string)
 		remove                func(o tool, name string)
-		isTableKept           bool
+		isTableKept, long     bool
 	}{
 		{
 			format: "terraform", file: "notes.tf",
@@ -179,11 +189,36 @@ func TestProofTemplates(t *testing.T) {
 				o.run("sam", "delete", "--stack-name", name, "--no-prompts", "--region", "us-east-1")
 			},
 		},
+		{
+			name: "cdk", format: "cloudformation", file: "notes.yaml", isTableKept: true, long: true,
+			deploy: func(o tool, _ string) {
+				o.write("cdk.js", cdkFrame[0]+docsExample(o.t, "ts")+cdkFrame[1])
+				o.withCDK().run("cdk", "bootstrap", "--app", "node cdk.js")
+				o.withCDK().run("cdk", "deploy", "--app", "node cdk.js", "--require-approval", "never", "--ci")
+			},
+			remove: func(o tool, _ string) {
+				o.withCDK().run("cdk", "destroy", "--app", "node cdk.js", "--force", "--ci")
+			},
+		},
+		{
+			name: "serverless", format: "cloudformation", file: "notes.yaml", isTableKept: true, long: true,
+			deploy: func(o tool, name string) {
+				o.run("aws", "s3", "mb", "s3://"+name)
+				o.run("aws", "s3", "cp", "notes.zip", "s3://"+name+"/notes-1.zip")
+				example := strings.NewReplacer("service: notes", "service: "+name, "BUCKET", name)
+				o.write("serverless.yml", example.Replace(docsExample(o.t, "yaml")))
+				o.run("osls", "deploy")
+			},
+			remove: func(o tool, _ string) { o.run("osls", "remove") },
+		},
 	} {
-		t.Run(c.format, func(t *testing.T) {
+		t.Run(cmp.Or(c.name, c.format), func(t *testing.T) {
+			if c.long && os.Getenv("NOTES_TEST_LONG") == "" {
+				t.Skip("only with NOTES_TEST_LONG=1; the usual run deploys the same template with the aws CLI")
+			}
 			t.Parallel()
 			w := newWorld(t)
-			o := tool{t: t, folder: t.TempDir(), environ: w.environ()}
+			o := tool{t: t, name: w.name, folder: t.TempDir(), environ: w.environ("NAME=" + w.name)}
 			writeTemplate(t, filepath.Join(o.folder, c.file), "--stack", w.name, "--arch", templateArch(), "--format",
 				c.format, "--auth", "jwt", "--issuer", issuer.URL, "--audience", jwttest.Audience)
 			if err := os.Symlink(zip, filepath.Join(o.folder, "notes.zip")); err != nil {
@@ -191,10 +226,12 @@ func TestProofTemplates(t *testing.T) {
 			}
 			c.deploy(o, w.name)
 			w.checkComplete(issuer.Token(t, "anna", "notes:write"), "--zip", zip)
-			c.again(o, w.name)
-			c.change(o, w.name)
-			if got := w.state(w.name); !strings.Contains(got, "512") {
-				t.Errorf("after the change of the memory\n%s", got)
+			if c.again != nil {
+				c.again(o, w.name)
+				c.change(o, w.name)
+				if got := w.state(w.name); !strings.Contains(got, "512") {
+					t.Errorf("after the change of the memory\n%s", got)
+				}
 			}
 			c.remove(o, w.name)
 			if c.isTableKept {
@@ -207,6 +244,30 @@ func TestProofTemplates(t *testing.T) {
 			}
 		})
 	}
+}
+
+// cdkFrame is what the example for CDK in docs/aws.md stands in.
+var cdkFrame = [2]string{`const { App, Stack } = require('aws-cdk-lib');
+const { Asset } = require('aws-cdk-lib/aws-s3-assets');
+const { CfnInclude } = require('aws-cdk-lib/cloudformation-include');
+new (class extends Stack {
+  constructor(...args) {
+    super(...args);
+`, "}\n})(new App(), process.env.NAME);\n"}
+
+// docsExample returns the example in a language of docs/aws.md.
+func docsExample(t *testing.T, language string) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/aws.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, ok := strings.Cut(string(text), "```"+language+"\n")
+	example, _, ok2 := strings.Cut(after, "```")
+	if !ok || !ok2 {
+		t.Fatalf("docs/aws.md has no example in %s", language)
+	}
+	return example
 }
 
 // deployFormation runs aws cloudformation deploy with the test's template.

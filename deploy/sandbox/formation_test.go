@@ -498,7 +498,8 @@ func TestStackMistakes(t *testing.T) {
 	}
 	for _, c := range []struct{ name, properties, says string }{
 		{"an unknown property", "{LogGroupNames: x}", "extraneous key [LogGroupNames] is not permitted"},
-		{"a property of the wrong type", "{RetentionInDays: many}", "RetentionInDays"},
+		{"a property of the wrong type", "{RetentionInDays: many}", "'RetentionInDays' cannot parse"},
+		{"a string for a list", "{Tags: x}", "Properties validation failed"},
 		{"an unknown attribute", "{LogGroupName: !GetAtt B.Nothing}",
 			"resource B does not support attribute type Nothing in Fn::GetAtt"},
 		{"a refused value", "{RetentionInDays: 8}", "Error Code: InvalidParameterException"},

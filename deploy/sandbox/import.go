@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -241,10 +240,8 @@ func (i *importer) authorizer(name string, a *openAPIAuthorizer) {
 		return
 	}
 	in := &apigatewayv2.CreateAuthorizerInput{ApiId: i.api, Name: &name, AuthorizerType: types.AuthorizerTypeRequest,
-		AuthorizerResultTtlInSeconds: a.TTL, EnableSimpleResponses: &a.Simple, IdentitySource: []string{}}
-	if a.Source != "" {
-		in.IdentitySource = regexp.MustCompile(`\s*,\s*`).Split(a.Source, -1)
-	}
+		AuthorizerResultTtlInSeconds: a.TTL, EnableSimpleResponses: &a.Simple,
+		IdentitySource: append([]string{}, a.Sources...)} // required, even if empty
 	for from, to := range map[*string]**string{&a.URI: &in.AuthorizerUri, &a.Credentials: &in.AuthorizerCredentialsArn,
 		&a.Format: &in.AuthorizerPayloadFormatVersion} {
 		if *from != "" {

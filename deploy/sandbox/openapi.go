@@ -1,7 +1,9 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -58,7 +60,7 @@ type openAPIScheme struct {
 
 type openAPIAuthorizer struct {
 	Type        string `json:"type"`
-	Source      string `json:"identitySource,omitempty"`
+	Sources     commas `json:"identitySource,omitempty"`
 	URI         string `json:"authorizerUri,omitempty"`
 	Credentials string `json:"authorizerCredentials,omitempty"`
 	Format      string `json:"authorizerPayloadFormatVersion,omitempty"`
@@ -69,6 +71,24 @@ type openAPIAuthorizer struct {
 		Audience []string `json:"audience"`
 	} `json:"jwtConfiguration,omitempty"`
 }
+
+// commas is a list that is written as a string with commas, or as a list, which is what SAM writes.
+type commas []string
+
+var comma = regexp.MustCompile(`\s*,\s*`)
+
+func (c *commas) UnmarshalJSON(text []byte) error {
+	var one string
+	if json.Unmarshal(text, &one) != nil {
+		return json.Unmarshal(text, (*[]string)(c))
+	}
+	if *c = nil; one != "" {
+		*c = comma.Split(one, -1)
+	}
+	return nil
+}
+
+func (c commas) MarshalJSON() ([]byte, error) { return json.Marshal(strings.Join(c, ",")) }
 
 type openAPICors struct {
 	Origins     []string `json:"allowOrigins,omitempty"`
@@ -161,8 +181,8 @@ func (shot *snapshot) openAPI(stageName string) openAPI {
 
 func schemeOf(a *apigatewayv2.GetAuthorizerOutput) openAPIScheme {
 	authorizer := &openAPIAuthorizer{Type: strings.ToLower(string(a.AuthorizerType)),
-		Source: strings.Join(a.IdentitySource, ","),
-		URI:    *orEmpty(a.AuthorizerUri), Credentials: *orEmpty(a.AuthorizerCredentialsArn),
+		Sources: a.IdentitySource,
+		URI:     *orEmpty(a.AuthorizerUri), Credentials: *orEmpty(a.AuthorizerCredentialsArn),
 		Format: *orEmpty(a.AuthorizerPayloadFormatVersion), TTL: a.AuthorizerResultTtlInSeconds,
 		Simple: aws.ToBool(a.EnableSimpleResponses)}
 	scheme := openAPIScheme{Type: "apiKey", Name: "Authorization", In: "header", Authorizer: authorizer}

@@ -65,14 +65,15 @@ func (s *stack) checkUpdatable() error {
 func (f *Formation) updateStack(ctx context.Context, r Request) (fields, error) {
 	f.mu.Lock()
 	s, err := f.must(r)
+	var before plan
 	if err == nil {
-		err = s.checkUpdatable()
+		err, before = s.checkUpdatable(), s.plan
 	}
 	f.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	p, err := f.asPlan(ctx, r, s.plan)
+	p, err := f.asPlan(ctx, r, before)
 	if err != nil {
 		return nil, err
 	}

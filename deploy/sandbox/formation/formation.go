@@ -333,12 +333,18 @@ func (f *Formation) asPlan(ctx context.Context, r Request, before plan) (p plan,
 	return p, f.process(ctx, r.Region, &p, given)
 }
 
+// maxBody is the maximum size in bytes of a template in a call ("CloudFormation quotas").
+const maxBody = 51_200
+
 // templateText returns the template of a call.
 func (f *Formation) templateText(ctx context.Context, r Request, previous string) (string, error) {
 	body, from := r.Form.Get("TemplateBody"), r.Form.Get("TemplateURL")
 	switch {
 	case body != "" && from != "":
 		return "", invalid("You must specify either a Template URL or a Template Body, not both.")
+	case len(body) > maxBody:
+		return "", invalid("1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member "+
+			"must have length less than or equal to %d", maxBody)
 	case body != "":
 		return body, nil
 	case from != "":

@@ -2,9 +2,12 @@ package formation
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -164,11 +167,10 @@ func (x *work) arn(service, rest string) string {
 }
 
 // decode sets the fields of an SDK input from properties, which have the same names. It is an error if a property has
-// no field. Numbers and booleans may be strings, as in CloudFormation.
+// no field, or another type.
 func decode(properties map[string]any, input any) error {
 	var found mapstructure.Metadata
-	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: input, WeaklyTypedInput: true,
-		Metadata: &found})
+	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: input, Metadata: &found, DecodeHook: scalars})
 	if err == nil {
 		err = d.Decode(properties)
 	}
@@ -182,6 +184,24 @@ func decode(properties map[string]any, input any) error {
 			"sandbox", strings.Join(found.Unused, ", "))
 	}
 	return nil
+}
+
+// scalars is a hook of the decoder that allows what CloudFormation allows: numbers and booleans as strings, as the
+// values of parameters are, and the other way round.
+func scalars(from, to reflect.Type, data any) (any, error) {
+	switch {
+	case from.Kind() == reflect.Bool && to.Kind() == reflect.String:
+		return fmt.Sprint(data), nil
+	case from.Kind() != reflect.String:
+		return data, nil
+	}
+	switch to.Kind() {
+	case reflect.Int32, reflect.Int64, reflect.Float64:
+		return json.Number(fmt.Sprint(data)), nil
+	case reflect.Bool:
+		return strconv.ParseBool(fmt.Sprint(data))
+	}
+	return data, nil
 }
 
 // without returns properties without some of them.

@@ -139,6 +139,9 @@ func (o *operation) apply(ctx context.Context) ([]output, error) {
 func (o *operation) applyResource(ctx context.Context, r template.Resource) error {
 	o.mu.Lock()
 	old := o.stack.resources[r.Name]
+	if old != nil && old.id == "" { // it failed, and the stack was not rolled back
+		old = nil
+	}
 	o.mu.Unlock()
 	fresh := &deployed{name: r.Name, kind: r.Type, deletion: r.DeletionPolicy, replacing: r.UpdateReplacePolicy}
 	properties, err := o.properties(r)
@@ -198,17 +201,10 @@ func (o *operation) properties(r template.Resource) (map[string]any, error) {
 	if tags == nil {
 		tags = map[string]string{}
 	}
-	switch own := properties["Tags"].(type) {
-	case []any:
-		for _, one := range own {
-			tag, _ := one.(map[string]any)
-			tags[asText(tag["Key"])] = asText(tag["Value"])
-		}
-	case map[string]any:
-		for key, value := range own {
-			tags[key] = asText(value)
-		}
+	if _, isList := properties["Tags"].([]any); properties["Tags"] != nil && isList != (k.tags == "list") {
+		return nil, invalid("Properties validation failed: Tags must be a %s", k.tags)
 	}
+	maps.Copy(tags, tagsOfProperties(properties))
 	tags["aws:cloudformation:stack-name"], tags["aws:cloudformation:stack-id"] = o.stack.name, o.stack.id
 	tags["aws:cloudformation:logical-id"] = r.Name
 	properties["Tags"] = k.tagged(tags)
