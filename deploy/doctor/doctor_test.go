@@ -61,6 +61,11 @@ func TestCauses(t *testing.T) {
 				if strings.Contains(f.Summary, "<nil>") || f.Summary == "" {
 					t.Errorf("the summary of %s is %q", f.Cause, f.Summary)
 				}
+				for i, fix := range f.Fix {
+					if slices.ContainsFunc(f.Fix[:i], func(o Fix) bool { return o.Command == fix.Command }) {
+						t.Errorf("%s names the same command twice: %s", f.Cause, fix.Command)
+					}
+				}
 			}
 		})
 	}

@@ -96,7 +96,9 @@ func (r *result) eachPair(pairs []*pair, ask func(p *pair) *draft) {
 			if f.makeFixes != nil {
 				f.fix = f.makeFixes(false)
 			}
-			if len(f.fix) > 0 && !slices.Contains(all[i].fix, f.fix[0]) {
+			if len(f.fix) > 0 && !slices.ContainsFunc(all[i].fix, func(other Fix) bool {
+				return other.Command == f.fix[0].Command
+			}) {
 				all[i].fix = append(all[i].fix, f.fix[0])
 			}
 			continue
