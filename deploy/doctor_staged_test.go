@@ -112,8 +112,9 @@ func (s stagedCase) stageOn(p *patient) proofRow {
 	d, code := p.diagnose(append([]string{"--", "curl"}, s.words(p)...)...)
 	isFault := doctor.Catalogue[catalogueIndex(s.cause)].Level == doctor.Fault
 	named := slices.ContainsFunc(d.Findings, func(f doctor.Finding) bool { return f.Cause == s.cause })
-	if got := faults(d); !named || isFault && (got != s.cause && !s.others || d.Verdict.Cause != s.cause || code != 1) ||
-		!isFault && got != "" {
+	got := faults(d)
+	alone := got == s.cause || s.others
+	if !named || isFault && (!alone || d.Verdict.Cause != s.cause || code != 1) || !isFault && got != "" {
 		t.Fatalf("found %q, cause %q, exit %d; %+v %+v", got, d.Verdict.Cause, code, d.Answer, d.Findings)
 	}
 	row := proofRow{cause: s.cause, request: s.describe(), found: "as the cause", also: "–",

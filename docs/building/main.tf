@@ -78,6 +78,12 @@ resource "aws_apigatewayv2_stage" "app" {
   api_id      = aws_apigatewayv2_api.app.id
   name        = "$default"
   auto_deploy = true
+
+  # If these are left out, and somebody else has set limits, the next apply sets them to 0: every answer is then a 429.
+  default_route_settings {
+    throttling_burst_limit = 100
+    throttling_rate_limit  = 50
+  }
 }
 
 resource "aws_lambda_permission" "app" {
