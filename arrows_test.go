@@ -44,7 +44,7 @@ var allowed = map[string][]string{
 	"deploy/report":  {"deploy/doctor"},
 	"deploy/sandbox": {"deploy/cloud", "deploy/gateway", "deploy/policy", "deploy/sandbox/formation",
 		"deploy/sandbox/function", "deploy/sandbox/process"},
-	"deploy/sandbox/formation": {"deploy/cloud", "deploy/template"},
+	"deploy/sandbox/formation": {"deploy/cloud", "deploy/gateway", "deploy/template"},
 	"deploy/sandbox/function":  {"deploy/cloud", "deploy/sandbox/process"},
 	"deploy/sandbox/process":   {},
 

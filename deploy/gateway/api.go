@@ -92,3 +92,14 @@ func ParseURI(uri string, variables map[string]string) (Target, error) {
 	}
 	return Target{Region: m[1], Account: m[2], Function: m[3], Qualifier: m[4]}, nil
 }
+
+// Partition returns the partition of a region: aws, aws-cn or aws-us-gov ("Amazon Resource Names", IAM user guide).
+func Partition(region string) string {
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	}
+	return "aws"
+}

@@ -86,3 +86,15 @@ func TestPattern(t *testing.T) {
 		}
 	}
 }
+
+func TestPartition(t *testing.T) {
+	for _, c := range []struct{ region, want string }{
+		{"eu-central-1", "aws"}, {"cn-north-1", "aws-cn"}, {"us-gov-west-1", "aws-us-gov"},
+	} {
+		t.Run(c.region, func(t *testing.T) {
+			if got := Partition(c.region); got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/coreos/go-oidc/v3/oidc"
 
+	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
 )
 
@@ -44,7 +45,7 @@ func (x *exchange) authorize() error {
 
 // caller describes the owner of a key, in the form of an event's authorizer.iam.
 func (s *Sandbox) caller(key string) map[string]any {
-	arn := "arn:" + partition(s.region) + ":iam::" + Account + ":root"
+	arn := "arn:" + gateway.Partition(s.region) + ":iam::" + Account + ":root"
 	if who := s.signer(key); who != nil {
 		arn = who.arn
 	}

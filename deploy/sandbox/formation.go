@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/sandbox/formation"
 )
 
@@ -72,7 +73,7 @@ func (s *Sandbox) assumeForFormation(ctx context.Context, region, role string) (
 		return "", nil, errors.New(why)
 	}
 	key = keyPrefix + rand.Text()[:12]
-	s.setSigner(key, &principal{owner: role, arn: "arn:" + partition(region) + ":sts::" + Account + ":assumed-role/" +
+	s.setSigner(key, &principal{owner: role, arn: "arn:" + gateway.Partition(region) + ":sts::" + Account + ":assumed-role/" +
 		baseName(role) + "/AWSCloudFormation"})
 	return key, func() { s.setSigner(key, nil) }, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/google/uuid"
 
+	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
 	"example.com/portable-notes/deploy/sandbox/function"
 )
@@ -164,7 +165,7 @@ const keyPrefix = "ASIASANDBOX"
 func (s *Sandbox) beginSession(region string, c *function.Configuration) function.Session {
 	name, key := *c.FunctionName, keyPrefix+rand.Text()[:12]
 	who := &principal{owner: *c.Role,
-		arn: "arn:" + partition(region) + ":sts::" + Account + ":assumed-role/" + baseName(*c.Role) + "/" + name}
+		arn: "arn:" + gateway.Partition(region) + ":sts::" + Account + ":assumed-role/" + baseName(*c.Role) + "/" + name}
 	group := "/aws/lambda/" + name
 	if l := c.LoggingConfig; l != nil && l.LogGroup != nil {
 		group = *l.LogGroup

@@ -245,7 +245,7 @@ func (x *exchange) serve() (*http.Response, error) {
 
 // policyAPI returns the API in the form that ARNs in policies are built from.
 func (x *exchange) policyAPI() gateway.API {
-	return gateway.API{Partition: partition(x.region), Region: x.region, Account: Account, ID: *x.api.ApiId}
+	return gateway.API{Partition: gateway.Partition(x.region), Region: x.region, Account: Account, ID: *x.api.ApiId}
 }
 
 // domain returns the host that a function sees.
@@ -254,7 +254,7 @@ func (x *exchange) domain() string {
 		return x.customDomain
 	}
 	suffix := ".amazonaws.com"
-	if partition(x.region) == "aws-cn" {
+	if gateway.Partition(x.region) == "aws-cn" {
 		suffix += ".cn"
 	}
 	return *x.api.ApiId + ".execute-api." + x.region + suffix

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 
+	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
 )
 
@@ -59,7 +60,7 @@ func assumeRole(s *Sandbox, c *call, next func() answer) answer {
 	arn := form.Get("RoleArn")
 	who := s.signer(c.Key)
 	if who == nil { // the operator is the root user, whom the account's policies do not restrict
-		who = &principal{arn: "arn:" + partition(c.Region) + ":iam::" + Account + ":root"}
+		who = &principal{arn: "arn:" + gateway.Partition(c.Region) + ":iam::" + Account + ":root"}
 		who.owner = who.arn
 	}
 	if !s.mayAssume(c, *who, arn) {

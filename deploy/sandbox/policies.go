@@ -23,22 +23,11 @@ type functionPolicy struct {
 
 // functionARN returns a function's ARN, with the qualifier if it is not "".
 func functionARN(region, name, qualifier string) string {
-	arn := "arn:" + partition(region) + ":lambda:" + region + ":" + Account + ":function:" + name
+	arn := "arn:" + gateway.Partition(region) + ":lambda:" + region + ":" + Account + ":function:" + name
 	if qualifier != "" {
 		arn += ":" + qualifier
 	}
 	return arn
-}
-
-// partition returns the AWS partition of a region.
-func partition(region string) string {
-	switch {
-	case strings.HasPrefix(region, "cn-"):
-		return "aws-cn"
-	case strings.HasPrefix(region, "us-gov-"):
-		return "aws-us-gov"
-	}
-	return "aws"
 }
 
 // function returns the name and the qualifier of the function that a call is about. The path contains a name, an ARN or
@@ -159,7 +148,7 @@ func (p permission) statement(region, on string) policy.Statement {
 		s.Principal = &policy.Principal{Everybody: true}
 	case accountPattern.MatchString(p.Principal):
 		s.Principal = &policy.Principal{Names: map[string]policy.Strings{
-			"AWS": {"arn:" + partition(region) + ":iam::" + p.Principal + ":root"}}}
+			"AWS": {"arn:" + gateway.Partition(region) + ":iam::" + p.Principal + ":root"}}}
 	case strings.HasPrefix(p.Principal, "arn:"):
 		s.Principal = &policy.Principal{Names: map[string]policy.Strings{"AWS": {p.Principal}}}
 	case servicePattern.MatchString(p.Principal):

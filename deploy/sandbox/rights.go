@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 
+	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
 )
 
@@ -296,7 +297,7 @@ func (c *call) denied(refusal string) answer {
 
 // arn returns an ARN of the call's service, in the call's region and the sandbox's account.
 func (c *call) arn(rest string) string {
-	return "arn:" + partition(c.Region) + ":" + c.Service + ":" + c.Region + ":" + Account + ":" + rest
+	return "arn:" + gateway.Partition(c.Region) + ":" + c.Service + ":" + c.Region + ":" + Account + ":" + rest
 }
 
 // resources returns the ARNs that a call affects. It returns * if the sandbox does not know them, or if AWS checks *.
@@ -329,7 +330,7 @@ func (c *call) resources() []string {
 		}
 	case "apigateway":
 		path := strings.TrimPrefix(strings.TrimPrefix(c.URL.Path, "/v2"), "/restapis")
-		return []string{"arn:" + partition(c.Region) + ":apigateway:" + c.Region + "::" + path}
+		return []string{"arn:" + gateway.Partition(c.Region) + ":apigateway:" + c.Region + "::" + path}
 	case "cloudformation":
 		switch name := c.form().Get("StackName"); {
 		case strings.HasPrefix(name, "arn:"):
@@ -380,7 +381,7 @@ func (s *Sandbox) identityOf(ctx context.Context, c *call) string {
 		if name == "" {
 			continue
 		}
-		arn := "arn:" + partition(c.Region) + ":iam::" + Account + ":" + p.kind + cmp.Or(form.Get("Path"), "/") + name
+		arn := "arn:" + gateway.Partition(c.Region) + ":iam::" + Account + ":" + p.kind + cmp.Or(form.Get("Path"), "/") + name
 		if r, err := s.rightsOf(ctx, arn); err == nil && (p.kind == "role" || p.kind == "user") {
 			return r.arn // with its path
 		}

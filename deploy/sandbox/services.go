@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"example.com/portable-notes/deploy/gateway"
 )
 
 // knownServices are the services whose resources the sandbox knows. Calls of other services are checked on resource *.
@@ -23,7 +25,7 @@ func (c *call) s3Action() (action, resource string) {
 	if name, _, virtual := strings.Cut(c.Host, ".s3"); virtual {
 		bucket, key = name, strings.TrimPrefix(c.URL.Path, "/")
 	}
-	resource = "arn:" + partition(c.Region) + ":s3:::" + bucket
+	resource = "arn:" + gateway.Partition(c.Region) + ":s3:::" + bucket
 	query := c.URL.Query()
 	switch {
 	case bucket == "":

@@ -154,33 +154,22 @@ func (f *Formation) importers(region, export string) (names []string) {
 }
 
 func (f *Formation) updateTerminationProtection(_ context.Context, r Request) (fields, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s, err := f.must(r)
-	if err != nil {
-		return nil, err
-	}
-	s.isProtected = r.Form.Get("EnableTerminationProtection") == "true"
-	return fields{"StackId": s.id}, nil
+	return f.withStack(r, func(s *stack) (fields, error) {
+		s.isProtected = r.Form.Get("EnableTerminationProtection") == "true"
+		return fields{"StackId": s.id}, nil
+	})
 }
 
 // setStackPolicy and getStackPolicy keep a policy, which is not enforced.
-func (f *Formation) setStackPolicy(ctx context.Context, r Request) (fields, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s, err := f.must(r)
-	if err == nil {
+func (f *Formation) setStackPolicy(_ context.Context, r Request) (fields, error) {
+	return f.withStack(r, func(s *stack) (fields, error) {
 		s.policy = r.Form.Get("StackPolicyBody")
-	}
-	return fields{}, err
+		return fields{}, nil
+	})
 }
 
 func (f *Formation) getStackPolicy(_ context.Context, r Request) (fields, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s, err := f.must(r)
-	if err != nil {
-		return nil, err
-	}
-	return fields{"StackPolicyBody": s.policy}, nil
+	return f.withStack(r, func(s *stack) (fields, error) {
+		return fields{"StackPolicyBody": s.policy}, nil
+	})
 }

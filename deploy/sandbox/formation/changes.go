@@ -220,24 +220,20 @@ func (f *Formation) describeChangeSet(_ context.Context, r Request) (fields, err
 }
 
 func (f *Formation) listChangeSets(_ context.Context, r Request) (fields, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s, err := f.must(r)
-	if err != nil {
-		return nil, err
-	}
-	all := []any{}
-	for _, c := range f.sets {
-		if c.stack == s {
-			all = append(
-				all,
-				fields{"ChangeSetName": c.name, "ChangeSetId": c.id, "StackId": s.id, "StackName": s.name,
-					"ExecutionStatus": c.execution, "Status": c.status, "StatusReason": c.reason,
-					"CreationTime": at(c.created), "Description": c.description},
-			)
+	return f.withStack(r, func(s *stack) (fields, error) {
+		all := []any{}
+		for _, c := range f.sets {
+			if c.stack == s {
+				all = append(
+					all,
+					fields{"ChangeSetName": c.name, "ChangeSetId": c.id, "StackId": s.id, "StackName": s.name,
+						"ExecutionStatus": c.execution, "Status": c.status, "StatusReason": c.reason,
+						"CreationTime": at(c.created), "Description": c.description},
+				)
+			}
 		}
-	}
-	return fields{"Summaries": all}, nil
+		return fields{"Summaries": all}, nil
+	})
 }
 
 func (f *Formation) deleteChangeSet(_ context.Context, r Request) (fields, error) {

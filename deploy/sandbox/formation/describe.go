@@ -129,25 +129,21 @@ func (f *Formation) listStacks(_ context.Context, r Request) (fields, error) {
 }
 
 func (f *Formation) describeStackEvents(_ context.Context, r Request) (fields, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s, err := f.must(r)
-	if err != nil {
-		return nil, err
-	}
-	all := []any{}
-	for _, e := range slices.Backward(s.events) {
-		one := fields{"StackId": s.id, "StackName": s.name, "EventId": e.id, "LogicalResourceId": e.logical,
-			"PhysicalResourceId": e.physical, "ResourceType": e.kind, "Timestamp": at(e.at), "ResourceStatus": e.status}
-		if e.reason != "" {
-			one["ResourceStatusReason"] = e.reason
+	return f.withStack(r, func(s *stack) (fields, error) {
+		all := []any{}
+		for _, e := range slices.Backward(s.events) {
+			one := fields{"StackId": s.id, "StackName": s.name, "EventId": e.id, "LogicalResourceId": e.logical,
+				"PhysicalResourceId": e.physical, "ResourceType": e.kind, "Timestamp": at(e.at), "ResourceStatus": e.status}
+			if e.reason != "" {
+				one["ResourceStatusReason"] = e.reason
+			}
+			if e.properties != "" {
+				one["ResourceProperties"] = e.properties
+			}
+			all = append(all, one)
 		}
-		if e.properties != "" {
-			one["ResourceProperties"] = e.properties
-		}
-		all = append(all, one)
-	}
-	return fields{"StackEvents": all}, nil
+		return fields{"StackEvents": all}, nil
+	})
 }
 
 // resourcesXML returns the resources of a stack in the order of their creation. Times have the given name.
@@ -192,29 +188,21 @@ func (f *Formation) describeStackResources(_ context.Context, r Request) (fields
 }
 
 func (f *Formation) describeStackResource(_ context.Context, r Request) (fields, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s, err := f.must(r)
-	if err != nil {
-		return nil, err
-	}
-	for _, one := range s.resourcesXML("LastUpdatedTimestamp") {
-		if one["LogicalResourceId"] == r.Form.Get("LogicalResourceId") {
-			one["StackId"], one["StackName"], one["Metadata"] = s.id, s.name, "{}"
-			return fields{"StackResourceDetail": one}, nil
+	return f.withStack(r, func(s *stack) (fields, error) {
+		for _, one := range s.resourcesXML("LastUpdatedTimestamp") {
+			if one["LogicalResourceId"] == r.Form.Get("LogicalResourceId") {
+				one["StackId"], one["StackName"], one["Metadata"] = s.id, s.name, "{}"
+				return fields{"StackResourceDetail": one}, nil
+			}
 		}
-	}
-	return nil, invalid("Resource %s does not exist for stack %s", r.Form.Get("LogicalResourceId"), s.name)
+		return nil, invalid("Resource %s does not exist for stack %s", r.Form.Get("LogicalResourceId"), s.name)
+	})
 }
 
 func (f *Formation) listStackResources(_ context.Context, r Request) (fields, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s, err := f.must(r)
-	if err != nil {
-		return nil, err
-	}
-	return fields{"StackResourceSummaries": anyList(s.resourcesXML("LastUpdatedTimestamp"))}, nil
+	return f.withStack(r, func(s *stack) (fields, error) {
+		return fields{"StackResourceSummaries": anyList(s.resourcesXML("LastUpdatedTimestamp"))}, nil
+	})
 }
 
 func (f *Formation) getTemplate(_ context.Context, r Request) (fields, error) {

@@ -23,6 +23,7 @@ import (
 	"github.com/google/uuid"
 
 	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/template"
 )
 
@@ -196,6 +197,17 @@ func (f *Formation) must(r Request) (*stack, error) {
 	return nil, invalid("Stack with id %s does not exist", name)
 }
 
+// withStack calls do with the stack of a call, while f.mu is held.
+func (f *Formation) withStack(r Request, do func(s *stack) (fields, error)) (fields, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, err := f.must(r)
+	if err != nil {
+		return nil, err
+	}
+	return do(s)
+}
+
 func (s *stack) isBusy() bool {
 	return strings.HasSuffix(s.status, "_IN_PROGRESS") && s.status != reviewing
 }
@@ -211,17 +223,7 @@ func (f *Formation) newStack(r Request, name string) *stack {
 }
 
 func arn(region, account, rest string) string {
-	return "arn:" + partition(region) + ":cloudformation:" + region + ":" + account + ":" + rest
-}
-
-func partition(region string) string {
-	switch {
-	case strings.HasPrefix(region, "cn-"):
-		return "aws-cn"
-	case strings.HasPrefix(region, "us-gov-"):
-		return "aws-us-gov"
-	}
-	return "aws"
+	return "arn:" + gateway.Partition(region) + ":cloudformation:" + region + ":" + account + ":" + rest
 }
 
 // clients returns the clients with which an operation acts.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+
+	"example.com/portable-notes/deploy/gateway"
 )
 
 func init() {
@@ -131,7 +133,7 @@ func (x *work) configureAPI(before map[string]any) error {
 
 // tagAPI changes the tags of an API or a stage.
 func (x *work) tagAPI(path string, before map[string]any) error {
-	arn := "arn:" + partition(x.region) + ":apigateway:" + x.region + "::" + path
+	arn := "arn:" + gateway.Partition(x.region) + ":apigateway:" + x.region + "::" + path
 	set, remove := changedTags(before, x.properties)
 	if len(set) > 0 {
 		if _, err := x.do(&apigatewayv2.TagResourceInput{ResourceArn: &arn, Tags: set}); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 
 	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/gateway"
 )
 
 // kind says how the resources of a type are made, changed and removed. What it takes from the CloudFormation template
@@ -163,7 +164,7 @@ func (x *work) text(name string) string { return asText(x.properties[name]) }
 
 // arn returns an ARN in the stack's region and account.
 func (x *work) arn(service, rest string) string {
-	return "arn:" + partition(x.region) + ":" + service + ":" + x.region + ":" + x.host.Account + ":" + rest
+	return "arn:" + gateway.Partition(x.region) + ":" + service + ":" + x.region + ":" + x.host.Account + ":" + rest
 }
 
 // decode sets the fields of an SDK input from properties, which have the same names. It is an error if a property has

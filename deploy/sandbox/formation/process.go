@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/template"
 )
 
@@ -164,11 +165,11 @@ func (f *Formation) scope(ctx context.Context, s *stack, p plan) (template.Scope
 		notifications[i] = one
 	}
 	suffix := "amazonaws.com"
-	if partition(s.region) == "aws-cn" {
+	if gateway.Partition(s.region) == "aws-cn" {
 		suffix += ".cn"
 	}
 	values := map[string]any{"AWS::AccountId": f.host.Account, "AWS::Region": s.region, "AWS::StackName": s.name,
-		"AWS::StackId": s.id, "AWS::Partition": partition(s.region), "AWS::URLSuffix": suffix,
+		"AWS::StackId": s.id, "AWS::Partition": gateway.Partition(s.region), "AWS::URLSuffix": suffix,
 		"AWS::NotificationARNs": notifications}
 	for _, parameter := range p.template.Parameters {
 		value := p.parameters[parameter.Name]
