@@ -76,7 +76,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"__complete", "permit", "--scope", ""}, []string{"route\nstage\napi\n"}},
 		{[]string{"completion", "bash"}, []string{"bash completion"}},
 		{[]string{"plan", "--api", "a1"}, []string{"--api goes with --permit-only"}},
-		{[]string{"plan", "--format", "pulumi"}, []string{"--format must be script, cloudformation, sam, terraform",
+		{[]string{"plan", "--format", "pulumi"}, []string{"--format must be script, cloudformation, sam or terraform",
 			`not "pulumi"`}},
 		{[]string{"plan", "--format", "sam", "--permit-only"}, []string{"does not go with --format"}},
 		{[]string{"plan", "--format", "sam"}, []string{"say who may use the service"}},

@@ -42,8 +42,8 @@ defaults of its parameters.`,
 			isTemplate := format != "script"
 			switch {
 			case isTemplate && !slices.Contains(stack.Formats, format):
-				return fmt.Errorf("%w: --format must be script, %s, not %q", errUsage,
-					strings.Join(stack.Formats, ", "), format)
+				return fmt.Errorf("%w: --format must be script, cloudformation, sam or terraform, not %q", errUsage,
+					format)
 			case isTemplate && permitOnly:
 				return fmt.Errorf("%w: --permit-only prints commands, and does not go with --format", errUsage)
 			case api.api != "" && !permitOnly:

@@ -24,7 +24,8 @@ func sandboxCommand() *cobra.Command {
 		Short: "emulate enough of AWS on this machine to deploy, break and fix an HTTP API",
 		Long: `Emulates enough of AWS on this machine to deploy, break and fix an HTTP API without an account. It
 prints the environment variables to export; or it runs a command with them and exits when the command does. The aws
-CLI, CloudFormation, AWS SAM, AWS CDK, the Serverless Framework, Terraform, the SDKs and curl work in it unchanged.
+CLI (with CloudFormation), AWS SAM, AWS CDK, the Serverless Framework, Terraform, the SDKs and curl work in it
+unchanged.
 
 Unlike other emulators it enforces policies: API Gateway can invoke a function only if the function's policy allows
 it, and a function can do only what its role allows. The same holds for the keys of users and roles created in the

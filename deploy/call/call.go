@@ -81,7 +81,7 @@ func encode(value any) string {
 	return string(text)
 }
 
-// Fields returns the fields of an input of the AWS SDK that are set, as JSON values.
+// Fields returns the fields of an input of the AWS SDK as JSON values, without null, empty strings and empty lists.
 func Fields(input any) map[string]any { return fields(input).(map[string]any) }
 
 func fields(value any) any {
@@ -89,11 +89,11 @@ func fields(value any) any {
 	if err != nil {
 		panic(err) // the SDK's own types always marshal
 	}
-	var fields any
-	if err := json.Unmarshal(text, &fields); err != nil {
+	var decoded any
+	if err := json.Unmarshal(text, &decoded); err != nil {
 		panic(err)
 	}
-	return prune(fields)
+	return prune(decoded)
 }
 
 // prune removes null, "" and empty lists.

@@ -92,7 +92,7 @@ func TestPartition(t *testing.T) {
 		{"eu-central-1", "aws"}, {"cn-north-1", "aws-cn"}, {"us-gov-west-1", "aws-us-gov"},
 	} {
 		t.Run(c.region, func(t *testing.T) {
-			if got := Partition(c.region); got != c.want {
+			if got := gateway.Partition(c.region); got != c.want {
 				t.Errorf("%s, want %s", got, c.want)
 			}
 		})

@@ -424,8 +424,10 @@ func (s *Sandbox) answer(c *call) answer {
 	switch {
 	case c.Service == "cloudformation":
 		return s.answerFormation(c)
-	case c.Service == "s3" && (c.URL.Query().Has("policy") || c.Method == http.MethodDelete):
-		return s.answerBucketPolicy(c)
+	case c.Service == "s3" && c.URL.Query().Has("policy"):
+		return s.keepBucketPolicy(c)
+	case c.Service == "s3" && c.Method == http.MethodDelete:
+		return s.dropBucketPolicy(c)
 	}
 	rows := correctionsFor[c.Service+":"+c.Operation]
 	var step func(i int) answer

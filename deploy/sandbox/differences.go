@@ -1,5 +1,11 @@
 package sandbox
 
+import (
+	"strings"
+
+	"example.com/portable-notes/deploy/sandbox/formation"
+)
+
 // Difference is a way in which the sandbox intentionally differs from AWS.
 type Difference struct{ What, Here, AWS string }
 
@@ -102,18 +108,16 @@ var Differences = []Difference{
 		AWS:  "with TLS",
 	},
 	{
-		What: "types of CloudFormation",
-		Here: "those of HTTP APIs: ApiGatewayV2 Api, ApiMapping, Authorizer, Deployment, DomainName, Integration, " +
-			"Route and Stage; Lambda Alias, Function, LayerVersion, Permission, Url and Version; IAM Group, " +
-			"ManagedPolicy, Policy, Role, RolePolicy and User; DynamoDB Table, Logs LogGroup, S3 Bucket and " +
-			"BucketPolicy, ECR Repository, KMS Alias and Key, SecretsManager Secret, SNS Subscription and Topic, SQS " +
-			"Queue, SSM Parameter; a template with others is refused",
+		What: "CloudFormation types",
+		Here: "a template with other types than these is refused: " + strings.ReplaceAll(
+			strings.Join(formation.Types(), ", "), "AWS::", ""),
 		AWS: "all",
 	},
 	{
 		What: "CloudFormation",
-		Here: "one resource after the other; no nested stacks, stack sets, imports of resources, drift, custom " +
-			"resources or macros other than SAM's; stack policies are kept, not applied",
+		Here: "one resource after the other; macros need no CAPABILITY_AUTO_EXPAND; no nested stacks, stack sets, " +
+			"imports of resources, drift, custom resources or macros other than SAM's; stack policies are kept, not " +
+			"applied",
 		AWS: "all of it",
 	},
 	{

@@ -15,6 +15,9 @@ import (
 	"example.com/portable-notes/deploy/sandbox/formation"
 )
 
+// cloudFormation is the service principal of CloudFormation.
+const cloudFormation = "cloudformation.amazonaws.com"
+
 // answerFormation answers a call of CloudFormation.
 func (s *Sandbox) answerFormation(c *call) answer {
 	text, err := s.formation.Answer(c.Context(), formation.Request{Operation: c.Operation, Region: c.Region, Key: c.Key,
@@ -40,7 +43,7 @@ func (s *Sandbox) askMoto(ctx context.Context, region, service, method, uri stri
 		header = http.Header{}
 	}
 	header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=sandbox/20200101/"+region+"/"+service+
-		"/aws4_request, SignedHeaders=host, Signature=none")
+		"/aws4_request, SignedHeaders=host, Signature=none") // moto finds region and service in it
 	a, err := s.moto.do(ctx, method, uri, header, body)
 	if err != nil {
 		return nil, err
@@ -69,12 +72,12 @@ func errorText(a answer) string {
 
 // assumeForFormation returns a key of a session under a stack's role.
 func (s *Sandbox) assumeForFormation(ctx context.Context, region, role string) (key string, end func(), err error) {
-	if why := s.assumeRefusal(ctx, role, "cloudformation.amazonaws.com"); why != "" {
+	if why := s.assumeRefusal(ctx, role, cloudFormation); why != "" {
 		return "", nil, errors.New(why)
 	}
 	key = keyPrefix + rand.Text()[:12]
-	s.setSigner(key, &principal{owner: role, arn: "arn:" + gateway.Partition(region) + ":sts::" + Account + ":assumed-role/" +
-		baseName(role) + "/AWSCloudFormation"})
+	s.setSigner(key, &principal{owner: role, arn: "arn:" + gateway.Partition(region) + ":sts::" + Account +
+		":assumed-role/" + baseName(role) + "/AWSCloudFormation"})
 	return key, func() { s.setSigner(key, nil) }, nil
 }
 

@@ -203,11 +203,16 @@ func TestStackLifeCycle(t *testing.T) {
 	}
 	values := map[string]string{"Memory": "256", "Greeting": "bye", "WithExtra": "no"}
 	changed := strings.Replace(everything, "  Version:\n", "  Version2:\n", 1)
+	bucket := s.output("Bucket")
+	changed = strings.Replace(changed, "{Status: Enabled}", "{Status: Suspended}", 1)
 	changed = strings.Replace(changed, "!GetAtt Version.Version", "!GetAtt Version2.Version", 1)
 	if status := s.update(changed, values); status != "UPDATE_COMPLETE" {
 		t.Fatalf("%s: %v", status, strings.Join(s.history(s.name)[len(history):], "\n"))
 	}
 	check("updated", "bye", "200 bye")
+	if s.output("Bucket") != bucket {
+		t.Errorf("the bucket was %s, and is %s", bucket, s.output("Bucket"))
+	}
 	f := did[*lambda.GetFunctionOutput](t)(s.functions.GetFunction(t.Context(), &lambda.GetFunctionInput{
 		FunctionName: aws.String(s.physical("Function"))}))
 	if *f.Configuration.MemorySize != 256 || f.Tags["greeting"] != "bye" ||
@@ -448,7 +453,7 @@ func TestStackMistakes(t *testing.T) {
 	}{
 		{name: "a syntax error", template: "Resources:\n  A:\n    Type: [\n", says: "Template format error: line 3: "},
 		{name: "an unknown type", template: "Resources:\n  A:\n    Type: AWS::EC2::Instance\n",
-			says: "does not create resources of these types: AWS::EC2::Instance (A, line 3)"},
+			says: "does not create resources of these types: AWS::EC2::Instance (A, line 2)"},
 		{name: "an unknown function", template: "Resources:\n  A:\n    Type: AWS::Logs::LogGroup\n    Properties:\n" +
 			"      LogGroupName: !Foo x\n", says: "Template format error: line 5: there is no function Fn::Foo"},
 		{name: "a cycle", template: "Resources:\n  A: {Type: \"AWS::Logs::LogGroup\", DependsOn: B}\n" +
@@ -547,8 +552,8 @@ func TestExports(t *testing.T) {
 func TestStackRights(t *testing.T) {
 	s := openStacks(t)
 	const group = "Resources: {G: {Type: \"AWS::Logs::LogGroup\"}}\n"
-	who := s.role(s.name+"-caller", "ec2.amazonaws.com", `{"Effect":"Allow","Action":["cloudformation:*",`+
-		`"iam:PassRole"],"Resource":"*"}`)
+	who := s.role(s.name+"-caller", "ec2.amazonaws.com", `{"Effect":"Allow","Action":"cloudformation:*",`+
+		`"Resource":"*"}`)
 	s.setSigner(s.name, &principal{arn: who, owner: who})
 	s.Client = cloudformation.NewFromConfig(s.configOf(s.name))
 	if status := s.create(group, nil); status != "ROLLBACK_COMPLETE" ||
@@ -561,12 +566,18 @@ func TestStackRights(t *testing.T) {
 	did[*cloudformation.DeleteStackOutput](t)(s.DeleteStack(t.Context(), &cloudformation.DeleteStackInput{
 		StackName: &s.name}))
 	role := s.role(s.name+"-formation", "cloudformation.amazonaws.com", allowLogs)
+	_, err := s.CreateStack(t.Context(), &cloudformation.CreateStackInput{StackName: &s.name,
+		TemplateBody: aws.String(group), RoleARN: &role})
+	if err == nil || !strings.Contains(err.Error(), "iam:PassRole") {
+		t.Errorf("without the right to pass the role: %v", err)
+	}
+	s.allow(s.name+"-caller", `{"Effect":"Allow","Action":["cloudformation:*","iam:PassRole"],"Resource":"*"}`)
 	did[*cloudformation.CreateStackOutput](t)(s.CreateStack(t.Context(), &cloudformation.CreateStackInput{
 		StackName: &s.name, TemplateBody: aws.String(group), RoleARN: &role}))
 	if status := s.describe().StackStatus; status != "CREATE_COMPLETE" {
 		t.Errorf("with a role: %s, %v", status, s.history(s.name))
 	}
-	_, err := s.CreateStack(t.Context(), &cloudformation.CreateStackInput{StackName: aws.String(s.name + "-2"),
+	_, err = s.CreateStack(t.Context(), &cloudformation.CreateStackInput{StackName: aws.String(s.name + "-2"),
 		TemplateBody: aws.String(group), RoleARN: &who})
 	if err == nil || !strings.Contains(err.Error(), "cannot be assumed") {
 		t.Errorf("with a role for another service: %v", err)

@@ -165,7 +165,8 @@ const keyPrefix = "ASIASANDBOX"
 func (s *Sandbox) beginSession(region string, c *function.Configuration) function.Session {
 	name, key := *c.FunctionName, keyPrefix+rand.Text()[:12]
 	who := &principal{owner: *c.Role,
-		arn: "arn:" + gateway.Partition(region) + ":sts::" + Account + ":assumed-role/" + baseName(*c.Role) + "/" + name}
+		arn: "arn:" + gateway.Partition(region) + ":sts::" + Account + ":assumed-role/" + baseName(*c.Role) + "/" +
+			name}
 	group := "/aws/lambda/" + name
 	if l := c.LoggingConfig; l != nil && l.LogGroup != nil {
 		group = *l.LogGroup

@@ -146,7 +146,8 @@ func (k *sink) allowed(ctx context.Context, to stream, operation string) bool {
 	}
 	c := Call{Time: time.Now(), Service: "logs", Operation: operation, Region: to.region, Caller: to.who.arn,
 		Status: 200,
-		Resources: []string{"arn:" + gateway.Partition(to.region) + ":logs:" + to.region + ":" + Account + ":log-group:" +
+		Resources: []string{"arn:" + gateway.Partition(to.region) + ":logs:" + to.region + ":" + Account +
+			":log-group:" +
 			to.group + ":log-stream:" + name}}
 	if c.Refusal = k.s.judge(ctx, *to.who, to.region, demand{action: c.Action(),
 		resource: c.Resources[0]}); c.Refusal != "" {

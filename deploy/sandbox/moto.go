@@ -25,7 +25,7 @@ import (
 // moto is the running server of https://docs.getmoto.org, which stores the configuration.
 type moto struct {
 	url    string
-	inner  string   // URL for Python
+	inner  string   // URL of moto for the program that runner starts, which may be in its container
 	runner []string // command that runs Python with moto's packages
 	cmd    *exec.Cmd
 	// Closing sweeperInput, which the end of this process does too, lets the sweeper kill moto and remove the folder.
@@ -138,8 +138,8 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 	return nil, err
 }
 
-// interpreter returns the Python of a program that pip installed, which its first line names. A wrapper of pyenv does
-// not; there, python3 is the same.
+// interpreter returns the Python in the first line of a program that pip installed. The wrappers of pyenv are shell
+// scripts; for them, and for any other program, it returns python3.
 func interpreter(program string) string {
 	file, err := os.Open(program) // #nosec G304 -- moto_server in PATH
 	if err != nil {

@@ -98,6 +98,9 @@ func (s *Sandbox) demands(ctx context.Context, c *call) (all []demand) {
 	case c.Service == "lambda" && in.Role != "" && !c.reads():
 		all = append(all, demand{action: "iam:PassRole", resource: in.Role,
 			context: map[string]string{"iam:PassedToService": policy.Lambda}})
+	case c.Service == "cloudformation" && form.Get("RoleARN") != "":
+		all = append(all, demand{action: "iam:PassRole", resource: form.Get("RoleARN"),
+			context: map[string]string{"iam:PassedToService": cloudFormation}})
 	case c.Service == "apigateway" && in.AccessLogSettings.DestinationArn != "" && !c.reads():
 		all = append(all, demand{action: "logs:CreateLogDelivery", resource: "*"},
 			demand{action: "logs:UpdateLogDelivery", resource: "*"}, demand{action: "logs:PutResourcePolicy",
@@ -381,7 +384,8 @@ func (s *Sandbox) identityOf(ctx context.Context, c *call) string {
 		if name == "" {
 			continue
 		}
-		arn := "arn:" + gateway.Partition(c.Region) + ":iam::" + Account + ":" + p.kind + cmp.Or(form.Get("Path"), "/") + name
+		arn := "arn:" + gateway.Partition(c.Region) + ":iam::" + Account + ":" + p.kind +
+			cmp.Or(form.Get("Path"), "/") + name
 		if r, err := s.rightsOf(ctx, arn); err == nil && (p.kind == "role" || p.kind == "user") {
 			return r.arn // with its path
 		}

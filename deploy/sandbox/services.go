@@ -21,10 +21,7 @@ var knownServices = map[string]bool{
 // s3Action returns the action and the resource of an S3 call, by its method, path and query ("Actions, resources, and
 // condition keys for Amazon S3").
 func (c *call) s3Action() (action, resource string) {
-	bucket, key, _ := strings.Cut(strings.TrimPrefix(c.URL.Path, "/"), "/")
-	if name, _, virtual := strings.Cut(c.Host, ".s3"); virtual {
-		bucket, key = name, strings.TrimPrefix(c.URL.Path, "/")
-	}
+	bucket, key := c.bucket()
 	resource = "arn:" + gateway.Partition(c.Region) + ":s3:::" + bucket
 	query := c.URL.Query()
 	switch {
@@ -83,22 +80,14 @@ func verb(method string) string {
 		map[bool]string{true: "Get"}[method == http.MethodGet || method == http.MethodHead]
 }
 
-// answerBucketPolicy keeps the policies of buckets. Moto would apply their statements without the conditions: one that
-// denies requests without TLS would deny all. The policy of a deleted bucket is dropped.
-func (s *Sandbox) answerBucketPolicy(c *call) answer {
-	bucket := c.bucket()
-	if !c.URL.Query().Has("policy") {
-		a := s.forward(c)
-		if _, key, _ := strings.Cut(strings.Trim(c.URL.Path, "/"), "/"); a.ok() && key == "" {
-			s.mu.Lock()
-			delete(s.bucketPolicies, bucket)
-			s.mu.Unlock()
-		}
-		return a
-	}
-	_, err := s.askMoto(c.Context(), c.Region, "s3", http.MethodGet, "/"+bucket+"?versioning", nil, nil)
-	if err != nil {
-		return c.refuse(http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist")
+// keepBucketPolicy answers the calls about the policies of buckets, which the sandbox keeps. Moto would apply their
+// statements without the conditions: one that denies requests without TLS would deny all.
+func (s *Sandbox) keepBucketPolicy(c *call) answer {
+	bucket, _ := c.bucket()
+	// This is a cheap read that fails if the bucket does not exist.
+	a, err := s.moto.do(c.Context(), http.MethodGet, "/"+bucket+"?versioning", c.Header, nil)
+	if err != nil || !a.ok() {
+		return s.forward(c) // which answers with the same error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,13 +104,25 @@ func (s *Sandbox) answerBucketPolicy(c *call) answer {
 	return answer{status: http.StatusNoContent}
 }
 
-// bucket returns the bucket of an S3 call, which is in the path or in the host.
-func (c *call) bucket() string {
-	if name, _, virtual := strings.Cut(c.Host, ".s3"); virtual {
-		return name
+// dropBucketPolicy drops the policy of a bucket that is deleted.
+func (s *Sandbox) dropBucketPolicy(c *call) answer {
+	a := s.forward(c)
+	if bucket, key := c.bucket(); a.ok() && key == "" {
+		s.mu.Lock()
+		delete(s.bucketPolicies, bucket)
+		s.mu.Unlock()
 	}
-	name, _, _ := strings.Cut(strings.TrimPrefix(c.URL.Path, "/"), "/")
-	return name
+	return a
+}
+
+// bucket returns the bucket and the key of an S3 call. The bucket is in the path or in the host.
+func (c *call) bucket() (bucket, key string) {
+	path := strings.TrimPrefix(c.URL.Path, "/")
+	if name, _, virtual := strings.Cut(c.Host, ".s3"); virtual {
+		return name, path
+	}
+	bucket, key, _ = strings.Cut(path, "/")
+	return bucket, key
 }
 
 // serviceResources returns the ARNs that a call of SQS, SNS, SSM, Secrets Manager or KMS affects; nil if unknown.

@@ -20,20 +20,23 @@ import (
 	"example.com/portable-notes/deploy/call"
 )
 
-// Formats are the formats of [Template].
+// Formats are the formats that [Template] can print.
 var Formats = []string{"cloudformation", "sam", "terraform"}
 
-// Template returns a template, in one of [Formats], that makes a stack. The template is for any account, region and
-// partition. The stack's settings are the defaults of its parameters; the stage, the base path and the kind of
-// authentication are fixed.
+// Template returns a template that creates the stack, in one of [Formats]; it panics for another format. The template
+// works in any account, region and partition. The stack's settings are the defaults of its parameters. The stage, the
+// base path and the kind of authentication are fixed: a stack that differs in them needs its own template.
 func Template(s Stack, format string) string {
-	if format == "terraform" {
+	switch format {
+	case "terraform":
 		return string(hclwrite.Format(execute("terraform.tf.tmpl", describe(s, terraform))))
+	case "cloudformation", "sam":
+		d := describe(s, cloudFormation)
+		d.SAM = format == "sam"
+		d.forCloudFormation()
+		return string(execute("cloudformation.yaml.tmpl", d))
 	}
-	d := describe(s, cloudFormation)
-	d.SAM = format == "sam"
-	d.forCloudFormation()
-	return string(execute("cloudformation.yaml.tmpl", d))
+	panic("there is no format " + format)
 }
 
 //go:embed *.tmpl
@@ -51,9 +54,9 @@ func execute(name string, d description) []byte {
 	return out.Bytes()
 }
 
-// expressions are a tool's expressions for what a template leaves open, as they stand in its strings.
+// expressions are the references of a tool's language that stand for what a template leaves open.
 type expressions struct {
-	stack                 Stack             // has an expression for each value that is not fixed
+	stack                 Stack             // its fields are the expressions for the values that are not fixed
 	references            map[string]string // for the references of steps
 	table, role, function string            // ARNs, which make a resource depend on the one it names; "" for none
 }
@@ -99,7 +102,8 @@ type description struct {
 	Routes                         []describedRoute
 	Stage                          fields
 	StagePath, ZipCommand          string
-	OpenRoutes                     string // why API Gateway authorizes requests to some routes, or all, without a token
+	FormationName                  string // of the stack in CloudFormation
+	OpenRoutes                     string // why some routes, or all, have no authorizer
 	NamePattern                    string
 	RetentionChoices               []int32
 }
@@ -134,6 +138,7 @@ func describe(s Stack, e expressions) description {
 		RetentionChoices: retention,
 		ZipCommand:       s.zipCommand(),
 		StagePath:        s.stagePath(),
+		FormationName:    strings.ReplaceAll(s.Name, "_", "-"), // the only characters besides letters and digits
 		OpenRoutes: map[string]string{
 			"token": "the function checks the tokens",
 			"jwt":   "browsers send OPTIONS requests without a token",
@@ -164,7 +169,7 @@ func describe(s Stack, e expressions) description {
 	for i, g := range open.Grants(e.references["api"]) {
 		key := s.Routes()[i]
 		grant := of(g.Input())
-		delete(grant, "StatementId") // CloudFormation makes one
+		delete(grant, "StatementId") // AWS::Lambda::Permission has none: CloudFormation makes the id up
 		d.Routes = append(d.Routes, describedRoute{
 			Name: routeName(key), Route: of(open.route(key, "route").Create), Grant: grant})
 	}

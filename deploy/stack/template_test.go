@@ -83,6 +83,7 @@ func TestTemplatesArePortable(t *testing.T) {
 // default, whatever characters it has.
 func TestTemplateYAML(t *testing.T) {
 	s := example
+	s.Name = "null" // a valid name, and a word of YAML
 	s.Auth = Auth{Kind: "jwt", Issuer: "https://example.com/", Audience: "- 'a': \"${b}\" !Ref #\n"}
 	var got struct {
 		Parameters map[string]struct {

@@ -1,12 +1,14 @@
 package stack
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // expression matches a string that is one expression of Terraform.
@@ -45,16 +47,10 @@ func hcl(value any) string {
 
 // hclLiteral returns text as a string of Terraform without expressions.
 func hclLiteral(text string) string {
-	return hclQuote(strings.NewReplacer("${", "$${", "%{", "%%{").Replace(text))
+	return string(hclwrite.TokensForValue(cty.StringVal(text)).Bytes())
 }
 
-// hclQuote returns text in quotes. Terraform understands the escapes of JSON.
+// hclQuote returns a template of Terraform as a string.
 func hclQuote(text string) string {
-	var out strings.Builder
-	e := json.NewEncoder(&out)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(text); err != nil {
-		panic(err) // strings always encode
-	}
-	return strings.TrimSpace(out.String())
+	return strings.NewReplacer("$${", "${", "%%{", "%{").Replace(hclLiteral(text))
 }

@@ -20,8 +20,12 @@ func (t *Template) CheckRules(s Scope) error {
 	e := t.evaluator(s)
 	for _, rule := range t.rules {
 		if when := get(rule, "RuleCondition"); when != nil {
-			if holds, err := e.condition(when); err != nil || !holds {
+			holds, err := e.condition(when)
+			if err != nil {
 				return err
+			}
+			if !holds {
+				continue
 			}
 		}
 		assertions := get(rule, "Assertions")

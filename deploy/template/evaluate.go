@@ -11,7 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Scope has the values that a template refers to.
+// Scope has what a template refers to. All functions must be set; their errors become errors with the line of the
+// reference. Values has an entry for each parameter, and for each pseudo parameter except AWS::NoValue.
 type Scope struct {
 	Values    map[string]any                             // of parameters and pseudo parameters, by name
 	Ref       func(resource string) (any, error)         // value of Ref for a resource
@@ -23,8 +24,9 @@ type Scope struct {
 // removed is the value of AWS::NoValue.
 type removed struct{}
 
-// Evaluate returns the value of a node: a string, bool, json.Number, map[string]any or []any. A nil node is an empty
-// mapping.
+// Evaluate returns the value of a node: a string, bool, json.Number, map[string]any or []any. A value from the scope is
+// returned as it is. A nil node is an empty mapping. AWS::NoValue is removed from mappings and lists, and is nil by
+// itself.
 func (t *Template) Evaluate(n *yaml.Node, s Scope) (any, error) {
 	if n == nil {
 		return map[string]any{}, nil
@@ -125,7 +127,7 @@ func functionOf(n *yaml.Node) *function {
 func scalar(n *yaml.Node) any {
 	switch n.ShortTag() {
 	case "!!bool":
-		return n.Value == "true"
+		return strings.EqualFold(n.Value, "true")
 	case "!!int", "!!float":
 		if isJSONNumber(n.Value) {
 			return json.Number(n.Value)
@@ -220,7 +222,7 @@ func (e *evaluator) call(n *yaml.Node, f *function) (any, error) {
 		if region == "" {
 			region, _ = e.s.Values["AWS::Region"].(string)
 		}
-		return []any{region + "a", region + "b", region + "c"}, err
+		return []any{region + "a", region + "b", region + "c"}, err // made up: the zones depend on the account
 	case "Fn::Equals", "Fn::And", "Fn::Or", "Fn::Not":
 		return nil, mistake(n, "%s is allowed only in conditions", f.name)
 	}

@@ -7,21 +7,21 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Reference is a reference of one resource to another.
+// Reference is a reference to a resource, a parameter or a pseudo parameter.
 type Reference struct {
-	Resource, Attribute string // the attribute is "" for Ref and DependsOn
-	Line                int
+	Name, Attribute string // the attribute is "" except for Fn::GetAtt
+	Line            int    // from 1
 }
 
-// References returns the references of a node to resources and parameters.
-func (t *Template) References(n *yaml.Node) (all []Reference) {
+// References returns the references in a node.
+func References(n *yaml.Node) (all []Reference) {
 	if n == nil {
 		return nil
 	}
 	if f := functionOf(n); f != nil {
 		switch f.name {
 		case "Ref":
-			return []Reference{{Resource: f.argument.Value, Line: n.Line}}
+			return []Reference{{Name: f.argument.Value, Line: n.Line}}
 		case "Fn::GetAtt":
 			var parts []string
 			for _, part := range f.argument.Content {
@@ -32,17 +32,17 @@ func (t *Template) References(n *yaml.Node) (all []Reference) {
 			}
 			return all
 		case "Fn::Sub":
-			return append(t.subReferences(f.argument), t.References(f.argument)...)
+			return append(subReferences(f.argument), References(f.argument)...)
 		}
-		return t.References(f.argument)
+		return References(f.argument)
 	}
 	for _, child := range n.Content {
-		all = append(all, t.References(child)...)
+		all = append(all, References(child)...)
 	}
 	return all
 }
 
-func (t *Template) subReferences(argument *yaml.Node) (all []Reference) {
+func subReferences(argument *yaml.Node) (all []Reference) {
 	template, more := argument, (*yaml.Node)(nil)
 	if argument.Kind == yaml.SequenceNode && len(argument.Content) == 2 {
 		template, more = argument.Content[0], argument.Content[1]
@@ -71,21 +71,25 @@ func (t *Template) Order(s Scope) ([]Resource, error) {
 	}
 	needs := map[string][]string{}
 	for _, r := range t.Resources {
-		references := t.References(r.Properties)
+		references := References(r.Properties)
 		for _, name := range r.DependsOn {
 			if _, ok := exists[name]; !ok {
 				return nil, &Error{r.Line, "the resource " + r.Name + " depends on " + name + ", which is not there"}
 			}
-			references = append(references, Reference{Resource: name, Line: r.Line})
+			references = append(references, Reference{Name: name, Line: r.Line})
 		}
 		for _, ref := range references {
-			if exists[ref.Resource] {
-				needs[r.Name] = append(needs[r.Name], ref.Resource)
+			if exists[ref.Name] {
+				needs[r.Name] = append(needs[r.Name], ref.Name)
 			}
-			_, isResource := exists[ref.Resource]
-			if _, isValue := s.Values[ref.Resource]; !isResource && !isValue && ref.Resource != "AWS::NoValue" {
-				return nil, &Error{ref.Line, "there is no parameter or resource " + ref.Resource}
-			}
+		}
+		if err := t.checkReferences(references, s); err != nil {
+			return nil, err
+		}
+	}
+	for _, o := range t.Outputs { // checked here too, so that a mistake shows before any resource is created
+		if err := t.checkReferences(append(References(o.Value), References(o.Export)...), s); err != nil {
+			return nil, err
 		}
 	}
 	var ordered []Resource
@@ -116,4 +120,14 @@ func (t *Template) Order(s Scope) ([]Resource, error) {
 		}
 	}
 	return ordered, nil
+}
+
+// checkReferences returns an error for a reference to what is not there.
+func (t *Template) checkReferences(all []Reference, s Scope) error {
+	for _, ref := range all {
+		if _, isValue := s.Values[ref.Name]; !isValue && t.Resource(ref.Name) == nil && ref.Name != "AWS::NoValue" {
+			return &Error{ref.Line, "there is no parameter or resource " + ref.Name}
+		}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -14,7 +15,7 @@ import (
 // Parameter is a parameter of a template.
 type Parameter struct {
 	Name, Type, Description string
-	Line                    int
+	Line                    int     // of its name, from 1
 	Default                 *string // nil for none
 	NoEcho                  bool    // its value is secret
 	AllowedValues           []string
@@ -23,8 +24,9 @@ type Parameter struct {
 	minLength, maxLength, minValue, maxVal *float64
 }
 
-func (t *Template) readParameter(name string, n *yaml.Node) (err error) {
-	p := Parameter{Name: name, Line: n.Line, Type: "String"}
+func (t *Template) readParameter(key, n *yaml.Node) (err error) {
+	name := key.Value
+	p := Parameter{Name: name, Line: key.Line}
 	number := func(at *yaml.Node) *float64 {
 		value, e := strconv.ParseFloat(at.Value, 64)
 		if e != nil {
@@ -32,8 +34,8 @@ func (t *Template) readParameter(name string, n *yaml.Node) (err error) {
 		}
 		return &value
 	}
-	for key, value := range pairs(n) {
-		switch key.Value {
+	for attribute, value := range pairs(n) {
+		switch attribute.Value {
 		case "Type":
 			p.Type, err = text(value)
 		case "Description":
@@ -44,7 +46,7 @@ func (t *Template) readParameter(name string, n *yaml.Node) (err error) {
 			joined := strings.Join(values, ",")
 			p.Default = &joined
 		case "NoEcho":
-			p.NoEcho = value.Value == "true"
+			p.NoEcho = strings.EqualFold(value.Value, "true")
 		case "AllowedValues":
 			p.AllowedValues, err = texts(value)
 		case "AllowedPattern":
@@ -60,11 +62,14 @@ func (t *Template) readParameter(name string, n *yaml.Node) (err error) {
 		case "MaxValue":
 			p.maxVal = number(value)
 		default:
-			err = mistake(key, "the parameter %s has no attribute %s", name, key.Value)
+			err = mistake(attribute, "the parameter %s has no attribute %s", name, attribute.Value)
 		}
 		if err != nil {
 			return err
 		}
+	}
+	if p.Type == "" {
+		return mistake(n, "the parameter %s must be a mapping with a Type, such as String", name)
 	}
 	t.Parameters = append(t.Parameters, p)
 	return nil
@@ -101,9 +106,9 @@ func (p Parameter) Check(value string) error {
 			return wrong("must be a number, not %q", one)
 		case isNumber && (p.minValue != nil && number < *p.minValue || p.maxVal != nil && number > *p.maxVal):
 			return wrong("is %s, which is out of range", one)
-		case p.minLength != nil && float64(len(one)) < *p.minLength:
+		case p.minLength != nil && float64(utf8.RuneCountInString(one)) < *p.minLength:
 			return wrong("must have at least %v characters", *p.minLength)
-		case p.maxLength != nil && float64(len(one)) > *p.maxLength:
+		case p.maxLength != nil && float64(utf8.RuneCountInString(one)) > *p.maxLength:
 			return wrong("must have at most %v characters", *p.maxLength)
 		}
 		if p.pattern != "" {

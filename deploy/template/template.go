@@ -6,7 +6,6 @@ package template
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -32,13 +31,16 @@ type Template struct {
 // Resource is a resource of a template.
 type Resource struct {
 	Name, Type          string
-	Line                int
+	Line                int    // of its name, from 1
 	Condition           string // under which it exists; "" for always
 	DependsOn           []string
 	DeletionPolicy      string // Delete, Retain, RetainExceptOnCreate or Snapshot; "" for the type's default
 	UpdateReplacePolicy string // Delete, Retain or Snapshot; "" for Delete
 	Properties          *yaml.Node
 }
+
+// Has reports whether the resource has a property.
+func (r Resource) Has(property string) bool { return get(r.Properties, property) != nil }
 
 // Output is an output of a template.
 type Output struct {
@@ -187,9 +189,9 @@ func (t *Template) read() error {
 		case "Mappings":
 			t.mappings = value
 		case "Conditions":
-			err = each(value, func(name string, n *yaml.Node) error { t.conditions[name] = n; return nil })
+			err = each(value, func(key, n *yaml.Node) error { t.conditions[key.Value] = n; return nil })
 		case "Rules":
-			err = each(value, func(_ string, n *yaml.Node) error { t.rules = append(t.rules, n); return nil })
+			err = each(value, func(_, n *yaml.Node) error { t.rules = append(t.rules, n); return nil })
 		case "Resources":
 			err = each(value, t.readResource)
 		case "Outputs":
@@ -210,12 +212,12 @@ func (t *Template) read() error {
 }
 
 // each calls read for the members of a section.
-func each(section *yaml.Node, read func(name string, n *yaml.Node) error) error {
+func each(section *yaml.Node, read func(key, n *yaml.Node) error) error {
 	if section.Kind != yaml.MappingNode {
 		return mistake(section, "a mapping of names is expected")
 	}
 	for key, value := range pairs(section) {
-		if err := read(key.Value, value); err != nil {
+		if err := read(key, value); err != nil {
 			return err
 		}
 	}
@@ -249,16 +251,17 @@ func texts(n *yaml.Node) (all []string, err error) {
 	return all, nil
 }
 
-func (t *Template) readResource(name string, n *yaml.Node) (err error) {
-	r := Resource{Name: name, Line: n.Line}
+func (t *Template) readResource(key, n *yaml.Node) (err error) {
+	name := key.Value
+	r := Resource{Name: name, Line: key.Line}
 	if !resourceName.MatchString(name) {
 		return mistake(n, "the name %q of a resource must be letters and digits", name)
 	}
 	if n.Kind != yaml.MappingNode {
 		return mistake(n, "the resource %s must be a mapping with a Type", name)
 	}
-	for key, value := range pairs(n) {
-		switch key.Value {
+	for attribute, value := range pairs(n) {
+		switch attribute.Value {
 		case "Type":
 			r.Type, err = text(value)
 		case "Condition":
@@ -276,7 +279,7 @@ func (t *Template) readResource(name string, n *yaml.Node) (err error) {
 		case "Metadata", "CreationPolicy", "UpdatePolicy":
 		case "Connectors": // of SAM
 		default:
-			err = mistake(key, "the resource %s has no attribute %s", name, key.Value)
+			err = mistake(attribute, "the resource %s has no attribute %s", name, attribute.Value)
 		}
 		if err != nil {
 			return err
@@ -289,7 +292,8 @@ func (t *Template) readResource(name string, n *yaml.Node) (err error) {
 	return nil
 }
 
-func (t *Template) readOutput(name string, n *yaml.Node) (err error) {
+func (t *Template) readOutput(key, n *yaml.Node) (err error) {
+	name := key.Value
 	o := Output{Name: name, Value: get(n, "Value"), Export: get(get(n, "Export"), "Name")}
 	if o.Value == nil {
 		return mistake(n, "the output %s has no Value", name)
@@ -338,10 +342,4 @@ func data(n *yaml.Node) any {
 		return all
 	}
 	return scalar(n)
-}
-
-// IsMistake reports whether err is a mistake in a template.
-func IsMistake(err error) bool {
-	var e *Error
-	return errors.As(err, &e)
 }

@@ -66,6 +66,7 @@ Resources:
 		{name: "a large number keeps its digits", yaml: `123456789012`, want: `123456789012`},
 		{name: "a number with a leading zero is text", yaml: `007`, want: `"007"`},
 		{name: "a boolean", yaml: `true`, want: `true`},
+		{name: "a boolean in capitals", yaml: `True`, want: `true`},
 		{name: "a date is text", yaml: `2012-10-17`, want: `"2012-10-17"`},
 		{name: "Ref of a parameter", yaml: `!Ref Name`, want: `"notes"`},
 		{name: "Ref of a list", yaml: `!Ref Names`, want: `["a","b"]`},
@@ -167,6 +168,9 @@ func TestParseMistakes(t *testing.T) {
 		{"an output without a value", good + "Outputs: {O: {Description: x}}\n", "line 3: the output O has no Value"},
 		{"an unknown attribute of a parameter", good + "Parameters: {P: {Type: String, Foo: 1}}\n",
 			"the parameter P has no attribute Foo"},
+		{"a parameter without a type", good + "Parameters: {P: {Default: 1}}\n",
+			"line 3: the parameter P must be a mapping with a Type"},
+		{"a string as a parameter", good + "Parameters: {P: x}\n", "the parameter P must be a mapping with a Type"},
 		{"a limit that is no number", good + "Parameters: {P: {Type: Number, MinValue: x}}\n",
 			"line 3: a number is expected"},
 		{"too deep", "Resources:\n  R: {Type: A::B::C, Properties: {A: " + strings.Repeat("[", 300) +
@@ -175,7 +179,8 @@ func TestParseMistakes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Parse([]byte(c.text))
-			if err == nil || !strings.Contains(err.Error(), c.want) || !IsMistake(err) {
+			var mistake *Error
+			if !errors.As(err, &mistake) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
@@ -216,6 +221,9 @@ func TestOrder(t *testing.T) {
   A: {Type: A::B::C, DependsOn: B}`, fails: "the resource A depends on B, which is not there"},
 		{name: "a missing condition", text: `
   A: {Type: A::B::C, Condition: Maybe}`, fails: "there is no condition Maybe"},
+		{name: "an output of a missing resource", text: `
+  A: {Type: A::B::C}
+Outputs: {O: {Value: !GetAtt B.Arn}}`, fails: "line 7: there is no parameter or resource B"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			read := parse(t, "Conditions:\n  No: !Equals\n    - a\n    - b\nResources:"+c.text+"\n")
@@ -279,6 +287,8 @@ func TestRules(t *testing.T) {
 			text:  `Assertions: [{Assert: {Fn::Not: [Fn::Contains: [[a], a]]}, AssertDescription: old}]`,
 			fails: "line 4: old"},
 		{name: "does not apply", text: `{RuleCondition: !Equals [a, b], Assertions: [{Assert: !Equals [a, b]}]}`},
+		{name: "does not apply, but the next one fails", text: `{RuleCondition: !Equals [a, b]}` +
+			"\n  Other: {Assertions: [{Assert: !Equals [a, b]}]}", fails: "line 5: an assertion"},
 		{name: "no assertions", text: `{RuleCondition: !Equals [a, a]}`},
 		{name: "not a condition", text: `Assertions: [{Assert: !Join ["", [a]]}]`,
 			fails: "Fn::Join is not a condition"},

@@ -45,8 +45,7 @@ func (f *Formation) createStack(ctx context.Context, r Request) (fields, error) 
 	f.mu.Unlock()
 	f.run(func(ctx context.Context) {
 		defer end()
-		o.deploy(ctx)
-		if onFailure == "DELETE" && s.status == "ROLLBACK_COMPLETE" {
+		if status := o.deploy(ctx, "CREATE"); status == "ROLLBACK_COMPLETE" && onFailure == "DELETE" {
 			o.delete(ctx, nil)
 		}
 	})
@@ -96,7 +95,7 @@ func (f *Formation) updateStack(ctx context.Context, r Request) (fields, error) 
 	f.mu.Unlock()
 	f.run(func(ctx context.Context) {
 		defer end()
-		o.deploy(ctx)
+		o.deploy(ctx, "UPDATE")
 	})
 	return fields{"StackId": s.id}, nil
 }

@@ -29,10 +29,10 @@ type change struct {
 	properties             []string
 }
 
-// changes returns what the operation would do. References to resources that do not exist yet, or that are replaced, are
-// not known, so the properties that have them count as changed.
+// changes returns what the operation would do. The caller holds o.mu, so changes does not use the scope's functions,
+// which lock it. A reference to a resource that does not exist yet has no value, so the property counts as changed. A
+// reference to one that will be replaced keeps its old value; AWS would list it as Conditional.
 func (o *operation) changes() (all []change) {
-	// The caller holds o.mu, which the scope's functions take.
 	scope := o.scope
 	now := o.stack.resources
 	scope.Ref = func(name string) (any, error) {
@@ -47,7 +47,14 @@ func (o *operation) changes() (all []change) {
 		}
 		return "<" + name + "." + attribute + ">", nil
 	}
-	scope.Import = func(name string) (any, error) { return "<" + name + ">", nil }
+	scope.Import = func(name string) (any, error) {
+		for _, exported := range o.exports(o.stack.region) {
+			if exported.export == name {
+				return exported.value, nil
+			}
+		}
+		return nil, invalid("No export named %s found.", name)
+	}
 	planned := *o
 	planned.scope = scope
 	ordered, err := o.plan.template.Order(scope)
@@ -64,20 +71,11 @@ func (o *operation) changes() (all []change) {
 		}
 		properties, err := planned.properties(r)
 		if err != nil || reflect.DeepEqual(properties, d.properties) {
-			continue
+			continue // the operation itself reports the error
 		}
 		c := change{action: "Modify", name: r.Name, id: d.id, kind: r.Type, replacement: "False"}
-		for _, name := range slices.Sorted(maps.Keys(properties)) {
-			if !reflect.DeepEqual(properties[name], d.properties[name]) {
-				c.properties = append(c.properties, name)
-			}
-		}
-		for _, name := range slices.Sorted(maps.Keys(d.properties)) {
-			if _, ok := properties[name]; !ok {
-				c.properties = append(c.properties, name)
-			}
-		}
-		if kindOf(r.Type).replaces(d.properties, properties) != nil {
+		c.properties = differing(d.properties, properties)
+		if kindOf(r.Type).mustReplace(d.properties, properties) {
 			c.replacement = "True"
 		}
 		all = append(all, c)
@@ -90,7 +88,7 @@ func (o *operation) changes() (all []change) {
 	return all
 }
 
-// sameOutputs reports whether two plans have the same outputs.
+// sameOutputs reports whether two plans have the same outputs, and the same parameters, to which outputs may refer.
 func sameOutputs(a, b plan) bool {
 	outputs := func(p plan) string {
 		if p.template == nil {
@@ -130,7 +128,8 @@ func (f *Formation) createChangeSet(ctx context.Context, r Request) (fields, err
 			return nil, err
 		}
 	}
-	// The aws CLI names its change sets by the second. Here, two can be made in one: an empty one gives way.
+	// The aws CLI names a change set after the second. The sandbox is so fast that the next deployment may reuse the
+	// name, so a failed change set is replaced.
 	f.sets = slices.DeleteFunc(f.sets, func(c *changeSet) bool {
 		return c.stack == s && c.name == name && c.status == "FAILED"
 	})
@@ -213,9 +212,9 @@ func (f *Formation) describeChangeSet(_ context.Context, r Request) (fields, err
 		changes = append(changes, fields{"Type": "Resource", "ResourceChange": resource})
 	}
 	return fields{"ChangeSetName": c.name, "ChangeSetId": c.id, "StackId": c.stack.id, "StackName": c.stack.name,
-		"Description": c.description, "Parameters": parametersXML(c.plan), "CreationTime": at(c.created),
+		"Description": c.description, "Parameters": parameterList(c.plan), "CreationTime": at(c.created),
 		"ExecutionStatus": c.execution, "Status": c.status, "StatusReason": c.reason, "Changes": changes,
-		"Capabilities": anyList(c.plan.capabilities), "Tags": tagsXML(c.plan.tags),
+		"Capabilities": anyList(c.plan.capabilities), "Tags": tagList(c.plan.tags),
 		"NotificationARNs": anyList(c.plan.notifications), "IncludeNestedStacks": false}, nil
 }
 
@@ -248,15 +247,8 @@ func (f *Formation) deleteChangeSet(_ context.Context, r Request) (fields, error
 func (f *Formation) executeChangeSet(ctx context.Context, r Request) (fields, error) {
 	f.mu.Lock()
 	c, err := f.findSet(r)
-	if err == nil && c.execution != "AVAILABLE" {
-		err = &Refusal{
-			Code: "InvalidChangeSetStatus",
-			Message: "ChangeSet [" + c.id + "] cannot be executed in its " +
-				"current status of [" + c.status + "]",
-		}
-	}
-	if err == nil && !c.isNew {
-		err = c.stack.checkUpdatable()
+	if err == nil {
+		err = c.checkExecutable()
 	}
 	f.mu.Unlock()
 	if err != nil {
@@ -267,19 +259,40 @@ func (f *Formation) executeChangeSet(ctx context.Context, r Request) (fields, er
 		return nil, err
 	}
 	f.mu.Lock()
-	c.execution = "EXECUTE_IN_PROGRESS"
+	if err := c.checkExecutable(); err != nil { // another call may have begun meanwhile
+		f.mu.Unlock()
+		end()
+		return nil, err
+	}
+	verb := "UPDATE"
+	if c.isNew {
+		verb = "CREATE"
+	}
 	s := c.stack
-	s.changeSet = c.id
-	s.status = map[bool]string{true: "CREATE_IN_PROGRESS", false: "UPDATE_IN_PROGRESS"}[c.isNew]
+	c.execution, s.status, s.changeSet = "EXECUTE_IN_PROGRESS", verb+"_IN_PROGRESS", c.id
 	s.keepFailed = c.keepFailed || r.Form.Get("DisableRollback") == "true"
 	f.sets = slices.DeleteFunc(f.sets, func(other *changeSet) bool { return other.stack == s && other != c })
 	f.mu.Unlock()
 	f.run(func(ctx context.Context) {
 		defer end()
-		o.deploy(ctx)
+		status := o.deploy(ctx, verb)
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		c.execution = "EXECUTE_COMPLETE"
+		if c.execution = "EXECUTE_FAILED"; status == verb+"_COMPLETE" {
+			c.execution = "EXECUTE_COMPLETE"
+		}
 	})
 	return fields{}, nil
+}
+
+// checkExecutable returns an error if a change set cannot be executed now.
+func (c *changeSet) checkExecutable() error {
+	if c.execution != "AVAILABLE" {
+		return &Refusal{Code: "InvalidChangeSetStatus", Message: "ChangeSet [" + c.id + "] cannot be executed in its " +
+			"current status of [" + c.status + "]"}
+	}
+	if c.isNew {
+		return nil
+	}
+	return c.stack.checkUpdatable()
 }

@@ -23,7 +23,7 @@ func anyList[T any](of []T) []any {
 	return all
 }
 
-func tagsXML(tags map[string]string) []any {
+func tagList(tags map[string]string) []any {
 	all := []any{}
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		all = append(all, fields{"Key": key, "Value": tags[key]})
@@ -31,8 +31,8 @@ func tagsXML(tags map[string]string) []any {
 	return all
 }
 
-// parametersXML returns the parameters of a plan, without secrets.
-func parametersXML(p plan) []any {
+// parameterList returns the parameters of a plan, without secrets.
+func parameterList(p plan) []any {
 	all := []any{}
 	if p.template == nil {
 		return all
@@ -60,8 +60,8 @@ func (s *stack) describe() fields {
 		outputs = append(outputs, one)
 	}
 	all := fields{"StackId": s.id, "StackName": s.name, "CreationTime": at(s.created), "StackStatus": s.status,
-		"DisableRollback": s.keepFailed, "Parameters": parametersXML(s.plan), "Outputs": outputs,
-		"Tags": tagsXML(s.plan.tags), "Capabilities": anyList(s.plan.capabilities),
+		"DisableRollback": s.keepFailed, "Parameters": parameterList(s.plan), "Outputs": outputs,
+		"Tags": tagList(s.plan.tags), "Capabilities": anyList(s.plan.capabilities),
 		"NotificationARNs":            anyList(s.plan.notifications),
 		"EnableTerminationProtection": s.isProtected, "RollbackConfiguration": fields{},
 		"DriftInformation": fields{"StackDriftStatus": "NOT_CHECKED"}}
@@ -133,7 +133,8 @@ func (f *Formation) describeStackEvents(_ context.Context, r Request) (fields, e
 		all := []any{}
 		for _, e := range slices.Backward(s.events) {
 			one := fields{"StackId": s.id, "StackName": s.name, "EventId": e.id, "LogicalResourceId": e.logical,
-				"PhysicalResourceId": e.physical, "ResourceType": e.kind, "Timestamp": at(e.at), "ResourceStatus": e.status}
+				"PhysicalResourceId": e.physical, "ResourceType": e.kind, "Timestamp": at(e.at),
+				"ResourceStatus": e.status}
 			if e.reason != "" {
 				one["ResourceStatusReason"] = e.reason
 			}
@@ -146,8 +147,8 @@ func (f *Formation) describeStackEvents(_ context.Context, r Request) (fields, e
 	})
 }
 
-// resourcesXML returns the resources of a stack in the order of their creation. Times have the given name.
-func (s *stack) resourcesXML(timeName string) (all []fields) {
+// resourceList returns the resources of a stack in the order of their creation. Times have the given name.
+func (s *stack) resourceList(timeName string) (all []fields) {
 	ordered := slices.SortedFunc(maps.Values(s.resources), func(a, b *deployed) int { return a.serial - b.serial })
 	for _, d := range ordered {
 		one := fields{"LogicalResourceId": d.name, "PhysicalResourceId": d.id, "ResourceType": d.kind,
@@ -170,7 +171,7 @@ func (f *Formation) describeStackResources(_ context.Context, r Request) (fields
 		if s.region != r.Region || !s.deleted.IsZero() && s.id != r.Form.Get("StackName") {
 			continue
 		}
-		for _, one := range s.resourcesXML("Timestamp") {
+		for _, one := range s.resourceList("Timestamp") {
 			one["StackId"], one["StackName"] = s.id, s.name
 			isAsked := physical != "" && one["PhysicalResourceId"] == physical ||
 				physical == "" && (s.name == r.Form.Get("StackName") || s.id == r.Form.Get("StackName"))
@@ -189,7 +190,7 @@ func (f *Formation) describeStackResources(_ context.Context, r Request) (fields
 
 func (f *Formation) describeStackResource(_ context.Context, r Request) (fields, error) {
 	return f.withStack(r, func(s *stack) (fields, error) {
-		for _, one := range s.resourcesXML("LastUpdatedTimestamp") {
+		for _, one := range s.resourceList("LastUpdatedTimestamp") {
 			if one["LogicalResourceId"] == r.Form.Get("LogicalResourceId") {
 				one["StackId"], one["StackName"], one["Metadata"] = s.id, s.name, "{}"
 				return fields{"StackResourceDetail": one}, nil
@@ -201,7 +202,7 @@ func (f *Formation) describeStackResource(_ context.Context, r Request) (fields,
 
 func (f *Formation) listStackResources(_ context.Context, r Request) (fields, error) {
 	return f.withStack(r, func(s *stack) (fields, error) {
-		return fields{"StackResourceSummaries": anyList(s.resourcesXML("LastUpdatedTimestamp"))}, nil
+		return fields{"StackResourceSummaries": anyList(s.resourceList("LastUpdatedTimestamp"))}, nil
 	})
 }
 
@@ -266,9 +267,12 @@ func (f *Formation) getTemplateSummary(ctx context.Context, r Request) (fields, 
 			types = append(types, resource.Type)
 		}
 	}
-	p := plan{template: t}
+	capabilities := []any{}
+	if need := (&plan{template: t}).needsCapability(); need != "" {
+		capabilities = append(capabilities, need)
+	}
 	all := fields{"Parameters": parameters, "Description": t.Description, "ResourceTypes": anyList(types),
-		"DeclaredTransforms": anyList(t.Transforms), "Capabilities": anyList(p.needsCapabilities()),
+		"DeclaredTransforms": anyList(t.Transforms), "Capabilities": capabilities,
 		"Version": "2010-09-09"}
 	return all, nil
 }

@@ -29,12 +29,12 @@ import (
 
 // Host is what the sandbox gives to CloudFormation.
 type Host struct {
-	Endpoint string // URL of AWS's services
-	Account  string
+	Endpoint string // URL of the sandbox, which serves all services
+	Account  string // 12 digits
 
 	// Moto sends a request to moto, and returns the body of a successful answer.
 	Moto func(ctx context.Context, region, service, method, uri string, header http.Header, body []byte) ([]byte, error)
-	// Assume returns a key of a session under a role, and a function that revokes it.
+	// Assume returns the access key ID of a session under a role, and a function that revokes it.
 	Assume func(ctx context.Context, region, role string) (key string, end func(), err error)
 	// Translate returns a template with SAM's types as one with CloudFormation's. Both are JSON.
 	Translate func(ctx context.Context, region string, template []byte, parameters map[string]string) ([]byte, error)
@@ -59,7 +59,7 @@ func New(h Host) *Formation {
 	return f
 }
 
-// Close ends the operations that run, and waits until they have ended.
+// Close cancels the running operations and waits for them.
 func (f *Formation) Close() {
 	f.end()
 	f.runs.Wait()
@@ -73,11 +73,12 @@ type Request struct {
 	Form      url.Values
 }
 
-// Refusal is the error of a call.
+// Refusal is an error answer: an error code of the CloudFormation API reference, and its message.
 type Refusal struct{ Code, Message string }
 
 func (r *Refusal) Error() string { return r.Message }
 
+// invalid returns a ValidationError. Its text is AWS's where AWS has one, because tools look for it.
 func invalid(format string, values ...any) error {
 	return &Refusal{Code: "ValidationError", Message: fmt.Sprintf(format, values...)}
 }
@@ -158,8 +159,8 @@ type deployed struct {
 	status     string
 	reason     string
 	at         time.Time
-	serial     int // in the order of creation
-	deletion   string
+	serial     int    // in the order of creation
+	deletion   string // DeletionPolicy
 	replacing  string // UpdateReplacePolicy
 }
 
@@ -256,8 +257,8 @@ func (f *Formation) run(do func(ctx context.Context)) {
 	}
 }
 
-// record changes the status of a resource, or of the stack if d is nil, and adds the event.
-func (f *Formation) record(s *stack, d *deployed, status, reason string) {
+// record changes the status of a resource, or of the stack if d is nil, adds the event, and returns the status.
+func (f *Formation) record(s *stack, d *deployed, status, reason string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	e := event{id: uuid.NewString(), at: time.Now().UTC(), status: status, reason: reason}
@@ -269,6 +270,7 @@ func (f *Formation) record(s *stack, d *deployed, status, reason string) {
 		e.logical, e.physical, e.kind, e.properties = d.name, d.id, d.kind, asJSON(d.properties)
 	}
 	s.events = append(s.events, e)
+	return status
 }
 
 // suffix returns the random end of a generated name.

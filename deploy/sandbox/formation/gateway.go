@@ -10,6 +10,7 @@ import (
 	"example.com/portable-notes/deploy/gateway"
 )
 
+// The kinds call kindOf, which reads kinds, so they cannot be its initial value.
 func init() {
 	for name, k := range map[string]*kind{
 		"Api":         api,
@@ -115,7 +116,7 @@ var api = &kind{
 }
 
 // importing are the properties of an API about its import.
-var importing = []string{"Body", "BodyS3Location", "BasePath", "FailOnWarnings", "DisableSchemaValidation"}
+var importing = []string{"Body", "BasePath", "FailOnWarnings"}
 
 // configureAPI sets what an update can set.
 func (x *work) configureAPI(before map[string]any) error {
@@ -134,17 +135,9 @@ func (x *work) configureAPI(before map[string]any) error {
 // tagAPI changes the tags of an API or a stage.
 func (x *work) tagAPI(path string, before map[string]any) error {
 	arn := "arn:" + gateway.Partition(x.region) + ":apigateway:" + x.region + "::" + path
-	set, remove := changedTags(before, x.properties)
-	if len(set) > 0 {
-		if _, err := x.do(&apigatewayv2.TagResourceInput{ResourceArn: &arn, Tags: set}); err != nil {
-			return err
-		}
-	}
-	if remove == nil {
-		return nil
-	}
-	_, err := x.do(&apigatewayv2.UntagResourceInput{ResourceArn: &arn, TagKeys: remove})
-	return err
+	return x.retag(before,
+		func(tags map[string]string) any { return &apigatewayv2.TagResourceInput{ResourceArn: &arn, Tags: tags} },
+		func(keys []string) any { return &apigatewayv2.UntagResourceInput{ResourceArn: &arn, TagKeys: keys} })
 }
 
 func optional(text string) *string {

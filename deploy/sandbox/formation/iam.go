@@ -6,10 +6,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"example.com/portable-notes/deploy/cloud"
 )
 
+// The kinds call kindOf, which reads kinds, so they cannot be its initial value.
 func init() {
 	kinds["AWS::IAM::Role"] = role
 	kinds["AWS::IAM::Policy"] = inlinePolicy
@@ -52,17 +54,14 @@ var role = &kind{
 		if err := x.setBoundary(before); err != nil {
 			return err
 		}
-		set, remove := changedTags(before, x.properties)
-		if len(set) > 0 {
-			if _, err := x.doWith(&iam.TagRoleInput{RoleName: &x.id},
-				map[string]any{"Tags": tagsXML(set)}); err != nil {
-				return err
+		if err := x.retag(before, func(tags map[string]string) any {
+			in := &iam.TagRoleInput{RoleName: &x.id}
+			for key, value := range tags {
+				in.Tags = append(in.Tags, types.Tag{Key: &key, Value: &value})
 			}
-		}
-		if remove != nil {
-			if _, err := x.do(&iam.UntagRoleInput{RoleName: &x.id, TagKeys: remove}); err != nil {
-				return err
-			}
+			return in
+		}, func(keys []string) any { return &iam.UntagRoleInput{RoleName: &x.id, TagKeys: keys} }); err != nil {
+			return err
 		}
 		return x.setPolicies(before)
 	},
@@ -157,10 +156,7 @@ var inlinePolicy = &kind{
 // putPolicy puts a policy on its identities, and removes it from those it had before.
 func (x *work) putPolicy(before map[string]any) error {
 	name, document := aws.String(x.text("PolicyName")), x.document("PolicyDocument")
-	for _, group := range []struct {
-		property    string
-		put, remove func(identity *string) any
-	}{
+	return x.eachIdentity(before, []identityCalls{
 		{"Roles",
 			func(id *string) any {
 				return &iam.PutRolePolicyInput{RoleName: id, PolicyName: name, PolicyDocument: document}
@@ -176,18 +172,29 @@ func (x *work) putPolicy(before map[string]any) error {
 				return &iam.PutGroupPolicyInput{GroupName: id, PolicyName: name, PolicyDocument: document}
 			},
 			func(id *string) any { return &iam.DeleteGroupPolicyInput{GroupName: id, PolicyName: name} }},
-	} {
-		now := asList(x.properties[group.property])
+	})
+}
+
+// identityCalls are the calls that give a policy to the identities of a property, and take it from them.
+type identityCalls struct {
+	property   string
+	give, take func(identity *string) any
+}
+
+// eachIdentity gives a policy to its identities, and takes it from those it had before.
+func (x *work) eachIdentity(before map[string]any, all []identityCalls) error {
+	for _, calls := range all {
+		now := asList(x.properties[calls.property])
 		for _, id := range now {
-			if _, err := x.do(group.put(aws.String(asText(id)))); err != nil {
+			if _, err := x.do(calls.give(aws.String(asText(id)))); err != nil {
 				return err
 			}
 		}
-		for _, id := range asList(before[group.property]) {
+		for _, id := range asList(before[calls.property]) {
 			if slices.Contains(now, id) {
 				continue
 			}
-			if _, err := x.do(group.remove(aws.String(asText(id)))); err != nil && !cloud.IsNotFound(err) {
+			if _, err := x.do(calls.take(aws.String(asText(id)))); err != nil && !cloud.IsNotFound(err) {
 				return err
 			}
 		}
@@ -275,31 +282,12 @@ func (x *work) dropVersions() error {
 
 // attach attaches a managed policy to its identities, and detaches it from those it had before.
 func (x *work) attach(before map[string]any) error {
-	for _, group := range []struct {
-		property       string
-		attach, detach func(identity *string) any
-	}{
+	return x.eachIdentity(before, []identityCalls{
 		{"Roles", func(id *string) any { return &iam.AttachRolePolicyInput{RoleName: id, PolicyArn: &x.id} },
 			func(id *string) any { return &iam.DetachRolePolicyInput{RoleName: id, PolicyArn: &x.id} }},
 		{"Users", func(id *string) any { return &iam.AttachUserPolicyInput{UserName: id, PolicyArn: &x.id} },
 			func(id *string) any { return &iam.DetachUserPolicyInput{UserName: id, PolicyArn: &x.id} }},
 		{"Groups", func(id *string) any { return &iam.AttachGroupPolicyInput{GroupName: id, PolicyArn: &x.id} },
 			func(id *string) any { return &iam.DetachGroupPolicyInput{GroupName: id, PolicyArn: &x.id} }},
-	} {
-		now := asList(x.properties[group.property])
-		for _, id := range now {
-			if _, err := x.do(group.attach(aws.String(asText(id)))); err != nil {
-				return err
-			}
-		}
-		for _, id := range asList(before[group.property]) {
-			if slices.Contains(now, id) {
-				continue
-			}
-			if _, err := x.do(group.detach(aws.String(asText(id)))); err != nil && !cloud.IsNotFound(err) {
-				return err
-			}
-		}
-	}
-	return nil
+	})
 }

@@ -16,20 +16,20 @@ import (
 	"example.com/portable-notes/deploy/gateway"
 )
 
-// kind says how the resources of a type are made, changed and removed. What it takes from the CloudFormation template
-// reference: which property is the name, which changes need a new resource, and the values of Ref and Fn::GetAtt.
+// kind is how the sandbox creates, updates and deletes resources of one type. Its facts, such as the properties whose
+// change replaces the resource, are those of the CloudFormation template reference.
 type kind struct {
 	named     string   // property that is the name; "" if AWS makes the ID
 	limit     int      // of the name that CloudFormation makes up; 0 if named is required, or ""
 	immutable []string // properties whose change needs a new resource
 	tags      string   // list or map, the form of the property Tags; "" if the resource has none
 
-	create func(x *work) error                        // sets x.id at once, so that a failed resource can be removed
+	create func(x *work) error                        // sets x.id as soon as there is something to delete
 	update func(x *work, before map[string]any) error // nil: every change needs a new resource
 	remove func(x *work) error
 }
 
-// work is what a kind works on: a resource, and the calls with which it is made.
+// work is one resource, and the means to create, update or delete it.
 type work struct {
 	ctx        context.Context
 	cloud      *cloud.Cloud
@@ -40,7 +40,7 @@ type work struct {
 	logical    string
 	kind       string
 	id         string         // value of Ref
-	properties map[string]any // what it is to be; when it is removed, what it is
+	properties map[string]any // the wanted ones; on deletion, the current ones
 	attributes map[string]any // values of Fn::GetAtt
 	asked      []string       // attributes to which the template refers
 }
@@ -56,6 +56,11 @@ var delegated = []string{"AWS::ECR::Repository", "AWS::IAM::Group", "AWS::IAM::U
 // nothing are types that make no resource.
 var nothing = []string{"AWS::CDK::Metadata", "AWS::CloudFormation::WaitConditionHandle"}
 
+// Types returns the types of resources that a template may have.
+func Types() []string {
+	return slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Keys(kinds)), delegated, nothing)))
+}
+
 // kindOf returns the kind of a type; nil if the sandbox does not make it.
 func kindOf(name string) *kind {
 	switch {
@@ -70,17 +75,11 @@ func kindOf(name string) *kind {
 	return nil
 }
 
-// replaces returns the properties whose difference needs a new resource.
-func (k *kind) replaces(before, after map[string]any) (names []string) {
-	if k.update == nil {
-		return differing(before, after)
-	}
-	for _, name := range k.immutable {
-		if !reflect.DeepEqual(before[name], after[name]) {
-			names = append(names, name)
-		}
-	}
-	return names
+// mustReplace reports whether a change of properties needs a new resource.
+func (k *kind) mustReplace(before, after map[string]any) bool {
+	return k.update == nil || slices.ContainsFunc(k.immutable, func(name string) bool {
+		return !reflect.DeepEqual(before[name], after[name])
+	})
 }
 
 // differing returns the names of the properties that differ.
@@ -101,7 +100,7 @@ func differing(before, after map[string]any) (names []string) {
 // tagged returns tags in the form of the kind's property Tags.
 func (k *kind) tagged(tags map[string]string) any {
 	if k.tags == "list" {
-		return tagsXML(tags)
+		return tagList(tags)
 	}
 	all := map[string]any{}
 	for key, value := range tags {
@@ -144,13 +143,28 @@ func changedTags(before, after map[string]any) (set map[string]string, remove []
 	return set, remove
 }
 
+// retag sets and removes tags so that a resource has those of its properties.
+func (x *work) retag(before map[string]any, tag func(tags map[string]string) any, untag func(keys []string) any) error {
+	set, remove := changedTags(before, x.properties)
+	if len(set) > 0 {
+		if _, err := x.do(tag(set)); err != nil {
+			return err
+		}
+	}
+	if remove == nil {
+		return nil
+	}
+	_, err := x.do(untag(remove))
+	return err
+}
+
 // generated returns a name that CloudFormation makes up: STACK-RESOURCE-RANDOM, with at most limit characters.
 func (x *work) generated(limit int) string {
 	name := x.stack + "-" + x.logical
 	return name[:min(len(name), limit-13)] + "-" + suffix()
 }
 
-// name returns the resource's name, and sets the property to it.
+// name returns the resource's name: the given one, or else one that CloudFormation makes up.
 func (x *work) name() string {
 	k := kindOf(x.kind)
 	if given := asText(x.properties[k.named]); given != "" {
@@ -167,8 +181,8 @@ func (x *work) arn(service, rest string) string {
 	return "arn:" + gateway.Partition(x.region) + ":" + service + ":" + x.region + ":" + x.host.Account + ":" + rest
 }
 
-// decode sets the fields of an SDK input from properties, which have the same names. It is an error if a property has
-// no field, or another type.
+// decode sets the fields of an SDK input from properties, which have the same names but for case: KmsKeyArn is
+// KMSKeyArn in the SDK. It is an error if a property has no field, or another type.
 func decode(properties map[string]any, input any) error {
 	var found mapstructure.Metadata
 	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: input, Metadata: &found, DecodeHook: scalars})
@@ -188,7 +202,7 @@ func decode(properties map[string]any, input any) error {
 }
 
 // scalars is a hook of the decoder that allows what CloudFormation allows: numbers and booleans as strings, as the
-// values of parameters are, and the other way round.
+// values of parameters are, and booleans for strings. A json.Number already is a string to the decoder.
 func scalars(from, to reflect.Type, data any) (any, error) {
 	switch {
 	case from.Kind() == reflect.Bool && to.Kind() == reflect.String:
@@ -239,7 +253,8 @@ func (x *work) doWith(input any, properties map[string]any) (map[string]any, err
 	return x.do(input)
 }
 
-// zeroed returns after, with an empty value for each property that only before has, so that an update resets it.
+// zeroed returns after, with the zero value of each string, boolean, list or mapping that only before has, so that an
+// update resets it. A number has no such value, and keeps the old one.
 func zeroed(before, after map[string]any) map[string]any {
 	all := maps.Clone(after)
 	for name, value := range before {
@@ -253,6 +268,8 @@ func zeroed(before, after map[string]any) map[string]any {
 			all[name] = map[string]any{}
 		case string:
 			all[name] = ""
+		case bool:
+			all[name] = false
 		}
 	}
 	return all
@@ -261,7 +278,7 @@ func zeroed(before, after map[string]any) map[string]any {
 // byMoto makes a resource by a stack of moto's, with this one resource.
 var byMoto = &kind{
 	create: func(x *work) error {
-		name := x.generated(100)
+		name := x.generated(63) // the limit of buckets
 		if err := x.motoStack("CreateStack", name); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package formation
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"example.com/portable-notes/deploy/cloud"
 )
 
+// The kinds call kindOf, which reads kinds, so they cannot be its initial value.
 func init() {
 	for name, k := range map[string]*kind{
 		"Function":     function,
@@ -27,14 +29,14 @@ func init() {
 	}
 }
 
-// apart are the properties of a function that are set by calls of their own.
-var apart = []string{"Code", "Tags", "ReservedConcurrentExecutions", "RecursiveLoop", "RuntimeManagementConfig"}
+// separate are the properties of a function that are set by calls of their own.
+var separate = []string{"Code", "Tags", "ReservedConcurrentExecutions"}
 
 var function = &kind{
 	named: "FunctionName", limit: 64, immutable: []string{"FunctionName", "PackageType"}, tags: "list",
 	create: func(x *work) error {
 		in := &lambda.CreateFunctionInput{}
-		if err := decode(without(x.properties, apart...), in); err != nil {
+		if err := decode(without(x.properties, separate...), in); err != nil {
 			return err
 		}
 		code, err := x.code()
@@ -77,7 +79,7 @@ var function = &kind{
 				return err
 			}
 		}
-		names := append([]string{"Architectures", "PackageType", "CodeSigningConfigArn", "FunctionName"}, apart...)
+		names := append([]string{"Architectures", "PackageType", "CodeSigningConfigArn", "FunctionName"}, separate...)
 		settings := zeroed(without(before, names...), without(x.properties, names...))
 		for name, value := range map[string]any{"MemorySize": 128, "Timeout": 3} { // defaults of Lambda
 			if settings[name] == nil {
@@ -111,7 +113,8 @@ func (x *work) await() error {
 		}
 		switch state, last := asText(answer["State"]), asText(answer["LastUpdateStatus"]); {
 		case state == "Failed" || last == "Failed":
-			return fmt.Errorf("the function is %s: %v", state, answer["StateReason"])
+			return invalid("the function cannot be used: %s", cmp.Or(asText(answer["LastUpdateStatusReason"]),
+				asText(answer["StateReason"])))
 		case state == "Pending" || last == "InProgress":
 			x.cloud.Forget()
 			return cloud.RetryLater(fmt.Errorf("the function is %s", state))
@@ -133,17 +136,9 @@ func (x *work) reserve(before map[string]any) (err error) {
 
 func (x *work) tagFunction(before map[string]any) error {
 	arn := x.arn("lambda", "function:"+x.id)
-	set, remove := changedTags(before, x.properties)
-	if len(set) > 0 {
-		if _, err := x.do(&lambda.TagResourceInput{Resource: &arn, Tags: set}); err != nil {
-			return err
-		}
-	}
-	if remove == nil {
-		return nil
-	}
-	_, err := x.do(&lambda.UntagResourceInput{Resource: &arn, TagKeys: remove})
-	return err
+	return x.retag(before,
+		func(tags map[string]string) any { return &lambda.TagResourceInput{Resource: &arn, Tags: tags} },
+		func(keys []string) any { return &lambda.UntagResourceInput{Resource: &arn, TagKeys: keys} })
 }
 
 // code returns the code of a function. Code in the template itself becomes a zip with one file.
@@ -173,8 +168,7 @@ func (x *work) code() (*types.FunctionCode, error) {
 
 var version = &kind{
 	create: func(x *work) error {
-		answer, err := x.doWith(&lambda.PublishVersionInput{}, without(x.properties, "ProvisionedConcurrencyConfig",
-			"RuntimePolicy"))
+		answer, err := x.doWith(&lambda.PublishVersionInput{}, x.properties)
 		if err != nil {
 			return err
 		}
@@ -198,8 +192,7 @@ var alias = &kind{
 		return err
 	},
 	update: func(x *work, before map[string]any) error {
-		_, err := x.doWith(&lambda.UpdateAliasInput{}, zeroed(without(before, "ProvisionedConcurrencyConfig",
-			"RoutingConfig"), x.aliasProperties()))
+		_, err := x.doWith(&lambda.UpdateAliasInput{}, zeroed(without(before, "RoutingConfig"), x.aliasProperties()))
 		return err
 	},
 	remove: func(x *work) error {
@@ -211,7 +204,7 @@ var alias = &kind{
 
 // aliasProperties returns the properties of an alias as the API has them: weights are a mapping.
 func (x *work) aliasProperties() map[string]any {
-	all := without(x.properties, "ProvisionedConcurrencyConfig")
+	all := with(x.properties, nil)
 	routing, _ := all["RoutingConfig"].(map[string]any)
 	weights := map[string]any{}
 	for _, one := range asList(routing["AdditionalVersionWeights"]) {

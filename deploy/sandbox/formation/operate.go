@@ -16,7 +16,7 @@ import (
 	"example.com/portable-notes/deploy/template"
 )
 
-// operation makes a stack what a plan says, or removes it.
+// operation carries out a plan for a stack, or deletes the stack.
 type operation struct {
 	*Formation
 	stack *stack
@@ -54,14 +54,11 @@ func (f *Formation) begin(ctx context.Context, r Request, s *stack, p plan) (o *
 	return o, end, err
 }
 
-// deploy creates or updates the stack, and rolls it back if that fails.
-func (o *operation) deploy(ctx context.Context) {
-	verb, s := "CREATE", o.stack
-	if s.plan.template != nil {
-		verb = "UPDATE"
-	}
+// deploy creates or updates the stack, as verb says, and rolls it back if that fails. It returns the stack's status.
+func (o *operation) deploy(ctx context.Context, verb string) (status string) {
+	s := o.stack
 	o.record(s, nil, verb+"_IN_PROGRESS", "User Initiated")
-	outputs, err := o.apply(ctx)
+	outputs, err := o.apply(ctx, verb)
 	o.mu.Lock()
 	keep := s.keepFailed
 	o.mu.Unlock()
@@ -77,25 +74,19 @@ func (o *operation) deploy(ctx context.Context) {
 			o.record(s, nil, verb+"_COMPLETE_CLEANUP_IN_PROGRESS", "")
 			_ = o.removeAll(ctx, o.obsolete, true) // a failure leaves the resource behind, as on AWS
 		}
-		o.record(s, nil, verb+"_COMPLETE", "")
+		return o.record(s, nil, verb+"_COMPLETE", "")
 	case keep:
-		o.record(s, nil, verb+"_FAILED", err.Error())
-	case verb == "CREATE":
-		o.record(s, nil, "ROLLBACK_IN_PROGRESS", err.Error()+" Rollback requested by user.")
-		o.finish(o.rollBack(ctx), "ROLLBACK")
-	default:
-		o.record(s, nil, "UPDATE_ROLLBACK_IN_PROGRESS", err.Error())
-		o.finish(o.rollBack(ctx), "UPDATE_ROLLBACK")
+		return o.record(s, nil, verb+"_FAILED", err.Error())
 	}
-}
-
-// finish records the end of a rollback.
-func (o *operation) finish(err error, verb string) {
-	if err != nil {
-		o.record(o.stack, nil, verb+"_FAILED", err.Error())
-		return
+	rollback, why := "ROLLBACK", err.Error()+" Rollback requested by user."
+	if verb == "UPDATE" {
+		rollback, why = "UPDATE_ROLLBACK", err.Error()
 	}
-	o.record(o.stack, nil, verb+"_COMPLETE", "")
+	o.record(s, nil, rollback+"_IN_PROGRESS", why)
+	if err := o.rollBack(ctx); err != nil {
+		return o.record(s, nil, rollback+"_FAILED", err.Error())
+	}
+	return o.record(s, nil, rollback+"_COMPLETE", "")
 }
 
 // rollBack undoes what the operation did so far.
@@ -107,8 +98,8 @@ func (o *operation) rollBack(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// apply makes the resources of the plan, and returns the outputs.
-func (o *operation) apply(ctx context.Context) ([]output, error) {
+// apply creates and updates the resources of the plan, and returns the outputs.
+func (o *operation) apply(ctx context.Context, verb string) ([]output, error) {
 	ordered, err := o.plan.template.Order(o.scope)
 	if err != nil {
 		return nil, err
@@ -117,8 +108,7 @@ func (o *operation) apply(ctx context.Context) ([]output, error) {
 	for _, r := range ordered {
 		kept[r.Name] = true
 		if err := o.applyResource(ctx, r); err != nil {
-			verb := map[bool]string{true: "create", false: "update"}[o.stack.plan.template == nil]
-			return nil, invalid("The following resource(s) failed to %s: [%s].", verb, r.Name)
+			return nil, invalid("The following resource(s) failed to %s: [%s].", strings.ToLower(verb), r.Name)
 		}
 	}
 	outputs, err := o.readOutputs(o.stack, o.plan, o.scope)
@@ -135,7 +125,7 @@ func (o *operation) apply(ctx context.Context) ([]output, error) {
 	return outputs, nil
 }
 
-// applyResource makes one resource what the plan says. A failure is recorded.
+// applyResource creates or updates one resource as planned. A failure is recorded.
 func (o *operation) applyResource(ctx context.Context, r template.Resource) error {
 	o.mu.Lock()
 	old := o.stack.resources[r.Name]
@@ -159,7 +149,7 @@ func (o *operation) applyResource(ctx context.Context, r template.Resource) erro
 		old.deletion, old.replacing = r.DeletionPolicy, r.UpdateReplacePolicy
 		o.mu.Unlock()
 		return nil
-	case k.replaces(old.properties, properties) != nil:
+	case k.mustReplace(old.properties, properties):
 		if k.named != "" && k.update != nil && properties[k.named] != nil &&
 			properties[k.named] == old.properties[k.named] {
 			return o.fail(old, fresh, invalid("CloudFormation cannot update a stack when a custom-named resource "+
@@ -171,7 +161,7 @@ func (o *operation) applyResource(ctx context.Context, r template.Resource) erro
 	return o.update(ctx, k, old, properties)
 }
 
-// fail records that a resource could not be made.
+// fail records that a resource could not be created or updated.
 func (o *operation) fail(old, fresh *deployed, err error) error {
 	d, verb := fresh, "CREATE"
 	if old != nil {
@@ -211,7 +201,7 @@ func (o *operation) properties(r template.Resource) (map[string]any, error) {
 	return properties, nil
 }
 
-// work returns the work on a resource.
+// work returns the arguments for the functions of d's kind.
 func (o *operation) work(ctx context.Context, d *deployed) *work {
 	return &work{
 		ctx:        ctx,
@@ -236,16 +226,16 @@ func attributesOf(t *template.Template, name string) (all []string) {
 	}
 	add := func(references []template.Reference) {
 		for _, r := range references {
-			if r.Resource == name && r.Attribute != "" && !slices.Contains(all, r.Attribute) {
+			if r.Name == name && r.Attribute != "" && !slices.Contains(all, r.Attribute) {
 				all = append(all, r.Attribute)
 			}
 		}
 	}
 	for _, r := range t.Resources {
-		add(t.References(r.Properties))
+		add(template.References(r.Properties))
 	}
 	for _, o := range t.Outputs {
-		add(t.References(o.Value))
+		add(template.References(o.Value))
 	}
 	return all
 }
@@ -270,8 +260,9 @@ func (o *operation) create(ctx context.Context, k *kind, fresh, old *deployed) e
 	fresh.id, fresh.attributes = x.id, x.attributes
 	o.mu.Unlock()
 	o.undo = append(o.undo, func(ctx context.Context) error {
-		if old == nil && fresh.deletion == "Retain" && err == nil {
+		if old == nil && fresh.deletion == "Retain" && err == nil { // what failed is deleted all the same
 			o.record(o.stack, fresh, "DELETE_SKIPPED", "")
+			o.forget(fresh, nil)
 			return nil
 		}
 		if fresh.id == "" {
@@ -325,8 +316,9 @@ func (o *operation) update(ctx context.Context, k *kind, d *deployed, properties
 	return change(ctx, before, properties)
 }
 
-// removeAll removes resources, the newest first, and returns the names of those that could not be removed. A
-// replacement removes resources that the stack no longer has.
+// removeAll deletes resources, the newest first, and returns the names of those that remain. isCleanup says that an
+// update has dropped or replaced them: a replaced resource, which is no longer the stack's one of its name, follows its
+// UpdateReplacePolicy, and the others their DeletionPolicy.
 func (o *operation) removeAll(ctx context.Context, all []*deployed, isCleanup bool) (failed []string) {
 	slices.SortFunc(all, func(a, b *deployed) int { return b.serial - a.serial })
 	for _, d := range all {

@@ -93,48 +93,28 @@ func (p *plan) complete(given map[string]string) error {
 // checkCapabilities returns an error unless the caller acknowledged what the template does ("Acknowledging IAM
 // resources in CloudFormation templates").
 func (p *plan) checkCapabilities() error {
-	has := func(name string) bool { return slices.Contains(p.capabilities, name) }
-	if needs := p.needsCapabilities(); needs != nil {
-		for _, need := range needs {
-			if !has(need) && !(need == "CAPABILITY_IAM" && has("CAPABILITY_NAMED_IAM")) {
-				return &Refusal{Code: "InsufficientCapabilitiesException",
-					Message: "Requires capabilities : [" + strings.Join(needs, ", ") + "]"}
-			}
-		}
+	need := p.needsCapability()
+	if need == "" || slices.Contains(p.capabilities, need) || slices.Contains(p.capabilities, namedIAM) {
+		return nil
 	}
-	return nil
+	return &Refusal{Code: "InsufficientCapabilitiesException", Message: "Requires capabilities : [" + need + "]"}
 }
 
-// needsCapabilities returns the capabilities that the template needs. The sandbox asks for none for macros.
-func (p *plan) needsCapabilities() []string {
-	needs := ""
+// namedIAM acknowledges resources of IAM with names.
+const namedIAM = "CAPABILITY_NAMED_IAM"
+
+// needsCapability returns the capability that the template needs, or "". The sandbox asks for none for macros.
+func (p *plan) needsCapability() (need string) {
 	for _, r := range p.template.Resources {
 		if !strings.HasPrefix(r.Type, "AWS::IAM::") {
 			continue
 		}
-		if needs == "" {
-			needs = "CAPABILITY_IAM"
+		if slices.ContainsFunc([]string{"RoleName", "ManagedPolicyName", "UserName", "GroupName"}, r.Has) {
+			return namedIAM
 		}
-		properties, _ := propertyNames(r)
-		if name := kindOf(r.Type).named; name != "" && slices.Contains(properties, name) {
-			needs = "CAPABILITY_NAMED_IAM"
-		}
+		need = "CAPABILITY_IAM"
 	}
-	if needs == "" {
-		return nil
-	}
-	return []string{needs}
-}
-
-// propertyNames returns the names of the properties that a resource has.
-func propertyNames(r template.Resource) (names []string, ok bool) {
-	if r.Properties == nil {
-		return nil, false
-	}
-	for i := 0; i+1 < len(r.Properties.Content); i += 2 {
-		names = append(names, r.Properties.Content[i].Value)
-	}
-	return names, true
+	return need
 }
 
 // ssmReference matches NAME or NAME:VERSION of a parameter of Systems Manager.
@@ -205,7 +185,8 @@ func (f *Formation) scope(ctx context.Context, s *stack, p plan) (template.Scope
 			}
 			value, ok := d.attributes[attribute]
 			if !ok {
-				return nil, invalid("Template error: resource %s does not support attribute type %s in Fn::GetAtt",
+				return nil, invalid("Template error: resource %s does not support attribute type %s in Fn::GetAtt, "+
+					"or the sandbox does not",
 					name, attribute)
 			}
 			return value, nil

@@ -13,10 +13,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"example.com/portable-notes/deploy/cloud"
 )
 
+// The kinds call kindOf, which reads kinds, so they cannot be its initial value.
 func init() {
 	kinds["AWS::DynamoDB::Table"] = table
 	kinds["AWS::Logs::LogGroup"] = logGroup
@@ -24,12 +26,11 @@ func init() {
 }
 
 // later are the properties of a table that are set when it is active.
-var later = []string{"TimeToLiveSpecification", "PointInTimeRecoverySpecification", "ContributorInsightsSpecification",
-	"StreamSpecification", "SSESpecification"}
+var later = []string{"TimeToLiveSpecification", "PointInTimeRecoverySpecification"}
 
 var table = &kind{
-	named: "TableName", limit: 255, immutable: []string{"TableName", "KeySchema", "LocalSecondaryIndexes",
-		"ImportSourceSpecification"}, tags: "list",
+	named: "TableName", limit: 255, immutable: []string{"TableName", "KeySchema", "LocalSecondaryIndexes"},
+	tags: "list",
 	create: func(x *work) error {
 		in := &dynamodb.CreateTableInput{}
 		if err := decode(x.tableProperties(without(x.properties, later...)), in); err != nil {
@@ -59,18 +60,13 @@ var table = &kind{
 			return err
 		}
 		arn := aws.String(asText(x.attributes["Arn"]))
-		set, remove := changedTags(before, x.properties)
-		if len(set) > 0 {
-			if _, err := x.doWith(&dynamodb.TagResourceInput{ResourceArn: arn},
-				map[string]any{"Tags": tagsXML(set)}); err != nil {
-				return err
+		return x.retag(before, func(tags map[string]string) any {
+			in := &dynamodb.TagResourceInput{ResourceArn: arn}
+			for key, value := range tags {
+				in.Tags = append(in.Tags, types.Tag{Key: &key, Value: &value})
 			}
-		}
-		if remove == nil {
-			return nil
-		}
-		_, err := x.do(&dynamodb.UntagResourceInput{ResourceArn: arn, TagKeys: remove})
-		return err
+			return in
+		}, func(keys []string) any { return &dynamodb.UntagResourceInput{ResourceArn: arn, TagKeys: keys} })
 	},
 	remove: func(x *work) error {
 		_, err := x.do(&dynamodb.DeleteTableInput{TableName: &x.id})
@@ -81,10 +77,10 @@ var table = &kind{
 // tableProperties returns properties as the API has them: CloudFormation's say only what is switched on.
 func (x *work) tableProperties(properties map[string]any) map[string]any {
 	all := with(properties, nil)
-	if stream, ok := x.properties["StreamSpecification"].(map[string]any); ok {
+	if stream, ok := all["StreamSpecification"].(map[string]any); ok {
 		all["StreamSpecification"] = with(without(stream, "ResourcePolicy"), map[string]any{"StreamEnabled": true})
 	}
-	if sse, ok := x.properties["SSESpecification"].(map[string]any); ok {
+	if sse, ok := all["SSESpecification"].(map[string]any); ok {
 		all["SSESpecification"] = with(without(sse, "SSEEnabled"), map[string]any{"Enabled": sse["SSEEnabled"]})
 	}
 	return all
@@ -147,17 +143,11 @@ var logGroup = &kind{
 			return err
 		}
 		arn := aws.String(x.arn("logs", "log-group:"+x.id))
-		set, remove := changedTags(before, x.properties)
-		if len(set) > 0 {
-			if _, err := x.do(&cloudwatchlogs.TagResourceInput{ResourceArn: arn, Tags: set}); err != nil {
-				return err
-			}
-		}
-		if remove == nil {
-			return nil
-		}
-		_, err := x.do(&cloudwatchlogs.UntagResourceInput{ResourceArn: arn, TagKeys: remove})
-		return err
+		return x.retag(before,
+			func(tags map[string]string) any {
+				return &cloudwatchlogs.TagResourceInput{ResourceArn: arn, Tags: tags}
+			},
+			func(keys []string) any { return &cloudwatchlogs.UntagResourceInput{ResourceArn: arn, TagKeys: keys} })
 	},
 	remove: func(x *work) error {
 		_, err := x.do(&cloudwatchlogs.DeleteLogGroupInput{LogGroupName: &x.id})
@@ -220,7 +210,7 @@ func (x *work) motoStack(action, name string) error {
 	}
 	properties := with(x.properties, nil)
 	if named := motoNames[x.kind]; named != "" && properties[named] == nil {
-		properties[named] = x.motoName()
+		properties[named] = x.motoName(name)
 	}
 	text, err := json.Marshal(map[string]any{"Resources": map[string]any{one: map[string]any{"Type": x.kind,
 		"Properties": properties}}, "Outputs": outputs})
@@ -230,12 +220,13 @@ func (x *work) motoStack(action, name string) error {
 	return err
 }
 
-// motoName returns a name for a resource of moto's. Those of buckets are lower-case.
-func (x *work) motoName() string {
+// motoName returns a name for a resource of moto's from the name of its stack, which is stable. Those of buckets and
+// repositories are lower-case.
+func (x *work) motoName(stack string) string {
 	if x.kind == "AWS::S3::Bucket" || x.kind == "AWS::ECR::Repository" {
-		return strings.ToLower(x.generated(63))
+		return strings.ToLower(stack)
 	}
-	return x.generated(64)
+	return stack
 }
 
 // motoNames are the name properties of the delegated types, which moto would derive from the names of its own stack.
