@@ -82,11 +82,7 @@ func TestFunctionPolicies(t *testing.T) {
 		"InvalidParameterValueException")
 	check("a stale revision", add("b", func(in *lambda.AddPermissionInput) { in.RevisionId = aws.String("stale") }),
 		"PreconditionFailedException")
-	check(
-		"the latest revision",
-		add("b", func(in *lambda.AddPermissionInput) { in.RevisionId = first.RevisionId }),
-		ok,
-	)
+	check("the latest revision", add("b", func(in *lambda.AddPermissionInput) { in.RevisionId = first.RevisionId }), ok)
 	check("removing with a stale revision", remove("b", first.RevisionId), "PreconditionFailedException")
 	check("removing", remove("b", nil), ok)
 	check("removing again", remove("b", nil), "ResourceNotFoundException")
@@ -231,12 +227,8 @@ func TestSlowAWS(t *testing.T) {
 	var token *string
 	var pages []int
 	for more := true; more; more = token != nil {
-		page := did[*apigatewayv2.GetRoutesOutput](
-			t,
-		)(
-			w.gateway.GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api,
-				NextToken: token}),
-		)
+		page := did[*apigatewayv2.GetRoutesOutput](t)(w.gateway.GetRoutes(ctx, &apigatewayv2.GetRoutesInput{ApiId: &api,
+			NextToken: token}))
 		pages, token = append(pages, len(page.Items)), page.NextToken
 	}
 	if fmt.Sprint(pages) != "[2 2 1]" {

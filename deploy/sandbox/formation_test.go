@@ -343,13 +343,9 @@ func TestStackPolicies(t *testing.T) {
 	}{{types.OnFailureDoNothing, "CREATE_FAILED", 2}, {types.OnFailureDelete, "DELETE_COMPLETE", 0}} {
 		t.Run(string(c.onFailure), func(t *testing.T) {
 			s := openStacks(t)
-			made := did[*cloudformation.CreateStackOutput](
-				t,
-			)(
-				s.CreateStack(t.Context(), &cloudformation.CreateStackInput{
-					StackName: &s.name, TemplateBody: aws.String(failing), Capabilities: anyCapability,
-					OnFailure: c.onFailure}),
-			)
+			in := &cloudformation.CreateStackInput{StackName: &s.name, TemplateBody: aws.String(failing),
+				Capabilities: anyCapability, OnFailure: c.onFailure}
+			made := did[*cloudformation.CreateStackOutput](t)(s.CreateStack(t.Context(), in))
 			name := s.name
 			s.name = *made.StackId
 			status := s.describe().StackStatus
@@ -385,13 +381,10 @@ func TestChangeSets(t *testing.T) {
 	text := failing
 	propose := func(name string, kind types.ChangeSetType, memory string) *cloudformation.DescribeChangeSetOutput {
 		t.Helper()
-		did[*cloudformation.CreateChangeSetOutput](
-			t,
-		)(
-			s.CreateChangeSet(t.Context(), &cloudformation.CreateChangeSetInput{
-				StackName: &s.name, ChangeSetName: &name, ChangeSetType: kind, TemplateBody: &text,
-				Capabilities: anyCapability, Parameters: parameters(map[string]string{"Memory": memory})}),
-		)
+		in := &cloudformation.CreateChangeSetInput{StackName: &s.name, ChangeSetName: &name, ChangeSetType: kind,
+			TemplateBody: &text, Capabilities: anyCapability,
+			Parameters: parameters(map[string]string{"Memory": memory})}
+		did[*cloudformation.CreateChangeSetOutput](t)(s.CreateChangeSet(t.Context(), in))
 		return did[*cloudformation.DescribeChangeSetOutput](t)(s.DescribeChangeSet(t.Context(),
 			&cloudformation.DescribeChangeSetInput{StackName: &s.name, ChangeSetName: &name}))
 	}
@@ -617,12 +610,8 @@ Outputs: {Url: {Value: !Sub "${ServerlessHttpApi.ApiEndpoint}"}}
 			t.Errorf("%s answers %s, want %s", path, got, want)
 		}
 	}
-	processed := did[*cloudformation.GetTemplateOutput](
-		t,
-	)(
-		s.GetTemplate(t.Context(), &cloudformation.GetTemplateInput{
-			StackName: &s.name, TemplateStage: "Processed"}),
-	)
+	processed := did[*cloudformation.GetTemplateOutput](t)(s.GetTemplate(t.Context(), &cloudformation.GetTemplateInput{
+		StackName: &s.name, TemplateStage: "Processed"}))
 	if !strings.Contains(*processed.TemplateBody, "AWS::Lambda::Permission") {
 		t.Errorf("the processed template is %s", *processed.TemplateBody)
 	}
