@@ -108,10 +108,17 @@ var corrections = []correction{
 	},
 	{
 		operations: "lambda:CreateFunction lambda:UpdateFunctionCode",
-		moto:       "-",
-		aws:        "-",
-		source:     "stores the zip, to run it",
+		moto:       "accepts a zip that is not in S3, or fails",
+		aws:        "400",
+		source:     "Lambda API reference, CreateFunction; the zip is stored, to run it",
 		answer:     storeCode,
+	},
+	{
+		operations: "iam:CreateRole iam:PutRolePermissionsBoundary",
+		moto:       "accepts a boundary that does not exist",
+		aws:        "404",
+		source:     "IAM API reference, PutRolePermissionsBoundary",
+		answer:     checkBoundary,
 	},
 	{
 		operations: "lambda:CreateFunctionUrlConfig lambda:GetFunctionUrlConfig lambda:UpdateFunctionUrlConfig " +
@@ -453,6 +460,17 @@ func (a answer) edit(change func(body map[string]any)) answer {
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// checkBoundary refuses a permissions boundary that does not exist.
+func checkBoundary(s *Sandbox, c *call, next func() answer) answer {
+	if arn := c.form().Get("PermissionsBoundary"); arn != "" {
+		if _, err := s.managed(c.Context(), arn); err != nil {
+			return c.refuse(http.StatusNotFound, "NoSuchEntity", "Scope ARN: %s does not exist or is not attachable.",
+				arn)
+		}
+	}
+	return next()
+}
 
 func trackRole(s *Sandbox, c *call, next func() answer) answer {
 	form, _ := url.ParseQuery(string(c.body)) // moto reports parse errors

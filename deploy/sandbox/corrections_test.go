@@ -142,6 +142,13 @@ func TestCorrections(t *testing.T) {
 		RetentionInDays: aws.Int32(7)})
 	fails("7 days", err, errorCode(nil))
 
+	_, err = w.functions.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: &w.name,
+		S3Bucket: aws.String("nosuch"), S3Key: aws.String("a.zip")})
+	fails("code that is not in S3", err, "InvalidParameterValueException")
+	_, err = w.roles.PutRolePermissionsBoundary(ctx, &iam.PutRolePermissionsBoundaryInput{RoleName: &w.name,
+		PermissionsBoundary: aws.String("arn:aws:iam::" + Account + ":policy/nosuch")})
+	fails("a boundary that does not exist", err, "NoSuchEntity")
+
 	before := did[*lambda.GetFunctionConfigurationOutput](t)(w.functions.GetFunctionConfiguration(ctx,
 		&lambda.GetFunctionConfigurationInput{FunctionName: &w.name}))
 	w.configure(lambda.UpdateFunctionConfigurationInput{MemorySize: aws.Int32(256)})

@@ -305,6 +305,11 @@ func TestStackRollback(t *testing.T) {
 		!strings.Contains(err.Error(), "is in ROLLBACK_COMPLETE state and can not be updated") {
 		t.Errorf("an update after the rollback: %v", err)
 	}
+	failed := did[*cloudformation.GetTemplateOutput](t)(s.GetTemplate(t.Context(), &cloudformation.GetTemplateInput{
+		StackName: &s.name}))
+	if *failed.TemplateBody != failing {
+		t.Errorf("the template of the failed stack is %s", *failed.TemplateBody)
+	}
 	s.remove(*s.describe().StackId)
 
 	good := map[string]string{"Memory": "128"}

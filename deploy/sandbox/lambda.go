@@ -193,24 +193,25 @@ func trackArchitectures(s *Sandbox, c *call, next func() answer) answer {
 	})
 }
 
-// storeCode stores the zip of a function.
+// storeCode stores the zip of a function. It refuses one that is not in S3.
 func storeCode(s *Sandbox, c *call, next func() answer) answer {
 	var in struct {
 		functionInput
 		Code functionInput
 	}
 	c.decode(&in)
-	a := next()
-	var config struct{ CodeSha256 string }
-	if !a.ok() || json.Unmarshal(a.body, &config) != nil {
-		return a
-	}
 	code := in.Code
 	if c.Operation == "UpdateFunctionCode" {
 		code = in.functionInput
 	}
 	packed, err := s.uploaded(c, code.ZipFile, code.S3Bucket, code.S3Key)
-	if err == nil {
+	if err != nil && code.S3Bucket != "" {
+		return c.refuse(http.StatusBadRequest, "InvalidParameterValueException",
+			"Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: %v", err)
+	}
+	a := next()
+	var config struct{ CodeSha256 string }
+	if a.ok() && err == nil && json.Unmarshal(a.body, &config) == nil {
 		s.mu.Lock()
 		s.code[config.CodeSha256] = packed
 		s.mu.Unlock()

@@ -58,6 +58,11 @@ func (f *Formation) begin(ctx context.Context, r Request, s *stack, p plan) (o *
 func (o *operation) deploy(ctx context.Context, verb string) (status string) {
 	s := o.stack
 	o.record(s, nil, verb+"_IN_PROGRESS", "User Initiated")
+	if verb == "CREATE" {
+		o.mu.Lock()
+		s.plan = o.plan // a failed stack has a template too
+		o.mu.Unlock()
+	}
 	outputs, err := o.apply(ctx, verb)
 	o.mu.Lock()
 	keep := s.keepFailed
