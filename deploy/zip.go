@@ -7,12 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/pack"
 )
 
 func zipCommand() *cobra.Command {
-	arch, out := "arm64", ""
-	var jwt bool
+	var f stackFlags // only its architecture is used
+	out, jwt := "", false
 	cmd := &cobra.Command{
 		Use:   "zip",
 		Short: "build the Lambda function and pack it",
@@ -21,8 +22,10 @@ bootstrap. The same source gives the same bytes in every directory.`,
 		Example: "  deploy zip --arch arm64 --out notes.zip",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			done := showBuild(cmd.ErrOrStderr(), arch)
-			content, err := pack.Build(cmd.Context(), arch, jwt)
+			_, cfg, _ := cloud.Open(cmd.Context()) // what may be missing, such as a region, is not needed
+			f.chooseArchitecture(cfg)
+			done := showBuild(cmd.ErrOrStderr(), f.Architecture)
+			content, err := pack.Build(cmd.Context(), f.Architecture, jwt)
 			done()
 			if err != nil {
 				return err
@@ -30,11 +33,12 @@ bootstrap. The same source gives the same bytes in every directory.`,
 			if err := os.WriteFile(out, content, 0o600); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: bootstrap for %s, %d bytes packed\n", out, arch, len(content))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: bootstrap for %s, %d bytes packed\n", out, f.Architecture, len(content))
 			return nil
 		},
 	}
-	cmd.Flags().Var((*archFlag)(&arch), "arch", "architecture: arm64 or x86_64")
+	cmd.Flags().Var((*archFlag)(&f.Architecture), "arch",
+		"architecture: arm64 or x86_64 (default: arm64; in the sandbox this machine's)")
 	registerChoices(cmd, "arch", pack.Architectures...)
 	cmd.Flags().BoolVar(&jwt, "jwt", false,
 		"include JSON Web Tokens, for NOTES_AUTH=jwt; the function is smaller without")
