@@ -143,20 +143,26 @@ func (p *Permitter) Prune(ctx context.Context, function, qualifier string, neede
 		}
 		p.Report.Done("grant "+statement.Sid, report.Removed, "no route needs it")
 	}
-	var others []string
-	for _, s := range document.Statement {
-		if !gateway.IsOurs(s.Sid) {
-			others = append(others, s.Sid)
+	var others, unneeded []string
+	for i, s := range document.Statement {
+		if gateway.IsOurs(s.Sid) {
+			continue
+		}
+		others = append(others, s.Sid)
+		alone := policy.Document{Statement: document.Statement[i : i+1]}
+		if !slices.ContainsFunc(needed, func(g gateway.Grant) bool {
+			return gateway.CoveredBy(alone, g, p.arn(g)) != ""
+		}) {
+			unneeded = append(unneeded, s.Sid)
 		}
 	}
-	if others != nil {
-		if p.Strict {
-			return fmt.Errorf("the policy of function %s has statements made by others, which --strict makes an "+
-				"error: %v",
-				function, others)
-		}
-		p.Report.Note("the policy of function %s also has statements made by others, which were left alone: %v",
+	if others != nil && p.Strict {
+		return fmt.Errorf("the policy of function %s has statements made by others, which --strict makes an error: %v",
 			function, others)
+	}
+	if unneeded != nil {
+		p.Report.Note("the policy of function %s also has statements made by others, which were left alone: %v",
+			function, unneeded)
 	}
 	return nil
 }
