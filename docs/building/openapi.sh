@@ -2,12 +2,12 @@
 set -eu
 functions=arn:aws:lambda:us-east-1:123456789012:function
 aws iam create-role --role-name "$NAME" --assume-role-policy-document '{"Version": "2012-10-17", "Statement": [{
-  "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}' >role
+  "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}' >/dev/null
 aws iam attach-role-policy --role-name "$NAME" \
   --policy-arn arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole
 for function in handler: authorize:-auth; do
   aws lambda create-function --function-name "$NAME${function#*:}" --role "arn:aws:iam::123456789012:role/$NAME" \
-    --runtime python3.12 --handler "app.${function%:*}" --timeout 10 --zip-file fileb://app.zip >function
+    --runtime python3.12 --handler "app.${function%:*}" --timeout 10 --zip-file fileb://app.zip >/dev/null
 done
 call() { # prints the URI by which API Gateway invokes a function
   echo "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/$functions:$1/invocations"
@@ -58,8 +58,8 @@ cat >openapi.json <<END
 }
 END
 api=$(aws apigatewayv2 import-api --body file://openapi.json --query ApiId --output text)
-aws apigatewayv2 create-stage --api-id "$api" --stage-name '$default' --auto-deploy >stage
+aws apigatewayv2 create-stage --api-id "$api" --stage-name '$default' --auto-deploy >/dev/null
 for function in "$NAME" "$NAME-auth"; do
   aws lambda add-permission --function-name "$function" --statement-id api --action lambda:InvokeFunction \
-    --principal apigateway.amazonaws.com --source-arn "arn:aws:execute-api:us-east-1:123456789012:$api/*/*" >statement
+    --principal apigateway.amazonaws.com --source-arn "arn:aws:execute-api:us-east-1:123456789012:$api/*/*" >/dev/null
 done
