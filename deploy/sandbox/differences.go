@@ -116,13 +116,13 @@ var Differences = []Difference{
 	{
 		What: "CloudFormation",
 		Here: "one resource after the other; macros need no CAPABILITY_AUTO_EXPAND; no nested stacks, stack sets, " +
-			"imports of resources, drift, custom resources or macros other than SAM's; stack policies are kept, not " +
-			"applied",
+			"imports of resources, drift, custom resources, macros other than SAM's, Fn::Cidr, Fn::ForEach, dynamic " +
+			"references except to ssm, or ContinueUpdateRollback; stack policies are kept, not applied",
 		AWS: "all of it",
 	},
 	{
-		What: "policies of buckets",
-		Here: "kept, not applied",
+		What: "policies of buckets, and in a template their " + strings.Join(formation.Unapplied, ", "),
+		Here: "accepted, not applied",
 		AWS:  "applied",
 	},
 	{

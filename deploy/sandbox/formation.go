@@ -1,12 +1,10 @@
 package sandbox
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	_ "embed"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,43 +29,8 @@ func (s *Sandbox) answerFormation(c *call) answer {
 
 // formationHost returns what CloudFormation needs of the sandbox.
 func (s *Sandbox) formationHost() formation.Host {
-	return formation.Host{Endpoint: s.URL, Account: Account, Moto: s.askMoto, Assume: s.assumeForFormation,
+	return formation.Host{Endpoint: s.URL, Account: Account, Assume: s.assumeForFormation,
 		Translate: s.translate}
-}
-
-// askMoto sends a request to moto, past the corrections, and returns the body of a successful answer.
-func (s *Sandbox) askMoto(ctx context.Context, region, service, method, uri string, header http.Header,
-	body []byte) ([]byte, error) {
-	header = header.Clone()
-	if header == nil {
-		header = http.Header{}
-	}
-	header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=sandbox/20200101/"+region+"/"+service+
-		"/aws4_request, SignedHeaders=host, Signature=none") // moto finds region and service in it
-	a, err := s.moto.do(ctx, method, uri, header, body)
-	if err != nil {
-		return nil, err
-	}
-	if !a.ok() {
-		return nil, errors.New(errorText(a))
-	}
-	return a.body, nil
-}
-
-// errorText returns the message of a service's error answer, in XML or JSON.
-func errorText(a answer) string {
-	var short struct{ Code, Message string } // S3's
-	var long struct {
-		Code    string `xml:"Error>Code" json:"__type"`
-		Message string `xml:"Error>Message" json:"message"`
-	}
-	_, _ = xml.Unmarshal(a.body, &short), xml.Unmarshal(a.body, &long)
-	_ = json.Unmarshal(a.body, &long)
-	code, message := cmp.Or(short.Code, long.Code), cmp.Or(short.Message, long.Message)
-	if code == "" && message == "" {
-		return fmt.Sprintf("status %d", a.status)
-	}
-	return code + ": " + message
 }
 
 // assumeForFormation returns a key of a session under a stack's role.

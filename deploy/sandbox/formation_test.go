@@ -13,8 +13,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/smithy-go"
@@ -198,8 +200,8 @@ func TestStackLifeCycle(t *testing.T) {
 		}
 	}
 	check("created", "hello", `401 {"message":"Unauthorized"}`)
-	if !strings.HasPrefix(s.output("Queue"), "arn:aws:sqs:") {
-		t.Errorf("the queue is %s", s.output("Queue"))
+	if s.output("Parameter") != "hello" {
+		t.Errorf("the parameter is %q", s.output("Parameter"))
 	}
 	values := map[string]string{"Memory": "256", "Greeting": "bye", "WithExtra": "no"}
 	changed := strings.Replace(everything, "  Version:\n", "  Version2:\n", 1)
@@ -219,8 +221,8 @@ func TestStackLifeCycle(t *testing.T) {
 		f.Tags["aws:cloudformation:stack-name"] != s.name {
 		t.Errorf("the function is %d MB, with the tags %v", *f.Configuration.MemorySize, f.Tags)
 	}
-	if s.output("Queue") != "" {
-		t.Errorf("the queue is still there")
+	if s.output("Parameter") != "" {
+		t.Errorf("the parameter is still there")
 	}
 	if _, err := s.UpdateStack(t.Context(), &cloudformation.UpdateStackInput{StackName: &s.name, TemplateBody: &changed,
 		Parameters: parameters(values), Capabilities: anyCapability}); err == nil ||
@@ -630,4 +632,150 @@ Outputs: {Url: {Value: !Sub "${ServerlessHttpApi.ApiEndpoint}"}}
 	if err == nil || !strings.Contains(err.Error(), "Invalid Serverless Application Specification document") {
 		t.Errorf("a mistake: %v", err)
 	}
+}
+
+// TestStackResets checks that removing properties resets them, by an update and by a rollback.
+func TestStackResets(t *testing.T) {
+	s := openStacks(t)
+	const text = `
+Parameters: {Rich: {Type: String}, Days: {Type: Number, Default: 7}}
+Conditions: {Rich: !Equals [!Ref Rich, "yes"]}
+Resources:
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument:
+        Statement: [{Effect: Allow, Principal: {Service: lambda.amazonaws.com}, Action: "sts:AssumeRole"}]
+  Table:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
+      KeySchema: [{AttributeName: pk, KeyType: HASH}]
+      TimeToLiveSpecification: !If [Rich, {AttributeName: e, Enabled: True}, !Ref "AWS::NoValue"]
+  Function:
+    Type: AWS::Lambda::Function
+    Properties:
+      Runtime: python3.12
+      Handler: index.handler
+      Role: !GetAtt Role.Arn
+      Code: {ZipFile: "handler = None"}
+      Environment: !If [Rich, {Variables: {A: b}}, !Ref "AWS::NoValue"]
+      MemorySize: !If [Rich, 1024, !Ref "AWS::NoValue"]
+      Timeout: !If [Rich, 20, !Ref "AWS::NoValue"]
+  Api:
+    Type: AWS::ApiGatewayV2::Api
+    Properties:
+      Name: !Ref AWS::StackName
+      ProtocolType: HTTP
+      DisableExecuteApiEndpoint: !If [Rich, true, !Ref "AWS::NoValue"]
+  Integration:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties:
+      ApiId: !Ref Api
+      IntegrationType: AWS_PROXY
+      IntegrationUri: !GetAtt Function.Arn
+      PayloadFormatVersion: "2.0"
+      TimeoutInMillis: !If [Rich, 1000, !Ref "AWS::NoValue"]
+  Route:
+    Type: AWS::ApiGatewayV2::Route
+    Properties:
+      ApiId: !Ref Api
+      RouteKey: GET /
+      Target: !Sub integrations/${Integration}
+      AuthorizationType: !If [Rich, AWS_IAM, !Ref "AWS::NoValue"]
+  Logs:
+    Type: AWS::Logs::LogGroup
+    DependsOn: [Route, Table]
+    Properties: {RetentionInDays: !Ref Days}
+`
+	snapshot := func() string {
+		t.Helper()
+		ctx, api := t.Context(), aws.String(s.physical("Api"))
+		f := did[*lambda.GetFunctionConfigurationOutput](t)(s.functions.GetFunctionConfiguration(ctx,
+			&lambda.GetFunctionConfigurationInput{FunctionName: aws.String(s.physical("Function"))}))
+		a, err := s.gateway.GetApi(ctx, &apigatewayv2.GetApiInput{ApiId: api})
+		i, err2 := s.gateway.GetIntegration(ctx, &apigatewayv2.GetIntegrationInput{ApiId: api,
+			IntegrationId: aws.String(s.physical("Integration"))})
+		r, err3 := s.gateway.GetRoute(ctx, &apigatewayv2.GetRouteInput{ApiId: api,
+			RouteId: aws.String(s.physical("Route"))})
+		ttl, err4 := s.tables.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{
+			TableName: aws.String(s.physical("Table"))})
+		if err := errors.Join(err, err2, err3, err4); err != nil {
+			t.Fatal(err)
+		}
+		variables := 0
+		if f.Environment != nil {
+			variables = len(f.Environment.Variables)
+		}
+		timeout := int32(30_000)
+		if i.TimeoutInMillis != nil {
+			timeout = *i.TimeoutInMillis
+		}
+		return fmt.Sprint(variables, " variables, ", *f.MemorySize, " MB, ", *f.Timeout, " s, closed ",
+			aws.ToBool(a.DisableExecuteApiEndpoint), ", ", timeout, " ms, ", r.AuthorizationType, ", ",
+			ttl.TimeToLiveDescription.TimeToLiveStatus)
+	}
+	const plain, rich = "0 variables, 128 MB, 3 s, closed false, 30000 ms, NONE, DISABLED",
+		"1 variables, 1024 MB, 20 s, closed true, 1000 ms, AWS_IAM, ENABLED"
+	check := func(status, want types.StackStatus, settings string) {
+		t.Helper()
+		if got := snapshot(); status != want || got != settings {
+			t.Errorf("%s with %s, want %s with %s", status, got, want, settings)
+		}
+	}
+	check(s.create(text, map[string]string{"Rich": "no"}), "CREATE_COMPLETE", plain)
+	check(s.update(text, map[string]string{"Rich": "yes", "Days": "8"}), "UPDATE_ROLLBACK_COMPLETE", plain)
+	check(s.update(text, map[string]string{"Rich": "yes"}), "UPDATE_COMPLETE", rich)
+	check(s.update(text, map[string]string{"Rich": "no", "Days": "8"}), "UPDATE_ROLLBACK_COMPLETE", rich)
+	check(s.update(text, map[string]string{"Rich": "no"}), "UPDATE_COMPLETE", plain)
+}
+
+// TestStackRefusals checks failures of updates and deletions that would leave something wrong behind.
+func TestStackRefusals(t *testing.T) {
+	t.Run("a bucket that is not empty", func(t *testing.T) {
+		s := openStacks(t)
+		s.create("Resources: {B: {Type: \"AWS::S3::Bucket\"}}", nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.URL+"/"+s.physical("B")+"/a",
+			strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, "+
+			"SignedHeaders=host, Signature=0")
+		if a := s.send(r); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		did[*cloudformation.DeleteStackOutput](t)(s.DeleteStack(t.Context(),
+			&cloudformation.DeleteStackInput{StackName: &s.name}))
+		if about := s.describe(); about.StackStatus != "DELETE_FAILED" ||
+			!strings.Contains(*about.StackStatusReason, "failed to delete: [B]") {
+			t.Errorf("%s", about.StackStatus)
+		}
+	})
+	t.Run("a version of an unchanged function", func(t *testing.T) {
+		s := openStacks(t)
+		text := failing + "  V: {Type: \"AWS::Lambda::Version\", Properties: {FunctionName: !Ref Function, " +
+			"Description: one}}\n"
+		s.create(text, map[string]string{"Memory": "128"})
+		status := s.update(strings.Replace(text, "Description: one", "Description: two", 1),
+			map[string]string{"Memory": "128"})
+		if status != "UPDATE_ROLLBACK_COMPLETE" || !strings.Contains(strings.Join(s.history(s.name), "\n"),
+			"A version for this Lambda function exists ( 1 )") {
+			t.Errorf("%s: %v", status, s.history(s.name))
+		}
+	})
+	t.Run("an export in use", func(t *testing.T) {
+		exporter, importer := openStacks(t), openStacks(t)
+		text := "Resources: {G: {Type: \"AWS::Logs::LogGroup\"}}\nOutputs: {G: {Value: a, Export: {Name: " +
+			exporter.name + "}}}\n"
+		exporter.create(text, nil)
+		importer.create("Resources: {G: {Type: \"AWS::Logs::LogGroup\", Properties: {LogGroupName: !Sub [\"x-${E}-"+
+			importer.name+"\", {E: !ImportValue "+exporter.name+"}]}}}\n", nil)
+		if status := exporter.update(strings.Replace(text, "Value: a", "Value: b", 1), nil); status !=
+			"UPDATE_ROLLBACK_COMPLETE" || !strings.Contains(strings.Join(exporter.history(exporter.name), "\n"),
+			"as it is in use by "+importer.name) {
+			t.Errorf("%s: %v", status, exporter.history(exporter.name))
+		}
+	})
 }

@@ -73,6 +73,9 @@ func (e *evaluator) named(n *yaml.Node) (bool, error) {
 // condition evaluates the functions of conditions.
 func (e *evaluator) condition(n *yaml.Node) (bool, error) {
 	f := functionOf(n)
+	if n == nil {
+		return false, &Error{Message: "a condition is missing"}
+	}
 	if f == nil {
 		if name := get(n, "Condition"); name != nil {
 			return e.named(name)

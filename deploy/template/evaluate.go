@@ -88,6 +88,9 @@ var functions = []string{
 
 // functionOf returns the function that a node calls; nil if it is a plain value.
 func functionOf(n *yaml.Node) *function {
+	if n == nil {
+		return nil
+	}
 	if strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!") {
 		argument := *n
 		argument.Tag = ""
@@ -140,7 +143,16 @@ var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9
 
 func isJSONNumber(text string) bool { return jsonNumber.MatchString(text) }
 
+// value evaluates a node. Dynamic references are resolved last, because functions may compose them.
 func (e *evaluator) value(n *yaml.Node) (any, error) {
+	value, err := e.unresolved(n)
+	if text, ok := value.(string); ok && err == nil && strings.Contains(text, "{{resolve:") {
+		return e.resolve(n, text)
+	}
+	return value, err
+}
+
+func (e *evaluator) unresolved(n *yaml.Node) (any, error) {
 	if f := functionOf(n); f != nil {
 		return e.call(n, f)
 	}
@@ -170,11 +182,7 @@ func (e *evaluator) value(n *yaml.Node) (any, error) {
 		}
 		return all, nil
 	}
-	value := scalar(n)
-	if s, ok := value.(string); ok && strings.Contains(s, "{{resolve:") {
-		return e.resolve(n, s)
-	}
-	return value, nil
+	return scalar(n), nil
 }
 
 var dynamic = regexp.MustCompile(`\{\{resolve:([a-z-]+):([^}]+)\}\}`)

@@ -7,42 +7,42 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Reference is a reference to a resource, a parameter or a pseudo parameter.
-type Reference struct {
+// reference is one to a resource, a parameter or a pseudo parameter.
+type reference struct {
 	Name, Attribute string // the attribute is "" except for Fn::GetAtt
 	Line            int    // from 1
 }
 
-// References returns the references in a node.
-func References(n *yaml.Node) (all []Reference) {
+// referencesIn returns the references in a node.
+func referencesIn(n *yaml.Node) (all []reference) {
 	if n == nil {
 		return nil
 	}
 	if f := functionOf(n); f != nil {
 		switch f.name {
 		case "Ref":
-			return []Reference{{Name: f.argument.Value, Line: n.Line}}
+			return []reference{{Name: f.argument.Value, Line: n.Line}}
 		case "Fn::GetAtt":
 			var parts []string
 			for _, part := range f.argument.Content {
 				parts = append(parts, part.Value)
 			}
 			if len(parts) > 1 {
-				all = append(all, Reference{parts[0], strings.Join(parts[1:], "."), n.Line})
+				all = append(all, reference{parts[0], strings.Join(parts[1:], "."), n.Line})
 			}
 			return all
 		case "Fn::Sub":
-			return append(subReferences(f.argument), References(f.argument)...)
+			return append(subReferences(f.argument), referencesIn(f.argument)...)
 		}
-		return References(f.argument)
+		return referencesIn(f.argument)
 	}
 	for _, child := range n.Content {
-		all = append(all, References(child)...)
+		all = append(all, referencesIn(child)...)
 	}
 	return all
 }
 
-func subReferences(argument *yaml.Node) (all []Reference) {
+func subReferences(argument *yaml.Node) (all []reference) {
 	template, more := argument, (*yaml.Node)(nil)
 	if argument.Kind == yaml.SequenceNode && len(argument.Content) == 2 {
 		template, more = argument.Content[0], argument.Content[1]
@@ -53,7 +53,7 @@ func subReferences(argument *yaml.Node) (all []Reference) {
 			continue
 		}
 		resource, attribute, _ := strings.Cut(name, ".")
-		all = append(all, Reference{resource, attribute, template.Line})
+		all = append(all, reference{resource, attribute, template.Line})
 	}
 	return all
 }
@@ -71,12 +71,12 @@ func (t *Template) Order(s Scope) ([]Resource, error) {
 	}
 	needs := map[string][]string{}
 	for _, r := range t.Resources {
-		references := References(r.Properties)
+		references := referencesIn(r.Properties)
 		for _, name := range r.DependsOn {
 			if _, ok := exists[name]; !ok {
 				return nil, &Error{r.Line, "the resource " + r.Name + " depends on " + name + ", which is not there"}
 			}
-			references = append(references, Reference{Name: name, Line: r.Line})
+			references = append(references, reference{Name: name, Line: r.Line})
 		}
 		for _, ref := range references {
 			if exists[ref.Name] {
@@ -88,7 +88,7 @@ func (t *Template) Order(s Scope) ([]Resource, error) {
 		}
 	}
 	for _, o := range t.Outputs { // checked here too, so that a mistake shows before any resource is created
-		if err := t.checkReferences(append(References(o.Value), References(o.Export)...), s); err != nil {
+		if err := t.checkReferences(append(referencesIn(o.Value), referencesIn(o.Export)...), s); err != nil {
 			return nil, err
 		}
 	}
@@ -123,7 +123,7 @@ func (t *Template) Order(s Scope) ([]Resource, error) {
 }
 
 // checkReferences returns an error for a reference to what is not there.
-func (t *Template) checkReferences(all []Reference, s Scope) error {
+func (t *Template) checkReferences(all []reference, s Scope) error {
 	for _, ref := range all {
 		if _, isValue := s.Values[ref.Name]; !isValue && t.Resource(ref.Name) == nil && ref.Name != "AWS::NoValue" {
 			return &Error{ref.Line, "there is no parameter or resource " + ref.Name}

@@ -85,9 +85,22 @@ func Parse(text []byte) (*Template, error) {
 			Message: fmt.Sprintf("the template has %d bytes, but at most %d are allowed", len(text), MaxSize),
 		}
 	}
-	if trimmed := bytes.TrimSpace(text); bytes.HasPrefix(trimmed, []byte("{")) {
-		text = bytes.ReplaceAll(text, []byte("\t"), []byte(" ")) // JSON allows tabs between values, YAML does not
+	read := readYAML
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		read = readJSON // which YAML does not read in all its forms
 	}
+	root, err := read(text)
+	if err != nil {
+		return nil, err
+	}
+	t := &Template{root: root, conditions: map[string]*yaml.Node{}}
+	if err := check(t.root, 0); err != nil {
+		return nil, err
+	}
+	return t, t.read()
+}
+
+func readYAML(text []byte) (*yaml.Node, error) {
 	var document yaml.Node
 	if err := yaml.Unmarshal(text, &document); err != nil {
 		message := err.Error()
@@ -101,11 +114,7 @@ func Parse(text []byte) (*Template, error) {
 	if len(document.Content) == 0 {
 		return nil, &Error{Message: "the template is empty"}
 	}
-	t := &Template{root: document.Content[0], conditions: map[string]*yaml.Node{}}
-	if err := check(t.root, 0); err != nil {
-		return nil, err
-	}
-	return t, t.read()
+	return document.Content[0], nil
 }
 
 // check returns an error for what CloudFormation does not allow anywhere in a template.

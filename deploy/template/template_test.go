@@ -110,6 +110,8 @@ Resources:
 		{name: "Length", yaml: `{Fn::Length: [a, b]}`, want: `2`},
 		{name: "ToJsonString", yaml: `{Fn::ToJsonString: {A: !Ref Name}}`, want: `"{\"A\":\"notes\"}"`},
 		{name: "a dynamic reference", yaml: `"x-{{resolve:ssm:/a/b:1}}"`, want: `"x-resolved-/a/b:1"`},
+		{name: "a composed dynamic reference", yaml: `!Sub "{{resolve:ssm:/${Name}/b}}"`,
+			want: `"resolved-/notes/b"`},
 		{name: "a dynamic reference elsewhere", yaml: `"{{resolve:vault:a}}"`, fails: "only ssm"},
 		{name: "a function that is not supported", yaml: `{Fn::Cidr: [a, 1, 1]}`, fails: "Fn::Cidr is not supported"},
 		{name: "a condition as a value", yaml: `!Equals [a, b]`, fails: "only in conditions"},
@@ -144,6 +146,8 @@ func TestParseMistakes(t *testing.T) {
 		{"nothing", "", "the template is empty"},
 		{"a syntax error of YAML", "Resources:\n  R:\n    Type: [\n", "line 3: "},
 		{"a syntax error of JSON", "{\"Resources\": {\n\"R\": {\"Type\": }}}", "line 2"},
+		{"text after JSON", "{\"Resources\": {}}\n{}", "line 2: there is more text after the template"},
+		{"deep JSON", strings.Repeat(`{"a":`, 1000), "nested too deep"},
 		{"a list", "[a]", "line 1: a template must be a mapping"},
 		{"no resources", "Description: x\n", "at least one member of Resources must be defined"},
 		{"an unknown section", good + "Resource: {}\n", "line 3: a template has no section Resource"},
@@ -187,11 +191,16 @@ func TestParseMistakes(t *testing.T) {
 	}
 }
 
-// TestJSON checks that JSON with tabs is read.
+// TestJSON checks that JSON is read in forms that are not YAML.
 func TestJSON(t *testing.T) {
-	read := parse(t, "{\n\t\"Description\":\t\"x\",\n\t\"Resources\": {\"R\": {\"Type\": \"A::B::C\"}}\n}")
-	if read.Description != "x" || read.Resource("R").Line != 3 {
+	read := parse(t, "{\n\t\"Description\":\t\"\\ud83d\\ude00 \\/\",\n\t\"Resources\": {\"R\":\n "+
+		"{\"Type\": \"A::B::C\",\"Properties\": {\"A\": [1, true, {\"Ref\": \"Name\"}]}}}\n}")
+	if read.Description != "😀 /" || read.Resource("R").Line != 3 {
 		t.Errorf("%+v", read)
+	}
+	value, err := read.Evaluate(read.Resource("R").Properties, testScope)
+	if got := fmt.Sprint(value); err != nil || got != "map[A:[1 true notes]]" {
+		t.Errorf("%s, %v", got, err)
 	}
 }
 
@@ -289,6 +298,7 @@ func TestRules(t *testing.T) {
 		{name: "does not apply", text: `{RuleCondition: !Equals [a, b], Assertions: [{Assert: !Equals [a, b]}]}`},
 		{name: "does not apply, but the next one fails", text: `{RuleCondition: !Equals [a, b]}` +
 			"\n  Other: {Assertions: [{Assert: !Equals [a, b]}]}", fails: "line 5: an assertion"},
+		{name: "an assertion without a condition", text: `Assertions: [{}]`, fails: "a condition is missing"},
 		{name: "no assertions", text: `{RuleCondition: !Equals [a, a]}`},
 		{name: "not a condition", text: `Assertions: [{Assert: !Join ["", [a]]}]`,
 			fails: "Fn::Join is not a condition"},

@@ -54,7 +54,7 @@ func (f *Formation) createStack(ctx context.Context, r Request) (fields, error) 
 
 // checkUpdatable returns an error if a stack cannot be updated now.
 func (s *stack) checkUpdatable() error {
-	if s.isBusy() || s.status == "ROLLBACK_COMPLETE" || s.status == "ROLLBACK_FAILED" ||
+	if s.isBusy() || s.status == reviewing || s.status == "ROLLBACK_COMPLETE" || s.status == "ROLLBACK_FAILED" ||
 		s.status == "UPDATE_ROLLBACK_FAILED" || s.status == "DELETE_FAILED" || !s.deleted.IsZero() {
 		return invalid("Stack:%s is in %s state and can not be updated.", s.id, s.status)
 	}
@@ -86,6 +86,7 @@ func (f *Formation) updateStack(ctx context.Context, r Request) (fields, error) 
 		end()
 		return nil, err
 	}
+	f.sets = slices.DeleteFunc(f.sets, func(c *changeSet) bool { return c.stack == s }) // they are obsolete
 	if changes := o.changes(); len(changes) == 0 && sameOutputs(s.plan, p) {
 		f.mu.Unlock()
 		end()

@@ -129,9 +129,9 @@ func (f *Formation) createChangeSet(ctx context.Context, r Request) (fields, err
 		}
 	}
 	// The aws CLI names a change set after the second. The sandbox is so fast that the next deployment may reuse the
-	// name, so a failed change set is replaced.
+	// name, so a change set that failed or was executed is replaced.
 	f.sets = slices.DeleteFunc(f.sets, func(c *changeSet) bool {
-		return c.stack == s && c.name == name && c.status == "FAILED"
+		return c.stack == s && c.name == name && (c.status == "FAILED" || c.execution == "EXECUTE_COMPLETE")
 	})
 	if slices.ContainsFunc(f.sets, func(c *changeSet) bool { return c.stack == s && c.name == name }) {
 		f.mu.Unlock()

@@ -3,16 +3,14 @@
 package formation
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -32,8 +30,6 @@ type Host struct {
 	Endpoint string // URL of the sandbox, which serves all services
 	Account  string // 12 digits
 
-	// Moto sends a request to moto, and returns the body of a successful answer.
-	Moto func(ctx context.Context, region, service, method, uri string, header http.Header, body []byte) ([]byte, error)
 	// Assume returns the access key ID of a session under a role, and a function that revokes it.
 	Assume func(ctx context.Context, region, role string) (key string, end func(), err error)
 	// Translate returns a template with SAM's types as one with CloudFormation's. Both are JSON.
@@ -360,6 +356,9 @@ func (f *Formation) templateText(ctx context.Context, r Request, previous string
 	return "", invalid("Either Template URL or Template Body must be specified.")
 }
 
+// bucketHost matches a host of S3 that begins with the bucket.
+var bucketHost = regexp.MustCompile(`^(.+)\.s3([.-][a-z0-9.-]+)?\.amazonaws\.com(\.cn)?$`)
+
 // object reads an object of S3 by its URL, whose bucket is in the host or in the path.
 func (f *Formation) object(ctx context.Context, key, region, from string) ([]byte, error) {
 	u, err := url.Parse(from)
@@ -367,38 +366,15 @@ func (f *Formation) object(ctx context.Context, key, region, from string) ([]byt
 		return nil, invalid("TemplateURL must be a supported URL, not %q.", from)
 	}
 	path := u.EscapedPath()
-	if bucket, _, ok := strings.Cut(u.Hostname(), ".s3"); ok {
-		path = "/" + bucket + path
+	if found := bucketHost.FindStringSubmatch(u.Hostname()); found != nil {
+		path = "/" + found[1] + path
 	}
 	if version := u.Query().Get("versionId"); version != "" {
 		path += "?versionId=" + url.QueryEscape(version)
 	}
-	text, err := f.host.askS3(ctx, key, region, http.MethodGet, path, nil)
+	text, err := caller{f.host.Endpoint, key, region}.askS3(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return nil, invalid("S3 error: the template %s cannot be read: %v", from, err)
 	}
 	return text, nil
-}
-
-// askS3 sends a request to S3, with the rights of a key, and returns the body of a successful answer.
-func (h Host) askS3(ctx context.Context, key, region, method, path string, body []byte) ([]byte, error) {
-	r, err := http.NewRequestWithContext(ctx, method, h.Endpoint+path,
-		bytes.NewReader(body)) // #nosec G704 -- to our own sandbox
-	if err != nil {
-		return nil, err
-	}
-	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+key+"/20200101/"+region+
-		"/s3/aws4_request, SignedHeaders=host, Signature=none") // the sandbox checks none
-	a, err := http.DefaultClient.Do(r) // #nosec G704 -- to our own sandbox
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = a.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(a.Body, template.MaxSize+1))
-	if err == nil && a.StatusCode >= 300 {
-		var failure struct{ Code, Message string }
-		_ = xml.Unmarshal(text, &failure)
-		err = fmt.Errorf("%s: %s", cmp.Or(failure.Code, a.Status), failure.Message)
-	}
-	return text, err
 }

@@ -27,7 +27,7 @@ func init() {
 }
 
 // part returns the kind of a part of an API, which AWS gives an ID.
-func part(id string, immutable []string, create, update, remove func() any) *kind {
+func part(id string, immutable []string, defaults map[string]any, create, update, remove func() any) *kind {
 	ids := func(x *work) map[string]any { return map[string]any{"ApiId": x.properties["ApiId"], id: x.id} }
 	k := &kind{
 		immutable: immutable,
@@ -44,10 +44,7 @@ func part(id string, immutable []string, create, update, remove func() any) *kin
 	}
 	if update != nil {
 		k.update = func(x *work, before map[string]any) error {
-			all := zeroed(before, x.properties)
-			if _, ok := x.properties["AuthorizationType"]; !ok && before["AuthorizationType"] != nil {
-				all["AuthorizationType"] = "NONE"
-			}
+			all := reset(before, x.properties, defaults)
 			_, err := x.doWith(update(), with(all, ids(x)))
 			return err
 		}
@@ -56,18 +53,18 @@ func part(id string, immutable []string, create, update, remove func() any) *kin
 }
 
 var (
-	route = part("RouteId", []string{"ApiId"},
+	route = part("RouteId", []string{"ApiId"}, map[string]any{"AuthorizationType": "NONE"},
 		func() any { return &apigatewayv2.CreateRouteInput{} }, func() any { return &apigatewayv2.UpdateRouteInput{} },
 		func() any { return &apigatewayv2.DeleteRouteInput{} })
-	integration = part("IntegrationId", []string{"ApiId"},
+	integration = part("IntegrationId", []string{"ApiId"}, map[string]any{"TimeoutInMillis": 30_000},
 		func() any { return &apigatewayv2.CreateIntegrationInput{} },
 		func() any { return &apigatewayv2.UpdateIntegrationInput{} },
 		func() any { return &apigatewayv2.DeleteIntegrationInput{} })
-	authorizer = part("AuthorizerId", []string{"ApiId"},
+	authorizer = part("AuthorizerId", []string{"ApiId"}, map[string]any{"AuthorizerResultTtlInSeconds": 300},
 		func() any { return &apigatewayv2.CreateAuthorizerInput{} },
 		func() any { return &apigatewayv2.UpdateAuthorizerInput{} },
 		func() any { return &apigatewayv2.DeleteAuthorizerInput{} })
-	deployment = part("DeploymentId", nil, func() any { return &apigatewayv2.CreateDeploymentInput{} }, nil,
+	deployment = part("DeploymentId", nil, nil, func() any { return &apigatewayv2.CreateDeploymentInput{} }, nil,
 		func() any { return &apigatewayv2.DeleteDeploymentInput{} })
 )
 
@@ -121,7 +118,8 @@ var importing = []string{"Body", "BasePath", "FailOnWarnings"}
 // configureAPI sets what an update can set.
 func (x *work) configureAPI(before map[string]any) error {
 	names := append([]string{"Tags", "ProtocolType", "CorsConfiguration"}, importing...)
-	settings := zeroed(without(before, names...), without(x.properties, names...))
+	settings := reset(without(before, names...), without(x.properties, names...),
+		map[string]any{"RouteSelectionExpression": "$request.method $request.path"})
 	if cors := x.properties["CorsConfiguration"]; cors != nil {
 		settings["CorsConfiguration"] = cors
 	}
@@ -173,7 +171,8 @@ var stage = &kind{
 				}
 			}
 		}
-		settings := zeroed(without(before, "Tags", "AccessLogSettings", "RouteSettings"), without(x.properties, "Tags"))
+		settings := reset(without(before, "Tags", "AccessLogSettings", "RouteSettings"),
+			without(x.properties, "Tags"), nil)
 		if _, err := x.doWith(&apigatewayv2.UpdateStageInput{}, settings); err != nil {
 			return err
 		}
@@ -219,7 +218,7 @@ var apiMapping = &kind{
 		return err
 	},
 	update: func(x *work, before map[string]any) error {
-		_, err := x.doWith(&apigatewayv2.UpdateApiMappingInput{}, with(zeroed(before, x.properties),
+		_, err := x.doWith(&apigatewayv2.UpdateApiMappingInput{}, with(reset(before, x.properties, nil),
 			map[string]any{"ApiMappingId": x.id}))
 		return err
 	},

@@ -42,23 +42,17 @@ type work struct {
 	id         string         // value of Ref
 	properties map[string]any // the wanted ones; on deletion, the current ones
 	attributes map[string]any // values of Fn::GetAtt
-	asked      []string       // attributes to which the template refers
 }
 
-// kinds are the types that the sandbox makes by its own calls. moto makes those of delegated.
+// kinds are the types that the sandbox makes.
 var kinds = map[string]*kind{}
-
-// delegated are types that moto makes from a template just as from calls.
-var delegated = []string{"AWS::ECR::Repository", "AWS::IAM::Group", "AWS::IAM::User", "AWS::KMS::Alias",
-	"AWS::KMS::Key", "AWS::S3::Bucket", "AWS::SNS::Subscription", "AWS::SNS::Topic", "AWS::SQS::Queue",
-	"AWS::SSM::Parameter", "AWS::SecretsManager::Secret"}
 
 // nothing are types that make no resource.
 var nothing = []string{"AWS::CDK::Metadata", "AWS::CloudFormation::WaitConditionHandle"}
 
 // Types returns the types of resources that a template may have.
 func Types() []string {
-	return slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Keys(kinds)), delegated, nothing)))
+	return slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Keys(kinds)), nothing)))
 }
 
 // kindOf returns the kind of a type; nil if the sandbox does not make it.
@@ -66,8 +60,6 @@ func kindOf(name string) *kind {
 	switch {
 	case kinds[name] != nil:
 		return kinds[name]
-	case slices.Contains(delegated, name):
-		return byMoto
 	case slices.Contains(nothing, name):
 		return &kind{create: func(x *work) error { x.id = x.generated(64); return nil },
 			update: func(*work, map[string]any) error { return nil }, remove: func(*work) error { return nil }}
@@ -176,9 +168,15 @@ func (x *work) name() string {
 // text returns a property as a string.
 func (x *work) text(name string) string { return asText(x.properties[name]) }
 
+// caller returns what makes calls with the rights of the work.
+func (x *work) caller() caller { return caller{x.host.Endpoint, x.key, x.region} }
+
+// partition returns the partition of the stack's region.
+func (x *work) partition() string { return gateway.Partition(x.region) }
+
 // arn returns an ARN in the stack's region and account.
 func (x *work) arn(service, rest string) string {
-	return "arn:" + gateway.Partition(x.region) + ":" + service + ":" + x.region + ":" + x.host.Account + ":" + rest
+	return "arn:" + x.partition() + ":" + service + ":" + x.region + ":" + x.host.Account + ":" + rest
 }
 
 // decode sets the fields of an SDK input from properties, which have the same names but for case: KmsKeyArn is
@@ -253,12 +251,16 @@ func (x *work) doWith(input any, properties map[string]any) (map[string]any, err
 	return x.do(input)
 }
 
-// zeroed returns after, with the zero value of each string, boolean, list or mapping that only before has, so that an
-// update resets it. A number has no such value, and keeps the old one.
-func zeroed(before, after map[string]any) map[string]any {
-	all := maps.Clone(after)
+// reset returns after with a value for each property that only before has, so that an update resets it: the default of
+// the kind, or else the zero value of a string, boolean, list or mapping.
+func reset(before, after, defaults map[string]any) map[string]any {
+	all := with(after, nil)
 	for name, value := range before {
 		if _, ok := after[name]; ok {
+			continue
+		}
+		if usual, ok := defaults[name]; ok {
+			all[name] = usual
 			continue
 		}
 		switch value.(type) {
@@ -273,27 +275,4 @@ func zeroed(before, after map[string]any) map[string]any {
 		}
 	}
 	return all
-}
-
-// byMoto makes a resource by a stack of moto's, with this one resource.
-var byMoto = &kind{
-	create: func(x *work) error {
-		name := x.generated(63) // the limit of buckets
-		if err := x.motoStack("CreateStack", name); err != nil {
-			return err
-		}
-		x.attributes["moto"] = name
-		return x.readMoto(name)
-	},
-	update: func(x *work, _ map[string]any) error {
-		name := asText(x.attributes["moto"])
-		if err := x.motoStack("UpdateStack", name); err != nil {
-			return err
-		}
-		return x.readMoto(name)
-	},
-	remove: func(x *work) error {
-		_, err := x.moto(map[string]string{"Action": "DeleteStack", "StackName": asText(x.attributes["moto"])})
-		return err
-	},
 }

@@ -32,6 +32,12 @@ func init() {
 // separate are the properties of a function that are set by calls of their own.
 var separate = []string{"Code", "Tags", "ReservedConcurrentExecutions"}
 
+// functionDefaults are the settings of a function that does not give them ("Configure Lambda functions").
+var functionDefaults = map[string]any{"MemorySize": 128, "Timeout": 3,
+	"Environment":      map[string]any{"Variables": map[string]any{}},
+	"EphemeralStorage": map[string]any{"Size": 512}, "TracingConfig": map[string]any{"Mode": "PassThrough"},
+	"VpcConfig": map[string]any{"SubnetIds": []any{}, "SecurityGroupIds": []any{}}}
+
 var function = &kind{
 	named: "FunctionName", limit: 64, immutable: []string{"FunctionName", "PackageType"}, tags: "list",
 	create: func(x *work) error {
@@ -80,12 +86,7 @@ var function = &kind{
 			}
 		}
 		names := append([]string{"Architectures", "PackageType", "CodeSigningConfigArn", "FunctionName"}, separate...)
-		settings := zeroed(without(before, names...), without(x.properties, names...))
-		for name, value := range map[string]any{"MemorySize": 128, "Timeout": 3} { // defaults of Lambda
-			if settings[name] == nil {
-				settings[name] = value
-			}
-		}
+		settings := reset(without(before, names...), without(x.properties, names...), functionDefaults)
 		settings["FunctionName"] = x.id
 		if _, err := x.doWith(&lambda.UpdateFunctionConfigurationInput{}, settings); err != nil {
 			return err
@@ -168,9 +169,19 @@ func (x *work) code() (*types.FunctionCode, error) {
 
 var version = &kind{
 	create: func(x *work) error {
+		earlier, err := x.do(&lambda.ListVersionsByFunctionInput{FunctionName: aws.String(x.text("FunctionName"))})
+		if err != nil {
+			return err
+		}
 		answer, err := x.doWith(&lambda.PublishVersionInput{}, x.properties)
 		if err != nil {
 			return err
+		}
+		for _, one := range asList(earlier["Versions"]) { // Lambda publishes nothing if the function did not change
+			if published, _ := one.(map[string]any); published["Version"] == answer["Version"] {
+				return invalid("A version for this Lambda function exists ( %v ). Modify the function to create a new "+
+					"version.", answer["Version"])
+			}
 		}
 		x.id = asText(answer["FunctionArn"])
 		x.attributes["Version"], x.attributes["FunctionArn"] = answer["Version"], x.id
@@ -192,7 +203,8 @@ var alias = &kind{
 		return err
 	},
 	update: func(x *work, before map[string]any) error {
-		_, err := x.doWith(&lambda.UpdateAliasInput{}, zeroed(without(before, "RoutingConfig"), x.aliasProperties()))
+		_, err := x.doWith(&lambda.UpdateAliasInput{}, reset(before, x.aliasProperties(),
+			map[string]any{"RoutingConfig": map[string]any{"AdditionalVersionWeights": map[string]any{}}}))
 		return err
 	},
 	remove: func(x *work) error {
@@ -253,7 +265,7 @@ var functionURL = &kind{
 	update: func(x *work, before map[string]any) error {
 		_, err := x.doWith(
 			&lambda.UpdateFunctionUrlConfigInput{FunctionName: aws.String(x.text("TargetFunctionArn"))},
-			without(zeroed(before, x.properties), "TargetFunctionArn"),
+			without(reset(before, x.properties, nil), "TargetFunctionArn"),
 		)
 		return err
 	},

@@ -32,7 +32,11 @@ type operation struct {
 
 // begin checks a plan for a stack, and returns the operation that carries it out.
 func (f *Formation) begin(ctx context.Context, r Request, s *stack, p plan) (o *operation, end func(), err error) {
-	scope, err := f.scope(ctx, s, p)
+	c, key, end, err := f.clients(ctx, r, p.role)
+	if err != nil {
+		return nil, nil, err
+	}
+	scope, err := f.scope(ctx, s, p, caller{f.host.Endpoint, key, r.Region})
 	if err == nil {
 		err = p.template.CheckRules(scope)
 	}
@@ -40,9 +44,9 @@ func (f *Formation) begin(ctx context.Context, r Request, s *stack, p plan) (o *
 		_, err = p.template.Order(scope)
 	}
 	if err != nil {
+		end()
 		return nil, nil, invalid("Template format error: %v", err)
 	}
-	c, key, end, err := f.clients(ctx, r, p.role)
 	o = &operation{Formation: f, stack: s, plan: p, scope: scope, cloud: c, key: key}
 	o.scope.Import = func(name string) (any, error) {
 		value, err := scope.Import(name)
@@ -51,7 +55,7 @@ func (f *Formation) begin(ctx context.Context, r Request, s *stack, p plan) (o *
 		}
 		return value, err
 	}
-	return o, end, err
+	return o, end, nil
 }
 
 // deploy creates or updates the stack, as verb says, and rolls it back if that fails. It returns the stack's status.
@@ -122,6 +126,15 @@ func (o *operation) apply(ctx context.Context, verb string) ([]output, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	for _, was := range o.stack.outputs {
+		isKept := slices.ContainsFunc(outputs, func(now output) bool {
+			return now.export == was.export && now.value == was.value
+		})
+		if by := o.importers(o.stack.region, was.export); was.export != "" && by != nil && !isKept {
+			return nil, invalid("Export %s cannot be updated or deleted as it is in use by %s", was.export,
+				strings.Join(by, ", "))
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(o.stack.resources)) {
 		if !kept[name] {
 			o.obsolete = append(o.obsolete, o.stack.resources[name])
@@ -220,29 +233,7 @@ func (o *operation) work(ctx context.Context, d *deployed) *work {
 		properties: d.properties,
 		attributes: d.attributes,
 		kind:       d.kind,
-		asked:      attributesOf(o.plan.template, d.name),
 	}
-}
-
-// attributesOf returns the attributes of a resource to which a template refers.
-func attributesOf(t *template.Template, name string) (all []string) {
-	if t == nil {
-		return nil
-	}
-	add := func(references []template.Reference) {
-		for _, r := range references {
-			if r.Name == name && r.Attribute != "" && !slices.Contains(all, r.Attribute) {
-				all = append(all, r.Attribute)
-			}
-		}
-	}
-	for _, r := range t.Resources {
-		add(template.References(r.Properties))
-	}
-	for _, o := range t.Outputs {
-		add(template.References(o.Value))
-	}
-	return all
 }
 
 // create creates a resource, in place of an old one if there is one.
@@ -350,7 +341,7 @@ func (o *operation) removeAll(ctx context.Context, all []*deployed, isCleanup bo
 func (o *operation) remove(ctx context.Context, d *deployed, done func()) error {
 	o.record(o.stack, d, "DELETE_IN_PROGRESS", "")
 	if d.id != "" {
-		if err := kindOf(d.kind).remove(o.work(ctx, d)); err != nil && !cloud.IsNotFound(err) {
+		if err := kindOf(d.kind).remove(o.work(ctx, d)); err != nil && !isGone(err) {
 			o.record(o.stack, d, "DELETE_FAILED", reason(err))
 			return err
 		}

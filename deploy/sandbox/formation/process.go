@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -117,29 +115,22 @@ func (p *plan) needsCapability() (need string) {
 	return need
 }
 
-// ssmReference matches NAME or NAME:VERSION of a parameter of Systems Manager.
-var ssmReference = regexp.MustCompile(`^([^:]+)(:[0-9]+)?$`)
-
-// parameterOfSSM reads a parameter of Systems Manager.
-func (f *Formation) parameterOfSSM(ctx context.Context, region, name string) (string, error) {
-	body, err := json.Marshal(map[string]any{"Name": ssmReference.ReplaceAllString(name, "$1")})
+// parameterOfSSM reads a parameter of Systems Manager, NAME or NAME:VERSION.
+func (c caller) parameterOfSSM(ctx context.Context, name string) (string, error) {
+	answer, err := c.askJSON(ctx, "ssm", "AmazonSSM.GetParameter", map[string]any{"Name": name})
 	if err != nil {
-		return "", err
+		return "", invalid("Unable to fetch parameters [%s] from parameter store for this account: %s", name,
+			reason(err))
 	}
-	text, err := f.host.Moto(ctx, region, "ssm", http.MethodPost, "/", http.Header{
-		"X-Amz-Target": {"AmazonSSM.GetParameter"}, "Content-Type": {"application/x-amz-json-1.1"}}, body)
-	var answer struct{ Parameter struct{ Value string } }
-	if err == nil {
-		err = json.Unmarshal(text, &answer)
+	parameter, _ := answer["Parameter"].(map[string]any)
+	if parameter["Type"] == "SecureString" {
+		return "", invalid("the parameter %s is a SecureString, which templates cannot read", name)
 	}
-	if err != nil {
-		return "", invalid("Unable to fetch parameters [%s] from parameter store for this account.", name)
-	}
-	return answer.Parameter.Value, nil
+	return asText(parameter["Value"]), nil
 }
 
 // scope returns the values that a template refers to, with the resources of a stack so far.
-func (f *Formation) scope(ctx context.Context, s *stack, p plan) (template.Scope, error) {
+func (f *Formation) scope(ctx context.Context, s *stack, p plan, c caller) (template.Scope, error) {
 	notifications := make([]any, len(p.notifications))
 	for i, one := range p.notifications {
 		notifications[i] = one
@@ -155,7 +146,7 @@ func (f *Formation) scope(ctx context.Context, s *stack, p plan) (template.Scope
 		value := p.parameters[parameter.Name]
 		if parameter.IsFromSSM() {
 			var err error
-			if value, err = f.parameterOfSSM(ctx, s.region, value); err != nil {
+			if value, err = c.parameterOfSSM(ctx, value); err != nil {
 				return template.Scope{}, err
 			}
 		}
@@ -205,7 +196,7 @@ func (f *Formation) scope(ctx context.Context, s *stack, p plan) (template.Scope
 			if service != "ssm" {
 				return "", invalid("the sandbox resolves references to ssm only")
 			}
-			return f.parameterOfSSM(ctx, s.region, name)
+			return c.parameterOfSSM(ctx, name)
 		},
 	}, nil
 }

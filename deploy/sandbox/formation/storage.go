@@ -1,13 +1,7 @@
 package formation
 
 import (
-	"cmp"
-	"encoding/json"
-	"encoding/xml"
 	"fmt"
-	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,7 +16,6 @@ import (
 func init() {
 	kinds["AWS::DynamoDB::Table"] = table
 	kinds["AWS::Logs::LogGroup"] = logGroup
-	kinds["AWS::S3::BucketPolicy"] = bucketPolicy
 }
 
 // later are the properties of a table that are set when it is active.
@@ -47,7 +40,10 @@ var table = &kind{
 		return x.setLater(nil)
 	},
 	update: func(x *work, before map[string]any) error {
-		names := append([]string{"Tags", "KeySchema", "TableName"}, later...)
+		if asJSON(x.properties["GlobalSecondaryIndexes"]) != asJSON(before["GlobalSecondaryIndexes"]) {
+			return invalid("the sandbox does not change the GlobalSecondaryIndexes of a table")
+		}
+		names := append([]string{"Tags", "KeySchema", "TableName", "GlobalSecondaryIndexes"}, later...)
 		if after := without(x.properties, names...); asJSON(after) != asJSON(without(before, names...)) {
 			if _, err := x.doWith(&dynamodb.UpdateTableInput{TableName: &x.id}, x.tableProperties(after)); err != nil {
 				return err
@@ -106,16 +102,23 @@ func (x *work) awaitTable() error {
 	})
 }
 
-// setLater sets what a table has only when it is active.
+// setLater sets what a table has only when it is active, or switches it off.
 func (x *work) setLater(before map[string]any) error {
-	ttl, recovery := x.properties["TimeToLiveSpecification"], x.properties["PointInTimeRecoverySpecification"]
-	if ttl != nil && asJSON(ttl) != asJSON(before["TimeToLiveSpecification"]) {
+	ttl, had := x.properties["TimeToLiveSpecification"], before["TimeToLiveSpecification"]
+	if was, ok := had.(map[string]any); ok && ttl == nil {
+		ttl = with(was, map[string]any{"Enabled": false})
+	}
+	if asJSON(ttl) != asJSON(had) {
 		if _, err := x.doWith(&dynamodb.UpdateTimeToLiveInput{TableName: &x.id},
 			map[string]any{"TimeToLiveSpecification": ttl}); err != nil {
 			return err
 		}
 	}
-	if recovery == nil || asJSON(recovery) == asJSON(before["PointInTimeRecoverySpecification"]) {
+	recovery, had := x.properties["PointInTimeRecoverySpecification"], before["PointInTimeRecoverySpecification"]
+	if recovery == nil && had != nil {
+		recovery = map[string]any{"PointInTimeRecoveryEnabled": false}
+	}
+	if asJSON(recovery) == asJSON(had) {
 		return nil
 	}
 	_, err := x.doWith(&dynamodb.UpdateContinuousBackupsInput{TableName: &x.id},
@@ -165,96 +168,4 @@ func (x *work) retain(before map[string]any) (err error) {
 			map[string]any{"RetentionInDays": days})
 	}
 	return err
-}
-
-// bucketPolicy is a policy of a bucket of S3.
-var bucketPolicy = &kind{
-	immutable: []string{"Bucket"},
-	create: func(x *work) error {
-		err := x.putBucketPolicy(http.MethodPut, []byte(asJSON(x.properties["PolicyDocument"])))
-		if err == nil {
-			x.id = x.text("Bucket")
-		}
-		return err
-	},
-	update: func(x *work, _ map[string]any) error {
-		return x.putBucketPolicy(http.MethodPut, []byte(asJSON(x.properties["PolicyDocument"])))
-	},
-	remove: func(x *work) error { return x.putBucketPolicy(http.MethodDelete, nil) },
-}
-
-func (x *work) putBucketPolicy(method string, policy []byte) error {
-	_, err := x.host.askS3(x.ctx, x.key, x.region, method, "/"+x.text("Bucket")+"?policy", policy)
-	return err
-}
-
-// moto calls moto's own CloudFormation.
-func (x *work) moto(form map[string]string) ([]byte, error) {
-	values := url.Values{"Version": {"2010-05-15"}}
-	for name, value := range form {
-		values.Set(name, value)
-	}
-	return x.host.Moto(x.ctx, x.region, "cloudformation", http.MethodPost, "/",
-		http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, []byte(values.Encode()))
-}
-
-// one is the name of the one resource in a stack of moto's.
-const one = "One"
-
-// motoStack creates or updates a stack of moto's that has the resource, and outputs the attributes that are asked for.
-func (x *work) motoStack(action, name string) error {
-	outputs := map[string]any{"Ref": map[string]any{"Value": map[string]any{"Ref": one}}}
-	for i, attribute := range x.asked {
-		outputs[fmt.Sprint("Attribute", i)] = map[string]any{"Description": attribute,
-			"Value": map[string]any{"Fn::GetAtt": []any{one, attribute}}}
-	}
-	properties := with(x.properties, nil)
-	if named := motoNames[x.kind]; named != "" && properties[named] == nil {
-		properties[named] = x.motoName(name)
-	}
-	text, err := json.Marshal(map[string]any{"Resources": map[string]any{one: map[string]any{"Type": x.kind,
-		"Properties": properties}}, "Outputs": outputs})
-	if err == nil {
-		_, err = x.moto(map[string]string{"Action": action, "StackName": name, "TemplateBody": string(text)})
-	}
-	return err
-}
-
-// motoName returns a name for a resource of moto's from the name of its stack, which is stable. Those of buckets and
-// repositories are lower-case.
-func (x *work) motoName(stack string) string {
-	if x.kind == "AWS::S3::Bucket" || x.kind == "AWS::ECR::Repository" {
-		return strings.ToLower(stack)
-	}
-	return stack
-}
-
-// motoNames are the name properties of the delegated types, which moto would derive from the names of its own stack.
-var motoNames = map[string]string{"AWS::S3::Bucket": "BucketName", "AWS::SQS::Queue": "QueueName",
-	"AWS::SNS::Topic": "TopicName", "AWS::IAM::User": "UserName", "AWS::IAM::Group": "GroupName",
-	"AWS::SSM::Parameter": "Name", "AWS::SecretsManager::Secret": "Name", "AWS::ECR::Repository": "RepositoryName"}
-
-// readMoto reads the ID and the attributes from a stack of moto's.
-func (x *work) readMoto(name string) error {
-	text, err := x.moto(map[string]string{"Action": "DescribeStacks", "StackName": name})
-	if err != nil {
-		return err
-	}
-	var answer struct {
-		Outputs []struct {
-			OutputKey, OutputValue, Description string
-		} `xml:"DescribeStacksResult>Stacks>member>Outputs>member"`
-	}
-	if err := xml.Unmarshal(text, &answer); err != nil {
-		return err
-	}
-	for _, o := range answer.Outputs {
-		if o.OutputKey == "Ref" {
-			x.id = o.OutputValue
-		} else {
-			x.attributes[o.Description] = o.OutputValue
-		}
-	}
-	x.id = cmp.Or(x.id, name)
-	return nil
 }
