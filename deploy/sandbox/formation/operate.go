@@ -40,8 +40,12 @@ func (f *Formation) begin(ctx context.Context, r Request, s *stack, p plan) (o *
 	if err == nil {
 		err = p.template.CheckRules(scope)
 	}
+	var ordered []template.Resource
 	if err == nil {
-		_, err = p.template.Order(scope)
+		ordered, err = p.template.Order(scope)
+	}
+	if err == nil {
+		err = checkTypes(ordered)
 	}
 	if err != nil {
 		end()

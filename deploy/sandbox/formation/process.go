@@ -44,17 +44,22 @@ func (f *Formation) process(ctx context.Context, region string, p *plan, given m
 				extensions)
 		}
 	}
+	return p.checkCapabilities()
+}
+
+// checkTypes returns an error for types that the sandbox does not have. It is not called for resources whose condition
+// does not hold: a template is often for more than the sandbox has.
+func checkTypes(ordered []template.Resource) error {
 	var unknown []string
-	for _, r := range p.template.Resources {
+	for _, r := range ordered {
 		if kindOf(r.Type) == nil {
 			unknown = append(unknown, fmt.Sprintf("%s (%s, line %d)", r.Type, r.Name, r.Line))
 		}
 	}
-	if unknown != nil {
-		return invalid("Template format error: the sandbox does not create resources of these types: %s",
-			strings.Join(unknown, ", "))
+	if unknown == nil {
+		return nil
 	}
-	return p.checkCapabilities()
+	return invalid("the sandbox does not create resources of these types: %s", strings.Join(unknown, ", "))
 }
 
 // complete sets the parameters from the given values and the defaults.
