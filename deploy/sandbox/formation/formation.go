@@ -314,6 +314,9 @@ func tagsOf(form url.Values, before map[string]string) map[string]string {
 func (f *Formation) asPlan(ctx context.Context, r Request, before plan) (p plan, err error) {
 	p = plan{tags: tagsOf(r.Form, before.tags), role: cmp.Or(r.Form.Get("RoleARN"), before.role),
 		capabilities: list(r.Form, "Capabilities"), notifications: list(r.Form, "NotificationARNs")}
+	if p.notifications == nil {
+		p.notifications = before.notifications
+	}
 	if p.text, err = f.templateText(ctx, r, before.text); err != nil {
 		return p, err
 	}

@@ -142,6 +142,10 @@ var logGroup = &kind{
 		return x.retain(nil)
 	},
 	update: func(x *work, before map[string]any) error {
+		known := &cloudwatchlogs.CreateLogGroupInput{}
+		if err := decode(without(x.properties, "RetentionInDays", "Tags"), known); err != nil {
+			return err
+		}
 		if err := x.retain(before); err != nil {
 			return err
 		}
