@@ -13,6 +13,7 @@ import (
 	apitypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
+	"example.com/portable-notes/deploy/sandbox"
 	"example.com/portable-notes/notes/storetest"
 )
 
@@ -116,6 +117,7 @@ func TestProofTools(t *testing.T) {
 				}
 			}
 			if b.remove == nil {
+				p.reimport(o)
 				return
 			}
 			o.edit(b.file, "128", "256", "emory")
@@ -137,6 +139,44 @@ func TestProofTools(t *testing.T) {
 				t.Error("the API is still there")
 			}
 		})
+	}
+}
+
+// reimport changes an imported API by another import, checks that an import that fails changes nothing, and deletes the
+// API.
+func (p *patient) reimport(o tool) {
+	p.t.Helper()
+	const before = `    "/items": {`
+	o.edit("openapi.json", before, `    "/more": {"get": {"x-amazon-apigateway-integration": {`+
+		`"$ref": "#/components/x-amazon-apigateway-integrations/app"}}},`+"\n"+before)
+	o.run("aws", "apigatewayv2", "reimport-api", "--api-id", p.id, "--body", "file://openapi.json")
+	// The import makes the authorizer anew, with another ID, for which the doctor's fix has no grant.
+	o.run("aws", "lambda", "add-permission", "--function-name", p.name+"-auth", "--statement-id", "again", "--action",
+		"lambda:InvokeFunction", "--principal", "apigateway.amazonaws.com", "--source-arn",
+		"arn:aws:execute-api:us-east-1:"+sandbox.Account+":"+p.id+"/authorizers/*")
+	keys := func() (all []string) {
+		for _, r := range p.routes() {
+			all = append(all, *r.RouteKey)
+		}
+		slices.Sort(all)
+		return all
+	}
+	want := []string{"$default", "ANY /files/{proxy+}", "GET /items", "GET /items/{id}", "GET /more", "POST /items"}
+	if got := keys(); !slices.Equal(got, want) {
+		p.t.Errorf("after the import the routes are %v", got)
+	}
+	p.checkHealthy()
+	o.write("broken.json", `{"openapi": "3.0.1", "paths": {"/x": {`)
+	out, err := o.try("aws", "apigatewayv2", "reimport-api", "--api-id", p.id, "--body", "file://broken.json")
+	if err == nil || !strings.Contains(out, "Unable to parse the OpenAPI definition") {
+		p.t.Errorf("a broken definition: %v, %s", err, out)
+	}
+	if got := keys(); !slices.Equal(got, want) {
+		p.t.Errorf("after the import that failed the routes are %v", got)
+	}
+	o.run("aws", "apigatewayv2", "delete-api", "--api-id", p.id)
+	if _, err := p.gateway().GetApi(p.t.Context(), &apigatewayv2.GetApiInput{ApiId: &p.id}); err == nil {
+		p.t.Error("the API is still there")
 	}
 }
 
