@@ -173,7 +173,7 @@ func TestProofTemplates(t *testing.T) {
 				}
 			},
 			change: func(o tool, name string) { o.deployFormation(name, "Memory=512") },
-			remove: func(o tool, name string) { o.run("aws", "cloudformation", "delete-stack", "--stack-name", name) },
+			remove: func(o tool, name string) { o.deleteStack(name) },
 		},
 		{
 			format: "sam", file: "notes.yaml", isTableKept: true,
@@ -277,6 +277,13 @@ func (o tool) deployFormation(name string, parameters ...string) string {
 		"--no-fail-on-empty-changeset", "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides",
 		"CodeBucket=" + name, "CodeKey=notes-1.zip"}
 	return o.run("aws", append(words, parameters...)...)
+}
+
+// deleteStack deletes a stack with the aws CLI, and waits for the end.
+func (o tool) deleteStack(name string) {
+	o.t.Helper()
+	o.run("aws", "cloudformation", "delete-stack", "--stack-name", name)
+	o.run("aws", "cloudformation", "wait", "stack-delete-complete", "--stack-name", name)
 }
 
 // deploySAM runs sam deploy with the test's template.

@@ -40,7 +40,7 @@ func builders() []builder {
 				return o.try("aws", "cloudformation", "deploy", "--template-file", "packaged.yaml", "--stack-name",
 					o.name, "--capabilities", "CAPABILITY_IAM")
 			},
-			remove: func(o tool) { o.run("aws", "cloudformation", "delete-stack", "--stack-name", o.name) },
+			remove: func(o tool) { o.deleteStack(o.name) },
 		},
 		{
 			name: "SAM", file: "sam.yaml", fails: "UPDATE_ROLLBACK_COMPLETE",

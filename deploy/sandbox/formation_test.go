@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -68,11 +69,31 @@ func (s *stacks) update(template string, values map[string]string) types.StackSt
 	return s.describe().StackStatus
 }
 
+// describe returns the stack when its operation has ended.
 func (s *stacks) describe() types.Stack {
 	s.t.Helper()
-	all := did[*cloudformation.DescribeStacksOutput](s.t)(s.DescribeStacks(s.t.Context(),
-		&cloudformation.DescribeStacksInput{StackName: &s.name}))
-	return all.Stacks[0]
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		all := did[*cloudformation.DescribeStacksOutput](s.t)(s.DescribeStacks(s.t.Context(),
+			&cloudformation.DescribeStacksInput{StackName: &s.name}))
+		one := all.Stacks[0]
+		status := string(one.StackStatus)
+		if !strings.HasSuffix(status, "_IN_PROGRESS") || status == "REVIEW_IN_PROGRESS" {
+			return one
+		} else if time.Now().After(end) {
+			s.t.Fatalf("the stack is still %s: %v", status, s.history(s.name))
+		}
+	}
+}
+
+// delete deletes the stack with an ID, and waits for the end.
+func (s *stacks) delete(id string) types.StackStatus {
+	s.t.Helper()
+	did[*cloudformation.DeleteStackOutput](s.t)(s.DeleteStack(s.t.Context(), &cloudformation.DeleteStackInput{
+		StackName: &s.name}))
+	name := s.name
+	defer func() { s.name = name }()
+	s.name = id // by which a deleted stack is found
+	return s.describe().StackStatus
 }
 
 // history returns the events of the stack, the oldest first, as NAME STATUS lines, or as NAME STATUS: REASON.
@@ -243,8 +264,7 @@ func (s *stacks) physical(logical string) string {
 // remove deletes the stack, and checks that nothing is left.
 func (s *stacks) remove(id string) {
 	s.t.Helper()
-	did[*cloudformation.DeleteStackOutput](s.t)(s.DeleteStack(s.t.Context(), &cloudformation.DeleteStackInput{
-		StackName: &s.name}))
+	s.delete(id)
 	history := s.history(id)
 	if last := history[len(history)-1]; last != s.name+" DELETE_COMPLETE" {
 		s.t.Errorf("after the deletion: %s", strings.Join(history, "\n"))
@@ -374,8 +394,7 @@ func TestStackPolicies(t *testing.T) {
 		t.Errorf("deleting a protected stack: %v", err)
 	}
 	protect(false)
-	did[*cloudformation.DeleteStackOutput](t)(s.DeleteStack(t.Context(), &cloudformation.DeleteStackInput{
-		StackName: &s.name}))
+	s.delete(*id)
 	if left := s.left(); len(left) != 1 || left[0] != s.name+"-first" ||
 		!slices.Contains(s.history(*id), "First DELETE_SKIPPED") {
 		t.Errorf("after the deletion there are %v: %v", left, s.history(*id))
@@ -563,8 +582,7 @@ func TestStackRights(t *testing.T) {
 		) {
 		t.Errorf("without the right: %s, %v", status, s.history(s.name))
 	}
-	did[*cloudformation.DeleteStackOutput](t)(s.DeleteStack(t.Context(), &cloudformation.DeleteStackInput{
-		StackName: &s.name}))
+	s.delete(*s.describe().StackId)
 	role := s.role(s.name+"-formation", "cloudformation.amazonaws.com", allowLogs)
 	_, err := s.CreateStack(t.Context(), &cloudformation.CreateStackInput{StackName: &s.name,
 		TemplateBody: aws.String(group), RoleARN: &role})
@@ -746,8 +764,7 @@ func TestStackRefusals(t *testing.T) {
 		if a := s.send(r); a.status != 200 {
 			t.Fatalf("%d %s", a.status, a.body)
 		}
-		did[*cloudformation.DeleteStackOutput](t)(s.DeleteStack(t.Context(),
-			&cloudformation.DeleteStackInput{StackName: &s.name}))
+		s.delete(*s.describe().StackId)
 		if about := s.describe(); about.StackStatus != "DELETE_FAILED" ||
 			!strings.Contains(*about.StackStatusReason, "failed to delete: [B]") {
 			t.Errorf("%s", about.StackStatus)

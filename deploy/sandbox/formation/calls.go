@@ -1,6 +1,7 @@
 package formation
 
 import (
+	"cmp"
 	"context"
 	"regexp"
 	"slices"
@@ -63,7 +64,7 @@ func (s *stack) checkUpdatable() error {
 
 func (f *Formation) updateStack(ctx context.Context, r Request) (fields, error) {
 	f.mu.Lock()
-	s, err := f.must(r)
+	s, err := f.stackOf(r)
 	var before plan
 	if err == nil {
 		err, before = s.checkUpdatable(), s.plan
@@ -86,12 +87,12 @@ func (f *Formation) updateStack(ctx context.Context, r Request) (fields, error) 
 		end()
 		return nil, err
 	}
-	f.sets = slices.DeleteFunc(f.sets, func(c *changeSet) bool { return c.stack == s }) // they are obsolete
 	if changes := o.changes(); len(changes) == 0 && sameOutputs(s.plan, p) {
 		f.mu.Unlock()
 		end()
 		return nil, invalid("No updates are to be performed.")
 	}
+	f.dropChangeSets(s)
 	s.status, s.keepFailed = "UPDATE_IN_PROGRESS", r.Form.Get("DisableRollback") == "true"
 	f.mu.Unlock()
 	f.run(func(ctx context.Context) {
@@ -103,37 +104,29 @@ func (f *Formation) updateStack(ctx context.Context, r Request) (fields, error) 
 
 func (f *Formation) deleteStack(ctx context.Context, r Request) (fields, error) {
 	f.mu.Lock()
-	s, err := f.must(r)
-	if err != nil || !s.deleted.IsZero() { // deleting what does not exist succeeds
+	s := f.find(r.Region, r.Form.Get("StackName"))
+	if s == nil || !s.deleted.IsZero() { // deleting what does not exist succeeds
 		f.mu.Unlock()
-		return fields{}, nil //nolint:nilerr // see above
+		return fields{}, nil
 	}
-	switch {
-	case s.isProtected:
-		err = invalid("Stack [%s] cannot be deleted while TerminationProtection is enabled", s.name)
-	case s.isBusy():
-		err = invalid("Stack [%s] cannot be deleted while in status %s", s.name, s.status)
-	}
-	for _, o := range s.outputs {
-		if importers := f.importers(s.region, o.export); o.export != "" && importers != nil && err == nil {
-			err = invalid("Export %s cannot be deleted as it is in use by %s", o.export, strings.Join(importers, ", "))
-		}
-	}
-	p := s.plan
+	err, p := f.checkDeletable(s), s.plan
 	f.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	if role := r.Form.Get("RoleARN"); role != "" {
-		p.role = role
-	}
+	p.role = cmp.Or(r.Form.Get("RoleARN"), p.role)
 	c, key, end, err := f.clients(ctx, r, p.role)
 	if err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
+	if err := f.checkDeletable(s); err != nil { // another call may have begun meanwhile
+		f.mu.Unlock()
+		end()
+		return nil, err
+	}
 	s.status = "DELETE_IN_PROGRESS"
-	f.sets = slices.DeleteFunc(f.sets, func(c *changeSet) bool { return c.stack == s })
+	f.dropChangeSets(s)
 	f.mu.Unlock()
 	o := &operation{Formation: f, stack: s, plan: p, cloud: c, key: key}
 	f.run(func(ctx context.Context) {
@@ -141,6 +134,27 @@ func (f *Formation) deleteStack(ctx context.Context, r Request) (fields, error) 
 		o.delete(ctx, list(r.Form, "RetainResources"))
 	})
 	return fields{}, nil
+}
+
+// checkDeletable returns an error if a stack cannot be deleted now. The caller holds f.mu.
+func (f *Formation) checkDeletable(s *stack) error {
+	switch {
+	case s.isProtected:
+		return invalid("Stack [%s] cannot be deleted while TerminationProtection is enabled", s.name)
+	case s.isBusy():
+		return invalid("Stack [%s] cannot be deleted while in status %s", s.name, s.status)
+	}
+	for _, o := range s.outputs {
+		if importers := f.importers(s.region, o.export); o.export != "" && importers != nil {
+			return invalid("Export %s cannot be deleted as it is in use by %s", o.export, strings.Join(importers, ", "))
+		}
+	}
+	return nil
+}
+
+// dropChangeSets removes the change sets of a stack, which are obsolete when it changes. The caller holds f.mu.
+func (f *Formation) dropChangeSets(s *stack) {
+	f.sets = slices.DeleteFunc(f.sets, func(c *changeSet) bool { return c.stack == s })
 }
 
 // importers returns the names of the stacks that import a value. The caller holds f.mu.

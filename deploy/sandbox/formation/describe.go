@@ -91,7 +91,7 @@ func (f *Formation) describeStacks(_ context.Context, r Request) (fields, error)
 	defer f.mu.Unlock()
 	all := []any{}
 	if r.Form.Get("StackName") != "" {
-		s, err := f.must(r)
+		s, err := f.stackOf(r)
 		if err != nil {
 			return nil, err
 		}
@@ -181,7 +181,7 @@ func (f *Formation) describeStackResources(_ context.Context, r Request) (fields
 		}
 	}
 	if len(all) == 0 {
-		if _, err := f.must(r); physical != "" || err != nil {
+		if _, err := f.stackOf(r); physical != "" || err != nil {
 			return nil, invalid("Stack for %s does not exist", physical+r.Form.Get("StackName"))
 		}
 	}
@@ -217,7 +217,7 @@ func (f *Formation) getTemplate(_ context.Context, r Request) (fields, error) {
 		}
 		p = c.plan
 	} else {
-		s, err := f.must(r)
+		s, err := f.stackOf(r)
 		if err != nil {
 			return nil, err
 		}
@@ -236,7 +236,7 @@ func (f *Formation) getTemplateSummary(ctx context.Context, r Request) (fields, 
 	var err error
 	if r.Form.Get("StackName") != "" {
 		f.mu.Lock()
-		s, e := f.must(r)
+		s, e := f.stackOf(r)
 		if e == nil {
 			text = s.plan.text
 		}

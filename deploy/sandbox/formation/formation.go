@@ -181,8 +181,8 @@ func (f *Formation) find(region, nameOrID string) *stack {
 	return nil
 }
 
-// must is like find, but an error if there is no such stack.
-func (f *Formation) must(r Request) (*stack, error) {
+// stackOf returns the stack of a call, or an error if there is none. The caller holds f.mu.
+func (f *Formation) stackOf(r Request) (*stack, error) {
 	name := r.Form.Get("StackName")
 	if name == "" {
 		return nil, invalid("1 validation error detected: Value null at 'stackName' failed to satisfy constraint: " +
@@ -198,7 +198,7 @@ func (f *Formation) must(r Request) (*stack, error) {
 func (f *Formation) withStack(r Request, do func(s *stack) (fields, error)) (fields, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s, err := f.must(r)
+	s, err := f.stackOf(r)
 	if err != nil {
 		return nil, err
 	}
