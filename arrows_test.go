@@ -39,10 +39,11 @@ var allowed = map[string][]string{
 	"deploy/doctor":  {"deploy/call", "deploy/gateway", "deploy/policy"},
 	"deploy/facts":   {"app/jwt", "deploy/call", "deploy/cloud", "deploy/doctor", "deploy/gateway", "deploy/policy"},
 	"deploy/gateway": {"deploy/policy"},
+	"deploy/openapi": {},
 	"deploy/pack":    {},
 	"deploy/policy":  {},
 	"deploy/report":  {"deploy/doctor"},
-	"deploy/sandbox": {"deploy/cloud", "deploy/gateway", "deploy/policy", "deploy/sandbox/formation",
+	"deploy/sandbox": {"deploy/cloud", "deploy/gateway", "deploy/openapi", "deploy/policy", "deploy/sandbox/formation",
 		"deploy/sandbox/function", "deploy/sandbox/process"},
 	"deploy/sandbox/formation": {"deploy/cloud", "deploy/gateway", "deploy/template"},
 	"deploy/sandbox/function":  {"deploy/cloud", "deploy/sandbox/process"},
@@ -68,7 +69,8 @@ var suites = []string{"app/apptest", "app/jwt/jwttest", "notes/dynamo/dynamotest
 
 // pure are the packages that only compute. They import nothing of forbidden, and of ours each other alone.
 var (
-	pure      = []string{"deploy/call", "deploy/doctor", "deploy/gateway", "deploy/policy", "deploy/template"}
+	pure = []string{"deploy/call", "deploy/doctor", "deploy/gateway", "deploy/openapi", "deploy/policy",
+		"deploy/template"}
 	forbidden = []string{"context", "net/http", "os", module + "/deploy/cloud"}
 )
 

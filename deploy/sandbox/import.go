@@ -2,35 +2,28 @@ package sandbox
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
-	"go.yaml.in/yaml/v3"
+
+	"example.com/portable-notes/deploy/openapi"
 )
 
 // importAPI creates an API from an OpenAPI definition, or replaces the contents of an existing API.
 func importAPI(s *Sandbox, c *call) answer {
 	var in struct{ Body string }
 	c.decode(&in)
-	d, err := parseOpenAPI(in.Body)
-	if err == nil && (d.OpenAPI == "" || len(d.Paths) == 0 || d.Info["title"] == nil) {
-		err = errors.New("openapi, info.title or paths are missing")
-	}
+	d, err := openapi.Parse(in.Body)
 	if err != nil {
 		return c.refuse(http.StatusBadRequest, "BadRequestException", "Unable to parse the OpenAPI definition: it "+
 			"must be OpenAPI 3.0 as JSON or YAML: %v", err)
 	}
-	i := &importer{ctx: c.Context(), client: s.operatorClient(c.Region), authorizers: map[string]string{},
-		jwt: map[string]bool{}}
+	i := &importer{ctx: c.Context(), client: s.operatorClient(c.Region), authorizers: map[string]string{}}
 	id := c.PathValue("api")
 	if id != "" && !s.hasAPI(id) {
 		return c.refuse(http.StatusNotFound, "NotFoundException", "Invalid API identifier specified %s:%s", Account, id)
@@ -63,46 +56,6 @@ func importAPI(s *Sandbox, c *call) answer {
 	return localEndpoint(s, c, func() answer { return current })
 }
 
-// parseOpenAPI reads a definition in JSON or YAML.
-func parseOpenAPI(text string) (d openAPI, err error) {
-	var fields map[string]any
-	if err = yaml.Unmarshal([]byte(text), &fields); err != nil {
-		return d, err
-	}
-	paths, _ := fields["paths"].(map[string]any)
-	for _, path := range paths {
-		if item, ok := path.(map[string]any); ok { // keeps only the methods
-			maps.DeleteFunc(item, func(name string, _ any) bool { return !slices.Contains(methods, name) })
-		}
-	}
-	asJSON, err := json.Marshal(stringKeys(fields))
-	if err == nil {
-		err = json.Unmarshal(asJSON, &d)
-	}
-	return d, err
-}
-
-// stringKeys converts the keys of a YAML value to strings, as JSON has them: YAML reads an unquoted 200 as a number.
-func stringKeys(value any) any {
-	switch v := value.(type) {
-	case map[any]any:
-		fields := map[string]any{}
-		for name, one := range v {
-			fields[fmt.Sprint(name)] = stringKeys(one)
-		}
-		return fields
-	case map[string]any:
-		for name, one := range v {
-			v[name] = stringKeys(one)
-		}
-	case []any:
-		for i := range v {
-			v[i] = stringKeys(v[i])
-		}
-	}
-	return value
-}
-
 // operatorClient returns a client of the sandbox itself, with the operator's key.
 func (s *Sandbox) operatorClient(region string) *apigatewayv2.Client {
 	return apigatewayv2.NewFromConfig(aws.Config{Region: region, BaseEndpoint: &s.URL, RetryMaxAttempts: 1,
@@ -115,7 +68,6 @@ type importer struct {
 	client      *apigatewayv2.Client
 	api         *string
 	authorizers map[string]string // IDs by name
-	jwt         map[string]bool   // names of the JWT authorizers
 	err         error
 }
 
@@ -166,12 +118,12 @@ func wipeAll[T any](i *importer, list func() ([]T, error), remove func(T) error)
 	}
 }
 
-func (i *importer) create(d openAPI) {
+func (i *importer) create(d openapi.Definition) {
 	i.do(func() error {
-		in := &apigatewayv2.CreateApiInput{Name: d.info("title"), Version: d.info("version"),
+		in := &apigatewayv2.CreateApiInput{Name: infoOf(d, "title"), Version: infoOf(d, "version"),
 			ProtocolType: types.ProtocolTypeHttp}
-		if d.Cors != nil {
-			in.CorsConfiguration = d.Cors.configuration()
+		if d.CORS != nil {
+			in.CorsConfiguration = corsOf(d.CORS)
 		}
 		made, err := i.client.CreateApi(i.ctx, in)
 		if err == nil {
@@ -181,8 +133,8 @@ func (i *importer) create(d openAPI) {
 	})
 }
 
-// info returns a text of the definition's info; nil for none.
-func (d *openAPI) info(name string) *string {
+// infoOf returns a text of a definition's info; nil for none.
+func infoOf(d openapi.Definition, name string) *string {
 	if d.Info[name] == nil {
 		return nil
 	}
@@ -190,16 +142,16 @@ func (d *openAPI) info(name string) *string {
 }
 
 // update gives an existing API the name, the version and the CORS configuration of a definition.
-func (i *importer) update(d openAPI) {
+func (i *importer) update(d openapi.Definition) {
 	i.do(func() error {
-		in := &apigatewayv2.UpdateApiInput{ApiId: i.api, Name: d.info("title"), Version: d.info("version")}
-		if d.Cors != nil {
-			in.CorsConfiguration = d.Cors.configuration()
+		in := &apigatewayv2.UpdateApiInput{ApiId: i.api, Name: infoOf(d, "title"), Version: infoOf(d, "version")}
+		if d.CORS != nil {
+			in.CorsConfiguration = corsOf(d.CORS)
 		}
 		_, err := i.client.UpdateApi(i.ctx, in)
 		return err
 	})
-	if d.Cors == nil {
+	if d.CORS == nil {
 		i.do(func() error {
 			_, err := i.client.DeleteCorsConfiguration(i.ctx, &apigatewayv2.DeleteCorsConfigurationInput{ApiId: i.api})
 			return err
@@ -207,47 +159,33 @@ func (i *importer) update(d openAPI) {
 	}
 }
 
-func (c *openAPICors) configuration() *types.Cors {
+func corsOf(c *openapi.CORS) *types.Cors {
 	return &types.Cors{AllowOrigins: c.Origins, AllowMethods: c.Methods, AllowHeaders: c.Headers,
 		ExposeHeaders:    c.Expose,
 		AllowCredentials: c.Credentials, MaxAge: c.MaxAge}
 }
 
 // fill creates the authorizers, integrations and routes.
-func (i *importer) fill(d openAPI) {
-	for _, name := range sortedKeys(d.Schemes.Security) {
-		i.authorizer(name, d.Schemes.Security[name].Authorizer)
+func (i *importer) fill(d openapi.Definition) {
+	for _, name := range sortedKeys(d.Components.Schemes) {
+		i.authorizer(name, d.Components.Schemes[name].Authorizer)
 	}
-	for _, path := range sortedKeys(d.Paths) {
-		for _, method := range sortedKeys(d.Paths[path]) {
-			route := d.Paths[path][method]
-			key := strings.ToUpper(method) + " " + path
-			if method == anyMethod {
-				key = "ANY " + path
-			}
-			if route.Default || path == "/$default" {
-				key = "$default"
-			}
-			i.route(key, route, d.Schemes.Named)
-		}
+	routes, err := d.Routes()
+	i.do(func() error { return err })
+	for _, r := range routes {
+		i.route(r, d)
 	}
 }
 
-var methods = []string{anyMethod, "get", "head", "options", "post", "put", "patch", "delete"}
-
-func (i *importer) authorizer(name string, a *openAPIAuthorizer) {
+func (i *importer) authorizer(name string, a *openapi.Authorizer) {
 	if a == nil {
 		return
 	}
 	in := &apigatewayv2.CreateAuthorizerInput{ApiId: i.api, Name: &name, AuthorizerType: types.AuthorizerTypeRequest,
 		AuthorizerResultTtlInSeconds: a.TTL, EnableSimpleResponses: &a.Simple,
-		IdentitySource: append([]string{}, a.Sources...)} // required, even if empty
-	for from, to := range map[*string]**string{&a.URI: &in.AuthorizerUri, &a.Credentials: &in.AuthorizerCredentialsArn,
-		&a.Format: &in.AuthorizerPayloadFormatVersion} {
-		if *from != "" {
-			*to = from
-		}
-	}
+		AuthorizerUri: optional(a.URI), AuthorizerCredentialsArn: optional(a.Credentials),
+		AuthorizerPayloadFormatVersion: optional(a.Format),
+		IdentitySource:                 append([]string{}, a.Sources...)} // required, even if empty
 	if a.JWT != nil {
 		in.AuthorizerType, in.EnableSimpleResponses = types.AuthorizerTypeJwt, nil
 		in.JwtConfiguration = &types.JWTConfiguration{Issuer: &a.JWT.Issuer, Audience: a.JWT.Audience}
@@ -255,47 +193,30 @@ func (i *importer) authorizer(name string, a *openAPIAuthorizer) {
 	i.do(func() error {
 		made, err := i.client.CreateAuthorizer(i.ctx, in)
 		if err == nil {
-			i.authorizers[name], i.jwt[name] = *made.AuthorizerId, a.JWT != nil
+			i.authorizers[name] = *made.AuthorizerId
 		}
 		return err
 	})
 }
 
-func (i *importer) route(key string, r openAPIRoute, named map[string]openAPITarget) {
-	in := &apigatewayv2.CreateRouteInput{ApiId: i.api, RouteKey: &key}
-	if r.Auth != nil && strings.EqualFold(r.Auth.Type, "AWS_IAM") {
+func (i *importer) route(r openapi.Route, d openapi.Definition) {
+	in := &apigatewayv2.CreateRouteInput{ApiId: i.api, RouteKey: &r.Key}
+	if r.IAM {
 		in.AuthorizationType = types.AuthorizationTypeAwsIam
 	}
-	for _, needs := range r.Security {
-		for _, name := range sortedKeys(needs) {
-			id, ok := i.authorizers[name]
-			if !ok {
-				i.do(func() error { return fmt.Errorf("route %s: the definition has no authorizer %q", key, name) })
-			}
-			in.AuthorizerId, in.AuthorizationType = &id, types.AuthorizationTypeCustom
-			if i.jwt[name] {
-				in.AuthorizationType, in.AuthorizationScopes = types.AuthorizationTypeJwt, needs[name]
-			}
+	if r.Authorizer != "" {
+		in.AuthorizerId, in.AuthorizationType = optional(i.authorizers[r.Authorizer]), types.AuthorizationTypeCustom
+		if d.Components.Schemes[r.Authorizer].Authorizer.JWT != nil {
+			in.AuthorizationType, in.AuthorizationScopes = types.AuthorizationTypeJwt, r.Scopes
 		}
 	}
 	if t := r.Integration; t != nil {
-		if t.Ref != "" {
-			one, ok := named[t.Ref[strings.LastIndex(t.Ref, "/")+1:]]
-			if !ok {
-				i.do(func() error { return fmt.Errorf("route %s: the definition has no integration %q", key, t.Ref) })
-			}
-			t = &one
-		}
 		i.do(func() error {
 			target := &apigatewayv2.CreateIntegrationInput{ApiId: i.api, RequestParameters: t.Request,
-				IntegrationType: types.IntegrationType(strings.ToUpper(t.Type)), ResponseParameters: t.Response}
-			for from, to := range map[*string]**string{&t.URI: &target.IntegrationUri,
-				&t.Method:      &target.IntegrationMethod,
-				&t.Credentials: &target.CredentialsArn, &t.Format: &target.PayloadFormatVersion} {
-				if *from != "" {
-					*to = from
-				}
-			}
+				IntegrationType: types.IntegrationType(strings.ToUpper(t.Type)), ResponseParameters: t.Response,
+				IntegrationUri: optional(t.URI), IntegrationMethod: optional(t.Method),
+				IntegrationSubtype: optional(t.Subtype), CredentialsArn: optional(t.Credentials),
+				PayloadFormatVersion: optional(t.Format)}
 			if t.Timeout != 0 {
 				target.TimeoutInMillis = &t.Timeout
 			}
@@ -307,4 +228,12 @@ func (i *importer) route(key string, r openAPIRoute, named map[string]openAPITar
 		})
 	}
 	i.do(func() error { _, err := i.client.CreateRoute(i.ctx, in); return err })
+}
+
+// optional returns a pointer to text, nil for "".
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
