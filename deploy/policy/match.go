@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"example.com/portable-notes/deploy/unknown"
 )
 
 // Like reports whether a value matches a pattern. In the pattern * matches any sequence of characters, including / and
@@ -59,6 +61,41 @@ func holds(operator string, values Strings, got string, exists bool) bool {
 	}
 	compare := operators[base]
 	return slices.ContainsFunc(values, func(want string) bool { return compare(want, got) }) != negated
+}
+
+// isOpen reports whether it is not known yet if a condition holds, because a value is open.
+func isOpen(operator string, values Strings, got string) bool {
+	base := strings.Replace(strings.TrimSuffix(operator, "IfExists"), "Not", "", 1)
+	compare := operators[base]
+	if compare == nil || slices.ContainsFunc(values, func(want string) bool { return compare(want, got) }) {
+		return false
+	}
+	return slices.ContainsFunc(values, func(want string) bool {
+		if strings.HasPrefix(base, "Arn") {
+			return mayMatchARN(want, got)
+		}
+		return unknown.MayMatch(want, got)
+	})
+}
+
+// mayMatchARN reports whether an ARN may match a pattern as ARNLike compares them, once what is open is known. An empty
+// part of a pattern never does: a region or an account is not empty.
+func mayMatchARN(pattern, value string) bool {
+	want, got := strings.SplitN(pattern, ":", 6), strings.SplitN(value, ":", 6)
+	if len(want) != 6 || len(got) != 6 {
+		return unknown.MayMatch(pattern, value)
+	}
+	open := false
+	for i := range want {
+		switch {
+		case Like(want[i], got[i]):
+		case want[i] != "" && unknown.MayMatch(want[i], got[i]):
+			open = true
+		default:
+			return false
+		}
+	}
+	return open
 }
 
 // known reports whether this package evaluates an operator.

@@ -4,8 +4,8 @@
 // It covers what a Lambda function behind API Gateway uses: resource policies of functions; trust policies, identity
 // policies and permissions boundaries of roles; wildcards; and common condition operators. The rules are in "Policy
 // evaluation logic" and "IAM JSON policy elements" of the IAM user guide. A statement with an element that this package
-// does not know (another operator, a policy variable) never allows a request. If it might deny one, the decision is
-// unclear, and the request is not allowed.
+// does not know (another operator, a policy variable, a value that is open as in package unknown) never allows a
+// request. If it might deny one, the decision is unclear, and the request is not allowed.
 package policy
 
 import (
@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"example.com/portable-notes/deploy/unknown"
 )
 
 // Document is a policy.
@@ -188,7 +190,7 @@ func (s Statement) matches(r Request) Reason {
 	no := func(field string, want any, got string) Reason {
 		return Reason{Sid: s.Sid, Effect: s.Effect, Field: field, Want: fmt.Sprint(want), Got: got, Known: true}
 	}
-	unknown := func(field string, want any) Reason {
+	unclear := func(field string, want any) Reason {
 		const got = "no known value for it"
 		return Reason{Sid: s.Sid, Effect: s.Effect, Field: field, Want: fmt.Sprint(want), Got: got}
 	}
@@ -200,31 +202,45 @@ func (s Statement) matches(r Request) Reason {
 			return Like(p, value)
 		})
 	}
+	may := func(patterns Strings, value string) bool {
+		return slices.ContainsFunc(patterns, func(p string) bool { return unknown.MayMatch(p, value) })
+	}
 	switch {
+	case s.Principal != nil && !s.Principal.includes(r.Principal) && s.Principal.isOpen():
+		return unclear("Principal", s.Principal.Names)
 	case s.Principal != nil && !s.Principal.includes(r.Principal):
 		return no("Principal", s.Principal.Names, r.Principal.String())
 	case s.NotPrincipal != nil && s.NotPrincipal.includes(r.Principal):
 		return no("NotPrincipal", s.NotPrincipal.Names, r.Principal.String())
 	case variables(s.Resource):
-		return unknown("Resource", s.Resource)
+		return unclear("Resource", s.Resource)
 	case variables(s.NotResource):
-		return unknown("NotResource", s.NotResource)
+		return unclear("NotResource", s.NotResource)
+	case len(s.Action) > 0 && !like(s.Action, r.Action, true) && may(s.Action, r.Action):
+		return unclear("Action", s.Action)
 	case len(s.Action) > 0 && !like(s.Action, r.Action, true):
 		return no("Action", s.Action, r.Action)
 	case len(s.NotAction) > 0 && like(s.NotAction, r.Action, true):
 		return no("NotAction", s.NotAction, r.Action)
+	case len(s.Resource) > 0 && !like(s.Resource, r.Resource, false) && may(s.Resource, r.Resource):
+		return unclear("Resource", s.Resource)
 	case len(s.Resource) > 0 && !like(s.Resource, r.Resource, false):
 		return no("Resource", s.Resource, r.Resource)
 	case len(s.NotResource) > 0 && like(s.NotResource, r.Resource, false):
 		return no("NotResource", s.NotResource, r.Resource)
+	case may(s.NotAction, r.Action):
+		return unclear("NotAction", s.NotAction)
+	case may(s.NotResource, r.Resource):
+		return unclear("NotResource", s.NotResource)
 	}
 	var doubt *Reason // used only if no condition is known not to hold
 	for _, operator := range sorted(s.Condition) {
 		keys := s.Condition[operator]
 		for _, key := range sorted(keys) {
 			value, exists := r.value(key)
-			if !known(operator) || variables(keys[key]) || !exists && r.Undecided != nil && r.Undecided(key) {
-				r := unknown("Condition", fmt.Sprintf("%s %s %v", operator, key, keys[key]))
+			if !known(operator) || variables(keys[key]) || !exists && r.Undecided != nil && r.Undecided(key) ||
+				isOpen(operator, keys[key], value) {
+				r := unclear("Condition", fmt.Sprintf("%s %s %v", operator, key, keys[key]))
 				doubt = &r
 			} else if !holds(operator, keys[key], value, exists) {
 				if !exists {
@@ -263,6 +279,16 @@ func (p *Principal) includes(c Caller) bool {
 			c.Service == "" && c.Account != "" && (name == c.Account ||
 				strings.HasPrefix(name, "arn:") && strings.HasSuffix(name, ":iam::"+c.Account+":root"))
 	})
+}
+
+// isOpen reports whether p names somebody who is not known yet.
+func (p *Principal) isOpen() bool {
+	for _, names := range p.Names {
+		if slices.ContainsFunc(names, unknown.In) {
+			return true
+		}
+	}
+	return false
 }
 
 // roleOf returns the ARN of the role of a session, which is arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION. It lacks

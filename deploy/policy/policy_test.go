@@ -119,6 +119,53 @@ func TestUnclear(t *testing.T) {
 	}
 }
 
+// TestOpen checks that a statement with an open value is unclear only where the value decides.
+func TestOpen(t *testing.T) {
+	const presented = "arn:«AWS.Partition»:execute-api:«AWS.Region»:«AWS.AccountId»:‹Api›/$default/GET/notes"
+	for _, c := range []struct {
+		name, statement string
+		allowed, known  bool
+	}{
+		{name: "equal", statement: `"Action":"a:B","Resource":"‹F›","Condition":{"ArnLike":{"aws:SourceArn":` +
+			`"arn:«AWS.Partition»:execute-api:«AWS.Region»:«AWS.AccountId»:‹Api›/*/GET/notes"}}`,
+			allowed: true, known: true},
+		{name: "an open source", statement: `"Action":"a:B","Resource":"‹F›","Condition":{"ArnLike":` +
+			`{"aws:SourceArn":"«Source»"}}`},
+		{name: "a region", statement: `"Action":"a:B","Resource":"‹F›","Condition":{"ArnLike":{"aws:SourceArn":` +
+			`"arn:«AWS.Partition»:execute-api:us-east-1:«AWS.AccountId»:‹Api›/*"}}`},
+		{name: "an empty account", statement: `"Action":"a:B","Resource":"‹F›","Condition":{"ArnLike":` +
+			`{"aws:SourceArn":"arn:«AWS.Partition»:execute-api:«AWS.Region»::‹Api›/*"}}`, known: true},
+		{name: "another API", statement: `"Action":"a:B","Resource":"‹F›","Condition":{"ArnLike":{"aws:SourceArn":` +
+			`"arn:«AWS.Partition»:execute-api:«AWS.Region»:«AWS.AccountId»:‹Other›/*"}}`, known: true},
+		{name: "an imported API", statement: `"Action":"a:B","Resource":"‹F›","Condition":{"ArnLike":` +
+			`{"aws:SourceArn":"arn:«AWS.Partition»:execute-api:«AWS.Region»:«AWS.AccountId»:«Import»/*"}}`},
+		{name: "another method", statement: `"Action":"a:B","Resource":"‹F›","Condition":{"ArnLike":` +
+			`{"aws:SourceArn":"arn:«AWS.Partition»:execute-api:«AWS.Region»:«AWS.AccountId»:«Import»/*/POST/x"}}`,
+			known: true},
+		{name: "an open principal", statement: `"Principal":{"Service":"«Who»"},"Action":"a:B","Resource":"‹F›"`},
+		{name: "an open action", statement: `"Action":"a:«What»","Resource":"‹F›"`},
+		{name: "an open resource", statement: `"Action":"a:B","Resource":"«Function»"`},
+		{name: "an open exception", statement: `"NotAction":"«What»","Resource":"‹F›"`},
+		{name: "an open NotResource", statement: `"Action":"a:B","NotResource":"«Function»"`},
+		{name: "an open account", statement: `"Action":"a:B","Resource":"‹F›","Condition":{"StringEquals":` +
+			`{"aws:SourceAccount":"111122223333"}}`},
+		{name: "another function", statement: `"Action":"a:B","Resource":"‹G›"`, known: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, err := policy.Parse([]byte(`{"Statement":{"Effect":"Allow",` + c.statement + `}}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := d.Judge(policy.Request{Principal: policy.Caller{Service: "apigateway.amazonaws.com"}, Action: "a:B",
+				Resource: "‹F›", Context: map[string]string{"aws:SourceArn": presented,
+					"aws:SourceAccount": "«AWS.AccountId»"}})
+			if got.Allowed != c.allowed || got.Reasons[0].Known != c.known {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
 func TestPrincipals(t *testing.T) {
 	session := policy.Caller{ARN: "arn:aws:sts::123456789012:assumed-role/x/s", Account: "123456789012"}
 	service := policy.Caller{Service: "apigateway.amazonaws.com", Account: "123456789012"}

@@ -5,9 +5,12 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"example.com/portable-notes/deploy/unknown"
 )
 
-// Holds reports whether a condition holds. The condition "" always does.
+// Holds reports whether a condition holds. The condition "" always does. The error is [ErrUnknown] if that depends on a
+// placeholder of s.Unknown.
 func (t *Template) Holds(condition string, s Scope) (bool, error) {
 	if condition == "" {
 		return true, nil
@@ -92,7 +95,11 @@ func (e *evaluator) condition(n *yaml.Node) (bool, error) {
 		}
 		a, err := e.value(args[0])
 		b, err2 := e.value(args[1])
-		return asString(a) == asString(b), errors.Join(err, err2)
+		x, y := asString(a), asString(b)
+		if e.s.Unknown != nil && err == nil && err2 == nil && x != y && unknown.MayEqual(x, y) {
+			err = ErrUnknown
+		}
+		return x == y, errors.Join(err, err2)
 	case "Fn::Contains":
 		args, err := e.arguments(n, f, 2)
 		if err != nil {
@@ -114,13 +121,16 @@ func (e *evaluator) condition(n *yaml.Node) (bool, error) {
 		if f.argument.Kind != yaml.SequenceNode {
 			return false, mistake(n, "%s needs a list of conditions", f.name)
 		}
+		var doubt error
 		for _, part := range f.argument.Content {
 			holds, err := e.condition(part)
-			if err != nil || holds != (f.name == "Fn::And") {
+			if errors.Is(err, ErrUnknown) {
+				doubt = err // the other parts may decide
+			} else if err != nil || holds != (f.name == "Fn::And") {
 				return holds, err
 			}
 		}
-		return f.name == "Fn::And", nil
+		return f.name == "Fn::And", doubt
 	}
 	return false, mistake(n, "%s is not a condition", f.name)
 }

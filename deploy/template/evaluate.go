@@ -3,12 +3,16 @@ package template
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"example.com/portable-notes/deploy/unknown"
 )
 
 // Scope has what a template refers to. All functions must be set; their errors become errors with the line of the
@@ -19,7 +23,12 @@ type Scope struct {
 	Attribute func(resource, name string) (any, error)   // value of Fn::GetAtt
 	Import    func(name string) (any, error)             // value of Fn::ImportValue
 	Resolve   func(service, name string) (string, error) // value of {{resolve:SERVICE:NAME}}
+	// Unknown returns the placeholder of a value that cannot be evaluated. If nil, such a value is an error.
+	Unknown func(name string) string
 }
+
+// ErrUnknown reports that a condition depends on a value that is not known.
+var ErrUnknown = errors.New("the condition depends on a value that is not known")
 
 // removed is the value of AWS::NoValue.
 type removed struct{}
@@ -47,6 +56,14 @@ type evaluator struct {
 
 func (t *Template) evaluator(s Scope) *evaluator {
 	return &evaluator{t: t, s: s, known: map[string]bool{}}
+}
+
+// fail returns the placeholder of a value that cannot be evaluated, or an error.
+func (e *evaluator) fail(n *yaml.Node, name, format string, values ...any) (any, error) {
+	if e.s.Unknown != nil {
+		return e.s.Unknown(name), nil
+	}
+	return nil, mistake(n, format, values...)
 }
 
 // function is a call of a function of CloudFormation.
@@ -216,6 +233,9 @@ func (e *evaluator) call(n *yaml.Node, f *function) (any, error) {
 			return nil, err
 		}
 		holds, err := e.named(args[0])
+		if errors.Is(err, ErrUnknown) {
+			return e.either(args)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -243,19 +263,19 @@ func (e *evaluator) call(n *yaml.Node, f *function) (any, error) {
 	case "Fn::Join":
 		if len(list) == 2 {
 			if members, ok := list[1].([]any); ok {
-				return join(n, asString(list[0]), members)
+				return e.join(n, asString(list[0]), members)
 			}
 		}
-		return nil, mistake(n, "Fn::Join needs a separator and a list")
+		return e.fail(n, "Join", "Fn::Join needs a separator and a list")
 	case "Fn::Split":
-		if len(list) == 2 {
+		if len(list) == 2 && !unknown.In(asString(list[1])) {
 			all := []any{}
 			for part := range strings.SplitSeq(asString(list[1]), asString(list[0])) {
 				all = append(all, part)
 			}
 			return all, nil
 		}
-		return nil, mistake(n, "Fn::Split needs a separator and a string")
+		return e.fail(n, "Split", "Fn::Split needs a separator and a string")
 	case "Fn::Select":
 		if len(list) == 2 {
 			members, ok := list[1].([]any)
@@ -264,7 +284,7 @@ func (e *evaluator) call(n *yaml.Node, f *function) (any, error) {
 				return members[i], nil
 			}
 		}
-		return nil, mistake(n, "Fn::Select needs an index and a list that has it")
+		return e.fail(n, "Select", "Fn::Select needs an index and a list that has it")
 	case "Fn::Base64":
 		return base64.StdEncoding.EncodeToString([]byte(asString(argument))), nil
 	case "Fn::ImportValue":
@@ -279,7 +299,17 @@ func (e *evaluator) call(n *yaml.Node, f *function) (any, error) {
 		text, err := json.Marshal(argument)
 		return string(text), err
 	}
-	return nil, mistake(n, "%s is not supported here", f.name)
+	return e.fail(n, strings.TrimPrefix(f.name, "Fn::"), "%s is not supported here", f.name)
+}
+
+// either evaluates Fn::If whose condition is not known. The value is known only if both sides are equal.
+func (e *evaluator) either(args []*yaml.Node) (any, error) {
+	a, err := e.value(args[1])
+	b, err2 := e.value(args[2])
+	if err != nil || err2 != nil || reflect.DeepEqual(a, b) {
+		return a, errors.Join(err, err2)
+	}
+	return e.s.Unknown("If." + args[0].Value), nil
 }
 
 // arguments returns the arguments of a function that needs a certain number of them.
@@ -290,12 +320,12 @@ func (e *evaluator) arguments(n *yaml.Node, f *function, count int) ([]*yaml.Nod
 	return f.argument.Content, nil
 }
 
-func join(n *yaml.Node, separator string, members []any) (any, error) {
+func (e *evaluator) join(n *yaml.Node, separator string, members []any) (any, error) {
 	var all []string
 	for _, member := range members {
 		switch member.(type) {
 		case map[string]any, []any:
-			return nil, mistake(n, "Fn::Join joins strings only")
+			return e.fail(n, "Join", "Fn::Join joins strings only")
 		}
 		all = append(all, asString(member))
 	}
@@ -326,7 +356,7 @@ func (e *evaluator) ref(n *yaml.Node, name string) (any, error) {
 		return value, nil
 	}
 	if e.t.Resource(name) == nil {
-		return nil, mistake(n, "there is no parameter or resource %s", name)
+		return e.fail(n, name, "there is no parameter or resource %s", name)
 	}
 	value, err := e.s.Ref(name)
 	if err != nil {
@@ -353,7 +383,7 @@ func (e *evaluator) getAtt(n, argument *yaml.Node) (any, error) {
 
 func (e *evaluator) attribute(n *yaml.Node, resource, name string) (any, error) {
 	if e.t.Resource(resource) == nil {
-		return nil, mistake(n, "there is no resource %s", resource)
+		return e.fail(n, resource+"."+name, "there is no resource %s", resource)
 	}
 	value, err := e.s.Attribute(resource, name)
 	if err != nil {
@@ -421,5 +451,5 @@ func (e *evaluator) findInMap(n, argument *yaml.Node) (any, error) {
 			return e.value(fallback)
 		}
 	}
-	return nil, mistake(n, "the mappings have no [%s]", strings.Join(path, ", "))
+	return e.fail(n, "FindInMap."+strings.Join(path, "."), "the mappings have no [%s]", strings.Join(path, ", "))
 }

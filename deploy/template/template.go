@@ -80,6 +80,14 @@ var (
 
 // Parse reads a template in YAML or JSON. Its errors are of type [*Error] and name the line of a mistake.
 func Parse(text []byte) (*Template, error) {
+	return parse(text, func(n *yaml.Node) (*yaml.Node, error) { return n, nil })
+}
+
+// ParseSource is like Parse for a template that a tool changes before it gives it to CloudFormation: it replaces the
+// aliases and merge keys of YAML.
+func ParseSource(text []byte) (*Template, error) { return parse(text, expand) }
+
+func parse(text []byte, prepare func(*yaml.Node) (*yaml.Node, error)) (*Template, error) {
 	if len(text) > MaxSize {
 		return nil, &Error{
 			Message: fmt.Sprintf("the template has %d bytes, but at most %d are allowed", len(text), MaxSize),
@@ -90,6 +98,9 @@ func Parse(text []byte) (*Template, error) {
 		read = readJSON // which YAML does not read in all its forms
 	}
 	root, err := read(text)
+	if err == nil {
+		root, err = prepare(root)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"example.com/portable-notes/deploy/unknown"
 )
 
-// parse parses a template that must be right.
-func parse(t *testing.T, text string) *Template {
+// parseTemplate parses a template that must be right.
+func parseTemplate(t *testing.T, text string) *Template {
 	t.Helper()
 	read, err := Parse([]byte(text))
 	if err != nil {
@@ -117,7 +119,7 @@ Resources:
 		{name: "a condition as a value", yaml: `!Equals [a, b]`, fails: "only in conditions"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			read := parse(t, frame+c.yaml+"\n")
+			read := parseTemplate(t, frame+c.yaml+"\n")
 			value, err := read.Evaluate(read.Resource("R").Properties, testScope)
 			if c.fails != "" {
 				var mistake *Error
@@ -193,7 +195,7 @@ func TestParseMistakes(t *testing.T) {
 
 // TestJSON checks that JSON is read in forms that are not YAML.
 func TestJSON(t *testing.T) {
-	read := parse(t, "{\n\t\"Description\":\t\"\\ud83d\\ude00 \\/\",\n\t\"Resources\": {\"R\":\n "+
+	read := parseTemplate(t, "{\n\t\"Description\":\t\"\\ud83d\\ude00 \\/\",\n\t\"Resources\": {\"R\":\n "+
 		"{\"Type\": \"A::B::C\",\"Properties\": {\"A\": [1, true, {\"Ref\": \"Name\"}]}}}\n}")
 	if read.Description != "😀 /" || read.Resource("R").Line != 3 {
 		t.Errorf("%+v", read)
@@ -235,7 +237,7 @@ func TestOrder(t *testing.T) {
 Outputs: {O: {Value: !GetAtt B.Arn}}`, fails: "line 7: there is no parameter or resource B"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			read := parse(t, "Conditions:\n  No: !Equals\n    - a\n    - b\nResources:"+c.text+"\n")
+			read := parseTemplate(t, "Conditions:\n  No: !Equals\n    - a\n    - b\nResources:"+c.text+"\n")
 			ordered, err := read.Order(testScope)
 			var names []string
 			for _, r := range ordered {
@@ -254,7 +256,7 @@ Outputs: {O: {Value: !GetAtt B.Arn}}`, fails: "line 7: there is no parameter or 
 
 // TestParameters checks the constraints of parameters and the values of Ref.
 func TestParameters(t *testing.T) {
-	read := parse(t, `
+	read := parseTemplate(t, `
 Parameters:
   Pattern: {Type: String, AllowedPattern: "[a-z]+", ConstraintDescription: lower case}
   Choice: {Type: String, AllowedValues: [a, b], Default: a}
@@ -307,7 +309,7 @@ func TestRules(t *testing.T) {
 		{name: "not a list", text: `Assertions: [{Assert: {Fn::And: a}}]`, fails: "needs a list of conditions"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := parse(t, frame+c.text+"\n").CheckRules(testScope)
+			err := parseTemplate(t, frame+c.text+"\n").CheckRules(testScope)
 			if (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
 				t.Errorf("%v, want %q", err, c.fails)
 			}
@@ -317,7 +319,7 @@ func TestRules(t *testing.T) {
 
 // TestData checks that Data returns functions in their long form.
 func TestData(t *testing.T) {
-	read := parse(t, `
+	read := parseTemplate(t, `
 Transform: [AWS::Serverless-2016-10-31]
 Conditions: {C: !Not [!Condition D], D: !Equals [a, b]}
 Resources:
@@ -364,4 +366,94 @@ func FuzzParse(f *testing.F) {
 			_, _ = read.Evaluate(r.Properties, testScope)
 		}
 	})
+}
+
+// partialScope is testScope without the values of Stage, and with placeholders for what cannot be evaluated.
+func partialScope() Scope {
+	s := testScope
+	s.Values = map[string]any{"AWS::Region": unknown.Open("AWS::Region"), "Stage": unknown.Open("Stage"),
+		"Name": "notes"}
+	s.Unknown = unknown.Open
+	return s
+}
+
+// TestPartial checks that what is not known becomes a placeholder, and that the rest is evaluated.
+func TestPartial(t *testing.T) {
+	const frame = `Mappings: {Map: {dev: {Size: 7}}}
+Conditions:
+  IsDev: !Equals [!Ref Stage, dev]
+  IsNotes: !Equals [!Ref Name, notes]
+  Either: !Or [!Condition IsDev, !Condition IsNotes]
+  Both: !And [!Condition IsDev, !Not [!Condition IsNotes]]
+  Neither: !Not [!Condition IsDev]
+  Prefix: !Equals [!Sub "a-${Stage}", b]
+Resources:
+  F: {Type: AWS::Lambda::Function}
+  R:
+    Type: AWS::X::Y
+    Properties:
+      V: `
+	for _, c := range []struct{ value, want string }{
+		{"!Ref Stage", "«Stage»"},
+		{"!Sub '${AWS::Region}/${Stage}/${F}'", "«AWS.Region»/«Stage»/ref-F"},
+		{"!Ref Nobody", "«Nobody»"},
+		{"!GetAtt Nobody.Arn", "«Nobody.Arn»"},
+		{"!If [IsDev, a, b]", "«If.IsDev»"},
+		{"!If [IsDev, [x], [x]]", "[x]"},
+		{"!If [IsNotes, a, b]", "a"},
+		{"!If [Either, a, b]", "a"},
+		{"!If [Both, a, b]", "b"},
+		{"!If [Neither, a, b]", "«If.Neither»"},
+		{"!If [Prefix, a, b]", "b"},
+		{"!FindInMap [Map, !Ref Stage, Size]", "«FindInMap.Map.«Stage».Size»"},
+		{"!Select [0, !Split ['-', !Ref Stage]]", "«Select»"},
+		{"!Join ['-', !Ref Stage]", "«Join»"},
+		{"!Join ['-', [a, !Ref Stage]]", "a-«Stage»"},
+		{"!Join ['-', [{a: b}]]", "«Join»"},
+		{"!Cidr [a, 1, 2]", "«Cidr»"},
+	} {
+		t.Run(c.value, func(t *testing.T) {
+			read := parseTemplate(t, frame+c.value+"\n")
+			got, err := read.Evaluate(get(read.Resource("R").Properties, "V"), partialScope())
+			if err != nil || fmt.Sprint(got) != strings.ReplaceAll(c.want, "«FindInMap.Map.«Stage».Size»",
+				unknown.Open("FindInMap.Map.«Stage».Size")) {
+				t.Errorf("%v, %v, want %s", got, err, c.want)
+			}
+		})
+	}
+	read := parseTemplate(t, frame+"x\n")
+	if _, err := read.Holds("IsDev", partialScope()); !errors.Is(err, ErrUnknown) {
+		t.Errorf("a condition on a parameter without a value: %v", err)
+	}
+}
+
+// TestAliases checks that ParseSource replaces aliases and merge keys, and that it refuses too many.
+func TestAliases(t *testing.T) {
+	const text = `Globals: {Base: &base {A: a, B: b}, More: &more {C: c}}
+Resources:
+  R:
+    Type: AWS::X::Y
+    Properties: {<<: [*base, *more], B: own, All: *more}
+`
+	if _, err := Parse([]byte(text)); err == nil {
+		t.Error("CloudFormation does not accept aliases")
+	}
+	read, err := ParseSource([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := read.Evaluate(read.Resource("R").Properties, testScope)
+	if want := "map[A:a All:map[C:c] B:own C:c]"; err != nil || fmt.Sprint(got) != want {
+		t.Errorf("%v, %v, want %s", got, err, want)
+	}
+	bomb := "Metadata:\n  A0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+	for i := range 9 {
+		bomb += fmt.Sprintf("  A%d: &a%[1]d [%s*a%d]\n", i+1, strings.Repeat(fmt.Sprintf("*a%d, ", i), 9), i)
+	}
+	if _, err := ParseSource([]byte(bomb + text)); err == nil || !strings.Contains(err.Error(), "too many values") {
+		t.Errorf("aliases of aliases: %v", err)
+	}
+	if _, err := ParseSource([]byte("Metadata: &m {M: *m}\n" + text)); err == nil {
+		t.Error("an alias of itself is accepted")
+	}
 }
