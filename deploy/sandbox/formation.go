@@ -4,12 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"example.com/portable-notes/deploy/gateway"
+	"example.com/portable-notes/deploy/sam"
 	"example.com/portable-notes/deploy/sandbox/formation"
 )
 
@@ -44,31 +43,14 @@ func (s *Sandbox) assumeForFormation(ctx context.Context, region, role string) (
 	return key, func() { s.setSigner(key, nil) }, nil
 }
 
-//go:embed translate.py
-var translator string
-
 // translate translates SAM's types by AWS's own translator, which is installed with moto.
 func (s *Sandbox) translate(ctx context.Context, region string, template []byte, parameters map[string]string) (
 	[]byte, error) {
-	in, err := json.Marshal(map[string]any{"template": json.RawMessage(template), "parameters": parameters,
-		"region": region, "endpoint": s.moto.inner})
-	if err != nil {
-		return nil, err
+	out, err := sam.Translate(ctx, s.moto.runner, sam.Task{Template: template, Parameters: parameters, Region: region,
+		Endpoint: s.moto.inner})
+	var wrong *sam.Error
+	if errors.As(err, &wrong) {
+		return nil, &formation.Refusal{Message: wrong.Error()}
 	}
-	out, err := s.moto.python(ctx, translator, in)
-	if err != nil {
-		return nil, err
-	}
-	var answer struct {
-		Template json.RawMessage
-		Errors   []string
-	}
-	if err := json.Unmarshal(out, &answer); err != nil {
-		return nil, fmt.Errorf("SAM's translator answers %.200q", out)
-	}
-	if answer.Errors != nil {
-		return nil, &formation.Refusal{Message: fmt.Sprintf("Invalid Serverless Application Specification document. "+
-			"Number of errors found: %d. %v", len(answer.Errors), answer.Errors)}
-	}
-	return answer.Template, nil
+	return out, err
 }

@@ -13,12 +13,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"example.com/portable-notes/deploy/sam"
 	"example.com/portable-notes/deploy/sandbox/process"
 )
 
@@ -60,7 +60,7 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 	container := ""
 	if path, err := exec.LookPath("moto_server"); err == nil {
 		m.cmd = exec.Command(path, "-H", "127.0.0.1", "-p", "0") // #nosec G204 -- moto or its sweeper
-		m.runner = []string{interpreter(path)}
+		m.runner = []string{sam.Interpreter(path)}
 	} else if path, err := exec.LookPath("docker"); err == nil {
 		container = filepath.Base(folder)
 		m.runner, m.inner = []string{path, "exec", "-i", container, "python"}, "http://127.0.0.1:5000"
@@ -136,37 +136,6 @@ func startMoto(ctx context.Context, folder string) (*moto, error) {
 	}
 	m.close()
 	return nil, err
-}
-
-// interpreter returns the Python in the first line of a program that pip installed. The wrappers of pyenv are shell
-// scripts; for them, and for any other program, it returns python3.
-func interpreter(program string) string {
-	file, err := os.Open(program) // #nosec G304 -- moto_server in PATH
-	if err != nil {
-		return "python3"
-	}
-	defer func() { _ = file.Close() }()
-	first, _, _ := bufio.NewReader(file).ReadLine()
-	path, isScript := strings.CutPrefix(string(first), "#!")
-	if !isScript || !strings.Contains(filepath.Base(path), "python") || strings.Contains(path, " ") {
-		return "python3"
-	}
-	return path
-}
-
-// python runs a script with moto's Python, and returns its output.
-func (m *moto) python(ctx context.Context, script string, input []byte) ([]byte, error) {
-	words := append(slices.Clone(m.runner), "-c", script)
-	cmd := exec.CommandContext(ctx, words[0], words[1:]...) // #nosec G204 -- the Python of moto
-	cmd.Env, cmd.Stdin = clean(os.Environ()), bytes.NewReader(input)
-	var failure bytes.Buffer
-	cmd.Stderr = &failure
-	out, err := cmd.Output()
-	if err != nil {
-		lines := strings.Split(strings.TrimSpace(failure.String()), "\n")
-		return nil, fmt.Errorf("%w: %s", err, lines[len(lines)-1])
-	}
-	return out, nil
 }
 
 // dockerHelp matches what docker adds to each error.
