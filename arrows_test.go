@@ -24,8 +24,8 @@ var allowed = map[string][]string{
 		"notes/dynamo", "notes/meter"},
 	"adapters/settings": {"app", "app/token", "notes/dynamo"},
 	"deploy": {"app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/converge", "deploy/doctor",
-		"deploy/facts", "deploy/gateway", "deploy/pack", "deploy/policy", "deploy/report", "deploy/sandbox",
-		"deploy/sandbox/function",
+		"deploy/facts", "deploy/gateway", "deploy/pack", "deploy/planned", "deploy/policy", "deploy/report",
+		"deploy/sam", "deploy/sandbox", "deploy/sandbox/function",
 		"deploy/stack", "deploy/transfer", "notes", "notes/bolt", "notes/dynamo"},
 	"app":          {"notes"},
 	"app/about":    {"app"},
@@ -41,9 +41,13 @@ var allowed = map[string][]string{
 	"deploy/gateway": {"deploy/policy"},
 	"deploy/openapi": {},
 	"deploy/pack":    {},
-	"deploy/policy":  {"deploy/unknown"},
-	"deploy/report":  {"deploy/doctor"},
-	"deploy/sandbox": {"deploy/cloud", "deploy/gateway", "deploy/openapi", "deploy/policy", "deploy/sandbox/formation",
+	"deploy/planned": {"deploy/doctor", "deploy/gateway", "deploy/openapi", "deploy/policy", "deploy/template",
+		"deploy/unknown"},
+	"deploy/policy": {"deploy/unknown"},
+	"deploy/report": {"deploy/doctor"},
+	"deploy/sam":    {},
+	"deploy/sandbox": {"deploy/cloud", "deploy/gateway", "deploy/openapi", "deploy/policy", "deploy/sam",
+		"deploy/sandbox/formation",
 		"deploy/sandbox/function", "deploy/sandbox/process"},
 	"deploy/sandbox/formation": {"deploy/cloud", "deploy/gateway", "deploy/template"},
 	"deploy/sandbox/function":  {"deploy/cloud", "deploy/sandbox/process"},
@@ -70,8 +74,8 @@ var suites = []string{"app/apptest", "app/jwt/jwttest", "notes/dynamo/dynamotest
 
 // pure are the packages that only compute. They import nothing of forbidden, and of ours each other alone.
 var (
-	pure = []string{"deploy/call", "deploy/doctor", "deploy/gateway", "deploy/openapi", "deploy/policy",
-		"deploy/template", "deploy/unknown"}
+	pure = []string{"deploy/call", "deploy/doctor", "deploy/gateway", "deploy/openapi",
+		"deploy/planned", "deploy/policy", "deploy/template", "deploy/unknown"}
 	forbidden = []string{"context", "net/http", "os", module + "/deploy/cloud"}
 )
 

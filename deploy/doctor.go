@@ -26,6 +26,8 @@ type doctorFlags struct {
 	facts.Inquiry
 	region, facts, save, html, language string
 	json, schema, policy, verbose       bool
+	templates, parameters               []string
+	format                              string
 	yes                                 bool
 	fix                                 string // "", [safeFixes] or a cause
 }
@@ -33,7 +35,7 @@ type doctorFlags struct {
 func doctorCommand() *cobra.Command {
 	var f doctorFlags
 	cmd := &cobra.Command{
-		Use:   "doctor [URL]",
+		Use:   "doctor [URL | FILE ...]",
 		Short: "explain why an HTTP API answers 500, 403, 404, 429 or 503, and how to fix it",
 		Long: `Explains why an HTTP API in front of Lambda fails, and prints the commands that fix it.
 
@@ -42,13 +44,17 @@ With --api alone it sends nothing and checks every route of every stage. It chan
 failed it may invoke a function and a Lambda authorizer, each at most once, and only for GET, HEAD and OPTIONS unless
 --invoke is given.
 
+With --template it judges files before anything is deployed, without AWS. It names the line to change, or the address of
+the Terraform resource. The templates of SAM need AWS's translator: pip install aws-sam-translator.
+
 It exits with 0 if nothing is wrong, 1 if something is, 2 for mistakes in the arguments, and 3 if nothing it found
 explains the answer. The output of --save and --json contains no values of variables or of the request, and no secrets
 that the doctor recognizes; read it before you share it.`,
 		Example: `  deploy doctor https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/dev/notes
   deploy doctor -- curl -X POST https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/dev/notes -d '{}'
   deploy doctor --api a1b2c3d4e5
-  deploy doctor --facts case.json`,
+  deploy doctor --facts case.json
+  deploy doctor --template template.yaml --parameter Stage=prod`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
@@ -61,7 +67,11 @@ that the doctor recognizes; read it before you share it.`,
 	flags.StringVar(&f.save, "save", "", "write the facts to this file")
 	flags.StringVar(&f.html, "html", "", "also write the report to this file as an HTML page")
 	flags.StringVar(&f.language, "lang", "", "language: en or ja (default: from LC_ALL or LANG)")
+	flags.StringArrayVar(&f.templates, "template", nil, "judge this file before it is deployed: a CloudFormation or "+
+		"SAM template,\nan OpenAPI definition, or the JSON of a Terraform plan or state; may be repeated")
+	flags.StringArrayVar(&f.parameters, "parameter", nil, "with --template: NAME=VALUE of a parameter; may be repeated")
 	flags.BoolVar(&f.json, "json", false, "print the report as JSON")
+	flags.StringVar(&f.format, "format", formatText, "text, json, or with --template sarif, for code review")
 	flags.BoolVar(&f.schema, "schema", false, "print the JSON Schema of --json and exit")
 	flags.BoolVar(&f.policy, "print-policy", false,
 		"print the rights that the doctor needs as an IAM policy and exit")
@@ -76,6 +86,7 @@ that the doctor recognizes; read it before you share it.`,
 	flags.DurationVar(&f.Timeout, "timeout", facts.DefaultTimeout, "how long to wait for an answer")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also print each AWS call")
 	cmd.MarkFlagsMutuallyExclusive("invoke", "no-invoke")
+	registerChoices(cmd, "format", formatText, formatJSON, formatSARIF)
 	registerChoices(cmd, "lang", string(doctor.English), string(doctor.Japanese))
 	return cmd
 }
@@ -88,6 +99,9 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if f.policy {
 		return report.JSON(out, facts.PolicyOf(facts.Rights))
+	}
+	if len(f.templates) > 0 {
+		return f.judgeFiles(cmd, args)
 	}
 	if f.fix != "" && (f.json || f.facts != "") || f.yes && f.fix == "" {
 		return fmt.Errorf("%w: --fix does not go with --json and --facts, and --yes needs --fix", errUsage)

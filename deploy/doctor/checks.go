@@ -245,7 +245,10 @@ func (r *result) judgeDeployment(s *Stage) {
 		return
 	}
 	if mine || v.Asked.Method == "" && !failed && s.Deployment != "" {
-		if s.Deployment != "" {
+		switch {
+		case s.Deployment != "" && v.Planned != nil:
+			r.pass("pass.stage.planned", of)
+		case s.Deployment != "":
 			r.pass("pass.stage", of)
 		}
 	}
@@ -309,6 +312,9 @@ func checkTargets(v *view, r *result) {
 		cause, fix := "route.no-target", "fix.target"
 		if p.route.Target != "" {
 			cause = "route.integration-gone"
+		}
+		if r.isUnknown(v.Routes.Call, p.route.Key, p.route.Target, "would.target") {
+			return nil
 		}
 		f := &draft{cause: cause, values: values{"route": p.route.Key, "target": p.route.Target},
 			explains: v.explainsAnswer(p, 404, 500),

@@ -37,8 +37,11 @@ func checkFunctions(v *view, r *result) {
 func (r *result) judgeTrust(f *Function, pairs []*pair) {
 	t := f.Trust
 	const service = "lambda.amazonaws.com"
-	if t.Call == "" || reportUnseen(r, t, "would.trust") || t.Seen() &&
-		(policy.Role{Trust: *t.Value}).Assume(service, f.Target.Account).Allowed {
+	if t.Call == "" || reportUnseen(r, t, "would.trust") {
+		return
+	}
+	decision := policy.Role{Trust: t.Or()}.Assume(service, f.Target.Account)
+	if decision.Allowed || isOpen(decision) && r.isPlanned(t.Call, t.Of) {
 		return
 	}
 	one := draft{

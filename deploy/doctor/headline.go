@@ -17,6 +17,8 @@ func (r *result) headline(d *Diagnosis) (lines []string) {
 	a := d.Answer
 	of := values{}
 	switch {
+	case r.Planned != nil:
+		lines = append(lines, r.plannedHead(d))
 	case a == nil && d.Verdict.Cause == Unknown:
 		lines = append(lines, r.say("head.api.unknown", values{"api": r.Asked.API}))
 	case a == nil && d.Verdict.Healthy:
@@ -40,6 +42,20 @@ func (r *result) headline(d *Diagnosis) (lines []string) {
 		lines = append(lines, r.say("head.unknown", values{"summary": d.Verdict.Summary})+r.nextStep(d))
 	}
 	return append(lines, r.remarks()...)
+}
+
+// plannedHead says what the file shows.
+func (r *result) plannedHead(d *Diagnosis) string {
+	of := values{"file": r.Planned.File, "api": r.Planned.Name, "routes": len(r.pairs), "faults": d.Faults()}
+	switch {
+	case d.Verdict.Cause == Unknown:
+		return r.say("head.planned.unknown", of)
+	case d.Faults() == 0:
+		return r.say("head.planned.healthy", of)
+	case d.Faults() == 1:
+		return r.say("head.planned.fault", of)
+	}
+	return r.say("head.planned.faults", of)
 }
 
 // nextStep suggests what to do if nothing explains the response.
@@ -148,10 +164,11 @@ func (r *result) closing(d *Diagnosis) string {
 		}
 		return r.say("close."+key+"s", values{"n": n})
 	}
-	done := []string{
-		count("fault", d.Faults()), count("check", len(d.Lines)), count("call", d.Calls),
-		fmt.Sprintf("%.1f s", d.Seconds),
+	done := []string{count("fault", d.Faults()), count("check", len(d.Lines))}
+	if r.Planned != nil {
+		return strings.Join(done, " · ")
 	}
+	done = append(done, count("call", d.Calls), fmt.Sprintf("%.1f s", d.Seconds))
 	if d.Sent != "" {
 		done = append(done, r.say("close.sent", values{"sent": d.Sent}))
 	}

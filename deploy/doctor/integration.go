@@ -56,6 +56,8 @@ func (r *result) judgeIntegration(p *pair) *draft {
 		f.evidence = append(f.evidence, Evidence{Call: v.Stages.Call, Of: p.stage.Name, Field: "StageVariables " +
 			name, Expected: "…"})
 		f.fix = r.setVariableFix(p.stage, name)
+	case p.uriErr != nil && r.isUnknown(v.Integrations.Call, i.ID, i.URI, "would.permission"):
+		return nil
 	case p.uriErr != nil:
 		f.cause = "integration.uri"
 	case i.Method != "" && i.Method != "POST" && v.routeAnswered(p):
@@ -136,6 +138,9 @@ func (r *result) describeMissing(p *pair, f *draft) {
 		return
 	}
 	f.cause = "integration.qualifier-missing"
+	if r.Planned != nil {
+		f.certainty = Likely // another tool may make it
+	}
 	reportUnseen(r, p.function.Aliases, "would.aliases")
 	aliases := joinNames(p.function.Aliases.Or(), func(a Alias) string { return a.Name })
 	f.values["aliases"] = aliases

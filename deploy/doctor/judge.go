@@ -79,8 +79,10 @@ type Finding struct {
 	Summary   string       `json:"summary"`
 	Evidence  []Evidence   `json:"evidence"`
 	Fix       []Fix        `json:"fix"`
-	Remedy    string       `json:"remedy"` // how to fix it, in words
-	Source    string       `json:"source"` // the documentation behind it
+	Remedy    string       `json:"remedy"`           // how to fix it, in words
+	Source    string       `json:"source"`           // the documentation behind it
+	Places    []Place      `json:"places,omitempty"` // where a file says it; nil for what is deployed
+	Change    string       `json:"change,omitempty"` // what to write there, in the file's language; "" for nothing
 }
 
 // Unseen is something that could not be read, and what it would have shown.
@@ -280,6 +282,7 @@ func (r *result) verdict(answer *ClientAnswer) Verdict {
 		return Verdict{Cause: cause.Cause, Summary: cause.Summary}
 	case fails:
 		return Verdict{Cause: Unknown, Summary: r.say("verdict.unknown", nil)}
+	case r.Planned != nil && !r.Routes.Unseen(): // a file never says everything
 	case r.isBlind():
 		return Verdict{Cause: Unknown, Summary: r.say("verdict.unseen", nil)}
 	case answer == nil && r.hidesFault():

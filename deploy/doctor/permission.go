@@ -42,6 +42,7 @@ func undecided(key string) bool {
 type policyVerdict struct {
 	allowed bool     // with one of the source ARNs that API Gateway may present
 	unclear bool     // a statement that may decide could not be judged
+	open    bool     // a value that decides is not in the file
 	refused []string // methods that are not allowed; "" stands for the route's own
 }
 
@@ -92,8 +93,7 @@ func (r *result) judgePolicy(d policy.Document, p *pair, resource string) (v pol
 			request.Context["AWS:SourceArn"] = source
 			decision := d.Judge(request)
 			allowed = allowed || decision.Allowed
-			v.unclear = v.unclear ||
-				slices.ContainsFunc(decision.Reasons, func(r policy.Reason) bool { return !r.Known })
+			v.unclear, v.open = v.unclear || isUnclear(decision), v.open || isOpen(decision)
 			if allowed {
 				break
 			}
@@ -120,7 +120,7 @@ func checkPermissions(v *view, r *result) {
 			return nil
 		}
 		f := r.judgePermission(p)
-		if f == nil {
+		if f == nil && !p.undecided {
 			passed++
 		}
 		return f
@@ -159,12 +159,16 @@ func (r *result) judgeRole(p *pair) *draft {
 		return at("", role.Error.Code, "")
 	case reportUnseen(r, role, "would.permission") || !role.Seen():
 		return nil
-	case !role.Value.Assume(gateway.Principal, r.api.Account).Allowed:
-		return at("AssumeRolePolicyDocument", principals(role.Value.Trust), gateway.Principal)
 	}
+	assumed := role.Value.Assume(gateway.Principal, r.api.Account)
 	decision, _ := role.Value.Judge(policy.Request{Action: gateway.Invoke, Resource: r.functionARN(p),
 		Undecided: undecided})
-	if decision.Allowed {
+	switch {
+	case !assumed.Allowed && isOpen(assumed) && r.isPlanned(role.Call, role.Of):
+		return nil
+	case !assumed.Allowed:
+		return at("AssumeRolePolicyDocument", principals(role.Value.Trust), gateway.Principal)
+	case decision.Allowed || isOpen(decision) && r.isPlanned(role.Call, role.Of):
 		return nil
 	}
 	f.values["lacks"] = gateway.Invoke
@@ -198,7 +202,7 @@ func (r *result) judgePermission(p *pair) *draft {
 		return f
 	}
 	said := r.judgePolicy(fact.Or(), p, r.functionARN(p))
-	if said.allowed {
+	if p.undecided = !said.allowed && said.open && r.isPlanned(fact.Call, fact.Of); said.allowed || p.undecided {
 		return nil
 	}
 	f.makeFixes = func(first bool) []Fix {

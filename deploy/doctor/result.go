@@ -68,9 +68,10 @@ func (r *result) addFinding(f draft) {
 	if one.Evidence == nil {
 		one.Evidence = []Evidence{}
 	}
-	if one.Fix == nil {
+	if one.Fix == nil || r.Planned != nil { // commands change what is deployed
 		one.Fix = []Fix{}
 	}
+	one.Places, one.Change = r.places(e.Link, f), r.change(e.Link, f)
 	r.findings = append(r.findings, one)
 	r.lines = append(r.lines, Line{Check: r.check.id, State: string(one.Level), Text: one.Summary,
 		Finding: len(r.findings) - 1})
@@ -160,6 +161,10 @@ func (r *result) addUnseen(action, of string, f *Failure, would string) {
 		r.hidden = map[Link]bool{}
 	}
 	r.hidden[r.check.link] = true
+	if r.Planned != nil {
+		r.addLine(StateUnseen, "unseen.planned", values{"why": u.Why, "would": u.WouldTell})
+		return
+	}
 	if f.Kind == Unreachable && r.unreachable {
 		return // one such line is enough
 	}

@@ -150,8 +150,8 @@ func exampleKey(p *pair, r *result) string {
 }
 
 // apiID matches the start of what follows the account in a source ARN: the id of an API, or a pattern. It does not
-// match names.
-var apiID = regexp.MustCompile(`^[a-z0-9*?]+(/|$)`)
+// match names, but placeholders of package unknown.
+var apiID = regexp.MustCompile(`^([a-z0-9*?]|‹[^›]*›|«[^»]*»)+(/|$)`)
 
 // compareSource returns the first mismatch of a source ARN pattern. Its cause is "" if the pattern matches.
 func compareSource(m mismatch, pattern string, possible []string, r *result, p *pair) mismatch {

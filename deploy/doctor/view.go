@@ -17,6 +17,7 @@ type pair struct {
 	target      gateway.Target
 	uriErr      error     // why the integration's URI does not name a function; nil if it does
 	function    *Function // nil if it was not read
+	undecided   bool      // the file does not show whether API Gateway may invoke the function
 	stale       bool      // the stage serves another version of the route than the API has now
 }
 
@@ -47,6 +48,9 @@ func newView(c Case) *view {
 	}
 	if v.api.Account == "" && len(c.Functions) > 0 { // functions usually belong to the API's account
 		v.api.Account = c.Functions[0].Target.Account
+	}
+	if c.Planned != nil {
+		v.api = c.Planned.API
 	}
 	stages, routes := c.Stages.Or(), c.Routes.Or()
 	for i := range stages {
@@ -88,9 +92,9 @@ func servedRoutes(routes []Route, deployed *Definition) (all []*Route) {
 // newPair finds the integration and the function of a route.
 func (v *view) newPair(stage *Stage, route *Route, deployed *Definition) *pair {
 	p := &pair{stage: stage, route: route}
-	id, _ := strings.CutPrefix(route.Target, "integrations/")
+	id, found := strings.CutPrefix(route.Target, "integrations/")
 	integrations := v.Integrations.Or()
-	if i := slices.IndexFunc(integrations, func(i Integration) bool { return i.ID == id }); i >= 0 {
+	if i := slices.IndexFunc(integrations, func(i Integration) bool { return found && i.ID == id }); i >= 0 {
 		p.integration = &integrations[i]
 	}
 	if deployed != nil && v.Latest.Seen() && deployed.Routes[route.Key] != v.Latest.Value.Routes[route.Key] {

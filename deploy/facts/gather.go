@@ -18,7 +18,6 @@ import (
 	"example.com/portable-notes/deploy/call"
 	"example.com/portable-notes/deploy/cloud"
 	"example.com/portable-notes/deploy/doctor"
-	"example.com/portable-notes/deploy/gateway"
 )
 
 // gatherer reads the facts of one case, concurrently.
@@ -195,7 +194,7 @@ func (g *gatherer) readDefinitions() {
 func (g *gatherer) readFunctions() {
 	c := &g.c
 	var todo []func()
-	for _, t := range g.targetFunctions() {
+	for _, t := range c.Targets() {
 		c.Functions = append(c.Functions, doctor.Function{Target: t})
 	}
 	for i := range c.Functions {
@@ -275,45 +274,6 @@ func (g *gatherer) targetFunction(d doctor.Diagnosis) *doctor.Function {
 		}
 	}
 	return nil
-}
-
-// targetFunctions returns the functions of the API's integrations and authorizers, each with its qualifier.
-func (g *gatherer) targetFunctions() (all []gateway.Target) {
-	for _, s := range g.c.Stages.Or() {
-		for _, i := range g.stageIntegrations(s.Name) {
-			if !strings.EqualFold(i.Type, "AWS_PROXY") || i.Subtype != "" {
-				continue
-			}
-			if t, err := gateway.ParseURI(i.URI, s.Variables); err == nil && !slices.Contains(all, t) {
-				all = append(all, t)
-			}
-		}
-		for _, a := range g.c.Authorizers.Or() {
-			if t, err := gateway.ParseURI(a.URI, s.Variables); a.URI != "" && err == nil && !slices.Contains(all, t) {
-				all = append(all, t)
-			}
-		}
-	}
-	slices.SortFunc(all, func(a, b gateway.Target) int {
-		return strings.Compare(a.Function+":"+a.Qualifier, b.Function+":"+b.Qualifier)
-	})
-	return all
-}
-
-// stageIntegrations returns the integrations of the API, and those that a stage still serves.
-func (g *gatherer) stageIntegrations(stage string) []doctor.Integration {
-	all := slices.Clone(g.c.Integrations.Or())
-	for _, d := range g.c.Deployed {
-		if d.Name != stage {
-			continue
-		}
-		for _, key := range sortedKeys(d.Fact.Or().Leads) {
-			if i := d.Fact.Or().Leads[key].Integration; i != nil {
-				all = append(all, *i)
-			}
-		}
-	}
-	return all
 }
 
 // readPath calls AWS and returns what a JMESPath expression selects from the answer, as a fact.

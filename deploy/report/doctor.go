@@ -136,6 +136,9 @@ const maxAlso = 4
 // finding writes the evidence of a finding, the other routes it affects, and the fixes.
 func (p painter) finding(d doctor.Diagnosis, f doctor.Finding, l doctor.Language) {
 	const indent = "    "
+	for _, place := range f.Places {
+		fmt.Fprintln(p.out, indent+doctor.Label("at", l, 0)+" "+printable(place.String()))
+	}
 	for _, e := range f.Evidence {
 		line := strings.TrimSpace(e.Call + " " + e.Of)
 		if e.Field != "" {
@@ -162,7 +165,13 @@ func (p painter) finding(d doctor.Diagnosis, f doctor.Finding, l doctor.Language
 		p.wrap(indent, indent, label+", "+fix.Does+":")
 		fmt.Fprintln(p.out, indent+"  "+p.paint("1", printable(fix.Command)))
 	}
-	if len(f.Fix) == 0 {
+	if f.Change != "" {
+		fmt.Fprintln(p.out, indent+doctor.Label("change", l, 0))
+		for line := range strings.Lines(f.Change) {
+			fmt.Fprintln(p.out, indent+"  "+p.paint("1", printable(strings.TrimRight(line, "\n"))))
+		}
+	}
+	if len(f.Fix) == 0 && f.Change == "" {
 		label := "fix"
 		if f.Level == doctor.Note { // nothing needs fixing
 			label = "note"
@@ -185,7 +194,11 @@ func (p painter) also(d doctor.Diagnosis, f doctor.Finding, l doctor.Language) {
 	if more := len(others) - maxAlso; more > 1 {
 		others = append(others[:maxAlso], doctor.Label("more", l, more))
 	}
-	p.wrap("    ", "    ", doctor.Label("also", l, 0)+" "+strings.Join(others, ", "))
+	label := "also"
+	if d.Target.Route == "" {
+		label = "affected"
+	}
+	p.wrap("    ", "    ", doctor.Label(label, l, 0)+" "+strings.Join(others, ", "))
 }
 
 // differs returns the index of the first part of an ARN that differs from the expected one. It returns -1 if they are

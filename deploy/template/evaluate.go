@@ -266,7 +266,7 @@ func (e *evaluator) call(n *yaml.Node, f *function) (any, error) {
 				return e.join(n, asString(list[0]), members)
 			}
 		}
-		return e.fail(n, "Join", "Fn::Join needs a separator and a list")
+		return e.fail(n, "Fn.Join", "Fn::Join needs a separator and a list")
 	case "Fn::Split":
 		if len(list) == 2 && !unknown.In(asString(list[1])) {
 			all := []any{}
@@ -275,7 +275,7 @@ func (e *evaluator) call(n *yaml.Node, f *function) (any, error) {
 			}
 			return all, nil
 		}
-		return e.fail(n, "Split", "Fn::Split needs a separator and a string")
+		return e.fail(n, "Fn.Split", "Fn::Split needs a separator and a string")
 	case "Fn::Select":
 		if len(list) == 2 {
 			members, ok := list[1].([]any)
@@ -284,7 +284,7 @@ func (e *evaluator) call(n *yaml.Node, f *function) (any, error) {
 				return members[i], nil
 			}
 		}
-		return e.fail(n, "Select", "Fn::Select needs an index and a list that has it")
+		return e.fail(n, "Fn.Select", "Fn::Select needs an index and a list that has it")
 	case "Fn::Base64":
 		return base64.StdEncoding.EncodeToString([]byte(asString(argument))), nil
 	case "Fn::ImportValue":
@@ -299,7 +299,7 @@ func (e *evaluator) call(n *yaml.Node, f *function) (any, error) {
 		text, err := json.Marshal(argument)
 		return string(text), err
 	}
-	return e.fail(n, strings.TrimPrefix(f.name, "Fn::"), "%s is not supported here", f.name)
+	return e.fail(n, strings.Replace(f.name, "::", ".", 1), "%s is not supported here", f.name)
 }
 
 // either evaluates Fn::If whose condition is not known. The value is known only if both sides are equal.
@@ -309,7 +309,7 @@ func (e *evaluator) either(args []*yaml.Node) (any, error) {
 	if err != nil || err2 != nil || reflect.DeepEqual(a, b) {
 		return a, errors.Join(err, err2)
 	}
-	return e.s.Unknown("If." + args[0].Value), nil
+	return e.s.Unknown("Fn.If." + args[0].Value), nil
 }
 
 // arguments returns the arguments of a function that needs a certain number of them.
@@ -325,7 +325,7 @@ func (e *evaluator) join(n *yaml.Node, separator string, members []any) (any, er
 	for _, member := range members {
 		switch member.(type) {
 		case map[string]any, []any:
-			return e.fail(n, "Join", "Fn::Join joins strings only")
+			return e.fail(n, "Fn.Join", "Fn::Join joins strings only")
 		}
 		all = append(all, asString(member))
 	}
@@ -451,5 +451,5 @@ func (e *evaluator) findInMap(n, argument *yaml.Node) (any, error) {
 			return e.value(fallback)
 		}
 	}
-	return e.fail(n, "FindInMap."+strings.Join(path, "."), "the mappings have no [%s]", strings.Join(path, ", "))
+	return e.fail(n, "Fn.FindInMap."+strings.Join(path, "."), "the mappings have no [%s]", strings.Join(path, ", "))
 }

@@ -37,6 +37,7 @@ type Resource struct {
 	DeletionPolicy      string // Delete, Retain, RetainExceptOnCreate or Snapshot; "" for the type's default
 	UpdateReplacePolicy string // Delete, Retain or Snapshot; "" for Delete
 	Properties          *yaml.Node
+	Metadata            *yaml.Node // nil for none
 }
 
 // Has reports whether the resource has a property.
@@ -178,6 +179,17 @@ func pairs(node *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
 	}
 }
 
+// Find returns the value at a path of keys of mappings; nil if there is none.
+func Find(node *yaml.Node, path ...string) *yaml.Node {
+	for _, name := range path {
+		node = get(node, name)
+	}
+	return node
+}
+
+// Members ranges over the keys and values of a mapping, in the order of the file. Other nodes have none.
+func Members(node *yaml.Node) func(yield func(key, value *yaml.Node) bool) { return pairs(node) }
+
 // get returns the value of a key; nil if there is none.
 func get(node *yaml.Node, name string) *yaml.Node {
 	for key, value := range pairs(node) {
@@ -296,7 +308,9 @@ func (t *Template) readResource(key, n *yaml.Node) (err error) {
 			if r.Properties = value; value.Kind != yaml.MappingNode {
 				err = mistake(value, "the properties of %s must be a mapping", name)
 			}
-		case "Metadata", "CreationPolicy", "UpdatePolicy":
+		case "Metadata":
+			r.Metadata = value
+		case "CreationPolicy", "UpdatePolicy":
 		case "Connectors": // of SAM
 		default:
 			err = mistake(attribute, "the resource %s has no attribute %s", name, attribute.Value)

@@ -5,7 +5,10 @@
 // may turn out to be anything, such as the value of a parameter without a default.
 package unknown
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // New returns the placeholder of an ID that AWS is going to make.
 func New(name string) string { return "‹" + clean.Replace(name) + "›" }
@@ -23,42 +26,61 @@ func In(text string) bool { return strings.Contains(text, "«") }
 // Inside reports whether a text contains a placeholder of either kind.
 func Inside(text string) bool { return In(text) || strings.Contains(text, "‹") }
 
-// MayEqual reports whether two texts are equal, or may be once their open placeholders are known.
-func MayEqual(a, b string) bool { return a == b || fit(tokens(a, false), tokens(b, false)) }
+// MayEqual reports whether two texts are equal, or may be once their open placeholders are known. Placeholders with one
+// name have one value.
+func MayEqual(a, b string) bool { return a == b || fit(split(tokens(a, false), tokens(b, false))) }
 
-// MayMatch reports whether a value, whose open placeholders or whose pattern's are known later, may then match the
-// pattern. In the pattern * matches any sequence of characters, and ? one character.
+// MayMatch reports whether a value may match a pattern once the open placeholders in them are known. In the pattern *
+// matches any sequence of characters, and ? one character. It returns false if neither text has such a placeholder.
 func MayMatch(pattern, value string) bool {
-	return (In(pattern) || In(value)) && fit(tokens(pattern, true), tokens(value, false))
+	return (In(pattern) || In(value)) && fit(split(tokens(pattern, true), tokens(value, false)))
 }
 
-// token is a character, or a wildcard.
-type token rune
+// token is a character, a wildcard, or an open placeholder.
+type token struct {
+	char rune
+	open string // name of the placeholder
+}
 
+// The wildcards: any character, and any sequence of characters.
 const (
-	one token = -1
-	run token = -2
+	anyOne = -1
+	anyRun = -2
 )
 
-// tokens returns the tokens of a text, whose open placeholders are wildcards.
+func (t token) isRun() bool { return t.char == anyRun || t.open != "" }
+
+// tokens returns the tokens of a text.
 func tokens(text string, isPattern bool) (all []token) {
-	inside := false
-	for _, c := range text {
-		switch {
-		case c == '«':
-			inside, all = true, append(all, run)
-		case c == '»':
-			inside = false
-		case inside:
-		case isPattern && c == '*':
-			all = append(all, run)
-		case isPattern && c == '?':
-			all = append(all, one)
-		default:
-			all = append(all, token(c))
+	for len(text) > 0 {
+		if strings.HasPrefix(text, "«") {
+			if name, rest, closed := strings.Cut(text[len("«"):], "»"); closed {
+				all, text = append(all, token{open: "«" + name}), rest
+				continue
+			}
 		}
+		c, size := utf8.DecodeRuneInString(text)
+		switch text = text[size:]; {
+		case isPattern && c == '*':
+			c = anyRun
+		case isPattern && c == '?':
+			c = anyOne
+		}
+		all = append(all, token{char: c})
 	}
 	return all
+}
+
+// split removes the tokens with which both lists begin or end. They have the same value on both sides.
+func split(a, b []token) ([]token, []token) {
+	same := func(x, y token) bool { return x == y && x.char >= 0 }
+	for len(a) > 0 && len(b) > 0 && same(a[0], b[0]) {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && same(a[len(a)-1], b[len(b)-1]) {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return a, b
 }
 
 // fit reports whether there is a text that two lists of tokens match.
@@ -72,12 +94,12 @@ func fit(a, b []token) bool {
 			switch {
 			case i == len(a) && j == len(b):
 				fits[j] = true
-			case i < len(a) && a[i] == run:
+			case i < len(a) && a[i].isRun():
 				fits[j] = below[j] || j < len(b) && fits[j+1]
-			case j < len(b) && b[j] == run:
+			case j < len(b) && b[j].isRun():
 				fits[j] = fits[j+1] || i < len(a) && below[j]
 			case i < len(a) && j < len(b):
-				fits[j] = (a[i] == b[j] || a[i] == one) && below[j+1]
+				fits[j] = (a[i] == b[j] || a[i].char == anyOne) && below[j+1]
 			}
 		}
 	}

@@ -26,6 +26,10 @@ func TestMayMatch(t *testing.T) {
 		{"‹Api›/«Stage»", "‹Api›/dev", true},
 		{"‹Api›/«Stage»", "‹Other›/dev", false},
 		{"", "«Stage»", true},
+		{"«Stack»-auth", "«Stack»", false}, // whatever the stack's name is
+		{"«Stack»-*", "«Stack»-auth", true},
+		{"a-«Stack»", "b-«Stack»", false},
+		{"«Stack", "«Stack»", true},
 	} {
 		t.Run(c.pattern+" "+c.value, func(t *testing.T) {
 			if got := unknown.MayMatch(c.pattern, c.value); got != c.want {

@@ -1,0 +1,156 @@
+package planned
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"example.com/portable-notes/deploy/doctor"
+	"example.com/portable-notes/deploy/openapi"
+	"example.com/portable-notes/deploy/template"
+	"example.com/portable-notes/deploy/unknown"
+)
+
+// readOpenAPI reads an OpenAPI definition by itself. It has no stage, no functions and no grants.
+func readOpenAPI(name string, text []byte) (Result, error) {
+	var document yaml.Node
+	var fields map[string]any
+	err := yaml.Unmarshal(text, &document)
+	if err == nil {
+		err = document.Decode(&fields)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	if version, isSwagger := fields["swagger"]; isSwagger {
+		return Result{Notes: []string{fmt.Sprintf("%s is a definition of a REST API (Swagger %v); the doctor judges "+
+			"only HTTP APIs, which are imported from OpenAPI 3.0", name, version)}}, nil
+	}
+	if rest := restKey(document.Content[0]); rest != nil {
+		return Result{Notes: []string{fmt.Sprintf("%s:%d is a definition of a REST API (%s); the doctor judges only "+
+			"HTTP APIs", name, rest.Line, rest.Value)}}, nil
+	}
+	title := fmt.Sprint(template.Find(document.Content[0], "info", "title").Value)
+	f := file{name: name, format: doctor.OpenAPI, partition: unknown.Open("AWS::Partition"),
+		region: unknown.Open("AWS::Region"), account: unknown.Open("AWS::AccountId")}
+	f.resources = []resource{{kind: "AWS::ApiGatewayV2::Api", name: title, id: unknown.New("Api"),
+		properties: map[string]any{"Body": fields}, place: doctor.Place{File: name, Line: 1},
+		node: &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{{Value: "Body"}, document.Content[0]}}}}
+	return f.result(), nil
+}
+
+// restKeys are extensions that only REST APIs have ("OpenAPI extensions for API Gateway").
+var restKeys = []string{"x-amazon-apigateway-request-validators", "x-amazon-apigateway-gateway-responses",
+	"x-amazon-apigateway-policy", "x-amazon-apigateway-api-key-source", "x-amazon-apigateway-binary-media-types",
+	"x-amazon-apigateway-endpoint-configuration", "x-amazon-apigateway-minimum-compression-size"}
+
+// restKey returns a key of a definition that only REST APIs have, nil for none.
+func restKey(definition *yaml.Node) *yaml.Node {
+	for key := range template.Members(definition) {
+		for _, one := range restKeys {
+			if key.Value == one {
+				return key
+			}
+		}
+	}
+	return nil
+}
+
+// decodeText returns what a text in JSON or YAML stands for, or the text.
+func decodeText(text string) (value any) {
+	if yaml.Unmarshal([]byte(text), &value) != nil {
+		return text
+	}
+	return value
+}
+
+// readDefinition reads the definition of the API, if it has one.
+func (b *builder) readDefinition(api *resource) {
+	body, isSet := api.properties["Body"]
+	if api.properties["BodyS3Location"] != nil {
+		body, isSet = nil, true
+	}
+	if !isSet {
+		return
+	}
+	unseen := func(why error) {
+		b.c.Routes.Value, b.c.Routes.Error = nil, &doctor.Failure{Kind: doctor.Other, Message: why.Error()}
+	}
+	fields, ok := body.(map[string]any)
+	if !ok {
+		unseen(errors.New("the definition of the API is not in this file"))
+		return
+	}
+	d, err := openapi.Decode(fields)
+	if err != nil {
+		unseen(fmt.Errorf("its OpenAPI definition: %w", err))
+		return
+	}
+	routes, err := d.Routes()
+	if err != nil {
+		unseen(fmt.Errorf("its OpenAPI definition: %w", err))
+		return
+	}
+	if d.CORS != nil && b.c.API.Value.CORS == nil {
+		b.c.API.Value.CORS = &doctor.CORS{Origins: d.CORS.Origins, Methods: d.CORS.Methods, Headers: d.CORS.Headers,
+			Credentials: d.CORS.Credentials != nil && *d.CORS.Credentials, Expose: d.CORS.Expose, MaxAge: d.CORS.MaxAge}
+	}
+	if b.c.API.Value.Name == "" {
+		b.c.API.Value.Name = text(d.Info["title"])
+	}
+	for _, name := range sortedKeys(d.Components.Schemes) {
+		if a := d.Components.Schemes[name].Authorizer; a != nil {
+			*b.c.Authorizers.Value = append(*b.c.Authorizers.Value, authorizerOf(b.idIn(name), name, a))
+			b.c.Planned.Places[b.idIn(name)] = api.place
+		}
+	}
+	for _, one := range routes {
+		b.readOperation(api, one, &d)
+	}
+}
+
+// idIn returns a placeholder of the ID of what a definition names.
+func (b *builder) idIn(name string) string { return unknown.New(b.c.Planned.Name + "." + name) }
+
+func authorizerOf(id, name string, a *openapi.Authorizer) doctor.Authorizer {
+	out := doctor.Authorizer{ID: id, Name: name, Type: "REQUEST", URI: a.URI, Credentials: a.Credentials,
+		IdentitySources: a.Sources, PayloadFormat: a.Format, Simple: a.Simple}
+	if a.JWT != nil {
+		out.Type = "JWT"
+		out.JWT = &struct {
+			Issuer   string
+			Audience []string
+		}{a.JWT.Issuer, a.JWT.Audience}
+	}
+	return out
+}
+
+// readOperation reads a route of a definition, and its integration.
+func (b *builder) readOperation(api *resource, one openapi.Route, d *openapi.Definition) {
+	at := definitionPlace(api.place, template.Find(api.node, "Body"), one.Path, one.Method)
+	if b.events != nil {
+		if event, found := b.events(one.Path, one.Method); found {
+			at = event
+		}
+	}
+	r := doctor.Route{ID: b.idIn("route " + one.Key), Key: one.Key, Authorization: "NONE", Scopes: one.Scopes}
+	if one.IAM {
+		r.Authorization = "AWS_IAM"
+	}
+	if one.Authorizer != "" {
+		r.Authorizer, r.Authorization = b.idIn(one.Authorizer), "CUSTOM"
+		if d.Components.Schemes[one.Authorizer].Authorizer.JWT != nil {
+			r.Authorization = "JWT"
+		}
+	}
+	if i := one.Integration; i != nil {
+		id := b.idIn("integration " + one.Key)
+		r.Target = "integrations/" + id
+		b.addIntegration(doctor.Integration{ID: id, Type: strings.ToUpper(i.Type), Subtype: i.Subtype, URI: i.URI,
+			Method: i.Method, Credentials: i.Credentials, PayloadFormat: i.Format, TimeoutMillis: int(i.Timeout),
+			Connection: i.Connection, Parameters: i.Request}, at)
+	}
+	b.addRoute(r, at)
+}

@@ -1,0 +1,124 @@
+package planned
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"example.com/portable-notes/deploy/doctor"
+	"example.com/portable-notes/deploy/template"
+)
+
+// serverless is the transform of SAM.
+const serverless = "AWS::Serverless-2016-10-31"
+
+// translate returns what SAM makes of the source.
+func (r *reader) translate(o Options) (*template.Template, error) {
+	data := r.source.Data()
+	if o.Open != nil {
+		include(data, o.Open)
+	}
+	source, err := json.Marshal(data)
+	if err != nil {
+		return nil, err
+	}
+	parameters := map[string]string{}
+	for _, p := range r.source.Parameters {
+		if p.Default != nil {
+			parameters[p.Name] = *p.Default
+		}
+	}
+	processed, err := o.Translate(source, with(parameters, o.Parameters))
+	if err != nil {
+		return nil, err
+	}
+	t, err := template.Parse(processed)
+	if err != nil {
+		return nil, fmt.Errorf("SAM's translator: %w", err)
+	}
+	return t, nil
+}
+
+// include replaces the names of local files with definitions of APIs by their content, as the SAM CLI and
+// CloudFormation do. A file that cannot be read stays a name.
+func include(data any, open func(path string) ([]byte, error)) {
+	read := func(name any) (content any) {
+		path, ok := name.(string)
+		if !ok || strings.Contains(path, "://") {
+			return nil
+		}
+		if encoded, err := open(path); err == nil {
+			_ = yaml.Unmarshal(encoded, &content) // what cannot be read is as if it were not there
+		}
+		return content
+	}
+	root, _ := data.(map[string]any)
+	resources, _ := root["Resources"].(map[string]any)
+	for _, one := range resources {
+		fields, _ := one.(map[string]any)
+		properties, _ := fields["Properties"].(map[string]any)
+		if fields["Type"] != "AWS::Serverless::HttpApi" {
+			continue
+		}
+		if body := read(properties["DefinitionUri"]); body != nil {
+			properties["DefinitionBody"] = body
+			delete(properties, "DefinitionUri")
+		}
+		body, _ := properties["DefinitionBody"].(map[string]any)
+		transform, _ := body["Fn::Transform"].(map[string]any)
+		parameters, _ := transform["Parameters"].(map[string]any)
+		if found := read(parameters["Location"]); found != nil && transform["Name"] == "AWS::Include" {
+			properties["DefinitionBody"] = found
+		}
+	}
+}
+
+// placeInSource returns where the source describes a resource that SAM has made: at an event of a function, or the
+// resource whose name begins its name.
+func (r *reader) placeInSource(name string) doctor.Place {
+	best := doctor.Place{File: r.name, Name: name}
+	longest := 0
+	for _, one := range r.source.Resources {
+		rest, found := strings.CutPrefix(name, one.Name)
+		if !found || len(one.Name) <= longest {
+			continue
+		}
+		longest = len(one.Name)
+		best.Line, best.Name = one.Line, one.Name
+		for event := range template.Members(template.Find(one.Properties, "Events")) {
+			if strings.HasPrefix(rest, event.Value) {
+				best.Line, best.Name = event.Line, one.Name+" Events "+event.Value
+			}
+		}
+	}
+	return best
+}
+
+// eventPlace returns where the source has the event of a function that makes a route.
+func (r *reader) eventPlace(path, method string) (p doctor.Place, found bool) {
+	for _, one := range r.source.Resources {
+		for event, value := range template.Members(template.Find(one.Properties, "Events")) {
+			if isEvent(value, path, method) {
+				return doctor.Place{File: r.name, Line: event.Line, Name: one.Name + " Events " + event.Value}, true
+			}
+		}
+	}
+	return p, false
+}
+
+// isEvent reports whether an event makes a route. Without a path it makes the route $default.
+func isEvent(event *yaml.Node, path, method string) bool {
+	if kind := template.Find(event, "Type"); kind == nil || kind.Value != "HttpApi" {
+		return false
+	}
+	at, with := template.Find(event, "Properties", "Path"), template.Find(event, "Properties", "Method")
+	if at == nil {
+		return path == "/$default"
+	}
+	if with == nil || strings.EqualFold(with.Value, "any") || with.Value == "*" {
+		return at.Value == path && strings.HasPrefix(method, "x-amazon")
+	}
+	return at.Value == path && strings.EqualFold(with.Value, method)
+}

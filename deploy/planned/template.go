@@ -1,0 +1,270 @@
+package planned
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"example.com/portable-notes/deploy/doctor"
+	"example.com/portable-notes/deploy/template"
+	"example.com/portable-notes/deploy/unknown"
+)
+
+// readTemplate reads a CloudFormation template.
+func readTemplate(name string, text []byte, o Options) (Result, error) {
+	source, err := template.ParseSource(text)
+	if err != nil {
+		return Result{}, err
+	}
+	r := &reader{file: file{name: name, format: doctor.CloudFormation}, source: source, template: source,
+		evaluated: map[string]map[string]any{}}
+	if slices.Contains(source.Transforms, serverless) {
+		if r.template, err = r.translate(o); err != nil {
+			return Result{}, err
+		}
+	}
+	r.scope = r.newScope(o.Parameters)
+	if err := r.read(); err != nil {
+		return Result{}, err
+	}
+	if written := r.written(); len(written) > 0 { // again, with what the template itself says
+		r.scope = r.newScope(with(written, o.Parameters))
+		r.resources, r.notes, r.evaluated = nil, nil, map[string]map[string]any{}
+		if err := r.read(); err != nil {
+			return Result{}, err
+		}
+	}
+	r.partition, r.region, r.account = r.value("Partition"), r.value("Region"), r.value("AccountId")
+	if r.template != r.source {
+		r.events = r.eventPlace
+	}
+	return r.result(), nil
+}
+
+// with returns parameters with those of more, which take precedence.
+func with(parameters, more map[string]string) map[string]string {
+	maps.Copy(parameters, more)
+	return parameters
+}
+
+// reader reads the resources of a template.
+type reader struct {
+	file
+	source    *template.Template // as a person wrote it
+	template  *template.Template // the same, or what SAM makes of it
+	scope     template.Scope
+	evaluated map[string]map[string]any // properties, by resource; nil while they are being evaluated
+}
+
+// newScope returns the values to which the template refers. Parameters have the given value, or their default.
+func (r *reader) newScope(given map[string]string) template.Scope {
+	s := template.Scope{Values: map[string]any{}, Unknown: unknown.Open, Ref: r.refOf, Attribute: r.attributeOf,
+		Import: func(name string) (any, error) { return unknown.Open("Fn.ImportValue." + name), nil },
+		Resolve: func(service, name string) (string, error) {
+			return unknown.Open("Fn.Resolve." + service + "." + name), nil
+		}}
+	for _, name := range []string{"AccountId", "NotificationARNs", "Partition", "Region", "StackId", "StackName",
+		"URLSuffix"} {
+		s.Values["AWS::"+name] = unknown.Open("AWS::" + name)
+	}
+	for _, p := range r.template.Parameters {
+		if s.Values[p.Name] = unknown.Open(p.Name); p.Default != nil && !p.IsFromSSM() {
+			s.Values[p.Name] = p.Value(*p.Default)
+		}
+		if value, ok := given[p.Name]; ok {
+			s.Values[p.Name] = p.Value(value)
+		}
+	}
+	for name, value := range given {
+		if strings.HasPrefix(name, "AWS::") {
+			s.Values[name] = value
+		}
+	}
+	return s
+}
+
+// value returns the value of a pseudo parameter.
+func (r *reader) value(pseudo string) string { return fmt.Sprint(r.scope.Values["AWS::"+pseudo]) }
+
+// arn returns an ARN in the stack's region and account.
+func (r *reader) arn(service, rest string) string {
+	region := r.value("Region")
+	if service == "iam" {
+		region = ""
+	}
+	return "arn:" + r.value("Partition") + ":" + service + ":" + region + ":" + r.value("AccountId") + ":" + rest
+}
+
+// read evaluates the resources that matter to an API.
+func (r *reader) read() error {
+	for _, one := range r.template.Resources {
+		if !slices.ContainsFunc(kinds, func(kind string) bool { return strings.HasPrefix(one.Type, kind) }) {
+			continue
+		}
+		exists, err := r.template.Holds(one.Condition, r.scope)
+		if errors.Is(err, template.ErrUnknown) {
+			exists, err = true, nil
+			r.note("%s: whether the resource exists depends on the condition %s, which is judged as true",
+				r.placeOf(one.Name), one.Condition)
+		}
+		if err != nil {
+			return err
+		}
+		if !exists {
+			continue
+		}
+		properties, err := r.properties(one.Name)
+		if err != nil {
+			return err
+		}
+		id, err := r.refOf(one.Name)
+		if err != nil {
+			return err
+		}
+		r.resources = append(r.resources, resource{kind: one.Type, name: one.Name, id: text(id),
+			properties: properties, place: r.placeOf(one.Name), node: one.Properties})
+		if template.Find(one.Metadata, "aws:cdk:path") != nil {
+			r.format = doctor.CDK
+		}
+	}
+	return nil
+}
+
+// kinds are the beginnings of the types that matter to an API.
+var kinds = []string{"AWS::ApiGatewayV2::", "AWS::ApiGateway::RestApi", "AWS::Lambda::", "AWS::IAM::"}
+
+// properties returns the evaluated properties of a resource.
+func (r *reader) properties(name string) (map[string]any, error) {
+	known, ok := r.evaluated[name]
+	if ok {
+		return known, nil
+	}
+	r.evaluated[name] = nil // a cycle ends here
+	value, err := r.template.Evaluate(r.template.Resource(name).Properties, r.scope)
+	properties, _ := value.(map[string]any)
+	r.evaluated[name] = properties
+	return properties, err
+}
+
+// named are the properties that are the names of resources, which Ref returns.
+var named = map[string]string{"AWS::Lambda::Function": "FunctionName", "AWS::IAM::Role": "RoleName",
+	"AWS::DynamoDB::Table": "TableName", "AWS::ApiGatewayV2::Stage": "StageName",
+	"AWS::ApiGatewayV2::DomainName": "DomainName"}
+
+// refOf returns the value of Ref for a resource.
+func (r *reader) refOf(name string) (any, error) {
+	one := r.template.Resource(name)
+	switch kind := one.Type; {
+	case kind == "AWS::Lambda::Alias" || kind == "AWS::Lambda::Version":
+		properties, err := r.properties(name)
+		qualifier := text(properties["Name"])
+		if kind == "AWS::Lambda::Version" {
+			qualifier = unknown.New(name)
+		}
+		function, _ := functionOf(text(properties["FunctionName"]))
+		return r.arn("lambda", "function:"+function+":"+qualifier), err
+	case named[kind] != "" && one.Has(named[kind]):
+		value, err := r.template.Evaluate(template.Find(one.Properties, named[kind]), r.scope)
+		return value, err
+	case named[kind] != "" || strings.HasPrefix(kind, "AWS::ApiGatewayV2::"):
+		return unknown.New(name), nil
+	}
+	return unknown.Open(name), nil
+}
+
+// attributeOf returns the value of Fn::GetAtt for a resource.
+func (r *reader) attributeOf(name, attribute string) (any, error) {
+	id, err := r.refOf(name)
+	switch r.template.Resource(name).Type + " " + attribute {
+	case "AWS::Lambda::Function Arn":
+		return r.arn("lambda", "function:"+text(id)), err
+	case "AWS::Lambda::Alias AliasArn", "AWS::Lambda::Version FunctionArn", "AWS::ApiGatewayV2::Api ApiId",
+		"AWS::ApiGatewayV2::Authorizer AuthorizerId", "AWS::ApiGatewayV2::Integration IntegrationId":
+		return id, err
+	case "AWS::Lambda::Version Version":
+		return unknown.New(name), err
+	case "AWS::IAM::Role Arn":
+		properties, err := r.properties(name)
+		path := strings.Trim(text(properties["Path"]), "/")
+		if path != "" {
+			path += "/"
+		}
+		return r.arn("iam", "role/"+path+text(id)), err
+	case "AWS::DynamoDB::Table Arn":
+		return r.arn("dynamodb", "table/"+text(id)), err
+	}
+	return unknown.Open(name + "." + attribute), err
+}
+
+// text returns a scalar as text, and "" for another value.
+func text(value any) string {
+	switch value.(type) {
+	case nil, map[string]any, []any:
+		return ""
+	}
+	return fmt.Sprint(value)
+}
+
+var writtenARN = regexp.MustCompile(`arn:([^:]*):(?:lambda|execute-api|apigateway):([^:]*):([^:]*):`)
+
+// written returns the partition, region and account that the template itself writes in ARNs, by pseudo parameter. Those
+// of functions take precedence over those of grants: a grant is more often wrong.
+func (r *reader) written() map[string]string {
+	found := map[string]string{}
+	set := func(pseudo, value string, fits func(string) bool) {
+		if found[pseudo] == "" && value != "" && !unknown.Inside(value) && fits(value) {
+			found[pseudo] = value
+		}
+	}
+	for _, property := range []string{"IntegrationUri", "AuthorizerUri", "Target", "Body", "FunctionName",
+		"SourceArn"} {
+		for _, one := range r.resources {
+			for _, m := range writtenARN.FindAllStringSubmatch(fmt.Sprint(one.properties[property]), -1) {
+				set("AWS::Partition", m[1], func(v string) bool { return strings.HasPrefix(v, "aws") })
+				set("AWS::Region", m[2], func(v string) bool { return strings.Contains(v, "-") })
+				set("AWS::AccountId", m[3], isAccount)
+			}
+		}
+	}
+	return found
+}
+
+// isAccount reports whether a text is the ID of an account.
+func isAccount(text string) bool { return len(text) == 12 && strings.Trim(text, "0123456789") == "" }
+
+// placeOf returns where the template describes a resource.
+func (r *reader) placeOf(name string) doctor.Place {
+	one := r.source.Resource(name)
+	if one == nil {
+		return r.placeInSource(name)
+	}
+	p := doctor.Place{File: r.name, Line: one.Line, Name: name, Lines: map[string]int{}}
+	for key := range template.Members(one.Properties) {
+		p.Lines[key.Value] = key.Line
+	}
+	if path := template.Find(one.Metadata, "aws:cdk:path"); path != nil {
+		p.Name = path.Value
+	}
+	return p
+}
+
+// definitionPlace returns where a definition describes an operation.
+func definitionPlace(at doctor.Place, definition *yaml.Node, path, method string) doctor.Place {
+	for key, item := range template.Members(template.Find(definition, "paths")) {
+		if key.Value != path {
+			continue
+		}
+		for operation := range template.Members(item) {
+			if operation.Value == method {
+				return doctor.Place{File: at.File, Line: operation.Line, Name: strings.TrimLeft(at.Name+" paths "+
+					path+" "+method, " ")}
+			}
+		}
+	}
+	return doctor.Place{File: at.File, Line: at.Line, Name: at.Name}
+}
