@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,9 +92,7 @@ func readPlanned(path string, o planned.Options) (r planned.Result, err error) {
 	if err != nil {
 		return r, err
 	}
-	o.Open = func(name string) ([]byte, error) {
-		return fs.ReadFile(os.DirFS(filepath.Dir(path)), filepath.Clean(name))
-	}
+	o.Files = os.DirFS(filepath.Dir(path))
 	return planned.Read(path, text, o)
 }
 

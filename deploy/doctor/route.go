@@ -13,7 +13,7 @@ func checkRoute(v *view, r *result) {
 	if reportUnseen(r, v.Routes, "would.routes") || !v.Routes.Seen() {
 		return
 	}
-	if v.Asked.Method == "" && len(v.pairs) == 0 && len(v.Stages.Or()) > 0 &&
+	if v.Asked.Method == "" && len(v.pairs) == 0 && len(v.Stages.Or()) > 0 && v.Planned == nil &&
 		!r.hasFinding("stage.missing") { // no route to judge
 		name := v.Asked.Route
 		if name == "" {

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/go-viper/mapstructure/v2"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -100,18 +102,6 @@ type List []string
 
 var comma = regexp.MustCompile(`\s*,\s*`)
 
-// UnmarshalJSON implements json.Unmarshaler.
-func (l *List) UnmarshalJSON(text []byte) error {
-	var one string
-	if json.Unmarshal(text, &one) != nil {
-		return json.Unmarshal(text, (*[]string)(l))
-	}
-	if *l = nil; one != "" {
-		*l = comma.Split(one, -1)
-	}
-	return nil
-}
-
 // MarshalJSON implements json.Marshaler.
 func (l List) MarshalJSON() ([]byte, error) { return json.Marshal(strings.Join(l, ",")) }
 
@@ -127,10 +117,15 @@ func Parse(text string) (d Definition, err error) {
 	if err = yaml.Unmarshal([]byte(text), &fields); err != nil {
 		return d, err
 	}
-	return Decode(fields)
+	d, err = Decode(fields)
+	if err == nil && (d.OpenAPI == "" || len(d.Paths) == 0 || d.Info["title"] == nil) {
+		err = errors.New("openapi, info.title or paths are missing")
+	}
+	return d, err
 }
 
-// Decode reads a definition from the values that JSON or YAML decode to. It changes them.
+// Decode reads a definition from the values that JSON or YAML decode to. It changes them. Besides an error for what has
+// another type it returns the rest. A number may stand for a string, as tools write the version of a payload.
 func Decode(fields map[string]any) (d Definition, err error) {
 	paths, _ := fields["paths"].(map[string]any)
 	for _, path := range paths {
@@ -138,12 +133,18 @@ func Decode(fields map[string]any) (d Definition, err error) {
 			maps.DeleteFunc(item, func(name string, _ any) bool { return !slices.Contains(methods, name) })
 		}
 	}
-	encoded, err := json.Marshal(stringKeys(fields))
+	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: &d, TagName: "json",
+		WeaklyTypedInput: true, DecodeHook: func(from, to reflect.Type, value any) (any, error) {
+			switch text, isText := value.(string); {
+			case to == reflect.TypeFor[List]() && isText && text != "":
+				return comma.Split(text, -1), nil
+			case from.Kind() == reflect.Float64 && to.Kind() == reflect.String:
+				return fmt.Sprintf("%.1f", value), nil // 2.0
+			}
+			return value, nil
+		}})
 	if err == nil {
-		err = json.Unmarshal(encoded, &d)
-	}
-	if err == nil && (d.OpenAPI == "" || len(d.Paths) == 0 || d.Info["title"] == nil) {
-		err = errors.New("openapi, info.title or paths are missing")
+		err = decoder.Decode(stringKeys(fields))
 	}
 	return d, err
 }
@@ -177,26 +178,22 @@ type Route struct {
 	Authorizer   string // name of its scheme; "" for none
 	Scopes       []string
 	Integration  *Integration // nil for none
+	Err          error        // it refers to an authorizer or an integration that the definition lacks; nil if not
 }
 
-// Routes returns the routes of a definition, sorted by path and method. It returns an error if one refers to an
-// authorizer or an integration that the definition lacks.
-func (d *Definition) Routes() (all []Route, err error) {
+// Routes returns the routes of a definition, sorted by path and method.
+func (d *Definition) Routes() (all []Route) {
 	for _, path := range slices.Sorted(maps.Keys(d.Paths)) {
 		for _, method := range slices.Sorted(maps.Keys(d.Paths[path])) {
-			one, err := d.route(path, method)
-			if err != nil {
-				return nil, fmt.Errorf("route %s: %w", one.Key, err)
-			}
-			all = append(all, one)
+			all = append(all, d.route(path, method))
 		}
 	}
-	return all, nil
+	return all
 }
 
-func (d *Definition) route(path, method string) (r Route, err error) {
+func (d *Definition) route(path, method string) Route {
 	o := d.Paths[path][method]
-	r = Route{Key: strings.ToUpper(method) + " " + path, Path: path, Method: method, Integration: o.Integration,
+	r := Route{Key: strings.ToUpper(method) + " " + path, Path: path, Method: method, Integration: o.Integration,
 		IAM: o.Auth != nil && strings.EqualFold(o.Auth.Type, "AWS_IAM")}
 	switch {
 	case o.Default || path == "/$default":
@@ -207,17 +204,17 @@ func (d *Definition) route(path, method string) (r Route, err error) {
 	for _, needs := range o.Security {
 		for _, name := range slices.Sorted(maps.Keys(needs)) {
 			if d.Components.Schemes[name].Authorizer == nil {
-				return r, fmt.Errorf("the definition has no authorizer %q", name)
+				r.Err = fmt.Errorf("route %s: the definition has no authorizer %q", r.Key, name)
+				continue
 			}
 			r.Authorizer, r.Scopes = name, needs[name]
 		}
 	}
 	if i := r.Integration; i != nil && i.Ref != "" {
 		one, ok := d.Components.Integrations[i.Ref[strings.LastIndex(i.Ref, "/")+1:]]
-		if !ok {
-			return r, fmt.Errorf("the definition has no integration %q", i.Ref)
+		if r.Integration = &one; !ok {
+			r.Integration, r.Err = nil, fmt.Errorf("route %s: the definition has no integration %q", r.Key, i.Ref)
 		}
-		r.Integration = &one
 	}
-	return r, nil
+	return r
 }

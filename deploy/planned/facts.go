@@ -26,6 +26,8 @@ type file struct {
 	partition, region, account string
 	// events returns where a person wrote the event that makes a route. It may be nil.
 	events func(path, method string) (doctor.Place, bool)
+	// written returns the properties of a resource as a person wrote it, nil if it is not in the file. It may be nil.
+	written func(resource string) *yaml.Node
 }
 
 // resource is a resource that is going to be deployed.
@@ -116,6 +118,9 @@ func (f *file) newCase(id string, api *resource) doctor.Case {
 		*c.Stages.Value = []doctor.Stage{{Name: unknown.Open("stage"), AutoDeploy: true, Deployment: "?"}}
 		f.note("%s: the file has no stage of the API %s, so its routes are judged for any stage", f.name,
 			c.Planned.Name)
+	}
+	if len(*c.Routes.Value) == 0 && c.Routes.Error == nil {
+		f.note("%s: the file has no route of the API %s", f.name, c.Planned.Name)
 	}
 	b.readFunctions()
 	return c
@@ -262,7 +267,8 @@ func (b *builder) newFunction(t gateway.Target) doctor.Function {
 	b.c.Planned.Places[doctor.PlaceOf("function", t.Function)] = one.place
 	c := configuration(one)
 	var aliases []doctor.Alias
-	others, exists := []string{""}, t.Qualifier == "" || strings.Trim(t.Qualifier, "0123456789") == ""
+	others, exists := []string{""}, strings.Trim(t.Qualifier, "0123456789") == "" ||
+		t.Qualifier == unknown.New(one.name) // Terraform publishes a version with the function
 	for _, a := range b.resources {
 		function, _ := functionOf(a.text("FunctionName"))
 		if function != t.Function {

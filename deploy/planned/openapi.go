@@ -1,8 +1,9 @@
 package planned
 
 import (
-	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -13,32 +14,61 @@ import (
 	"example.com/portable-notes/deploy/unknown"
 )
 
-// readOpenAPI reads an OpenAPI definition by itself. It has no stage, no functions and no grants.
+// readOpenAPI reads an OpenAPI definition by itself. It has no stage, no functions and no grants. It may call functions
+// of CloudFormation, if a template includes it.
 func readOpenAPI(name string, text []byte) (Result, error) {
-	var document yaml.Node
-	var fields map[string]any
-	err := yaml.Unmarshal(text, &document)
-	if err == nil {
-		err = document.Decode(&fields)
-	}
+	root, err := template.ParseValue(text)
 	if err != nil {
 		return Result{}, err
 	}
-	if version, isSwagger := fields["swagger"]; isSwagger {
-		return Result{Notes: []string{fmt.Sprintf("%s is a definition of a REST API (Swagger %v); the doctor judges "+
-			"only HTTP APIs, which are imported from OpenAPI 3.0", name, version)}}, nil
+	if version := template.Find(root, "swagger"); version != nil {
+		return Result{Notes: []string{fmt.Sprintf("%s:%d is a definition of a REST API (Swagger %s); the doctor "+
+			"judges only HTTP APIs, which are imported from OpenAPI 3.0", name, version.Line, version.Value)}}, nil
 	}
-	if rest := restKey(document.Content[0]); rest != nil {
+	if key := restKey(root); key != nil {
 		return Result{Notes: []string{fmt.Sprintf("%s:%d is a definition of a REST API (%s); the doctor judges only "+
-			"HTTP APIs", name, rest.Line, rest.Value)}}, nil
+			"HTTP APIs", name, key.Line, key.Value)}}, nil
 	}
-	title := fmt.Sprint(template.Find(document.Content[0], "info", "title").Value)
+	body, err := new(template.Template).Evaluate(root, openScope(nil))
+	if err != nil {
+		return Result{}, err
+	}
+	body = openVariables(body)
+	title := "-"
+	if n := template.Find(root, "info", "title"); n != nil {
+		title = n.Value
+	}
 	f := file{name: name, format: doctor.OpenAPI, partition: unknown.Open("AWS::Partition"),
 		region: unknown.Open("AWS::Region"), account: unknown.Open("AWS::AccountId")}
 	f.resources = []resource{{kind: "AWS::ApiGatewayV2::Api", name: title, id: unknown.New("Api"),
-		properties: map[string]any{"Body": fields}, place: doctor.Place{File: name, Line: 1},
-		node: &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{{Value: "Body"}, document.Content[0]}}}}
+		properties: map[string]any{"Body": body}, place: doctor.Place{File: name, Line: 1},
+		node: &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{{Value: "Body"}, root}}}}
 	return f.result(), nil
+}
+
+// variable matches a variable that a tool replaces in a definition before API Gateway imports it.
+var variable = regexp.MustCompile(`\$\{([^}]+)\}`)
+
+// openVariables replaces the variables in the texts of a definition by placeholders, except for API Gateway's own.
+func openVariables(value any) any {
+	switch v := value.(type) {
+	case string:
+		return variable.ReplaceAllStringFunc(v, func(found string) string {
+			if name := found[2 : len(found)-1]; !strings.HasPrefix(name, "stageVariables.") {
+				return unknown.Open(name)
+			}
+			return found
+		})
+	case map[string]any:
+		for name, one := range v {
+			v[name] = openVariables(one)
+		}
+	case []any:
+		for i, one := range v {
+			v[i] = openVariables(one)
+		}
+	}
+	return value
 }
 
 // restKeys are extensions that only REST APIs have ("OpenAPI extensions for API Gateway").
@@ -46,16 +76,32 @@ var restKeys = []string{"x-amazon-apigateway-request-validators", "x-amazon-apig
 	"x-amazon-apigateway-policy", "x-amazon-apigateway-api-key-source", "x-amazon-apigateway-binary-media-types",
 	"x-amazon-apigateway-endpoint-configuration", "x-amazon-apigateway-minimum-compression-size"}
 
-// restKey returns a key of a definition that only REST APIs have, nil for none.
+// restSettings are settings of integrations that only REST APIs have.
+var restSettings = []string{"passthroughBehavior", "contentHandling", "requestTemplates", "cacheNamespace",
+	"cacheKeyParameters", "responses"}
+
+// restKey returns a key of a definition that only REST APIs have, nil for none. A setting of an integration decides
+// only if no integration has the version of a payload, which only HTTP APIs have.
 func restKey(definition *yaml.Node) *yaml.Node {
 	for key := range template.Members(definition) {
-		for _, one := range restKeys {
-			if key.Value == one {
-				return key
+		if slices.Contains(restKeys, key.Value) {
+			return key
+		}
+	}
+	var found *yaml.Node
+	for _, path := range template.Members(template.Find(definition, "paths")) {
+		for _, operation := range template.Members(path) {
+			for key := range template.Members(template.Find(operation, "x-amazon-apigateway-integration")) {
+				if key.Value == "payloadFormatVersion" {
+					return nil
+				}
+				if slices.Contains(restSettings, key.Value) && found == nil {
+					found = key
+				}
 			}
 		}
 	}
-	return nil
+	return found
 }
 
 // decodeText returns what a text in JSON or YAML stands for, or the text.
@@ -75,24 +121,12 @@ func (b *builder) readDefinition(api *resource) {
 	if !isSet {
 		return
 	}
-	unseen := func(why error) {
-		b.c.Routes.Value, b.c.Routes.Error = nil, &doctor.Failure{Kind: doctor.Other, Message: why.Error()}
-	}
 	fields, ok := body.(map[string]any)
 	if !ok {
-		unseen(errors.New("the definition of the API is not in this file"))
+		b.c.Routes.Error = &doctor.Failure{Kind: doctor.Other, Message: "the definition of the API is not in this file"}
 		return
 	}
-	d, err := openapi.Decode(fields)
-	if err != nil {
-		unseen(fmt.Errorf("its OpenAPI definition: %w", err))
-		return
-	}
-	routes, err := d.Routes()
-	if err != nil {
-		unseen(fmt.Errorf("its OpenAPI definition: %w", err))
-		return
-	}
+	d, _ := openapi.Decode(fields) // the tool that deploys the file reports what has another type
 	if d.CORS != nil && b.c.API.Value.CORS == nil {
 		b.c.API.Value.CORS = &doctor.CORS{Origins: d.CORS.Origins, Methods: d.CORS.Methods, Headers: d.CORS.Headers,
 			Credentials: d.CORS.Credentials != nil && *d.CORS.Credentials, Expose: d.CORS.Expose, MaxAge: d.CORS.MaxAge}
@@ -104,9 +138,12 @@ func (b *builder) readDefinition(api *resource) {
 		if a := d.Components.Schemes[name].Authorizer; a != nil {
 			*b.c.Authorizers.Value = append(*b.c.Authorizers.Value, authorizerOf(b.idIn(name), name, a))
 			b.c.Planned.Places[b.idIn(name)] = api.place
+			if at, found := b.authorizerPlace(api, name); found {
+				b.c.Planned.Places[b.idIn(name)] = at
+			}
 		}
 	}
-	for _, one := range routes {
+	for _, one := range d.Routes() {
 		b.readOperation(api, one, &d)
 	}
 }

@@ -7,9 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 
 	"example.com/portable-notes/deploy/doctor"
 	"example.com/portable-notes/deploy/template"
@@ -20,8 +23,38 @@ type Options struct {
 	Parameters map[string]string // values of parameters and pseudo parameters, by name
 	// Translate translates the types of SAM in a template, which is JSON, to those of CloudFormation.
 	Translate func(template []byte, parameters map[string]string) ([]byte, error)
-	// Open reads a file that the template names, by its path from the template's folder. If nil, none is read.
-	Open func(path string) ([]byte, error)
+	// Files is the folder of the file, for what the file names: definitions of APIs, code, and the configuration of a
+	// plan of Terraform. If nil, none is read.
+	Files fs.FS
+}
+
+// open returns the content of a file that the file names, nil if it cannot be read.
+func (o Options) open(name string) []byte {
+	if o.Files == nil || !fs.ValidPath(path.Clean(name)) {
+		return nil
+	}
+	file, err := o.Files.Open(path.Clean(name))
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = file.Close() }()
+	text, err := io.ReadAll(io.LimitReader(file, template.MaxSize))
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// glob returns the files that match a pattern.
+func (o Options) glob(pattern string) []string {
+	if o.Files == nil {
+		return nil
+	}
+	names, err := fs.Glob(o.Files, pattern)
+	if err != nil {
+		return nil
+	}
+	return names
 }
 
 // Result is what a file contains.
@@ -32,7 +65,23 @@ type Result struct {
 
 // ErrFormat reports a file that is none of the formats that this package reads.
 var ErrFormat = errors.New("this is not a CloudFormation template, an OpenAPI definition, or the JSON of a Terraform " +
-	"plan or state (terraform show -json)")
+	"plan or state")
+
+// sources are files from which tools make what this package reads.
+var sources = []struct {
+	is  func(name string, text []byte, has func(key string) bool) bool
+	say string
+}{
+	{func(_ string, text []byte, _ func(string) bool) bool { return bytes.HasPrefix(text, []byte("PK")) },
+		"if it is a plan of Terraform, give the output of terraform show -json"},
+	{func(name string, _ []byte, _ func(string) bool) bool { return strings.HasSuffix(name, ".tf") },
+		"give the output of terraform show -json for a plan (terraform plan -out FILE) or the state"},
+	{func(_ string, _ []byte, has func(string) bool) bool { return has("service") && has("provider") },
+		"the Serverless Framework writes a template: serverless package, then " +
+			".serverless/cloudformation-template-update-stack.json"},
+	{func(_ string, _ []byte, has func(string) bool) bool { return has("artifacts") || has("app") },
+		"CDK writes a template: cdk synth, then cdk.out/STACK.template.json"},
+}
 
 // MaxSize is the maximum size of a file in bytes. Templates are limited to template.MaxSize.
 const MaxSize = 64 << 20
@@ -43,33 +92,26 @@ func Read(name string, text []byte, o Options) (r Result, err error) {
 		return r, fmt.Errorf("the file has %d bytes, but at most %d are read", len(text), MaxSize)
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // an editor may add a byte order mark
-	switch formatOf(text) {
+	keys := topKeys(text)
+	has := func(key string) bool { return slices.Contains(keys, key) }
+	switch formatOf(has) {
 	case doctor.Terraform:
-		return readTerraform(name, text)
+		return readTerraform(name, text, o)
 	case doctor.OpenAPI:
 		return readOpenAPI(name, text)
 	case doctor.CloudFormation:
 		return readTemplate(name, text, o)
 	}
+	for _, source := range sources {
+		if source.is(name, text, has) {
+			return r, fmt.Errorf("%w: %s", ErrFormat, source.say)
+		}
+	}
 	return r, ErrFormat
 }
 
 // formatOf returns the format of a file by the keys at its top, "" for none of ours.
-func formatOf(text []byte) doctor.Format {
-	var keys map[string]any
-	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
-		var members map[string]json.RawMessage
-		if json.Unmarshal(text, &members) == nil {
-			keys = map[string]any{}
-			for name := range members {
-				keys[name] = nil
-			}
-		}
-	}
-	if keys == nil && len(text) <= template.MaxSize {
-		keys = topKeys(text)
-	}
-	has := func(name string) bool { _, ok := keys[name]; return ok }
+func formatOf(has func(key string) bool) doctor.Format {
 	switch {
 	case has("terraform_version") || has("planned_values"):
 		return doctor.Terraform
@@ -81,22 +123,25 @@ func formatOf(text []byte) doctor.Format {
 	return ""
 }
 
-// topKeys returns the keys at the top of a YAML text. A text with a mistake further down has those before it.
-func topKeys(text []byte) map[string]any {
-	keys := map[string]any{}
-	var document yaml.Node
-	if yaml.Unmarshal(text, &document) == nil {
-		if len(document.Content) > 0 {
-			for key := range template.Members(document.Content[0]) {
-				keys[key.Value] = nil
+// topKey matches a key at the beginning of a line.
+var topKey = regexp.MustCompile(`(?m)^["']?([A-Za-z]\w*)["']?\s*:`)
+
+// topKeys returns the keys at the top of a text in JSON or YAML. A text with a mistake has them too, so that the error
+// is about the mistake.
+func topKeys(text []byte) (keys []string) {
+	if d := json.NewDecoder(bytes.NewReader(text)); bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		_, err := d.Token()
+		for err == nil && d.More() {
+			var key json.Token
+			if key, err = d.Token(); err == nil {
+				keys = append(keys, fmt.Sprint(key))
+				err = d.Decode(new(json.RawMessage))
 			}
 		}
 		return keys
 	}
-	for line := range strings.Lines(string(text)) {
-		if name, _, found := strings.Cut(line, ":"); found {
-			keys[strings.Trim(name, `"' `)] = nil
-		}
+	for _, m := range topKey.FindAllSubmatch(text, -1) {
+		keys = append(keys, string(m[1]))
 	}
 	return keys
 }

@@ -11,15 +11,13 @@ import (
 	"example.com/portable-notes/deploy/template"
 )
 
-// serverless is the transform of SAM.
+// serverless is the transform of SAM. The translator adds nothing that depends on it.
 const serverless = "AWS::Serverless-2016-10-31"
 
 // translate returns what SAM makes of the source.
 func (r *reader) translate(o Options) (*template.Template, error) {
 	data := r.source.Data()
-	if o.Open != nil {
-		include(data, o.Open)
-	}
+	include(data, o)
 	source, err := json.Marshal(data)
 	if err != nil {
 		return nil, err
@@ -34,7 +32,7 @@ func (r *reader) translate(o Options) (*template.Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := template.Parse(processed)
+	t, err := template.ParseSource(processed)
 	if err != nil {
 		return nil, fmt.Errorf("SAM's translator: %w", err)
 	}
@@ -43,16 +41,18 @@ func (r *reader) translate(o Options) (*template.Template, error) {
 
 // include replaces the names of local files with definitions of APIs by their content, as the SAM CLI and
 // CloudFormation do. A file that cannot be read stays a name.
-func include(data any, open func(path string) ([]byte, error)) {
-	read := func(name any) (content any) {
-		path, ok := name.(string)
-		if !ok || strings.Contains(path, "://") {
+func include(data any, o Options) {
+	read := func(name any) any {
+		path, _ := name.(string)
+		content := o.open(path)
+		if content == nil {
 			return nil
 		}
-		if encoded, err := open(path); err == nil {
-			_ = yaml.Unmarshal(encoded, &content) // what cannot be read is as if it were not there
+		root, err := template.ParseValue(content)
+		if err != nil {
+			return nil
 		}
-		return content
+		return template.DataOf(root)
 	}
 	root, _ := data.(map[string]any)
 	resources, _ := root["Resources"].(map[string]any)
@@ -94,6 +94,27 @@ func (r *reader) placeInSource(name string) doctor.Place {
 		}
 	}
 	return best
+}
+
+// writtenProperties returns the properties of a resource in the source, nil if it is not there.
+func (r *reader) writtenProperties(name string) *yaml.Node {
+	if one := r.source.Resource(name); one != nil {
+		return one.Properties
+	}
+	return nil
+}
+
+// authorizerPlace returns where the source has an authorizer of an API.
+func (f *file) authorizerPlace(api *resource, name string) (p doctor.Place, found bool) {
+	if f.written == nil {
+		return p, false
+	}
+	for key := range template.Members(template.Find(f.written(api.name), "Auth", "Authorizers")) {
+		if key.Value == name {
+			return doctor.Place{File: f.name, Line: key.Line, Name: api.name + " Auth Authorizers " + name}, true
+		}
+	}
+	return p, false
 }
 
 // eventPlace returns where the source has the event of a function that makes a route.

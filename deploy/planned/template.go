@@ -23,7 +23,17 @@ func readTemplate(name string, text []byte, o Options) (Result, error) {
 	}
 	r := &reader{file: file{name: name, format: doctor.CloudFormation}, source: source, template: source,
 		evaluated: map[string]map[string]any{}}
-	if slices.Contains(source.Transforms, serverless) {
+	for _, loop := range source.Loops {
+		r.note("%s:%d: the resources of %s are not judged", name, loop.Line, loop.Name)
+	}
+	for _, macro := range source.Transforms {
+		if macro != serverless && macro != "AWS::LanguageExtensions" {
+			r.note("%s: what the macro %s changes is not known", name, macro)
+		}
+	}
+	if slices.ContainsFunc(source.Resources, func(one template.Resource) bool {
+		return strings.HasPrefix(one.Type, "AWS::Serverless::")
+	}) {
 		if r.template, err = r.translate(o); err != nil {
 			return Result{}, err
 		}
@@ -32,16 +42,16 @@ func readTemplate(name string, text []byte, o Options) (Result, error) {
 	if err := r.read(); err != nil {
 		return Result{}, err
 	}
-	if written := r.written(); len(written) > 0 { // again, with what the template itself says
+	if written := r.literals(); len(written) > 0 { // again, with what the template itself says
 		r.scope = r.newScope(with(written, o.Parameters))
-		r.resources, r.notes, r.evaluated = nil, nil, map[string]map[string]any{}
+		r.resources, r.evaluated = nil, map[string]map[string]any{}
 		if err := r.read(); err != nil {
 			return Result{}, err
 		}
 	}
 	r.partition, r.region, r.account = r.value("Partition"), r.value("Region"), r.value("AccountId")
 	if r.template != r.source {
-		r.events = r.eventPlace
+		r.events, r.written = r.eventPlace, r.writtenProperties
 	}
 	return r.result(), nil
 }
@@ -63,15 +73,8 @@ type reader struct {
 
 // newScope returns the values to which the template refers. Parameters have the given value, or their default.
 func (r *reader) newScope(given map[string]string) template.Scope {
-	s := template.Scope{Values: map[string]any{}, Unknown: unknown.Open, Ref: r.refOf, Attribute: r.attributeOf,
-		Import: func(name string) (any, error) { return unknown.Open("Fn.ImportValue." + name), nil },
-		Resolve: func(service, name string) (string, error) {
-			return unknown.Open("Fn.Resolve." + service + "." + name), nil
-		}}
-	for _, name := range []string{"AccountId", "NotificationARNs", "Partition", "Region", "StackId", "StackName",
-		"URLSuffix"} {
-		s.Values["AWS::"+name] = unknown.Open("AWS::" + name)
-	}
+	s := openScope(given)
+	s.Ref, s.Attribute = r.refOf, r.attributeOf
 	for _, p := range r.template.Parameters {
 		if s.Values[p.Name] = unknown.Open(p.Name); p.Default != nil && !p.IsFromSSM() {
 			s.Values[p.Name] = p.Value(*p.Default)
@@ -79,6 +82,20 @@ func (r *reader) newScope(given map[string]string) template.Scope {
 		if value, ok := given[p.Name]; ok {
 			s.Values[p.Name] = p.Value(value)
 		}
+	}
+	return s
+}
+
+// openScope returns a scope in which nothing is known but the given pseudo parameters.
+func openScope(given map[string]string) template.Scope {
+	s := template.Scope{Values: map[string]any{}, Unknown: unknown.Open,
+		Import: func(name string) (any, error) { return unknown.Open("Fn.ImportValue." + name), nil },
+		Resolve: func(service, name string) (string, error) {
+			return unknown.Open("Fn.Resolve." + service + "." + name), nil
+		}}
+	for _, name := range []string{"AccountId", "NotificationARNs", "Partition", "Region", "StackId", "StackName",
+		"URLSuffix"} {
+		s.Values["AWS::"+name] = unknown.Open("AWS::" + name)
 	}
 	for name, value := range given {
 		if strings.HasPrefix(name, "AWS::") {
@@ -212,9 +229,9 @@ func text(value any) string {
 
 var writtenARN = regexp.MustCompile(`arn:([^:]*):(?:lambda|execute-api|apigateway):([^:]*):([^:]*):`)
 
-// written returns the partition, region and account that the template itself writes in ARNs, by pseudo parameter. Those
-// of functions take precedence over those of grants: a grant is more often wrong.
-func (r *reader) written() map[string]string {
+// literals returns the partition, region and account that the template itself writes in ARNs, by pseudo parameter.
+// Those of functions take precedence over those of grants: a grant is more often wrong.
+func (r *reader) literals() map[string]string {
 	found := map[string]string{}
 	set := func(pseudo, value string, fits func(string) bool) {
 		if found[pseudo] == "" && value != "" && !unknown.Inside(value) && fits(value) {

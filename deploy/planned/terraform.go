@@ -50,6 +50,7 @@ type tfModule struct {
 		Expressions map[string]json.RawMessage `json:"expressions"`
 	} `json:"resources"`
 	Calls map[string]struct {
+		Source      string                     `json:"source"`
 		Expressions map[string]json.RawMessage `json:"expressions"`
 		Module      tfModule                   `json:"module"`
 	} `json:"module_calls"`
@@ -59,8 +60,8 @@ type tfModule struct {
 }
 
 // readTerraform reads a plan or a state of Terraform.
-func readTerraform(name string, text []byte) (Result, error) {
-	r := tfReader{file: file{name: name, format: doctor.Terraform}}
+func readTerraform(name string, text []byte, o Options) (Result, error) {
+	r := tfReader{file: file{name: name, format: doctor.Terraform}, options: o, sources: map[string]*tfSource{}}
 	if err := json.Unmarshal(text, &r.doc); err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
@@ -87,6 +88,8 @@ var tfARN = regexp.MustCompile(`arn:(aws[a-z-]*):(?:lambda|execute-api):([a-z0-9
 // tfReader reads a plan or a state.
 type tfReader struct {
 	file
+	options   Options
+	sources   map[string]*tfSource // by folder
 	doc       tfFile
 	instances []tfOne
 }
@@ -140,6 +143,14 @@ type tfKind struct {
 	rename map[string]string
 }
 
+// property returns CloudFormation's name of an attribute.
+func (k tfKind) property(attribute string) string {
+	if k.rename[attribute] != "" {
+		return k.rename[attribute]
+	}
+	return camel(attribute)
+}
+
 var tfKinds = map[string]tfKind{
 	"aws_apigatewayv2_api":   {kind: "AWS::ApiGatewayV2::Api"},
 	"aws_apigatewayv2_route": {kind: "AWS::ApiGatewayV2::Route"},
@@ -174,16 +185,15 @@ func (r *tfReader) add(one *tfOne) {
 	k := tfKinds[one.Type]
 	added := resource{kind: k.kind, name: one.Address, id: text(r.attribute(one, "id")),
 		properties: map[string]any{}, place: doctor.Place{File: r.name, Name: one.Address}}
+	if at, found := r.sourceAt(one.path).place(one); found {
+		added.place = at
+	}
 	for _, name := range slices.Sorted(maps.Keys(one.merged())) {
 		value := r.attribute(one, name)
 		if value == nil {
 			continue
 		}
-		key := camel(name)
-		if k.rename[name] != "" {
-			key = k.rename[name]
-		}
-		added.properties[key] = value
+		added.properties[k.property(name)] = value
 	}
 	switch one.Type {
 	case "aws_lambda_function":
@@ -343,15 +353,18 @@ func (r *tfReader) invocation(arn string) string {
 		"/invocations"
 }
 
-// evaluate returns the value of an expression, as far as its references determine it: Terraform gives nothing else.
+// evaluate returns the value of an expression: as it is written, or as far as its references determine it.
 func (r *tfReader) evaluate(one *tfOne, name string, expression json.RawMessage) any {
+	if value, found := r.written(one, name); found {
+		return value
+	}
 	open := unknown.Open(one.Address + "." + name)
 	value, known := r.resolve(one, one.path, one.module, expression)
 	found := text(value)
 	switch {
 	case !known:
 		return open
-	case name == "target":
+	case name == "target" && one.Type == "aws_apigatewayv2_route":
 		return "integrations/" + found
 	case name == "source_arn":
 		return found + "/" + open // an API's ARN has a suffix, which Terraform does not give
@@ -363,7 +376,7 @@ func (r *tfReader) evaluate(one *tfOne, name string, expression json.RawMessage)
 
 // tfWhole are attributes whose expressions are usually a reference and nothing else.
 var tfWhole = []string{"api_id", "authorizer_id", "authorizer_uri", "credentials_arn", "deployment_id", "function_name",
-	"function_version", "integration_uri", "policy_arn", "qualifier", "role", "source_account"}
+	"function_version", "integration_uri", "policy_arn", "qualifier", "role", "source_account", "target"}
 
 // resolve returns the value of the only reference in an expression. It reports false if there is none or more, or if
 // its value is not known.

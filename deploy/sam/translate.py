@@ -47,6 +47,13 @@ def upload(template):
         for properties in members + ([common] if common else []):
             if isinstance(properties.get(name), str) and not properties[name].startswith(("s3://", "arn:", "http")):
                 properties[name] = "s3://local/file"
+    for r in template["Resources"].values():
+        if r.get("Type") == "AWS::Serverless::Function":  # sam build makes the code of those that name none
+            properties = r.setdefault("Properties", {})
+            if {**settings.get("Function", {}), **properties}.get("PackageType") == "Image":
+                properties.setdefault("ImageUri", "123456789012.dkr.ecr.us-east-1.amazonaws.com/local")
+            elif not {"CodeUri", "InlineCode", "ImageUri"} & {*settings.get("Function", {}), *properties}:
+                properties["CodeUri"] = "s3://local/file"
 
 
 parameters = dict(asked["parameters"])

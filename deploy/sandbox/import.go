@@ -170,9 +170,8 @@ func (i *importer) fill(d openapi.Definition) {
 	for _, name := range sortedKeys(d.Components.Schemes) {
 		i.authorizer(name, d.Components.Schemes[name].Authorizer)
 	}
-	routes, err := d.Routes()
-	i.do(func() error { return err })
-	for _, r := range routes {
+	for _, r := range d.Routes() {
+		i.do(func() error { return r.Err })
 		i.route(r, d)
 	}
 }

@@ -1,6 +1,10 @@
 package template
 
-import "go.yaml.in/yaml/v3"
+import (
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
 
 // maxNodes is the maximum number of values of a template after its aliases are replaced. A short text with aliases of
 // aliases may stand for billions.
@@ -27,9 +31,34 @@ func expand(root *yaml.Node) (*yaml.Node, error) {
 			copied.Content = append(copied.Content, one)
 		}
 		merge(&copied)
+		tidy(&copied)
 		return &copied, nil
 	}
 	return replace(root, 0)
+}
+
+// tidy removes null from a mapping or a list, and all but the last of equal keys.
+func tidy(n *yaml.Node) {
+	isNull := func(child *yaml.Node) bool { return child.ShortTag() == "!!null" }
+	switch n.Kind {
+	case yaml.SequenceNode:
+		n.Content = slices.DeleteFunc(n.Content, isNull)
+	case yaml.MappingNode:
+		var kept []*yaml.Node
+		index := map[string]int{}
+		for key, value := range pairs(n) {
+			at, isThere := index[key.Value]
+			switch {
+			case isNull(value):
+			case isThere:
+				kept[at] = value
+			default:
+				index[key.Value] = len(kept) + 1
+				kept = append(kept, key, value)
+			}
+		}
+		n.Content = kept
+	}
 }
 
 // merge replaces the merge keys of a mapping (https://yaml.org/type/merge.html). Its own keys take precedence, and

@@ -402,7 +402,7 @@ func (e *evaluator) sub(argument *yaml.Node) (any, error) {
 		template, more = argument.Content[0], argument.Content[1]
 	}
 	if template.Kind != yaml.ScalarNode {
-		return nil, mistake(argument, "Fn::Sub needs a string, or a string and a mapping")
+		return e.fail(argument, "Fn.Sub", "Fn::Sub needs a string, or a string and a mapping")
 	}
 	var failed error
 	replaced := placeholder.ReplaceAllStringFunc(template.Value, func(found string) string {

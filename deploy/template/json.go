@@ -26,7 +26,7 @@ func readJSON(text []byte) (*yaml.Node, error) {
 		if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
 			at = syntax.Offset
 		}
-		return nil, &Error{r.lineOf(at), err.Error()}
+		return nil, &Error{r.lineOf(at), describe(err)}
 	}
 	return root, err
 }
@@ -73,4 +73,12 @@ func (r *jsonReader) value(depth int) (*yaml.Node, error) {
 		n.Tag, n.Value = "!!null", ""
 	}
 	return n, err
+}
+
+// describe returns the message of an error of the decoder.
+func describe(err error) string {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the text ends too early"
+	}
+	return err.Error()
 }

@@ -21,11 +21,19 @@ type Template struct {
 	Parameters  []Parameter
 	Resources   []Resource
 	Outputs     []Output
+	Loops       []Loop // of ParseSource, which leaves out their resources
 
+	isSource   bool // what ParseSource has read
 	root       *yaml.Node
 	conditions map[string]*yaml.Node
 	mappings   *yaml.Node
 	rules      []*yaml.Node
+}
+
+// Loop is a Fn::ForEach that makes resources.
+type Loop struct {
+	Name string
+	Line int // from 1
 }
 
 // Resource is a resource of a template.
@@ -81,14 +89,44 @@ var (
 
 // Parse reads a template in YAML or JSON. Its errors are of type [*Error] and name the line of a mistake.
 func Parse(text []byte) (*Template, error) {
-	return parse(text, func(n *yaml.Node) (*yaml.Node, error) { return n, nil })
+	return parse(text, false)
 }
 
-// ParseSource is like Parse for a template that a tool changes before it gives it to CloudFormation: it replaces the
-// aliases and merge keys of YAML.
-func ParseSource(text []byte) (*Template, error) { return parse(text, expand) }
+// ParseSource is like Parse for a template that a tool changes before it gives it to CloudFormation. It replaces the
+// aliases and merge keys of YAML, leaves out null, and takes the last of equal keys. It accepts sections and attributes
+// that it does not know.
+func ParseSource(text []byte) (*Template, error) { return parse(text, true) }
 
-func parse(text []byte, prepare func(*yaml.Node) (*yaml.Node, error)) (*Template, error) {
+func parse(text []byte, isSource bool) (*Template, error) {
+	root, err := readNodes(text)
+	if err == nil && isSource {
+		root, err = expand(root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	t := &Template{root: root, conditions: map[string]*yaml.Node{}, isSource: isSource}
+	if err := check(t.root, 0); err != nil {
+		return nil, err
+	}
+	return t, t.read()
+}
+
+// ParseValue reads a value in YAML or JSON that may call functions of CloudFormation, such as an OpenAPI definition. It
+// replaces aliases as ParseSource does.
+func ParseValue(text []byte) (*yaml.Node, error) {
+	root, err := readNodes(text)
+	if err == nil {
+		root, err = expand(root)
+	}
+	if err == nil {
+		err = check(root, 0)
+	}
+	return root, err
+}
+
+// readNodes reads YAML or JSON.
+func readNodes(text []byte) (*yaml.Node, error) {
 	if len(text) > MaxSize {
 		return nil, &Error{
 			Message: fmt.Sprintf("the template has %d bytes, but at most %d are allowed", len(text), MaxSize),
@@ -98,18 +136,7 @@ func parse(text []byte, prepare func(*yaml.Node) (*yaml.Node, error)) (*Template
 	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
 		read = readJSON // which YAML does not read in all its forms
 	}
-	root, err := read(text)
-	if err == nil {
-		root, err = prepare(root)
-	}
-	if err != nil {
-		return nil, err
-	}
-	t := &Template{root: root, conditions: map[string]*yaml.Node{}}
-	if err := check(t.root, 0); err != nil {
-		return nil, err
-	}
-	return t, t.read()
+	return read(text)
 }
 
 func readYAML(text []byte) (*yaml.Node, error) {
@@ -229,7 +256,7 @@ func (t *Template) read() error {
 		case "Outputs":
 			err = each(value, t.readOutput)
 		default:
-			if !slices.Contains(sections, key.Value) {
+			if !t.isSource && !slices.Contains(sections, key.Value) {
 				return mistake(key, "a template has no section %s", key.Value)
 			}
 		}
@@ -286,6 +313,10 @@ func texts(n *yaml.Node) (all []string, err error) {
 func (t *Template) readResource(key, n *yaml.Node) (err error) {
 	name := key.Value
 	r := Resource{Name: name, Line: key.Line}
+	if t.isSource && strings.HasPrefix(name, "Fn::") {
+		t.Loops = append(t.Loops, Loop{name, key.Line})
+		return nil
+	}
 	if !resourceName.MatchString(name) {
 		return mistake(n, "the name %q of a resource must be letters and digits", name)
 	}
@@ -313,7 +344,9 @@ func (t *Template) readResource(key, n *yaml.Node) (err error) {
 		case "CreationPolicy", "UpdatePolicy":
 		case "Connectors": // of SAM
 		default:
-			err = mistake(attribute, "the resource %s has no attribute %s", name, attribute.Value)
+			if !t.isSource {
+				err = mistake(attribute, "the resource %s has no attribute %s", name, attribute.Value)
+			}
 		}
 		if err != nil {
 			return err
@@ -353,6 +386,9 @@ func (t *Template) Resource(name string) *Resource {
 
 // Data returns the whole template as JSON values, with functions in their long form, such as {"Ref": NAME} for !Ref.
 func (t *Template) Data() any { return data(t.root) }
+
+// DataOf returns a value as [Template.Data] returns a template.
+func DataOf(n *yaml.Node) any { return data(n) }
 
 func data(n *yaml.Node) any {
 	if f := functionOf(n); f != nil {

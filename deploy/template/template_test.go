@@ -426,7 +426,8 @@ Resources:
 	}
 }
 
-// TestAliases checks that ParseSource replaces aliases and merge keys, and that it refuses too many.
+// TestAliases checks that ParseSource replaces aliases and merge keys, that it refuses too many, and what else it
+// accepts.
 func TestAliases(t *testing.T) {
 	const text = `Globals: {Base: &base {A: a, B: b}, More: &more {C: c}}
 Resources:
@@ -444,6 +445,19 @@ Resources:
 	got, err := read.Evaluate(read.Resource("R").Properties, testScope)
 	if want := "map[A:a All:map[C:c] B:own C:c]"; err != nil || fmt.Sprint(got) != want {
 		t.Errorf("%v, %v, want %s", got, err, want)
+	}
+	read, err = ParseSource([]byte(`Unknown: 1
+Resources:
+  Fn::ForEach::Topics: []
+  R: {Type: AWS::X::Y, Comment: c, Properties: {A: a, N: null, A: b, L: [x, null]}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err = read.Evaluate(read.Resource("R").Properties, testScope)
+	want := "map[A:b L:[x]]"
+	if err != nil || fmt.Sprint(got) != want || len(read.Loops) != 1 || read.Loops[0].Line != 3 {
+		t.Errorf("%v, %v, want %s; loops %v", got, err, want, read.Loops)
 	}
 	bomb := "Metadata:\n  A0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
 	for i := range 9 {

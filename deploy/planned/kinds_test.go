@@ -1,0 +1,239 @@
+package planned_test
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"example.com/portable-notes/deploy/planned"
+)
+
+// TestIntegrationRole checks integrations that invoke a function with a role.
+func TestIntegrationRole(t *testing.T) {
+	const text = `Resources:
+  Api: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: x, ProtocolType: HTTP, RouteKey: GET /x,
+    Target: !GetAtt App.Arn, CredentialsArn: ARN}}
+  App: {Type: AWS::Lambda::Function, Properties: {FunctionName: !Sub "${AWS::StackName}-app", Role: !GetAtt Own.Arn}}
+  Own: {Type: AWS::IAM::Role, Properties: {AssumeRolePolicyDocument: {Statement: {Effect: Allow,
+    Principal: {Service: lambda.amazonaws.com}, Action: "sts:AssumeRole"}}}}
+  Caller:
+    Type: AWS::IAM::Role
+    Properties:
+      Path: /gateways/
+      AssumeRolePolicyDocument: {Statement: {Effect: Allow, Principal: {Service: PRINCIPAL}, Action: "sts:AssumeRole"}}
+      ManagedPolicyArns: MANAGED
+      Policies: INLINE
+  Shared: {Type: AWS::IAM::ManagedPolicy, Properties: {PolicyDocument: POLICY}}
+  More: {Type: AWS::IAM::Policy, Properties: {Roles: [!Ref MORE], PolicyDocument: {Statement: {Effect: Allow, Action:
+    "lambda:InvokeFunction", Resource: !GetAtt App.Arn}}}}
+`
+	const invoke = `{Statement: {Effect: Allow, Action: "lambda:*", Resource: !Sub "${App.Arn}"}}`
+	usual := map[string]string{"ARN": "!GetAtt Caller.Arn", "PRINCIPAL": "apigateway.amazonaws.com", "MANAGED": "[]",
+		"INLINE": "[{PolicyName: x, PolicyDocument: " + invoke + "}]", "POLICY": invoke, "MORE": "Own"}
+	for _, c := range []struct {
+		name, key, value, cause string
+		unseen                  bool
+	}{
+		{name: "as it should be", key: "-"},
+		{name: "not assumable", key: "PRINCIPAL", value: "ec2.amazonaws.com", cause: "integration.role"},
+		{name: "a principal that is open", key: "PRINCIPAL", value: "!ImportValue x", unseen: true},
+		{name: "no right", key: "INLINE", value: "[]", cause: "integration.role"},
+		{name: "a managed policy of AWS that is known", key: "MANAGED",
+			value: "[!Sub 'arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaRole']"},
+		{name: "a managed policy that is not known", key: "MANAGED", value: "['arn:aws:iam::aws:policy/Other']",
+			unseen: true},
+		{name: "a managed policy of the file", key: "MANAGED", value: "[!Ref Shared]"},
+		{name: "a policy of the file", key: "MORE", value: "Caller"},
+		{name: "a role of another file", key: "ARN", value: "!ImportValue role", unseen: true},
+		{name: "the caller's own identity", key: "ARN", value: "'arn:aws:iam::*:user/*'"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pairs := []string{}
+			for key, value := range usual {
+				switch {
+				case key == c.key:
+					value = c.value
+				case key == "INLINE" && (c.key == "MANAGED" || c.key == "MORE"):
+					value = "[]"
+				}
+				pairs = append(pairs, key, value)
+			}
+			d, _ := judge(t, "t.yaml", strings.NewReplacer(pairs...).Replace(text), planned.Options{})
+			if got := strings.Join(faults(d), " "); got != c.cause || (len(d.Unseen) > 0) != c.unseen {
+				t.Errorf("faults %q, want %q; unseen %+v", got, c.cause, d.Unseen)
+			}
+		})
+	}
+}
+
+// TestAliases checks integrations with an alias or a version of a function, in both languages.
+func TestAliases(t *testing.T) {
+	const text = `Resources:
+  Api: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: x, ProtocolType: HTTP, Target: TARGET}}
+  App: {Type: AWS::Lambda::Function, Properties: {Handler: a.b}}
+  One: {Type: AWS::Lambda::Version, Properties: {FunctionName: !Ref App}}
+  Live: {Type: AWS::Lambda::Alias, Properties: {FunctionName: !Ref App, Name: live,
+    FunctionVersion: !GetAtt One.Version}}
+  Grant: {Type: AWS::Lambda::Permission, Properties: {Action: "lambda:InvokeFunction", FunctionName: FUNCTION,
+    Principal: apigateway.amazonaws.com, SourceAccount: !Ref AWS::AccountId}}
+`
+	const plan = `{"terraform_version": "1", "planned_values": {"root_module": {"resources": [
+  {"address": "aws_apigatewayv2_api.a", "mode": "managed", "type": "aws_apigatewayv2_api", "name": "a",
+    "values": {"name": "x", "protocol_type": "HTTP"}},
+  {"address": "aws_lambda_function.f", "mode": "managed", "type": "aws_lambda_function", "name": "f",
+    "values": {"function_name": "f", "vpc_config": [], "reserved_concurrent_executions": -1}},
+  {"address": "aws_lambda_alias.l", "mode": "managed", "type": "aws_lambda_alias", "name": "l",
+    "values": {"name": "live"}},
+  {"address": "aws_lambda_permission.p", "mode": "managed", "type": "aws_lambda_permission", "name": "p",
+    "values": {"action": "lambda:InvokeFunction", "principal": "apigateway.amazonaws.com" VALUES}}]}},
+  "configuration": {"root_module": {"resources": [
+  {"address": "aws_apigatewayv2_api.a", "expressions": {"target": {"references": ["TARGET"]}}},
+  {"address": "aws_lambda_alias.l", "expressions": {
+    "function_name": {"references": ["aws_lambda_function.f.function_name", "aws_lambda_function.f"]}}},
+  {"address": "aws_lambda_permission.p", "expressions": {
+    "function_name": {"references": ["FUNCTION", "aws_lambda_function.f"]}}}]}}}`
+	for _, c := range []struct{ name, text, target, function, values, cause string }{
+		{name: "the alias", text: text, target: "!Ref Live", function: "!Ref Live"},
+		{name: "the alias by its name", text: text, target: "!Sub '${App.Arn}:live'", function: "!Sub '${App}:live'"},
+		{name: "the version", text: text, target: "!Ref One", function: "!Ref One"},
+		{name: "the function", text: text, target: "!GetAtt App.Arn", function: "!Ref App"},
+		{name: "a grant for the function alone", text: text, target: "!Ref Live", function: "!Ref App",
+			cause: "permission.qualifier"},
+		{name: "a grant for the alias alone", text: text, target: "!GetAtt App.Arn", function: "!Ref Live",
+			cause: "permission.qualifier"},
+		{name: "Terraform: the alias", text: plan, target: "aws_lambda_alias.l.invoke_arn",
+			function: "aws_lambda_function.f.function_name", values: `, "qualifier": "live"`},
+		{name: "Terraform: the alias's ARN", text: plan, target: "aws_lambda_alias.l.arn",
+			function: "aws_lambda_function.f.function_name", values: `, "qualifier": "live"`},
+		{name: "Terraform: the version", text: plan, target: "aws_lambda_function.f.qualified_arn",
+			function: "aws_lambda_function.f.qualified_arn"},
+		{name: "Terraform: the version's URI", text: plan, target: "aws_lambda_function.f.qualified_invoke_arn",
+			function: "aws_lambda_function.f.arn", cause: "permission.qualifier"},
+		{name: "Terraform: a grant for the function alone", text: plan, target: "aws_lambda_alias.l.invoke_arn",
+			function: "aws_lambda_function.f.function_name", cause: "permission.qualifier"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := strings.NewReplacer("TARGET", c.target, "FUNCTION", c.function, "VALUES", c.values).Replace(c.text)
+			d, _ := judge(t, "t.yaml", text, planned.Options{})
+			if got := strings.Join(faults(d), " "); got != c.cause || len(d.Unseen) > 0 {
+				t.Errorf("faults %q, want %q; unseen %+v", got, c.cause, d.Unseen)
+			}
+		})
+	}
+}
+
+// TestModules checks that references of a plan are followed through modules.
+func TestModules(t *testing.T) {
+	const plan = `{"terraform_version": "1", "variables": {"name": {"value": "x"}},
+"planned_values": {"root_module": {
+  "resources": [{"address": "aws_lambda_permission.p[\"x\"]", "mode": "managed", "type": "aws_lambda_permission",
+    "name": "p", "index": "x", "values": {"action": "lambda:InvokeFunction", "principal": "apigateway.amazonaws.com"}}],
+  "child_modules": [
+    {"address": "module.api", "resources": [
+      {"address": "module.api.aws_apigatewayv2_api.a", "mode": "managed", "type": "aws_apigatewayv2_api", "name": "a",
+        "values": {"name": "x", "protocol_type": "HTTP"}},
+      {"address": "module.api.data.aws_region.r", "mode": "data", "type": "aws_region", "name": "r", "values": {}}]},
+    {"address": "module.app[0]", "resources": [
+      {"address": "module.app[0].aws_lambda_function.f", "mode": "managed", "type": "aws_lambda_function", "name": "f",
+        "values": {}}]}]}},
+"configuration": {"root_module": {
+  "resources": [{"address": "aws_lambda_permission.p", "expressions": {
+    "function_name": {"references": ["module.app[0].name", "module.app[0]", "module.app"]},
+    "source_arn": {"references": ["module.api.arn", "module.api"]}}}],
+  "module_calls": {
+    "api": {"source": "./api", "expressions": {"target": {"references": ["module.app[0].arn", "module.app"]}},
+      "module": {"outputs": {"arn": {"expression": {"references": ["aws_apigatewayv2_api.a.execution_arn",
+          "aws_apigatewayv2_api.a"]}}},
+        "resources": [{"address": "aws_apigatewayv2_api.a",
+          "expressions": {"target": {"references": ["var.target"]}}}]}},
+    "app": {"source": "example/app/aws", "expressions": {"name": {"references": ["var.name"]}},
+      "module": {"outputs": {
+          "name": {"expression": {"references": ["aws_lambda_function.f.function_name", "aws_lambda_function.f"]}},
+          "arn": {"expression": {"references": ["aws_lambda_function.f.invoke_arn", "aws_lambda_function.f"]}}},
+        "resources": [{"address": "aws_lambda_function.f", "expressions": {
+          "function_name": {"references": ["var.name"]}}}]}}}}}}`
+	files := func(source string) fstest.MapFS {
+		return fstest.MapFS{"main.tf": {Data: []byte("resource \"aws_lambda_permission\" \"p\" {\n  source_arn = " +
+			source + "\n}\n")}, "api/main.tf": {Data: []byte("resource \"aws_apigatewayv2_api\" \"a\" {\n}\n")}}
+	}
+	for _, c := range []struct {
+		name   string
+		files  fstest.MapFS
+		cause  string
+		unseen bool
+	}{
+		{name: "without the configuration", unseen: true},
+		{name: "with it", files: files(`"${module.api.arn}/*"`)},
+		{name: "with a mistake", files: files(`"${module.api.arn}/prod/${each.key}"`),
+			cause: "permission.default-route"},
+		{name: "with what is not known", files: files(`"${module.api.arn}/${module.api.stage}"`), unseen: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := planned.Options{}
+			if c.files != nil {
+				o.Files = c.files
+			}
+			d, r := judge(t, "plan.json", plan, o)
+			if got := strings.Join(faults(d), " "); got != c.cause || (len(d.Unseen) > 0) != c.unseen {
+				t.Errorf("faults %q, want %q; unseen %+v", got, c.cause, d.Unseen)
+			}
+			if got := r.Cases[0].Functions[0].Target.Function; got != "x" {
+				t.Errorf("the function is %q", got)
+			}
+			for _, f := range d.Findings {
+				if !strings.Contains(f.Places[0].Name, `aws_lambda_permission.p["x"]`) {
+					t.Errorf("%+v", f.Places)
+				}
+			}
+		})
+	}
+}
+
+// TestRemaining checks what no other test reads: an API of Terraform with a definition, JWT authorizers, CORS, settings
+// of routes, and permissions for others.
+func TestRemaining(t *testing.T) {
+	const plan = `{"terraform_version": "1", "values": {"root_module": {"resources": [
+  {"address": "aws_apigatewayv2_api.a", "mode": "managed", "type": "aws_apigatewayv2_api", "name": "a",
+    "values": {"id": "a1", "name": "", "protocol_type": "HTTP", "cors_configuration": [{"allow_origins": ["*"]}],
+      "body": "openapi: 3.0.1\ninfo: {title: named}\npaths:\n  /x:\n    get:\n      security: [{token: [read]}]\n` +
+		`      x-amazon-apigateway-integration: {type: http_proxy, uri: 'https://example.com'}\n    put:\n` +
+		`      x-amazon-apigateway-auth: {type: AWS_IAM}\n      x-amazon-apigateway-integration: {type: http_proxy}\n` +
+		`components:\n  securitySchemes:\n    token:\n      x-amazon-apigateway-authorizer:\n` +
+		`        {type: jwt, jwtConfiguration: {issuer: 'https://i.example', audience: [x]}}\n"}},
+  {"address": "aws_apigatewayv2_stage.s", "mode": "managed", "type": "aws_apigatewayv2_stage", "name": "s",
+    "values": {"api_id": "a1", "name": "dev", "auto_deploy": true, "default_route_settings": [], "route_settings": [
+      {"route_key": "GET /x", "throttling_rate_limit": 0, "throttling_burst_limit": 0}]}}]}}}`
+	d, r := judge(t, "state.json", plan, planned.Options{})
+	c := r.Cases[0]
+	if c.API.Value.Name != "named" || c.API.Value.CORS == nil || c.API.Value.CORS.Origins[0] != "*" {
+		t.Errorf("the API is %+v", c.API.Value)
+	}
+	if a := c.Authorizers.Or(); len(a) != 1 || a[0].Type != "JWT" || a[0].JWT.Issuer != "https://i.example" {
+		t.Errorf("the authorizers are %+v", a)
+	}
+	routes := c.Routes.Or()
+	if routes[0].Authorization != "JWT" || routes[0].Scopes[0] != "read" || routes[1].Authorization != "AWS_IAM" {
+		t.Errorf("the routes are %+v", routes)
+	}
+	if f := finding(t, d, "stage.throttled"); len(f.Routes) != 1 || f.Routes[0].Route != "GET /x" {
+		t.Errorf("%+v", f)
+	}
+	const text = `Resources:
+  Api: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: x, ProtocolType: HTTP, Target: !GetAtt App.Arn}}
+  App: {Type: AWS::Lambda::Function, Properties: {Environment: {Variables: {A: "", B: b}}}}
+  Anyone: {Type: AWS::Lambda::Permission, Properties: {FunctionName: !Ref App, Action: "lambda:InvokeFunction",
+    Principal: PRINCIPAL, FunctionUrlAuthType: AUTH}}
+`
+	for _, p := range []struct{ principal, auth, cause string }{
+		{"'*'", "!Ref AWS::NoValue", ""}, {"'*'", "NONE", "permission.condition"},
+		{"'123456789012'", "!Ref AWS::NoValue", "permission.no-apigateway"},
+	} {
+		t.Run(p.principal+" "+p.auth, func(t *testing.T) {
+			d, _ := judge(t, "t.yaml", strings.NewReplacer("PRINCIPAL", p.principal, "AUTH", p.auth).Replace(text),
+				planned.Options{})
+			if got := strings.Join(faults(d), " "); got != p.cause {
+				t.Errorf("faults %q, want %q", got, p.cause)
+			}
+		})
+	}
+}
