@@ -34,15 +34,17 @@ var allowed = map[string][]string{
 	"notes":        {},
 	"deploy/call":  {},
 	"deploy/cloud": {"deploy/call"},
+	"deploy/code":  {"deploy/doctor"},
 	"deploy/converge": {"deploy/call", "deploy/cloud", "deploy/facts", "deploy/gateway", "deploy/policy",
 		"deploy/report", "deploy/stack"},
-	"deploy/doctor":  {"deploy/call", "deploy/gateway", "deploy/policy", "deploy/unknown"},
-	"deploy/facts":   {"app/jwt", "deploy/call", "deploy/cloud", "deploy/doctor", "deploy/gateway", "deploy/policy"},
+	"deploy/doctor": {"deploy/call", "deploy/gateway", "deploy/policy", "deploy/unknown"},
+	"deploy/facts": {"app/jwt", "deploy/call", "deploy/cloud", "deploy/code", "deploy/doctor", "deploy/gateway",
+		"deploy/policy"},
 	"deploy/gateway": {"deploy/policy"},
 	"deploy/openapi": {},
 	"deploy/pack":    {},
-	"deploy/planned": {"deploy/doctor", "deploy/gateway", "deploy/openapi", "deploy/policy", "deploy/template",
-		"deploy/unknown"},
+	"deploy/planned": {"deploy/code", "deploy/doctor", "deploy/gateway", "deploy/openapi", "deploy/policy",
+		"deploy/template", "deploy/unknown"},
 	"deploy/policy": {"deploy/unknown"},
 	"deploy/report": {"deploy/doctor"},
 	"deploy/sam":    {},
@@ -74,7 +76,7 @@ var suites = []string{"app/apptest", "app/jwt/jwttest", "notes/dynamo/dynamotest
 
 // pure are the packages that only compute. They import nothing of forbidden, and of ours each other alone.
 var (
-	pure = []string{"deploy/call", "deploy/doctor", "deploy/gateway", "deploy/openapi",
+	pure = []string{"deploy/call", "deploy/code", "deploy/doctor", "deploy/gateway", "deploy/openapi",
 		"deploy/planned", "deploy/policy", "deploy/template", "deploy/unknown"}
 	forbidden = []string{"context", "net/http", "os", module + "/deploy/cloud"}
 )

@@ -349,6 +349,15 @@ type Function struct {
 	Aliases       Fact[[]Alias]
 	Trust         Fact[policy.Document] // of its role; read when Code is
 	Code          Fact[Code]            // read after an error, and if no request was sent
+	Needs         []Need                `json:",omitempty"` // known only from a file
+	Rights        Fact[Role]            // its role; read if it has needs
+}
+
+// Need is what a function must be allowed to do with a table whose name it receives.
+type Need struct {
+	Resource string   // ARN of the table
+	Variable string   // that has the table's name
+	Actions  []string // all of them; nil for any action on items, because the code is not known
 }
 
 // Configuration is a function as GetFunction returns it, with only those parts of its environment that may be shared.

@@ -1,9 +1,14 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
+
+	"example.com/portable-notes/deploy/unknown"
 )
 
 // Code describes a function's zip and layers, without the content of files.
@@ -27,6 +32,8 @@ type Program struct {
 	Lacks        bool   `json:",omitempty"` // the file certainly lacks this function
 	Mixed        string `json:",omitempty"` // "import" in a CommonJS file, or "require" in an ES module; "" for neither
 	Callback     bool   `json:",omitempty"` // the function takes a callback
+	// Format is the payload format without whose fields a source file fails: 1.0 or 2.0; "" if that is not known.
+	Format string `json:",omitempty"`
 	// Mentions are the [EventWords] in a source file.
 	Mentions []string `json:",omitempty"`
 }
@@ -84,6 +91,29 @@ func checkCode(v *view, r *result) {
 			r.pass("pass.code", one.values)
 		}
 	}
+}
+
+// checkFormats judges whether integrations send the payload format that handlers read. An answer would show more.
+func checkFormats(v *view, r *result) {
+	if v.Asked.Method != "" {
+		return
+	}
+	r.eachPair(v.pairs, func(p *pair) *draft {
+		code := p.code()
+		if !p.invokesLambda() || code == nil || code.Program == nil || code.Program.Format == "" {
+			return nil
+		}
+		sent := cmp.Or(p.integration.PayloadFormat, "1.0") // the default ("CreateIntegration")
+		format := code.Program.Format
+		if sent == format || unknown.In(sent) {
+			return nil
+		}
+		return &draft{cause: "integration.payload-format", certainty: Likely, values: values{"format": format},
+			evidence: []Evidence{{Call: v.Integrations.Call, Of: p.integration.ID, Field: "PayloadFormatVersion",
+				Value: p.integration.PayloadFormat, Expected: format}},
+			fix: []Fix{r.awsFix(false, "fix.format", values{"format": format}, &apigatewayv2.UpdateIntegrationInput{
+				ApiId: &v.Asked.API, IntegrationId: &p.integration.ID, PayloadFormatVersion: &format})}}
+	})
 }
 
 // hasCodeFinding reports whether a finding is already about the code of a function.

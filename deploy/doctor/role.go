@@ -138,6 +138,60 @@ func checkRole(v *view, r *result) {
 	}
 }
 
+// itemActions are the actions on the items of a table ("Actions, resources, and condition keys for Amazon DynamoDB").
+var itemActions = []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem",
+	"dynamodb:Query", "dynamodb:Scan", "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem",
+	"dynamodb:ConditionCheckItem", "dynamodb:PartiQLSelect", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate",
+	"dynamodb:PartiQLDelete"}
+
+// checkNeeds judges whether the roles of functions allow what the functions need.
+func checkNeeds(v *view, r *result) {
+	for i := range v.Functions {
+		f := &v.Functions[i]
+		if len(f.Needs) == 0 || reportUnseen(r, f.Rights, "would.role") || !f.Rights.Seen() {
+			continue
+		}
+		for _, n := range f.Needs {
+			r.judgeNeed(f, n)
+		}
+	}
+}
+
+// judgeNeed judges whether the role of a function allows what the function needs.
+func (r *result) judgeNeed(f *Function, n Need) {
+	role := f.Rights.Value
+	one := draft{cause: "role.action", pairs: r.functionPairs(f), values: values{"function": f.qualifiedName(),
+		"role": role.Name, "resource": n.Resource, "variable": n.Variable}}
+	actions, lacks, open := n.Actions, []string{}, false
+	if actions == nil {
+		actions = itemActions
+	}
+	for _, action := range actions {
+		allowed := false
+		for _, resource := range []string{n.Resource, n.Resource + "/index/x"} {
+			decision, _ := role.Judge(policy.Request{Action: action, Resource: resource, Undecided: undecided})
+			allowed, open = allowed || decision.Allowed, open || isOpen(decision)
+		}
+		if !allowed {
+			lacks = append(lacks, action)
+		}
+	}
+	switch {
+	case len(lacks) == 0, n.Actions == nil && len(lacks) < len(actions):
+		return
+	case open:
+		r.isPlanned(f.Rights.Call, role.Name, "would.role")
+		return
+	case n.Actions == nil:
+		one.variant, one.level, one.certainty = "role.table", Warning, Likely
+		lacks = []string{"dynamodb:…"}
+	}
+	one.values["action"] = strings.Join(lacks, ", ")
+	one.evidence = []Evidence{{Call: f.Rights.Call, Of: role.Name, Field: "Action",
+		Expected: strings.Join(lacks, ", ") + " " + n.Resource}}
+	r.addFinding(one)
+}
+
 // roleName returns the name of the role of a pair's function, "–" if it is not known.
 func (r *result) roleName(p *pair) string {
 	c := p.configuration()

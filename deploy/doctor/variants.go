@@ -263,6 +263,16 @@ var variants = map[string]phrase{
 		"Remove the keys or the role that the code sets for its client, or grant the permission to that identity.",
 		"コードが設定している認証情報（キーやロール）を外すか、その主体に権限を付与してください。",
 	},
+	"role.table": {
+		"function {function} has the name of the table {resource} in {variable}, but its role {role} allows no " +
+			"action on the table's items",
+		"関数 {function} は {variable} でテーブル {resource} の名前を受け取りますが、" +
+			"ロール {role} はその項目への操作を許可していません",
+	},
+	"role.table.does": {
+		"Allow the role the actions on the table that the code uses.",
+		"コードが使うテーブルへの操作をロールに許可してください。",
+	},
 	"role.unnamed": {
 		"function {function} may not call {action}: AWS denies it, without naming the resource",
 		"関数 {function} は {action} を拒否されています（対象は示されていません）",

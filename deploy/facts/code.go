@@ -2,15 +2,12 @@ package facts
 
 import (
 	"archive/zip"
-	"bytes"
 	"context"
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
-	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/code"
 	"example.com/portable-notes/deploy/doctor"
 )
 
@@ -26,7 +24,6 @@ import (
 const (
 	maxZip   = 2 << 20         // bytes fetched of one zip
 	zipBlock = 64 << 10        // bytes fetched at a time
-	maxFile  = 512 << 10       // bytes read of one file
 	zipWait  = 8 * time.Second // for the zip and the layers of a function
 )
 
@@ -42,36 +39,32 @@ func (g *gatherer) readCode(f *doctor.Function) {
 	f.Code = doctor.Fact[doctor.Code]{Call: "lambda:GetFunction", Of: f.Configuration.Of}
 	ctx, cancel := context.WithTimeout(g.ctx, zipWait)
 	defer cancel()
-	wanted, name := programFiles(c.Runtime, c.Handler)
+	describe := func(files fs.FS) (doctor.Code, error) { return code.Describe(files, c.Runtime, c.Handler) }
 	if slices.ContainsFunc(c.Variables, func(v doctor.Variable) bool {
 		return v.Name == "PYTHONPATH" || v.Name == "NODE_PATH"
 	}) {
-		wanted = nil // these variables may put the file anywhere
+		describe = code.Top // these variables may put the file anywhere
 	}
-	code := doctor.Code{}
+	described := doctor.Code{}
 	files, err := openZip(ctx, location)
 	if err == nil {
-		code = doctor.Code{Files: topNames(files), Alike: similarNames(files, wanted)}
-		if wanted != nil {
-			code.Wanted = wanted[0]
-		}
-		code.Program, err = findProgram(files, wanted, name)
+		described, err = describe(files)
 	}
 	for _, layer := range slices.Backward(c.Layers) { // later layers overwrite earlier ones
-		if err != nil || code.Program != nil || wanted == nil {
+		if err != nil || described.Program != nil || described.Wanted == "" {
 			break
 		}
-		code.Program, err = g.findInLayer(ctx, layer, layerPaths(c.Runtime, wanted), name)
+		described.Program, err = g.findInLayer(ctx, layer, c)
 	}
 	if err != nil {
 		f.Code.Error = failureOf(err)
 		return
 	}
-	f.Code.Value = &code
+	f.Code.Value = &described
 }
 
-// findInLayer looks for a program in a layer.
-func (g *gatherer) findInLayer(ctx context.Context, arn string, wanted []string, name string) (*doctor.Program, error) {
+// findInLayer looks for the program of a function in a layer.
+func (g *gatherer) findInLayer(ctx context.Context, arn string, c *doctor.Configuration) (*doctor.Program, error) {
 	at := strings.LastIndex(arn, ":")
 	version, err := strconv.ParseInt(arn[at+1:], 10, 64)
 	if err != nil {
@@ -93,7 +86,7 @@ func (g *gatherer) findInLayer(ctx context.Context, arn string, wanted []string,
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", arn, err)
 	}
-	p, err := findProgram(files, wanted, name)
+	p, err := code.DescribeLayer(files, c.Runtime, c.Handler)
 	if p != nil {
 		p.Layer = arn
 	}
@@ -104,251 +97,6 @@ func (g *gatherer) findInLayer(ctx context.Context, arn string, wanted []string,
 type readError struct{ *doctor.Failure }
 
 func (u readError) Error() string { return strings.TrimSpace(u.Code + " " + u.Message) }
-
-// programFiles returns the files that a runtime may start or load for a handler, and the name of the function in them.
-// It returns no files if the runtime's handler does not name a file ("Lambda programming model").
-func programFiles(runtime, handler string) (files []string, function string) {
-	at := strings.LastIndex(handler, ".")
-	module, name := handler, ""
-	if at >= 0 {
-		module, name = handler[:at], handler[at+1:]
-	}
-	switch {
-	case strings.HasPrefix(runtime, "provided"):
-		return []string{"bootstrap"}, ""
-	case at < 0:
-		return nil, ""
-	case strings.HasPrefix(runtime, "python"):
-		module = strings.ReplaceAll(module, ".", "/")
-		return []string{module + ".py", module + "/__init__.py", module + ".pyc", module + ".so",
-			module + ".cpython"}, name
-	case strings.HasPrefix(runtime, "nodejs"):
-		// The module ends at the first dot after the last slash; the rest may be a path into its exports.
-		folder, base := path.Split(handler)
-		base, name, _ = strings.Cut(base, ".")
-		name = name[strings.LastIndex(name, ".")+1:]
-		module = path.Clean(folder + base)
-		return []string{module + ".js", module + ".mjs", module + ".cjs", module, module + "/index.js",
-			module + "/package.json"}, name
-	case strings.HasPrefix(runtime, "ruby"):
-		module, _, _ = strings.Cut(handler, ".") // source.Class.method; the class may contain colons
-		return []string{module + ".rb"}, name
-	}
-	return nil, ""
-}
-
-// layerPaths returns the paths in a layer at which a runtime looks for files of the code ("Packaging your layer
-// content").
-func layerPaths(runtime string, wanted []string) (all []string) {
-	for _, file := range wanted {
-		switch {
-		case strings.HasPrefix(file, "/opt/"):
-			all = append(all, strings.TrimPrefix(file, "/opt/"))
-		case strings.HasPrefix(runtime, "python"):
-			all = append(all, "python/"+file, "python/lib/"+runtime+"/site-packages/"+file)
-		case strings.HasPrefix(runtime, "nodejs"):
-			all = append(all, "nodejs/"+file, "nodejs/node_modules/"+file)
-		case strings.HasPrefix(runtime, "ruby"):
-			all = append(all, "ruby/lib/"+file)
-		default:
-			all = append(all, file)
-		}
-	}
-	return all
-}
-
-// topNames returns the names at the top of a zip.
-func topNames(files *zip.Reader) (all []string) {
-	const most = 12
-	for _, f := range files.File {
-		name, _, folder := strings.Cut(strings.TrimPrefix(f.Name, "./"), "/")
-		if folder {
-			name += "/"
-		}
-		if len(all) < most && !slices.Contains(all, name) {
-			all = append(all, name)
-		}
-	}
-	slices.Sort(all)
-	return all
-}
-
-// similarNames returns files of a zip that have the name of a wanted one, but are in another folder or differ in case.
-func similarNames(files *zip.Reader, wanted []string) (all []string) {
-	const most = 3
-	for _, f := range files.File {
-		name := strings.TrimPrefix(f.Name, "./")
-		vendored := strings.Contains(name, "node_modules/") || strings.Contains(name, "site-packages/")
-		for _, one := range wanted {
-			if one != wanted[0] && (strings.HasSuffix(one, "/index.js") || strings.HasSuffix(one, "/package.json")) {
-				continue // every package has these
-			}
-			if strings.EqualFold(path.Base(name), path.Base(one)) && path.Base(one) != "__init__.py" && !vendored &&
-				name != one && len(all) < most && !slices.Contains(all, name) {
-				all = append(all, name)
-			}
-		}
-	}
-	return all
-}
-
-// findProgram describes the first of some files that a zip contains. It returns nil if it contains none.
-func findProgram(files *zip.Reader, wanted []string, function string) (*doctor.Program, error) {
-	for _, name := range wanted {
-		i := slices.IndexFunc(files.File, func(f *zip.File) bool {
-			at := strings.TrimPrefix(f.Name, "./")
-			compiled := strings.HasSuffix(name, ".cpython") && strings.HasPrefix(at, name) &&
-				strings.HasSuffix(at, ".so")
-			return (at == name || compiled) && !f.FileInfo().IsDir()
-		})
-		if i < 0 {
-			continue
-		}
-		f := files.File[i]
-		content, err := readBeginning(f)
-		if err != nil {
-			return nil, err
-		}
-		p := &doctor.Program{Name: name, Executable: f.Mode()&0o111 != 0, Function: function}
-		switch whole := uint64(len(content)) == f.UncompressedSize64; {
-		case bytes.HasPrefix(content, []byte(elf.ELFMAG)):
-			readELF(p, content)
-		case bytes.HasPrefix(content, []byte("#!")):
-			line, _, _ := bytes.Cut(content[2:min(len(content), 256)], []byte("\n"))
-			p.Interpreter = strings.TrimLeft(string(line), " ")
-		case whole && isTextual(content):
-			readSource(p, files, string(content))
-		}
-		return p, nil
-	}
-	return nil, nil
-}
-
-// isTextual reports whether a file contains no NUL bytes.
-func isTextual(content []byte) bool { return !bytes.ContainsRune(content, 0) }
-
-// readBeginning reads the first maxFile bytes of a file.
-func readBeginning(f *zip.File) ([]byte, error) {
-	in, err := f.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = in.Close() }()
-	return io.ReadAll(io.LimitReader(in, maxFile))
-}
-
-// glibc matches a version of the GNU C library that a program needs. Linkers put these names near the beginning.
-var glibc = regexp.MustCompile(`GLIBC_2\.([0-9]+)`)
-
-// readELF reads the architecture, the loader and the needed GNU C library from the beginning of an ELF file.
-func readELF(p *doctor.Program, content []byte) {
-	if len(content) < 64 {
-		return
-	}
-	order := map[byte]func([]byte) uint64{1: littleEndian, 2: bigEndian}[content[elf.EI_DATA]]
-	if order == nil {
-		order = littleEndian
-	}
-	machine := elf.Machine(order(content[18:20])) // #nosec G115 -- two bytes
-	p.Architecture = map[elf.Machine]string{elf.EM_X86_64: "x86_64", elf.EM_AARCH64: "arm64"}[machine]
-	if p.Architecture == "" {
-		p.Architecture = strings.ToLower(strings.TrimPrefix(machine.String(), "EM_"))
-	}
-	if content[elf.EI_CLASS] != byte(elf.ELFCLASS64) {
-		return
-	}
-	at, size, count := order(content[32:40]), order(content[54:56]), order(content[56:58])
-	for range min(count, 64) {
-		if at+size > uint64(len(content)) || size < 40 {
-			break
-		}
-		segment := content[at : at+size]
-		begin, length := order(segment[8:16]), order(segment[32:40])
-		if order(segment[:4]) == uint64(elf.PT_INTERP) && length < 256 && begin < uint64(len(content))-length {
-			p.Loader = strings.TrimRight(string(content[begin:begin+length]), "\x00")
-		}
-		at += size
-	}
-	if p.Loader == "" {
-		return
-	}
-	for _, m := range glibc.FindAllSubmatch(content, -1) {
-		if n, err := strconv.Atoi(string(m[1])); err == nil {
-			p.GLIBC = max(p.GLIBC, n)
-		}
-	}
-}
-
-func littleEndian(b []byte) (n uint64) {
-	for i := range b {
-		n |= uint64(b[i]) << (8 * i)
-	}
-	return n
-}
-
-func bigEndian(b []byte) (n uint64) {
-	for _, one := range b {
-		n = n<<8 | uint64(one)
-	}
-	return n
-}
-
-var (
-	// dynamicNames matches code that may define names without spelling them out.
-	dynamicNames = regexp.MustCompile(
-		`import \*|\.\.\.|exports\[|globals\(|setattr|exec\(|export \*|__exportStar|Object\.assign\((module\.)?` +
-			`exports|module\.exports\s*=\s*(require|await|[A-Za-z_$][\w$.]*\s*;?\s*$)|define_method`,
-	)
-	importLine  = regexp.MustCompile(`(?m)^\s*(import\s+[\w{*'"]|export\s+(const|async|function|default|let|\{))`)
-	requireLine = regexp.MustCompile(
-		`(?m)^\s*(const|let|var)\s+[\w${},\s]+=\s*require\(|^\s*(module\.)?exports\b[\w.]*\s*=`,
-	)
-	createsRequire = regexp.MustCompile(`createRequire|import\s+\w+\s+from\s+['"]node:module`)
-	isModule       = regexp.MustCompile(`"type"\s*:\s*"module"`)
-)
-
-// readSource analyzes the source of a handler: whether it mentions the function, and whether it mixes module types.
-func readSource(p *doctor.Program, files *zip.Reader, text string) {
-	for _, word := range doctor.EventWords {
-		if strings.Contains(text, word) {
-			p.Mentions = append(p.Mentions, word)
-		}
-	}
-	if p.Function == "" || strings.HasSuffix(p.Name, ".json") {
-		return
-	}
-	name := regexp.QuoteMeta(p.Function)
-	p.Lacks = !regexp.MustCompile(`(^|[^\w$])`+name+`($|[^\w$])`).MatchString(text) && !dynamicNames.MatchString(text)
-	extension := path.Ext(p.Name)
-	if extension != ".js" && extension != ".mjs" && extension != ".cjs" {
-		return
-	}
-	module := extension == ".mjs" || extension == ".js" && isInModule(files, p.Name)
-	switch {
-	case !module && importLine.MatchString(text) && !requireLine.MatchString(text):
-		p.Mixed = "import"
-	case module && requireLine.MatchString(text) && !importLine.MatchString(text) && !createsRequire.MatchString(text):
-		p.Mixed = "require"
-	}
-	p.Callback = regexp.MustCompile(`exports\.` + name +
-		`\s*=\s*(function\s*\w*)?\s*\(\s*\w+\s*,\s*\w+\s*,\s*\w+\s*\)`).
-		MatchString(text)
-}
-
-// isInModule reports whether the nearest package.json above a file makes it an ES module.
-func isInModule(files *zip.Reader, name string) bool {
-	for folder := path.Dir(name); ; folder = path.Dir(folder) {
-		for _, f := range files.File {
-			if path.Clean(f.Name) == path.Join(folder, "package.json") {
-				content, err := readBeginning(f)
-				return err == nil && isModule.Match(content)
-			}
-		}
-		if folder == "." || folder == "/" {
-			return false
-		}
-	}
-}
 
 // openZip opens the zip at a URL. It fetches only the parts that are read.
 func openZip(ctx context.Context, location string) (*zip.Reader, error) {

@@ -137,21 +137,6 @@ func TestLayers(t *testing.T) {
 			}
 		})
 	}
-	for _, c := range []struct {
-		runtime string
-		want    []string
-	}{
-		{"python3.12", []string{"python/app.py", "python/lib/python3.12/site-packages/app.py"}},
-		{"nodejs22.x", []string{"nodejs/app.py", "nodejs/node_modules/app.py"}}, {
-			"ruby3.3", []string{"ruby/lib/app.py"}},
-		{"provided.al2", []string{"app.py"}},
-	} {
-		t.Run(c.runtime, func(t *testing.T) {
-			if got := layerPaths(c.runtime, []string{"app.py"}); !reflect.DeepEqual(got, c.want) {
-				t.Errorf("%q", got)
-			}
-		})
-	}
 }
 
 // TestDefinition: an export yields for each route its integration, even one that several routes share, and who may use

@@ -19,6 +19,7 @@ import (
 // file is what was read of a file: its resources, in the terms of CloudFormation whatever its format is.
 type file struct {
 	name      string
+	options   Options
 	format    doctor.Format
 	resources []resource
 	notes     []string
@@ -38,6 +39,7 @@ type resource struct {
 	properties map[string]any
 	place      doctor.Place
 	node       *yaml.Node // of the properties; nil for none
+	code       codeAt     // of a function
 }
 
 func (r resource) text(property string) string { return text(r.properties[property]) }
@@ -304,11 +306,42 @@ func (b *builder) newFunction(t gateway.Target) doctor.Function {
 		f.Configuration.Error = &doctor.Failure{Kind: doctor.Missing, Message: "no alias or version has this name"}
 		f.Bare = known(b.name, t.Function, c)
 	}
+	f.Code = b.code(one, &c)
 	if role := b.role(c.Role); role.Seen() {
 		b.c.Planned.Places[doctor.PlaceOf("role", role.Value.Name)] = b.rolePlace(role.Value.Name)
+		f.Needs, f.Rights = b.needs(one), role
 		f.Trust = known(b.name, role.Value.Name, role.Value.Trust)
 	}
 	return f
+}
+
+// notesActions are the actions that the notes service needs on its table.
+var notesActions = []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem",
+	"dynamodb:Query"}
+
+// needs returns what a function needs: the tables of the file whose name or ARN is in one of its variables.
+func (b *builder) needs(function *resource) (all []doctor.Need) {
+	environment, _ := function.properties["Environment"].(map[string]any)
+	variables, _ := environment["Variables"].(map[string]any)
+	for _, name := range sortedKeys(variables) {
+		for _, table := range b.of("AWS::DynamoDB::Table") {
+			n := doctor.Need{Resource: b.tableARN(table.id), Variable: name}
+			switch text(variables[name]) {
+			case table.id, n.Resource:
+			case "dynamodb:" + table.id: // of the notes service
+				n.Actions = notesActions
+			default:
+				continue
+			}
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// tableARN returns the ARN of a table.
+func (f *file) tableARN(name string) string {
+	return "arn:" + f.partition + ":dynamodb:" + f.region + ":" + f.account + ":table/" + name
 }
 
 // isOwnName reports whether a name contains what only this deployment has: the ID of a resource, or the stack's name.

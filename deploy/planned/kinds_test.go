@@ -1,10 +1,12 @@
 package planned_test
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"testing/fstest"
 
+	"example.com/portable-notes/deploy/doctor"
 	"example.com/portable-notes/deploy/planned"
 )
 
@@ -233,6 +235,123 @@ func TestRemaining(t *testing.T) {
 				planned.Options{})
 			if got := strings.Join(faults(d), " "); got != p.cause {
 				t.Errorf("faults %q, want %q", got, p.cause)
+			}
+		})
+	}
+}
+
+// TestCode checks that the code which is here is judged, where it is what will be deployed.
+func TestCode(t *testing.T) {
+	const text = `Resources:
+  Api: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: x, ProtocolType: HTTP, Target: !GetAtt App.Arn}}
+  App:
+    Type: AWS::Lambda::Function
+    Properties: {Runtime: RUNTIME, Handler: HANDLER, Code: CODE, Layers: LAYERS}
+    Metadata: {aws:asset:path: ASSET}
+  Grant: {Type: AWS::Lambda::Permission, Properties: {FunctionName: !Ref App, Action: "lambda:InvokeFunction",
+    Principal: apigateway.amazonaws.com, SourceAccount: !Ref AWS::AccountId}}
+`
+	files := fstest.MapFS{
+		"src/app.py":      {Data: []byte("def handler(event, context):\n    return event['rawPath']\n")},
+		"src/old.py":      {Data: []byte("def handler(event, context):\n    return event['httpMethod']\n")},
+		"src/index.js":    {Data: []byte("exports.handler = async () => 1\n")},
+		"src/bootstrap":   {Data: []byte("#!/bin/sh\n"), Mode: 0o644},
+		"src/main/app.py": {Data: []byte("handler = 1\n")},
+	}
+	for _, c := range []struct{ name, runtime, handler, code, asset, layers, cause string }{
+		{name: "a handler", runtime: "python3.12", handler: "app.handler", code: "src"},
+		{name: "an asset", runtime: "python3.12", handler: "app.handler", asset: "src"},
+		{name: "another function", runtime: "python3.12", handler: "app.main", code: "src", cause: "code.handler"},
+		{name: "another file", runtime: "nodejs22.x", handler: "app.handler", code: "src", cause: "code.handler"},
+		{name: "another file, perhaps of a layer", runtime: "nodejs22.x", handler: "app.handler", code: "src",
+			layers: "[x]"},
+		{name: "a folder outside", runtime: "python3.12", handler: "app.main", code: "../src"},
+		{name: "a folder that is not there", runtime: "python3.12", handler: "app.main", code: "none"},
+		{name: "a file", runtime: "python3.12", handler: "app.main", code: "src/app.py"},
+		{name: "an event of format 1.0", runtime: "python3.12", handler: "old.handler", code: "src",
+			cause: "integration.payload-format"},
+		{name: "not executable", runtime: "provided.al2023", handler: "x", code: "src", cause: "code.not-executable"},
+		{name: "inline", runtime: "python3.12", handler: "index.handler", code: "{ZipFile: 'handler = 1'}"},
+		{name: "inline, another function", runtime: "nodejs22.x", handler: "index.main",
+			code: "{ZipFile: 'exports.handler = 1'}", cause: "code.handler"},
+		{name: "a zip that is none", runtime: "python3.12", handler: "app.main", code: "app.zip"},
+		{name: "in S3", runtime: "python3.12", handler: "app.main", code: "{S3Bucket: b, S3Key: k}"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := strings.NewReplacer("RUNTIME", c.runtime, "HANDLER", c.handler, "CODE", or(c.code), "ASSET",
+				c.asset, "LAYERS", or(c.layers)).Replace(text)
+			if c.asset == "" {
+				text = strings.Replace(text, "    Metadata: {aws:asset:path: }\n", "", 1)
+			}
+			d, _ := judge(t, "t.yaml", text, planned.Options{Files: files})
+			if got := strings.Join(faults(d), " "); got != c.cause {
+				t.Errorf("faults %q, want %q", got, c.cause)
+			}
+			for _, f := range d.Findings {
+				if f.Link == doctor.LinkCode && f.Places[0].Name != "App" {
+					t.Errorf("at %+v", f.Places)
+				}
+			}
+		})
+	}
+}
+
+// or returns a text, or no value for "".
+func or(text string) string {
+	if text == "" {
+		return "!Ref AWS::NoValue"
+	}
+	return text
+}
+
+// TestNeeds checks what the role of a function must allow on a table whose name the function has.
+func TestNeeds(t *testing.T) {
+	const text = `Resources:
+  Api: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: x, ProtocolType: HTTP, Target: !GetAtt App.Arn}}
+  Table: {Type: AWS::DynamoDB::Table}
+  App: {Type: AWS::Lambda::Function, Properties: {Role: !GetAtt Role.Arn, Environment: {Variables: {TABLE: VALUE}}}}
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument: {Statement: {Effect: Allow, Principal: {Service: lambda.amazonaws.com},
+        Action: "sts:AssumeRole"}}
+      ManagedPolicyArns: [MANAGED]
+      Policies: [{PolicyName: x, PolicyDocument: {Statement: {Effect: Allow, Action: ACTION, Resource: RESOURCE}}}]
+  Grant: {Type: AWS::Lambda::Permission, Properties: {FunctionName: !Ref App, Action: "lambda:InvokeFunction",
+    Principal: apigateway.amazonaws.com, SourceAccount: !Ref AWS::AccountId}}
+`
+	const basic = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+	for _, c := range []struct {
+		name, value, managed, action, resource, cause string
+		level                                         doctor.Level
+		unseen                                        bool
+	}{
+		{name: "an action", value: "!Ref Table", action: "'dynamodb:Query'", resource: "!GetAtt Table.Arn"},
+		{name: "on an index", value: "!GetAtt Table.Arn", action: "'dynamodb:Query'",
+			resource: "!Sub '${Table.Arn}/index/*'"},
+		{name: "no action on items", value: "!Ref Table", action: "'dynamodb:DescribeTable'",
+			resource: "!GetAtt Table.Arn", cause: "role.action", level: doctor.Warning},
+		{name: "another table", value: "!Ref Table", action: "'dynamodb:*'", resource: "'arn:aws:dynamodb:*:*:table/x'",
+			cause: "role.action", level: doctor.Warning},
+		{name: "another value", value: "x", action: "'s3:*'", resource: "'*'"},
+		{name: "a managed policy that is not known", value: "!Ref Table", managed: "arn:aws:iam::aws:policy/Other",
+			action: "'s3:*'", resource: "'*'", unseen: true},
+		{name: "the notes service", value: "!Sub 'dynamodb:${Table}'", action: "'dynamodb:*Item'",
+			resource: "!GetAtt Table.Arn", cause: "role.action", level: doctor.Fault},
+		{name: "the notes service with all rights", value: "!Sub 'dynamodb:${Table}'", action: "'dynamodb:*'",
+			resource: "!GetAtt Table.Arn"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := strings.NewReplacer("VALUE", c.value, "MANAGED", cmp.Or(c.managed, basic), "ACTION", c.action,
+				"RESOURCE", c.resource).Replace(text)
+			d, _ := judge(t, "t.yaml", text, planned.Options{})
+			if (len(d.Unseen) > 0) != c.unseen || (len(d.Findings) > 0) != (c.cause != "") {
+				t.Fatalf("%+v, unseen %+v", d.Findings, d.Unseen)
+			}
+			for _, f := range d.Findings {
+				if f.Cause != c.cause || f.Level != c.level || f.Places[0].Name != "Role" {
+					t.Errorf("%+v", f)
+				}
 			}
 		})
 	}

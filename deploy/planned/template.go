@@ -1,6 +1,7 @@
 package planned
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,7 +22,7 @@ func readTemplate(name string, text []byte, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	r := &reader{file: file{name: name, format: doctor.CloudFormation}, source: source, template: source,
+	r := &reader{file: file{name: name, options: o, format: doctor.CloudFormation}, source: source, template: source,
 		evaluated: map[string]map[string]any{}}
 	for _, loop := range source.Loops {
 		r.note("%s:%d: the resources of %s are not judged", name, loop.Line, loop.Name)
@@ -144,7 +145,7 @@ func (r *reader) read() error {
 			return err
 		}
 		r.resources = append(r.resources, resource{kind: one.Type, name: one.Name, id: text(id),
-			properties: properties, place: r.placeOf(one.Name), node: one.Properties})
+			properties: properties, place: r.placeOf(one.Name), node: one.Properties, code: r.codeOf(one, properties)})
 		if template.Find(one.Metadata, "aws:cdk:path") != nil {
 			r.format = doctor.CDK
 		}
@@ -152,8 +153,35 @@ func (r *reader) read() error {
 	return nil
 }
 
+// codeOf returns where the code of a function is.
+func (r *reader) codeOf(one template.Resource, properties map[string]any) (at codeAt) {
+	if one.Type != "AWS::Lambda::Function" {
+		return at
+	}
+	switch c := properties["Code"].(type) {
+	case string: // for aws cloudformation package, which takes the folder as it is
+		at.path = c
+	case map[string]any:
+		at.inline = text(c["ZipFile"])
+	}
+	if asset := template.Find(one.Metadata, "aws:asset:path"); asset != nil {
+		at.path = asset.Value
+	}
+	if r.template == r.source || r.source.Resource(one.Name) == nil {
+		return at
+	}
+	if written := r.source.Resource(one.Name); template.Find(written.Metadata, "BuildMethod") == nil {
+		uri := cmp.Or(template.Find(written.Properties, "CodeUri"), r.source.Global("Function", "CodeUri"))
+		if uri != nil {
+			at.path, at.isBuilt = uri.Value, true
+		}
+	}
+	return at
+}
+
 // kinds are the beginnings of the types that matter to an API.
-var kinds = []string{"AWS::ApiGatewayV2::", "AWS::ApiGateway::RestApi", "AWS::Lambda::", "AWS::IAM::"}
+var kinds = []string{"AWS::ApiGatewayV2::", "AWS::ApiGateway::RestApi", "AWS::Lambda::", "AWS::IAM::",
+	"AWS::DynamoDB::"}
 
 // properties returns the evaluated properties of a resource.
 func (r *reader) properties(name string) (map[string]any, error) {

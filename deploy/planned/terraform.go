@@ -61,7 +61,7 @@ type tfModule struct {
 
 // readTerraform reads a plan or a state of Terraform.
 func readTerraform(name string, text []byte, o Options) (Result, error) {
-	r := tfReader{file: file{name: name, format: doctor.Terraform}, options: o, sources: map[string]*tfSource{}}
+	r := tfReader{file: file{name: name, options: o, format: doctor.Terraform}, sources: map[string]*tfSource{}}
 	if err := json.Unmarshal(text, &r.doc); err != nil {
 		return Result{}, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
@@ -88,7 +88,6 @@ var tfARN = regexp.MustCompile(`arn:(aws[a-z-]*):(?:lambda|execute-api):([a-z0-9
 // tfReader reads a plan or a state.
 type tfReader struct {
 	file
-	options   Options
 	sources   map[string]*tfSource // by folder
 	doc       tfFile
 	instances []tfOne
@@ -161,6 +160,7 @@ var tfKinds = map[string]tfKind{
 	"aws_apigatewayv2_stage":      {kind: "AWS::ApiGatewayV2::Stage", rename: map[string]string{"name": "StageName"}},
 	"aws_apigatewayv2_deployment": {kind: "AWS::ApiGatewayV2::Deployment"},
 	"aws_api_gateway_rest_api":    {kind: "AWS::ApiGateway::RestApi"},
+	"aws_dynamodb_table":          {kind: "AWS::DynamoDB::Table"},
 	"aws_lambda_function":         {kind: "AWS::Lambda::Function"},
 	"aws_lambda_alias":            {kind: "AWS::Lambda::Alias"},
 	"aws_lambda_permission":       {kind: "AWS::Lambda::Permission"},
@@ -198,6 +198,7 @@ func (r *tfReader) add(one *tfOne) {
 	switch one.Type {
 	case "aws_lambda_function":
 		added.id = text(r.attribute(one, "function_name"))
+		added.code.path = text(one.Values["filename"])
 		if text(one.Values["reserved_concurrent_executions"]) == "-1" { // none
 			delete(added.properties, "ReservedConcurrentExecutions")
 		}
@@ -209,6 +210,8 @@ func (r *tfReader) add(one *tfOne) {
 			function, _ := functionOf(added.text("FunctionName"))
 			added.properties["FunctionName"] = function + ":" + q
 		}
+	case "aws_dynamodb_table":
+		added.id = text(r.attribute(one, "name"))
 	case "aws_iam_role":
 		added.id = text(r.attribute(one, "name"))
 	case "aws_iam_policy":
@@ -303,7 +306,7 @@ func (r *tfReader) attribute(one *tfOne, name string) any {
 func (r *tfReader) computed(one *tfOne, name string) string {
 	function := func() string { return r.functionARN(text(r.attribute(one, "function_name"))) }
 	switch one.Type + " " + name {
-	case "aws_lambda_function function_name", "aws_iam_role name":
+	case "aws_lambda_function function_name", "aws_iam_role name", "aws_dynamodb_table name":
 		if one.expressions[name] == nil {
 			return one.id()
 		}
@@ -324,6 +327,8 @@ func (r *tfReader) computed(one *tfOne, name string) string {
 			arn = r.invocation(arn)
 		}
 		return arn
+	case "aws_dynamodb_table arn":
+		return r.tableARN(text(r.attribute(one, "name")))
 	case "aws_iam_role arn":
 		return "arn:" + r.partition + ":iam::" + r.account + ":role" + orSlash(text(one.Values["path"])) +
 			text(r.attribute(one, "name"))

@@ -375,6 +375,11 @@ func (t *Template) readOutput(key, n *yaml.Node) (err error) {
 	return err
 }
 
+// Global returns a value that SAM's section Globals gives all resources of a kind; nil if there is none.
+func (t *Template) Global(kind, property string) *yaml.Node {
+	return Find(t.root, "Globals", kind, property)
+}
+
 // Resource returns the resource with a name; nil if there is none.
 func (t *Template) Resource(name string) *Resource {
 	i := slices.IndexFunc(t.Resources, func(r Resource) bool { return r.Name == name })
