@@ -62,23 +62,30 @@ func compareTable(t *testing.T, path, begins, table string) {
 	}
 }
 
-// TestDocsReport compares the report in docs/doctor.md with the one that the doctor prints.
+// TestDocsReport compares the reports in the documents with those that the doctor prints.
 func TestDocsReport(t *testing.T) {
-	text, err := os.ReadFile("../docs/doctor.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	const command = "$ go run ./deploy doctor --facts docs/blank-500.json\n"
-	_, block, found := strings.Cut(string(text), command)
-	want, _, ended := strings.Cut(block, "```\n")
-	if !found || !ended {
-		t.Fatal("the document has no report")
-	}
-	got, err := deploy(t, "doctor", "--facts", "../docs/blank-500.json")
-	if err == nil {
-		t.Error("the doctor finds nothing")
-	}
-	if got = strings.TrimSpace(got); got != strings.TrimSpace(want) {
-		t.Errorf("the doctor prints\n%s\nand the document has\n%s", got, want)
+	for _, c := range []struct{ path, flag, file string }{
+		{"../docs/doctor.md", "--facts", "docs/blank-500.json"},
+		{"../docs/building.md", "--template", "docs/blank-500.yaml"},
+	} {
+		t.Run(c.path, func(t *testing.T) {
+			text, err := os.ReadFile(c.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, block, found := strings.Cut(string(text), "$ go run ./deploy doctor "+c.flag+" "+c.file+"\n")
+			want, _, ended := strings.Cut(block, "```\n")
+			if !found || !ended {
+				t.Fatal("the document has no report")
+			}
+			got, err := deploy(t, "doctor", c.flag, "../"+c.file)
+			if err == nil {
+				t.Error("the doctor finds nothing")
+			}
+			got = strings.ReplaceAll(got, "../docs", "docs")
+			if got = strings.TrimSpace(got); got != strings.TrimSpace(want) {
+				t.Errorf("the doctor prints\n%s\nand the document has\n%s", got, want)
+			}
+		})
 	}
 }

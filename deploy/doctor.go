@@ -103,6 +103,15 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 	if len(f.templates) > 0 {
 		return f.judgeFiles(cmd, args)
 	}
+	switch f.format {
+	case formatText:
+	case formatJSON:
+		f.json = true
+	case formatSARIF:
+		return fmt.Errorf("%w: --format sarif needs --template: it is about lines of files", errUsage)
+	default:
+		return fmt.Errorf("%w: --format must be text, json or sarif, not %q", errUsage, f.format)
+	}
 	if f.fix != "" && (f.json || f.facts != "") || f.yes && f.fix == "" {
 		return fmt.Errorf("%w: --fix does not go with --json and --facts, and --yes needs --fix", errUsage)
 	}
@@ -170,6 +179,8 @@ func (f *doctorFlags) gather(cmd *cobra.Command, args []string) (c doctor.Case, 
 	switch {
 	case len(args) > 0 && args[0] == "curl":
 		err = f.Curl(args[1:])
+	case len(args) == 1 && isFile(args[0]):
+		err = fmt.Errorf("%s is a file: --template %[1]s judges it", args[0])
 	case len(args) == 1:
 		f.Method = "GET"
 		f.URL, f.Changed, err = facts.ParseURL(args[0])
@@ -198,6 +209,12 @@ func (f *doctorFlags) gather(cmd *cobra.Command, args []string) (c doctor.Case, 
 		return c, err
 	}
 	return facts.Gather(cmd.Context(), client, f.Inquiry), nil
+}
+
+// isFile reports whether a name is that of a file.
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && !info.IsDir()
 }
 
 // progress returns a function that shows the current command in one line of a terminal, and one that removes the line.

@@ -2,13 +2,17 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"example.com/portable-notes/deploy/doctor"
 	"example.com/portable-notes/deploy/planned"
@@ -23,20 +27,26 @@ const (
 	formatSARIF = "sarif"
 )
 
+// fileFlags are the flags that go with --template.
+var fileFlags = []string{"template", "parameter", "format", "json", "lang", "region", "stage", "route"}
+
 // judgeFiles judges files before they are deployed. The arguments are further files.
 func (f *doctorFlags) judgeFiles(cmd *cobra.Command, args []string) error {
-	if f.API != "" || f.facts != "" || f.fix != "" || f.save != "" || f.html != "" {
-		return fmt.Errorf("%w: --template goes only with --parameter, --format, --json and --lang", errUsage)
+	var other string
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		if !slices.Contains(fileFlags, flag.Name) {
+			other = flag.Name
+		}
+	})
+	if other != "" {
+		return fmt.Errorf("%w: --%s does not go with --template, which sends nothing and reads nothing from AWS",
+			errUsage, other)
 	}
 	language, err := chosenLanguage(f.language)
 	if err != nil {
 		return err
 	}
-	options := planned.Options{Parameters: map[string]string{}}
-	options.Translate = func(template []byte, parameters map[string]string) ([]byte, error) {
-		return sam.TranslateHere(cmd.Context(), sam.Task{Template: template, Parameters: parameters,
-			Region: cmp.Or(parameters["AWS::Region"], "us-east-1")})
-	}
+	options := plannedOptions(cmd.Context(), map[string]string{})
 	for _, one := range f.parameters {
 		name, value, found := strings.Cut(one, "=")
 		if !found || name == "" {
@@ -44,8 +54,11 @@ func (f *doctorFlags) judgeFiles(cmd *cobra.Command, args []string) error {
 		}
 		options.Parameters[name] = value
 	}
-	var all []doctor.Diagnosis
-	var notes []string
+	if f.region != "" {
+		options.Parameters["AWS::Region"] = f.region
+	}
+	all := []doctor.Diagnosis{}
+	var notes, parameters []string
 	var failed error
 	for _, path := range append(f.templates, args...) {
 		r, err := readPlanned(path, options)
@@ -53,10 +66,15 @@ func (f *doctorFlags) judgeFiles(cmd *cobra.Command, args []string) error {
 			failed = errors.Join(failed, fmt.Errorf("%w: %s: %w", errUsage, path, err))
 			continue
 		}
-		notes = append(notes, r.Notes...)
+		notes, parameters = append(notes, r.Notes...), append(parameters, r.Parameters...)
 		for _, c := range r.Cases {
-			c.Program = programName()
+			c.Program, c.Asked.Stage, c.Asked.Route = programName(), f.Stage, f.Route
 			all = append(all, doctor.Judge(c, language))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(options.Parameters)) {
+		if failed == nil && !strings.HasPrefix(name, "AWS::") && !slices.Contains(parameters, name) {
+			return fmt.Errorf("%w: no file has the parameter %s", errUsage, name)
 		}
 	}
 	if err := f.printAll(cmd, all, notes, language); err != nil || failed != nil {
@@ -77,6 +95,15 @@ func (f *doctorFlags) judgeFiles(cmd *cobra.Command, args []string) error {
 		return errExit{code}
 	}
 	return nil
+}
+
+// plannedOptions returns what reading files needs.
+func plannedOptions(ctx context.Context, parameters map[string]string) planned.Options {
+	return planned.Options{Parameters: parameters, Translate: func(template []byte, parameters map[string]string) (
+		[]byte, error) {
+		return sam.TranslateHere(ctx, sam.Task{Template: template, Parameters: parameters,
+			Region: cmp.Or(parameters["AWS::Region"], "us-east-1")})
+	}}
 }
 
 // readPlanned reads a file.
@@ -103,6 +130,8 @@ func (f *doctorFlags) printAll(cmd *cobra.Command, all []doctor.Diagnosis, notes
 	switch {
 	case f.json || f.format == formatJSON:
 		return report.JSON(out, all)
+	case f.format == formatSARIF:
+		return report.SARIF(out, all)
 	case f.format == formatText:
 		for i, d := range all {
 			if i > 0 {

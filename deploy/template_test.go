@@ -90,6 +90,13 @@ func TestTemplatesLint(t *testing.T) {
 			}
 		}
 	}
+	t.Run("doctor", func(t *testing.T) {
+		for _, file := range files {
+			if out, err := deploy(t, "doctor", "--template", file); err != nil || !strings.Contains(out, "0 faults") {
+				t.Errorf("%v, %s", err, out)
+			}
+		}
+	})
 	t.Run("cfn-lint", func(t *testing.T) { o.in(t, ".").run("cfn-lint", files...) })
 	t.Run("sam", func(t *testing.T) {
 		o.in(t, "sam-jwt").run("sam", "validate", "--lint", "--template-file", "notes.yaml")
@@ -149,7 +156,12 @@ func TestProofTemplates(t *testing.T) {
 			format: "terraform", file: "notes.tf",
 			deploy: func(o tool, _ string) {
 				o.initTerraform()
-				o.run("terraform", "apply", "-auto-approve", "-input=false")
+				o.run("terraform", "plan", "-input=false", "-out=plan.bin")
+				o.write("plan.json", o.run("terraform", "show", "-json", "plan.bin"))
+				if d := o.judgeFile("plan.json"); len(d.Findings) > 0 || len(d.Unseen) > 0 {
+					o.t.Errorf("the doctor finds in the plan: %+v, unseen %+v", d.Findings, d.Unseen)
+				}
+				o.run("terraform", "apply", "-auto-approve", "-input=false", "plan.bin")
 			},
 			again: func(o tool, _ string) { // fails if something is to be changed
 				o.run("terraform", "plan", "-detailed-exitcode", "-input=false")

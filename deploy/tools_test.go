@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,9 @@ import (
 	apitypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
+	"example.com/portable-notes/deploy/cloud"
+	"example.com/portable-notes/deploy/facts"
+	"example.com/portable-notes/deploy/policy"
 	"example.com/portable-notes/deploy/sandbox"
 	"example.com/portable-notes/notes/storetest"
 )
@@ -25,6 +29,8 @@ type builder struct {
 	deploy func(o tool) (out string, err error)
 	remove func(o tool)
 	fails  string // part of what the tool prints when a deployment fails
+	// template is the file that the doctor reads before the deployment. If it is "", deploy writes state.json.
+	template string
 }
 
 // builders are the tools. Their APIs have the same routes: three plain ones, one with an authorizer, a greedy one and
@@ -33,7 +39,8 @@ func builders() []builder {
 	return []builder{
 		{
 			name: "CloudFormation", file: "cloudformation.yaml", fails: "Failed to create/update the stack",
-			setUp: func(o tool) { o.run("aws", "s3", "mb", "s3://"+o.name) },
+			template: "packaged.yaml",
+			setUp:    func(o tool) { o.run("aws", "s3", "mb", "s3://"+o.name) },
 			deploy: func(o tool) (string, error) {
 				o.run("aws", "cloudformation", "package", "--template-file", "cloudformation.yaml", "--s3-bucket",
 					o.name, "--output-template-file", "packaged.yaml")
@@ -43,7 +50,7 @@ func builders() []builder {
 			remove: func(o tool) { o.deleteStack(o.name) },
 		},
 		{
-			name: "SAM", file: "sam.yaml", fails: "UPDATE_ROLLBACK_COMPLETE",
+			name: "SAM", file: "sam.yaml", fails: "UPDATE_ROLLBACK_COMPLETE", template: "sam.yaml",
 			deploy: func(o tool) (string, error) {
 				return o.try("sam", "deploy", "--template-file", "sam.yaml", "--stack-name", o.name,
 					"--resolve-s3", "--capabilities", "CAPABILITY_IAM")
@@ -53,7 +60,7 @@ func builders() []builder {
 			},
 		},
 		{
-			name: "CDK", file: "cdk.js", fails: "failed to deploy",
+			name: "CDK", file: "cdk.js", fails: "failed to deploy", template: "cdk.out/NAME.template.json",
 			setUp: func(o tool) { o.withCDK().run("cdk", "bootstrap", "--app", "node cdk.js") },
 			deploy: func(o tool) (string, error) {
 				return o.withCDK().try("cdk", "deploy", "--app", "node cdk.js", "--require-approval",
@@ -65,19 +72,24 @@ func builders() []builder {
 		},
 		{
 			name: "Serverless Framework", file: "src/serverless.yml", fails: "failed to deploy",
-			deploy: func(o tool) (string, error) { return o.in(o.t, "src").try("osls", "deploy") },
-			remove: func(o tool) { o.in(o.t, "src").run("osls", "remove") },
+			template: "src/.serverless/cloudformation-template-update-stack.json",
+			deploy:   func(o tool) (string, error) { return o.in(o.t, "src").try("osls", "deploy") },
+			remove:   func(o tool) { o.in(o.t, "src").run("osls", "remove") },
 		},
 		{
 			name: "Terraform", file: "main.tf", fails: "UnreservedConcurrentExecution", setUp: tool.initTerraform,
 			deploy: func(o tool) (string, error) {
+				if _, err := os.Stat(filepath.Join(o.folder, "first.tfplan")); err != nil {
+					o.run("terraform", "plan", "-input=false", "-var=name="+o.name, "-out=first.tfplan")
+				}
 				return o.try("terraform", "apply", "-auto-approve", "-input=false", "-var=name="+o.name)
 			},
 			remove: func(o tool) {
 				o.run("terraform", "destroy", "-auto-approve", "-input=false", "-var=name="+o.name)
 			},
 		},
-		{name: "OpenAPI", deploy: func(o tool) (string, error) { return o.try("sh", "openapi.sh") }},
+		{name: "OpenAPI", template: "openapi.json",
+			deploy: func(o tool) (string, error) { return o.try("sh", "openapi.sh") }},
 	}
 }
 
@@ -99,6 +111,7 @@ func TestProofTools(t *testing.T) {
 				t.Fatal(err, out)
 			}
 			p := adopt(w)
+			b.checkTemplate(o, p)
 			p.checkHealthy()
 			for _, s := range stagedInTools() {
 				if !s.usual && os.Getenv("NOTES_TEST_LONG") == "" {
@@ -139,6 +152,55 @@ func TestProofTools(t *testing.T) {
 				t.Error("the API is still there")
 			}
 		})
+	}
+}
+
+// checkTemplate checks that the doctor finds nothing wrong with what the tool has written, and reads the same grants in
+// it as the functions have.
+func (b builder) checkTemplate(o tool, p *patient) {
+	o.t.Helper()
+	file := strings.ReplaceAll(b.template, "NAME", o.name)
+	if file == "" {
+		for name, args := range map[string][]string{"state.json": {"show", "-json"}, "plan.json": {"show", "-json",
+			"first.tfplan"}} {
+			o.write(name, o.run("terraform", args...))
+			p.compareGrants(filepath.Join(o.folder, name))
+			if d := o.judgeFile(name); len(d.Findings) > 0 || len(d.Unseen) > 0 {
+				o.t.Errorf("%s: %+v, unseen %+v", name, d.Findings, d.Unseen)
+			}
+		}
+		return
+	}
+	p.compareGrants(filepath.Join(o.folder, file))
+	d := o.judgeFile(file)
+	if len(d.Findings) > 0 || len(d.Unseen) > 0 && b.name != "OpenAPI" { // which has no grants
+		o.t.Errorf("%s: %+v, unseen %+v", file, d.Findings, d.Unseen)
+	}
+}
+
+// compareGrants compares the source ARNs of the grants in a file with those of the functions, but for IDs.
+func (p *patient) compareGrants(file string) {
+	p.t.Helper()
+	r, err := readPlanned(file, plannedOptions(p.t.Context(), nil))
+	p.must(err)
+	ids := regexp.MustCompile(`^.*?/(authorizers/[^*]+$)?`) // up to the API's ID, and the ID of an authorizer
+	short := func(document policy.Document) (all []string) {
+		for _, s := range document.Statement {
+			all = append(all, ids.ReplaceAllString(s.Condition["ArnLike"]["AWS:SourceArn"][0], ""))
+		}
+		slices.Sort(all)
+		return all
+	}
+	for _, f := range r.Cases[0].Functions {
+		name := p.name
+		if strings.HasSuffix(f.Target.Function, "-auth") {
+			name += "-auth"
+		}
+		live, _, err := facts.Policy(p.t.Context(), cloud.New(p.cfg), name, "")
+		p.must(err)
+		if got, want := short(f.Policy.Or()), short(live); f.Policy.Seen() && !slices.Equal(got, want) {
+			p.t.Errorf("%s: in %s the grants are %q, and on the function %q", name, file, got, want)
+		}
 	}
 }
 

@@ -248,8 +248,10 @@ func (r *result) judgeDeployment(s *Stage) {
 	}
 	if mine || v.Asked.Method == "" && !failed && s.Deployment != "" {
 		switch {
-		case s.Deployment != "" && v.Planned != nil:
-			r.pass("pass.stage.planned", of)
+		case v.Planned != nil:
+			if _, isThere := v.Planned.Places[PlaceOf("stage", s.Name)]; isThere {
+				r.pass("pass.stage.planned", of)
+			}
 		case s.Deployment != "":
 			r.pass("pass.stage", of)
 		}

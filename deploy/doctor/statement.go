@@ -7,6 +7,7 @@ import (
 
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
+	"example.com/portable-notes/deploy/unknown"
 )
 
 // firstSource returns the source ARN of the first statement that has one, "*" if none has.
@@ -165,20 +166,20 @@ func compareSource(m mismatch, pattern string, possible []string, r *result, p *
 		return m
 	}
 	want, got := strings.SplitN(pattern, ":", 6), strings.SplitN(needed, ":", 6)
-	if len(want) != 6 || want[2] != "execute-api" && !policy.Like(want[2], "execute-api") || want[0] != "arn" ||
+	if len(want) != 6 || want[2] != "execute-api" && !mayBeLike(want[2], "execute-api") || want[0] != "arn" ||
 		strings.TrimSpace(pattern) != pattern || !strings.ContainsAny(want[5], "/*") ||
 		!apiID.MatchString(want[5]) || strings.Contains(want[5], "//") || strings.Contains(pattern, "${") ||
 		strings.Contains(pattern, "undefined") {
 		return wrong("permission.mangled-arn", 4)
 	}
 	switch {
-	case !policy.Like(want[4], got[4]):
+	case !mayBeLike(want[4], got[4]):
 		return wrong("permission.account", 5)
-	case !policy.Like(want[1], got[1]), !policy.Like(want[3], got[3]):
+	case !mayBeLike(want[1], got[1]), !mayBeLike(want[3], got[3]):
 		return wrong("permission.region", 6)
 	}
 	has, needs := strings.SplitN(want[5], "/", 4), strings.SplitN(got[5], "/", 4)
-	if !policy.Like(has[0], needs[0]) {
+	if !mayBeLike(has[0], needs[0]) {
 		return wrong("permission.other-api", 7)
 	}
 	if len(has) == 3 && has[2] == "" { // a shell removes $default in double quotes
@@ -194,8 +195,8 @@ func compareSource(m mismatch, pattern string, possible []string, r *result, p *
 		switch {
 		case i < len(has) && has[i] == needs[i]:
 			right += 3
-		case i < len(has) && (policy.Like(has[i], needs[i]) ||
-			last && policy.Like(has[i], strings.Join(needs[i:], "/"))):
+		case i < len(has) && (mayBeLike(has[i], needs[i]) ||
+			last && mayBeLike(has[i], strings.Join(needs[i:], "/"))):
 			if right++; has[i] != "*" { // it is more specific
 				right++
 			}
@@ -208,4 +209,10 @@ func compareSource(m mismatch, pattern string, possible []string, r *result, p *
 		return wrong("permission.default-route", right)
 	}
 	return wrong(causes[max(1, first)], right)
+}
+
+// mayBeLike reports whether a value matches a pattern, or may once what is open in them is known. An empty part of an
+// ARN never does.
+func mayBeLike(pattern, value string) bool {
+	return policy.Like(pattern, value) || pattern != "" && unknown.MayMatch(pattern, value)
 }

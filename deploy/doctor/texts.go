@@ -23,18 +23,18 @@ var texts = map[string]phrase{
 		"API {api}: ステージのルート {routes} 件に {faults} 件の問題があります",
 	},
 	"head.planned.healthy": {
-		"{file}: nothing is wrong with the API {api}, as far as the file shows its {routes} routes",
-		"{file}: ファイルから分かる範囲では、API {api} のルート {routes} 件に問題はありません",
+		"{file}, API {api}: nothing is wrong, as far as the file shows (routes: {routes})",
+		"{file}、API {api}: ファイルから分かる範囲で問題はありません（ルート {routes} 件）",
 	},
 	"head.planned.fault": {
-		"{file}: 1 fault in the {routes} routes of the API {api}",
-		"{file}: API {api} のルート {routes} 件に 1 件の問題があります",
+		"{file}, API {api}: 1 fault (routes: {routes})",
+		"{file}、API {api}: 1 件の問題があります（ルート {routes} 件）",
 	},
 	"head.planned.faults": {
-		"{file}: {faults} faults in the {routes} routes of the API {api}",
-		"{file}: API {api} のルート {routes} 件に {faults} 件の問題があります",
+		"{file}, API {api}: {faults} faults (routes: {routes})",
+		"{file}、API {api}: {faults} 件の問題があります（ルート {routes} 件）",
 	},
-	"head.planned.unknown": {"{file}: the API {api}", "{file}: API {api}"},
+	"head.planned.unknown": {"{file}, API {api}", "{file}、API {api}"},
 	"unseen.planned": {
 		"not known before the deployment: {would} ({why})",
 		"デプロイ前には分かりません: {would}（{why}）",
@@ -108,8 +108,8 @@ var texts = map[string]phrase{
 	},
 	"pass.route": {"{request} selects route {route}", "{request} はルート {route} に一致します"},
 	"pass.permission": {
-		"API Gateway may invoke the functions of {count} routes",
-		"API Gateway は {count} 件のルートの関数を呼び出せます",
+		"API Gateway may invoke the functions (routes: {count})",
+		"API Gateway は関数を呼び出せます（ルート {count} 件）",
 	},
 	"pass.function": {
 		"function {function} is Active; last changed {modified} UTC",

@@ -419,14 +419,14 @@ func (b *builder) statement(one *resource, function, qualifier string) policy.St
 		{"EventSourceToken", "StringEquals", "lambda:EventSourceToken"},
 		{"InvokedViaFunctionUrl", "Bool", "lambda:InvokedViaFunctionUrl"},
 	} {
-		value, isSet := one.properties[condition.property]
-		if !isSet {
+		value := one.text(condition.property)
+		if value == "" || value == "false" { // Terraform has those that are not set
 			continue
 		}
 		if s.Condition[condition.operator] == nil {
 			s.Condition[condition.operator] = map[string]policy.Strings{}
 		}
-		s.Condition[condition.operator][condition.key] = policy.Strings{text(value)}
+		s.Condition[condition.operator][condition.key] = policy.Strings{value}
 	}
 	return s
 }

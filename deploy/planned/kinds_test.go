@@ -1,7 +1,11 @@
 package planned_test
 
 import (
+	"archive/zip"
+	"bytes"
 	"cmp"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -252,11 +256,14 @@ func TestCode(t *testing.T) {
     Principal: apigateway.amazonaws.com, SourceAccount: !Ref AWS::AccountId}}
 `
 	files := fstest.MapFS{
-		"src/app.py":      {Data: []byte("def handler(event, context):\n    return event['rawPath']\n")},
-		"src/old.py":      {Data: []byte("def handler(event, context):\n    return event['httpMethod']\n")},
-		"src/index.js":    {Data: []byte("exports.handler = async () => 1\n")},
-		"src/bootstrap":   {Data: []byte("#!/bin/sh\n"), Mode: 0o644},
-		"src/main/app.py": {Data: []byte("handler = 1\n")},
+		"src/app.py":        {Data: []byte("def handler(event, context):\n    return event['rawPath']\n")},
+		"src/old.py":        {Data: []byte("def handler(event, context):\n    return event['httpMethod']\n")},
+		"src/index.js":      {Data: []byte("exports.handler = async () => 1\n")},
+		"src/bootstrap":     {Data: []byte("#!/bin/sh\n"), Mode: 0o644},
+		"windows/bootstrap": {Data: []byte("#!/bin/sh\r\n"), Mode: 0o755},
+		"esm/index.js":      {Data: []byte("import x from 'x'\nexport const handler = x\n")},
+		"old/index.js":      {Data: []byte("exports.handler = (event, context, callback) => callback()\n")},
+		"src/main/app.py":   {Data: []byte("handler = 1\n")},
 	}
 	for _, c := range []struct{ name, runtime, handler, code, asset, layers, cause string }{
 		{name: "a handler", runtime: "python3.12", handler: "app.handler", code: "src"},
@@ -271,6 +278,9 @@ func TestCode(t *testing.T) {
 		{name: "an event of format 1.0", runtime: "python3.12", handler: "old.handler", code: "src",
 			cause: "integration.payload-format"},
 		{name: "not executable", runtime: "provided.al2023", handler: "x", code: "src", cause: "code.not-executable"},
+		{name: "lines of Windows", runtime: "provided.al2023", handler: "x", code: "windows", cause: "code.bootstrap"},
+		{name: "an ES module", runtime: "nodejs22.x", handler: "index.handler", code: "esm", cause: "code.import"},
+		{name: "a callback", runtime: "nodejs24.x", handler: "index.handler", code: "old", cause: "code.callback"},
 		{name: "inline", runtime: "python3.12", handler: "index.handler", code: "{ZipFile: 'handler = 1'}"},
 		{name: "inline, another function", runtime: "nodejs22.x", handler: "index.main",
 			code: "{ZipFile: 'exports.handler = 1'}", cause: "code.handler"},
@@ -352,6 +362,75 @@ func TestNeeds(t *testing.T) {
 				if f.Cause != c.cause || f.Level != c.level || f.Places[0].Name != "Role" {
 					t.Errorf("%+v", f)
 				}
+			}
+		})
+	}
+}
+
+// TestTerraformState checks what a state shows beside the API: the code, and the roles with their policies.
+func TestTerraformState(t *testing.T) {
+	const state = `{"terraform_version": "1", "values": {"root_module": {"resources": [
+  {"address": "aws_apigatewayv2_api.a", "mode": "managed", "type": "aws_apigatewayv2_api", "name": "a",
+    "values": {"id": "a1", "name": "x", "protocol_type": "HTTP"}},
+  {"address": "aws_apigatewayv2_stage.s", "mode": "managed", "type": "aws_apigatewayv2_stage", "name": "s",
+    "values": {"api_id": "a1", "name": "dev", "auto_deploy": true}},
+  {"address": "aws_apigatewayv2_route.r", "mode": "managed", "type": "aws_apigatewayv2_route", "name": "r",
+    "values": {"id": "r1", "api_id": "a1", "route_key": "GET /x", "target": "integrations/i1"}},
+  {"address": "aws_apigatewayv2_integration.i", "mode": "managed", "type": "aws_apigatewayv2_integration", "name": "i",
+    "values": {"id": "i1", "api_id": "a1", "integration_type": "AWS_PROXY", "payload_format_version": "FORMAT",
+      "integration_uri": "arn:aws:lambda:us-east-1:123456789012:function:f", "credentials_arn": "CREDENTIALS"}},
+  {"address": "aws_lambda_function.f", "mode": "managed", "type": "aws_lambda_function", "name": "f",
+    "values": {"function_name": "f", "role": "arn:aws:iam::123456789012:role/f", "runtime": "python3.12",
+      "handler": "HANDLER", "filename": "app.zip", "environment": [{"variables": {"TABLE": "notes"}}]}},
+  {"address": "aws_lambda_permission.p", "mode": "managed", "type": "aws_lambda_permission", "name": "p",
+    "values": {"action": "lambda:InvokeFunction", "function_name": "f", "principal": "PRINCIPAL",
+      "source_arn": "arn:aws:execute-api:us-east-1:123456789012:a1/*", "source_account": ""}},
+  {"address": "aws_dynamodb_table.t", "mode": "managed", "type": "aws_dynamodb_table", "name": "t",
+    "values": {"name": "notes"}},
+  {"address": "aws_iam_role.f", "mode": "managed", "type": "aws_iam_role", "name": "f",
+    "values": {"name": "f", "assume_role_policy": "{\"Statement\": {\"Effect\": \"Allow\", \"Principal\": ` +
+		`{\"Service\": [\"lambda.amazonaws.com\", \"apigateway.amazonaws.com\"]}, \"Action\": \"sts:AssumeRole\"}}"}},
+  {"address": "aws_iam_role_policy.f", "mode": "managed", "type": "aws_iam_role_policy", "name": "f",
+    "values": {"role": "f", "policy": "{\"Statement\": {\"Effect\": \"Allow\", \"Action\": \"dynamodb:ACTION\", ` +
+		`\"Resource\": \"*\"}}"}},
+  {"address": "aws_iam_role_policy_attachment.f", "mode": "managed", "type": "aws_iam_role_policy_attachment",
+    "name": "f", "values": {"role": "f",
+      "policy_arn": "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"}}]}}}`
+	var packed bytes.Buffer
+	w := zip.NewWriter(&packed)
+	file, err := w.Create("app.py")
+	if err == nil {
+		_, err = io.WriteString(file, "def handler(event, context):\n    return event['rawPath']\n")
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	files := fstest.MapFS{"app.zip": {Data: packed.Bytes()}}
+	for _, c := range []struct{ name, key, value, cause string }{
+		{name: "as it should be", key: "-"},
+		{name: "another handler", key: "HANDLER", value: "app.main", cause: "code.handler"},
+		{name: "another format", key: "FORMAT", value: "1.0", cause: "integration.payload-format"},
+		{name: "another principal", key: "PRINCIPAL", value: "s3.amazonaws.com", cause: "permission.principal"},
+		{name: "a role without the right", key: "CREDENTIALS", value: "arn:aws:iam::123456789012:role/f",
+			cause: "integration.role"},
+		{name: "no action on the table", key: "ACTION", value: "ListTables", cause: "role.action"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := state
+			for key, value := range map[string]string{"HANDLER": "app.handler", "FORMAT": "2.0", "CREDENTIALS": "",
+				"PRINCIPAL": "apigateway.amazonaws.com", "ACTION": "Query"} {
+				if key == c.key {
+					value = c.value
+				}
+				text = strings.ReplaceAll(text, key, value)
+			}
+			d, _ := judge(t, "state.json", text, planned.Options{Files: files})
+			var causes []string
+			for _, f := range d.Findings {
+				causes = append(causes, f.Cause)
+			}
+			if got := strings.Join(causes, " "); got != c.cause || len(d.Unseen) > 0 {
+				t.Errorf("found %q, want %q; unseen %+v", got, c.cause, d.Unseen)
 			}
 		})
 	}

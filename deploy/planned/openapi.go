@@ -1,6 +1,7 @@
 package planned
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -38,8 +39,12 @@ func readOpenAPI(name string, text []byte) (Result, error) {
 	if n := template.Find(root, "info", "title"); n != nil {
 		title = n.Value
 	}
-	f := file{name: name, format: doctor.OpenAPI, partition: unknown.Open("AWS::Partition"),
-		region: unknown.Open("AWS::Region"), account: unknown.Open("AWS::AccountId")}
+	own := map[string]string{}
+	literals(own, body)
+	f := file{name: name, format: doctor.OpenAPI,
+		partition: cmp.Or(own["AWS::Partition"], unknown.Open("AWS::Partition")),
+		region:    cmp.Or(own["AWS::Region"], unknown.Open("AWS::Region")),
+		account:   cmp.Or(own["AWS::AccountId"], unknown.Open("AWS::AccountId"))}
 	f.resources = []resource{{kind: "AWS::ApiGatewayV2::Api", name: title, id: unknown.New("Api"),
 		properties: map[string]any{"Body": body}, place: doctor.Place{File: name, Line: 1},
 		node: &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{{Value: "Body"}, root}}}}

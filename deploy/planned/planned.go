@@ -61,6 +61,8 @@ func (o Options) glob(pattern string) []string {
 type Result struct {
 	Cases []doctor.Case // one for each HTTP API
 	Notes []string      // what was not judged, and why
+	// Parameters are the names of a template's parameters.
+	Parameters []string
 }
 
 // ErrFormat reports a file that is none of the formats that this package reads.

@@ -22,7 +22,9 @@ func judge(t *testing.T, name, text string, o planned.Options) (doctor.Diagnosis
 	if len(r.Cases) != 1 {
 		t.Fatalf("%d APIs, notes %q", len(r.Cases), r.Notes)
 	}
-	return doctor.Judge(r.Cases[0], doctor.English), r
+	d := doctor.Judge(r.Cases[0], doctor.English)
+	record(d, r.Cases[0].Planned.Format)
+	return d, r
 }
 
 // finding returns the finding of a cause, which must be there.
@@ -164,7 +166,7 @@ func TestGrants(t *testing.T) {
 		{name: "another stage, or not", uri: "!GetAtt App.Arn", function: "!Ref App",
 			source: strings.Replace(own, "/*/", "/prod/", 1), unseen: true},
 		{name: "another route of a stage that is open", uri: "!GetAtt App.Arn", function: "!Ref App",
-			source: strings.Replace(own, "/*/GET", "/prod/PUT", 1), cause: "permission.stage"},
+			source: strings.Replace(own, "/*/GET", "/prod/PUT", 1), cause: "permission.method"},
 		{name: "the source is a parameter with a default", uri: "!GetAtt App.Arn", function: "!Ref App",
 			source: "!Ref Source", cause: "permission.mangled-arn"},
 		{name: "the source is imported", uri: "!GetAtt App.Arn", function: "!Ref App", source: "!ImportValue source",

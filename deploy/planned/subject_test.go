@@ -190,6 +190,14 @@ func (d *document) set(kind, property string, value any) {
 	}
 }
 
+// setAll sets a property of all resources of a kind.
+func (d *document) setAll(kind, property string, value any) {
+	d.each(kind, func(_ string, properties map[string]any) bool {
+		properties[d.key(property)] = value
+		return true
+	})
+}
+
 // source is a source ARN of the API.
 func (d *document) source(region, account, rest string) any {
 	if d.terraform {

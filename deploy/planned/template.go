@@ -54,7 +54,11 @@ func readTemplate(name string, text []byte, o Options) (Result, error) {
 	if r.template != r.source {
 		r.events, r.written = r.eventPlace, r.writtenProperties
 	}
-	return r.result(), nil
+	out := r.result()
+	for _, p := range source.Parameters {
+		out.Parameters = append(out.Parameters, p.Name)
+	}
+	return out, nil
 }
 
 // with returns parameters with those of more, which take precedence.
@@ -257,24 +261,33 @@ func text(value any) string {
 
 var writtenARN = regexp.MustCompile(`arn:([^:]*):(?:lambda|execute-api|apigateway):([^:]*):([^:]*):`)
 
-// literals returns the partition, region and account that the template itself writes in ARNs, by pseudo parameter.
-// Those of functions take precedence over those of grants: a grant is more often wrong.
-func (r *reader) literals() map[string]string {
-	found := map[string]string{}
-	set := func(pseudo, value string, fits func(string) bool) {
-		if found[pseudo] == "" && value != "" && !unknown.Inside(value) && fits(value) {
+// literals adds the partition, region and account in the ARNs of a value to those that were found before. It leaves out
+// what is not known.
+func literals(found map[string]string, value any) {
+	set := func(pseudo, value string, fits bool) {
+		if found[pseudo] == "" && fits && !unknown.Inside(value) {
 			found[pseudo] = value
 		}
 	}
-	for _, property := range []string{"IntegrationUri", "AuthorizerUri", "Target", "Body", "FunctionName",
-		"SourceArn"} {
-		for _, one := range r.resources {
-			for _, m := range writtenARN.FindAllStringSubmatch(fmt.Sprint(one.properties[property]), -1) {
-				set("AWS::Partition", m[1], func(v string) bool { return strings.HasPrefix(v, "aws") })
-				set("AWS::Region", m[2], func(v string) bool { return strings.Contains(v, "-") })
-				set("AWS::AccountId", m[3], isAccount)
-			}
+	for _, m := range writtenARN.FindAllStringSubmatch(fmt.Sprint(value), -1) {
+		set("AWS::Partition", m[1], strings.HasPrefix(m[1], "aws"))
+		set("AWS::Region", m[2], strings.Contains(m[2], "-"))
+		set("AWS::AccountId", m[3], isAccount(m[3]))
+	}
+}
+
+// literals returns the partition, region and account that the template itself writes in ARNs of functions, by pseudo
+// parameter. Almost all grants write the partition; the rest of them is to be judged.
+func (r *reader) literals() map[string]string {
+	found, granted := map[string]string{}, map[string]string{}
+	for _, one := range r.resources {
+		for _, property := range []string{"IntegrationUri", "AuthorizerUri", "Target", "Body", "FunctionName"} {
+			literals(found, one.properties[property])
 		}
+		literals(granted, one.properties["SourceArn"])
+	}
+	if found["AWS::Partition"] == "" && granted["AWS::Partition"] != "" {
+		found["AWS::Partition"] = granted["AWS::Partition"]
 	}
 	return found
 }
