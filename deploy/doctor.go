@@ -86,6 +86,7 @@ that the doctor recognizes; read it before you share it.`,
 	flags.DurationVar(&f.Timeout, "timeout", facts.DefaultTimeout, "how long to wait for an answer")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also print each AWS call")
 	cmd.MarkFlagsMutuallyExclusive("invoke", "no-invoke")
+	cmd.MarkFlagsMutuallyExclusive("json", "format")
 	registerChoices(cmd, "format", formatText, formatJSON, formatSARIF)
 	registerChoices(cmd, "lang", string(doctor.English), string(doctor.Japanese))
 	return cmd
@@ -100,17 +101,18 @@ func (f *doctorFlags) run(cmd *cobra.Command, args []string) error {
 	if f.policy {
 		return report.JSON(out, facts.PolicyOf(facts.Rights))
 	}
-	if len(f.templates) > 0 {
-		return f.judgeFiles(cmd, args)
+	if f.json {
+		f.format = formatJSON
 	}
-	switch f.format {
-	case formatText:
-	case formatJSON:
-		f.json = true
-	case formatSARIF:
-		return fmt.Errorf("%w: --format sarif needs --template: it is about lines of files", errUsage)
-	default:
+	switch f.json = f.format == formatJSON; {
+	case f.format != formatText && f.format != formatJSON && f.format != formatSARIF:
 		return fmt.Errorf("%w: --format must be text, json or sarif, not %q", errUsage, f.format)
+	case len(f.templates) > 0:
+		return f.judgeFiles(cmd, args)
+	case f.format == formatSARIF:
+		return fmt.Errorf("%w: --format sarif needs --template: it is about lines of files", errUsage)
+	case len(f.parameters) > 0:
+		return fmt.Errorf("%w: --parameter needs --template", errUsage)
 	}
 	if f.fix != "" && (f.json || f.facts != "") || f.yes && f.fix == "" {
 		return fmt.Errorf("%w: --fix does not go with --json and --facts, and --yes needs --fix", errUsage)

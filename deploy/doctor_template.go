@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -18,6 +19,7 @@ import (
 	"example.com/portable-notes/deploy/planned"
 	"example.com/portable-notes/deploy/report"
 	"example.com/portable-notes/deploy/sam"
+	"example.com/portable-notes/deploy/stack"
 )
 
 // The formats of the doctor's report.
@@ -58,7 +60,7 @@ func (f *doctorFlags) judgeFiles(cmd *cobra.Command, args []string) error {
 		options.Parameters["AWS::Region"] = f.region
 	}
 	all := []doctor.Diagnosis{}
-	var notes, parameters []string
+	var notes, parameters, keys []string
 	var failed error
 	for _, path := range append(f.templates, args...) {
 		r, err := readPlanned(path, options)
@@ -69,6 +71,8 @@ func (f *doctorFlags) judgeFiles(cmd *cobra.Command, args []string) error {
 		notes, parameters = append(notes, r.Notes...), append(parameters, r.Parameters...)
 		for _, c := range r.Cases {
 			c.Program, c.Asked.Stage, c.Asked.Route = programName(), f.Stage, f.Route
+			c.At = time.Now().UTC().Truncate(time.Second)
+			keys = append(keys, routeKeys(c)...)
 			all = append(all, doctor.Judge(c, language))
 		}
 	}
@@ -76,6 +80,9 @@ func (f *doctorFlags) judgeFiles(cmd *cobra.Command, args []string) error {
 		if failed == nil && !strings.HasPrefix(name, "AWS::") && !slices.Contains(parameters, name) {
 			return fmt.Errorf("%w: no file has the parameter %s", errUsage, name)
 		}
+	}
+	if failed == nil && f.Route != "" && !slices.Contains(keys, f.Route) {
+		return fmt.Errorf("%w: no API has the route %q; there are %q", errUsage, f.Route, keys)
 	}
 	if err := f.printAll(cmd, all, notes, language); err != nil || failed != nil {
 		return errors.Join(err, failed)
@@ -97,13 +104,21 @@ func (f *doctorFlags) judgeFiles(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// routeKeys returns the keys of the routes of an API.
+func routeKeys(c doctor.Case) (keys []string) {
+	for _, r := range c.Routes.Or() {
+		keys = append(keys, r.Key)
+	}
+	return keys
+}
+
 // plannedOptions returns what reading files needs.
 func plannedOptions(ctx context.Context, parameters map[string]string) planned.Options {
-	return planned.Options{Parameters: parameters, Translate: func(template []byte, parameters map[string]string) (
-		[]byte, error) {
-		return sam.TranslateHere(ctx, sam.Task{Template: template, Parameters: parameters,
+	translate := func(template []byte, parameters map[string]string) ([]byte, error) {
+		return sam.TranslateHere(ctx, sam.Task{Template: template, Parameters: parameters, IsLocal: true,
 			Region: cmp.Or(parameters["AWS::Region"], "us-east-1")})
-	}}
+	}
+	return planned.Options{Parameters: parameters, NotesActions: stack.Actions, Translate: translate}
 }
 
 // readPlanned reads a file.
@@ -126,23 +141,26 @@ func readPlanned(path string, o planned.Options) (r planned.Result, err error) {
 // printAll prints the diagnoses of files.
 func (f *doctorFlags) printAll(cmd *cobra.Command, all []doctor.Diagnosis, notes []string,
 	language doctor.Language) error {
-	out := cmd.OutOrStdout()
-	switch {
-	case f.json || f.format == formatJSON:
-		return report.JSON(out, all)
-	case f.format == formatSARIF:
-		return report.SARIF(out, all)
-	case f.format == formatText:
-		for i, d := range all {
-			if i > 0 {
-				fmt.Fprintln(out)
-			}
+	out, beside := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	if f.format == formatText {
+		beside = out
+	}
+	for i, d := range all {
+		if i > 0 && f.format == formatText {
+			fmt.Fprintln(out)
+		}
+		if f.format == formatText {
 			report.Diagnosis(out, d, language)
 		}
-		for _, note := range notes {
-			fmt.Fprintln(out, note)
-		}
-		return nil
 	}
-	return fmt.Errorf("%w: --format must be text, json or sarif, not %q", errUsage, f.format)
+	for _, note := range notes {
+		fmt.Fprintln(beside, report.Printable(note))
+	}
+	switch f.format {
+	case formatJSON:
+		return report.JSON(out, all)
+	case formatSARIF:
+		return report.SARIF(out, all)
+	}
+	return nil
 }

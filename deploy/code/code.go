@@ -3,6 +3,7 @@
 package code
 
 import (
+	"archive/zip"
 	"bytes"
 	"debug/elf"
 	"errors"
@@ -23,8 +24,25 @@ const maxFile = 512 << 10
 // maxFiles is the most files that are listed. A function may have more, in folders of libraries.
 const maxFiles = 20_000
 
+// Zip opens a zip. A name with a backslash, as some programs write for a folder, is a file at the top, as on Lambda. Of
+// entries with the same name it takes the last one.
+func Zip(r io.ReaderAt, size int64) (fs.FS, error) {
+	files, err := zip.NewReader(r, size)
+	if err != nil {
+		return nil, err
+	}
+	last := map[string]*zip.File{}
+	for _, f := range files.File {
+		f.Name = strings.ReplaceAll(f.Name, `\`, "∖")
+		last[path.Clean(f.Name)] = f
+	}
+	files.File = slices.DeleteFunc(files.File, func(f *zip.File) bool { return last[path.Clean(f.Name)] != f })
+	return files, nil
+}
+
 // Describe describes the files of a function's code. The program is nil if they do not contain it. If the runtime's
-// handler does not name a file, Wanted is "".
+// handler does not name a file, Wanted is "". It lists at most 20,000 files, and reads the first 512 KB of the program.
+// It returns an error if the files cannot be read.
 func Describe(files fs.FS, runtime, handler string) (c doctor.Code, err error) {
 	names, err := list(files)
 	if err != nil {
@@ -163,14 +181,16 @@ func similarNames(names, wanted []string) (all []string) {
 // findProgram describes the first of some files that there is. It returns nil if there is none.
 func findProgram(files fs.FS, names, wanted []string, function string) (*doctor.Program, error) {
 	for _, name := range wanted {
-		i := slices.IndexFunc(names, func(at string) bool {
-			return at == name || strings.HasSuffix(name, ".cpython") && strings.HasPrefix(at, name) &&
-				strings.HasSuffix(at, ".so") // compiled
-		})
-		if i < 0 {
+		at := name
+		if i := slices.IndexFunc(names, func(one string) bool {
+			return strings.HasSuffix(name, ".cpython") && strings.HasPrefix(one, name) && strings.HasSuffix(one, ".so")
+		}); i >= 0 { // compiled
+			at = names[i]
+		}
+		if info, err := fs.Stat(files, at); err != nil || info.IsDir() { // the list may be cut off
 			continue
 		}
-		content, info, err := readBeginning(files, names[i])
+		content, info, err := readBeginning(files, at)
 		if err != nil {
 			return nil, err
 		}
@@ -226,12 +246,13 @@ func readELF(p *doctor.Program, content []byte) {
 	}
 	at, size, count := order(content[32:40]), order(content[54:56]), order(content[56:58])
 	for range min(count, 64) {
-		if at+size > uint64(len(content)) || size < 40 {
+		if n := uint64(len(content)); size < 40 || size > n || at > n-size {
 			break
 		}
 		segment := content[at : at+size]
 		begin, length := order(segment[8:16]), order(segment[32:40])
-		if order(segment[:4]) == uint64(elf.PT_INTERP) && length < 256 && begin < uint64(len(content))-length {
+		if order(segment[:4]) == uint64(elf.PT_INTERP) && length < 256 && length <= uint64(len(content)) &&
+			begin <= uint64(len(content))-length {
 			p.Loader = strings.TrimRight(string(content[begin:begin+length]), "\x00")
 		}
 		at += size
@@ -306,7 +327,7 @@ func readSource(p *doctor.Program, files fs.FS, text string) {
 // The fields of an event that only one payload format has, where their lack is an error: a subscript in Python, and a
 // member of what is undefined in Node.js ("Create AWS Lambda proxy integrations for HTTP APIs").
 var (
-	needsV2       = regexp.MustCompile(`requestContext(["']\]\s*\[\s*["']|\.)http\b`)
+	needsV2       = regexp.MustCompile(`requestContext(["']\]\s*\[\s*["']|\.)http(["']\s*\])?\s*[.\[]`)
 	needsV2Python = regexp.MustCompile(`\[\s*["'](rawPath|rawQueryString)["']\s*\]`)
 	needsV1Python = regexp.MustCompile(`\[\s*["'](httpMethod|multiValueHeaders)["']\s*\]`)
 )

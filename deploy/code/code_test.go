@@ -1,10 +1,14 @@
 package code
 
 import (
+	"archive/zip"
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"io"
+	"os"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -93,7 +97,7 @@ func TestDescribe(t *testing.T) {
 		{"a compiled module", python, "app.handler", []file{{"app.cpython-312-x86_64-linux-gnu.so", "\x00", 0}},
 			&doctor.Program{Name: "app.cpython", Function: "handler"}, nil},
 		{"event fields that a handler mentions", node, "index.handler",
-			[]file{{"index.js", "exports.handler = async (e) => e.requestContext.http", 0}},
+			[]file{{"index.js", "exports.handler = async (e) => e.requestContext.http.path", 0}},
 			&doctor.Program{Name: "index.js", Function: "handler", Format: "2.0", Mentions: []string{"http"}}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -148,6 +152,8 @@ func TestFormat(t *testing.T) {
 		{"app.py", `event.get("rawPath") or event["httpMethod"]`, ""},
 		{"index.js", `event.requestContext.http.method`, "2.0"},
 		{"index.js", `event.requestContext?.http?.method`, ""},
+		{"index.js", `event.requestContext.http?.method`, ""},
+		{"index.js", `if (event.requestContext.http) {`, ""},
 		{"index.js", `event.httpMethod ?? event.requestContext.http.method`, ""},
 		{"index.js", `event.rawPath`, ""}, // undefined, which is no error by itself
 	} {
@@ -173,4 +179,62 @@ func TestLayer(t *testing.T) {
 	if want := []string{"node_modules/", "python/"}; err != nil || !reflect.DeepEqual(c.Files, want) || c.Wanted != "" {
 		t.Errorf("%+v, %v", c, err)
 	}
+}
+
+// TestZip checks that a name with a backslash is no folder, and that the last of equal names is read.
+func TestZip(t *testing.T) {
+	var packed bytes.Buffer
+	w := zip.NewWriter(&packed)
+	for _, f := range []file{{name: `src\app.py`, content: "x = 1"}, {name: "app.py", content: "main = 1"},
+		{name: "app.py", content: "handler = 1"}} {
+		one, err := w.Create(f.name)
+		if err == nil {
+			_, err = io.WriteString(one, f.content)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := Zip(bytes.NewReader(packed.Bytes()), int64(packed.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Describe(files, "python3.12", "app.handler"); err != nil || c.Program == nil || c.Program.Lacks {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if c, err := Describe(files, "python3.12", "src/app.handler"); err != nil || c.Program != nil {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if _, err := Zip(strings.NewReader("no zip"), 6); err == nil {
+		t.Error("what is no zip is opened")
+	}
+	if _, err := Describe(os.DirFS("/nosuch"), "python3.12", "app.handler"); err == nil {
+		t.Error("a folder that is not there has files")
+	}
+}
+
+// TestELF checks that a broken program is described as far as it can be read.
+func TestELF(t *testing.T) {
+	whole := elfOf(elf.EM_X86_64, "/lib64/ld-linux-x86-64.so.2", "GLIBC_2.38")
+	for n := range len(whole) {
+		readELF(&doctor.Program{}, []byte(whole[:n]))
+	}
+	big := []byte(whole)
+	big[elf.EI_DATA] = byte(elf.ELFDATA2MSB)
+	p := &doctor.Program{}
+	if readELF(p, big); p.Architecture == "x86_64" || p.Loader != "" {
+		t.Errorf("%+v", p)
+	}
+	huge := []byte(whole)
+	for i := 64 + 8; i < 64+16; i++ { // the offset of the loader
+		huge[i] = 0xff
+	}
+	for i := 32; i < 40; i++ { // that of the segments
+		big[i] = 0xff
+	}
+	readELF(p, huge)
+	readELF(p, big)
 }

@@ -9,6 +9,7 @@ import (
 
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
+	"example.com/portable-notes/deploy/unknown"
 )
 
 // findAuthorizer returns the authorizer of a pair, nil if it has none or it is not known.
@@ -60,7 +61,8 @@ func (r *result) judgeAuthorizerGrant(p *pair, a *Authorizer) *draft {
 	source := r.api.Authorizer(a.ID)
 	grant := gateway.NewGrant(r.api, t.Function, t.Qualifier, "", source)
 	switch {
-	case wrong != nil && r.isUnknown(r.Authorizers.Call, a.Name, a.URI, "would.permission"):
+	case wrong != nil && unknown.OpenForm(a.URI) &&
+		r.reportOpen(r.Authorizers.Call, a.Name, unknown.Names(a.URI), "would.permission"):
 		return nil
 	case wrong != nil:
 		one.variant = "authorizer.missing"
@@ -81,7 +83,7 @@ func (r *result) judgeAuthorizerGrant(p *pair, a *Authorizer) *draft {
 		Context:   map[string]string{"AWS:SourceArn": source, "AWS:SourceAccount": r.api.Account},
 		Undecided: undecided,
 	})
-	if decision.Allowed || isOpen(decision) && r.isPlanned(f.Policy.Call, f.Policy.Of) {
+	if decision.Allowed || r.reportOpen(f.Policy.Call, f.Policy.Of, openNames(decision), "would.permission") {
 		return nil
 	}
 	value := errorText(f.Policy.Error)

@@ -9,8 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"example.com/portable-notes/deploy/gateway"
@@ -79,45 +77,6 @@ func ParseCase(text []byte) (c Case, err error) {
 			c.Version, CaseVersion)
 	}
 	return c, nil
-}
-
-// Targets returns the functions of the API's integrations and authorizers, each with its qualifier, sorted by name.
-func (c Case) Targets() (all []gateway.Target) {
-	for _, s := range c.Stages.Or() {
-		for _, i := range c.stageIntegrations(s.Name) {
-			if !strings.EqualFold(i.Type, "AWS_PROXY") || i.Subtype != "" {
-				continue
-			}
-			if t, err := gateway.ParseURI(i.URI, s.Variables); err == nil && !slices.Contains(all, t) {
-				all = append(all, t)
-			}
-		}
-		for _, a := range c.Authorizers.Or() {
-			if t, err := gateway.ParseURI(a.URI, s.Variables); a.URI != "" && err == nil && !slices.Contains(all, t) {
-				all = append(all, t)
-			}
-		}
-	}
-	slices.SortFunc(all, func(a, b gateway.Target) int {
-		return strings.Compare(a.Function+":"+a.Qualifier, b.Function+":"+b.Qualifier)
-	})
-	return all
-}
-
-// stageIntegrations returns the integrations of the API, and those that a stage still serves.
-func (c Case) stageIntegrations(stage string) []Integration {
-	all := slices.Clone(c.Integrations.Or())
-	for _, d := range c.Deployed {
-		if d.Name != stage {
-			continue
-		}
-		for _, key := range sortedKeys(d.Fact.Or().Leads) {
-			if i := d.Fact.Or().Leads[key].Integration; i != nil {
-				all = append(all, *i)
-			}
-		}
-	}
-	return all
 }
 
 // Asked is the question: a request or an API to explain.
@@ -350,7 +309,7 @@ type Function struct {
 	Trust         Fact[policy.Document] // of its role; read when Code is
 	Code          Fact[Code]            // read after an error, and if no request was sent
 	Needs         []Need                `json:",omitempty"` // known only from a file
-	Rights        Fact[Role]            // its role; read if it has needs
+	Rights        Fact[Role]            // its role; known only from a file
 }
 
 // Need is what a function must be allowed to do with a table whose name it receives.

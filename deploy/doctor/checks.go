@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 
 	"example.com/portable-notes/deploy/gateway"
+	"example.com/portable-notes/deploy/unknown"
 )
 
 // checks lists all checks, in the order of the chain.
@@ -110,6 +111,11 @@ func joinNames[T any](all []T, name func(T) string) string {
 
 func checkStage(v *view, r *result) {
 	if reportUnseen(r, v.Stages, "would.stages") || !v.Stages.Seen() {
+		return
+	}
+	if v.Planned != nil && v.Planned.NoStage {
+		r.addFinding(draft{cause: "stage.missing", variant: "stage.none", level: Warning, certainty: Likely,
+			evidence: []Evidence{{Call: v.Stages.Call, Of: v.Asked.API, Field: "StageName"}}})
 		return
 	}
 	stages := *v.Stages.Value
@@ -317,7 +323,7 @@ func checkTargets(v *view, r *result) {
 		if p.route.Target != "" {
 			cause = "route.integration-gone"
 		}
-		if r.isUnknown(v.Routes.Call, p.route.Key, p.route.Target, "would.target") {
+		if r.reportOpen(v.Routes.Call, p.route.Key, unknown.Names(p.route.Target), "would.target") {
 			return nil
 		}
 		f := &draft{cause: cause, values: values{"route": p.route.Key, "target": p.route.Target},

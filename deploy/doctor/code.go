@@ -136,7 +136,14 @@ func judgeCode(one *draft, f *Function, c *Configuration) bool {
 	}
 	custom := strings.HasPrefix(c.Runtime, "provided")
 	p := code.Program
+	dotted := strings.HasPrefix(c.Runtime, "python") || strings.HasPrefix(c.Runtime, "nodejs") ||
+		strings.HasPrefix(c.Runtime, "ruby")
 	switch {
+	case dotted && c.Handler != "" && !strings.Contains(c.Handler, ".") && !unknown.In(c.Handler):
+		one.cause, one.variant = "code.handler", "code.handler.form"
+		one.evidence = []Evidence{{Call: f.Configuration.Call, Of: f.Configuration.Of, Field: "Handler",
+			Value: c.Handler, Expected: "FILE.FUNCTION"}}
+		return true
 	case code.Wanted == "":
 		return false
 	case p == nil && custom:

@@ -41,7 +41,7 @@ func (r *result) judgeTrust(f *Function, pairs []*pair) {
 		return
 	}
 	decision := policy.Role{Trust: t.Or()}.Assume(service, f.Target.Account)
-	if decision.Allowed || isOpen(decision) && r.isPlanned(t.Call, t.Of) {
+	if decision.Allowed || r.reportOpen(t.Call, t.Of, openNames(decision), "would.trust") {
 		return
 	}
 	one := draft{

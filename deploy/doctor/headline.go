@@ -47,9 +47,18 @@ func (r *result) headline(d *Diagnosis) (lines []string) {
 // plannedHead says what the file shows.
 func (r *result) plannedHead(d *Diagnosis) string {
 	of := values{"file": r.Planned.File, "api": r.Planned.Name, "routes": len(r.pairs), "faults": d.Faults()}
+	warnings := 0
+	for _, f := range d.Findings {
+		if f.Level == Warning {
+			warnings++
+		}
+	}
+	of["warnings"] = warnings
 	switch {
 	case d.Verdict.Cause == Unknown:
 		return r.say("head.planned.unknown", of)
+	case d.Faults() == 0 && warnings > 0:
+		return r.say("head.planned.warnings", of)
 	case d.Faults() == 0:
 		return r.say("head.planned.healthy", of)
 	case d.Faults() == 1:

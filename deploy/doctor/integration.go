@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"example.com/portable-notes/deploy/unknown"
 )
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -30,8 +32,8 @@ func (r *result) judgeIntegration(p *pair) *draft {
 	}
 	i := p.integration
 	if p.invokesLambda() && p.function != nil && p.function.Configuration.Seen() && p.uriErr == nil &&
-		(i.Method == "" || i.Method == "POST") && p.target.Region == v.Asked.Region &&
-		(v.api.Account == "" || p.target.Account == v.api.Account) && !r.timedOut(p) {
+		(i.Method == "" || i.Method == "POST") && unknown.MayEqual(p.target.Region, v.Asked.Region) &&
+		(v.api.Account == "" || unknown.MayEqual(p.target.Account, v.api.Account)) && !r.timedOut(p) {
 		return nil // the usual case
 	}
 	uri := Evidence{Call: v.Integrations.Call, Of: i.ID, Field: "IntegrationUri", Value: i.URI}
@@ -56,7 +58,8 @@ func (r *result) judgeIntegration(p *pair) *draft {
 		f.evidence = append(f.evidence, Evidence{Call: v.Stages.Call, Of: p.stage.Name, Field: "StageVariables " +
 			name, Expected: "…"})
 		f.fix = r.setVariableFix(p.stage, name)
-	case p.uriErr != nil && r.isUnknown(v.Integrations.Call, i.ID, i.URI, "would.permission"):
+	case p.uriErr != nil && unknown.OpenForm(i.URI) &&
+		r.reportOpen(v.Integrations.Call, i.ID, unknown.Names(i.URI), "would.permission"):
 		return nil
 	case p.uriErr != nil:
 		f.cause = "integration.uri"
@@ -68,11 +71,11 @@ func (r *result) judgeIntegration(p *pair) *draft {
 			Expected: "POST"}}
 		f.fix = []Fix{r.awsFix(true, "fix.method", nil, &apigatewayv2.UpdateIntegrationInput{ApiId: &v.Asked.API,
 			IntegrationId: &i.ID, IntegrationMethod: aws.String("POST")})}
-	case p.target.Region != v.Asked.Region && p.target.Region != "" && v.routeAnswered(p):
+	case !unknown.MayEqual(p.target.Region, v.Asked.Region) && p.target.Region != "" && v.routeAnswered(p):
 		return nil // it answers
-	case p.target.Region != v.Asked.Region && p.target.Region != "":
+	case !unknown.MayEqual(p.target.Region, v.Asked.Region) && p.target.Region != "":
 		f.cause, f.certainty = "integration.elsewhere", Likely
-	case v.api.Account != "" && p.target.Account != v.api.Account:
+	case v.api.Account != "" && !unknown.MayEqual(p.target.Account, v.api.Account):
 		r.addOtherAccount(p)
 		return nil
 	case p.function != nil && p.function.Configuration.Missing() && p.stale && r.isExplained(LinkStage):

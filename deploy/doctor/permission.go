@@ -12,6 +12,7 @@ import (
 
 	"example.com/portable-notes/deploy/gateway"
 	"example.com/portable-notes/deploy/policy"
+	"example.com/portable-notes/deploy/unknown"
 )
 
 // functionARN returns the ARN of the function of a pair, with its qualifier.
@@ -42,7 +43,7 @@ func undecided(key string) bool {
 type policyVerdict struct {
 	allowed bool     // with one of the source ARNs that API Gateway may present
 	unclear bool     // a statement that may decide could not be judged
-	open    bool     // a value that decides is not in the file
+	open    []string // names of the open values on which it depends
 	refused []string // methods that are not allowed; "" stands for the route's own
 }
 
@@ -93,7 +94,7 @@ func (r *result) judgePolicy(d policy.Document, p *pair, resource string) (v pol
 			request.Context["AWS:SourceArn"] = source
 			decision := d.Judge(request)
 			allowed = allowed || decision.Allowed
-			v.unclear, v.open = v.unclear || isUnclear(decision), v.open || isOpen(decision)
+			v.unclear, v.open = v.unclear || isUnclear(decision), append(v.open, openNames(decision)...)
 			if allowed {
 				break
 			}
@@ -112,7 +113,7 @@ func checkPermissions(v *view, r *result) {
 		switch {
 		case p.function == nil || p.uriErr != nil,
 			!p.function.Configuration.Seen() && !p.function.Configuration.Unseen(),
-			p.target.Account != v.api.Account && v.api.Account != "":
+			!unknown.MayEqual(p.target.Account, v.api.Account) && v.api.Account != "":
 			return nil
 		case p.integration.Credentials != "":
 			return r.judgeRole(p)
@@ -164,11 +165,11 @@ func (r *result) judgeRole(p *pair) *draft {
 	decision, _ := role.Value.Judge(policy.Request{Action: gateway.Invoke, Resource: r.functionARN(p),
 		Undecided: undecided})
 	switch {
-	case !assumed.Allowed && isOpen(assumed) && r.isPlanned(role.Call, role.Of):
+	case !assumed.Allowed && r.reportOpen(role.Call, role.Of, openNames(assumed), "would.permission"):
 		return nil
 	case !assumed.Allowed:
 		return at("AssumeRolePolicyDocument", principals(role.Value.Trust), gateway.Principal)
-	case decision.Allowed || isOpen(decision) && r.isPlanned(role.Call, role.Of):
+	case decision.Allowed || r.reportOpen(role.Call, role.Of, openNames(decision), "would.permission"):
 		return nil
 	}
 	f.values["lacks"] = gateway.Invoke
@@ -202,7 +203,9 @@ func (r *result) judgePermission(p *pair) *draft {
 		return f
 	}
 	said := r.judgePolicy(fact.Or(), p, r.functionARN(p))
-	if p.undecided = !said.allowed && said.open && r.isPlanned(fact.Call, fact.Of); said.allowed || p.undecided {
+	slices.Sort(said.open)
+	p.undecided = !said.allowed && r.reportOpen(fact.Call, fact.Of, slices.Compact(said.open), "would.permission")
+	if said.allowed || p.undecided {
 		return nil
 	}
 	f.makeFixes = func(first bool) []Fix {
@@ -220,9 +223,12 @@ func (r *result) judgePermission(p *pair) *draft {
 	for _, other := range p.function.Elsewhere {
 		if other.Fact.Seen() && r.judgePolicy(*other.Fact.Value, p, r.arnOf(p, other.Name)).allowed {
 			f.cause, f.values["elsewhere"] = "permission.qualifier", other.Name
+			field := "AWS:SourceArn"
+			if r.Planned != nil { // the statement that is to be changed
+				field = other.Fact.Value.Statement[0].Sid + " FunctionName"
+			}
 			f.evidence = []Evidence{
-				{Call: other.Fact.Call, Of: other.Fact.Of, Field: "AWS:SourceArn",
-					Value: firstSource(*other.Fact.Value)},
+				{Call: other.Fact.Call, Of: other.Fact.Of, Field: field, Value: firstSource(*other.Fact.Value)},
 				{Call: fact.Call, Of: fact.Of, Value: errorText(fact.Error), Expected: needed},
 			}
 			return f
@@ -238,7 +244,7 @@ func (r *result) judgePermission(p *pair) *draft {
 		f.evidence = []Evidence{{Call: fact.Call, Of: fact.Of, Value: errorText(fact.Error), Expected: needed}}
 		return f
 	}
-	miss := closestStatement(document, r, p)
+	miss := closestStatement(document, r, p, said.refused[0])
 	f.cause = miss.cause
 	f.mergeKey += " " + miss.sid
 	f.values["sid"], f.values["value"], f.values["expected"] = miss.sid, miss.value, miss.expected

@@ -71,6 +71,7 @@ func (r *result) addFinding(f draft) {
 	if one.Fix == nil || r.Planned != nil { // commands change what is deployed
 		one.Fix = []Fix{}
 	}
+	one.Remedy = r.plannedRemedy(one.Remedy)
 	one.Places, one.Change = r.places(e.Link, f), r.change(e.Link, f)
 	r.findings = append(r.findings, one)
 	r.lines = append(r.lines, Line{Check: r.check.id, State: string(one.Level), Text: one.Summary,

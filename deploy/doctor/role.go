@@ -162,15 +162,20 @@ func (r *result) judgeNeed(f *Function, n Need) {
 	role := f.Rights.Value
 	one := draft{cause: "role.action", pairs: r.functionPairs(f), values: values{"function": f.qualifiedName(),
 		"role": role.Name, "resource": n.Resource, "variable": n.Variable}}
-	actions, lacks, open := n.Actions, []string{}, false
+	actions, lacks, open, unclear := n.Actions, []string{}, []string{}, false
 	if actions == nil {
 		actions = itemActions
 	}
 	for _, action := range actions {
 		allowed := false
-		for _, resource := range []string{n.Resource, n.Resource + "/index/x"} {
+		resources := []string{n.Resource}
+		if action == "dynamodb:Query" || action == "dynamodb:Scan" {
+			resources = append(resources, n.Resource+"/index/x")
+		}
+		for _, resource := range resources {
 			decision, _ := role.Judge(policy.Request{Action: action, Resource: resource, Undecided: undecided})
-			allowed, open = allowed || decision.Allowed, open || isOpen(decision)
+			allowed, open = allowed || decision.Allowed, append(open, openNames(decision)...)
+			unclear = unclear || isUnclear(decision)
 		}
 		if !allowed {
 			lacks = append(lacks, action)
@@ -179,8 +184,9 @@ func (r *result) judgeNeed(f *Function, n Need) {
 	switch {
 	case len(lacks) == 0, n.Actions == nil && len(lacks) < len(actions):
 		return
-	case open:
-		r.isPlanned(f.Rights.Call, role.Name, "would.role")
+	case r.reportOpen(f.Rights.Call, role.Name, slices.Compact(slices.Sorted(slices.Values(open))), "would.role"):
+		return
+	case unclear: // it may allow them under a condition
 		return
 	case n.Actions == nil:
 		one.variant, one.level, one.certainty = "role.table", Warning, Likely

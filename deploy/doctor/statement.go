@@ -41,8 +41,9 @@ type mismatch struct {
 	region, api                        string // in the source ARN
 }
 
-// closestStatement returns the mismatch of the statement that comes closest to allowing the pair.
-func closestStatement(d policy.Document, r *result, p *pair) mismatch {
+// closestStatement returns the mismatch of the statement that comes closest to allowing the pair with a method, "" for
+// the route's own.
+func closestStatement(d policy.Document, r *result, p *pair, method string) mismatch {
 	best := mismatch{
 		cause:    "permission.no-apigateway",
 		field:    "Principal",
@@ -53,7 +54,7 @@ func closestStatement(d policy.Document, r *result, p *pair) mismatch {
 		if s.Effect != "Allow" {
 			continue
 		}
-		if m := mismatchOf(s, r, p); m.rank > best.rank {
+		if m := mismatchOf(s, r, p, method); m.rank > best.rank {
 			best = m
 		}
 	}
@@ -84,9 +85,13 @@ func principalOf(s policy.Statement) string {
 }
 
 // mismatchOf returns the first mismatch of a statement, in the order from principal to path.
-func mismatchOf(s policy.Statement, r *result, p *pair) mismatch {
+func mismatchOf(s policy.Statement, r *result, p *pair, method string) mismatch {
 	_, arn := sourceOf(s)
-	possible := r.api.Possible(p.stage.Name, exampleKey(p, r))
+	key := exampleKey(p, r)
+	if method != "" {
+		key = method + strings.TrimPrefix(p.route.Key, "ANY")
+	}
+	possible := r.api.Possible(p.stage.Name, key)
 	m := mismatch{sid: s.Sid}
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) == 6 {
@@ -152,7 +157,7 @@ func exampleKey(p *pair, r *result) string {
 
 // apiID matches the start of what follows the account in a source ARN: the id of an API, or a pattern. It does not
 // match names, but placeholders of package unknown.
-var apiID = regexp.MustCompile(`^([a-z0-9*?]|‹[^›]*›|«[^»]*»)+(/|$)`)
+var apiID = regexp.MustCompile(`^([a-z0-9*?]|` + unknown.Pattern + `)+(/|$)`)
 
 // compareSource returns the first mismatch of a source ARN pattern. Its cause is "" if the pattern matches.
 func compareSource(m mismatch, pattern string, possible []string, r *result, p *pair) mismatch {

@@ -73,6 +73,14 @@ var variants = map[string]phrase{
 		"Zip the files without their folder, or name the folder in the handler.",
 		"フォルダーを含めずに zip するか、ハンドラーにフォルダー名を含めてください。",
 	},
+	"code.handler.form": {
+		"the handler of function {function} is {handler}, which does not name a file and a function",
+		"関数 {function} のハンドラー {handler} は、ファイルと関数を示していません",
+	},
+	"code.handler.form.does": {
+		"Set the handler to FILE.FUNCTION, without the extension of the file.",
+		"ハンドラーを FILE.FUNCTION の形（拡張子なし）にしてください。",
+	},
 	"code.handler.function": {
 		"the handler of function {function} is {handler}, but the file does not define {name}",
 		"関数 {function} のハンドラーは {handler} ですが、ファイルに {name} がありません",
@@ -271,7 +279,7 @@ var variants = map[string]phrase{
 	},
 	"role.table.does": {
 		"Allow the role the actions on the table that the code uses.",
-		"コードが使うテーブルへの操作をロールに許可してください。",
+		"コードがテーブルに対して行う操作を、ロールに許可してください。",
 	},
 	"role.unnamed": {
 		"function {function} may not call {action}: AWS denies it, without naming the resource",
@@ -281,6 +289,14 @@ var variants = map[string]phrase{
 		"Allow the function's role this action on the resource that the code uses, and check the resource's " +
 			"own policy.",
 		"関数のロールに、コードが使うリソースへのこの操作を許可し、リソース側のポリシーも確認してください。",
+	},
+	"stage.none": {
+		"the file has no stage of the API; unless another file has one, the API answers every request with 404",
+		"ファイルに API のステージがありません。ほかで作成しない限り、API はすべて 404 を返します",
+	},
+	"stage.none.does": {
+		"Add a stage, such as $default, that deploys automatically.",
+		"自動デプロイのステージ（$default など）を追加してください。",
 	},
 	"stage.missing.case": {
 		"the API has no stage \"{stage}\": its name is {near}",

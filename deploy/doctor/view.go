@@ -136,6 +136,45 @@ func (v *view) findFunction(t gateway.Target) *Function {
 	return nil
 }
 
+// Targets returns the functions of the API's integrations and authorizers, each with its qualifier, sorted by name.
+func (c Case) Targets() (all []gateway.Target) {
+	for _, s := range c.Stages.Or() {
+		for _, i := range c.stageIntegrations(s.Name) {
+			if !strings.EqualFold(i.Type, "AWS_PROXY") || i.Subtype != "" {
+				continue
+			}
+			if t, err := gateway.ParseURI(i.URI, s.Variables); err == nil && !slices.Contains(all, t) {
+				all = append(all, t)
+			}
+		}
+		for _, a := range c.Authorizers.Or() {
+			if t, err := gateway.ParseURI(a.URI, s.Variables); a.URI != "" && err == nil && !slices.Contains(all, t) {
+				all = append(all, t)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b gateway.Target) int {
+		return strings.Compare(a.Function+":"+a.Qualifier, b.Function+":"+b.Qualifier)
+	})
+	return all
+}
+
+// stageIntegrations returns the integrations of the API, and those that a stage still serves.
+func (c Case) stageIntegrations(stage string) []Integration {
+	all := slices.Clone(c.Integrations.Or())
+	for _, d := range c.Deployed {
+		if d.Name != stage {
+			continue
+		}
+		for _, key := range sortedKeys(d.Fact.Or().Leads) {
+			if i := d.Fact.Or().Leads[key].Integration; i != nil {
+				all = append(all, *i)
+			}
+		}
+	}
+	return all
+}
+
 // selectRoute finds the stage and the route that the request selects.
 func (v *view) selectRoute(stages []Stage) {
 	if v.Asked.Method == "" || !v.Stages.Seen() {

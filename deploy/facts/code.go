@@ -1,7 +1,6 @@
 package facts
 
 import (
-	"archive/zip"
 	"context"
 	"errors"
 	"fmt"
@@ -99,12 +98,12 @@ type readError struct{ *doctor.Failure }
 func (u readError) Error() string { return strings.TrimSpace(u.Code + " " + u.Message) }
 
 // openZip opens the zip at a URL. It fetches only the parts that are read.
-func openZip(ctx context.Context, location string) (*zip.Reader, error) {
+func openZip(ctx context.Context, location string) (fs.FS, error) {
 	r := &remote{ctx: ctx, url: location, blocks: map[int64][]byte{}}
 	if err := r.measure(); err != nil {
 		return nil, err
 	}
-	return zip.NewReader(r, r.size)
+	return code.Zip(r, r.size)
 }
 
 // remote reads a file at a URL by ranges (RFC 9110, section 14).

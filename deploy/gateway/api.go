@@ -67,8 +67,10 @@ func (a API) Presented(stage, routeKey, method, path string) []string {
 // Target is the Lambda function of an integration or an authorizer.
 type Target struct{ Region, Account, Function, Qualifier string }
 
-var functionURI = regexp.MustCompile(`^(?:arn:[^:]+:apigateway:[^:]+:lambda:path/2015-03-31/functions/)?` +
-	`arn:[^:]+:lambda:([^:]+):([^:]*):function:([^:/]+)(?::([^:/]+))?(?:/invocations)?$`)
+var functionURI = regexp.MustCompile(`^arn:[^:]+:lambda:([^:]+):([^:]*):function:([^:/]+)(?::([^:/]+))?$`)
+
+// invocationURI matches API Gateway's ARN around that of a function.
+var invocationURI = regexp.MustCompile(`^arn:[^:]+:apigateway:[^:]+:lambda:path/2015-03-31/functions/(.*)/invocations$`)
 
 var stageVariable = regexp.MustCompile(`\$\{stageVariables\.([A-Za-z0-9_]+)\}`)
 
@@ -86,7 +88,7 @@ func ParseURI(uri string, variables map[string]string) (Target, error) {
 	if unset != "" {
 		return Target{}, fmt.Errorf("the stage variable %s of its integration is not set", unset)
 	}
-	m := functionURI.FindStringSubmatch(full)
+	m := functionURI.FindStringSubmatch(invocationURI.ReplaceAllString(full, "$1"))
 	if m == nil {
 		return Target{}, fmt.Errorf("its integration is with %s, which is not a Lambda function", full)
 	}

@@ -30,6 +30,9 @@ func (b *builder) code(one *resource, c *doctor.Configuration) (fact doctor.Fact
 		return fact
 	}
 	files, done := b.options.codeFiles(one.code, c.Runtime)
+	if files == nil && one.code.path != "" {
+		b.note("%s: its code %s is not here, so it is not judged", one.place, one.code.path)
+	}
 	if files == nil {
 		return fact
 	}
@@ -46,7 +49,10 @@ func (b *builder) code(one *resource, c *doctor.Configuration) (fact doctor.Fact
 func (o Options) codeFiles(at codeAt, runtime string) (files fs.FS, done func()) {
 	switch name := path.Clean(at.path); {
 	case at.inline != "":
-		extension := map[string]string{"p": ".py", "n": ".js"}[runtime[:min(1, len(runtime))]]
+		extension := ".js"
+		if strings.HasPrefix(runtime, "python") {
+			extension = ".py"
+		}
 		return inlineFile("index"+extension, at.inline), func() {}
 	case at.path == "" || o.Files == nil || !fs.ValidPath(name):
 		return nil, nil
@@ -93,7 +99,7 @@ func (o Options) openZip(name string) (fs.FS, func()) {
 		done()
 		return nil, nil
 	}
-	files, err := zip.NewReader(at, info.Size())
+	files, err := code.Zip(at, info.Size())
 	if err != nil {
 		done()
 		return nil, nil

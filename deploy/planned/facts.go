@@ -1,7 +1,7 @@
 package planned
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -44,6 +44,13 @@ type resource struct {
 
 func (r resource) text(property string) string { return text(r.properties[property]) }
 
+// locate sets the partition, region and account of the file, by pseudo parameter. Those that are not given are open.
+func (f *file) locate(own map[string]string) {
+	f.partition = cmp.Or(own["AWS::Partition"], unknown.Open("AWS::Partition"))
+	f.region = cmp.Or(own["AWS::Region"], unknown.Open("AWS::Region"))
+	f.account = cmp.Or(own["AWS::AccountId"], unknown.Open("AWS::AccountId"))
+}
+
 // note records what was not judged.
 func (f *file) note(format string, values ...any) {
 	if one := fmt.Sprintf(format, values...); !slices.Contains(f.notes, one) {
@@ -78,7 +85,8 @@ func (f *file) result() Result {
 		apis[one.id] = one
 	}
 	for _, one := range f.of("AWS::ApiGatewayV2::Route") { // their API may be in another file
-		if id := one.text("ApiId"); apis[id] == nil && !slices.Contains(order, id) {
+		isHTTP := strings.Contains(one.text("RouteKey"), " ") // the routes of WebSocket APIs have no method
+		if id := one.text("ApiId"); apis[id] == nil && isHTTP && !slices.Contains(order, id) {
 			order = append(order, id)
 		}
 	}
@@ -118,8 +126,7 @@ func (f *file) newCase(id string, api *resource) doctor.Case {
 	b.readParts()
 	if len(*c.Stages.Value) == 0 { // it may be in another file
 		*c.Stages.Value = []doctor.Stage{{Name: unknown.Open("stage"), AutoDeploy: true, Deployment: "?"}}
-		f.note("%s: the file has no stage of the API %s, so its routes are judged for any stage", f.name,
-			c.Planned.Name)
+		c.Planned.NoStage = api != nil && f.format != doctor.OpenAPI
 	}
 	if len(*c.Routes.Value) == 0 && c.Routes.Error == nil {
 		f.note("%s: the file has no route of the API %s", f.name, c.Planned.Name)
@@ -279,10 +286,12 @@ func (b *builder) newFunction(t gateway.Target) doctor.Function {
 		switch a.kind {
 		case "AWS::Lambda::Alias":
 			aliases = append(aliases, doctor.Alias{Name: a.text("Name"), Version: a.text("FunctionVersion")})
+			b.c.Planned.Places[doctor.PlaceOf("function", function+":"+a.text("Name"))] = a.place
 			others = append(others, a.text("Name"))
 			exists = exists || t.Qualifier == a.text("Name")
 		case "AWS::Lambda::Version":
 			_, version := functionOf(a.id)
+			b.c.Planned.Places[doctor.PlaceOf("function", function+":"+version)] = a.place
 			others = append(others, version)
 			exists = exists || t.Qualifier == version
 		case "AWS::Lambda::Permission":
@@ -315,10 +324,6 @@ func (b *builder) newFunction(t gateway.Target) doctor.Function {
 	return f
 }
 
-// notesActions are the actions that the notes service needs on its table.
-var notesActions = []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem",
-	"dynamodb:Query"}
-
 // needs returns what a function needs: the tables of the file whose name or ARN is in one of its variables.
 func (b *builder) needs(function *resource) (all []doctor.Need) {
 	environment, _ := function.properties["Environment"].(map[string]any)
@@ -329,7 +334,7 @@ func (b *builder) needs(function *resource) (all []doctor.Need) {
 			switch text(variables[name]) {
 			case table.id, n.Resource:
 			case "dynamodb:" + table.id: // of the notes service
-				n.Actions = notesActions
+				n.Actions = b.options.NotesActions
 			default:
 				continue
 			}
@@ -364,86 +369,4 @@ func configuration(one *resource) doctor.Configuration {
 		c.Variables = append(c.Variables, doctor.Variable{Name: name, Empty: text(variables[name]) == ""})
 	}
 	return c
-}
-
-// functionOf returns the function that a text names, and its qualifier: NAME, ACCOUNT:function:NAME or an ARN, each
-// with or without a qualifier ("AddPermission", Lambda API reference).
-func functionOf(name string) (function, qualifier string) {
-	if _, rest, found := strings.Cut(name, ":function:"); found {
-		name = rest
-	}
-	function, qualifier, _ = strings.Cut(name, ":")
-	return function, qualifier
-}
-
-// grants returns the policy of exactly this function, version or alias.
-func (b *builder) grants(function, qualifier string) doctor.Fact[policy.Document] {
-	f := doctor.Fact[policy.Document]{Call: b.name, Of: strings.TrimSuffix(function+":"+qualifier, ":")}
-	d := policy.Document{Version: "2012-10-17"}
-	for _, one := range b.of("AWS::Lambda::Permission") {
-		name, of := functionOf(one.text("FunctionName"))
-		if name == function && of == qualifier || name != function && b.mayName(name, function) {
-			d.Statement = append(d.Statement, b.statement(one, name, of))
-			b.c.Planned.Places[one.name] = one.place
-		}
-	}
-	if f.Value = &d; len(d.Statement) == 0 {
-		f.Value, f.Error = nil, &doctor.Failure{Kind: doctor.Missing, Message: "no permission names it"}
-	}
-	return f
-}
-
-// mayName reports whether a name that is not known may be that of a function. It is not if it is that of another
-// function of the file.
-func (b *builder) mayName(name, function string) bool {
-	return unknown.In(name) && unknown.MayEqual(name, function) && !slices.ContainsFunc(b.of("AWS::Lambda::Function"),
-		func(r *resource) bool { return r.id == name })
-}
-
-// statement returns the statement that Lambda makes of a permission ("AddPermission", Lambda API reference).
-func (b *builder) statement(one *resource, function, qualifier string) policy.Statement {
-	s := policy.Statement{Sid: one.name, Effect: "Allow", Action: policy.Strings{one.text("Action")},
-		Resource:  policy.Strings{b.functionARN(strings.TrimSuffix(function+":"+qualifier, ":"))},
-		Principal: &policy.Principal{Names: map[string]policy.Strings{"Service": {one.text("Principal")}}},
-		Condition: policy.Conditions{}}
-	switch principal := one.text("Principal"); {
-	case principal == "*":
-		s.Principal = &policy.Principal{Everybody: true}
-	case isAccount(principal) || strings.HasPrefix(principal, "arn:"):
-		s.Principal.Names = map[string]policy.Strings{"AWS": {principal}}
-	}
-	for _, condition := range []struct{ property, operator, key string }{
-		{"SourceArn", "ArnLike", "AWS:SourceArn"}, {"SourceAccount", "StringEquals", "AWS:SourceAccount"},
-		{"PrincipalOrgID", "StringEquals", "aws:PrincipalOrgID"},
-		{"FunctionUrlAuthType", "StringEquals", "lambda:FunctionUrlAuthType"},
-		{"EventSourceToken", "StringEquals", "lambda:EventSourceToken"},
-		{"InvokedViaFunctionUrl", "Bool", "lambda:InvokedViaFunctionUrl"},
-	} {
-		value := one.text(condition.property)
-		if value == "" || value == "false" { // Terraform has those that are not set
-			continue
-		}
-		if s.Condition[condition.operator] == nil {
-			s.Condition[condition.operator] = map[string]policy.Strings{}
-		}
-		s.Condition[condition.operator][condition.key] = policy.Strings{value}
-	}
-	return s
-}
-
-// functionARN returns the ARN of a function, with or without a qualifier.
-func (f *file) functionARN(named string) string {
-	return "arn:" + f.partition + ":lambda:" + f.region + ":" + f.account + ":function:" + named
-}
-
-// parsePolicy reads a policy from a property.
-func parsePolicy(value any) (policy.Document, error) {
-	if encoded, ok := value.(string); ok { // Terraform has policies as text
-		return policy.Parse([]byte(encoded))
-	}
-	encoded, err := json.Marshal(value)
-	if err != nil {
-		return policy.Document{}, err
-	}
-	return policy.Parse(encoded)
 }

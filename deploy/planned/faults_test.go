@@ -24,7 +24,8 @@ func TestHealthy(t *testing.T) {
 	for _, s := range append(slices.Clone(subjects), first) {
 		t.Run(s.tool, func(t *testing.T) {
 			r := s.read(t, nil)
-			if len(r.Cases) != 1 || len(r.Notes) > 0 {
+			notHere := func(note string) bool { return !strings.HasSuffix(note, "is not here, so it is not judged") }
+			if len(r.Cases) != 1 || slices.ContainsFunc(r.Notes, notHere) {
 				t.Fatalf("%d APIs, notes %q", len(r.Cases), r.Notes)
 			}
 			d := doctor.Judge(r.Cases[0], doctor.English)

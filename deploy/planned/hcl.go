@@ -1,12 +1,16 @@
 package planned
 
 import (
+	"encoding/json"
+	"fmt"
 	"path"
+	"reflect"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 
 	"example.com/portable-notes/deploy/doctor"
 	"example.com/portable-notes/deploy/unknown"
@@ -20,7 +24,9 @@ import (
 type tfSource struct {
 	resources map[string]*hclsyntax.Block // by TYPE.NAME
 	locals    map[string]hclsyntax.Expression
-	files     map[string]string // of the resources
+	outputs   map[string]hclsyntax.Expression
+	calls     map[string]*hclsyntax.Body // of modules
+	files     map[string]string          // of the resources
 }
 
 // sourceAt returns the configuration of a module, nil if it cannot be read.
@@ -37,7 +43,7 @@ func (r *tfReader) sourceAt(modules []string) *tfSource {
 		return known
 	}
 	s := &tfSource{resources: map[string]*hclsyntax.Block{}, locals: map[string]hclsyntax.Expression{},
-		files: map[string]string{}}
+		outputs: map[string]hclsyntax.Expression{}, calls: map[string]*hclsyntax.Body{}, files: map[string]string{}}
 	for _, name := range r.options.glob(path.Join(folder, "*.tf")) {
 		s.read(name, r.options.open(name))
 	}
@@ -56,6 +62,10 @@ func (s *tfSource) read(name string, text []byte) {
 		case block.Type == "resource" && len(block.Labels) == 2:
 			address := strings.Join(block.Labels, ".")
 			s.resources[address], s.files[address] = block, name
+		case block.Type == "module" && len(block.Labels) == 1:
+			s.calls[block.Labels[0]] = block.Body
+		case block.Type == "output" && len(block.Labels) == 1 && block.Body.Attributes["value"] != nil:
+			s.outputs[block.Labels[0]] = block.Body.Attributes["value"].Expr
 		case block.Type == "locals":
 			for local, attribute := range block.Body.Attributes {
 				s.locals[local] = attribute.Expr
@@ -64,14 +74,15 @@ func (s *tfSource) read(name string, text []byte) {
 	}
 }
 
-// place returns where the configuration has a resource, and the lines of its attributes by CloudFormation's names.
-func (s *tfSource) place(one *tfOne) (p doctor.Place, found bool) {
+// place returns where the configuration in a folder has a resource, and the lines of its attributes by CloudFormation's
+// names.
+func (s *tfSource) place(folder string, one *tfOne) (p doctor.Place, found bool) {
 	address := one.Type + "." + one.Name
 	if s == nil || s.resources[address] == nil {
 		return p, false
 	}
 	block := s.resources[address]
-	p = doctor.Place{File: s.files[address], Line: block.DefRange().Start.Line, Name: one.Address,
+	p = doctor.Place{File: path.Join(folder, s.files[address]), Line: block.DefRange().Start.Line, Name: one.Address,
 		Lines: map[string]int{}}
 	for name, attribute := range block.Body.Attributes {
 		p.Lines[tfKinds[one.Type].property(name)] = attribute.NameRange.Start.Line
@@ -101,10 +112,22 @@ type tfEvaluator struct {
 	open   string // for what is not known
 }
 
-// text returns the value of an expression, with placeholders for what is not known.
+// text returns the value of an expression as text, with placeholders for what is not known.
 func (e tfEvaluator) text(expression hclsyntax.Expression, depth int) string {
-	const deepest = 20
-	if depth > deepest {
+	switch v := e.value(expression, depth).(type) {
+	case string:
+		return v
+	case bool, json.Number:
+		return fmt.Sprint(v)
+	}
+	return e.open
+}
+
+// value returns the value of an expression: a string, bool, json.Number, []any or map[string]any. What is not known is
+// a placeholder.
+func (e tfEvaluator) value(expression hclsyntax.Expression, depth int) any {
+	const deepest, most = 20, 200_000
+	if e.r.steps++; depth > deepest || e.r.steps > most {
 		return e.open
 	}
 	switch x := expression.(type) {
@@ -115,25 +138,100 @@ func (e tfEvaluator) text(expression hclsyntax.Expression, depth int) string {
 		}
 		return out.String()
 	case *hclsyntax.TemplateWrapExpr:
-		return e.text(x.Wrapped, depth+1)
+		return e.value(x.Wrapped, depth+1)
 	case *hclsyntax.ParenthesesExpr:
-		return e.text(x.Expression, depth+1)
+		return e.value(x.Expression, depth+1)
+	case *hclsyntax.ObjectConsKeyExpr:
+		return e.key(x, depth)
 	case *hclsyntax.LiteralValueExpr:
-		if x.Val.Type() == cty.String && x.Val.IsKnown() && !x.Val.IsNull() {
-			return x.Val.AsString()
-		}
+		return e.literal(x.Val)
 	case *hclsyntax.ConditionalExpr:
-		if a, b := e.text(x.TrueResult, depth+1), e.text(x.FalseResult, depth+1); a == b {
+		if a, b := e.value(x.TrueResult, depth+1), e.value(x.FalseResult, depth+1); reflect.DeepEqual(a, b) {
 			return a
 		}
+	case *hclsyntax.TupleConsExpr:
+		all := []any{}
+		for _, one := range x.Exprs {
+			all = append(all, e.value(one, depth+1))
+		}
+		return all
+	case *hclsyntax.ObjectConsExpr:
+		all := map[string]any{}
+		for _, item := range x.Items {
+			all[e.text(item.KeyExpr, depth+1)] = e.value(item.ValueExpr, depth+1)
+		}
+		return all
+	case *hclsyntax.FunctionCallExpr:
+		return e.call(x, depth)
 	case *hclsyntax.ScopeTraversalExpr:
 		return e.reference(x.Traversal, depth)
 	}
 	return e.open
 }
 
+// key returns the key of a mapping: a word stands for itself.
+func (e tfEvaluator) key(x *hclsyntax.ObjectConsKeyExpr, depth int) any {
+	if word := hcl.ExprAsKeyword(x.Wrapped); word != "" && !x.ForceNonLiteral {
+		return word
+	}
+	return e.value(x.Wrapped, depth+1)
+}
+
+// literal returns a value that is written as it is.
+func (e tfEvaluator) literal(v cty.Value) any {
+	if v.IsNull() || !v.IsKnown() {
+		return e.open
+	}
+	switch v.Type() {
+	case cty.String:
+		return v.AsString()
+	case cty.Bool:
+		return v.True()
+	case cty.Number:
+		return json.Number(v.AsBigFloat().Text('f', -1))
+	}
+	return e.open
+}
+
+// call returns the value of a function that encodes or converts its argument.
+func (e tfEvaluator) call(x *hclsyntax.FunctionCallExpr, depth int) any {
+	if len(x.Args) != 1 {
+		return e.open
+	}
+	switch x.Name {
+	case "toset", "tolist", "tomap", "tostring":
+		return e.value(x.Args[0], depth+1)
+	case "jsonencode":
+		if encoded, err := json.Marshal(e.value(x.Args[0], depth+1)); err == nil {
+			return string(encoded)
+		}
+	}
+	return e.open
+}
+
+// each returns what each.key or each.value stands for in the resource.
+func (e tfEvaluator) each(name string, depth int) any {
+	key, isText := e.one.Index.(string)
+	block := e.source.resources[e.one.Type+"."+e.one.Name]
+	if !isText || block == nil || block.Body.Attributes["for_each"] == nil {
+		return e.open
+	}
+	if name == "key" {
+		return key
+	}
+	switch all := e.value(block.Body.Attributes["for_each"].Expr, depth+1).(type) {
+	case map[string]any:
+		if value, known := all[key]; known {
+			return value
+		}
+	case []any: // of a set, whose values are its keys
+		return key
+	}
+	return e.open
+}
+
 // reference returns the value of a reference.
-func (e tfEvaluator) reference(t hcl.Traversal, depth int) string {
+func (e tfEvaluator) reference(t hcl.Traversal, depth int) any {
 	var parts []string
 	for _, step := range t {
 		switch s := step.(type) {
@@ -141,13 +239,21 @@ func (e tfEvaluator) reference(t hcl.Traversal, depth int) string {
 			parts = append(parts, s.Name)
 		case hcl.TraverseAttr:
 			parts = append(parts, s.Name)
+		case hcl.TraverseIndex:
+			key, err := convert.Convert(s.Key, cty.String)
+			if err != nil || len(parts) != 2 || key.IsNull() || !key.IsKnown() {
+				return e.open
+			}
+			parts[1] += "[" + key.AsString() + "]"
+		default:
+			return e.open
 		}
 	}
-	switch key, isText := e.one.Index.(string); {
-	case len(parts) == 2 && parts[0] == "each" && parts[1] == "key" && isText:
-		return key
+	switch {
+	case len(parts) == 2 && parts[0] == "each":
+		return e.each(parts[1], depth)
 	case len(parts) == 2 && parts[0] == "local" && e.source.locals[parts[1]] != nil:
-		return e.text(e.source.locals[parts[1]], depth+1)
+		return e.value(e.source.locals[parts[1]], depth+1)
 	case len(parts) > 1:
 		if value, known := e.r.lookUp(e.one, e.one.path, e.one.module, strings.Join(parts, ".")); known {
 			return text(value)

@@ -354,7 +354,8 @@ func TestNeeds(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			text := strings.NewReplacer("VALUE", c.value, "MANAGED", cmp.Or(c.managed, basic), "ACTION", c.action,
 				"RESOURCE", c.resource).Replace(text)
-			d, _ := judge(t, "t.yaml", text, planned.Options{})
+			own := []string{"dynamodb:GetItem", "dynamodb:Query"}
+			d, _ := judge(t, "t.yaml", text, planned.Options{NotesActions: own})
 			if (len(d.Unseen) > 0) != c.unseen || (len(d.Findings) > 0) != (c.cause != "") {
 				t.Fatalf("%+v, unseen %+v", d.Findings, d.Unseen)
 			}

@@ -1,7 +1,6 @@
 package planned
 
 import (
-	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -17,7 +16,7 @@ import (
 
 // readOpenAPI reads an OpenAPI definition by itself. It has no stage, no functions and no grants. It may call functions
 // of CloudFormation, if a template includes it.
-func readOpenAPI(name string, text []byte) (Result, error) {
+func readOpenAPI(name string, text []byte, o Options) (Result, error) {
 	root, err := template.ParseValue(text)
 	if err != nil {
 		return Result{}, err
@@ -30,7 +29,7 @@ func readOpenAPI(name string, text []byte) (Result, error) {
 		return Result{Notes: []string{fmt.Sprintf("%s:%d is a definition of a REST API (%s); the doctor judges only "+
 			"HTTP APIs", name, key.Line, key.Value)}}, nil
 	}
-	body, err := new(template.Template).Evaluate(root, openScope(nil))
+	body, err := new(template.Template).Evaluate(root, openScope(o.Parameters))
 	if err != nil {
 		return Result{}, err
 	}
@@ -41,10 +40,8 @@ func readOpenAPI(name string, text []byte) (Result, error) {
 	}
 	own := map[string]string{}
 	literals(own, body)
-	f := file{name: name, format: doctor.OpenAPI,
-		partition: cmp.Or(own["AWS::Partition"], unknown.Open("AWS::Partition")),
-		region:    cmp.Or(own["AWS::Region"], unknown.Open("AWS::Region")),
-		account:   cmp.Or(own["AWS::AccountId"], unknown.Open("AWS::AccountId"))}
+	f := file{name: name, options: o, format: doctor.OpenAPI}
+	f.locate(with(own, o.Parameters))
 	f.resources = []resource{{kind: "AWS::ApiGatewayV2::Api", name: title, id: unknown.New("Api"),
 		properties: map[string]any{"Body": body}, place: doctor.Place{File: name, Line: 1},
 		node: &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{{Value: "Body"}, root}}}}
@@ -153,8 +150,9 @@ func (b *builder) readDefinition(api *resource) {
 	}
 }
 
-// idIn returns a placeholder of the ID of what a definition names.
-func (b *builder) idIn(name string) string { return unknown.New(b.c.Planned.Name + "." + name) }
+// idIn returns a placeholder of the ID of what a definition names. The # says that nothing in a template can refer to
+// it.
+func (b *builder) idIn(name string) string { return unknown.New(b.c.Planned.Name + "#" + name) }
 
 func authorizerOf(id, name string, a *openapi.Authorizer) doctor.Authorizer {
 	out := doctor.Authorizer{ID: id, Name: name, Type: "REQUEST", URI: a.URI, Credentials: a.Credentials,

@@ -20,9 +20,14 @@ import (
 
 // Options are what a reader may need besides a file.
 type Options struct {
-	Parameters map[string]string // values of parameters and pseudo parameters, by name
-	// Translate translates the types of SAM in a template, which is JSON, to those of CloudFormation.
+	// Parameters are values of parameters and pseudo parameters, by name. Only templates have others than AWS::Region,
+	// AWS::AccountId and AWS::Partition.
+	Parameters map[string]string
+	// Translate is called for a template with types of SAM, in JSON, and returns it with those of CloudFormation. If it
+	// is nil, Read returns an error for such a template.
 	Translate func(template []byte, parameters map[string]string) ([]byte, error)
+	// NotesActions are the actions that the notes service needs on its table.
+	NotesActions []string
 	// Files is the folder of the file, for what the file names: definitions of APIs, code, and the configuration of a
 	// plan of Terraform. If nil, none is read.
 	Files fs.FS
@@ -85,10 +90,11 @@ var sources = []struct {
 		"CDK writes a template: cdk synth, then cdk.out/STACK.template.json"},
 }
 
-// MaxSize is the maximum size of a file in bytes. Templates are limited to template.MaxSize.
+// MaxSize is the maximum size of a file in bytes. Templates and definitions are limited to template.MaxSize.
 const MaxSize = 64 << 20
 
-// Read reads a file. The name is only for messages.
+// Read returns the HTTP APIs of a file. The name of the file appears in places and messages. The error is [ErrFormat]
+// for a file of another kind, a [template.Error] with the line of a mistake, or that of Options.Translate.
 func Read(name string, text []byte, o Options) (r Result, err error) {
 	if len(text) > MaxSize {
 		return r, fmt.Errorf("the file has %d bytes, but at most %d are read", len(text), MaxSize)
@@ -100,7 +106,7 @@ func Read(name string, text []byte, o Options) (r Result, err error) {
 	case doctor.Terraform:
 		return readTerraform(name, text, o)
 	case doctor.OpenAPI:
-		return readOpenAPI(name, text)
+		return readOpenAPI(name, text, o)
 	case doctor.CloudFormation:
 		return readTemplate(name, text, o)
 	}

@@ -385,7 +385,7 @@ components:
 			if f.Places[0].Line != c.line || f.Change != "" {
 				t.Errorf("at %+v, write %s", f.Places, f.Change)
 			}
-			if len(r.Cases[0].Routes.Or()) != 2 || len(r.Notes) != 1 {
+			if len(r.Cases[0].Routes.Or()) != 2 || len(r.Notes) != 0 {
 				t.Errorf("%d routes, notes %q", len(r.Cases[0].Routes.Or()), r.Notes)
 			}
 		})

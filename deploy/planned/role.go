@@ -12,17 +12,18 @@ import (
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
+var tracing = []string{"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules",
+	"xray:GetSamplingTargets", "xray:GetSamplingStatisticSummaries"}
+
 // managed are the actions of AWS's managed policies that functions have most often ("AWS managed policy reference").
 var managed = map[string][]string{
 	"AWSLambdaBasicExecutionRole": {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"},
 	"AWSLambdaVPCAccessExecutionRole": {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents",
 		"ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
 		"ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"},
-	"AWSXRayDaemonWriteAccess": {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules",
-		"xray:GetSamplingTargets", "xray:GetSamplingStatisticSummaries"},
-	"AWSXrayWriteOnlyAccess": {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules",
-		"xray:GetSamplingTargets", "xray:GetSamplingStatisticSummaries"},
-	"AWSLambdaRole": {"lambda:InvokeFunction"},
+	"AWSXRayDaemonWriteAccess": tracing,
+	"AWSXrayWriteOnlyAccess":   tracing,
+	"AWSLambdaRole":            {"lambda:InvokeFunction"},
 }
 
 // role returns a role of the file, by its ARN.
@@ -57,7 +58,9 @@ func (f *file) role(arn string) doctor.Fact[doctor.Role] {
 		}
 	}
 	for _, p := range f.of(attachment) {
-		if p.text("RoleName") == name {
+		if p.text("RoleName") == name || slices.ContainsFunc(list(p.properties["Roles"]), func(of any) bool {
+			return text(of) == name
+		}) {
 			r.Identity = append(r.Identity, f.managed(p.text("PolicyArn")))
 		}
 	}
@@ -96,7 +99,7 @@ func (f *file) managed(arn string) policy.Document {
 // orOpen returns a policy, or one that may allow anything if it is not known.
 func orOpen(value any) policy.Document {
 	d, err := parsePolicy(value)
-	if err != nil {
+	if err != nil || value == nil {
 		return open("policy")
 	}
 	return d

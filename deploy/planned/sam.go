@@ -2,12 +2,14 @@ package planned
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"example.com/portable-notes/deploy/doctor"
+	"example.com/portable-notes/deploy/openapi"
 	"example.com/portable-notes/deploy/template"
 )
 
@@ -28,6 +30,9 @@ func (r *reader) translate(o Options) (*template.Template, error) {
 			parameters[p.Name] = *p.Default
 		}
 	}
+	if o.Translate == nil {
+		return nil, errors.New("the types of SAM cannot be translated")
+	}
 	processed, err := o.Translate(source, with(parameters, o.Parameters))
 	if err != nil {
 		return nil, err
@@ -36,6 +41,7 @@ func (r *reader) translate(o Options) (*template.Template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SAM's translator: %w", err)
 	}
+	t.IsPartial = true // the lines of a mistake would be those of the translator
 	return t, nil
 }
 
@@ -139,7 +145,7 @@ func isEvent(event *yaml.Node, path, method string) bool {
 		return path == "/$default"
 	}
 	if with == nil || strings.EqualFold(with.Value, "any") || with.Value == "*" {
-		return at.Value == path && strings.HasPrefix(method, "x-amazon")
+		return at.Value == path && method == openapi.AnyMethod
 	}
 	return at.Value == path && strings.EqualFold(with.Value, method)
 }

@@ -30,7 +30,7 @@ var subjects = []subject{
 }
 
 // readFile reads a file that must be there.
-func readFile(t *testing.T, name string) []byte {
+func readFile(t testing.TB, name string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(name)
 	if err != nil {

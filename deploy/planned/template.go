@@ -23,7 +23,7 @@ func readTemplate(name string, text []byte, o Options) (Result, error) {
 		return Result{}, err
 	}
 	r := &reader{file: file{name: name, options: o, format: doctor.CloudFormation}, source: source, template: source,
-		evaluated: map[string]map[string]any{}}
+		evaluated: map[string]map[string]any{}, naming: map[string]bool{}}
 	for _, loop := range source.Loops {
 		r.note("%s:%d: the resources of %s are not judged", name, loop.Line, loop.Name)
 	}
@@ -74,6 +74,7 @@ type reader struct {
 	template  *template.Template // the same, or what SAM makes of it
 	scope     template.Scope
 	evaluated map[string]map[string]any // properties, by resource; nil while they are being evaluated
+	naming    map[string]bool           // resources whose Ref is being evaluated
 }
 
 // newScope returns the values to which the template refers. Parameters have the given value, or their default.
@@ -102,6 +103,7 @@ func openScope(given map[string]string) template.Scope {
 		"URLSuffix"} {
 		s.Values["AWS::"+name] = unknown.Open("AWS::" + name)
 	}
+	s.Values["AWS::URLSuffix"] = "amazonaws.com" // but in China, for which it can be given
 	for name, value := range given {
 		if strings.HasPrefix(name, "AWS::") {
 			s.Values[name] = value
@@ -208,6 +210,11 @@ var named = map[string]string{"AWS::Lambda::Function": "FunctionName", "AWS::IAM
 // refOf returns the value of Ref for a resource.
 func (r *reader) refOf(name string) (any, error) {
 	one := r.template.Resource(name)
+	if r.naming[name] { // it refers to itself
+		return unknown.Open(name), nil
+	}
+	r.naming[name] = true
+	defer delete(r.naming, name)
 	switch kind := one.Type; {
 	case kind == "AWS::Lambda::Alias" || kind == "AWS::Lambda::Version":
 		properties, err := r.properties(name)
@@ -246,6 +253,12 @@ func (r *reader) attributeOf(name, attribute string) (any, error) {
 		return r.arn("iam", "role/"+path+text(id)), err
 	case "AWS::DynamoDB::Table Arn":
 		return r.arn("dynamodb", "table/"+text(id)), err
+	case "AWS::ApiGatewayV2::Api ApiEndpoint":
+		return "https://" + text(id) + ".execute-api." + r.value("Region") + "." + r.value("URLSuffix"), err
+	}
+	if kind := r.template.Resource(name).Type; strings.EqualFold(attribute, "arn") && attribute != "Arn" &&
+		(kind == "AWS::Lambda::Function" || kind == "AWS::IAM::Role") {
+		return nil, fmt.Errorf("%s has no attribute %s: it is Arn", name, attribute)
 	}
 	return unknown.Open(name + "." + attribute), err
 }

@@ -83,7 +83,7 @@ func isOpen(operator string, values Strings, got string) bool {
 func mayMatchARN(pattern, value string) bool {
 	want, got := strings.SplitN(pattern, ":", 6), strings.SplitN(value, ":", 6)
 	if len(want) != 6 || len(got) != 6 {
-		return unknown.MayMatch(pattern, value)
+		return unknown.OpenForm(pattern) && unknown.MayMatch(pattern, value)
 	}
 	open := false
 	for i := range want {

@@ -147,8 +147,10 @@ type Reason struct {
 	Holds  bool
 	Field  string // the element that does not match, such as Principal or Condition; "" if Holds
 	Known  bool   // false if this package cannot evaluate the element
-	Want   string // the policy's value of Field
-	Got    string // the request's value
+	// Open are the names of the open values, as in package unknown, for which the element is not Known.
+	Open []string
+	Want string // the policy's value of Field
+	Got  string // the request's value
 }
 
 func (r Reason) String() string {
@@ -192,7 +194,8 @@ func (s Statement) matches(r Request) Reason {
 	}
 	unclear := func(field string, want any) Reason {
 		const got = "no known value for it"
-		return Reason{Sid: s.Sid, Effect: s.Effect, Field: field, Want: fmt.Sprint(want), Got: got}
+		return Reason{Sid: s.Sid, Effect: s.Effect, Field: field, Want: fmt.Sprint(want), Got: got,
+			Open: r.open(fmt.Sprint(want))}
 	}
 	like := func(patterns Strings, value string, fold bool) bool {
 		return slices.ContainsFunc(patterns, func(p string) bool {
@@ -205,10 +208,17 @@ func (s Statement) matches(r Request) Reason {
 	may := func(patterns Strings, value string) bool {
 		return slices.ContainsFunc(patterns, func(p string) bool { return unknown.MayMatch(p, value) })
 	}
+	var doubt *Reason // used only if no element is known not to match
+	doubtful := func(is bool, field string, want any) bool {
+		if is && doubt == nil {
+			one := unclear(field, want)
+			doubt = &one
+		}
+		return is
+	}
 	switch {
-	case s.Principal != nil && !s.Principal.includes(r.Principal) && s.Principal.isOpen():
-		return unclear("Principal", s.Principal.Names)
-	case s.Principal != nil && !s.Principal.includes(r.Principal):
+	case s.Principal != nil && !s.Principal.includes(r.Principal) &&
+		!doubtful(s.Principal.isOpen(r.Principal), "Principal", s.Principal.Names):
 		return no("Principal", s.Principal.Names, r.Principal.String())
 	case s.NotPrincipal != nil && s.NotPrincipal.includes(r.Principal):
 		return no("NotPrincipal", s.NotPrincipal.Names, r.Principal.String())
@@ -216,32 +226,26 @@ func (s Statement) matches(r Request) Reason {
 		return unclear("Resource", s.Resource)
 	case variables(s.NotResource):
 		return unclear("NotResource", s.NotResource)
-	case len(s.Action) > 0 && !like(s.Action, r.Action, true) && may(s.Action, r.Action):
-		return unclear("Action", s.Action)
-	case len(s.Action) > 0 && !like(s.Action, r.Action, true):
+	case len(s.Action) > 0 && !like(s.Action, r.Action, true) &&
+		!doubtful(may(s.Action, r.Action), "Action", s.Action):
 		return no("Action", s.Action, r.Action)
 	case len(s.NotAction) > 0 && like(s.NotAction, r.Action, true):
 		return no("NotAction", s.NotAction, r.Action)
-	case len(s.Resource) > 0 && !like(s.Resource, r.Resource, false) && may(s.Resource, r.Resource):
-		return unclear("Resource", s.Resource)
-	case len(s.Resource) > 0 && !like(s.Resource, r.Resource, false):
+	case len(s.Resource) > 0 && !like(s.Resource, r.Resource, false) &&
+		!doubtful(may(s.Resource, r.Resource), "Resource", s.Resource):
 		return no("Resource", s.Resource, r.Resource)
 	case len(s.NotResource) > 0 && like(s.NotResource, r.Resource, false):
 		return no("NotResource", s.NotResource, r.Resource)
-	case may(s.NotAction, r.Action):
-		return unclear("NotAction", s.NotAction)
-	case may(s.NotResource, r.Resource):
-		return unclear("NotResource", s.NotResource)
 	}
-	var doubt *Reason // used only if no condition is known not to hold
+	doubtful(may(s.NotAction, r.Action), "NotAction", s.NotAction)
+	doubtful(may(s.NotResource, r.Resource), "NotResource", s.NotResource)
 	for _, operator := range sorted(s.Condition) {
 		keys := s.Condition[operator]
 		for _, key := range sorted(keys) {
 			value, exists := r.value(key)
 			if !known(operator) || variables(keys[key]) || !exists && r.Undecided != nil && r.Undecided(key) ||
-				isOpen(operator, keys[key], value) {
-				r := unclear("Condition", fmt.Sprintf("%s %s %v", operator, key, keys[key]))
-				doubt = &r
+				exists && isOpen(operator, keys[key], value) {
+				doubtful(true, "Condition", fmt.Sprintf("%s %s %v", operator, key, keys[key]))
 			} else if !holds(operator, keys[key], value, exists) {
 				if !exists {
 					value = "nothing"
@@ -281,14 +285,13 @@ func (p *Principal) includes(c Caller) bool {
 	})
 }
 
-// isOpen reports whether p names somebody who is not known yet.
-func (p *Principal) isOpen() bool {
-	for _, names := range p.Names {
-		if slices.ContainsFunc(names, unknown.In) {
-			return true
-		}
+// isOpen reports whether p names somebody who is not known yet, and may be a caller: no account is a service.
+func (p *Principal) isOpen(c Caller) bool {
+	kind := "AWS"
+	if c.Service != "" {
+		kind = "Service"
 	}
-	return false
+	return slices.ContainsFunc(p.Names[kind], unknown.In)
 }
 
 // roleOf returns the ARN of the role of a session, which is arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION. It lacks
@@ -303,6 +306,23 @@ func roleOf(arn string) string {
 		return ""
 	}
 	return strings.Join([]string{parts[0], parts[1], "iam", "", parts[4], "role/" + session[1]}, ":")
+}
+
+// open returns the names of what is open in an element or in the request. An element with a policy variable is not
+// known for another reason.
+func (r Request) open(element string) (names []string) {
+	if strings.Contains(element, "${") {
+		return nil
+	}
+	if names = unknown.Names(element); names != nil {
+		return names
+	}
+	for _, key := range sorted(r.Context) {
+		names = append(names, unknown.Names(r.Context[key])...)
+	}
+	names = append(names, unknown.Names(r.Resource)...)
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func (r Request) value(key string) (string, bool) {

@@ -144,6 +144,8 @@ func TestOpen(t *testing.T) {
 			known: true},
 		{name: "an open principal", statement: `"Principal":{"Service":"«Who»"},"Action":"a:B","Resource":"‹F›"`},
 		{name: "an open action", statement: `"Action":"a:«What»","Resource":"‹F›"`},
+		{name: "an open principal of another action", statement: `"Principal":{"Service":"«Who»"},"Action":"a:C",` +
+			`"Resource":"‹F›"`, known: true},
 		{name: "an open resource", statement: `"Action":"a:B","Resource":"«Function»"`},
 		{name: "an open exception", statement: `"NotAction":"«What»","Resource":"‹F›"`},
 		{name: "an open NotResource", statement: `"Action":"a:B","NotResource":"«Function»"`},

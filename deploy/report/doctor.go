@@ -72,8 +72,8 @@ func JSON(out io.Writer, value any) error {
 	return e.Encode(value)
 }
 
-// printable replaces control characters, which a function's errors may contain, by spaces.
-func printable(text string) string {
+// Printable replaces control characters, which a function's errors and files may contain, by spaces.
+func Printable(text string) string {
 	return strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) || unicode.Is(unicode.Cf, c) { // Cf includes changes of text direction
 			return ' '
@@ -85,7 +85,7 @@ func printable(text string) string {
 // wrap writes a text in lines of at most width columns. It does not break words. The first line begins with first, the
 // others with rest.
 func (p painter) wrap(first, rest, text string) {
-	text = printable(text)
+	text = Printable(text)
 	line, columns := first, len([]rune(rest))
 	begin := true
 	for _, word := range strings.Fields(text) {
@@ -120,7 +120,7 @@ func (p painter) chain(all []doctor.LinkState) string {
 			}
 			out.WriteString(edge)
 		}
-		name := printable(link.Name)
+		name := Printable(link.Name)
 		if link.State == "untouched" {
 			name = p.paint("2", name)
 		}
@@ -137,7 +137,7 @@ const maxAlso = 4
 func (p painter) finding(d doctor.Diagnosis, f doctor.Finding, l doctor.Language) {
 	const indent = "    "
 	for _, place := range f.Places {
-		fmt.Fprintln(p.out, indent+doctor.Label("at", l, 0)+" "+printable(place.String()))
+		fmt.Fprintln(p.out, indent+doctor.Label("at", l, 0)+" "+Printable(place.String()))
 	}
 	for _, e := range f.Evidence {
 		line := strings.TrimSpace(e.Call + " " + e.Of)
@@ -147,10 +147,10 @@ func (p painter) finding(d doctor.Diagnosis, f doctor.Finding, l doctor.Language
 		if e.Value != "" {
 			line += " → " + e.Value
 		}
-		fmt.Fprintln(p.out, indent+printable(line))
+		fmt.Fprintln(p.out, indent+Printable(line))
 		if e.Expected != "" {
 			label := doctor.Label("needed", l, 0)
-			fmt.Fprintln(p.out, indent+label+" "+printable(e.Expected))
+			fmt.Fprintln(p.out, indent+label+" "+Printable(e.Expected))
 			if at := differs(e.Value, e.Expected); at >= 0 {
 				fmt.Fprintln(p.out, indent+strings.Repeat(" ", len([]rune(label))+1+at)+"^")
 			}
@@ -163,12 +163,12 @@ func (p painter) finding(d doctor.Diagnosis, f doctor.Finding, l doctor.Language
 			label = doctor.Label("or", l, 0)
 		}
 		p.wrap(indent, indent, label+", "+fix.Does+":")
-		fmt.Fprintln(p.out, indent+"  "+p.paint("1", printable(fix.Command)))
+		fmt.Fprintln(p.out, indent+"  "+p.paint("1", Printable(fix.Command)))
 	}
 	if f.Change != "" {
 		fmt.Fprintln(p.out, indent+doctor.Label("change", l, 0))
 		for line := range strings.Lines(f.Change) {
-			fmt.Fprintln(p.out, indent+"  "+p.paint("1", printable(strings.TrimRight(line, "\n"))))
+			fmt.Fprintln(p.out, indent+"  "+p.paint("1", Printable(strings.TrimRight(line, "\n"))))
 		}
 	}
 	if len(f.Fix) == 0 && f.Change == "" {

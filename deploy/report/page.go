@@ -41,7 +41,7 @@ func nodes(chain []doctor.LinkState) (all []node) {
 func HTML(out io.Writer, d doctor.Diagnosis, l doctor.Language) error {
 	page, err := template.New("page").Funcs(template.FuncMap{
 		"label":     func(key string) string { return strings.TrimRight(doctor.Label(key, l, 0), " :") },
-		"printable": printable,
+		"printable": Printable,
 		"sign":      func(state string) string { return marks[state].sign },
 		"sub":       func(a, b int) int { return a - b },
 		"finding":   func(i int) doctor.Finding { return d.Findings[i] },

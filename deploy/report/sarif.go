@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"example.com/portable-notes/deploy/doctor"
 )
@@ -59,13 +60,14 @@ type (
 // levels are SARIF's names of levels.
 var levels = map[doctor.Level]string{doctor.Fault: "error", doctor.Warning: "warning", doctor.Note: "note"}
 
-// SARIF writes the findings about files in the Static Analysis Results Interchange Format, which code review reads.
+// SARIF writes the findings about files in the Static Analysis Results Interchange Format, which code review reads. It
+// leaves out what is not known before a deployment. It returns an error of the writer.
 func SARIF(out io.Writer, all []doctor.Diagnosis) error {
 	run := sarifRun{Results: []sarifResult{}}
 	run.Tool.Driver.Name, run.Tool.Driver.Rules = "deploy doctor", []sarifRule{}
 	for _, d := range all {
 		for _, f := range d.Findings {
-			rule := sarifRule{ID: f.Cause, Help: sarifText{f.Remedy + " (" + f.Source + ")"}}
+			rule := sarifRule{ID: f.Cause, Help: sarifText{f.Source}}
 			if !slices.ContainsFunc(run.Tool.Driver.Rules, func(r sarifRule) bool { return r.ID == f.Cause }) {
 				run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, rule)
 			}
@@ -82,11 +84,13 @@ func resultOf(f doctor.Finding) sarifResult {
 		Locations: []sarifLocation{}}
 	for _, e := range f.Evidence {
 		if e.Expected != "" {
-			r.Message.Text += "\n" + e.Field + ": " + e.Value + "\nneeded: " + e.Expected
+			r.Message.Text += "\n" + strings.Trim(e.Field+": "+e.Value, ": ") + "\nneeded: " + e.Expected
 		}
 	}
 	if f.Change != "" {
 		r.Message.Text += "\n\n" + f.Change
+	} else if f.Level != doctor.Note {
+		r.Message.Text += "\n\n" + f.Remedy
 	}
 	for _, p := range f.Places {
 		at := sarifLocation{Logical: []sarifName{{p.Name}}}

@@ -22,11 +22,13 @@ var program string
 
 // Task is a template to translate.
 type Task struct {
-	Template   json.RawMessage   `json:"template"`
-	Parameters map[string]string `json:"parameters"`
-	Region     string            `json:"region"`
+	Template   json.RawMessage   `json:"template"`   // in JSON, with functions in their long form
+	Parameters map[string]string `json:"parameters"` // values of the template's parameters, by name
+	Region     string            `json:"region"`     // such as eu-central-1
+	// IsLocal accepts code and definitions in files that were not uploaded.
+	IsLocal bool `json:"local"`
 	// Endpoint is that of AWS, from which the managed policies that the template names are read. If it is "", names of
-	// policies stay as they are, and code and definitions in local files are accepted.
+	// policies stay as they are.
 	Endpoint string `json:"endpoint"`
 }
 
@@ -43,7 +45,8 @@ var ErrMissing = errors.New("the types of SAM need AWS's translator: pip install
 	"processed template (aws cloudformation get-template --template-stage Processed)")
 
 // Translate translates a template with a Python, which is a command and its first arguments. The error is of type
-// [*Error] if the template is wrong, and [ErrMissing] if this Python does not have the translator.
+// [*Error] if the template is wrong, [ErrMissing] if this Python does not have the translator, and another one if
+// Python fails or ctx ends.
 func Translate(ctx context.Context, python []string, t Task) ([]byte, error) {
 	in, err := json.Marshal(t)
 	if err != nil {

@@ -1,8 +1,11 @@
 """Translates a template with SAM's types, in the JSON on standard input, by AWS's own translator."""
 
-import json
-import os
 import sys
+
+sys.path[:] = [folder for folder in sys.path if folder]  # a template's folder must not replace Python's modules
+
+import json  # noqa: E402: after the path
+import os  # noqa: E402
 
 asked = json.load(sys.stdin)
 os.environ.update(AWS_DEFAULT_REGION=asked["region"], AWS_ACCESS_KEY_ID="sandbox", AWS_SECRET_ACCESS_KEY="sandbox")
@@ -58,7 +61,7 @@ def upload(template):
 
 parameters = dict(asked["parameters"])
 parameters.setdefault("AWS::Region", asked["region"])
-if not asked["endpoint"]:
+if asked["local"]:
     upload(asked["template"])
 try:
     answer = {"Template": transform(asked["template"], parameters, Policies())}

@@ -58,9 +58,23 @@ func (t *Template) evaluator(s Scope) *evaluator {
 	return &evaluator{t: t, s: s, known: map[string]bool{}}
 }
 
-// fail returns the placeholder of a value that cannot be evaluated, or an error.
+// fail returns the placeholder of what a function cannot evaluate, or an error. The line is in the name, because other
+// calls of the function have other values.
 func (e *evaluator) fail(n *yaml.Node, name, format string, values ...any) (any, error) {
 	if e.s.Unknown != nil {
+		return e.s.Unknown(e.numbered(name, n)), nil
+	}
+	return nil, mistake(n, format, values...)
+}
+
+// numbered returns the name of a function with where it is called.
+func (e *evaluator) numbered(name string, n *yaml.Node) string {
+	return fmt.Sprintf("%s.%d.%d", name, n.Line, n.Column)
+}
+
+// missing returns the placeholder of what a reference names, or an error if the template would have it.
+func (e *evaluator) missing(n *yaml.Node, name, format string, values ...any) (any, error) {
+	if e.s.Unknown != nil && !e.t.isWhole() {
 		return e.s.Unknown(name), nil
 	}
 	return nil, mistake(n, format, values...)
@@ -234,7 +248,7 @@ func (e *evaluator) call(n *yaml.Node, f *function) (any, error) {
 		}
 		holds, err := e.named(args[0])
 		if errors.Is(err, ErrUnknown) {
-			return e.either(args)
+			return e.either(n, args)
 		}
 		if err != nil {
 			return nil, err
@@ -303,13 +317,13 @@ func (e *evaluator) call(n *yaml.Node, f *function) (any, error) {
 }
 
 // either evaluates Fn::If whose condition is not known. The value is known only if both sides are equal.
-func (e *evaluator) either(args []*yaml.Node) (any, error) {
+func (e *evaluator) either(n *yaml.Node, args []*yaml.Node) (any, error) {
 	a, err := e.value(args[1])
 	b, err2 := e.value(args[2])
 	if err != nil || err2 != nil || reflect.DeepEqual(a, b) {
 		return a, errors.Join(err, err2)
 	}
-	return e.s.Unknown("Fn.If." + args[0].Value), nil
+	return e.s.Unknown(e.numbered("Fn.If."+args[0].Value, n)), nil
 }
 
 // arguments returns the arguments of a function that needs a certain number of them.
@@ -356,7 +370,7 @@ func (e *evaluator) ref(n *yaml.Node, name string) (any, error) {
 		return value, nil
 	}
 	if e.t.Resource(name) == nil {
-		return e.fail(n, name, "there is no parameter or resource %s", name)
+		return e.missing(n, name, "there is no parameter or resource %s", name)
 	}
 	value, err := e.s.Ref(name)
 	if err != nil {
@@ -383,7 +397,7 @@ func (e *evaluator) getAtt(n, argument *yaml.Node) (any, error) {
 
 func (e *evaluator) attribute(n *yaml.Node, resource, name string) (any, error) {
 	if e.t.Resource(resource) == nil {
-		return e.fail(n, resource+"."+name, "there is no resource %s", resource)
+		return e.missing(n, resource+"."+name, "there is no resource %s", resource)
 	}
 	value, err := e.s.Attribute(resource, name)
 	if err != nil {

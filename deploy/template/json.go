@@ -34,11 +34,19 @@ func readJSON(text []byte) (*yaml.Node, error) {
 type jsonReader struct {
 	*json.Decoder
 	text []byte
+
+	counted, lines int // lines that end before an offset
 }
 
-// lineOf returns the line of an offset.
+// lineOf returns the line of an offset. Offsets increase, so that each line is counted once.
 func (r *jsonReader) lineOf(offset int64) int {
-	return 1 + bytes.Count(r.text[:min(int(offset), len(r.text))], []byte("\n"))
+	end := min(int(offset), len(r.text))
+	if end < r.counted {
+		return 1 + bytes.Count(r.text[:end], []byte("\n"))
+	}
+	r.lines += bytes.Count(r.text[r.counted:end], []byte("\n"))
+	r.counted = end
+	return 1 + r.lines
 }
 
 func (r *jsonReader) value(depth int) (*yaml.Node, error) {
@@ -46,7 +54,8 @@ func (r *jsonReader) value(depth int) (*yaml.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &yaml.Node{Line: r.lineOf(r.InputOffset()), Kind: yaml.ScalarNode, Value: fmt.Sprint(token)}
+	n := &yaml.Node{Line: r.lineOf(r.InputOffset()), Column: int(r.InputOffset()), Kind: yaml.ScalarNode,
+		Value: fmt.Sprint(token)}
 	switch v := token.(type) {
 	case json.Delim:
 		if n.Value, n.Kind = "", yaml.SequenceNode; v == '{' {

@@ -22,6 +22,7 @@ type Template struct {
 	Resources   []Resource
 	Outputs     []Output
 	Loops       []Loop // of ParseSource, which leaves out their resources
+	IsPartial   bool   // references may name what the template does not have; set by the caller
 
 	isSource   bool // what ParseSource has read
 	root       *yaml.Node
@@ -387,6 +388,14 @@ func (t *Template) Resource(name string) *Resource {
 		return nil
 	}
 	return &t.Resources[i]
+}
+
+// isWhole reports whether the template has all that its references may name: no macro and no loop adds resources.
+func (t *Template) isWhole() bool {
+	isMacro := func(name string) bool {
+		return name != "AWS::LanguageExtensions" && name != "AWS::Serverless-2016-10-31"
+	}
+	return t.root != nil && !t.IsPartial && len(t.Loops) == 0 && !slices.ContainsFunc(t.Transforms, isMacro)
 }
 
 // Data returns the whole template as JSON values, with functions in their long form, such as {"Ref": NAME} for !Ref.

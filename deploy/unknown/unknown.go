@@ -2,13 +2,28 @@
 // contain them.
 //
 // There are two kinds. ‹Api› is an ID that AWS is going to make: it equals itself and nothing else. «Stage» is open: it
-// may turn out to be anything, such as the value of a parameter without a default.
+// may turn out to be anything, such as the value of a parameter without a default. Placeholders with the same name have
+// the same value.
 package unknown
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
+
+// Pattern is a regular expression that matches a placeholder.
+const Pattern = `(?:‹[^›]*›|«[^»]*»)`
+
+var placeholder = regexp.MustCompile(Pattern)
+
+// Replace returns a text with each placeholder replaced by what the function returns for its name.
+func Replace(text string, replacement func(name string) string) string {
+	return placeholder.ReplaceAllStringFunc(text, func(found string) string {
+		return replacement(strings.Trim(found, "‹›«»"))
+	})
+}
 
 // New returns the placeholder of an ID that AWS is going to make.
 func New(name string) string { return "‹" + clean.Replace(name) + "›" }
@@ -23,17 +38,33 @@ var clean = strings.NewReplacer("::", ".", ":", ".", "/", ".", "*", "", "?", "",
 // In reports whether a text contains an open placeholder.
 func In(text string) bool { return strings.Contains(text, "«") }
 
+// OpenForm reports whether a text contains an open placeholder whose value may have colons and slashes, as ARNs do. The
+// pseudo parameters of CloudFormation, such as «AWS.Region», have none.
+func OpenForm(text string) bool { return strings.Count(text, "«") > strings.Count(text, "«AWS.") }
+
+// Names returns the names of the open placeholders in a text, nil for none.
+func Names(text string) (names []string) {
+	for _, found := range placeholder.FindAllString(text, -1) {
+		if name := strings.Trim(found, "«»"); In(found) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Inside reports whether a text contains a placeholder of either kind.
 func Inside(text string) bool { return In(text) || strings.Contains(text, "‹") }
 
-// MayEqual reports whether two texts are equal, or may be once their open placeholders are known. Placeholders with one
-// name have one value.
-func MayEqual(a, b string) bool { return a == b || fit(split(tokens(a, false), tokens(b, false))) }
+// MayEqual reports whether two texts are equal, or may be once their open placeholders are known. A placeholder that
+// both have is taken to be equal only at their beginning and end.
+func MayEqual(a, b string) bool {
+	return a == b || canMatch(trimCommon(tokens(a, false), tokens(b, false)))
+}
 
 // MayMatch reports whether a value may match a pattern once the open placeholders in them are known. In the pattern *
 // matches any sequence of characters, and ? one character. It returns false if neither text has such a placeholder.
 func MayMatch(pattern, value string) bool {
-	return (In(pattern) || In(value)) && fit(split(tokens(pattern, true), tokens(value, false)))
+	return (In(pattern) || In(value)) && canMatch(trimCommon(tokens(pattern, true), tokens(value, false)))
 }
 
 // token is a character, a wildcard, or an open placeholder.
@@ -71,8 +102,8 @@ func tokens(text string, isPattern bool) (all []token) {
 	return all
 }
 
-// split removes the tokens with which both lists begin or end. They have the same value on both sides.
-func split(a, b []token) ([]token, []token) {
+// trimCommon removes the tokens with which both lists begin or end. They have the same value on both sides.
+func trimCommon(a, b []token) ([]token, []token) {
 	same := func(x, y token) bool { return x == y && x.char >= 0 }
 	for len(a) > 0 && len(b) > 0 && same(a[0], b[0]) {
 		a, b = a[1:], b[1:]
@@ -83,8 +114,8 @@ func split(a, b []token) ([]token, []token) {
 	return a, b
 }
 
-// fit reports whether there is a text that two lists of tokens match.
-func fit(a, b []token) bool {
+// canMatch reports whether there is a text that two lists of tokens match.
+func canMatch(a, b []token) bool {
 	// fits[j] reports whether a[i:] and b[j:] fit.
 	fits := make([]bool, len(b)+1)
 	for i := len(a); i >= 0; i-- {

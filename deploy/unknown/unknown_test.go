@@ -1,6 +1,7 @@
 package unknown_test
 
 import (
+	"slices"
 	"testing"
 
 	"example.com/portable-notes/deploy/unknown"
@@ -56,11 +57,27 @@ func TestMayEqual(t *testing.T) {
 }
 
 func TestPlaceholders(t *testing.T) {
+	marked := unknown.Replace("a ‹B› «C.D» e", func(name string) string { return "[" + name + "]" })
+	if marked != "a [B] [C.D] e" {
+		t.Error(marked)
+	}
 	if got := unknown.New(`aws_lambda_function.app["a/b:*"]`); got != `‹aws_lambda_function.app["a.b."]›` {
 		t.Error(got)
 	}
 	if got := unknown.Open("AWS::Region"); got != "«AWS.Region»" || !unknown.In(got) || unknown.In("‹A›") ||
 		!unknown.Inside("‹A›") || unknown.Inside("a") {
 		t.Error(got)
+	}
+}
+
+func TestNames(t *testing.T) {
+	if got := unknown.Names("«AWS.Region» ‹Api› «Stage» «Stage»"); !slices.Equal(got, []string{"AWS.Region", "Stage"}) {
+		t.Errorf("%q", got)
+	}
+	for text, want := range map[string]bool{"a": false, "‹Api›": false, "«AWS.Region»": false,
+		"«AWS.Region»«X»": true} {
+		if unknown.OpenForm(text) != want {
+			t.Errorf("%s: %v", text, !want)
+		}
 	}
 }
