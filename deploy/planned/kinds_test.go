@@ -255,11 +255,13 @@ func TestCode(t *testing.T) {
   Grant: {Type: AWS::Lambda::Permission, Properties: {FunctionName: !Ref App, Action: "lambda:InvokeFunction",
     Principal: apigateway.amazonaws.com, SourceAccount: !Ref AWS::AccountId}}
 `
+	const armHeader = "\x7fELF\x02\x01\x01" + "\x00\x00\x00\x00\x00\x00\x00\x00\x00" + "\x02\x00\xb7\x00"
 	files := fstest.MapFS{
 		"src/app.py":        {Data: []byte("def handler(event, context):\n    return event['rawPath']\n")},
 		"src/old.py":        {Data: []byte("def handler(event, context):\n    return event['httpMethod']\n")},
 		"src/index.js":      {Data: []byte("exports.handler = async () => 1\n")},
 		"src/bootstrap":     {Data: []byte("#!/bin/sh\n"), Mode: 0o644},
+		"arm/bootstrap":     {Data: []byte(armHeader + strings.Repeat("\x00", 60)), Mode: 0o755},
 		"windows/bootstrap": {Data: []byte("#!/bin/sh\r\n"), Mode: 0o755},
 		"esm/index.js":      {Data: []byte("import x from 'x'\nexport const handler = x\n")},
 		"old/index.js":      {Data: []byte("exports.handler = (event, context, callback) => callback()\n")},
@@ -278,6 +280,9 @@ func TestCode(t *testing.T) {
 		{name: "an event of format 1.0", runtime: "python3.12", handler: "old.handler", code: "src",
 			cause: "integration.payload-format"},
 		{name: "not executable", runtime: "provided.al2023", handler: "x", code: "src", cause: "code.not-executable"},
+		{name: "another architecture", runtime: "provided.al2023", handler: "x", code: "arm",
+			cause: "code.architecture"},
+		{name: "a name without a function", runtime: "python3.12", handler: "app", code: "src", cause: "code.handler"},
 		{name: "lines of Windows", runtime: "provided.al2023", handler: "x", code: "windows", cause: "code.bootstrap"},
 		{name: "an ES module", runtime: "nodejs22.x", handler: "index.handler", code: "esm", cause: "code.import"},
 		{name: "a callback", runtime: "nodejs24.x", handler: "index.handler", code: "old", cause: "code.callback"},

@@ -207,15 +207,16 @@ func TestGrants(t *testing.T) {
 // TestParameters checks that given values replace what is open.
 func TestParameters(t *testing.T) {
 	text := strings.NewReplacer("URI}", "!GetAtt App.Arn}", "FUNCTION", "!Ref App", "SOURCE",
-		`!Sub "arn:aws:execute-api:${AWS::Region}:123456789012:${Api}/prod/GET/x"`).Replace(small)
-	for _, c := range []struct{ name, stage, account, cause string }{
-		{"that of the grant", "prod", "123456789012", ""},
-		{"another", "dev", "123456789012", "permission.stage"},
-		{"another account", "prod", "210987654321", "permission.account"},
+		`!Sub "arn:aws:execute-api:eu-west-1:123456789012:${Api}/prod/GET/x"`).Replace(small)
+	for _, c := range []struct{ name, stage, account, region, cause string }{
+		{"that of the grant", "prod", "123456789012", "eu-west-1", ""},
+		{"another", "dev", "123456789012", "eu-west-1", "permission.stage"},
+		{"another account", "prod", "210987654321", "eu-west-1", "permission.account"},
+		{"another region", "prod", "123456789012", "eu-west-2", "permission.region"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, _ := judge(t, "small.yaml", text, planned.Options{Parameters: map[string]string{"Stage": c.stage,
-				"AWS::AccountId": c.account}})
+				"AWS::AccountId": c.account, "AWS::Region": c.region}})
 			if got := strings.Join(faults(d), " "); got != c.cause || len(d.Unseen) > 0 {
 				t.Errorf("faults %q, want %q; unseen %+v", got, c.cause, d.Unseen)
 			}
@@ -375,6 +376,8 @@ components:
 		{"a reference", "{'Fn::GetAtt': [App, Arn]}", "!GetAtt Auth.Arn", "route.no-target", 7},
 		{"a variable of a tool", "'${app_arn}'", "'${auth_arn}'", "route.no-target", 7},
 		{"a stage variable", "'" + arn + ":${stageVariables.alias}'", arn, "integration.stage-variable", 5},
+		{"another region than the first", strings.Replace(arn, "us-east-1", "eu-west-1", 1), arn,
+			"integration.elsewhere", 5},
 		{"an address", "https://example.com", arn, "integration.uri", 5},
 		{"an authorizer that is no function", arn, "https://example.com", "authorizer.not-callable", 1},
 	} {
