@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -32,8 +33,23 @@ const (
 // fileFlags are the flags that go with --template.
 var fileFlags = []string{"template", "parameter", "format", "json", "lang", "region", "stage", "route"}
 
-// judgeFiles judges files before they are deployed. The arguments are further files.
+// judgeFiles judges files before they are deployed. The arguments are further files. It leaves the work to itself when
+// the command is interrupted, or after a minute: a file may be made to take very long.
 func (f *doctorFlags) judgeFiles(cmd *cobra.Command, args []string) error {
+	ctx, cancel := context.WithTimeoutCause(cmd.Context(), time.Minute, errors.New("the files take more than a minute"))
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- f.judgeAll(ctx, cmd, args) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", errUsage, context.Cause(ctx))
+	}
+}
+
+// judgeAll judges files and prints what it finds.
+func (f *doctorFlags) judgeAll(ctx context.Context, cmd *cobra.Command, args []string) error {
 	var other string
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
 		if !slices.Contains(fileFlags, flag.Name) {
@@ -48,7 +64,7 @@ func (f *doctorFlags) judgeFiles(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	options := plannedOptions(cmd.Context(), map[string]string{})
+	options := plannedOptions(ctx, map[string]string{})
 	for _, one := range f.parameters {
 		name, value, found := strings.Cut(one, "=")
 		if !found || name == "" {
@@ -130,11 +146,21 @@ func readPlanned(path string, o planned.Options) (r planned.Result, err error) {
 	if info.Size() > planned.MaxSize {
 		return r, fmt.Errorf("the file has %d bytes, but at most %d are read", info.Size(), planned.MaxSize)
 	}
-	text, err := os.ReadFile(path) // #nosec G304 -- the user's own file
+	file, err := os.Open(path) // #nosec G304 -- the user's own file
 	if err != nil {
 		return r, err
 	}
-	o.Files = os.DirFS(filepath.Dir(path))
+	defer func() { _ = file.Close() }()
+	text, err := io.ReadAll(io.LimitReader(file, planned.MaxSize+1)) // a pipe or device has no size
+	if err != nil {
+		return r, err
+	}
+	folder, err := os.OpenRoot(filepath.Dir(path)) // its links must not lead elsewhere
+	if err != nil {
+		return r, err
+	}
+	defer func() { _ = folder.Close() }()
+	o.Files = folder.FS()
 	return planned.Read(path, text, o)
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"example.com/portable-notes/deploy/doctor"
+	"example.com/portable-notes/deploy/planned"
 	"example.com/portable-notes/notes/storetest"
 )
 
@@ -280,5 +281,51 @@ func TestDoctorNotes(t *testing.T) {
 				t.Errorf("%+v", d.Findings)
 			}
 		})
+	}
+}
+
+// TestTemplateFolder checks that links which lead out of the folder of a template are not followed.
+func TestTemplateFolder(t *testing.T) {
+	const text = `Resources:
+  Api: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: x, ProtocolType: HTTP, Target: !GetAtt App.Arn}}
+  App: {Type: AWS::Lambda::Function, Properties: {Runtime: python3.12, Handler: app.handler, Code: src}}
+  Grant: {Type: AWS::Lambda::Permission, Properties: {FunctionName: !Ref App, Action: lambda:InvokeFunction,
+    Principal: apigateway.amazonaws.com, SourceAccount: !Ref AWS::AccountId}}
+`
+	for _, isLink := range []bool{false, true} {
+		t.Run(fmt.Sprintf("link %t", isLink), func(t *testing.T) {
+			folder, outside := t.TempDir(), t.TempDir()
+			source := filepath.Join(outside, "app.py")
+			if !isLink {
+				source = filepath.Join(folder, "src", "app.py")
+			}
+			file := filepath.Join(folder, "template.yaml")
+			if err := errors.Join(os.Mkdir(filepath.Join(folder, "src"), 0o700),
+				os.WriteFile(file, []byte(text), 0o600),
+				os.WriteFile(source, []byte("def another(event, context): pass\n"), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			if isLink {
+				if err := os.Symlink(source, filepath.Join(folder, "src", "app.py")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r, err := readPlanned(file, planned.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := doctor.Judge(r.Cases[0], doctor.English)
+			isFound := slices.ContainsFunc(d.Findings, func(f doctor.Finding) bool { return f.Cause == "code.handler" })
+			if isFound == isLink {
+				t.Errorf("code.handler is found: %t; findings %+v", isFound, d.Findings)
+			}
+		})
+	}
+}
+
+// TestPrintableErrors checks that a file's control characters do not reach the terminal.
+func TestPrintableErrors(t *testing.T) {
+	if got := printable(errors.New("there is no \x1b[2J\nand\a")); got != "there is no  [2J\nand " {
+		t.Errorf("%q", got)
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"example.com/portable-notes/deploy/report"
 )
 
 // errExit ends the program with a code and without a message, because everything has been printed.
@@ -35,12 +37,21 @@ func main() {
 	case errors.As(err, &exit):
 		os.Exit(exit.code)
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(os.Stderr, "deploy: %v\ndeploy -h lists the commands\n", err)
+		fmt.Fprintf(os.Stderr, "deploy: %s\ndeploy -h lists the commands\n", printable(err))
 		os.Exit(2)
 	default:
-		fmt.Fprintln(os.Stderr, "deploy:", err)
+		fmt.Fprintln(os.Stderr, "deploy:", printable(err))
 		os.Exit(1)
 	}
+}
+
+// printable returns the lines of an error without control characters, which files and answers may contain.
+func printable(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = report.Printable(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {

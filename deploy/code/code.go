@@ -85,6 +85,8 @@ func list(files fs.FS) (names []string, err error) {
 			return fs.SkipAll
 		case entry.IsDir():
 			name += "/"
+		case entry.Type()&(fs.ModeNamedPipe|fs.ModeDevice|fs.ModeSocket) != 0: // reading it may never end
+			return nil
 		}
 		names = append(names, name)
 		return nil

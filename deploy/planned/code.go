@@ -39,10 +39,27 @@ func (b *builder) code(one *resource, c *doctor.Configuration) (fact doctor.Fact
 	defer done()
 	described, err := code.Describe(files, c.Runtime, c.Handler)
 	copied := strings.HasPrefix(c.Runtime, "python") || strings.HasPrefix(c.Runtime, "ruby")
-	if err != nil || described.Program == nil && (len(c.Layers) > 0 || one.code.isBuilt && !copied) {
-		return fact // a layer may have it, or the tool may make it
+	if err != nil || described.Program == nil && (len(c.Layers) > 0 || one.code.isBuilt && !copied || hasLinks(files)) {
+		return fact // a layer may have it, the tool may make it, or it is behind a link
 	}
 	return known(cmp.Or(one.code.path, b.name), one.id, described)
+}
+
+// hasLinks reports whether a folder has symbolic links of its own, which tools may follow. Those of npm are not.
+func hasLinks(files fs.FS) (found bool) {
+	err := fs.WalkDir(files, ".", func(_ string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.Name() == "node_modules":
+			return fs.SkipDir
+		case entry.Type()&fs.ModeSymlink != 0:
+			found = true
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return found || err != nil
 }
 
 // codeFiles opens the code of a function, nil if it is not here. The caller calls done afterwards.

@@ -235,6 +235,9 @@ func (b *builder) readParts() {
 					s.Deployment = d.id
 				}
 			}
+			if unknown.In(one.text("AutoDeploy")) && s.Deployment == "" {
+				s.Deployment = "?"
+			}
 			b.addStage(s, one.place)
 		}
 	}

@@ -37,11 +37,12 @@ func (b *builder) grants(function, qualifier string) doctor.Fact[policy.Document
 	return f
 }
 
-// mayName reports whether a name that is not known may be that of a function. It is not if it is that of another
-// function of the file.
+// mayName reports whether a name may be that of a function, where one of them is not known. It is not if it is that of
+// another function of the file.
 func (b *builder) mayName(name, function string) bool {
-	return unknown.In(name) && unknown.MayEqual(name, function) && !slices.ContainsFunc(b.of("AWS::Lambda::Function"),
-		func(r *resource) bool { return r.id == name })
+	isOther := func(r *resource) bool { return r.id == name }
+	return (unknown.In(name) || unknown.In(function)) && unknown.MayEqual(name, function) &&
+		!slices.ContainsFunc(b.of("AWS::Lambda::Function"), isOther)
 }
 
 // statement returns the statement that Lambda makes of a permission ("AddPermission", Lambda API reference).

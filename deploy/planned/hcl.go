@@ -53,6 +53,9 @@ func (r *tfReader) sourceAt(modules []string) *tfSource {
 
 // read adds a file. Terraform has accepted it; what cannot be read is left out.
 func (s *tfSource) read(name string, text []byte) {
+	if isDeep(text) {
+		return
+	}
 	file, diagnostics := hclsyntax.ParseConfig(text, name, hcl.InitialPos)
 	if diagnostics.HasErrors() {
 		return
@@ -72,6 +75,31 @@ func (s *tfSource) read(name string, text []byte) {
 			}
 		}
 	}
+}
+
+// isDeep reports whether a configuration is so deeply nested that the library's parser might need more stack than there
+// is. No person writes such a file.
+func isDeep(text []byte) bool {
+	const deepest = 500
+	tokens, _ := hclsyntax.LexConfig(text, "", hcl.InitialPos)
+	depth, inLine := 0, 0
+	for _, token := range tokens {
+		switch token.Type {
+		case hclsyntax.TokenNewline:
+			inLine = 0
+		case hclsyntax.TokenMinus, hclsyntax.TokenBang, hclsyntax.TokenQuestion: // each is a level too
+			inLine++
+		case hclsyntax.TokenOBrace, hclsyntax.TokenOParen, hclsyntax.TokenOBrack, hclsyntax.TokenTemplateInterp,
+			hclsyntax.TokenTemplateControl:
+			depth++
+		case hclsyntax.TokenCBrace, hclsyntax.TokenCParen, hclsyntax.TokenCBrack, hclsyntax.TokenTemplateSeqEnd:
+			depth--
+		}
+		if depth+inLine > deepest {
+			return true
+		}
+	}
+	return false
 }
 
 // place returns where the configuration in a folder has a resource, and the lines of its attributes by CloudFormation's

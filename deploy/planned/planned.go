@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"example.com/portable-notes/deploy/doctor"
 	"example.com/portable-notes/deploy/template"
 )
@@ -36,6 +38,9 @@ type Options struct {
 // open returns the content of a file that the file names, nil if it cannot be read.
 func (o Options) open(name string) []byte {
 	if o.Files == nil || !fs.ValidPath(path.Clean(name)) {
+		return nil
+	}
+	if info, err := fs.Stat(o.Files, path.Clean(name)); err != nil || !info.Mode().IsRegular() { // not a pipe
 		return nil
 	}
 	file, err := o.Files.Open(path.Clean(name))
@@ -100,6 +105,7 @@ func Read(name string, text []byte, o Options) (r Result, err error) {
 		return r, fmt.Errorf("the file has %d bytes, but at most %d are read", len(text), MaxSize)
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // an editor may add a byte order mark
+	text = mark.ReplaceAll(text, []byte("|"))
 	keys := topKeys(text)
 	has := func(key string) bool { return slices.Contains(keys, key) }
 	switch formatOf(has) {
@@ -117,6 +123,9 @@ func Read(name string, text []byte, o Options) (r Result, err error) {
 	}
 	return r, ErrFormat
 }
+
+// mark matches the marks of placeholders. A file must not have them: somebody may have pasted them from a report.
+var mark = regexp.MustCompile(`[‹›«»]|(?i:\\u00ab|\\u00bb|\\u2039|\\u203a)`)
 
 // formatOf returns the format of a file by the keys at its top, "" for none of ours.
 func formatOf(has func(key string) bool) doctor.Format {
@@ -146,10 +155,20 @@ func topKeys(text []byte) (keys []string) {
 				err = d.Decode(new(json.RawMessage))
 			}
 		}
-		return keys
+		if len(keys) > 0 {
+			return keys
+		}
 	}
 	for _, m := range topKey.FindAllSubmatch(text, -1) {
 		keys = append(keys, string(m[1]))
+	}
+	var n yaml.Node
+	if len(keys) == 0 && len(text) <= template.MaxSize && yaml.Unmarshal(text, &n) == nil { // indented, or in braces
+		for _, root := range n.Content {
+			for key := range template.Members(root) {
+				keys = append(keys, key.Value)
+			}
+		}
 	}
 	return keys
 }

@@ -23,7 +23,7 @@ func readTemplate(name string, text []byte, o Options) (Result, error) {
 		return Result{}, err
 	}
 	r := &reader{file: file{name: name, options: o, format: doctor.CloudFormation}, source: source, template: source,
-		evaluated: map[string]map[string]any{}, naming: map[string]bool{}}
+		evaluated: map[string]map[string]any{}, naming: map[string]bool{}, names: map[string]any{}}
 	for _, loop := range source.Loops {
 		r.note("%s:%d: the resources of %s are not judged", name, loop.Line, loop.Name)
 	}
@@ -45,7 +45,7 @@ func readTemplate(name string, text []byte, o Options) (Result, error) {
 	}
 	if written := r.literals(); len(written) > 0 { // again, with what the template itself says
 		r.scope = r.newScope(with(written, o.Parameters))
-		r.resources, r.evaluated = nil, map[string]map[string]any{}
+		r.resources, r.evaluated, r.names = nil, map[string]map[string]any{}, map[string]any{}
 		if err := r.read(); err != nil {
 			return Result{}, err
 		}
@@ -75,6 +75,7 @@ type reader struct {
 	scope     template.Scope
 	evaluated map[string]map[string]any // properties, by resource; nil while they are being evaluated
 	naming    map[string]bool           // resources whose Ref is being evaluated
+	names     map[string]any            // values of Ref, by resource
 }
 
 // newScope returns the values to which the template refers. Parameters have the given value, or their default.
@@ -82,7 +83,10 @@ func (r *reader) newScope(given map[string]string) template.Scope {
 	s := openScope(given)
 	s.Ref, s.Attribute = r.refOf, r.attributeOf
 	for _, p := range r.template.Parameters {
-		if s.Values[p.Name] = unknown.Open(p.Name); p.Default != nil && !p.IsFromSSM() {
+		if s.Values[p.Name] = unknown.Open(p.Name); p.NoEcho { // it must not appear in a report
+			continue
+		}
+		if p.Default != nil && !p.IsFromSSM() {
 			s.Values[p.Name] = p.Value(*p.Default)
 		}
 		if value, ok := given[p.Name]; ok {
@@ -209,12 +213,24 @@ var named = map[string]string{"AWS::Lambda::Function": "FunctionName", "AWS::IAM
 
 // refOf returns the value of Ref for a resource.
 func (r *reader) refOf(name string) (any, error) {
-	one := r.template.Resource(name)
+	if value, known := r.names[name]; known {
+		return value, nil
+	}
 	if r.naming[name] { // it refers to itself
 		return unknown.Open(name), nil
 	}
 	r.naming[name] = true
 	defer delete(r.naming, name)
+	value, err := r.nameOf(r.template.Resource(name))
+	if err == nil {
+		r.names[name] = value
+	}
+	return value, err
+}
+
+// nameOf evaluates what Ref returns for a resource.
+func (r *reader) nameOf(one *template.Resource) (any, error) {
+	name := one.Name
 	switch kind := one.Type; {
 	case kind == "AWS::Lambda::Alias" || kind == "AWS::Lambda::Version":
 		properties, err := r.properties(name)
@@ -290,11 +306,12 @@ func literals(found map[string]string, value any) {
 }
 
 // literals returns the partition, region and account that the template itself writes in ARNs of functions, by pseudo
-// parameter. Almost all grants write the partition; the rest of them is to be judged.
+// parameter. Almost all grants write the partition; the rest of them is to be judged. An authorizer is often that of
+// another account.
 func (r *reader) literals() map[string]string {
 	found, granted := map[string]string{}, map[string]string{}
 	for _, one := range r.resources {
-		for _, property := range []string{"IntegrationUri", "AuthorizerUri", "Target", "Body", "FunctionName"} {
+		for _, property := range []string{"IntegrationUri", "Target", "Body", "FunctionName"} {
 			literals(found, one.properties[property])
 		}
 		literals(granted, one.properties["SourceArn"])

@@ -1,6 +1,7 @@
 package planned
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -75,7 +76,13 @@ func readTerraform(name string, text []byte, o Options) (Result, error) {
 	}
 	for _, one := range r.instances {
 		for _, attribute := range []string{"arn", "execution_arn", "integration_uri"} {
-			literals(own, one.Values[attribute])
+			found := map[string]string{}
+			literals(found, one.Values[attribute])
+			for pseudo, value := range found {
+				if own[pseudo] = cmp.Or(own[pseudo], value); own[pseudo] != value { // the file has several regions
+					own[pseudo] = unknown.Open(pseudo)
+				}
+			}
 		}
 	}
 	r.locate(with(own, o.Parameters))
@@ -90,6 +97,7 @@ type tfReader struct {
 	file
 	sources   map[string]*tfSource // by folder
 	steps     int                  // of evaluation, to end it if references lead in a circle
+	depth     int                  // of references that are being followed
 	doc       tfFile
 	instances []tfOne
 }
@@ -121,7 +129,10 @@ func (r *tfReader) collect(m tfInstance, path []string) {
 		r.instances = append(r.instances, added)
 	}
 	for _, child := range m.Children {
-		name := child.Address[strings.LastIndex(child.Address, "module.")+len("module."):]
+		name := child.Address
+		if i := strings.LastIndex(name, "module."); i >= 0 {
+			name = name[i+len("module."):]
+		}
 		name, _, _ = strings.Cut(name, "[")
 		r.collect(child, append(slices.Clone(path), name))
 	}

@@ -39,8 +39,11 @@ func (r *tfReader) resolve(from *tfOne, path []string, module string, expression
 
 // lookUp returns the value of a reference in a module. It reports false if that is not known, or not a scalar.
 func (r *tfReader) lookUp(from *tfOne, path []string, module, reference string) (any, bool) {
+	const deepest = 100
+	r.depth++
+	defer func() { r.depth-- }()
 	parts := strings.Split(reference, ".")
-	if len(parts) < 2 {
+	if len(parts) < 2 || r.depth > deepest { // or it leads in a circle
 		return nil, false
 	}
 	switch name, index, _ := strings.Cut(parts[1], "["); {
@@ -124,7 +127,7 @@ func (r *tfReader) lookUpResource(from *tfOne, path []string, module, kind, name
 	}
 	for _, fits := range []func(o *tfOne) bool{
 		func(o *tfOne) bool { return o.module == module },
-		func(o *tfOne) bool { return o.Index == from.Index },
+		func(o *tfOne) bool { return fmt.Sprint(o.Index) == fmt.Sprint(from.Index) },
 	} {
 		if len(found) > 1 {
 			found = slices.DeleteFunc(found, func(o *tfOne) bool { return !fits(o) })

@@ -55,20 +55,23 @@ func (t *Template) CheckRules(s Scope) error {
 // named reports whether a condition holds that a node names.
 func (e *evaluator) named(n *yaml.Node) (bool, error) {
 	condition, ok := e.t.conditions[n.Value]
+	if !ok && e.s.Unknown != nil && !e.t.isWhole() {
+		return false, ErrUnknown
+	}
 	if !ok {
 		return false, mistake(n, "there is no condition %s", n.Value)
 	}
 	if slices.Contains(e.following, n.Value) {
 		return false, mistake(condition, "the condition %s refers to itself", n.Value)
 	}
-	if holds, ok := e.known[n.Value]; ok {
-		return holds, nil
+	if known, ok := e.known[n.Value]; ok {
+		return known.holds, known.doubt
 	}
 	e.following = append(e.following, n.Value)
 	defer func() { e.following = e.following[:len(e.following)-1] }()
 	holds, err := e.condition(condition)
-	if err == nil {
-		e.known[n.Value] = holds
+	if err == nil || errors.Is(err, ErrUnknown) {
+		e.known[n.Value] = result{holds, err}
 	}
 	return holds, err
 }

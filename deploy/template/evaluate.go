@@ -50,12 +50,18 @@ func (t *Template) Evaluate(n *yaml.Node, s Scope) (any, error) {
 type evaluator struct {
 	t         *Template
 	s         Scope
-	following []string        // conditions being evaluated, to find cycles
-	known     map[string]bool // results of conditions
+	following []string          // conditions being evaluated, to find cycles
+	known     map[string]result // of conditions
+}
+
+// result is that of a condition.
+type result struct {
+	holds bool
+	doubt error // ErrUnknown if it is not known
 }
 
 func (t *Template) evaluator(s Scope) *evaluator {
-	return &evaluator{t: t, s: s, known: map[string]bool{}}
+	return &evaluator{t: t, s: s, known: map[string]result{}}
 }
 
 // fail returns the placeholder of what a function cannot evaluate, or an error. The line is in the name, because other
@@ -334,18 +340,6 @@ func (e *evaluator) arguments(n *yaml.Node, f *function, count int) ([]*yaml.Nod
 	return f.argument.Content, nil
 }
 
-func (e *evaluator) join(n *yaml.Node, separator string, members []any) (any, error) {
-	var all []string
-	for _, member := range members {
-		switch member.(type) {
-		case map[string]any, []any:
-			return e.fail(n, "Fn.Join", "Fn::Join joins strings only")
-		}
-		all = append(all, asString(member))
-	}
-	return strings.Join(all, separator), nil
-}
-
 // asString returns a scalar as text.
 func asString(value any) string {
 	switch v := value.(type) {
@@ -362,6 +356,14 @@ func (e *evaluator) string(n *yaml.Node) (string, error) {
 	return asString(value), err
 }
 
+// at returns an error with the line of a node, unless it has the line of the mistake already.
+func at(n *yaml.Node, err error) error {
+	if located := new(Error); errors.As(err, &located) {
+		return err
+	}
+	return mistake(n, "%v", err)
+}
+
 func (e *evaluator) ref(n *yaml.Node, name string) (any, error) {
 	if name == "AWS::NoValue" {
 		return removed{}, nil
@@ -374,7 +376,7 @@ func (e *evaluator) ref(n *yaml.Node, name string) (any, error) {
 	}
 	value, err := e.s.Ref(name)
 	if err != nil {
-		return nil, mistake(n, "%v", err)
+		return nil, at(n, err)
 	}
 	return value, nil
 }
@@ -401,44 +403,9 @@ func (e *evaluator) attribute(n *yaml.Node, resource, name string) (any, error) 
 	}
 	value, err := e.s.Attribute(resource, name)
 	if err != nil {
-		return nil, mistake(n, "%v", err)
+		return nil, at(n, err)
 	}
 	return value, nil
-}
-
-var placeholder = regexp.MustCompile(`\$\{([^{}]*)\}`)
-
-// sub evaluates Fn::Sub, whose argument is a string, or a list of a string and a mapping of further names.
-func (e *evaluator) sub(argument *yaml.Node) (any, error) {
-	var more *yaml.Node
-	template := argument
-	if argument.Kind == yaml.SequenceNode && len(argument.Content) == 2 {
-		template, more = argument.Content[0], argument.Content[1]
-	}
-	if template.Kind != yaml.ScalarNode {
-		return e.fail(argument, "Fn.Sub", "Fn::Sub needs a string, or a string and a mapping")
-	}
-	var failed error
-	replaced := placeholder.ReplaceAllStringFunc(template.Value, func(found string) string {
-		name := strings.TrimSpace(found[2 : len(found)-1])
-		if strings.HasPrefix(name, "!") {
-			return "${" + name[1:] + "}"
-		}
-		var value any
-		var err error
-		if given := get(more, name); given != nil {
-			value, err = e.value(given)
-		} else if resource, attribute, ok := strings.Cut(name, "."); ok {
-			value, err = e.attribute(template, resource, attribute)
-		} else {
-			value, err = e.ref(template, name)
-		}
-		if err != nil && failed == nil {
-			failed = err
-		}
-		return asString(value)
-	})
-	return replaced, failed
 }
 
 func (e *evaluator) findInMap(n, argument *yaml.Node) (any, error) {

@@ -58,7 +58,7 @@ func Inside(text string) bool { return In(text) || strings.Contains(text, "‹")
 // MayEqual reports whether two texts are equal, or may be once their open placeholders are known. A placeholder that
 // both have is taken to be equal only at their beginning and end.
 func MayEqual(a, b string) bool {
-	return a == b || canMatch(trimCommon(tokens(a, false), tokens(b, false)))
+	return a == b || (In(a) || In(b)) && canMatch(trimCommon(tokens(a, false), tokens(b, false)))
 }
 
 // MayMatch reports whether a value may match a pattern once the open placeholders in them are known. In the pattern *
@@ -114,8 +114,13 @@ func trimCommon(a, b []token) ([]token, []token) {
 	return a, b
 }
 
-// canMatch reports whether there is a text that two lists of tokens match.
+// canMatch reports whether there is a text that two lists of tokens match. It returns true for lists that are too long
+// to compare, because neither is then an ARN or a name.
 func canMatch(a, b []token) bool {
+	const most = 10_000_000 // comparisons
+	if len(a)*len(b) > most {
+		return true
+	}
 	// fits[j] reports whether a[i:] and b[j:] fit.
 	fits := make([]bool, len(b)+1)
 	for i := len(a); i >= 0; i-- {
