@@ -33,8 +33,8 @@ const (
 // fileFlags are the flags that go with --template.
 var fileFlags = []string{"template", "parameter", "format", "json", "lang", "region", "stage", "route"}
 
-// judgeFiles judges files before they are deployed. The arguments are further files. It leaves the work to itself when
-// the command is interrupted, or after a minute: a file may be made to take very long.
+// judgeFiles judges files before they are deployed. The arguments are further files. It returns when the command
+// is interrupted, and after a minute, because a file may be made to take very long.
 func (f *doctorFlags) judgeFiles(cmd *cobra.Command, args []string) error {
 	ctx, cancel := context.WithTimeoutCause(cmd.Context(), time.Minute, errors.New("the files take more than a minute"))
 	defer cancel()

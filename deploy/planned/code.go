@@ -45,7 +45,7 @@ func (b *builder) code(one *resource, c *doctor.Configuration) (fact doctor.Fact
 	return known(cmp.Or(one.code.path, b.name), one.id, described)
 }
 
-// hasLinks reports whether a folder has symbolic links of its own, which tools may follow. Those of npm are not.
+// hasLinks reports whether a folder has symbolic links, which tools may follow. Those in node_modules do not count.
 func hasLinks(files fs.FS) (found bool) {
 	err := fs.WalkDir(files, ".", func(_ string, entry fs.DirEntry, err error) error {
 		switch {

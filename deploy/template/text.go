@@ -7,8 +7,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxText is the maximum length in bytes of a text that functions compose. A template with parameters has at most 1 MB
-// ("CloudFormation quotas"), so that no longer one can be deployed.
+// maxText is the maximum length in bytes of a text that functions compose. It is that of a template, 1 MB
+// ("CloudFormation quotas").
 const maxText = 1 << 20
 
 func (e *evaluator) join(n *yaml.Node, separator string, members []any) (any, error) {
