@@ -33,10 +33,11 @@ const (
 // fileFlags are the flags that go with --template.
 var fileFlags = []string{"template", "parameter", "format", "json", "lang", "region", "stage", "route"}
 
-// judgeFiles judges files before they are deployed. The arguments are further files. It returns when the command
-// is interrupted, and after a minute, because a file may be made to take very long.
+// judgeFiles judges files before they are deployed. The arguments are further files. It returns when the command is
+// interrupted, and after a minute for each file, because a file may be made to take very long.
 func (f *doctorFlags) judgeFiles(cmd *cobra.Command, args []string) error {
-	ctx, cancel := context.WithTimeoutCause(cmd.Context(), time.Minute, errors.New("the files take more than a minute"))
+	limit := time.Duration(len(f.templates)+len(args)) * time.Minute
+	ctx, cancel := context.WithTimeout(cmd.Context(), limit)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- f.judgeAll(ctx, cmd, args) }()
@@ -44,7 +45,10 @@ func (f *doctorFlags) judgeFiles(cmd *cobra.Command, args []string) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", errUsage, context.Cause(ctx))
+		if cmd.Context().Err() != nil {
+			return cmd.Context().Err()
+		}
+		return fmt.Errorf("%w: the files take more than %v: judge them one by one to see which does", errUsage, limit)
 	}
 }
 

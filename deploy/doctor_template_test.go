@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -327,5 +329,25 @@ func TestTemplateFolder(t *testing.T) {
 func TestPrintableErrors(t *testing.T) {
 	if got := printable(errors.New("there is no \x1b[2J\nand\a")); got != "there is no  [2J\nand " {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestTemplateInterrupted checks that the command ends when it is interrupted while it waits for a file.
+func TestTemplateInterrupted(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if out, err := exec.Command("mkfifo", pipe).CombinedOutput(); err != nil {
+		storetest.Lacks(t, "mkfifo", fmt.Errorf("%w: %s", err, out))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, []string{"doctor", "--template", pipe}, io.Discard, io.Discard) }()
+	writer, err := os.OpenFile(pipe, os.O_WRONLY, 0) // returns when the command reads the pipe
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = writer.Close() }() // ends the read
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) || errors.Is(err, errUsage) {
+		t.Error(err)
 	}
 }

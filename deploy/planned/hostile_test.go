@@ -132,34 +132,30 @@ func TestDeepConfiguration(t *testing.T) {
 // TestDoubts checks that values which are not known are no faults, and that a value which is not one of ours is.
 func TestDoubts(t *testing.T) {
 	const source = `!Sub "arn:aws:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*"`
+	const own = `Handler: a.b, FunctionName: !Sub "${Stage}-a"}`
 	for _, c := range []struct {
-		name, old, new string
-		cause          string
-		hides          string // must not be in the report
+		name  string
+		edits []string // old and new texts
+		cause string
+		hides string // must not be in the report
 	}{
-		{name: "whether a stage deploys", old: "AutoDeploy: true", new: "AutoDeploy: !Ref Stage"},
-		{name: "the name of the function", old: "Handler: a.b}", new: `Handler: a.b, FunctionName: !Sub "${Stage}-a"}`},
-		{name: "the name of the function, which the grant writes", old: "Handler: a.b}",
-			new: `Handler: a.b, FunctionName: !Sub "${Stage}-a"}`},
-		{name: "an authorizer of another account", old: "  Grant:\n", new: "  Auth: {Type: " +
+		{name: "whether a stage deploys", edits: []string{"AutoDeploy: true", "AutoDeploy: !Ref Stage"}},
+		{name: "the name of the function", edits: []string{"Handler: a.b}", own}},
+		{name: "the name of the function, which the grant writes", edits: []string{"Handler: a.b}", own,
+			"FunctionName: !Ref App", "FunctionName: dev-a"}},
+		{name: "an authorizer of another account", edits: []string{"  Grant:\n", "  Auth: {Type: " +
 			"AWS::ApiGatewayV2::Authorizer, Properties: {ApiId: !Ref Api, Name: a, AuthorizerType: REQUEST, " +
 			`AuthorizerUri: "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/arn:aws:lambda:us-east-1:` +
-			`999999999999:function:a/invocations"}}` + "\n  Grant:\n"},
-		{name: "a source ARN of a report", old: source,
-			new: "arn:aws:execute-api:«AWS.Region»:«AWS.AccountId»:‹Api›/*", cause: "permission.mangled-arn"},
-		{name: "a secret", old: "  Source: {Type: String, Default: none}", hides: "hunter2",
-			new: "  Source: {Type: String, Default: hunter2, NoEcho: true}"},
+			`999999999999:function:a/invocations"}}` + "\n  Grant:\n", source,
+			`!Sub "arn:aws:execute-api:us-east-1:111111111111:${Api}/*"`}},
+		{name: "a source ARN of a report", edits: []string{source,
+			"arn:aws:execute-api:«AWS.Region»:«AWS.AccountId»:‹Api›/*"}, cause: "permission.mangled-arn"},
+		{name: "a secret", edits: []string{"Default: none", "Default: hunter2, NoEcho: true",
+			"IntegrationUri: !GetAtt App.Arn", `IntegrationUri: !Sub "https://example.com/?key=${Source}"`},
+			hides: "hunter2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			text := strings.Replace(right(), c.old, c.new, 1)
-			switch c.name {
-			case "the name of the function, which the grant writes":
-				text = strings.Replace(text, "FunctionName: !Ref App", "FunctionName: dev-a", 1)
-			case "a secret":
-				text = strings.Replace(text, "IntegrationUri: !GetAtt App.Arn",
-					`IntegrationUri: !Sub "https://example.com/?key=${Source}"`, 1)
-			}
-			d, _ := judge(t, "t.yaml", text, planned.Options{})
+			d, _ := judge(t, "t.yaml", strings.NewReplacer(c.edits...).Replace(right()), planned.Options{})
 			if got := strings.Join(faults(d), " "); got != c.cause {
 				t.Errorf("faults %q, want %q", got, c.cause)
 			}
