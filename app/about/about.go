@@ -10,16 +10,21 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"io/fs"
 	"maps"
+	"mime"
 	"net/http"
+	"path"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/swaggest/swgui/v5/static"
 	"golang.org/x/sync/singleflight"
 
 	"example.com/portable-notes/app"
+	"example.com/portable-notes/app/asset"
 )
 
 // Contract is the OpenAPI 3.1 description of the service, served at /openapi.json.
@@ -59,24 +64,51 @@ func Mount(
 	})
 
 	contract := contractFor(base, tokens)
-	app.Get(e, "/openapi.json", newFile("application/json", contract).serve)
-	assets := readAssets()
+	app.Get(e, "/openapi.json", asset.New("application/json", contract).Serve)
+	files := readFiles()
 	page := bytes.ReplaceAll(docs, []byte("BASE"), []byte(base))
-	for name, asset := range assets {
-		page = bytes.ReplaceAll(page, []byte("/docs/"+name+`"`), []byte("/docs/"+asset.versioned(name)+`"`))
+	for name, file := range files {
+		page = bytes.ReplaceAll(page, []byte("/docs/"+name+`"`), []byte("/docs/"+file.Versioned(name)+`"`))
 	}
-	app.Get(e, "/docs", newFile("text/html; charset=utf-8", page).serve)
-	for name, asset := range maps.Clone(assets) {
-		assets[asset.versioned(name)] = asset.forever()
+	app.Get(e, "/docs", serve(asset.New("text/html; charset=utf-8", page)))
+	for name, file := range maps.Clone(files) {
+		files[file.Versioned(name)] = file.Forever()
 	}
 	app.Get(e, "/docs/:asset", func(c echo.Context) error {
-		asset, ok := assets[c.Param("asset")]
+		file, ok := files[c.Param("asset")]
 		if !ok {
 			return echo.ErrNotFound
 		}
-		return asset.serve(c)
+		return serve(file)(c)
 	})
 	e.RouteNotFound("/docs/:asset/*", echo.NotFoundHandler)
+}
+
+// readFiles returns the files of Swagger UI by name. Its module embeds most of them compressed.
+func readFiles() map[string]asset.File {
+	files := map[string]asset.File{}
+	names, _ := fs.Glob(static.FS, "*") // embedded files cannot fail
+	for _, stored := range names {
+		content, _ := fs.ReadFile(static.FS, stored)
+		name, compressed := strings.CutSuffix(stored, ".gz")
+		create := asset.New
+		if compressed {
+			create = asset.NewCompressed
+		}
+		files[name] = create(mime.TypeByExtension(path.Ext(name)), content)
+	}
+	return files
+}
+
+// serve returns a handler that sends a file. Pages get the policy of CSP Level 3: no frames, no <base>, no plug-ins.
+func serve(file asset.File) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if strings.HasPrefix(file.MediaType(), "text/html") {
+			c.Response().Header().Set("Content-Security-Policy",
+				"frame-ancestors 'none'; base-uri 'none'; object-src 'none'")
+		}
+		return file.Serve(c)
+	}
 }
 
 // The parts of the contract that differ between servers.
