@@ -19,16 +19,18 @@ const module = "example.com/portable-notes"
 // gateway, policy and doctor judge what it read, converge writes through cloud what stack says, and report prints. A
 // package that is not here may import nothing of ours.
 var allowed = map[string][]string{
-	"adapters/lambda": {"adapters/settings", "app", "app/jwt", "notes", "notes/dynamo", "notes/meter"},
-	"adapters/server": {"adapters/settings", "app", "app/about", "app/jwt", "app/token", "notes", "notes/bolt",
-		"notes/dynamo", "notes/meter"},
+	"adapters/lambda": {"adapters/settings", "app", "app/jwt", "app/web", "notes", "notes/dynamo", "notes/meter"},
+	"adapters/server": {"adapters/settings", "app", "app/about", "app/jwt", "app/token", "app/web", "notes",
+		"notes/bolt", "notes/dynamo", "notes/meter"},
 	"adapters/settings": {"app", "app/token", "notes/dynamo"},
 	"deploy": {"app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/converge", "deploy/doctor",
 		"deploy/facts", "deploy/gateway", "deploy/pack", "deploy/planned", "deploy/policy", "deploy/report",
 		"deploy/sam", "deploy/sandbox", "deploy/sandbox/function",
 		"deploy/stack", "deploy/transfer", "notes", "notes/bolt", "notes/dynamo"},
 	"app":          {"notes"},
-	"app/about":    {"app"},
+	"app/about":    {"app", "app/asset"},
+	"app/asset":    {"app"},
+	"app/web":      {"app", "app/asset"},
 	"app/jwt":      {"app"},
 	"app/token":    {"app"},
 	"notes":        {},
@@ -55,8 +57,8 @@ var allowed = map[string][]string{
 	"deploy/sandbox/function":  {"deploy/cloud", "deploy/sandbox/process"},
 	"deploy/sandbox/process":   {},
 
-	"deploy/stack": {"app", "app/jwt", "app/token", "deploy/call", "deploy/cloud", "deploy/gateway", "deploy/policy",
-		"notes/dynamo"},
+	"deploy/stack": {"app", "app/jwt", "app/token", "app/web", "deploy/call", "deploy/cloud",
+		"deploy/gateway", "deploy/policy", "notes/dynamo"},
 	"deploy/template": {"deploy/unknown"},
 	"deploy/unknown":  {},
 	"deploy/transfer": {"notes"},
@@ -67,12 +69,14 @@ var allowed = map[string][]string{
 	// The suites are imported by tests alone.
 	"app/apptest":             {"app/about"},
 	"app/jwt/jwttest":         {},
+	"app/web/webtest":         {"notes/storetest"},
 	"notes/dynamo/dynamotest": {"notes/dynamo", "notes/storetest"},
 	"notes/storetest":         {"notes"},
 }
 
 // suites may be imported by every test and by nothing else.
-var suites = []string{"app/apptest", "app/jwt/jwttest", "notes/dynamo/dynamotest", "notes/storetest"}
+var suites = []string{"app/apptest", "app/jwt/jwttest", "app/web/webtest", "notes/dynamo/dynamotest",
+	"notes/storetest"}
 
 // pure are the packages that only compute. They import nothing of forbidden, and of ours each other alone.
 var (

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -171,11 +172,13 @@ func admit(check func(*http.Request) error) echo.MiddlewareFunc {
 }
 
 // useDecodedPath and joinHeaders make requests equal in all adapters by doing what API Gateway does: it routes the
-// decoded path, and joins the values of a repeated header with commas.
+// decoded path, and joins the values of a repeated header with commas. An empty path, which a base path without a slash
+// after it leaves, is that of the root (RFC 9110, section 4.2.3).
 
 func useDecodedPath(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		c.Request().URL.RawPath = ""
+		url := c.Request().URL
+		url.Path, url.RawPath = cmp.Or(url.Path, "/"), ""
 		return next(c)
 	}
 }

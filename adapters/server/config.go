@@ -25,6 +25,7 @@ type config struct {
 	logFormat   string        // auto, text or json
 	corsOrigins []string      // empty disables CORS
 	basePath    string        // begins with a slash, or is ""
+	page        bool          // serves the notes page
 	timeout     time.Duration // of the store, for one request
 	drain       time.Duration // from the signal to stop until the listener closes
 	connections int           // maximum
@@ -110,6 +111,8 @@ var allSettings = slices.Concat([]settings.Setting[config]{
 		func(c *config, v string) (err error) { c.corsOrigins, err = settings.CORSOrigins(v); return }),
 	settings.New("NOTES_BASE_PATH", "", "path under which clients see the service, such as /api behind a proxy",
 		func(c *config, v string) (err error) { c.basePath, err = settings.BasePath(v); return }),
+	settings.New("NOTES_PAGE", "on", "on or off: whether / is a page on which people read and write notes in a browser",
+		func(c *config, v string) (err error) { c.page, err = settings.Switch(v); return }),
 	settings.New("NOTES_REQUEST_TIMEOUT", "5s", "time that the store may take for one request; after it the answer "+
 		"is 503",
 		func(c *config, v string) (err error) { c.timeout, err = settings.RequestTimeout(v); return }),

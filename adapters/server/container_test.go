@@ -193,8 +193,8 @@ func TestContainer(t *testing.T) {
 			!strings.Contains(string(out), "set NOTES_AUTH=token or NOTES_AUTH=jwt, or NOTES_AUTH=none") {
 			t.Errorf("without NOTES_AUTH: %v, %s", err, out)
 		}
-		id := s.docker("run", "-d", "--read-only", "--cap-drop", "ALL", "-e", "NOTES_AUTH=none", "-p",
-			"127.0.0.1:0:8080", image)
+		id := s.docker("run", "-d", "--read-only", "--cap-drop", "ALL", "-e", "NOTES_AUTH=none", "-e",
+			"NOTES_PAGE=off", "-p", "127.0.0.1:0:8080", image)
 		t.Cleanup(func() { s.docker("rm", "-f", "-v", id) })
 		file := &stack{t: t, url: "http://" + s.docker("port", id, "8080/tcp")}
 		file.awaitReady()

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,7 +118,7 @@ func TestDocs(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		storetest.Lacks(t, "curl", err)
 	}
-	for _, s := range docsSteps(t, "Use it") {
+	for _, s := range slices.Concat(docsSteps(t, "Other clients"), docsSteps(t, "Use it")) {
 		seen.run(t, s, folder)
 	}
 	p.stop(t, os.Interrupt)

@@ -36,6 +36,7 @@ import (
 	"example.com/portable-notes/app/about"
 	"example.com/portable-notes/app/jwt"
 	"example.com/portable-notes/app/token"
+	"example.com/portable-notes/app/web"
 	"example.com/portable-notes/notes"
 	"example.com/portable-notes/notes/bolt"
 	"example.com/portable-notes/notes/dynamo"
@@ -244,14 +245,17 @@ func serve(ctx context.Context, c config, listener net.Listener, store notes.Sto
 	watch.add(tr.seen, tr.begin)
 	service := notes.NewService(watch.wrap(store), time.Now, rand.Reader)
 	options.Observe = watch.observe()
-	web := app.New(service, options)
+	e := app.New(service, options)
 	build := buildVersion()
 	build.Store, build.Adapter = "bolt", "server"
 	if c.table != "" {
 		build.Store = "dynamodb"
 	}
-	d := newDrainer(tr.wrap(app.Under(c.basePath, web)))
-	about.Mount(web, c.basePath, authenticate != nil, build, d.checkDraining, service.Ready)
+	d := newDrainer(tr.wrap(app.Under(c.basePath, e)))
+	if c.page {
+		web.Mount(e, web.Options{Auth: c.auth.Kind, Issuer: c.auth.Issuer, Reference: true})
+	}
+	about.Mount(e, c.basePath, authenticate != nil, build, d.checkDraining, service.Ready)
 	greet(c, listener.Addr().String(), announce)
 	return d.serve(ctx, listener, c, log)
 }
@@ -263,7 +267,11 @@ func greet(c config, addr string, announce func(format string, args ...any)) {
 	if clientAddr(addr) != addr {
 		everywhere = ", and on every other address of this machine"
 	}
-	announce("listening on %s%s (reference: %s/docs)", url, everywhere, url)
+	what := "reference: " + url + "/docs"
+	if c.page {
+		what = "open it in a browser; " + what
+	}
+	announce("listening on %s%s (%s)", url, everywhere, what)
 	where := c.file
 	if c.table != "" {
 		where = "the DynamoDB table " + c.table

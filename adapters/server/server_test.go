@@ -42,12 +42,15 @@ func TestContractOnDynamoDB(t *testing.T) {
 	p.stop(t, os.Interrupt)
 }
 
-// TestParity: the server, on either store, gives byte for byte the same answers as the app in process.
+// TestParity: the server, on either store, gives byte for byte the same answers as the app in process, which has no
+// page.
 func TestParity(t *testing.T) {
 	storetest.NotWithRace(t)
 	for name, env := range map[string][]string{"File": nil, "UnderBasePath": {"NOTES_BASE_PATH=/api/v1"},
 		"DynamoDB": dynamoDBEnv(t)} {
-		t.Run(name, func(t *testing.T) { apptest.Parity(t, startServer(t, newFile(t), env...).url, client.Do) })
+		t.Run(name, func(t *testing.T) {
+			apptest.Parity(t, startServer(t, newFile(t), append(env, "NOTES_PAGE=off")...).url, client.Do)
+		})
 	}
 }
 
@@ -73,9 +76,9 @@ func TestGreeting(t *testing.T) {
 	if code, body := get(t, p.url+"/readyz"); code != 200 {
 		t.Errorf("/readyz: %d %s", code, body)
 	}
-	want := fmt.Sprintf("listening on %s (reference: %[1]s/docs)\nnotes are kept in %s\nevery program on this "+
-		"machine, "+
-		"and nobody else, can read and write the notes (NOTES_AUTH is not set)\ntry: curl -s %[1]s/notes "+
+	want := fmt.Sprintf("listening on %s (open it in a browser; reference: %[1]s/docs)\nnotes are kept in %s\n"+
+		"every program on this machine, and nobody else, can read and write the notes (NOTES_AUTH is not set)\n"+
+		"try: curl -s %[1]s/notes "+
 		"-H 'Content-Type: application/json' -d '{\"title\":\"Hello\"}'\n", p.url, file)
 	await(t, "the server prints\n"+want, 5*time.Second, func() bool { return strings.HasPrefix(p.output(), want) })
 	if code, body := get(t, p.url+"/version"); code != 200 ||

@@ -148,6 +148,11 @@ func CORSOrigins(v string) (origins []string, err error) {
 	return origins, nil
 }
 
+// Switch parses on or off.
+func Switch(v string) (bool, error) {
+	return v == "on", Expect(v == "on" || v == "off", "must be on or off")
+}
+
 // BasePath validates the path under which clients see the service: "", or a path that begins with a slash and does not
 // end with one.
 func BasePath(v string) (string, error) {
