@@ -28,6 +28,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/awslabs/aws-lambda-go-api-proxy/core"
+	"github.com/labstack/echo/v4"
 
 	"example.com/portable-notes/adapters/settings"
 	"example.com/portable-notes/app"
@@ -44,6 +45,7 @@ type config struct {
 	logLevel    slog.Level
 	corsOrigins []string
 	basePath    string
+	page        bool // serves the notes page
 	timeout     time.Duration
 }
 
@@ -69,6 +71,9 @@ var allSettings = slices.Concat([]settings.Setting[config]{
 		func(c *config, v string) (err error) { c.corsOrigins, err = settings.CORSOrigins(v); return }),
 	settings.New("NOTES_BASE_PATH", "", "path under which clients see the service on a custom domain, such as /api",
 		func(c *config, v string) (err error) { c.basePath, err = settings.BasePath(v); return }),
+	settings.New("NOTES_PAGE", "off", "on or off: whether / is a page on which people read and write notes in a "+
+		"browser",
+		func(c *config, v string) (err error) { c.page, err = settings.Switch(v); return }),
 	settings.New("NOTES_REQUEST_TIMEOUT", "5s", "time that the store may take for one request; after it the answer "+
 		"is 503",
 		func(c *config, v string) (err error) { c.timeout, err = settings.RequestTimeout(v); return }),
@@ -77,6 +82,9 @@ var allSettings = slices.Concat([]settings.Setting[config]{
 // openJWT is jwt.Open in builds with the tag jwt, else nil: without it, a cold start does not load the packages for
 // JSON Web Tokens.
 var openJWT settings.OpenJWT
+
+// mountPage adds the notes page in builds with the tag page, else it is nil: without it, the program is smaller.
+var mountPage func(*echo.Echo, settings.Auth)
 
 func main() {
 	tuneRuntime(os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"))
@@ -121,6 +129,10 @@ func run(ctx context.Context, environ []string, getenv func(string) string) (lam
 	if c.auth.Kind == "" {
 		err = errors.Join(err, errors.New("NOTES_AUTH is not set: set it to token or jwt, or to none if anyone may "+
 			"read and write the notes"))
+	}
+	if c.page && mountPage == nil {
+		err = errors.Join(err, errors.New("NOTES_PAGE=on: this build does not have the notes page: build it with "+
+			"deploy zip --page or with -tags page"))
 	}
 	if getenv("AWS_REGION") == "" {
 		err = errors.Join(err, errors.New("AWS_REGION is not set; Lambda sets it"))
@@ -231,5 +243,8 @@ func newAdapter(service *notes.Service, c config, authenticate app.Authenticate,
 		Trace: traceID, Observe: rec.metricAttrs,
 		RequestID: func(r *http.Request) string { return gatewayContext(r.Context()).RequestID },
 	})
+	if c.page {
+		mountPage(web, c.auth)
+	}
 	return &adapter{proxy: newProxy(web), basePath: c.basePath, log: log}
 }
