@@ -61,6 +61,8 @@ func (f *stackFlags) addSettings(cmd *cobra.Command) {
 	flags.StringVar(&f.Auth.Issuer, "issuer", "", "with --auth jwt: the https URL of the OpenID Connect issuer")
 	flags.StringVar(&f.Auth.Audience, "audience", "",
 		"with --auth jwt: the audience that the issuer's tokens must have")
+	flags.BoolVar(&f.Page, "page", false,
+		"put the notes page at the root of the API: notes in a browser; --page=false removes it")
 	flags.StringVar(&f.Boundary, "boundary", "",
 		"ARN of a managed policy to set as the permissions boundary of the function's role")
 	flags.StringVar(&f.Endpoint, "endpoint", "", "on opens the API's default endpoint if it was closed")
@@ -85,6 +87,9 @@ func (f *stackFlags) complete(cmd *cobra.Command, c *converge.Converger) (made s
 	f.Kept = stack.KeptOf(function.Environment)
 	if function.Architecture != "" && !cmd.Flags().Changed("arch") {
 		f.Architecture = function.Architecture
+	}
+	if !cmd.Flags().Changed("page") {
+		f.Page = function.Environment[stack.PageVariable] == "on"
 	}
 	if made, err = f.chooseAuth(cmd.Flags(), before); err != nil {
 		return "", err
@@ -146,6 +151,8 @@ func (f *stackFlags) reportChanges(ctx context.Context, c *converge.Converger, f
 	if f.BasePath != nil {
 		reportChange("base-path", cmp.Or(function.Environment[stack.BasePathVariable], "/"), cmp.Or(*f.BasePath, "/"))
 	}
+	reportChange("page", cmp.Or(function.Environment[stack.PageVariable], "off"), map[bool]string{true: "on",
+		false: "off"}[f.Page])
 	if f.Boundary != "" {
 		arn, err := facts.Boundary(ctx, c.Cloud, f.RoleName())
 		if err != nil {
@@ -242,7 +249,7 @@ func (f *stackFlags) open(cmd *cobra.Command, r *report.Report) (*converge.Conve
 func (f *stackFlags) build(cmd *cobra.Command) (err error) {
 	if f.zip == "" {
 		defer showBuild(cmd.ErrOrStderr(), f.Architecture)()
-		f.Zip, err = pack.Build(cmd.Context(), f.Architecture, f.Auth.Kind == "jwt")
+		f.Zip, err = pack.Build(cmd.Context(), f.Architecture, pack.Parts{JWT: f.Auth.Kind == "jwt", Page: f.Page})
 		return err
 	}
 	if f.Zip, err = os.ReadFile(f.zip); err != nil {

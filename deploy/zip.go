@@ -13,7 +13,8 @@ import (
 
 func zipCommand() *cobra.Command {
 	var f stackFlags // only its architecture is used
-	out, jwt := "", false
+	var out string
+	var parts pack.Parts
 	cmd := &cobra.Command{
 		Use:   "zip",
 		Short: "build the Lambda function and pack it",
@@ -25,7 +26,7 @@ bootstrap. The same source gives the same bytes in every directory.`,
 			_, cfg, _ := cloud.Open(cmd.Context()) // what may be missing, such as a region, is not needed
 			f.chooseArchitecture(cfg)
 			done := showBuild(cmd.ErrOrStderr(), f.Architecture)
-			content, err := pack.Build(cmd.Context(), f.Architecture, jwt)
+			content, err := pack.Build(cmd.Context(), f.Architecture, parts)
 			done()
 			if err != nil {
 				return err
@@ -40,8 +41,10 @@ bootstrap. The same source gives the same bytes in every directory.`,
 	cmd.Flags().Var((*archFlag)(&f.Architecture), "arch",
 		"architecture: arm64 or x86_64 (default: arm64; in the sandbox this machine's)")
 	registerChoices(cmd, "arch", pack.Architectures...)
-	cmd.Flags().BoolVar(&jwt, "jwt", false,
+	cmd.Flags().BoolVar(&parts.JWT, "jwt", false,
 		"include JSON Web Tokens, for NOTES_AUTH=jwt; the function is smaller without")
+	cmd.Flags().BoolVar(&parts.Page, "page", false,
+		"include the notes page, for NOTES_PAGE=on; the function is smaller without")
 	cmd.Flags().StringVar(&out, "out", "notes.zip", "file to write")
 	return cmd
 }

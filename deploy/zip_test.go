@@ -66,7 +66,7 @@ func TestZipIsReproducible(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Chdir(folder)
-		packed, err := pack.Build(t.Context(), "x86_64", false)
+		packed, err := pack.Build(t.Context(), "x86_64", pack.Parts{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,14 +79,14 @@ func TestZipIsReproducible(t *testing.T) {
 		t.Error("another directory, or other settings of the Go tool, give another zip")
 	}
 	t.Chdir(t.TempDir())
-	if _, err := pack.Build(t.Context(), "x86_64", false); err == nil {
+	if _, err := pack.Build(t.Context(), "x86_64", pack.Parts{}); err == nil {
 		t.Error("Build succeeds without the source")
 	}
 	t.Setenv("PATH", "")
 	if _, err := exec.LookPath("go"); err == nil {
 		t.Fatal("go is still in PATH")
 	}
-	if _, err := pack.Build(t.Context(), "x86_64", false); err == nil || !bytes.Contains([]byte(err.Error()),
+	if _, err := pack.Build(t.Context(), "x86_64", pack.Parts{}); err == nil || !bytes.Contains([]byte(err.Error()),
 		[]byte("install Go")) {
 		t.Errorf("without Go: %v", err)
 	}

@@ -36,9 +36,15 @@ const functionPackage = "example.com/portable-notes/adapters/lambda"
 // goarch maps Lambda's spelling to Go's.
 var goarch = map[string]string{"arm64": "arm64", "x86_64": "amd64"}
 
-// Build builds the function for an architecture and packs it. With jwt the function can check JSON Web Tokens. Build
-// needs the Go tool and must run in a directory of this module.
-func Build(ctx context.Context, arch string, jwt bool) ([]byte, error) {
+// Parts are the parts of the function that it has only on request, because each makes it larger.
+type Parts struct {
+	JWT  bool // checks JSON Web Tokens
+	Page bool // serves the notes page
+}
+
+// Build builds the function for an architecture and packs it. It needs the Go tool and must run in
+// a directory of this module.
+func Build(ctx context.Context, arch string, parts Parts) ([]byte, error) {
 	if _, err := exec.LookPath("go"); err != nil {
 		return nil, fmt.Errorf("the Go tool was not found: install Go 1.26 (https://go.dev/dl): %w", err)
 	}
@@ -50,8 +56,11 @@ func Build(ctx context.Context, arch string, jwt bool) ([]byte, error) {
 	binary := filepath.Join(folder, "bootstrap")
 	// Leave out net/rpc, a third of the program, and HTTP/2, which neither the Lambda Runtime API nor DynamoDB uses.
 	tags := "lambda.norpc,nethttpomithttp2"
-	if jwt {
+	if parts.JWT {
 		tags += ",jwt"
+	}
+	if parts.Page {
+		tags += ",page"
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags,
 		// #nosec G204 -- go build

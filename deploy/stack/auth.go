@@ -75,6 +75,7 @@ const (
 	audienceVariable = "NOTES_JWT_AUDIENCE"
 
 	BasePathVariable = "NOTES_BASE_PATH"
+	PageVariable     = "NOTES_PAGE"
 	logKeyVariable   = "NOTES_LOG_KEY"
 )
 

@@ -59,7 +59,7 @@ func (s Stack) route(key, ref string) Step {
 	put := &apigatewayv2.UpdateRouteInput{ApiId: api, RouteId: id, Target: target,
 		AuthorizationType: gatewaytypes.AuthorizationTypeNone, AuthorizerId: aws.String(""),
 		AuthorizationScopes: []string{}}
-	if s.Auth.Kind == "jwt" && !strings.HasPrefix(key, "OPTIONS ") {
+	if s.Auth.Kind == "jwt" && strings.HasPrefix(key, "ANY ") {
 		create.AuthorizationType, create.AuthorizerId, create.AuthorizationScopes = gatewaytypes.AuthorizationTypeJwt,
 			aws.String("${authorizer}"), scopes
 		put.AuthorizationType, put.AuthorizerId, put.AuthorizationScopes = create.AuthorizationType,

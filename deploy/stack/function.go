@@ -27,6 +27,9 @@ func (s Stack) Function() Step {
 			environment[BasePathVariable] = *s.BasePath
 		}
 	}
+	if s.Page {
+		environment[PageVariable] = "on"
+	}
 	architectures := []lambdatypes.Architecture{lambdatypes.Architecture(s.Architecture)}
 	find := &lambda.GetFunctionInput{FunctionName: name}
 	tags := s.Tags()

@@ -220,5 +220,8 @@ func (s Stack) zipCommand() string {
 	if s.Auth.Kind == "jwt" {
 		command += " --jwt"
 	}
+	if s.Page {
+		command += " --page"
+	}
 	return command
 }

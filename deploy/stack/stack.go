@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"example.com/portable-notes/app"
+	"example.com/portable-notes/app/web"
 	"example.com/portable-notes/deploy/policy"
 )
 
@@ -26,6 +27,7 @@ type Stack struct {
 	Stage        string // of the API: a name or $default
 	Architecture string // arm64 or x86_64
 	Auth         Auth   // who may use the service
+	Page         bool   // the notes page is at the root of the API
 	Endpoint     string // on opens the API's default endpoint; "" leaves it unchanged, which is open in a new API
 
 	// Nil leaves the setting unchanged, and means the default for a new stack.
@@ -137,7 +139,8 @@ func (s Stack) AccessLogGroup() string {
 func (s Stack) groupARN(name string) string { return s.arn("logs", "log-group:"+name) }
 
 // Routes returns the route keys of the API. If an authorizer guards them, OPTIONS has routes of its own, because a
-// browser's preflight request carries no token.
+// browser's preflight request carries no token. Those of the notes page, for GET, have no authorizer either: the page
+// asks for the token.
 func (s Stack) Routes() (keys []string) {
 	for _, path := range app.Paths {
 		keys = append(keys, "ANY "+path)
@@ -145,6 +148,11 @@ func (s Stack) Routes() (keys []string) {
 	if s.Auth.Kind == "jwt" {
 		for _, path := range app.Paths {
 			keys = append(keys, "OPTIONS "+path)
+		}
+	}
+	if s.Page {
+		for _, path := range web.Paths {
+			keys = append(keys, "GET "+path)
 		}
 	}
 	return keys

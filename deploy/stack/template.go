@@ -118,6 +118,7 @@ type describedRoute struct {
 func describe(s Stack, e expressions) description {
 	open := e.stack
 	open.Stage, open.BasePath, open.Endpoint, open.Auth.Kind = s.Stage, s.BasePath, s.Endpoint, s.Auth.Kind
+	open.Page = s.Page
 	if s.Auth.Kind != "token" {
 		open.Auth.Tokens = ""
 	}
@@ -128,6 +129,10 @@ func describe(s Stack, e expressions) description {
 		open.FunctionARN(), e.function)
 	of := func(input any) fields {
 		return replaceStrings(call.Fields(call.Resolve(input, e.references)), known).(fields)
+	}
+	preflights := "browsers send OPTIONS requests without a token"
+	if s.Page {
+		preflights += ", and the notes page asks for one"
 	}
 	d := description{
 		Stack:            s,
@@ -141,7 +146,7 @@ func describe(s Stack, e expressions) description {
 		FormationName:    strings.ReplaceAll(s.Name, "_", "-"), // the only characters besides letters and digits
 		OpenRoutes: map[string]string{
 			"token": "the function checks the tokens",
-			"jwt":   "browsers send OPTIONS requests without a token",
+			"jwt":   preflights,
 			"none":  "everyone who knows the URL may use the service",
 		}[s.Auth.Kind],
 
