@@ -69,7 +69,7 @@ var allowed = map[string][]string{
 	// The suites are imported by tests alone.
 	"app/apptest":             {"app/about"},
 	"app/jwt/jwttest":         {},
-	"app/web/webtest":         {"notes/storetest"},
+	"app/web/webtest":         {"app/token", "notes/storetest"},
 	"notes/dynamo/dynamotest": {"notes/dynamo", "notes/storetest"},
 	"notes/storetest":         {"notes"},
 }

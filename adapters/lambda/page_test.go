@@ -30,14 +30,13 @@ func TestPage(t *testing.T) {
 		site, c := webtest.Site{}, config{page: true}
 		var authenticate app.Authenticate
 		if tokens {
-			lines := make([]string, 2)
-			site.Read, lines[0] = newToken(t, "read")
-			site.Write, lines[1] = newToken(t, "write")
-			accepted, err := token.Parse(strings.Join(lines, ","), time.Now)
+			var accepted string
+			site.Read, site.Write, accepted = webtest.NewTokens(t)
+			tokens, err := token.Parse(accepted, time.Now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.auth.Kind, authenticate = "token", accepted.Caller
+			c.auth.Kind, authenticate = "token", tokens.Caller
 		}
 		service := notes.NewService(newTableStore(t), time.Now, rand.Reader)
 		fn := newAdapter(service, c, authenticate, &recorder{}, slog.New(slog.DiscardHandler))
@@ -54,16 +53,6 @@ func linkPage(t *testing.T) {
 		web.Mount(e, web.Options{Auth: auth.Kind, Issuer: auth.Issuer})
 	}
 	t.Cleanup(func() { mountPage = before })
-}
-
-// newToken returns a token of the owner anna with a scope, and the line that makes a function accept it.
-func newToken(t *testing.T, scope string) (secret, line string) {
-	t.Helper()
-	secret, line, err := token.New("anna")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return secret, strings.Replace(line, " write ", " "+scope+" ", 1)
 }
 
 // serveGateway serves a function through a gateway at a local URL.

@@ -1,5 +1,5 @@
-// Package asset serves static files from memory: compressed if the client accepts it, with a strong ETag for each
-// coding, and for ever under a versioned name.
+// Package asset serves static files from memory, compressed if the client accepts it. Each coding has its own strong
+// ETag, and clients may keep a file with a versioned name for ever.
 package asset
 
 import (

@@ -8,8 +8,6 @@ import (
 	"embed"
 	"encoding/json"
 	"html"
-	"io/fs"
-	"mime"
 	"net/http"
 	"path"
 	"regexp"
@@ -26,8 +24,8 @@ import (
 
 // Options say what the page tells its readers about the service.
 type Options struct {
-	// Auth is how callers are authenticated: token or jwt; anything else means that they are not. The page asks for a
-	// token if they are.
+	// Auth is how callers are authenticated: token or jwt. With either, the page asks for a token; with anything else,
+	// it does not.
 	Auth string
 
 	// Issuer is the URL of the issuer of the tokens if Auth is jwt. The page says that tokens come from there.
@@ -72,7 +70,7 @@ func Mount(e *echo.Echo, options Options) {
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		lang := chooseLanguage(c.Request())
 		header.Set("Content-Language", lang)
-		return p.file(lang, app.Base(c.Request().Context())).Serve(c)
+		return p.pageFor(lang, app.Base(c.Request().Context())).Serve(c)
 	}
 	app.Get(e, "/", get)
 	app.Get(e, "/page/:version/:name", func(c echo.Context) error {
@@ -82,11 +80,12 @@ func Mount(e *echo.Echo, options Options) {
 		}
 		return file.Serve(c)
 	})
+	// In Echo the last parameter of a path matches slashes too. This route makes it end at the first one.
 	e.RouteNotFound("/page/:version/:name/*", echo.NotFoundHandler)
 }
 
-// wantsHTML reports whether a client prefers HTML to JSON, as browsers do and curl does not. A wildcard is no
-// preference.
+// wantsHTML reports whether a client names text/html, with at least the weight of application/json. Browsers do, and
+// curl does not. Wildcards do not count.
 func wantsHTML(r *http.Request) bool {
 	weights := map[string]float64{}
 	for _, accepted := range goautoneg.ParseAccept(r.Header.Get("Accept")) {
@@ -114,20 +113,22 @@ type page struct {
 	modules  []string              // names of the scripts
 	template string                // index.html
 	texts    map[string]map[string]string
-	made     sync.Map // from key to asset.File
+	pages    sync.Map // from [2]string{language, base path} to asset.File
 }
 
 func newPage(options Options) *page {
 	p := &page{options: options, files: map[string]asset.File{}, texts: map[string]map[string]string{}}
 	var everything strings.Builder
-	for _, name := range names() {
-		content, _ := fs.ReadFile(folder, "page/"+name) // embedded files cannot fail
+	entries, _ := folder.ReadDir("page") // embedded files cannot fail
+	for _, entry := range entries {
+		name := entry.Name()
+		content, _ := folder.ReadFile("page/" + name)
 		everything.WriteString(name + "\n" + string(content))
 		if name == "index.html" {
 			p.template = string(content)
 			continue
 		}
-		p.files[name] = asset.NewText(mediaType(name), content).Forever()
+		p.files[name] = asset.NewText(mediaTypes[path.Ext(name)], content).Forever()
 		switch path.Ext(name) {
 		case ".js":
 			p.modules = append(p.modules, name)
@@ -143,25 +144,9 @@ func newPage(options Options) *page {
 	return p
 }
 
-// names returns the names of the page's files, sorted.
-func names() (all []string) {
-	entries, _ := folder.ReadDir("page") // embedded files cannot fail
-	for _, entry := range entries {
-		all = append(all, entry.Name())
-	}
-	return all
-}
-
-// mediaType returns the media type of a file. The table of package mime depends on the machine.
-func mediaType(name string) string {
-	switch path.Ext(name) {
-	case ".js":
-		return "text/javascript; charset=utf-8"
-	case ".css":
-		return "text/css; charset=utf-8"
-	}
-	return mime.TypeByExtension(path.Ext(name))
-}
+// mediaTypes are the media types of the page's files. The table of package mime depends on the machine.
+var mediaTypes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
+	".json": "application/json", ".svg": "image/svg+xml"}
 
 // pointers returns where the API and its description are.
 func (p *page) pointers(base string) map[string]string {
@@ -172,13 +157,13 @@ func (p *page) pointers(base string) map[string]string {
 	return to
 }
 
-// file returns the HTML in a language for a base path.
-func (p *page) file(lang, base string) asset.File {
+// pageFor returns the HTML in a language for a base path.
+func (p *page) pageFor(lang, base string) asset.File {
 	key := [2]string{lang, base}
-	if file, ok := p.made.Load(key); ok {
+	if file, ok := p.pages.Load(key); ok {
 		return file.(asset.File)
 	}
-	file, _ := p.made.LoadOrStore(key, asset.NewText("text/html; charset=utf-8", []byte(p.render(lang, base))))
+	file, _ := p.pages.LoadOrStore(key, asset.NewText("text/html; charset=utf-8", []byte(p.render(lang, base))))
 	return file.(asset.File)
 }
 
@@ -199,7 +184,6 @@ func (p *page) render(lang, base string) string {
 	values := map[string]string{
 		"lang": lang, "base": html.EscapeString(base), "files": "page/" + p.version,
 		"auth": p.options.Auth, "issuer": html.EscapeString(p.options.Issuer), "preloads": preloads,
-		"docs": map[bool]string{true: "docs"}[p.options.Reference],
 	}
 	return slot.ReplaceAllStringFunc(p.template, func(found string) string {
 		match := slot.FindStringSubmatch(found)

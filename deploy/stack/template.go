@@ -130,9 +130,9 @@ func describe(s Stack, e expressions) description {
 	of := func(input any) fields {
 		return replaceStrings(call.Fields(call.Resolve(input, e.references)), known).(fields)
 	}
-	preflights := "browsers send OPTIONS requests without a token"
+	openRoutes := "browsers send OPTIONS requests without a token"
 	if s.Page {
-		preflights += ", and the notes page asks for one"
+		openRoutes += ", and the notes page asks for one"
 	}
 	d := description{
 		Stack:            s,
@@ -146,7 +146,7 @@ func describe(s Stack, e expressions) description {
 		FormationName:    strings.ReplaceAll(s.Name, "_", "-"), // the only characters besides letters and digits
 		OpenRoutes: map[string]string{
 			"token": "the function checks the tokens",
-			"jwt":   preflights,
+			"jwt":   openRoutes,
 			"none":  "everyone who knows the URL may use the service",
 		}[s.Auth.Kind],
 

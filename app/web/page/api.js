@@ -17,6 +17,9 @@ export class Failure extends Error {
   }
 }
 
+// defaultWait is the time until another attempt, in seconds, if the service does not say.
+export const defaultWait = 5;
+
 // timeout is how long a request may take, in milliseconds. API Gateway's limit is 30 s.
 const timeout = 35_000;
 

@@ -12,8 +12,14 @@ import { lines, merge } from './diff.js';
 //   key     idempotency key of the creation
 //   sent    fields of a creation whose answer is not known yet, or null
 //   queued  whether the reader wants it to be saved
-// and, while the page is open, {isSaving, isSaved, failure, attempts, retryAt, timer, theirs,
-// isGone}.
+// and, while the page is open:
+//   isSaving  whether it is being sent
+//   isSaved   whether it has been saved, and not been changed since
+//   failure   of the last attempt to save it
+//   attempts  how many have failed in a row
+//   retryAt   time of the next one, with its timer
+//   theirs    the current note, if the draft is in conflict with it
+//   isGone    whether the note was deleted elsewhere
 const stored = ({ id, note, base, fields, key, sent, queued }) => ({ id, note, base, fields, key, sent, queued });
 
 // newDraft returns a draft of a new note, or of changes to a note.
@@ -28,7 +34,7 @@ export function fieldsOf(note) {
   return { title: note?.title ?? '', content: withLF(note?.content ?? ''), tags: [...note?.tags ?? []] };
 }
 
-export const withLF = (text) => text.replace(/\r\n?/g, '\n');
+const withLF = (text) => text.replace(/\r\n?/g, '\n');
 
 // isSame reports whether two sets of fields are equal.
 export const isSame = (a, b) => a.title === b.title && a.content === b.content && isSameList(a.tags, b.tags);
@@ -51,7 +57,7 @@ export function changes({ base, fields }) {
 }
 
 // mergeWith puts the changes of theirs, the current note, into a draft and makes theirs its base. It reports whether
-// both had changed the same lines; then the draft has both.
+// both had changed the title or the same lines. Then the draft has my title, and my lines before theirs.
 export function mergeWith(draft, theirs) {
   const base = fieldsOf(draft.base), mine = draft.fields, other = fieldsOf(theirs);
   const { merged, overlaps } = merge(lines(base.content), lines(mine.content), lines(other.content));

@@ -2,7 +2,7 @@
 
 import { showConflict } from './conflict.js';
 import { $, element, isolated } from './dom.js';
-import { fieldsOf, isChanged, withLF } from './drafts.js';
+import { fieldsOf, isChanged } from './drafts.js';
 import { go } from './place.js';
 import { formatTime, t } from './texts.js';
 
@@ -125,11 +125,10 @@ export class Editor {
   show(draft) {
     if (draft !== this.#draft) return;
     const isReadOnly = this.#isReadOnly(), isNew = !draft.note;
-    for (const input of [...Object.values(inputs), $('new-tag')]) input.readOnly = isReadOnly;
-    for (const id of ['save', 'discard', 'delete']) $(id).hidden = isReadOnly;
+    for (const input of Object.values(inputs)) input.readOnly = isReadOnly;
+    for (const id of ['save', 'discard', 'delete', 'new-tag']) $(id).hidden = isReadOnly;
     $('delete').hidden ||= isNew || draft.isGone;
     $('discard').hidden ||= !isNew && !isChanged(draft) && !draft.isGone;
-    $('new-tag').hidden = isReadOnly;
     for (const id of ['save', 'discard', 'delete']) $(id).disabled = draft.isSaving ?? false;
     const { base } = draft;
     $('times').textContent = base ? t('note.times', { created: formatTime(base.created_at),
@@ -228,7 +227,7 @@ export class Editor {
   // #state says whether the draft is saved, and if not, why.
   #state() {
     const draft = this.#draft, { failure } = draft;
-    if (this.#isReadOnly()) return t('state.readonly');
+    if (this.#isReadOnly()) return t('readonly');
     if (draft.isSaving) return t('state.saving');
     if (draft.theirs) return t('state.conflict');
     if (draft.isGone) return t('state.gone');
@@ -254,7 +253,7 @@ function mistakesIn({ title, content, tags }) {
   const found = {}, characters = (text) => [...text].length;
   const n = characters(title.trim());
   if (n < 1 || n > maxTitle) found.title = t('mistake.title', { n });
-  const bytes = new TextEncoder().encode(withLF(content)).length;
+  const bytes = new TextEncoder().encode(content).length;
   if (bytes > maxContent) found.content = t('mistake.content', { n: bytes });
   if (tags.length > maxTags || tags.some((tag) => characters(tag) > maxTag)) found.tags = t('mistake.tags');
   return found;

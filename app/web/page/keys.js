@@ -23,8 +23,10 @@ export function listen(actions) {
     if (event.isComposing || $('keys').open) return;
     const isText = event.target.matches?.('input:not([type=checkbox]), textarea, select');
     let action;
-    if (event.ctrlKey || event.metaKey) action = event.altKey ? undefined : controlKeys[event.key];
-    else if (event.key === 'Escape') action = actions.close;
+    if (event.ctrlKey || event.metaKey) {
+      // In a text, Ctrl+Delete deletes a word.
+      if (!event.altKey && !(isText && event.key === 'Delete')) action = controlKeys[event.key];
+    } else if (event.key === 'Escape') action = actions.close;
     else if (!event.altKey && !isText && single.checked) action = singleKeys[event.key];
     if (!action) return;
     event.preventDefault();

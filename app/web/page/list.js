@@ -3,9 +3,9 @@
 import { $, element, isolated } from './dom.js';
 import { formatTime, t } from './texts.js';
 
-// batch is how many notes are read at a time: a screenful and some more for a list, and more for a search, where the
-// service may examine many notes to find one.
-const batch = { list: 50, search: 100 };
+// batch is how many notes are read at a time. The first ones of a list are fewer, because they are shown at once; in a
+// search, the service may examine many notes to find one.
+const batch = { first: 50, next: 100 };
 
 // excerpt is how much of a text a row shows at most, in UTF-16 code units.
 const excerpt = 160;
@@ -20,6 +20,7 @@ export class List {
   #rows = new Map(); // from id to {note, row}, in the order of the list; the note without most of its text
   #isReading = false;
   #timer;
+  #near; // notices that the end of the list comes near
 
   constructor({ link, addTag, isHidden, isDraft, report }) {
     this.#link = link;
@@ -28,8 +29,8 @@ export class List {
     this.#isDraft = isDraft;
     this.#report = report;
     $('more').onclick = () => this.more();
-    const near = new IntersectionObserver(([end]) => end.isIntersecting && this.more(), { rootMargin: '600px' });
-    near.observe($('more'));
+    this.#near = new IntersectionObserver((events) => events.at(-1).isIntersecting && this.more(),
+      { root: $('list-pane'), rootMargin: '600px' });
   }
 
   // start shows the notes of a walk, in place of those before.
@@ -49,10 +50,10 @@ export class List {
     if (!walk || this.#isReading || walk.isDone) return;
     this.#isReading = true;
     clearTimeout(this.#timer);
-    $('more').hidden = true; // so that it comes into view again
+    this.#near.unobserve($('more')); // until there are more notes
     this.showProgress();
     try {
-      await walk.more(walk.isFiltered ? batch.search : batch.list, (notes) => {
+      await walk.more(walk.isFiltered || walk.found ? batch.next : batch.first, (notes) => {
         this.#append(notes);
         this.showProgress();
       });
@@ -68,6 +69,7 @@ export class List {
     this.#isReading = false;
     this.#report(null);
     $('more').hidden = walk.isDone;
+    if (!walk.isDone) this.#near.observe($('more'));
     this.showProgress();
   }
 

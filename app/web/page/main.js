@@ -1,6 +1,6 @@
 // The notes page. This module connects the others; start with it.
 
-import { Client } from './api.js';
+import { Client, defaultWait, Failure } from './api.js';
 import { $, element, isolated } from './dom.js';
 import { Drafts, isChanged, newDraft } from './drafts.js';
 import { describe, Editor } from './editor.js';
@@ -43,11 +43,14 @@ else await enter();
 async function enter() {
   if (caller.drafts) editor.close(); // the next token may not see the note
   opened = '';
-  const carried = caller.drafts?.all ?? []; // written before the last token expired
-  caller.drafts?.close();
+  const before = caller.drafts, carried = before?.all ?? []; // written before the last token expired
+  before?.close();
   caller.drafts = new Drafts(base, session.caller);
   caller.saver = new Saver(client, caller.drafts, { changed: showDraft, saved: showSaved });
-  for (const draft of carried) caller.drafts.keep(draft);
+  for (const draft of carried) {
+    caller.drafts.keep(draft);
+    before.drop(draft); // or it would come back as another page's
+  }
   $('forget').hidden = !session.token;
   listed = undefined;
   showFilters();
@@ -80,11 +83,11 @@ function becomeReadOnly() {
 // report says what a failure of a read means. It returns after how many seconds to try again, or 0 for never. A
 // failure of null is a success.
 function report(failure, again) {
-  if (!failure || failure.isTransient === undefined) {
-    if (failure) throw failure; // a fault of the page
+  if (!failure) {
     $('notice').textContent = session.isReadOnly ? t('readonly') : '';
     return 0;
   }
+  if (!(failure instanceof Failure)) throw failure; // a fault of the page
   if (failure.status === 401) {
     askForToken(session.token ? t('token.refused') : '');
     return 0;
@@ -93,7 +96,7 @@ function report(failure, again) {
     $('notice').textContent = t('failed', { detail: describe(failure) });
     return 0;
   }
-  const seconds = Math.ceil(failure.retryAfter ?? 5);
+  const seconds = Math.ceil(failure.retryAfter ?? defaultWait);
   $('notice').textContent = t(failure.status ? 'busy' : 'offline', { seconds, status: failure.status });
   addEventListener('online', again, { once: true });
   return seconds;
@@ -226,6 +229,7 @@ function listenToControls() {
   };
   $('forget').onclick = () => {
     editor.close();
+    removals.flush(); // while there is still a token
     session.forget();
     location.reload(); // so that nothing of the notes stays in memory
   };

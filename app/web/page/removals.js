@@ -1,5 +1,6 @@
 // Deletes notes after a delay in which the reader can undo it.
 
+import { defaultWait } from './api.js';
 import { $, element, isolated } from './dom.js';
 import { t } from './texts.js';
 
@@ -9,7 +10,7 @@ const delay = 8000;
 export class Removals {
   #client;
   #changed; // is called with the id of a note that disappears or comes back
-  #pending = new Map(); // from id to {note, timer, toast}
+  #pending = new Map(); // from id to {note, timer, toast, isSent}
 
   constructor(client, changed) {
     this.#client = client;
@@ -31,7 +32,7 @@ export class Removals {
     this.#changed(note.id);
   }
 
-  // undo keeps a note that is to be deleted, or the last one.
+  // undo keeps a note that is to be deleted: by default the last one.
   undo(id = [...this.#pending.keys()].at(-1)) {
     const removal = this.#pending.get(id);
     if (!removal || removal.isSent) return;
@@ -55,7 +56,7 @@ export class Removals {
     } catch (failure) {
       if (failure.isTransient) {
         removal.isSent = false;
-        removal.timer = setTimeout(() => this.#send(id), (failure.retryAfter ?? 5) * 1000);
+        removal.timer = setTimeout(() => this.#send(id), (failure.retryAfter ?? defaultWait) * 1000);
         return;
       }
       if (failure.status !== 404) { // 404: it is deleted already

@@ -24,10 +24,10 @@ export class Session {
     return this.#token;
   }
 
-  // caller returns a name for whoever has the token, which does not reveal the token: the subject of a JSON Web Token,
-  // so that the next token of the same person has the same name, or else a hash.
+  // caller returns a name for whoever has the token, which does not reveal it: a hash of the issuer and the subject of
+  // a JSON Web Token, so that the next token of the same person has the same name, or else a hash of the token.
   get caller() {
-    return this.#token && (subject(this.#token) ?? hash(this.#token));
+    return this.#token && (hashOfSubject(this.#token) ?? hash(this.#token));
   }
 
   // use takes a token and keeps it in memory or, if isKept, until the tab is closed.
@@ -45,8 +45,8 @@ export class Session {
   }
 }
 
-// subject returns a hash of the issuer and the subject of a JSON Web Token (RFC 7519), or null for another token.
-function subject(token) {
+// hashOfSubject returns a hash of the issuer and the subject of a JSON Web Token (RFC 7519), or null for another token.
+function hashOfSubject(token) {
   try {
     const payload = token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/');
     const { iss, sub } = JSON.parse(atob(payload));
@@ -80,15 +80,11 @@ export function showEntrance(reason, use) {
     }
     $('token').value = '';
     $('token-error').textContent = '';
-    hideEntrance();
+    document.body.classList.remove('locked');
+    $('entrance').hidden = true;
     use(token, $('keep').checked);
   };
   $('token').focus();
-}
-
-export function hideEntrance() {
-  document.body.classList.remove('locked');
-  $('entrance').hidden = true;
 }
 
 // showSource says where tokens come from.

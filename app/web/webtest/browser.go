@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -45,7 +46,7 @@ func newBrowser(t testing.TB) context.Context {
 	}
 	allocated, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
-	browser, end := chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {})) // unknown events
+	browser, end := chromedp.NewContext(allocated, chromedp.WithErrorf(ignore))
 	t.Cleanup(func() {
 		_ = chromedp.Cancel(browser) // waits until Chromium has ended
 		end()
@@ -55,6 +56,9 @@ func newBrowser(t testing.TB) context.Context {
 	}
 	return browser
 }
+
+// ignore ignores what chromedp logs: events that it does not know.
+func ignore(string, ...any) {}
 
 // patience is how long a condition may take to hold. No test measures time by it.
 const patience = 15 * time.Second
@@ -137,10 +141,16 @@ func (p *tab) run(actions ...chromedp.Action) {
 	}
 }
 
-// open goes to a URL and waits until its scripts have run.
+// open goes to a URL and waits until it has loaded.
 func (p *tab) open(url string) {
 	p.Helper()
 	p.run(chromedp.Navigate(url))
+}
+
+// reload loads the page again.
+func (p *tab) reload() {
+	p.Helper()
+	p.run(chromedp.Reload())
 }
 
 // eval returns the value of a JavaScript expression as text, or as JSON if it is not a string.
@@ -168,10 +178,36 @@ func (p *tab) tryEval(script string) (string, error) {
 	return string(raw), nil
 }
 
+// number returns the value of a JavaScript expression that is a number.
+func (p *tab) number(script string) float64 {
+	p.Helper()
+	n, err := strconv.ParseFloat(p.eval(script), 64)
+	if err != nil {
+		p.Fatalf("%s: %v", script, err)
+	}
+	return n
+}
+
+// watchShifts adds up, in window.shifts, how far things move on the page without the reader's doing
+// (https://web.dev/articles/cls).
+func watchShifts(ctx context.Context) error {
+	_, err := page.AddScriptToEvaluateOnNewDocument(`window.shifts = 0;
+		new PerformanceObserver((list) => {
+			for (const shift of list.getEntries()) if (!shift.hadRecentInput) window.shifts += shift.value;
+		}).observe({ type: 'layout-shift', buffered: true });`).Do(ctx)
+	return err
+}
+
 // await waits until a JavaScript expression is true.
 func (p *tab) await(condition string) {
 	p.Helper()
-	deadline := time.Now().Add(patience)
+	p.awaitFor(condition, 1)
+}
+
+// awaitFor waits some times longer.
+func (p *tab) awaitFor(condition string, times time.Duration) {
+	p.Helper()
+	deadline := time.Now().Add(times * patience)
 	for {
 		// The page may be navigating, so an error is no failure yet.
 		value, err := p.tryEval("Boolean(" + condition + ")")

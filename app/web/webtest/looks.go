@@ -8,17 +8,9 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
 
 	"example.com/portable-notes/notes/storetest"
 )
-
-func reload() chromedp.Action { return chromedp.Reload() }
-
-// discard is a test whose errors are not its own.
-type discard struct{ testing.TB }
-
-func (discard) Errorf(string, ...any) {}
 
 // testLooks shows the page on small and wide screens, light and dark, in both languages. Nothing overflows, and
 // axe-core finds no fault of accessibility.
@@ -32,7 +24,7 @@ func testLooks(s *suite) {
 	}{
 		{360, 740, "light", "en"}, {360, 740, "dark", "ja"}, {1440, 900, "light", "ja"}, {1440, 900, "dark", "en"},
 	} {
-		s.Run(fmt.Sprintf("%d %s %s", c.width, c.scheme, c.lang), func(t *testing.T) {
+		s.TB.(*testing.T).Run(fmt.Sprintf("%d %s %s", c.width, c.scheme, c.lang), func(t *testing.T) {
 			p := newTab(t, s.browser, nil)
 			p.run(emulation.SetDeviceMetricsOverride(c.width, c.height, 1, c.width < 500),
 				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
@@ -66,7 +58,7 @@ func testLooks(s *suite) {
 			p.await("document.documentElement.lang === '" + other + "'")
 			p.await("document.querySelector('#new').innerText === " +
 				quote(map[string]string{"en": "New note", "ja": "新しいノート"}[other]))
-			p.run(reload())
+			p.reload()
 			p.await("document.documentElement.lang === '" + other + "'") // the choice is remembered
 		})
 	}

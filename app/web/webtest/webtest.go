@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"example.com/portable-notes/app/token"
 )
 
 // Site is a running service. Its URL is that of the page, with or without a slash at the end. The tokens are of one
@@ -32,7 +34,9 @@ func Run(t *testing.T, start func(t *testing.T, tokens bool) Site) {
 		run    func(*suite)
 	}{
 		{"Write", false, testWrite},
-		{"Conflict", false, testConflict},
+		{"Merge", false, testConflict("#merge", "one A\ntwo\nthree B")},
+		{"KeepMine", false, testConflict("#keep-mine", "one\ntwo\nthree B")},
+		{"TakeTheirs", false, testConflict("#take-theirs", "one A\ntwo\nthree")},
 		{"Gone", false, testGone},
 		{"Delete", false, testDelete},
 		{"Search", false, testSearch},
@@ -52,9 +56,23 @@ func Run(t *testing.T, start func(t *testing.T, tokens bool) Site) {
 	}
 }
 
+// NewTokens returns two tokens of one owner, one that may only read and one that may write, and the value of
+// NOTES_TOKENS with which a service accepts them.
+func NewTokens(t testing.TB) (read, write, accepted string) {
+	t.Helper()
+	lines := make([]string, 2)
+	for i, secret := range []*string{&read, &write} {
+		var err error
+		if *secret, lines[i], err = token.New("anna"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return read, write, strings.Replace(lines[0], " write ", " read ", 1) + "," + lines[1]
+}
+
 // suite is a service with a proxy in front, in which a test can plant faults.
 type suite struct {
-	*testing.T
+	testing.TB
 	browser context.Context
 	site    Site
 	url     string // of the page, through the proxy
@@ -64,9 +82,9 @@ type suite struct {
 	seen  []string // method and URL of each request for notes
 }
 
-func newSuite(t *testing.T, browser context.Context, site Site) *suite {
+func newSuite(t testing.TB, browser context.Context, site Site) *suite {
 	t.Helper()
-	s := &suite{T: t, browser: browser, site: site}
+	s := &suite{TB: t, browser: browser, site: site}
 	at, err := url.Parse(site.URL)
 	if err != nil {
 		t.Fatal(err)
