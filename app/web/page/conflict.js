@@ -40,7 +40,8 @@ export function showConflict(draft, resolved, say) {
   if (shown === theirs) return;
   shown = theirs;
   $('difference').replaceChildren(...difference(asText(fieldsOf(theirs)), asText(draft.fields)));
-  $('merge').focus();
+  // Whoever is typing goes on typing. The state of the note says that there is a conflict.
+  if (!document.activeElement.matches('#editor :is(input, textarea)')) $('merge').focus();
 }
 
 // asText returns all of a note as lines.

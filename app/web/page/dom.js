@@ -14,5 +14,10 @@ export function element(name, properties = {}, ...children) {
   return e;
 }
 
+// say sets the text of a live region. Setting the same text again would make screen readers repeat it.
+export function say(region, text) {
+  if (region.textContent !== text) region.textContent = text;
+}
+
 // isolated returns a text from a note in an element that keeps its direction from changing the text around it.
 export const isolated = (text) => element('bdi', { textContent: text });

@@ -4,29 +4,32 @@
 import { newKey } from './api.js';
 import { lines, merge } from './diff.js';
 
-// A draft is {id, note, base, fields, key, sent, queued}:
+// A draft is {id, note, base, fields, key, sent, isUnsure, queued}:
 //   id      of the draft; that of the note if there is one
 //   note    id of the note, or null for a new one
 //   base    the note that the fields were changed from, with its etag; null for a new note
 //   fields  {title, content, tags} as the reader sees them
 //   key     idempotency key of the creation
 //   sent    fields of a creation whose answer is not known yet, or null
+//   isUnsure  whether that creation may have been carried out
 //   queued  whether the reader wants it to be saved
 // and, while the page is open:
 //   isSaving  whether it is being sent
 //   isSaved   whether it has been saved, and not been changed since
 //   failure   of the last attempt to save it
+//   tried     fields of the attempts to change the note since the last success
 //   attempts  how many have failed in a row
 //   retryAt   time of the next one, with its timer
 //   theirs    the current note, if the draft is in conflict with it
 //   isGone    whether the note was deleted elsewhere
-const stored = ({ id, note, base, fields, key, sent, queued }) => ({ id, note, base, fields, key, sent, queued });
+const stored = ({ id, note, base, fields, key, sent, isUnsure, queued }) =>
+  ({ id, note, base, fields, key, sent, isUnsure, queued });
 
 // newDraft returns a draft of a new note, or of changes to a note.
 export function newDraft(note = null) {
   const key = newKey();
   return { id: note?.id ?? `new.${key}`, note: note?.id ?? null, base: note, fields: fieldsOf(note), key, sent: null,
-    queued: false };
+    isUnsure: false, queued: false };
 }
 
 // fieldsOf returns the fields of a note as a text area holds them: its line ends are LF alone.
@@ -79,6 +82,7 @@ export class Drafts {
   #page = newKey();
   #channel = new BroadcastChannel('notes-pages');
   #all = new Map();
+  #unkept = new Set(); // ids of drafts that the browser has not stored
 
   // The base is the path of the service, and the caller a name for whoever has the token.
   constructor(base, caller) {
@@ -96,20 +100,26 @@ export class Drafts {
     return this.#all.get(id);
   }
 
-  // keep keeps a draft. It reports whether the browser has stored it.
+  // keep keeps a draft, in memory and if possible in storage.
   keep(draft) {
     this.#all.set(draft.id, draft);
     try {
       localStorage.setItem(this.#name(draft.id), JSON.stringify(stored(draft)));
-      return true;
+      this.#unkept.delete(draft.id);
     } catch {
-      return false; // no room, or storage is forbidden
+      this.#unkept.add(draft.id); // no room, or storage is forbidden
     }
+  }
+
+  // isKept reports whether the browser has stored a draft, or all of them.
+  isKept(draft) {
+    return draft ? !this.#unkept.has(draft.id) : this.#unkept.size === 0;
   }
 
   drop(draft) {
     clearTimeout(draft.timer);
     this.#all.delete(draft.id);
+    this.#unkept.delete(draft.id);
     try {
       localStorage.removeItem(this.#name(draft.id));
     } catch { /* then it was not stored either */ }
@@ -123,14 +133,26 @@ export class Drafts {
     answers.postMessage({ ask: true });
     await new Promise((resolve) => setTimeout(resolve, 150));
     answers.close();
+    let names = [];
     try {
-      for (const name of Object.keys(localStorage)) {
-        const [page, id] = name.startsWith(this.#prefix) ? name.slice(this.#prefix.length).split(' ') : [];
-        if (!id || open.has(page) || this.#all.has(id)) continue;
-        this.keep(JSON.parse(localStorage.getItem(name)));
-        localStorage.removeItem(name);
-      }
+      names = Object.keys(localStorage).filter((name) => name.startsWith(this.#prefix));
     } catch { /* storage is forbidden */ }
+    for (const name of names) {
+      const [page, id] = name.slice(this.#prefix.length).split(' ');
+      if (id && !open.has(page) && !this.#all.has(id)) this.#take(name);
+    }
+  }
+
+  // #take takes over the draft that is stored under a name. If the browser has no room to store it under the new one,
+  // it stays under the old one.
+  #take(name) {
+    const text = localStorage.getItem(name);
+    try {
+      const draft = JSON.parse(text);
+      localStorage.removeItem(name); // first, since there may be no room for both
+      this.keep(draft);
+      if (!this.isKept(draft)) localStorage.setItem(name, text);
+    } catch { /* it is not a draft */ }
   }
 
   // close gives the drafts to the pages that are opened later.

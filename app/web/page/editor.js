@@ -1,7 +1,7 @@
 // The open note: a form whose changes go into a draft.
 
 import { showConflict } from './conflict.js';
-import { $, element, isolated } from './dom.js';
+import { $, element, isolated, say } from './dom.js';
 import { fieldsOf, isChanged } from './drafts.js';
 import { go } from './place.js';
 import { formatTime, t } from './texts.js';
@@ -23,7 +23,6 @@ export class Editor {
   #isReadOnly; // reports whether the token may not change notes
   #changed; // is called when a draft appears or ends
   #draft; // of the open note, also if it is not changed; undefined if none is open
-  #isKept = true; // whether the browser has stored the draft
   #timer;
 
   constructor({ caller, removals, isReadOnly, changed }) {
@@ -48,7 +47,7 @@ export class Editor {
     addEventListener('pagehide', () => this.keep());
     addEventListener('beforeunload', (event) => {
       this.keep();
-      if (!this.#isKept) event.preventDefault(); // the browser asks the reader
+      if (this.#caller.drafts?.isKept() === false) event.preventDefault(); // the browser asks the reader
     });
   }
 
@@ -60,7 +59,6 @@ export class Editor {
   open(draft) {
     this.close();
     this.#draft = draft;
-    this.#isKept = true;
     $('nothing').hidden = true;
     $('note').hidden = false;
     document.body.classList.add('open');
@@ -70,6 +68,7 @@ export class Editor {
 
   // close shows no note. A draft with changes is kept.
   close() {
+    if (this.#draft) this.#addTag();
     this.keep();
     this.#draft = undefined;
     $('nothing').hidden = false;
@@ -99,9 +98,9 @@ export class Editor {
   // discard drops the changes. A new note is closed.
   discard() {
     const draft = this.#draft;
+    if (draft.isSaving) return;
     this.#caller.drafts.drop(draft);
     Object.assign(draft, { fields: fieldsOf(draft.base), queued: false, failure: null, theirs: null });
-    this.#isKept = true;
     this.#changed(draft);
     if (!draft.note || draft.isGone) {
       go({ note: '' });
@@ -114,9 +113,10 @@ export class Editor {
   // remove deletes the open note, after a delay in which the reader can undo it.
   remove() {
     const draft = this.#draft;
-    if (!draft?.note || draft.isGone || this.#isReadOnly()) return;
-    this.#caller.drafts.drop(draft);
-    Object.assign(draft, { fields: fieldsOf(draft.base), queued: false, theirs: null });
+    if (!draft?.note || draft.isGone || draft.isSaving || this.#isReadOnly()) return;
+    clearTimeout(draft.timer);
+    Object.assign(draft, { queued: false, failure: null });
+    this.keep(); // until the note is deleted
     this.#removals.remove(draft.base);
     go({ note: '' });
   }
@@ -129,16 +129,17 @@ export class Editor {
     for (const id of ['save', 'discard', 'delete', 'new-tag']) $(id).hidden = isReadOnly;
     $('delete').hidden ||= isNew || draft.isGone;
     $('discard').hidden ||= !isNew && !isChanged(draft) && !draft.isGone;
-    for (const id of ['save', 'discard', 'delete']) $(id).disabled = draft.isSaving ?? false;
+    // A disabled button would lose the focus.
+    for (const id of ['save', 'discard', 'delete']) $(id).ariaDisabled = draft.isSaving ?? false;
     const { base } = draft;
     $('times').textContent = base ? t('note.times', { created: formatTime(base.created_at),
       updated: formatTime(base.updated_at), version: base.version }) : '';
-    $('state').textContent = this.#state();
+    say($('state'), this.#state());
     showConflict(draft, () => {
       this.keep();
       this.#fill();
       this.show(draft);
-    }, (key) => { $('state').textContent = t(key); });
+    }, (key) => say($('state'), t(key)));
   }
 
   // showSaved shows what the service has made of the draft: it removes white space around a title, for example.
@@ -154,7 +155,7 @@ export class Editor {
     const draft = this.#draft;
     if (!draft) return;
     const isKnown = this.#caller.drafts.get(draft.id) !== undefined;
-    if (isChanged(draft) || draft.isGone) this.#isKept = this.#caller.drafts.keep(draft);
+    if (isChanged(draft) || draft.isGone) this.#caller.drafts.keep(draft);
     else if (isKnown && !draft.queued) this.#caller.drafts.drop(draft);
     if (isKnown !== (this.#caller.drafts.get(draft.id) !== undefined)) this.#changed(draft);
   }
@@ -175,6 +176,7 @@ export class Editor {
   }
 
   #addTag() {
+    if (!this.#draft || this.#isReadOnly()) return;
     const tag = $('new-tag').value.trim();
     $('new-tag').value = '';
     const { tags } = this.#draft.fields;
@@ -198,6 +200,7 @@ export class Editor {
     for (const [name, input] of Object.entries(inputs)) {
       if (input.value !== fields[name]) input.value = fields[name]; // setting it moves the cursor
     }
+    $('new-tag').value = '';
     this.#showTags();
     this.#showMistakes(false);
   }
@@ -232,13 +235,14 @@ export class Editor {
     if (draft.theirs) return t('state.conflict');
     if (draft.isGone) return t('state.gone');
     if (failure?.status === 401) return t('state.token');
+    if (!this.#caller.drafts.isKept(draft)) return t('state.unkept');
     if (failure?.isTransient) {
       const seconds = Math.max(1, Math.ceil((draft.retryAt - Date.now()) / 1000));
       return t(failure.status ? 'state.busy' : 'state.offline', { seconds, status: failure.status });
     }
     if (failure) return t('state.failed', { detail: describe(failure) });
     if (!isChanged(draft)) return draft.isSaved ? t('state.saved') : '';
-    return t(this.#isKept ? 'state.unsaved' : 'state.unkept');
+    return t(this.#caller.drafts.isKept(draft) ? 'state.unsaved' : 'state.unkept');
   }
 }
 

@@ -25,7 +25,7 @@ export function listen(actions) {
     let action;
     if (event.ctrlKey || event.metaKey) {
       // In a text, Ctrl+Delete deletes a word.
-      if (!event.altKey && !(isText && event.key === 'Delete')) action = controlKeys[event.key];
+      if (!event.altKey && !event.shiftKey && !(isText && event.key === 'Delete')) action = controlKeys[event.key];
     } else if (event.key === 'Escape') action = actions.close;
     else if (!event.altKey && !isText && single.checked) action = singleKeys[event.key];
     if (!action) return;

@@ -1,6 +1,6 @@
 // The list of notes, with what the reader filters it by.
 
-import { $, element, isolated } from './dom.js';
+import { $, element, isolated, say } from './dom.js';
 import { formatTime, t } from './texts.js';
 
 // batch is how many notes are read at a time. The first ones of a list are fewer, because they are shown at once; in a
@@ -112,8 +112,10 @@ export class List {
     if (!entry) return;
     const row = this.#row(entry.note);
     if (entry.row.querySelector('a').ariaCurrent) row.querySelector('a').ariaCurrent = 'true';
+    const isFocused = entry.row.contains(document.activeElement);
     entry.row.replaceWith(row);
     entry.row = row;
+    if (isFocused) row.querySelector('a').focus();
   }
 
   // markOpen marks the row of the open note.
@@ -142,7 +144,7 @@ export class List {
   showProgress() {
     const walk = this.#walk;
     if (!walk) {
-      $('progress').textContent = '';
+      say($('progress'), '');
       return;
     }
     let n = 0;
@@ -157,7 +159,7 @@ export class List {
       if (!walk.isDone) return t('shown.more', { n });
       return n ? t('shown', { n }) : t('empty');
     };
-    $('progress').textContent = text();
+    say($('progress'), text());
   }
 
   #append(notes) {

@@ -1,8 +1,8 @@
 // The notes page. This module connects the others; start with it.
 
 import { Client, defaultWait, Failure } from './api.js';
-import { $, element, isolated } from './dom.js';
-import { Drafts, isChanged, newDraft } from './drafts.js';
+import { $, element, isolated, say } from './dom.js';
+import { Drafts, fieldsOf, isChanged, newDraft } from './drafts.js';
 import { describe, Editor } from './editor.js';
 import * as keys from './keys.js';
 import { List } from './list.js';
@@ -21,8 +21,24 @@ const typing = 200;
 
 const session = new Session();
 const client = new Client(() => session.token);
-const caller = { drafts: null, saver: null }; // of the present token; null before it is known
-const removals = new Removals(client, (id) => list.refreshNote(id));
+// caller is who has the present token; its parts are null before that is known.
+const caller = { name: null, drafts: null, saver: null };
+const removals = new Removals(client, {
+  changed: (id) => {
+    list.refreshNote(id);
+    showUnsaved();
+  },
+  deleted: (id) => {
+    const draft = caller.drafts.get(id);
+    if (draft) caller.drafts.drop(draft);
+  },
+  restore: (note) => {
+    const draft = newDraft();
+    draft.fields = fieldsOf(note);
+    caller.drafts.keep(draft);
+    showUnsaved();
+  },
+});
 const list = new List({
   link: (id) => urlOf({ ...place(), note: id }),
   addTag: (tag) => go({ tags: [...new Set([...place().tags, tag])] }),
@@ -33,30 +49,46 @@ const list = new List({
 const editor = new Editor({ caller, removals, isReadOnly: () => session.isReadOnly, changed: showDraft });
 let listed; // the filter whose notes are listed
 let opened = ''; // id of the note or draft that is open, or is being opened
+let openings = 0; // how many notes have been opened
+let isReady = false; // the drafts of earlier pages are known
 
 await texts.load(texts.language());
 listenToControls();
 if (session.needsToken && !session.token) askForToken('');
 else await enter();
 
-// enter shows the notes of the caller.
+// enter shows the notes of the caller. What was written before the last token expired is still there, but is not sent
+// under the name of somebody else.
 async function enter() {
-  if (caller.drafts) editor.close(); // the next token may not see the note
-  opened = '';
-  const before = caller.drafts, carried = before?.all ?? []; // written before the last token expired
-  before?.close();
-  caller.drafts = new Drafts(base, session.caller);
-  caller.saver = new Saver(client, caller.drafts, { changed: showDraft, saved: showSaved });
-  for (const draft of carried) {
-    caller.drafts.keep(draft);
-    before.drop(draft); // or it would come back as another page's
+  const before = { ...caller }, token = session.token;
+  if (before.drafts) {
+    editor.close();
+    before.saver.stop();
+    before.drafts.close();
   }
-  $('forget').hidden = !session.token;
+  isReady = false;
+  opened = '';
   listed = undefined;
+  caller.name = session.caller;
+  caller.drafts = new Drafts(base, caller.name);
+  caller.saver = new Saver(client, caller.drafts, { changed: showDraft, saved: showSaved });
+  for (const draft of before.drafts?.all ?? []) {
+    before.drafts.drop(draft); // or it would come back as another page's
+    if (before.name !== caller.name) draft.queued = false;
+    caller.drafts.keep(draft);
+  }
+  $('forget').hidden = !token;
   showFilters();
   showList();
-  if (session.token) client.mayWrite().then((mayWrite) => mayWrite || becomeReadOnly());
+  if (token) {
+    client.mayWrite().then((mayWrite) => {
+      if (!mayWrite && session.token === token) becomeReadOnly();
+    });
+  }
   await caller.drafts.adopt();
+  if (session.token !== token) return;
+  isReady = true;
+  list.refresh();
   showUnsaved();
   caller.saver.saveQueued();
   showNote();
@@ -68,7 +100,7 @@ function askForToken(reason) {
   showEntrance(reason, (token, isKept) => {
     session.use(token, isKept);
     document.body.classList.remove('read-only');
-    $('notice').textContent = '';
+    say($('notice'), '');
     enter();
   });
 }
@@ -76,7 +108,7 @@ function askForToken(reason) {
 function becomeReadOnly() {
   session.isReadOnly = true;
   document.body.classList.add('read-only');
-  $('notice').textContent = t('readonly');
+  say($('notice'), t('readonly'));
   if (editor.draft) editor.open(editor.draft);
 }
 
@@ -84,7 +116,7 @@ function becomeReadOnly() {
 // failure of null is a success.
 function report(failure, again) {
   if (!failure) {
-    $('notice').textContent = session.isReadOnly ? t('readonly') : '';
+    say($('notice'), session.isReadOnly ? t('readonly') : '');
     return 0;
   }
   if (!(failure instanceof Failure)) throw failure; // a fault of the page
@@ -93,11 +125,11 @@ function report(failure, again) {
     return 0;
   }
   if (!failure.isTransient) {
-    $('notice').textContent = t('failed', { detail: describe(failure) });
+    say($('notice'), t('failed', { detail: describe(failure) }));
     return 0;
   }
   const seconds = Math.ceil(failure.retryAfter ?? defaultWait);
-  $('notice').textContent = t(failure.status ? 'busy' : 'offline', { seconds, status: failure.status });
+  say($('notice'), t(failure.status ? 'busy' : 'offline', { seconds, status: failure.status }));
   addEventListener('online', again, { once: true });
   return seconds;
 }
@@ -139,7 +171,8 @@ async function showList() {
 // showNote opens the note of the URL, with the changes that are not saved.
 async function showNote() {
   const id = place().note, before = opened;
-  if (id === before) return;
+  if (!isReady || id === before) return;
+  const opening = ++openings;
   opened = id;
   editor.close();
   list.markOpen(id);
@@ -151,10 +184,10 @@ async function showNote() {
   try {
     draft ??= id.startsWith('new.') ? { ...newDraft(), id } : newDraft(await client.get(id));
   } catch (failure) {
-    if (opened !== id) return;
+    if (opening !== openings) return;
     opened = '';
     if (failure.status === 404) {
-      $('notice').textContent = t('gone');
+      say($('notice'), t('gone'));
       replace({ note: '' });
     } else {
       const seconds = report(failure, showNote);
@@ -162,8 +195,8 @@ async function showNote() {
     }
     return;
   }
-  if (opened !== id) return; // the reader has gone on
-  editor.open(draft);
+  if (opening !== openings) return; // the reader has gone on
+  editor.open(caller.drafts.get(id) ?? draft);
   if (draft.note) $('note-pane').focus();
   else $('title').focus();
 }
@@ -192,7 +225,8 @@ function showSaved(note, draft) {
 // showUnsaved lists the drafts.
 function showUnsaved() {
   const { note } = place();
-  $('unsaved').replaceChildren(...caller.drafts.all.filter((draft) => isChanged(draft) || draft.isGone).map((draft) => {
+  $('unsaved').replaceChildren(...caller.drafts.all.filter((draft) =>
+    (isChanged(draft) || draft.isGone) && !removals.has(draft.id)).map((draft) => {
     const link = element('a', { href: urlOf({ ...place(), note: draft.id }) },
       isolated(draft.fields.title || t('untitled')), element('em', {}, t('row.draft')));
     if (draft.id === note) link.ariaCurrent = 'true';
@@ -237,22 +271,28 @@ function listenToControls() {
   $('language').onchange = async () => {
     const language = $('language').value;
     document.cookie = `notes-language=${language}; path=${base || '/'}; max-age=31536000; samesite=lax`;
-    await texts.load(language);
+    try {
+      await texts.load(language);
+    } catch {
+      location.reload(); // the service has another version of the page by now
+      return;
+    }
     texts.apply();
     showSource();
     if (!isEntered()) return;
     showFilters();
     list.refresh();
     showUnsaved();
-    if (session.isReadOnly) $('notice').textContent = t('readonly');
+    if (session.isReadOnly) say($('notice'), t('readonly'));
     if (editor.draft) editor.open(editor.draft);
   };
+  const ifEntered = (action) => (...args) => isEntered() && action(...args);
   keys.listen({
     create, close,
-    search: () => $('query').focus(),
-    move: (step) => list.move(step),
-    save: () => editor.save(),
-    remove: () => editor.remove(),
-    undo: () => removals.undo(),
+    search: ifEntered(() => $('query').focus()),
+    move: ifEntered((step) => list.move(step)),
+    save: ifEntered(() => editor.save()),
+    remove: ifEntered(() => editor.remove()),
+    undo: ifEntered(() => removals.undo()),
   });
 }

@@ -10,11 +10,15 @@ const delay = 8000;
 export class Removals {
   #client;
   #changed; // is called with the id of a note that disappears or comes back
-  #pending = new Map(); // from id to {note, timer, toast, isSent}
+  #deleted; // is called with the id of a note that is deleted
+  #restore; // is called with a note that was deleted before it could be undone
+  #pending = new Map(); // from id to {note, timer, toast, isSent, isUnsure}
 
-  constructor(client, changed) {
+  constructor(client, { changed, deleted, restore }) {
     this.#client = client;
     this.#changed = changed;
+    this.#deleted = deleted;
+    this.#restore = restore;
     // The page may not come back, so what is to be deleted is deleted now.
     addEventListener('pagehide', () => this.flush());
   }
@@ -32,10 +36,27 @@ export class Removals {
     this.#changed(note.id);
   }
 
-  // undo keeps a note that is to be deleted: by default the last one.
-  undo(id = [...this.#pending.keys()].at(-1)) {
+  // undo keeps a note that is to be deleted: by default the last one. If a request to delete it was sent and nobody
+  // knows whether it was carried out, undo looks; what was deleted comes back as a draft of a new note.
+  async undo(id = [...this.#pending].findLast(([, removal]) => !removal.isSent)?.[0]) {
     const removal = this.#pending.get(id);
     if (!removal || removal.isSent) return;
+    if (removal.isUnsure) {
+      removal.isSent = true;
+      clearTimeout(removal.timer);
+      try {
+        await this.#client.get(id);
+      } catch (failure) {
+        if (failure.status !== 404) {
+          this.#retry(id, failure);
+          return;
+        }
+        removal.toast.remove();
+        this.#deleted(id);
+        this.#restore(removal.note);
+        return;
+      }
+    }
     this.#end(id);
     announce('undeleted', removal.note);
     this.#changed(id);
@@ -55,8 +76,8 @@ export class Removals {
       await this.#client.remove(id, removal.note.etag);
     } catch (failure) {
       if (failure.isTransient) {
-        removal.isSent = false;
-        removal.timer = setTimeout(() => this.#send(id), (failure.retryAfter ?? defaultWait) * 1000);
+        removal.isUnsure ||= failure.status !== 429;
+        this.#retry(id, failure);
         return;
       }
       if (failure.status !== 404) { // 404: it is deleted already
@@ -68,7 +89,14 @@ export class Removals {
       }
     }
     removal.toast.remove();
+    this.#deleted(id);
     // It stays among the pending ones, so that a list that was read before does not show it again.
+  }
+
+  #retry(id, failure) {
+    const removal = this.#pending.get(id);
+    removal.isSent = false;
+    removal.timer = setTimeout(() => this.#send(id), (failure.retryAfter ?? defaultWait) * 1000);
   }
 
   #end(id) {

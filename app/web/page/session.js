@@ -84,7 +84,8 @@ export function showEntrance(reason, use) {
     $('entrance').hidden = true;
     use(token, $('keep').checked);
   };
-  $('token').focus();
+  // Whoever is typing would type into the field for the token.
+  $(document.activeElement.matches('#editor *') ? 'entrance' : 'token').focus();
 }
 
 // showSource says where tokens come from.

@@ -5,6 +5,7 @@ let texts = {};
 // load reads the texts of a language, en or ja.
 export async function load(language) {
   const answer = await fetch(new URL(`${language}.json`, import.meta.url));
+  if (!answer.ok) throw new Error(`no texts: ${answer.status}`);
   texts = await answer.json();
   document.documentElement.lang = language;
 }

@@ -436,3 +436,145 @@ func testReadOnly(s *suite) {
 	equal(s, "a new note", p.eval("location.hash.includes('note=new')"), "false")
 	equal(s, "notes", len(s.all()), 1)
 }
+
+// testAnotherOwner: a text that was written before a token expires is not sent under the next token by itself, and not
+// twice.
+func testAnotherOwner(s *suite) {
+	p := s.visit()
+	p.enter("#token", s.site.Write)
+	p.press(kb.Enter)
+	p.awaitText("#progress", "No notes yet")
+	p.click("#new")
+	p.await("document.activeElement.id === 'title'")
+	p.insert("Private")
+	s.plant(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(http.StatusUnauthorized) })
+	p.press("s", input.ModifierCtrl)
+	p.awaitText("#token-error", "unknown or has expired")
+	s.plant(nil)
+	s.requests()
+	p.enter("#token", s.site.Read)
+	p.press(kb.Enter)
+	p.awaitText("#notice", "Read only")
+	p.awaitText("#unsaved", "Private")
+	for _, request := range s.requests() {
+		if strings.HasPrefix(request, "POST ") {
+			s.Errorf("the page sends %s", request)
+		}
+	}
+	equal(s, "stored drafts", p.eval("Object.keys(localStorage).length"), "1")
+}
+
+// testUnsure: a creation whose answer is lost, and whose repetition is refused for a while, stays one creation.
+func testUnsure(s *suite) {
+	p := s.visit()
+	attempts := 0
+	s.plant(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+		if r.Method != http.MethodPost {
+			pass.ServeHTTP(w, r)
+			return
+		}
+		if attempts++; attempts == 1 {
+			pass.ServeHTTP(httptest.NewRecorder(), r)
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+	})
+	p.click("#new")
+	p.await("document.activeElement.id === 'title'")
+	p.insert("Once")
+	p.press("s", input.ModifierCtrl)
+	p.awaitText("#state", "busy (429)")
+	p.enter("#content", "and more")
+	s.plant(nil)
+	p.awaitText("#state", "Saved")
+	if all := s.all(); len(all) != 1 || all[0].Content != "and more" {
+		s.Errorf("the notes are %+v", all)
+	}
+
+	// A change whose answer is lost is not a conflict with oneself, also if the reader writes on.
+	s.plant(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+		if r.Method == http.MethodPatch {
+			pass.ServeHTTP(httptest.NewRecorder(), r)
+			w.WriteHeader(http.StatusGatewayTimeout)
+			return
+		}
+		pass.ServeHTTP(w, r)
+	})
+	p.enter("#content", "first")
+	p.press("s", input.ModifierCtrl)
+	p.awaitText("#state", "busy (504)")
+	p.enter("#content", "first and second")
+	s.plant(nil)
+	p.press("s", input.ModifierCtrl)
+	p.awaitText("#state", "Saved")
+	equal(s, "the text", s.all()[0].Content, "first and second")
+	equal(s, "a conflict", p.eval("document.querySelector('#conflict').hidden"), "true")
+}
+
+// testTyping: what happens while the reader types takes neither the focus nor the text.
+func testTyping(s *suite) {
+	n := s.create("Typing", "one")
+	other := s.create("Other", "two")
+	p := s.visit()
+
+	// A key that deletes a word does not delete the note.
+	p.openNote(n.ID)
+	p.enter("#content", "one mine")
+	p.press(kb.Delete, input.ModifierCtrl)
+	equal(s, "the open note", p.eval("document.querySelector('#note').hidden"), "false")
+
+	// A conflict leaves the focus where the reader types.
+	s.call("PATCH", "/notes/"+n.ID, map[string]string{"content": "one theirs"}, nil)
+	p.press("s", input.ModifierCtrl)
+	p.await("!document.querySelector('#conflict').hidden")
+	equal(s, "the focus", p.eval("document.activeElement.id"), "content")
+
+	// Deleting a note that was changed elsewhere keeps the text that is not saved.
+	p.click("#delete")
+	p.awaitText("#toasts", "Not deleted, because it was changed elsewhere")
+	p.awaitText("#unsaved", "Typing")
+	p.openNote(n.ID)
+	equal(s, "the text", p.eval("document.querySelector('#content').value"), "one mine")
+
+	// A tag that was typed and not added goes to its own note.
+	p.enter("#new-tag", "mine")
+	p.eval("history.pushState(null, '', '#note=" + other.ID + "'); dispatchEvent(new Event('hashchange'))")
+	p.await("document.querySelector('#title').value === 'Other'")
+	equal(s, "the other note's tags", p.text("#tags"), "")
+	p.openNote(n.ID)
+	p.await("document.querySelector('#tags').innerText.includes('mine')")
+
+	// A slow read of a note does not replace what was typed into it meanwhile.
+	p.click("#close")
+	p.click("#unsaved a")
+	p.await("!document.querySelector('#note').hidden")
+	p.click("#discard")
+	p.click("#close")
+	held, release := make(chan bool, 8), make(chan bool)
+	s.plant(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, n.ID) {
+			held <- true
+			<-release
+		}
+		pass.ServeHTTP(w, r)
+	})
+	for range 2 {
+		p.click(link(n.ID))
+		<-held
+		p.press(kb.Escape)
+	}
+	p.click(link(n.ID))
+	<-held
+	close(release)
+	p.await("document.querySelector('#title').value === 'Typing'")
+	p.enter("#content", "MY TEXT")
+	p.awaitText("#unsaved", "Typing")
+	equal(s, "the text", p.eval("document.querySelector('#content').value"), "MY TEXT")
+
+	// A draft that this browser cannot store any more is not lost, and the page says so.
+	p.eval("localStorage.setItem('full', 'x'.repeat(5200000 - JSON.stringify(localStorage).length)); 0")
+	p.enter("#content", strings.Repeat("long ", 20_000))
+	p.awaitText("#state", "this browser cannot keep the text")
+}

@@ -43,11 +43,14 @@ func Run(t *testing.T, start func(t *testing.T, tokens bool) Site) {
 		{"Offline", false, testOffline},
 		{"Busy", false, testBusy},
 		{"LostAnswer", false, testLostAnswer},
+		{"Unsure", false, testUnsure},
 		{"Drafts", false, testDrafts},
+		{"Typing", false, testTyping},
 		{"Keyboard", false, testKeyboard},
 		{"Hostile", false, testHostile},
 		{"Looks", false, testLooks},
 		{"Token", true, testToken},
+		{"AnotherOwner", true, testAnotherOwner},
 		{"ReadOnly", true, testReadOnly},
 	} {
 		t.Run(test.name, func(t *testing.T) {
