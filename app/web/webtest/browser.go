@@ -68,6 +68,29 @@ type tab struct {
 	testing.TB
 	ctx     context.Context
 	storage cdp.BrowserContextID
+
+	mu     sync.Mutex
+	faults []string
+}
+
+// takeFaults returns the faults since the last call, which then do not fail the test.
+func (p *tab) takeFaults() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	faults := p.faults
+	p.faults = nil
+	return faults
+}
+
+// awaitFault waits for a fault with a text in it, and takes it and those before.
+func (p *tab) awaitFault(text string) {
+	p.Helper()
+	for deadline := time.Now().Add(patience); !strings.Contains(strings.Join(p.takeFaults(), "\n"), text); {
+		if time.Now().After(deadline) {
+			p.Fatalf("no fault: %s", text)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // watchPolicy reports violations of the Content-Security-Policy as errors on the console.
@@ -93,31 +116,27 @@ func newTab(t testing.TB, browser context.Context, beside *tab) *tab {
 	ctx, end := chromedp.NewContext(browser, chromedp.WithTargetID(id))
 	t.Cleanup(end)
 	p.ctx = ctx
-	var mu sync.Mutex
-	var faults []string
 	chromedp.ListenTarget(ctx, func(event any) {
-		mu.Lock()
-		defer mu.Unlock()
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
-			faults = append(faults, e.ExceptionDetails.Error())
+			p.faults = append(p.faults, e.ExceptionDetails.Error())
 		case *runtime.EventConsoleAPICalled:
 			if e.Type == runtime.APITypeError {
 				args, _ := json.Marshal(e.Args)
-				faults = append(faults, string(args))
+				p.faults = append(p.faults, string(args))
 			}
 		case *log.EventEntryAdded:
 			if e.Entry.Source == log.SourceSecurity || strings.Contains(e.Entry.Text, "Content Security Policy") {
-				faults = append(faults, e.Entry.Text)
+				p.faults = append(p.faults, e.Entry.Text)
 			}
 		case *page.EventJavascriptDialogOpening:
-			faults = append(faults, "a dialog opened: "+e.Message)
+			p.faults = append(p.faults, "a dialog opened: "+e.Message)
 		}
 	})
 	t.Cleanup(func() {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, fault := range faults {
+		for _, fault := range p.takeFaults() {
 			t.Errorf("the page has a fault: %s", fault)
 		}
 	})

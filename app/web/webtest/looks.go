@@ -51,6 +51,11 @@ func testLooks(s *suite) {
 			p.eval("document.querySelector('#keys').showModal()")
 			check("keys")
 			p.eval("document.querySelector('#keys').close()")
+			p.eval("document.querySelector('#help').removeAttribute('aria-label')")
+			p.eval("document.querySelector('#help').textContent = ''")
+			if p.eval(runAxe) == "[]" {
+				t.Error("the control: axe-core does not find a button without a name")
+			}
 			other := map[string]string{"en": "ja", "ja": "en"}[c.lang]
 			p.await("document.querySelector('#note').hidden")
 			p.eval("document.querySelector('#language').value = '" + other +
