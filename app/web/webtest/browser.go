@@ -257,18 +257,32 @@ func (p *tab) awaitText(selector, text string) {
 // click clicks the element at its place, as a mouse does.
 func (p *tab) click(selector string) {
 	p.Helper()
-	place := fmt.Sprintf(`(() => {
-		const e = document.querySelector(%s);
-		e?.scrollIntoView({ block: 'nearest' });
-		const box = e?.getBoundingClientRect(), x = box?.x + box?.width / 2, y = box?.y + box?.height / 2;
-		return e?.contains(document.elementFromPoint(x, y)) ? [x, y] : null;
+	// The place is that of two frames in which nothing has moved.
+	place := fmt.Sprintf(`(async () => {
+		const e = document.querySelector(%s), frame = () => new Promise(requestAnimationFrame);
+		const center = () => {
+			const box = e.getBoundingClientRect();
+			return [box.x + box.width / 2, box.y + box.height / 2];
+		};
+		e.scrollIntoView({ block: 'nearest' });
+		const before = center();
+		await frame();
+		await frame();
+		const after = center();
+		return String(before) === String(after) && e.contains(document.elementFromPoint(...after)) ? after : [];
 	})()`, quote(selector))
-	p.await(place + " !== null")
-	var at [2]float64
-	if err := json.Unmarshal([]byte(p.eval(place)), &at); err != nil {
-		p.Fatalf("%s: %v", selector, err)
+	for deadline := time.Now().Add(patience); ; {
+		var at []float64
+		value, err := p.tryEval(place)
+		if err == nil && json.Unmarshal([]byte(value), &at) == nil && len(at) == 2 {
+			p.run(chromedp.MouseClickXY(at[0], at[1]))
+			return
+		}
+		if time.Now().After(deadline) {
+			p.Fatalf("%s cannot be clicked: %s %v", selector, value, err)
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
-	p.run(chromedp.MouseClickXY(at[0], at[1]))
 }
 
 // enter replaces the text of a field.
