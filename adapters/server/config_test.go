@@ -44,8 +44,8 @@ func TestDefaults(t *testing.T) {
 			"NOTES_PORT=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP=tcp://10.0.0.1:80", "NOTES_PORT_80_TCP_ADDR=10.0.0.1"},
 	} {
 		got, err := settings.Read(environ, allSettings)
-		want := config{addr: "127.0.0.1:8080", file: "notes.db", logFormat: "auto", page: true, timeout: 5 * time.Second,
-			drain: 2 * time.Second, connections: 4096, inFlight: 48 << 20}
+		want := config{addr: "127.0.0.1:8080", file: "notes.db", logFormat: "auto", page: true,
+			timeout: 5 * time.Second, drain: 2 * time.Second, connections: 4096, inFlight: 48 << 20}
 		if len(got.logKey) != 32 {
 			t.Errorf("the log key has %d bytes, want 32", len(got.logKey))
 		}
@@ -68,8 +68,8 @@ func TestEverySetting(t *testing.T) {
 	got, err := settings.Read([]string{
 		"NOTES_ADDR=:0", "NOTES_STORE=bolt:/var/lib/notes: a.db", "NOTES_LOG_LEVEL=error", "NOTES_LOG_FORMAT=text",
 		"NOTES_CORS_ORIGINS=https://a.example, http://b.example:1",
-		"NOTES_BASE_PATH=/a/b", "NOTES_PAGE=off", "NOTES_REQUEST_TIMEOUT=25s", "NOTES_DRAIN=0s", "NOTES_MAX_CONNECTIONS=1",
-		"NOTES_MAX_IN_FLIGHT=24",
+		"NOTES_BASE_PATH=/a/b", "NOTES_PAGE=off", "NOTES_REQUEST_TIMEOUT=25s", "NOTES_DRAIN=0s",
+		"NOTES_MAX_CONNECTIONS=1", "NOTES_MAX_IN_FLIGHT=24",
 		"NOTES_AUTH=token", "NOTES_TOKENS=" + anna, "NOTES_TOKENS_FILE=b", "NOTES_JWT_ISSUER=c", "NOTES_JWT_AUDIENCE=d",
 		"NOTES_RATE_LIMIT=20:40", "NOTES_TRUSTED_PROXIES=10.0.0.0/8, 192.0.2.1,::1",
 		"NOTES_ADMIN_ADDR=127.0.0.1:9090", "NOTES_LOG_KEY=0123456789abcdef",
