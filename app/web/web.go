@@ -53,16 +53,16 @@ const languageCookie = "notes-language"
 // languages are those of the page. The first is the default.
 var languages = []language.Tag{language.English, language.Japanese}
 
-var matcher = language.NewMatcher(languages)
+var matcher = sync.OnceValue(func() language.Matcher { return language.NewMatcher(languages) })
 
 // Mount adds the page at / and its files under /page/. The page's links begin with [app.Base] of the request.
 func Mount(e *echo.Echo, options Options) {
-	p := newPage(options)
+	made := sync.OnceValue(func() *page { return newPage(options) }) // not before it is needed: servers start sooner
 	get := func(c echo.Context) error {
 		header := c.Response().Header()
 		header.Add(echo.HeaderVary, "Accept")
 		if !wantsHTML(c.Request()) {
-			return app.JSON(c, http.StatusOK, p.pointers(app.Base(c.Request().Context())))
+			return app.JSON(c, http.StatusOK, made().pointers(app.Base(c.Request().Context())))
 		}
 		header.Add(echo.HeaderVary, "Accept-Language, Cookie")
 		header.Set(echo.HeaderContentSecurityPolicy, policy)
@@ -70,10 +70,11 @@ func Mount(e *echo.Echo, options Options) {
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		lang := chooseLanguage(c.Request())
 		header.Set("Content-Language", lang)
-		return p.pageFor(lang, app.Base(c.Request().Context())).Serve(c)
+		return made().pageFor(lang, app.Base(c.Request().Context())).Serve(c)
 	}
 	app.Get(e, "/", get)
 	app.Get(e, "/page/:version/:name", func(c echo.Context) error {
+		p := made()
 		file, ok := p.files[c.Param("name")]
 		if !ok || c.Param("version") != p.version {
 			return echo.ErrNotFound
@@ -101,7 +102,7 @@ func chooseLanguage(r *http.Request) string {
 	if cookie, err := r.Cookie(languageCookie); err == nil {
 		chosen = cookie.Value
 	}
-	_, i := language.MatchStrings(matcher, chosen, r.Header.Get("Accept-Language"))
+	_, i := language.MatchStrings(matcher(), chosen, r.Header.Get("Accept-Language"))
 	return languages[i].String()
 }
 
