@@ -40,8 +40,8 @@ export class Client {
   }
 
   // get returns a note. All methods that return a note add its etag.
-  get(id, signal) {
-    return this.#send('GET', notePath(id), { signal });
+  get(id) {
+    return this.#send('GET', notePath(id));
   }
 
   // create creates a note. It may be called again with the same key and the same fields after a failure.

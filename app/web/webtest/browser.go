@@ -61,7 +61,7 @@ func newBrowser(t testing.TB) context.Context {
 func ignore(string, ...any) {}
 
 // patience is how long a condition may take to hold. No test measures time by it.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 // tab is an open page. A fault of the page's script, or a violation of its policy, fails the test.
 type tab struct {

@@ -17,9 +17,7 @@ import (
 func testWrite(s *suite) {
 	p := s.visit()
 	p.awaitText("#progress", "No notes yet")
-	p.click("#new")
-	p.await("document.activeElement.id === 'title'")
-	p.insert("Shopping")
+	p.writeNew("Shopping")
 	p.enter("#content", "milk\nbread")
 	p.enter("#new-tag", "home")
 	p.press(kb.Enter)

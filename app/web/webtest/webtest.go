@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/chromedp/chromedp/kb"
+
 	"example.com/portable-notes/app/token"
 )
 
@@ -226,6 +228,21 @@ func (p *tab) openNote(id string) {
 	p.await("document.querySelector(" + quote(link(id)) + ")")
 	p.click(link(id))
 	p.await("location.hash.includes('" + id + "') && !document.querySelector('#note').hidden")
+}
+
+// writeNew begins a new note with a title.
+func (p *tab) writeNew(title string) {
+	p.Helper()
+	p.click("#new")
+	p.await("document.activeElement.id === 'title'")
+	p.insert(title)
+}
+
+// signIn enters a token.
+func (p *tab) signIn(token string) {
+	p.Helper()
+	p.enter("#token", token)
+	p.press(kb.Enter)
 }
 
 // equal fails the test unless two values are equal.
