@@ -39,6 +39,12 @@ func (w *world) request(method, bearer string) (int, string) {
 	if bearer != "" {
 		r.Header.Set("Authorization", "Bearer "+bearer)
 	}
+	return w.send(r)
+}
+
+// send sends a request, and returns the status and the body of the answer.
+func (w *world) send(r *http.Request) (int, string) {
+	w.t.Helper()
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		w.t.Fatal(err)
